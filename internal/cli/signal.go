@@ -1,0 +1,32 @@
+package cli
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+)
+
+// interruptible derives a context that the first SIGINT or SIGTERM cancels, so that a training can
+// save itself; a second one leaves at once. code is the exit code the signal asks for (130, 143),
+// 0 while none came.
+func interruptible(parent context.Context, s *Streams) (ctx context.Context, code func() int, stop func()) {
+	ctx, cancel := context.WithCancel(parent)
+	ch := make(chan os.Signal, 2)
+	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
+	var got atomic.Int32
+	go func() {
+		for sig := range ch {
+			exit := int32(130)
+			if sig == syscall.SIGTERM {
+				exit = 143
+			}
+			if !got.CompareAndSwap(0, exit) {
+				os.Exit(int(exit))
+			}
+			cancel()
+		}
+	}()
+	return ctx, func() int { return int(got.Load()) }, func() { signal.Stop(ch); close(ch); cancel() }
+}

@@ -1,0 +1,26 @@
+// Package deps is temporary.
+package deps
+import (
+ _ "gorgonia.org/gorgonia"
+ _ "gorgonia.org/tensor"
+ _ "github.com/spf13/cobra"
+ _ "github.com/spf13/pflag"
+ _ "gonum.org/v1/plot"
+ _ "gonum.org/v1/plot/cmpimg"
+ _ "gonum.org/v1/plot/plotter"
+ _ "gonum.org/v1/plot/vg/draw"
+ _ "gonum.org/v1/plot/vg/vgimg"
+ _ "gonum.org/v1/plot/vg/vgsvg"
+ _ "gonum.org/v1/plot/font/liberation"
+ _ "github.com/vbauerster/mpb/v8"
+ _ "github.com/vbauerster/mpb/v8/decor"
+ _ "github.com/nlpodyssey/safetensors"
+ _ "github.com/rogpeppe/go-internal/testscript"
+ _ "go.yaml.in/yaml/v3"
+ _ "github.com/gofrs/flock"
+ _ "golang.org/x/term"
+ _ "golang.org/x/sys/cpu"
+ _ "github.com/chewxy/hm"
+ _ "golang.org/x/image/font"
+ _ "golang.org/x/image/font/opentype"
+)

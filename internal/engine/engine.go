@@ -1,0 +1,215 @@
+// Package engine runs a Gorgonia ExprGraph: the model and its symbolic gradient, as Gorgonia built
+// them, without the cost of Gorgonia's TapeMachine.
+//
+// Compile walks the graph from the outputs asked for, so nodes that nothing needs are never run
+// (dead-code removal: Grad builds the gradient of the input batch even when nobody wants it). It
+// orders the nodes by Gorgonia's stabilised topological sort, works out when each intermediate is
+// used for the last time, and lays all intermediates out in one arena where memory is handed on to
+// later nodes (see plan.go). Run then calls one kernel per node and allocates nothing.
+//
+// Only ops that implement Op are run, plus the stock '+' that Grad inserts where a node has several
+// consumers. Any other stock op is refused at compile time: several compute wrong numbers silently,
+// and each op we run has passed a gradient check.
+//
+// Read is the only way to look at a result: an intermediate's memory belongs to somebody else by
+// the time the step is over, so only nodes named as outputs (and leaves) can be read.
+package engine
+
+import (
+	"fmt"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"dla/internal/kernel"
+)
+
+// Op is a Gorgonia op the engine can run: it computes out from in, in memory it is given.
+type Op interface {
+	gorgonia.Op
+
+	// Run computes out, whose capacity is the node's declared shape and whose shape Run sets with
+	// Resize, from in. Inputs are read-only, except that out may share memory with in[i] when
+	// InPlace returns i.
+	Run(out *Tensor, in []*Tensor) error
+
+	// InPlace is the input out may share memory with, or -1. (Gorgonia's OverwritesInput stays -1
+	// for our ops: the TapeMachine's use of it is not ours to trust.)
+	InPlace() int
+}
+
+// Program is a compiled graph. It is not safe for concurrent use.
+type Program struct {
+	steps   []step
+	leaves  map[*gorgonia.Node]*Tensor
+	outputs map[*gorgonia.Node]*Tensor
+	bytes   int64 // arena, see PeakBytes
+}
+
+type step struct {
+	node *gorgonia.Node
+	op   Op
+	out  *Tensor
+	in   []*Tensor
+}
+
+// Compile prepares g to compute outputs. Every leaf they depend on must have a value bound
+// (gorgonia.WithValue or Let); the program shares that memory, so writing into it changes what the
+// next Run computes. Errors name the node and its op.
+func Compile(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) (*Program, error) {
+	order, err := liveNodes(g, outputs)
+	if err != nil {
+		return nil, err
+	}
+	p := &Program{leaves: map[*gorgonia.Node]*Tensor{}, outputs: map[*gorgonia.Node]*Tensor{}}
+	slot := make(map[*gorgonia.Node]*Tensor, len(order))
+	var pl planner
+	for _, n := range order {
+		if n.Op() == nil || isConstant(n) {
+			v := n.Value()
+			if v == nil && n.Op() != nil {
+				if v, err = n.Op().Do(); err != nil {
+					return nil, fmt.Errorf("engine: constant %s: %w", describe(n), err)
+				}
+			}
+			t, err := FromValue(v)
+			if err != nil {
+				return nil, fmt.Errorf("engine: input %s: %w", describe(n), err)
+			}
+			slot[n], p.leaves[n] = t, t
+			continue
+		}
+		op, err := lower(n)
+		if err != nil {
+			return nil, err
+		}
+		st := step{node: n, op: op, out: &Tensor{Shape: append([]int{}, n.Shape()...)}}
+		for _, c := range children(g, n) {
+			st.in = append(st.in, slot[c])
+		}
+		slot[n] = st.out
+		p.steps = append(p.steps, st)
+		if err := pl.add(&p.steps[len(p.steps)-1]); err != nil {
+			return nil, err
+		}
+	}
+	for _, n := range outputs {
+		p.outputs[n] = slot[n]
+		pl.keep(slot[n])
+	}
+	p.bytes = pl.layOut()
+	return p, nil
+}
+
+// Run executes the program once. A failing op is named with its node and the shapes it was given.
+func (p *Program) Run() error {
+	for i := range p.steps {
+		s := &p.steps[i]
+		if err := s.op.Run(s.out, s.in); err != nil {
+			return s.fail(err)
+		}
+	}
+	return nil
+}
+
+func (s *step) fail(err error) error {
+	shapes := make([][]int, len(s.in))
+	for i, t := range s.in {
+		shapes[i] = t.Shape
+	}
+	return fmt.Errorf("op %v at node %s with inputs %v: %w", s.op, describe(s.node), shapes, err)
+}
+
+// Read returns the value of an output or a leaf. An output's view stays valid, and its memory
+// untouched, until the next Run. Reading any other node panics: it is a mistake in the program that
+// calls, not in its input, and the memory holds something else by now.
+func (p *Program) Read(n *gorgonia.Node) *Tensor {
+	if t, ok := p.outputs[n]; ok {
+		return t
+	}
+	if t, ok := p.leaves[n]; ok {
+		return t
+	}
+	panic(fmt.Sprintf("engine: node %s is neither an output nor a leaf of this program", describe(n)))
+}
+
+// PeakBytes is the memory of all intermediates and outputs together, after reuse; leaves
+// (parameters, batches) are not in it.
+func (p *Program) PeakBytes() int64 { return p.bytes }
+
+// Len is the number of nodes a Run executes.
+func (p *Program) Len() int { return len(p.steps) }
+
+// liveNodes returns what outputs depend on, inputs before consumers, in an order that depends on
+// the graph alone.
+func liveNodes(g *gorgonia.ExprGraph, outputs []*gorgonia.Node) ([]*gorgonia.Node, error) {
+	sorted, err := gorgonia.Sort(g) // consumers first
+	if err != nil {
+		return nil, fmt.Errorf("engine: sorting the graph: %w", err)
+	}
+	live := make(map[*gorgonia.Node]bool, len(sorted))
+	for _, n := range outputs {
+		live[n] = true
+	}
+	var order []*gorgonia.Node
+	for _, n := range sorted {
+		if !live[n] {
+			continue
+		}
+		order = append(order, n)
+		for _, c := range children(g, n) {
+			live[c] = true
+		}
+	}
+	for i, j := 0, len(order)-1; i < j; i, j = i+1, j-1 {
+		order[i], order[j] = order[j], order[i]
+	}
+	return order, nil
+}
+
+// children are n's inputs in the order its op takes them.
+func children(g *gorgonia.ExprGraph, n *gorgonia.Node) []*gorgonia.Node {
+	it := g.From(n.ID())
+	var kids []*gorgonia.Node
+	for it != nil && it.Next() {
+		kids = append(kids, it.Node().(*gorgonia.Node))
+	}
+	return kids
+}
+
+func isConstant(n *gorgonia.Node) bool { return n.Op().Arity() == 0 }
+
+func describe(n *gorgonia.Node) string {
+	return fmt.Sprintf("%q (#%d) of shape %v", n.Name(), n.ID(), n.Shape())
+}
+
+// lower finds what runs n: the op itself when it is ours, our addition for the stock '+' by which
+// Grad sums the gradients of a node with several consumers.
+func lower(n *gorgonia.Node) (Op, error) {
+	if op, ok := n.Op().(Op); ok {
+		return op, nil
+	}
+	if n.Op().String() == "+ false" && n.Op().Arity() == 2 && n.Dtype() == tensor.Float32 {
+		return gradSum{n.Op()}, nil
+	}
+	return nil, fmt.Errorf("engine: node %s: op %v is not one of ours; stock Gorgonia ops are not run (internal/ops has the ones that are)", describe(n), n.Op())
+}
+
+// gradSum runs the stock '+' of two float32 tensors of one shape.
+type gradSum struct{ gorgonia.Op }
+
+// InPlace lets the sum be written over its first term.
+func (gradSum) InPlace() int { return 0 }
+
+// Run computes out = in[0] + in[1], element by element.
+func (gradSum) Run(out *Tensor, in []*Tensor) error {
+	a, b := in[0], in[1]
+	if len(a.F32) != len(b.F32) || len(a.Shape) != len(b.Shape) {
+		return fmt.Errorf("shapes %v and %v differ", a.Shape, b.Shape)
+	}
+	if err := out.Resize(a.Shape...); err != nil {
+		return err
+	}
+	kernel.Add(out.F32, a.F32, b.F32)
+	return nil
+}

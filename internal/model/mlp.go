@@ -1,0 +1,48 @@
+// Package model is the zoo: each file builds one family's logits out of nn layers.
+package model
+
+import (
+	"fmt"
+
+	G "gorgonia.org/gorgonia"
+
+	"dla/internal/nn"
+)
+
+// MLP is the lab's multilayer perceptron: a linear layer to Width with ReLU, Depth blocks of two
+// Width-wide linear layers with ReLU, and a linear head. With Res each block is x + block(x), an
+// identity skip (He et al. 2016, https://arxiv.org/abs/1512.03385), without it block(x): the two
+// variants have the same parameters and start from the same weights.
+type MLP struct {
+	Depth, Width int
+	Res          bool
+}
+
+// Name is the variant's name in records and figures: mlp-d5-res, mlp-d5-plain.
+func (m MLP) Name() string {
+	kind := "plain"
+	if m.Res {
+		kind = "res"
+	}
+	return fmt.Sprintf("mlp-d%d-%s", m.Depth, kind)
+}
+
+// Logits maps x [rows, features] to [rows, classes].
+func (m MLP) Logits(g *nn.Graph, x *G.Node, classes int) *G.Node {
+	h := nn.LinearReLU(g, "stem", x, m.Width)
+	for i := range m.Depth {
+		name := fmt.Sprintf("blocks.%d", i)
+		y := nn.LinearReLU(g, name+".fc1", h, m.Width)
+		y = nn.LinearReLU(g, name+".fc2", y, m.Width)
+		if m.Res {
+			y = nn.Add(g, name, h, y)
+		}
+		h = y
+	}
+	return nn.Linear(g, "head", h, classes)
+}
+
+// MACs is the number of multiply-adds of one sample's forward pass.
+func (m MLP) MACs(features, classes int) int {
+	return features*m.Width + m.Depth*2*m.Width*m.Width + m.Width*classes
+}

@@ -1,0 +1,85 @@
+package nn
+
+import (
+	"fmt"
+
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"dla/internal/kernel"
+)
+
+// Graph is a Gorgonia expression graph over a set of parameters. The first error of a layer sticks:
+// later layers pass it by, and Err returns it, so a model reads as a list of layers.
+type Graph struct {
+	*G.ExprGraph
+	params *Params
+	nodes  map[string]*G.Node // parameters' nodes in this graph
+	err    error
+}
+
+// NewGraph starts an empty graph over p.
+func NewGraph(p *Params) *Graph {
+	return &Graph{ExprGraph: G.NewGraph(), params: p, nodes: map[string]*G.Node{}}
+}
+
+// Err is the first error of building the graph, naming the layer.
+func (g *Graph) Err() error { return g.err }
+
+func (g *Graph) fail(layer string, err error) *G.Node {
+	if g.err == nil && err != nil {
+		g.err = fmt.Errorf("nn: layer %s: %w", layer, err)
+	}
+	return nil
+}
+
+// Input adds a float32 leaf of the given shape, zero until it is written to.
+func (g *Graph) Input(name string, shape ...int) *G.Node {
+	n := tensor.Shape(shape).TotalSize()
+	v := tensor.New(tensor.WithShape(shape...), tensor.WithBacking(kernel.Alloc(n)))
+	return G.NewTensor(g.ExprGraph, tensor.Float32, len(shape), G.WithShape(shape...), G.WithName(name), G.WithValue(v))
+}
+
+// Labels adds a leaf of rows class indices (int32).
+func (g *Graph) Labels(name string, rows int) *G.Node {
+	v := tensor.New(tensor.WithShape(rows), tensor.WithBacking(make([]int32, rows)))
+	return G.NewTensor(g.ExprGraph, tensor.Int32, 1, G.WithShape(rows), G.WithName(name), G.WithValue(v))
+}
+
+// Param returns the node of the parameter called name, which init fills at its first use.
+func (g *Graph) Param(name string, init Init, shape ...int) *G.Node {
+	if n, ok := g.nodes[name]; ok {
+		return n
+	}
+	q, err := g.params.get(name, init, shape)
+	if err != nil {
+		if g.err == nil {
+			g.err = err
+		}
+		return nil
+	}
+	n := G.NewTensor(g.ExprGraph, tensor.Float32, len(shape), G.WithShape(shape...), G.WithName(name), G.WithValue(q.value))
+	g.nodes[name] = n
+	return n
+}
+
+// Gradients differentiates the scalar loss with respect to every parameter, in the order of
+// Params.List. Gorgonia returns wrong gradients from a second call on one graph: call it once.
+func (g *Graph) Gradients(loss *G.Node) ([]*G.Node, error) {
+	if g.err != nil {
+		return nil, g.err
+	}
+	var wrt []*G.Node
+	for _, q := range g.params.list {
+		n, ok := g.nodes[q.Name]
+		if !ok {
+			return nil, fmt.Errorf("nn: parameter %s is not in the graph of the loss", q.Name)
+		}
+		wrt = append(wrt, n)
+	}
+	grads, err := G.Grad(loss, wrt...)
+	if err != nil {
+		return nil, fmt.Errorf("nn: differentiating the loss: %w", err)
+	}
+	return grads, nil
+}

@@ -1,0 +1,21 @@
+package nn
+
+import (
+	"math"
+
+	"dla/internal/rng"
+)
+
+// Init fills w from the stream s.
+type Init func(w []float32, s *rng.Stream)
+
+// FanIn is the initialiser of torch.nn.Linear and torch.nn.Conv2d, for weights and biases alike:
+// uniform in [-1/sqrt(fanIn), 1/sqrt(fanIn)] (Kaiming-uniform with a = sqrt 5).
+func FanIn(fanIn int) Init {
+	bound := 1 / math.Sqrt(float64(fanIn))
+	return func(w []float32, s *rng.Stream) {
+		for i := range w {
+			w[i] = float32((2*s.Float64() - 1) * bound)
+		}
+	}
+}

@@ -1,0 +1,78 @@
+// Package nn builds models: named parameters, the graphs over them, and the layers.
+//
+// A Params is the set of named weights of one model. A Graph is one Gorgonia expression graph over
+// them: a model has two, one for training and one for evaluation, that share the very same memory.
+// Layers (linear.go, …) are functions from node to node; to add one, write such a function over the
+// ops of internal/ops, asking the Graph for its parameters by name.
+package nn
+
+import (
+	"fmt"
+	"hash/fnv"
+	"slices"
+
+	"gorgonia.org/tensor"
+
+	"dla/internal/kernel"
+	"dla/internal/rng"
+)
+
+// Param is one named tensor of weights.
+type Param struct {
+	Name  string // as PyTorch's state_dict would have it: "blocks.0.fc1.weight"
+	Shape []int
+	Data  []float32     // row-major; the memory every graph and the optimiser share
+	value *tensor.Dense // the same memory as Gorgonia sees it
+}
+
+// Params are the named weights of one model, in the order in which its layers first asked for them.
+type Params struct {
+	seed   uint64
+	list   []*Param
+	byName map[string]*Param
+}
+
+// NewParams returns an empty set whose initialisers draw from seed. The draw of a parameter depends
+// on the seed and its name alone, so two variants of a model start from the same weights wherever
+// their layers have the same names.
+func NewParams(seed uint64) *Params {
+	return &Params{seed: seed, byName: map[string]*Param{}}
+}
+
+// List returns the parameters in order. The slice must not be changed.
+func (p *Params) List() []*Param { return p.list }
+
+// Count is the number of weights.
+func (p *Params) Count() int {
+	n := 0
+	for _, q := range p.list {
+		n += len(q.Data)
+	}
+	return n
+}
+
+// get returns the parameter called name, making and initialising it at first use.
+func (p *Params) get(name string, init Init, shape []int) (*Param, error) {
+	if q, ok := p.byName[name]; ok {
+		if !slices.Equal(q.Shape, shape) {
+			return nil, fmt.Errorf("nn: parameter %s has shape %v, a layer asks for %v", name, q.Shape, shape)
+		}
+		return q, nil
+	}
+	n := 1
+	for _, d := range shape {
+		if d <= 0 {
+			return nil, fmt.Errorf("nn: parameter %s: shape %v has a dimension below 1", name, shape)
+		}
+		n *= d
+	}
+	q := &Param{Name: name, Shape: slices.Clone(shape), Data: kernel.Alloc(n)}
+	q.value = tensor.New(tensor.WithShape(shape...), tensor.WithBacking(q.Data))
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	s := rng.New(p.seed, "init", 0, h.Sum64())
+	init(q.Data, &s)
+	p.list = append(p.list, q)
+	p.byName[name] = q
+	return q, nil
+}

@@ -1,0 +1,81 @@
+package ops
+
+import (
+	"fmt"
+
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"dla/internal/engine"
+	"dla/internal/kernel"
+)
+
+// CrossEntropy is the mean over rows of -log softmax(logits)[label]: logits [rows, classes], labels
+// [rows] int32 in [0, classes). The maximum is subtracted row by row, so logits of any size are
+// safe (Gorgonia's own SoftMax subtracts one maximum for the batch). As
+// torch.nn.functional.cross_entropy.
+func CrossEntropy(logits, classes *G.Node) (*G.Node, error) {
+	o := &crossEntropy{}
+	o.base = newBase("cross-entropy", o, 2, labels, 0)
+	return G.ApplyOp(o, logits, classes)
+}
+
+type crossEntropy struct{ base }
+
+func logitsAndLabels(in []tensor.Shape) error {
+	if err := matrices(in, 1); err != nil {
+		return err
+	}
+	if in[1].TotalSize() != in[0][0] {
+		return fmt.Errorf("logits [rows, classes] and labels [rows] must agree in rows")
+	}
+	return nil
+}
+
+func (o *crossEntropy) shape(in []tensor.Shape) (tensor.Shape, error) {
+	return tensor.ScalarShape(), logitsAndLabels(in)
+}
+
+// Run computes the scalar loss. A label outside [0, classes) is an error.
+func (o *crossEntropy) Run(out *engine.Tensor, in []*engine.Tensor) error {
+	logits, labels := in[0], in[1]
+	rows, classes := logits.Rows(), logits.Shape[1]
+	if rows != len(labels.I32) || rows == 0 {
+		return fmt.Errorf("%d rows of logits, %d labels", rows, len(labels.I32))
+	}
+	for i, l := range labels.I32 {
+		if l < 0 || int(l) >= classes {
+			return fmt.Errorf("label %d of row %d is not in [0, %d)", l, i, classes)
+		}
+	}
+	out.F32[0] = kernel.SoftmaxCrossEntropy(logits.F32, labels.I32, rows, classes)
+	return nil
+}
+
+// DiffWRT says that the logits have a gradient and the labels none.
+func (o *crossEntropy) DiffWRT(int) []bool { return []bool{true, false} }
+
+// SymDiff gives dlogits = (softmax(logits) - onehot(labels)) · dloss / rows.
+func (o *crossEntropy) SymDiff(in G.Nodes, _, dloss *G.Node) (G.Nodes, error) {
+	g := &crossEntropyGrad{}
+	g.base = newBase("cross-entropy-grad", g, 2, labels, 0, 2)
+	d, err := G.ApplyOp(g, in[0], in[1], dloss)
+	return G.Nodes{d, nil}, err
+}
+
+type crossEntropyGrad struct{ base }
+
+func (o *crossEntropyGrad) shape(in []tensor.Shape) (tensor.Shape, error) {
+	return in[0].Clone(), logitsAndLabels(in)
+}
+
+// Run computes dlogits [rows, classes] from logits, labels and the scalar dloss.
+func (o *crossEntropyGrad) Run(out *engine.Tensor, in []*engine.Tensor) error {
+	logits, labels, dloss := in[0], in[1], in[2]
+	rows, classes := logits.Rows(), logits.Shape[1]
+	if err := out.Resize(rows, classes); err != nil {
+		return err
+	}
+	kernel.SoftmaxCrossEntropyGrad(out.F32, logits.F32, labels.I32, rows, classes, dloss.Scalar()/float32(rows))
+	return nil
+}

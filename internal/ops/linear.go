@@ -1,0 +1,207 @@
+package ops
+
+import (
+	"fmt"
+
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"dla/internal/engine"
+	"dla/internal/kernel"
+)
+
+// Linear is y = x·wᵀ + b, optionally followed by ReLU in the same pass: x [rows, in], w [out, in],
+// b [out], y [rows, out]; the layout of torch.nn.Linear.
+func Linear(x, w, b *G.Node, relu bool) (*G.Node, error) {
+	o := &linear{relu: relu}
+	name := "linear"
+	if relu {
+		name = "linear+relu"
+	}
+	o.base = newBase(name, o, 2, 2, 1, 2)
+	return G.ApplyOp(o, x, w, b)
+}
+
+type linear struct {
+	base
+	relu bool
+	gemm kernel.Gemm
+}
+
+func (o *linear) shape(in []tensor.Shape) (tensor.Shape, error) {
+	if err := matrices(in, 2); err != nil {
+		return nil, err
+	}
+	x, w, b := in[0], in[1], in[2]
+	if x[1] != w[1] || b.TotalSize() != w[0] {
+		return nil, fmt.Errorf("x [rows, in], w [out, in], b [out] must agree in both in and out")
+	}
+	return tensor.Shape{x[0], w[0]}, nil
+}
+
+// Run computes y [rows, out] from x [rows, in], w [out, in] and b [out].
+func (o *linear) Run(out *engine.Tensor, in []*engine.Tensor) error {
+	x, w, b := in[0], in[1], in[2]
+	if err := out.Resize(x.Rows(), w.Shape[0]); err != nil {
+		return err
+	}
+	g := &o.gemm
+	g.M, g.N, g.K = x.Rows(), w.Shape[0], w.Shape[1]
+	g.A, g.LDA = x.F32, g.K
+	g.B, g.LDB, g.TransB = w.F32, g.K, true
+	g.C, g.LDC, g.Bias, g.ReLU = out.F32, g.N, b.F32, o.relu
+	g.Do()
+	return nil
+}
+
+// DiffWRT says that all three inputs have gradients.
+func (o *linear) DiffWRT(int) []bool { return []bool{true, true, true} }
+
+// SymDiff gives, for dz = dy masked by y > 0 where ReLU was fused:
+// dx = dz·w, dw = dzᵀ·x, db = column sums of dz.
+func (o *linear) SymDiff(in G.Nodes, y, dy *G.Node) (G.Nodes, error) {
+	x, w := in[0], in[1]
+	dz := dy
+	if o.relu {
+		var err error
+		if dz, err = reluGrad(dy, y); err != nil {
+			return nil, err
+		}
+	}
+	dx, err := apply(newLinearDX(), dz, w)
+	if err != nil {
+		return nil, err
+	}
+	dw, err := apply(newLinearDW(), dz, x)
+	if err != nil {
+		return nil, err
+	}
+	db, err := apply(newColSum(), dz)
+	return G.Nodes{dx, dw, db}, err
+}
+
+func apply(o op, in ...*G.Node) (*G.Node, error) { return G.ApplyOp(o, in...) }
+
+// linearDX is dx [rows, in] = dz [rows, out] · w [out, in].
+type linearDX struct {
+	base
+	gemm kernel.Gemm
+}
+
+func newLinearDX() *linearDX {
+	o := &linearDX{}
+	o.base = newBase("linear-dx", o, 2, 2, 2)
+	return o
+}
+
+func (o *linearDX) shape(in []tensor.Shape) (tensor.Shape, error) {
+	if err := matrices(in, 2); err != nil {
+		return nil, err
+	}
+	if in[0][1] != in[1][0] {
+		return nil, fmt.Errorf("dz [rows, out] and w [out, in] must agree in out")
+	}
+	return tensor.Shape{in[0][0], in[1][1]}, nil
+}
+
+// Run computes dx [rows, in].
+func (o *linearDX) Run(out *engine.Tensor, in []*engine.Tensor) error {
+	dz, w := in[0], in[1]
+	if err := out.Resize(dz.Rows(), w.Shape[1]); err != nil {
+		return err
+	}
+	g := &o.gemm
+	g.M, g.N, g.K = dz.Rows(), w.Shape[1], w.Shape[0]
+	g.A, g.LDA = dz.F32, g.K
+	g.B, g.LDB = w.F32, g.N
+	g.C, g.LDC = out.F32, g.N
+	g.Do()
+	return nil
+}
+
+// linearDW is dw [out, in] = dz [rows, out]ᵀ · x [rows, in].
+type linearDW struct {
+	base
+	gemm kernel.Gemm
+}
+
+func newLinearDW() *linearDW {
+	o := &linearDW{}
+	o.base = newBase("linear-dw", o, 2, 2, 2)
+	return o
+}
+
+func (o *linearDW) shape(in []tensor.Shape) (tensor.Shape, error) {
+	if err := matrices(in, 2); err != nil {
+		return nil, err
+	}
+	if in[0][0] != in[1][0] {
+		return nil, fmt.Errorf("dz [rows, out] and x [rows, in] must agree in rows")
+	}
+	return tensor.Shape{in[0][1], in[1][1]}, nil
+}
+
+// Run computes dw [out, in].
+func (o *linearDW) Run(out *engine.Tensor, in []*engine.Tensor) error {
+	dz, x := in[0], in[1]
+	if err := out.Resize(dz.Shape[1], x.Shape[1]); err != nil {
+		return err
+	}
+	g := &o.gemm
+	g.M, g.N, g.K = dz.Shape[1], x.Shape[1], x.Rows()
+	g.A, g.LDA, g.TransA = dz.F32, g.M, true
+	g.B, g.LDB = x.F32, g.N
+	g.C, g.LDC = out.F32, g.N
+	g.Do()
+	return nil
+}
+
+// colSum is db [out] = sum over rows of dz [rows, out].
+type colSum struct{ base }
+
+func newColSum() *colSum {
+	o := &colSum{}
+	o.base = newBase("column-sum", o, 2, 1)
+	return o
+}
+
+func (o *colSum) shape(in []tensor.Shape) (tensor.Shape, error) {
+	if err := matrices(in, 1); err != nil {
+		return nil, err
+	}
+	return tensor.Shape{in[0][1]}, nil
+}
+
+// Run computes db [out].
+func (o *colSum) Run(out *engine.Tensor, in []*engine.Tensor) error {
+	dz := in[0]
+	if err := out.Resize(dz.Shape[1]); err != nil {
+		return err
+	}
+	kernel.ColSum(out.F32, dz.F32, dz.Rows(), dz.Shape[1])
+	return nil
+}
+
+// reluGrad is dz = dy where y > 0, else 0, for y = relu(z); all of one shape.
+func reluGrad(dy, y *G.Node) (*G.Node, error) {
+	d := y.Dims()
+	o := &reluGradOp{}
+	o.base = newBase("relu-grad", o, d, d, d)
+	return G.ApplyOp(o, dy, y)
+}
+
+type reluGradOp struct{ base }
+
+// InPlace lets dz be written over dy.
+func (o *reluGradOp) InPlace() int { return 0 }
+
+func (o *reluGradOp) shape(in []tensor.Shape) (tensor.Shape, error) { return sameShape(in) }
+
+// Run computes dz from dy and y.
+func (o *reluGradOp) Run(out *engine.Tensor, in []*engine.Tensor) error {
+	if err := out.Resize(in[0].Shape...); err != nil {
+		return err
+	}
+	kernel.ReLUGrad(out.F32, in[0].F32, in[1].F32)
+	return nil
+}

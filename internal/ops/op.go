@@ -1,0 +1,139 @@
+// Package ops holds the Gorgonia ops the models are made of. Each file is one op: its forward node,
+// its symbolic gradient, and the kernels both call, side by side with the shapes.
+//
+// An op is differentiated by Gorgonia's Grad through SymDiff and run by the engine through Run;
+// Do is the same kernel for Gorgonia's TapeMachine, which the tests use as the oracle. A gradient is
+// made of one node for each input, so every node has one output and no hidden state.
+//
+// To add an op: copy relu-sized file add.go, give Run, shape, SymDiff, and add it to the table in
+// ops_test.go, which checks its gradient by central differences and against the TapeMachine.
+package ops
+
+import (
+	"fmt"
+	"hash"
+	"hash/fnv"
+	"sync/atomic"
+
+	"github.com/chewxy/hm"
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"dla/internal/engine"
+)
+
+var lastID atomic.Uint64
+
+// labels marks an input that is an int32 vector of class indices in base.dims.
+const labels = -1
+
+// op is what each of ours implements beside base.
+type op interface {
+	engine.Op
+	shape(in []tensor.Shape) (tensor.Shape, error)
+}
+
+// base is the part of gorgonia.Op that is the same for all of ours.
+type base struct {
+	name string
+	id   uint64 // in the hash: Gorgonia merges nodes whose 32-bit hashes agree
+	dims []int  // number of dimensions of each input, then of the output
+	self op
+}
+
+func newBase(name string, self op, dims ...int) base {
+	return base{name: name, id: lastID.Add(1), dims: dims, self: self}
+}
+
+// Arity is the number of inputs.
+func (b *base) Arity() int { return len(b.dims) - 1 }
+
+// Type is built anew at each call: Gorgonia's unification writes into what it gets.
+func (b *base) Type() hm.Type {
+	ts := make([]hm.Type, len(b.dims))
+	for i, d := range b.dims {
+		switch d {
+		case labels:
+			ts[i] = G.TensorType{Dims: 1, Of: tensor.Int32}
+		case 0:
+			ts[i] = hm.TypeVariable('a')
+		default:
+			ts[i] = G.TensorType{Dims: d, Of: hm.TypeVariable('a')}
+		}
+	}
+	return hm.NewFnType(ts...)
+}
+
+// InferShape computes the output's shape; an error names the op and the shapes.
+func (b *base) InferShape(in ...G.DimSizer) (tensor.Shape, error) {
+	shapes, err := G.DimSizersToShapes(in)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", b.name, err)
+	}
+	s, err := b.self.shape(shapes)
+	if err != nil {
+		return nil, fmt.Errorf("%s of %v: %w", b.name, shapes, err)
+	}
+	return s, nil
+}
+
+// Do runs the op for Gorgonia's TapeMachine, in memory of its own.
+func (b *base) Do(vs ...G.Value) (G.Value, error) {
+	in := make([]*engine.Tensor, len(vs))
+	shapes := make([]tensor.Shape, len(vs))
+	for i, v := range vs {
+		t, err := engine.FromValue(v)
+		if err != nil {
+			return nil, fmt.Errorf("%v: input %d: %w", b, i, err)
+		}
+		in[i], shapes[i] = t, v.Shape()
+	}
+	s, err := b.self.shape(shapes)
+	if err != nil {
+		return nil, fmt.Errorf("%v of %v: %w", b, shapes, err)
+	}
+	buf := make([]float32, max(1, s.TotalSize()))
+	out := &engine.Tensor{Shape: append([]int{}, s...), F32: buf}
+	if err := b.self.Run(out, in); err != nil {
+		return nil, fmt.Errorf("%v of %v: %w", b, shapes, err)
+	}
+	if s.Dims() == 0 {
+		v := G.F32(buf[0])
+		return &v, nil
+	}
+	return tensor.New(tensor.WithShape(s...), tensor.WithBacking(buf)), nil
+}
+
+// ReturnsPtr is false: Do returns new memory.
+func (b *base) ReturnsPtr() bool { return false }
+
+// CallsExtern is false: no cgo, no GPU.
+func (b *base) CallsExtern() bool { return false }
+
+// OverwritesInput is -1: see engine.Op's InPlace.
+func (b *base) OverwritesInput() int { return -1 }
+
+// InPlace is -1 unless an op says otherwise.
+func (b *base) InPlace() int { return -1 }
+
+// WriteHash writes the name and the unique id, so that Gorgonia never merges two nodes.
+func (b *base) WriteHash(h hash.Hash) { fmt.Fprintf(h, "%s#%d", b.name, b.id) }
+
+// Hashcode is the 32-bit FNV-1a hash of WriteHash.
+func (b *base) Hashcode() uint32 {
+	h := fnv.New32a()
+	b.WriteHash(h)
+	return h.Sum32()
+}
+
+func (b *base) String() string { return b.name }
+
+// matrices checks that the first n shapes have two dimensions.
+func matrices(in []tensor.Shape, n int) error {
+	for i := range n {
+		if in[i].Dims() != 2 {
+			return fmt.Errorf("input %d must be a matrix", i)
+		}
+	}
+	return nil
+}

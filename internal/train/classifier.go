@@ -1,0 +1,163 @@
+package train
+
+import (
+	"fmt"
+
+	G "gorgonia.org/gorgonia"
+
+	"dla/internal/engine"
+	"dla/internal/nn"
+	"dla/internal/optim"
+)
+
+// Program is what the loop trains: parameters, a training step that leaves their gradients ready,
+// and an evaluation step. A batch is written into the memory that the Program hands out, then the
+// step is told how many rows of it count.
+type Program interface {
+	// Params are the weights with the gradients a TrainStep computes, in a fixed order.
+	Params() []optim.Param
+	// TrainBuffers and EvalBuffers are where a batch goes: inputs row by row, and one label a row.
+	TrainBuffers() (x []float32, y []int32)
+	EvalBuffers() (x []float32, y []int32)
+	// TrainStep computes loss and gradients of the first rows rows.
+	TrainStep(rows int) (Stats, error)
+	// EvalStep computes loss and accuracy of the first rows rows; it changes no state.
+	EvalStep(rows int) (Stats, error)
+}
+
+// Stats are sums over samples, so that batches of unequal size add up to exact means.
+type Stats struct {
+	N       int     `json:"n"`
+	LossSum float64 `json:"loss_sum"`
+	Correct int     `json:"correct"`
+}
+
+func (s *Stats) add(o Stats) {
+	s.N += o.N
+	s.LossSum += o.LossSum
+	s.Correct += o.Correct
+}
+
+// Loss is the mean loss; 0 of no samples.
+func (s Stats) Loss() float64 { return s.LossSum / float64(max(1, s.N)) }
+
+// Accuracy is the fraction of samples predicted right.
+func (s Stats) Accuracy() float64 { return float64(s.Correct) / float64(max(1, s.N)) }
+
+// Architecture builds a classifier's logits [rows, classes] from x [rows, …].
+type Architecture interface {
+	Logits(g *nn.Graph, x *G.Node, classes int) *G.Node
+}
+
+// Classifier is the Program of a network trained by cross-entropy.
+type Classifier struct {
+	params      []optim.Param
+	train, eval half
+}
+
+// half is one of the two graphs.
+type half struct {
+	prog         *engine.Program
+	x, y         *engine.Tensor
+	fullX, fullY int // capacities
+	rowShape     []int
+	loss, logits *engine.Tensor
+}
+
+// NewClassifier builds and compiles the training graph for batches of up to batch rows of shape
+// rowShape and the evaluation graph for up to evalBatch rows, over one set of parameters.
+func NewClassifier(arch Architecture, p *nn.Params, rowShape []int, classes, batch, evalBatch int) (*Classifier, error) {
+	c := &Classifier{}
+	g, loss, logits, x, y := lossGraph(arch, p, rowShape, classes, batch)
+	grads, err := g.Gradients(loss)
+	if err != nil {
+		return nil, err
+	}
+	outputs := append([]*G.Node{loss, logits}, grads...)
+	prog, err := engine.Compile(g.ExprGraph, outputs...)
+	if err != nil {
+		return nil, fmt.Errorf("compiling the training graph: %w", err)
+	}
+	c.train = newHalf(prog, x, y, loss, logits, rowShape)
+	for i, q := range p.List() {
+		c.params = append(c.params, optim.Param{Name: q.Name, Shape: q.Shape, Value: q.Data, Grad: prog.Read(grads[i]).F32})
+	}
+
+	g, loss, logits, x, y = lossGraph(arch, p, rowShape, classes, evalBatch)
+	if g.Err() != nil {
+		return nil, g.Err()
+	}
+	if prog, err = engine.Compile(g.ExprGraph, loss, logits); err != nil {
+		return nil, fmt.Errorf("compiling the evaluation graph: %w", err)
+	}
+	c.eval = newHalf(prog, x, y, loss, logits, rowShape)
+	return c, nil
+}
+
+func lossGraph(arch Architecture, p *nn.Params, rowShape []int, classes, rows int) (g *nn.Graph, loss, logits, x, y *G.Node) {
+	g = nn.NewGraph(p)
+	x = g.Input("x", append([]int{rows}, rowShape...)...)
+	y = g.Labels("y", rows)
+	logits = arch.Logits(g, x, classes)
+	loss = nn.CrossEntropy(g, logits, y)
+	return g, loss, logits, x, y
+}
+
+func newHalf(prog *engine.Program, x, y, loss, logits *G.Node, rowShape []int) half {
+	h := half{prog: prog, x: prog.Read(x), y: prog.Read(y), loss: prog.Read(loss), logits: prog.Read(logits)}
+	h.rowShape = append([]int{0}, rowShape...)
+	h.fullX, h.fullY = len(h.x.F32), len(h.y.I32)
+	return h
+}
+
+// Params are the parameters and their gradients.
+func (c *Classifier) Params() []optim.Param { return c.params }
+
+// TrainBuffers are the inputs and labels of the training graph, at full size.
+func (c *Classifier) TrainBuffers() ([]float32, []int32) { return c.train.buffers() }
+
+// EvalBuffers are the inputs and labels of the evaluation graph, at full size.
+func (c *Classifier) EvalBuffers() ([]float32, []int32) { return c.eval.buffers() }
+
+// TrainStep computes loss, accuracy and gradients of the first rows samples of TrainBuffers.
+func (c *Classifier) TrainStep(rows int) (Stats, error) { return c.train.run(rows) }
+
+// EvalStep computes loss and accuracy of the first rows samples of EvalBuffers.
+func (c *Classifier) EvalStep(rows int) (Stats, error) { return c.eval.run(rows) }
+
+// PeakBytes is the planned memory of intermediates and gradients of a training step.
+func (c *Classifier) PeakBytes() int64 { return c.train.prog.PeakBytes() }
+
+func (h *half) buffers() ([]float32, []int32) { return h.x.F32[:h.fullX], h.y.I32[:h.fullY] }
+
+func (h *half) run(rows int) (Stats, error) {
+	h.rowShape[0] = rows
+	if err := h.x.Resize(h.rowShape...); err != nil {
+		return Stats{}, fmt.Errorf("batch of %d rows: %w", rows, err)
+	}
+	if err := h.y.Resize(rows); err != nil {
+		return Stats{}, fmt.Errorf("batch of %d rows: %w", rows, err)
+	}
+	if err := h.prog.Run(); err != nil {
+		return Stats{}, err
+	}
+	s := Stats{N: rows, LossSum: float64(h.loss.Scalar()) * float64(rows)}
+	classes := h.logits.Cols()
+	for i, label := range h.y.I32 {
+		if int32(argmax(h.logits.F32[i*classes:(i+1)*classes])) == label {
+			s.Correct++
+		}
+	}
+	return s, nil
+}
+
+// argmax is the index of the largest element, the first of equals.
+func argmax(x []float32) int {
+	best := 0
+	for i, v := range x {
+		if v > x[best] {
+			best = i
+		}
+	}
+	return best
+}

@@ -1,0 +1,39 @@
+package train
+
+// Kind says what an Event reports.
+type Kind int
+
+// The kinds of events, in the order a run emits them.
+const (
+	RunStart   Kind = iota // once; Message is the one-line resolved config
+	EpochStart             // Epoch, Epochs, Steps (of the epoch), Step (already done, after a resume)
+	Step                   // one optimiser step: Step, Items, Loss, Accuracy (running means of the epoch)
+	EvalStart              // Steps of the evaluation
+	EvalStep               // Step, Items, Loss, Accuracy (running means)
+	EpochEnd               // TrainLoss … ValAcc, Best, LR, Seconds
+	Checkpoint             // a checkpoint was written; Epoch and Step say where
+	Done                   // the loop ended; Message says why (finished, early stop, max time, interrupted)
+)
+
+// Event is one thing that happened in the loop. It is passed by value and holds no references into
+// the loop, so a Sink may keep it. Accuracy fields are fractions in [0,1]; NaN where the program
+// reports no accuracy.
+type Event struct {
+	Kind           Kind
+	Epoch, Epochs  int // 1-based current epoch, and how many there are
+	Step, Steps    int // steps done in this epoch or evaluation, and how many there are
+	Items          int // samples in this step
+	Loss, Accuracy float64
+	TrainLoss      float64
+	TrainAcc       float64
+	ValLoss        float64
+	ValAcc         float64
+	Best           bool
+	LR             float64
+	Seconds        float64 // wall time of the epoch
+	Throughput     float64 // training samples per second in the epoch
+	Message        string
+}
+
+// Sink consumes events. It is called from the training goroutine and must return quickly.
+type Sink func(Event)

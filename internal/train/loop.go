@@ -1,0 +1,341 @@
+// Package train is the one training loop of every experiment. It knows no lab: it takes a Program
+// (what to train), batches, an optimiser with its schedule and a run (where the record goes), and
+// emits events that the progress bar and the log consume.
+//
+// What it promises: a run that is killed at any instant and resumed ends with the same bits, in its
+// weights and in metrics.jsonl, as one that was never stopped. Everything a step depends on is
+// either in the checkpoint (weights, optimiser state, sums of the current epoch, best so far) or a
+// pure function of (seed, epoch, step): data order and learning rate.
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"dla/internal/data"
+	"dla/internal/optim"
+	"dla/internal/run"
+	"dla/internal/weights"
+)
+
+// Batches gives the batches of one pass over a set; data.Loader is one.
+type Batches interface {
+	Len() int   // samples in a pass
+	Steps() int // batches in a pass
+	// Batch fills b for the given step of the given epoch, both from 0, and sets b.Rows.
+	Batch(epoch, step int, b *data.Batch)
+}
+
+// Job is one training, all of it.
+type Job struct {
+	Program   Program
+	Optimizer optim.Optimizer
+	Schedule  optim.Schedule
+	Train     Batches
+	Val       Batches // selects the epoch whose weights are kept
+
+	Epochs          int
+	Patience        int           // epochs without a better validation accuracy before stopping; 0: never
+	ClipNorm        float64       // bound on the global gradient norm; 0: off
+	MaxTime         time.Duration // of this process; 0: none
+	CheckpointEvery time.Duration // within an epoch, beside the one at its end; 0: only at its end
+
+	Run  *run.Run
+	Sink Sink
+}
+
+// Reason is why Fit returned.
+type Reason string
+
+// The reasons. A run that was interrupted or ran out of time can be resumed.
+const (
+	Finished    Reason = "finished"
+	EarlyStop   Reason = "early stop"
+	OutOfTime   Reason = "max time"
+	Interrupted Reason = "interrupted"
+)
+
+// Outcome is what a training came to.
+type Outcome struct {
+	Reason    Reason
+	Epochs    int   // epochs completed
+	BestEpoch int   // 1-based, by validation accuracy, the earliest of equals
+	BestVal   Stats // of that epoch
+	LastVal   Stats // of the last epoch
+	Seconds   float64
+}
+
+// ErrDiverged is wrapped by the error of a run whose loss, weights or gradients stopped being finite.
+var ErrDiverged = errors.New("training diverged")
+
+// Measure is loss and accuracy as metrics.jsonl holds them.
+type Measure struct {
+	Loss     float64 `json:"loss"`
+	Accuracy float64 `json:"accuracy"`
+}
+
+// Epoch is one line of metrics.jsonl. It holds nothing that differs between two runs of one
+// configuration: times are in log.jsonl.
+type Epoch struct {
+	Epoch    int      `json:"epoch"` // 1-based
+	Step     int      `json:"step"`  // optimiser steps so far
+	LR       float64  `json:"lr"`    // of the epoch's last step
+	Train    Measure  `json:"train"` // running mean over the epoch's batches, before each update
+	Val      Measure  `json:"val"`
+	GradNorm *float64 `json:"grad_norm,omitempty"` // mean norm before clipping, when clipping is on
+}
+
+// state is what the checkpoint holds beside tensors.
+type state struct {
+	Epoch    int     `json:"epoch"` // current epoch, from 0
+	Step     int     `json:"step"`  // steps done in it
+	Sums     Stats   `json:"sums"`  // over those steps
+	NormSum  float64 `json:"norm_sum"`
+	OptSteps uint64  `json:"opt_steps"`
+	Best     int     `json:"best"` // 1-based, 0: none yet
+	BestVal  Stats   `json:"best_val"`
+	LastVal  Stats   `json:"last_val"`
+	Stopped  bool    `json:"stopped"` // early stop reached
+	Seconds  float64 `json:"seconds"`
+}
+
+type loop struct {
+	*Job
+	params  []optim.Param
+	clip    *optim.Clipper
+	st      state
+	began   time.Time // of this process
+	saved   time.Time
+	tensors []weights.Tensor // live views: parameters, then optimiser state
+	batch   data.Batch
+	valb    data.Batch
+}
+
+// Fit trains until the last epoch, an early stop, the time limit or the end of ctx, continuing from
+// the run's checkpoint where it has one. After an interruption the state is saved first. The
+// Program holds the weights of the last step, not of the best epoch.
+func (j *Job) Fit(ctx context.Context) (Outcome, error) {
+	l := &loop{Job: j, params: j.Program.Params(), began: time.Now(), saved: time.Now()}
+	if j.Sink == nil {
+		j.Sink = func(Event) {}
+	}
+	l.clip = optim.NewClipper(l.params)
+	for _, p := range l.params {
+		l.tensors = append(l.tensors, weights.Tensor{Name: p.Name, Shape: p.Shape, Data: p.Value})
+	}
+	for _, s := range j.Optimizer.Slots() {
+		l.tensors = append(l.tensors, weights.Tensor{Name: "optim/" + s.Name, Shape: s.Shape, Data: s.Data})
+	}
+	l.batch.X, l.batch.Y = j.Program.TrainBuffers()
+	l.valb.X, l.valb.Y = j.Program.EvalBuffers()
+	if err := l.restore(); err != nil {
+		return Outcome{}, err
+	}
+	before := l.st.Seconds
+	reason := Finished
+	for l.st.Epoch < j.Epochs && !l.st.Stopped {
+		var err error
+		if reason, err = l.epoch(ctx, before); err != nil {
+			return Outcome{}, err
+		}
+		if reason != Finished {
+			break
+		}
+	}
+	if l.st.Stopped {
+		reason = EarlyStop
+	}
+	l.st.Seconds = before + time.Since(l.began).Seconds()
+	j.Sink(Event{Kind: Done, Epoch: l.st.Epoch, Epochs: j.Epochs, Message: string(reason)})
+	return Outcome{Reason: reason, Epochs: l.st.Epoch, BestEpoch: l.st.Best, BestVal: l.st.BestVal, LastVal: l.st.LastVal, Seconds: l.st.Seconds}, nil
+}
+
+// epoch runs what is left of the current epoch, validates, records and saves.
+func (l *loop) epoch(ctx context.Context, before float64) (Reason, error) {
+	start, steps := time.Now(), l.Train.Steps()
+	seen := 0
+	l.Sink(Event{Kind: EpochStart, Epoch: l.st.Epoch + 1, Epochs: l.Epochs, Step: l.st.Step, Steps: steps})
+	for l.st.Step < steps {
+		n, err := l.step()
+		if err != nil {
+			return "", err
+		}
+		seen += n
+		l.Sink(Event{Kind: Step, Epoch: l.st.Epoch + 1, Epochs: l.Epochs, Step: l.st.Step, Steps: steps, Items: n, Loss: l.st.Sums.Loss(), Accuracy: l.st.Sums.Accuracy()})
+		if reason := l.mustStop(ctx); reason != "" {
+			return reason, l.save(nil, before)
+		}
+		if l.CheckpointEvery > 0 && time.Since(l.saved) > l.CheckpointEvery {
+			if err := l.save(nil, before); err != nil {
+				return "", err
+			}
+		}
+	}
+	trained := time.Since(start).Seconds()
+
+	val, err := evaluate(ctx, l.Program, l.Val, &l.valb, l.Sink)
+	if ctx.Err() != nil {
+		return Interrupted, l.save(nil, before) // all steps done, validation to be repeated
+	}
+	if err != nil {
+		return "", err
+	}
+	if err := l.finite("after"); err != nil {
+		return "", err
+	}
+	best := l.st.Best == 0 || val.Accuracy() > l.st.BestVal.Accuracy()
+	if best {
+		l.st.Best, l.st.BestVal = l.st.Epoch+1, val
+	}
+	lr := l.lr(steps - 1)
+	rec := Epoch{Epoch: l.st.Epoch + 1, Step: (l.st.Epoch + 1) * steps, LR: lr, Train: measure(l.st.Sums), Val: measure(val)}
+	if l.ClipNorm > 0 {
+		norm := l.st.NormSum / float64(steps)
+		rec.GradNorm = &norm
+	}
+	if err := l.Run.AppendMetrics(rec); err != nil {
+		return "", err
+	}
+	sums := l.st.Sums
+	l.st.Epoch, l.st.Step, l.st.Sums, l.st.NormSum, l.st.LastVal = l.st.Epoch+1, 0, Stats{}, 0, val
+	l.st.Stopped = l.Patience > 0 && l.st.Epoch-l.st.Best >= l.Patience
+	var bw *run.Best
+	if best {
+		bw = &run.Best{Epoch: l.st.Best, Tensors: l.tensors[:len(l.params)]}
+	}
+	if err := l.save(bw, before); err != nil {
+		return "", err
+	}
+	seconds := time.Since(start).Seconds()
+	l.Sink(Event{Kind: EpochEnd, Epoch: l.st.Epoch, Epochs: l.Epochs, Step: steps, Steps: steps, TrainLoss: sums.Loss(), TrainAcc: sums.Accuracy(),
+		ValLoss: val.Loss(), ValAcc: val.Accuracy(), Best: best, LR: lr, Seconds: seconds, Throughput: float64(seen) / trained})
+	l.Run.Logger().Info("epoch", "epoch", l.st.Epoch, "seconds", seconds, "train_seconds", trained, "items_per_s", float64(seen)/trained, "best", best)
+	return Finished, nil
+}
+
+// step is one optimiser step; it returns the rows it used.
+func (l *loop) step() (int, error) {
+	l.Train.Batch(l.st.Epoch, l.st.Step, &l.batch)
+	s, err := l.Program.TrainStep(l.batch.Rows)
+	if err != nil {
+		return 0, fmt.Errorf("epoch %d, step %d: %w", l.st.Epoch+1, l.st.Step+1, err)
+	}
+	if math.IsNaN(s.LossSum) || math.IsInf(s.LossSum, 0) {
+		if err := l.finite("at"); err != nil {
+			return 0, err
+		}
+		return 0, l.diverged("the loss", "at")
+	}
+	if l.ClipNorm > 0 {
+		l.st.NormSum += l.clip.Clip(l.ClipNorm)
+	}
+	l.Optimizer.Step(l.lr(l.st.Step))
+	l.st.Sums.add(s)
+	l.st.Step++
+	return s.N, nil
+}
+
+func (l *loop) lr(step int) float64 { return l.Schedule.LR(l.st.Epoch*l.Train.Steps() + step) }
+
+func (l *loop) mustStop(ctx context.Context) Reason {
+	select {
+	case <-ctx.Done():
+		return Interrupted
+	default:
+	}
+	if l.MaxTime > 0 && time.Since(l.began) > l.MaxTime {
+		return OutOfTime
+	}
+	return ""
+}
+
+// finite checks every weight and gradient, so that an error can name the first bad one.
+func (l *loop) finite(when string) error {
+	for _, p := range l.params {
+		for _, t := range []struct {
+			name string
+			data []float32
+		}{{p.Name, p.Value}, {"the gradient of " + p.Name, p.Grad}} {
+			for _, v := range t.data {
+				if v-v != 0 { // NaN or infinite
+					return l.diverged(t.name, when)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (l *loop) diverged(what, when string) error {
+	return fmt.Errorf("%w: %s is not finite %s epoch %d, step %d (lr %g); nothing was saved since the last checkpoint; try a smaller train.lr or train.clip_norm",
+		ErrDiverged, what, when, l.st.Epoch+1, l.st.Step+1, l.lr(l.st.Step))
+}
+
+// save writes a checkpoint, with the weights as the new best ones when best is not nil.
+func (l *loop) save(best *run.Best, before float64) error {
+	l.st.OptSteps = l.Optimizer.Steps()
+	l.st.Seconds = before + time.Since(l.began).Seconds()
+	js, err := json.Marshal(l.st)
+	if err != nil {
+		return fmt.Errorf("encoding the training state: %w", err)
+	}
+	if err := l.Run.Save(run.Checkpoint{Epoch: l.st.Epoch, Step: l.st.Step, State: js, Tensors: l.tensors, Best: best}); err != nil {
+		return err
+	}
+	l.saved = time.Now()
+	l.Sink(Event{Kind: Checkpoint, Epoch: l.st.Epoch, Step: l.st.Step})
+	return nil
+}
+
+// restore continues from the run's checkpoint, where it has one.
+func (l *loop) restore() error {
+	c, err := l.Run.Restore()
+	if err != nil || c == nil {
+		return err
+	}
+	if err := json.Unmarshal(c.State, &l.st); err != nil {
+		return fmt.Errorf("run %s: training state of the checkpoint: %w", l.Run.ID(), err)
+	}
+	if err := weights.Copy(l.tensors, c.Tensors); err != nil {
+		return fmt.Errorf("run %s: checkpoint does not fit the model: %w", l.Run.ID(), err)
+	}
+	l.Optimizer.SetSteps(l.st.OptSteps)
+	return nil
+}
+
+func measure(s Stats) Measure { return Measure{Loss: s.Loss(), Accuracy: s.Accuracy()} }
+
+// Evaluate runs p over all of b. An ended ctx is an error.
+func Evaluate(ctx context.Context, p Program, b Batches, sink Sink) (Stats, error) {
+	var batch data.Batch
+	batch.X, batch.Y = p.EvalBuffers()
+	if sink == nil {
+		sink = func(Event) {}
+	}
+	return evaluate(ctx, p, b, &batch, sink)
+}
+
+func evaluate(ctx context.Context, p Program, b Batches, batch *data.Batch, sink Sink) (Stats, error) {
+	var sum Stats
+	sink(Event{Kind: EvalStart, Steps: b.Steps()})
+	for i := range b.Steps() {
+		if ctx.Err() != nil {
+			return sum, context.Cause(ctx)
+		}
+		b.Batch(0, i, batch)
+		s, err := p.EvalStep(batch.Rows)
+		if err != nil {
+			return sum, fmt.Errorf("evaluation, batch %d: %w", i+1, err)
+		}
+		sum.add(s)
+		sink(Event{Kind: EvalStep, Step: i + 1, Steps: b.Steps(), Items: s.N, Loss: sum.Loss(), Accuracy: sum.Accuracy()})
+	}
+	if l := sum.Loss(); math.IsNaN(l) || math.IsInf(l, 0) {
+		return sum, fmt.Errorf("%w: the evaluation's loss is not finite", ErrDiverged)
+	}
+	return sum, nil
+}

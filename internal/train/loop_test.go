@@ -1,0 +1,242 @@
+package train_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"dla/internal/data"
+	"dla/internal/model"
+	"dla/internal/nn"
+	"dla/internal/optim"
+	"dla/internal/rng"
+	"dla/internal/run"
+	"dla/internal/train"
+	"dla/internal/weights"
+)
+
+const (
+	side, classes = 4, 3
+	batch, epochs = 8, 4
+)
+
+// blobs is a toy set: the class is which third of the image is brightest.
+func blobs(n int, seed uint64) *data.Set {
+	s := &data.Set{N: n, H: side, W: side, C: 1, Pixels: make([]uint8, n*side*side), Labels: make([]int32, n), Classes: []string{"a", "b", "c"}}
+	r := rng.New(seed, "blobs", 0, 0)
+	for i := range n {
+		s.Labels[i] = int32(r.IntN(classes))
+		for j := range side * side {
+			s.Pixels[i*side*side+j] = uint8(r.IntN(120))
+			if j%classes == int(s.Labels[i]) {
+				s.Pixels[i*side*side+j] += 70
+			}
+		}
+	}
+	return s
+}
+
+// job is a training of a small residual MLP that belongs to r.
+func job(t *testing.T, r *run.Run, edit func(*train.Job)) (*train.Job, *nn.Params) {
+	t.Helper()
+	p := nn.NewParams(5)
+	prog, err := train.NewClassifier(model.MLP{Depth: 2, Width: 8, Res: true}, p, []int{side * side}, classes, batch, 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opt, err := optim.New(optim.Config{Name: "sgd", Momentum: 0.9}, prog.Params())
+	if err != nil {
+		t.Fatal(err)
+	}
+	trainer := data.NewLoader(data.All(blobs(60, 1)), batch, true, 9)
+	sched, err := optim.NewSchedule(optim.ScheduleConfig{Name: "cosine"}, 0.1, epochs*trainer.Steps())
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := &train.Job{Program: prog, Optimizer: opt, Schedule: sched, Train: trainer, Val: data.NewLoader(data.All(blobs(30, 2)), 16, false, 0),
+		Epochs: epochs, ClipNorm: 1, Run: r}
+	if edit != nil {
+		edit(j)
+	}
+	return j, p
+}
+
+func create(t *testing.T, root string) *run.Run {
+	t.Helper()
+	r, err := run.Create(root, run.Spec{Experiment: "test", Variant: "toy", Config: []byte("a: 1\n"), ConfigHash: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func fingerprint(p *nn.Params) string {
+	var ts []weights.Tensor
+	for _, q := range p.List() {
+		ts = append(ts, weights.Tensor{Name: q.Name, Shape: q.Shape, Data: q.Data})
+	}
+	return weights.Fingerprint(ts)
+}
+
+func metricsOf(t *testing.T, root, id string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(root, id, "metrics.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestItLearns(t *testing.T) {
+	root := t.TempDir()
+	r := create(t, root)
+	defer r.Close()
+	j, _ := job(t, r, nil)
+	out, err := j.Fit(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.Reason != train.Finished || out.Epochs != epochs {
+		t.Errorf("outcome %+v", out)
+	}
+	if acc := out.BestVal.Accuracy(); acc < 0.8 {
+		t.Errorf("validation accuracy %.2f of three well separated classes", acc)
+	}
+	if lines := bytes.Count(metricsOf(t, root, r.ID()), []byte("\n")); lines != epochs {
+		t.Errorf("%d lines of metrics, want one an epoch", lines)
+	}
+}
+
+// TestResumeIsBitExact interrupts a training after every number of steps there is, resumes it with
+// everything built anew, and wants the bits of the training that was never stopped.
+func TestResumeIsBitExact(t *testing.T) {
+	root := t.TempDir()
+	whole := create(t, root)
+	j, p := job(t, whole, nil)
+	want, err := j.Fit(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantWeights, wantMetrics := fingerprint(p), metricsOf(t, root, whole.ID())
+	steps := epochs * j.Train.Steps()
+	whole.Close()
+
+	for stop := 1; stop < steps; stop += 3 {
+		r := create(t, root)
+		ctx, cancel := context.WithCancel(context.Background())
+		n := 0
+		j, _ := job(t, r, func(j *train.Job) {
+			j.Sink = func(e train.Event) {
+				if e.Kind == train.Step || e.Kind == train.EvalStep {
+					if n++; n == stop {
+						cancel()
+					}
+				}
+			}
+		})
+		out, err := j.Fit(ctx)
+		cancel()
+		if err != nil {
+			t.Fatalf("interrupted at %d: %v", stop, err)
+		}
+		if out.Reason != train.Interrupted {
+			t.Fatalf("interrupted at %d: outcome %q", stop, out.Reason)
+		}
+		if err := r.SetStatus(run.StatusInterrupted, ""); err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		if r, err = run.Resume(root, r.ID()); err != nil {
+			t.Fatal(err)
+		}
+		j2, p2 := job(t, r, nil)
+		got, err := j2.Fit(context.Background())
+		if err != nil {
+			t.Fatalf("resumed from %d: %v", stop, err)
+		}
+		r.Close()
+		if fingerprint(p2) != wantWeights {
+			t.Errorf("stopped at %d and resumed: other weights", stop)
+		}
+		if m := metricsOf(t, root, r.ID()); !bytes.Equal(m, wantMetrics) {
+			t.Errorf("stopped at %d and resumed: metrics\n%swant\n%s", stop, m, wantMetrics)
+		}
+		if got.BestEpoch != want.BestEpoch || got.BestVal != want.BestVal {
+			t.Errorf("stopped at %d and resumed: best %+v, want %+v", stop, got, want)
+		}
+	}
+}
+
+func TestEarlyStop(t *testing.T) {
+	r := create(t, t.TempDir())
+	defer r.Close()
+	j, _ := job(t, r, func(j *train.Job) { j.Epochs, j.Patience = 40, 2 })
+	out, err := j.Fit(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.Reason != train.EarlyStop || out.Epochs != out.BestEpoch+2 {
+		t.Errorf("stopped by %q after epoch %d, best epoch %d: want two epochs later", out.Reason, out.Epochs, out.BestEpoch)
+	}
+}
+
+func TestMaxTime(t *testing.T) {
+	r := create(t, t.TempDir())
+	defer r.Close()
+	j, _ := job(t, r, func(j *train.Job) { j.MaxTime = time.Nanosecond })
+	out, err := j.Fit(context.Background())
+	if err != nil || out.Reason != train.OutOfTime {
+		t.Fatalf("outcome %q, error %v", out.Reason, err)
+	}
+	if c, err := r.Restore(); err != nil || c == nil || c.Step != 1 {
+		t.Errorf("checkpoint %+v, error %v: want one after the first step", c, err)
+	}
+}
+
+// TestDivergenceIsAnError: a huge learning rate gives NaN; the error names a tensor and the last
+// good checkpoint stays.
+func TestDivergenceIsAnError(t *testing.T) {
+	r := create(t, t.TempDir())
+	defer r.Close()
+	sched, err := optim.NewSchedule(optim.ScheduleConfig{Name: "constant"}, 1e38, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, _ := job(t, r, func(j *train.Job) { j.Schedule, j.ClipNorm = sched, 0 })
+	_, err = j.Fit(context.Background())
+	if !errors.Is(err, train.ErrDiverged) || !strings.Contains(err.Error(), "train.lr") {
+		t.Fatalf("error %v: want ErrDiverged with a remedy", err)
+	}
+	if c, err := r.Restore(); err != nil || c != nil {
+		t.Errorf("a diverged run left checkpoint %+v (error %v)", c, err)
+	}
+}
+
+// TestStepsAllocateNothing covers the whole step: batch, forward, backward, clipping, update.
+func TestStepsAllocateNothing(t *testing.T) {
+	r := create(t, t.TempDir())
+	defer r.Close()
+	j, _ := job(t, r, nil)
+	clip := optim.NewClipper(j.Program.Params())
+	var b data.Batch
+	b.X, b.Y = j.Program.TrainBuffers()
+	step := 0
+	if n := testing.AllocsPerRun(20, func() {
+		j.Train.Batch(0, step%j.Train.Steps(), &b)
+		s, err := j.Program.TrainStep(b.Rows)
+		if err != nil || math.IsNaN(s.LossSum) {
+			t.Fatal(s, err)
+		}
+		clip.Clip(1)
+		j.Optimizer.Step(j.Schedule.LR(step))
+		step++
+	}); n != 0 {
+		t.Errorf("%v allocations a step", n)
+	}
+}
