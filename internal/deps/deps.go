@@ -22,5 +22,6 @@ import (
  _ "golang.org/x/sys/cpu"
  _ "github.com/chewxy/hm"
  _ "golang.org/x/image/font"
+ _ "codeberg.org/go-fonts/liberation/liberationsansregular"
  _ "golang.org/x/image/font/opentype"
 )

@@ -42,19 +42,19 @@ type Options struct {
 
 // Result is what result.json holds of a classifier's training.
 type Result struct {
-	Test              TestResult    `json:"test"`       // of the epoch with the best validation accuracy; touched once
-	BestEpoch         int           `json:"best_epoch"` // 1-based
-	Val               train.Measure `json:"val"`        // of the best epoch
-	LastVal           train.Measure `json:"last_val"`   // of the last epoch
-	Epochs            int           `json:"epochs"`
-	Reason            train.Reason  `json:"reason"`
-	WallSeconds       float64       `json:"wall_seconds"` // training and validation, all processes of the run
-	Params            int           `json:"params"`
-	MACs              int           `json:"macs"`       // multiply-adds of one sample's forward pass
-	PeakBytes         int64         `json:"peak_bytes"` // planned memory of a training step's intermediates and gradients
-	WeightsSHA256     string        `json:"weights_sha256"`
-	LastWeightsSHA256 string        `json:"last_weights_sha256"`
-	Note              string        `json:"note,omitempty"`
+	Test              TestResult   `json:"test"`       // of the epoch with the best validation accuracy; touched once
+	BestEpoch         int          `json:"best_epoch"` // 1-based
+	Val               run.Measure  `json:"val"`        // of the best epoch
+	LastVal           run.Measure  `json:"last_val"`   // of the last epoch
+	Epochs            int          `json:"epochs"`
+	Reason            train.Reason `json:"reason"`
+	WallSeconds       float64      `json:"wall_seconds"` // training and validation, all processes of the run
+	Params            int          `json:"params"`
+	MACs              int          `json:"macs"`       // multiply-adds of one sample's forward pass
+	PeakBytes         int64        `json:"peak_bytes"` // planned memory of a training step's intermediates and gradients
+	WeightsSHA256     string       `json:"weights_sha256"`
+	LastWeightsSHA256 string       `json:"last_weights_sha256"`
+	Note              string       `json:"note,omitempty"`
 }
 
 // TestResult is accuracy on the test set with its 95 % Wilson interval.
@@ -316,8 +316,8 @@ func fit(ctx context.Context, r *run.Run, ds *data.Dataset, cfg config.Resnet, o
 	t.Result = Result{
 		Test:      TestResult{N: s.N, Correct: s.Correct, Loss: s.Loss(), Accuracy: s.Accuracy(), CI95: [2]float64{lo, hi}},
 		BestEpoch: out.BestEpoch, Epochs: out.Epochs, Reason: out.Reason, WallSeconds: out.Seconds,
-		Val:     train.Measure{Loss: out.BestVal.Loss(), Accuracy: out.BestVal.Accuracy()},
-		LastVal: train.Measure{Loss: out.LastVal.Loss(), Accuracy: out.LastVal.Accuracy()},
+		Val:     run.Measure{Loss: out.BestVal.Loss(), Accuracy: out.BestVal.Accuracy()},
+		LastVal: run.Measure{Loss: out.LastVal.Loss(), Accuracy: out.LastVal.Accuracy()},
 		Params:  params.Count(), MACs: variant(cfg).MACs(pixels, len(ds.Train.Classes)), PeakBytes: prog.PeakBytes(),
 		WeightsSHA256: weights.Fingerprint(live), LastWeightsSHA256: last,
 	}

@@ -72,23 +72,6 @@ type Outcome struct {
 // ErrDiverged is wrapped by the error of a run whose loss, weights or gradients stopped being finite.
 var ErrDiverged = errors.New("training diverged")
 
-// Measure is loss and accuracy as metrics.jsonl holds them.
-type Measure struct {
-	Loss     float64 `json:"loss"`
-	Accuracy float64 `json:"accuracy"`
-}
-
-// Epoch is one line of metrics.jsonl. It holds nothing that differs between two runs of one
-// configuration: times are in log.jsonl.
-type Epoch struct {
-	Epoch    int      `json:"epoch"` // 1-based
-	Step     int      `json:"step"`  // optimiser steps so far
-	LR       float64  `json:"lr"`    // of the epoch's last step
-	Train    Measure  `json:"train"` // running mean over the epoch's batches, before each update
-	Val      Measure  `json:"val"`
-	GradNorm *float64 `json:"grad_norm,omitempty"` // mean norm before clipping, when clipping is on
-}
-
 // state is what the checkpoint holds beside tensors.
 type state struct {
 	Epoch    int     `json:"epoch"` // current epoch, from 0
@@ -192,7 +175,7 @@ func (l *loop) epoch(ctx context.Context, before float64) (Reason, error) {
 		l.st.Best, l.st.BestVal = l.st.Epoch+1, val
 	}
 	lr := l.lr(steps - 1)
-	rec := Epoch{Epoch: l.st.Epoch + 1, Step: (l.st.Epoch + 1) * steps, LR: lr, Train: measure(l.st.Sums), Val: measure(val)}
+	rec := run.Epoch{Epoch: l.st.Epoch + 1, Step: (l.st.Epoch + 1) * steps, LR: lr, Train: measure(l.st.Sums), Val: measure(val)}
 	if l.ClipNorm > 0 {
 		norm := l.st.NormSum / float64(steps)
 		rec.GradNorm = &norm
@@ -307,7 +290,7 @@ func (l *loop) restore() error {
 	return nil
 }
 
-func measure(s Stats) Measure { return Measure{Loss: s.Loss(), Accuracy: s.Accuracy()} }
+func measure(s Stats) run.Measure { return run.Measure{Loss: s.Loss(), Accuracy: s.Accuracy()} }
 
 // Evaluate runs p over all of b. An ended ctx is an error.
 func Evaluate(ctx context.Context, p Program, b Batches, sink Sink) (Stats, error) {

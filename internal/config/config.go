@@ -1,0 +1,276 @@
+// Package config holds the typed configuration of each experiment: defaults, then a YAML file, then
+// flags, then --set key=value. It is strict: an unknown key or a value of the wrong type is an
+// error that names the key, where it stands and the nearest key there is.
+package config
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxFile bounds a configuration file: nobody writes a larger one by hand.
+const maxFile = 1 << 20
+
+// LoadFile reads the YAML file path over what dst, a pointer to a struct, holds.
+func LoadFile(dst any, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	if len(b) > maxFile {
+		return fmt.Errorf("configuration %s is larger than %d bytes", path, maxFile)
+	}
+	return Load(dst, b, path)
+}
+
+// Load reads YAML over what dst holds; name stands for it in errors.
+func Load(dst any, text []byte, name string) error {
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	var doc yaml.Node
+	err := d.Decode(&doc)
+	if errors.Is(err, io.EOF) {
+		return nil // empty: nothing is set
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%s: holds more than one YAML document", name)
+	}
+	return setAll(dst, doc.Content[0], "", name)
+}
+
+// setAll sets every leaf under n, whose key path is prefix.
+func setAll(dst any, n *yaml.Node, prefix, name string) error {
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" && prefix == "" {
+		return nil // nothing but comments
+	}
+	if n.Kind != yaml.MappingNode {
+		return fmt.Errorf("%s:%d: want keys and values", name, n.Line)
+	}
+	seen := map[string]bool{}
+	for i := 0; i < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		key := k.Value
+		if prefix != "" {
+			key = prefix + "." + key
+		}
+		if seen[key] {
+			return fmt.Errorf("%s:%d: %s is set twice", name, k.Line, key)
+		}
+		seen[key] = true
+		field, err := find(dst, key)
+		if err != nil {
+			return fmt.Errorf("%s:%d: %w", name, k.Line, err)
+		}
+		if field.Kind() == reflect.Struct {
+			if err := setAll(dst, v, key, name); err != nil {
+				return err
+			}
+		} else if err := setField(field, key, v); err != nil {
+			return fmt.Errorf("%s:%d: %w", name, v.Line, err)
+		}
+	}
+	return nil
+}
+
+// Set makes one assignment, as "train.lr=0.05", to dst.
+func Set(dst any, assignment string) error {
+	key, value, ok := strings.Cut(assignment, "=")
+	if !ok {
+		return fmt.Errorf("--set %s: want key=value, as train.lr=0.05", assignment)
+	}
+	key = strings.TrimSpace(key)
+	field, err := find(dst, key)
+	if err != nil {
+		return fmt.Errorf("--set %s: %w", assignment, err)
+	}
+	if field.Kind() == reflect.Struct {
+		return fmt.Errorf("--set %s: %s is a group of settings; its keys are %s", assignment, key, strings.Join(Keys(dst, key), ", "))
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal([]byte(value), &doc); err != nil || len(doc.Content) != 1 {
+		return fmt.Errorf("--set %s: %q is not a value", assignment, value)
+	}
+	if err := setField(field, key, doc.Content[0]); err != nil {
+		return fmt.Errorf("--set %s: %w", assignment, err)
+	}
+	return nil
+}
+
+// setField decodes v into field, through no conversion that would hide a mistake.
+func setField(field reflect.Value, key string, v *yaml.Node) error {
+	wrong := func() error {
+		return fmt.Errorf("%s wants %s, not %s", key, typeName(field.Type()), valueName(v))
+	}
+	if v.Kind == yaml.AliasNode || v.Anchor != "" {
+		return fmt.Errorf("%s: anchors and aliases are not used here", key)
+	}
+	switch field.Kind() {
+	case reflect.Slice:
+		if v.Kind != yaml.SequenceNode {
+			return wrong()
+		}
+		for _, e := range v.Content {
+			if !fits(field.Type().Elem().Kind(), e) {
+				return wrong()
+			}
+		}
+	default:
+		if !fits(field.Kind(), v) {
+			return wrong()
+		}
+	}
+	if err := v.Decode(field.Addr().Interface()); err != nil {
+		return wrong()
+	}
+	return nil
+}
+
+func fits(k reflect.Kind, v *yaml.Node) bool {
+	if v.Kind != yaml.ScalarNode {
+		return false
+	}
+	switch tag := v.ShortTag(); k {
+	case reflect.String:
+		return tag == "!!str"
+	case reflect.Bool:
+		return tag == "!!bool"
+	case reflect.Float64:
+		return tag == "!!float" || tag == "!!int"
+	default:
+		return tag == "!!int"
+	}
+}
+
+func typeName(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a word"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Float64:
+		return "a number"
+	case reflect.Slice:
+		return "a list, as [1, 2]"
+	case reflect.Uint64:
+		return "a whole number of at least 0"
+	default:
+		return "a whole number"
+	}
+}
+
+func valueName(v *yaml.Node) string {
+	switch v.Kind {
+	case yaml.MappingNode:
+		return "a group of keys"
+	case yaml.SequenceNode:
+		return "a list"
+	default:
+		return fmt.Sprintf("%q", v.Value)
+	}
+}
+
+// find returns the field of dst that key, as "train.lr", names.
+func find(dst any, key string) (reflect.Value, error) {
+	v := reflect.ValueOf(dst).Elem()
+next:
+	for _, part := range strings.Split(key, ".") {
+		if v.Kind() == reflect.Struct {
+			for i := range v.NumField() {
+				if v.Type().Field(i).Tag.Get("yaml") == part {
+					v = v.Field(i)
+					continue next
+				}
+			}
+		}
+		return v, fmt.Errorf("unknown key %s; did you mean %s?", key, nearest(key, Keys(dst, "")))
+	}
+	return v, nil
+}
+
+// Keys are the settings of dst below prefix ("" for all), as "train.lr".
+func Keys(dst any, prefix string) []string {
+	var keys []string
+	var walk func(t reflect.Type, at string)
+	walk = func(t reflect.Type, at string) {
+		for i := range t.NumField() {
+			f := t.Field(i)
+			key := f.Tag.Get("yaml")
+			if at != "" {
+				key = at + "." + key
+			}
+			if f.Type.Kind() == reflect.Struct {
+				walk(f.Type, key)
+			} else if prefix == "" || strings.HasPrefix(key, prefix+".") {
+				keys = append(keys, key)
+			}
+		}
+	}
+	walk(reflect.TypeOf(dst).Elem(), "")
+	return keys
+}
+
+// nearest is the known key with the smallest edit distance to key, the group left out counting little.
+func nearest(key string, known []string) string {
+	last := key[strings.LastIndexByte(key, '.')+1:]
+	return slices.MinFunc(known, func(a, b string) int {
+		d := func(k string) int {
+			return 4*distance(last, k[strings.LastIndexByte(k, '.')+1:]) + distance(key, k)
+		}
+		return d(a) - d(b)
+	})
+}
+
+// distance is the Levenshtein distance of two short words.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diag := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diag
+			if a[i] != b[j] {
+				cost++
+			}
+			diag = row[j+1]
+			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// Marshal writes every setting of cfg as YAML, in the order of its fields.
+func Marshal(cfg any) ([]byte, error) {
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	if err := e.Encode(cfg); err != nil {
+		return nil, fmt.Errorf("writing the configuration: %w", err)
+	}
+	return b.Bytes(), e.Close()
+}
+
+// Hash is the SHA-256 (hex) of a marshalled configuration.
+func Hash(marshalled []byte) string {
+	s := sha256.Sum256(marshalled)
+	return hex.EncodeToString(s[:])
+}

@@ -1,0 +1,98 @@
+package config
+
+import (
+	"fmt"
+	"math"
+)
+
+// Resnet are the settings of lab1 resnet.
+type Resnet struct {
+	Experiment string `yaml:"experiment" json:"experiment"`
+	Seed       uint64 `yaml:"seed" json:"seed"` // of the split, the initial weights and the order of batches
+	Data       Data   `yaml:"data" json:"data"`
+	Model      Model  `yaml:"model" json:"model"`
+	Train      Train  `yaml:"train" json:"train"`
+}
+
+// Data says what is trained on.
+type Data struct {
+	Name  string `yaml:"name" json:"name"`   // mnist, synthetic-digits
+	Val   int    `yaml:"val" json:"val"`     // images of the training set set apart for validation
+	Limit int    `yaml:"limit" json:"limit"` // use only so many of each split; 0: all
+}
+
+// Model says which network.
+type Model struct {
+	Name  string `yaml:"name" json:"name"`   // mlp
+	Depth int    `yaml:"depth" json:"depth"` // blocks of two layers
+	Width int    `yaml:"width" json:"width"`
+	Res   bool   `yaml:"res" json:"res"` // skip connections
+}
+
+// Train says how.
+type Train struct {
+	Epochs      int     `yaml:"epochs" json:"epochs"`
+	BatchSize   int     `yaml:"batch_size" json:"batch_size"`
+	Optimizer   string  `yaml:"optimizer" json:"optimizer"` // sgd, adamw
+	LR          float64 `yaml:"lr" json:"lr"`
+	Momentum    float64 `yaml:"momentum" json:"momentum"` // sgd
+	Nesterov    bool    `yaml:"nesterov" json:"nesterov"` // sgd
+	WeightDecay float64 `yaml:"weight_decay" json:"weight_decay"`
+	Decoupled   bool    `yaml:"decoupled" json:"decoupled"` // sgd: decay the weights, not the gradient
+	Beta1       float64 `yaml:"beta1" json:"beta1"`         // adamw
+	Beta2       float64 `yaml:"beta2" json:"beta2"`         // adamw
+	Eps         float64 `yaml:"eps" json:"eps"`             // adamw
+	Schedule    string  `yaml:"schedule" json:"schedule"`   // constant, step, cosine, onecycle
+	WarmupSteps int     `yaml:"warmup_steps" json:"warmup_steps"`
+	Milestones  []int   `yaml:"milestones,flow" json:"milestones"` // epochs, for schedule step
+	Gamma       float64 `yaml:"gamma" json:"gamma"`                // schedule step
+	ClipNorm    float64 `yaml:"clip_norm" json:"clip_norm"`        // 0: off
+	Patience    int     `yaml:"patience" json:"patience"`          // epochs; 0: no early stop
+}
+
+// DefaultResnet is the lab's MLP of depth 5 without skips, on MNIST.
+func DefaultResnet() Resnet {
+	return Resnet{
+		Experiment: "lab1/resnet",
+		Data:       Data{Name: "mnist", Val: 5000},
+		Model:      Model{Name: "mlp", Depth: 5, Width: 128},
+		Train: Train{Epochs: 10, BatchSize: 128, Optimizer: "sgd", LR: 0.05, Momentum: 0.9, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8,
+			Schedule: "constant", Milestones: []int{}, Gamma: 0.1},
+	}
+}
+
+// Validate names the first setting that cannot be.
+func (c Resnet) Validate() error {
+	if c.Experiment != "lab1/resnet" {
+		return fmt.Errorf("experiment is %q, want lab1/resnet", c.Experiment)
+	}
+	for _, n := range []struct {
+		key          string
+		v, low, high int
+	}{
+		{"data.val", c.Data.Val, 1, 59000}, {"data.limit", c.Data.Limit, 0, math.MaxInt32},
+		{"model.depth", c.Model.Depth, 0, 200}, {"model.width", c.Model.Width, 1, 1 << 14},
+		{"train.epochs", c.Train.Epochs, 1, 100000}, {"train.batch_size", c.Train.BatchSize, 1, 1 << 16},
+		{"train.warmup_steps", c.Train.WarmupSteps, 0, math.MaxInt32}, {"train.patience", c.Train.Patience, 0, math.MaxInt32},
+	} {
+		if n.v < n.low || n.v > n.high {
+			return fmt.Errorf("%s is %d, want %d to %d", n.key, n.v, n.low, n.high)
+		}
+	}
+	for _, x := range []struct {
+		key       string
+		v, low    float64
+		exclusive bool
+	}{
+		{"train.lr", c.Train.LR, 0, true}, {"train.clip_norm", c.Train.ClipNorm, 0, false}, {"train.weight_decay", c.Train.WeightDecay, 0, false},
+		{"train.momentum", c.Train.Momentum, 0, false}, {"train.gamma", c.Train.Gamma, 0, true}, {"train.eps", c.Train.Eps, 0, true},
+	} {
+		if !(x.v >= x.low) || x.exclusive && x.v == x.low || math.IsInf(x.v, 0) {
+			return fmt.Errorf("%s is %g, want a finite number above %g", x.key, x.v, x.low)
+		}
+	}
+	if c.Model.Name != "mlp" {
+		return fmt.Errorf("model.name is %q, want mlp", c.Model.Name)
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+// Package data finds, checks, reads and batches data sets. A set is 8-bit images and labels in
+// memory; batches are float32 in [0,1], row by row in NHWC order.
+//
+// To add a set: its files and checksums in catalogue.go, a reader beside mnist.go, a case in Load.
+package data
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+
+	"dla/internal/rng"
+)
+
+// Set is N images of H x W pixels in C channels with their labels.
+type Set struct {
+	N, H, W, C int
+	Pixels     []uint8 // NHWC
+	Labels     []int32
+	Classes    []string // name of each label
+}
+
+// Dataset is a training and a test set.
+type Dataset struct {
+	Name        string
+	Train, Test *Set
+	Source      string // where it was found; for a stand-in, why
+	Synthetic   bool   // drawn here, not the named set
+	Fingerprint string // SHA-256 (hex) of all pixels and labels
+}
+
+func fingerprint(sets ...*Set) string {
+	h := sha256.New()
+	var b [4]byte
+	for _, s := range sets {
+		for _, d := range []int{s.N, s.H, s.W, s.C} {
+			binary.LittleEndian.PutUint32(b[:], uint32(d))
+			h.Write(b[:])
+		}
+		h.Write(s.Pixels)
+		for _, l := range s.Labels {
+			binary.LittleEndian.PutUint32(b[:], uint32(l))
+			h.Write(b[:])
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Subset is some of a set's images, by index.
+type Subset struct {
+	Set   *Set
+	Index []int32
+}
+
+// All is the whole of s.
+func All(s *Set) Subset {
+	idx := make([]int32, s.N)
+	for i := range idx {
+		idx[i] = int32(i)
+	}
+	return Subset{s, idx}
+}
+
+// First is the first n images of s, or all where there are fewer.
+func (s Subset) First(n int) Subset { return Subset{s.Set, s.Index[:min(n, len(s.Index))]} }
+
+// Split sets val images of the training set apart for validation, as many of each class as its
+// share, drawn by seed; both parts keep the set's order. val is cut so that each part keeps at least one image.
+func (d *Dataset) Split(val int, seed uint64) (train, valid Subset) {
+	s := d.Train
+	val = max(1, min(val, s.N-1))
+	byClass := make([][]int32, len(s.Classes))
+	for i, l := range s.Labels {
+		byClass[l] = append(byClass[l], int32(i))
+	}
+	isVal := make([]bool, s.N)
+	taken, seen := 0, 0
+	for c, idx := range byClass {
+		seen += len(idx)
+		want := val*seen/s.N - taken // cumulative, so that the shares add up to val
+		taken += want
+		perm := make([]int32, len(idx))
+		r := rng.New(seed, "split", 0, uint64(c))
+		r.Perm(perm)
+		for _, p := range perm[:want] {
+			isVal[idx[p]] = true
+		}
+	}
+	train, valid = Subset{Set: s}, Subset{Set: s}
+	for i, v := range isVal {
+		if v {
+			valid.Index = append(valid.Index, int32(i))
+		} else {
+			train.Index = append(train.Index, int32(i))
+		}
+	}
+	return train, valid
+}

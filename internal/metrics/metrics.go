@@ -1,0 +1,34 @@
+// Package metrics holds the statistics results are reported with.
+package metrics
+
+import "math"
+
+// Wilson is the 95 % confidence interval of a proportion of correct in n (Wilson 1927), which stays
+// inside [0,1] and holds near its ends. With n = 0 nothing is known: [0,1].
+func Wilson(correct, n int) (lo, hi float64) {
+	if n == 0 {
+		return 0, 1
+	}
+	const z = 1.959963984540054 // 97.5 % quantile of the standard normal
+	p, m := float64(correct)/float64(n), float64(n)
+	mid := p + z*z/(2*m)
+	half := z * math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
+	d := 1 + z*z/m
+	return max(0, (mid-half)/d), min(1, (mid+half)/d)
+}
+
+// MeanStd is the mean and the sample standard deviation (n-1) of x; the deviation of fewer than two
+// values is NaN, the mean of none too.
+func MeanStd(x []float64) (mean, sd float64) {
+	for _, v := range x {
+		mean += v
+	}
+	mean /= float64(len(x))
+	if len(x) < 2 {
+		return mean, math.NaN()
+	}
+	for _, v := range x {
+		sd += (v - mean) * (v - mean)
+	}
+	return mean, math.Sqrt(sd / float64(len(x)-1))
+}

@@ -1,0 +1,172 @@
+// Package optim holds the optimisers, learning-rate schedules and gradient clipping.
+//
+// They stand beside Gorgonia's solvers, not on them: those keep their state unexported, so that no
+// training can be resumed, and some do not do what their name says (AdamW never updates, the decay
+// of Momentum is added to the velocity). Ours follow PyTorch's formulas and are checked against its
+// values step by step (testdata/golden.py); their state is exported by Slots and saved.
+package optim
+
+import (
+	"fmt"
+	"math"
+
+	"dla/internal/kernel"
+)
+
+// Param is one tensor to be optimised: Value and Grad have equal lengths.
+type Param struct {
+	Name        string
+	Shape       []int
+	Value, Grad []float32
+}
+
+// Slot is one tensor of an optimiser's state, named after its parameter: "momentum/stem.weight".
+// Data is the live buffer: reading it saves the state, writing into it restores it.
+type Slot struct {
+	Name  string
+	Shape []int
+	Data  []float32
+}
+
+// Optimizer updates the parameters it was made for from their gradients.
+type Optimizer interface {
+	// Step makes one update with learning rate lr.
+	Step(lr float64)
+	// Slots are the state's tensors; together with Steps they are all of it.
+	Slots() []Slot
+	// Steps is how many updates were made; SetSteps restores it.
+	Steps() uint64
+	SetSteps(n uint64)
+}
+
+// Config names an optimiser and its constants; fields the named one does not use are ignored.
+type Config struct {
+	Name              string // sgd or adamw
+	Momentum          float64
+	Nesterov          bool
+	WeightDecay       float64
+	Decoupled         bool    // sgd: shrink the weights directly (AdamW always does)
+	Beta1, Beta2, Eps float64 // adamw
+}
+
+// New makes the optimiser of cfg for params. sgd is torch.optim.SGD, adamw torch.optim.AdamW.
+func New(cfg Config, params []Param) (Optimizer, error) {
+	for _, c := range []struct {
+		name    string
+		v, high float64
+	}{{"momentum", cfg.Momentum, 1}, {"beta1", cfg.Beta1, 1}, {"beta2", cfg.Beta2, 1}, {"weight_decay", cfg.WeightDecay, math.Inf(1)}, {"eps", cfg.Eps, math.Inf(1)}} {
+		if !(c.v >= 0 && c.v < c.high) {
+			return nil, fmt.Errorf("optimizer %s: %s is %g, want at least 0 and below %g", cfg.Name, c.name, c.v, c.high)
+		}
+	}
+	for _, p := range params {
+		if len(p.Value) != len(p.Grad) {
+			return nil, fmt.Errorf("optimizer %s: parameter %s has %d values and %d gradients", cfg.Name, p.Name, len(p.Value), len(p.Grad))
+		}
+	}
+	switch cfg.Name {
+	case "sgd":
+		if cfg.Nesterov && cfg.Momentum == 0 {
+			return nil, fmt.Errorf("optimizer sgd: nesterov needs a momentum above 0")
+		}
+		return &sgd{cfg: cfg, params: params, v: slots("momentum", params), part: partition(params)}, nil
+	case "adamw":
+		if cfg.Eps == 0 {
+			return nil, fmt.Errorf("optimizer adamw: eps must be above 0")
+		}
+		return &adamw{cfg: cfg, params: params, m: slots("exp_avg", params), v: slots("exp_avg_sq", params), part: partition(params)}, nil
+	}
+	return nil, fmt.Errorf("unknown optimizer %q: known are sgd, adamw", cfg.Name)
+}
+
+func slots(kind string, params []Param) []Slot {
+	s := make([]Slot, len(params))
+	for i, p := range params {
+		s[i] = Slot{Name: kind + "/" + p.Name, Shape: p.Shape, Data: kernel.Alloc(len(p.Value))}
+	}
+	return s
+}
+
+// stretch is a part of one parameter: a chunk of an update over all parameters.
+type stretch struct{ param, lo, hi int }
+
+// partition cuts the parameters into stretches, by their sizes alone.
+func partition(params []Param) (part []stretch) {
+	const size = 16 << 10
+	for i, p := range params {
+		for lo := 0; lo < len(p.Value); lo += size {
+			part = append(part, stretch{i, lo, min(len(p.Value), lo+size)})
+		}
+	}
+	return part
+}
+
+// sgd is stochastic gradient descent with momentum.
+type sgd struct {
+	cfg    Config
+	params []Param
+	v      []Slot
+	part   []stretch
+	steps  uint64
+	now    kernel.SGDParams
+}
+
+// Step makes one update.
+func (o *sgd) Step(lr float64) {
+	o.now = kernel.SGDParams{LR: float32(lr), Momentum: float32(o.cfg.Momentum), WeightDecay: float32(o.cfg.WeightDecay),
+		Nesterov: o.cfg.Nesterov, Decoupled: o.cfg.Decoupled, First: o.steps == 0}
+	kernel.Run(o, len(o.part))
+	o.steps++
+}
+
+// Chunk updates one stretch of one parameter.
+func (o *sgd) Chunk(i int) {
+	s := o.part[i]
+	p := o.params[s.param]
+	kernel.SGD(p.Value[s.lo:s.hi], p.Grad[s.lo:s.hi], o.v[s.param].Data[s.lo:s.hi], o.now)
+}
+
+// Slots are the velocities.
+func (o *sgd) Slots() []Slot { return o.v }
+
+// Steps is how many updates were made.
+func (o *sgd) Steps() uint64 { return o.steps }
+
+// SetSteps restores the number of updates made.
+func (o *sgd) SetSteps(n uint64) { o.steps = n }
+
+// adamw is Adam with decoupled weight decay.
+type adamw struct {
+	cfg    Config
+	params []Param
+	m, v   []Slot
+	part   []stretch
+	steps  uint64
+	now    kernel.AdamWParams
+}
+
+// Step makes one update.
+func (o *adamw) Step(lr float64) {
+	o.steps++
+	t := float64(o.steps)
+	c := o.cfg
+	o.now = kernel.AdamWParams{LR: float32(lr), Beta1: float32(c.Beta1), Beta2: float32(c.Beta2), Eps: float32(c.Eps), WeightDecay: float32(c.WeightDecay),
+		Bias1: float32(1 - math.Pow(c.Beta1, t)), Bias2: float32(1 - math.Pow(c.Beta2, t))}
+	kernel.Run(o, len(o.part))
+}
+
+// Chunk updates one stretch of one parameter.
+func (o *adamw) Chunk(i int) {
+	s := o.part[i]
+	p := o.params[s.param]
+	kernel.AdamW(p.Value[s.lo:s.hi], p.Grad[s.lo:s.hi], o.m[s.param].Data[s.lo:s.hi], o.v[s.param].Data[s.lo:s.hi], o.now)
+}
+
+// Slots are the first and second moments.
+func (o *adamw) Slots() []Slot { return append(append([]Slot(nil), o.m...), o.v...) }
+
+// Steps is how many updates were made.
+func (o *adamw) Steps() uint64 { return o.steps }
+
+// SetSteps restores the number of updates made.
+func (o *adamw) SetSteps(n uint64) { o.steps = n }

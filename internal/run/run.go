@@ -1,0 +1,299 @@
+// Package run keeps the record of an experiment: a directory with its configuration, environment,
+// metrics, checkpoints and result, from which everything shown later is made.
+//
+//	config.yaml      the resolved configuration
+//	env.json         what it ran on and with: version, machine, data fingerprint
+//	status.json      running, interrupted, paused, failed or finished
+//	metrics.jsonl    one line an epoch; nothing in it depends on time or machine load
+//	log.jsonl        everything that does: times, warnings
+//	manifest.json    which checkpoint files are current, with their SHA-256 (checkpoint.go)
+//	checkpoints/     safetensors
+//	result.json      what a finished run reached
+//	figures/
+//
+// One process owns a run: it holds a lock that the system releases when the process dies, so a
+// killed run needs no clean-up. A finished run is never written to again.
+package run
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"dla/internal/atomicfile"
+)
+
+// Status says where a run stands.
+type Status string
+
+// The statuses. Broken is given by List to a directory that cannot be read as a run.
+const (
+	StatusRunning     Status = "running"
+	StatusInterrupted Status = "interrupted" // by a signal, or its process died
+	StatusPaused      Status = "paused"      // by a time limit
+	StatusFailed      Status = "failed"
+	StatusFinished    Status = "finished"
+	StatusBroken      Status = "broken"
+)
+
+// DataInfo says what data a run used.
+type DataInfo struct {
+	Name        string `json:"name"`
+	Source      string `json:"source"`
+	Fingerprint string `json:"fingerprint"`
+	Synthetic   bool   `json:"synthetic"`
+}
+
+// Env is what a run ran on and with.
+type Env struct {
+	Version   string    `json:"version"`
+	Revision  string    `json:"revision"`
+	Dirty     bool      `json:"dirty"`
+	GoVersion string    `json:"go_version"`
+	OS        string    `json:"os"`
+	Arch      string    `json:"arch"`
+	CPU       string    `json:"cpu"`
+	Threads   int       `json:"threads"`
+	Kernel    string    `json:"kernel"`
+	Data      DataInfo  `json:"data"`
+	Command   []string  `json:"command"`
+	Started   time.Time `json:"started"`
+}
+
+// Spec is what a run is from its first moment on.
+type Spec struct {
+	Experiment string // lab1/resnet
+	Variant    string // mlp-d5-res
+	Seed       uint64
+	Config     []byte // resolved, YAML
+	ConfigHash string
+	Env        Env
+}
+
+// header is env.json.
+type header struct {
+	Experiment string `json:"experiment"`
+	Variant    string `json:"variant"`
+	Seed       uint64 `json:"seed"`
+	ConfigHash string `json:"config_hash"`
+	Env
+}
+
+// statusFile is status.json.
+type statusFile struct {
+	Status  Status    `json:"status"`
+	Detail  string    `json:"detail,omitempty"`
+	Updated time.Time `json:"updated"`
+}
+
+const (
+	configName   = "config.yaml"
+	envName      = "env.json"
+	statusName   = "status.json"
+	metricsName  = "metrics.jsonl"
+	logName      = "log.jsonl"
+	manifestName = "manifest.json"
+	resultName   = "result.json"
+	lockName     = "lock"
+)
+
+// Run is a run this process owns.
+type Run struct {
+	id, dir  string
+	lock     *flock.Flock
+	metrics  *os.File
+	logFile  *os.File
+	log      *slog.Logger
+	manifest manifest
+	finished bool
+}
+
+// Create makes a new run under root, named after the time, variant and seed, and owns it.
+func Create(root string, s Spec) (*Run, error) {
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return nil, fmt.Errorf("no run can be recorded under %s: %w; choose another folder with --out", root, err)
+	}
+	base := fmt.Sprintf("%s-%s-s%d", time.Now().Format("20060102-150405"), s.Variant, s.Seed)
+	id := base
+	for n := 2; ; n++ {
+		err := os.Mkdir(filepath.Join(root, id), 0o755)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, os.ErrExist) {
+			return nil, fmt.Errorf("no run can be recorded under %s: %w; choose another folder with --out", root, err)
+		}
+		id = fmt.Sprintf("%s-%d", base, n)
+	}
+	r := &Run{id: id, dir: filepath.Join(root, id)}
+	if err := r.begin(s); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+func (r *Run) begin(s Spec) error {
+	if err := r.own(); err != nil {
+		return err
+	}
+	for _, d := range []string{"checkpoints", "figures"} {
+		if err := os.Mkdir(filepath.Join(r.dir, d), 0o755); err != nil {
+			return err
+		}
+	}
+	if err := atomicfile.WriteBytes(r.path(configName), s.Config); err != nil {
+		return err
+	}
+	h := header{s.Experiment, s.Variant, s.Seed, s.ConfigHash, s.Env}
+	if err := writeJSON(r.path(envName), h); err != nil {
+		return err
+	}
+	if err := r.open(); err != nil {
+		return err
+	}
+	return r.SetStatus(StatusRunning, "")
+}
+
+// Resume takes over the interrupted, paused or failed run id. A finished run and one that a live
+// process owns are refused.
+func Resume(root, id string) (*Run, error) {
+	rec, err := Find(root, id)
+	if err != nil {
+		return nil, err
+	}
+	if rec.Status == StatusFinished {
+		return nil, fmt.Errorf("run %s is finished and stays as it is; see it with `dla runs show %s`", rec.ID, rec.ID)
+	}
+	if rec.Status == StatusBroken {
+		return nil, fmt.Errorf("run %s cannot be resumed: %s; remove it with `dla runs rm %s`", rec.ID, rec.Detail, rec.ID)
+	}
+	r := &Run{id: rec.ID, dir: filepath.Join(root, rec.ID)}
+	if err := r.own(); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	if err := r.open(); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	if err := r.SetStatus(StatusRunning, "resumed"); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	r.log.Info("resumed")
+	return r, nil
+}
+
+// own takes the lock or says who has it.
+func (r *Run) own() error {
+	r.lock = flock.New(r.path(lockName))
+	ok, err := r.lock.TryLock()
+	if err != nil {
+		return fmt.Errorf("run %s: locking: %w", r.id, err)
+	}
+	if !ok {
+		r.lock = nil
+		return fmt.Errorf("run %s is being trained by another process", r.id)
+	}
+	return nil
+}
+
+// open opens what grows.
+func (r *Run) open() error {
+	var err error
+	if r.metrics, err = os.OpenFile(r.path(metricsName), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644); err != nil {
+		return err
+	}
+	if r.logFile, err = os.OpenFile(r.path(logName), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644); err != nil {
+		return err
+	}
+	r.log = slog.New(slog.NewJSONHandler(r.logFile, nil))
+	return nil
+}
+
+func (r *Run) path(name string) string { return filepath.Join(r.dir, name) }
+
+// ID is the run's name, unique under its root.
+func (r *Run) ID() string { return r.id }
+
+// Dir is the run's directory.
+func (r *Run) Dir() string { return r.dir }
+
+// Logger writes to log.jsonl.
+func (r *Run) Logger() *slog.Logger { return r.log }
+
+// AppendMetrics adds one line to metrics.jsonl. It becomes part of the record with the next Save.
+func (r *Run) AppendMetrics(rec any) error {
+	if err := r.writable(); err != nil {
+		return err
+	}
+	b, err := json.Marshal(rec)
+	if err != nil {
+		return fmt.Errorf("run %s: metrics: %w", r.id, err)
+	}
+	if err := atomicfile.Check("write", r.path(metricsName)); err != nil {
+		return fmt.Errorf("run %s: %s: %w", r.id, metricsName, err)
+	}
+	if _, err := r.metrics.Write(append(b, '\n')); err != nil {
+		return fmt.Errorf("run %s: %w", r.id, err)
+	}
+	return nil
+}
+
+// SetStatus records where the run stands, with an optional reason.
+func (r *Run) SetStatus(s Status, detail string) error {
+	if err := r.writable(); err != nil {
+		return err
+	}
+	return writeJSON(r.path(statusName), statusFile{s, detail, time.Now().UTC().Truncate(time.Second)})
+}
+
+// Finish records what the run reached and closes it to all further writing.
+func (r *Run) Finish(result any) error {
+	if err := r.writable(); err != nil {
+		return err
+	}
+	if err := writeJSON(r.path(resultName), result); err != nil {
+		return err
+	}
+	if err := r.SetStatus(StatusFinished, ""); err != nil {
+		return err
+	}
+	r.finished = true
+	return nil
+}
+
+func (r *Run) writable() error {
+	if r.finished {
+		return fmt.Errorf("run %s is finished and cannot be changed", r.id)
+	}
+	return nil
+}
+
+// Close gives the run up. A run that is neither finished nor given another status is listed as
+// interrupted from then on.
+func (r *Run) Close() error {
+	var errs []error
+	for _, f := range []**os.File{&r.metrics, &r.logFile} {
+		if *f != nil {
+			errs = append(errs, (*f).Close())
+			*f = nil
+		}
+	}
+	if r.lock != nil {
+		errs = append(errs, r.lock.Unlock())
+		r.lock = nil
+	}
+	return errors.Join(errs...)
+}
+
+func writeJSON(path string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return atomicfile.WriteBytes(path, append(b, '\n'))
+}
