@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -187,7 +186,7 @@ func runResnet(cmd *cobra.Command, s *Streams, o resnetOptions) error {
 	if o.dryRun {
 		return dryRun(s, cfgs, o.json)
 	}
-	ctx, code, stop := interruptible(cmd.Context(), s)
+	ctx, code, stop := interruptible(cmd.Context())
 	defer stop()
 	progress := newProgress(s)
 	defer progress.Close()
@@ -242,7 +241,7 @@ func labOptions(s *Streams, out string, progress *progressView) labs.Options {
 }
 
 // resumeRun is `dla runs resume`: it continues one interrupted run to its end.
-func resumeRun(ctx context.Context, s *Streams, root, id string) error {
+func resumeRun(ctx context.Context, s *Streams, root, id string, maxTime time.Duration) error {
 	rec, err := run.Find(root, id)
 	if err != nil {
 		return err
@@ -250,11 +249,13 @@ func resumeRun(ctx context.Context, s *Streams, root, id string) error {
 	if rec.Experiment != labs.ResnetExperiment {
 		return fmt.Errorf("run %s is of experiment %q, which this version of dla does not know", rec.ID, rec.Experiment)
 	}
-	ctx, code, stop := interruptible(ctx, s)
+	ctx, code, stop := interruptible(ctx)
 	defer stop()
 	progress := newProgress(s)
 	defer progress.Close()
-	t, err := labs.ResumeResnet(ctx, rec.ID, labOptions(s, root, progress))
+	opt := labOptions(s, root, progress)
+	opt.MaxTime = maxTime
+	t, err := labs.ResumeResnet(ctx, rec.ID, opt)
 	progress.Close()
 	if err != nil {
 		return err
@@ -341,7 +342,11 @@ func closingStudy(s *Streams, all []labs.Trained, root string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.Out, "\n%s\n", report.Table(recs))
+	table, err := report.Table(recs)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.Out, "\n%s\n", table)
 	if n := all[0].Result.Note; n != "" {
 		fmt.Fprintf(s.Out, "NOTE: %s\n", n)
 	}
@@ -357,7 +362,7 @@ func stopped(s *Streams, t labs.Trained, code int, root string, study bool) erro
 		fmt.Fprintln(s.Err, "or with the whole study: the same command with --resume")
 	}
 	if t.Reason == train.OutOfTime {
-		code = 3
+		code = exitMaxTime
 	}
 	if code == 0 {
 		code = 130
@@ -411,6 +416,3 @@ func dryRun(s *Streams, cfgs []config.Resnet, asJSON bool) error {
 func roundSeconds(sec float64) time.Duration {
 	return time.Duration(sec * float64(time.Second)).Round(time.Second)
 }
-
-// usageError marks err as a mistake on the command line: exit code 2.
-func usageError(err error) error { return errors.Join(err, nil) }

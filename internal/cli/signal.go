@@ -11,7 +11,7 @@ import (
 // interruptible derives a context that the first SIGINT or SIGTERM cancels, so that a training can
 // save itself; a second one leaves at once. code is the exit code the signal asks for (130, 143),
 // 0 while none came.
-func interruptible(parent context.Context, s *Streams) (ctx context.Context, code func() int, stop func()) {
+func interruptible(parent context.Context) (ctx context.Context, code func() int, stop func()) {
 	ctx, cancel := context.WithCancel(parent)
 	ch := make(chan os.Signal, 2)
 	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)

@@ -16,6 +16,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"dla/internal/spelling"
 )
 
 // maxFile bounds a configuration file: nobody writes a larger one by hand.
@@ -231,31 +233,10 @@ func nearest(key string, known []string) string {
 	last := key[strings.LastIndexByte(key, '.')+1:]
 	return slices.MinFunc(known, func(a, b string) int {
 		d := func(k string) int {
-			return 4*distance(last, k[strings.LastIndexByte(k, '.')+1:]) + distance(key, k)
+			return 4*spelling.Distance(last, k[strings.LastIndexByte(k, '.')+1:]) + spelling.Distance(key, k)
 		}
 		return d(a) - d(b)
 	})
-}
-
-// distance is the Levenshtein distance of two short words.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diag := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diag
-			if a[i] != b[j] {
-				cost++
-			}
-			diag = row[j+1]
-			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // Marshal writes every setting of cfg as YAML, in the order of its fields.

@@ -90,6 +90,17 @@ func (e Entry) locate(ctx context.Context, opt Options) (dir, source string, err
 	return dir, source, nil
 }
 
+// Dir is the folder on this machine that Load would read e from; empty where there is none.
+func (e Entry) Dir(opt Options) (string, error) {
+	opt.Offline = true
+	dir, _, err := e.locate(context.Background(), opt)
+	var nowhere *notFoundError
+	if errors.As(err, &nowhere) {
+		return "", nil
+	}
+	return dir, err
+}
+
 // loadMNIST reads the four files in dir.
 func loadMNIST(e Entry, dir, source string) (*Dataset, error) {
 	remedy := func(err error) error {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"dla/internal/spelling"
 )
 
 // Summary is a run in a listing.
@@ -119,7 +121,7 @@ func Find(root, id string) (Record, error) {
 	case len(all) == 0:
 		return Record{}, fmt.Errorf("there are no runs under %s", root)
 	}
-	slices.SortStableFunc(all, func(a, b string) int { return distance(a, id) - distance(b, id) })
+	slices.SortStableFunc(all, func(a, b string) int { return spelling.Distance(a, id) - spelling.Distance(b, id) })
 	return Record{}, fmt.Errorf("there is no run %q under %s; the nearest are %s", id, root, some(all))
 }
 
@@ -253,25 +255,4 @@ func Remove(root, id string) error {
 		return errors.Join(fmt.Errorf("removing run %s: %w", id, err), r.Close())
 	}
 	return r.Close()
-}
-
-// distance is the Levenshtein distance of two short words.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diag := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diag
-			if a[i] != b[j] {
-				cost++
-			}
-			diag = row[j+1]
-			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -54,7 +54,7 @@ func job(t *testing.T, r *run.Run, edit func(*train.Job)) (*train.Job, *nn.Param
 	if err != nil {
 		t.Fatal(err)
 	}
-	trainer := data.NewLoader(data.All(blobs(60, 1)), batch, true, 9)
+	trainer := data.NewLoader(data.All(blobs(240, 1)), batch, true, 9)
 	sched, err := optim.NewSchedule(optim.ScheduleConfig{Name: "cosine"}, 0.1, epochs*trainer.Steps())
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +127,7 @@ func TestResumeIsBitExact(t *testing.T) {
 	steps := epochs * j.Train.Steps()
 	whole.Close()
 
-	for stop := 1; stop < steps; stop += 3 {
+	for stop := 1; stop < steps; stop += 7 {
 		r := create(t, root)
 		ctx, cancel := context.WithCancel(context.Background())
 		n := 0

@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"dla/internal/report"
+	"dla/internal/run"
+)
+
+func newPlotCmd(s *Streams) *cobra.Command {
+	var o struct {
+		runs, out string
+		all       bool
+		json      bool
+		table     bool
+	}
+	cmd := &cobra.Command{
+		Use:   "plot [RUN…]",
+		Short: "Draw figures from run records alone",
+		Long: `Draw loss, val_loss and accuracy against the epoch, one line a variant with mean and range
+over its seeds, as PNG and SVG, with figures.json, which names the runs they were made of.
+
+RUN is an id, a beginning of one, or a pattern such as '*-d5-*'; --all takes every finished run.`,
+		Example: `  dla plot --all --out figures
+  dla plot '*-mlp-d5-*' --out figures/d5
+  dla plot --all --runs results/lab1-mlp --out imgs/lab1/mlp --table`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			recs, err := pick(o.runs, args, o.all)
+			if err != nil {
+				return err
+			}
+			files, err := report.Figures(recs, o.out)
+			if err != nil {
+				return err
+			}
+			if o.json {
+				return writeJSON(s.Out, map[string]any{"runs": len(recs), "files": files})
+			}
+			if o.table {
+				t, err := report.Table(recs)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintln(s.Out, t)
+			}
+			fmt.Fprintf(s.Out, "%d runs drawn: %s\n", len(recs), strings.Join(files, " "))
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.runs, "runs", "runs", "directory of run records")
+	f.StringVar(&o.out, "out", "figures", "directory for the figures")
+	f.BoolVar(&o.all, "all", false, "every finished run")
+	f.BoolVar(&o.json, "json", false, "print JSON")
+	f.BoolVar(&o.table, "table", false, "print the results as a Markdown table as well")
+	cmd.ValidArgsFunction = completeRuns(&o.runs)
+	return cmd
+}
+
+// pick finds the runs that args name; with all, every finished one.
+func pick(root string, args []string, all bool) ([]run.Record, error) {
+	if len(args) == 0 && !all {
+		return nil, usageError(fmt.Errorf("name the runs to draw, or use --all"))
+	}
+	list, err := run.List(root)
+	if err != nil {
+		return nil, err
+	}
+	var recs []run.Record
+	add := func(id string) error {
+		if slices.ContainsFunc(recs, func(r run.Record) bool { return r.ID == id }) {
+			return nil
+		}
+		r, err := run.Find(root, id)
+		if err != nil {
+			return err
+		}
+		if r.Status == run.StatusBroken {
+			return fmt.Errorf("run %s: %s", r.ID, r.Detail)
+		}
+		recs = append(recs, r)
+		return nil
+	}
+	for _, a := range args {
+		if !strings.ContainsAny(a, "*?[") {
+			r, err := run.Find(root, a)
+			if err != nil {
+				return nil, err
+			}
+			if err := add(r.ID); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		n := 0
+		for _, s := range list {
+			ok, err := path.Match(a, s.ID)
+			if err != nil {
+				return nil, usageError(fmt.Errorf("pattern %q: %w", a, err))
+			}
+			if ok {
+				n++
+				if err := add(s.ID); err != nil {
+					return nil, err
+				}
+			}
+		}
+		if n == 0 {
+			return nil, fmt.Errorf("no run under %s matches %q; `dla runs ls` lists them", root, a)
+		}
+	}
+	for _, s := range list {
+		if all && s.Status == run.StatusFinished {
+			if err := add(s.ID); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if len(recs) == 0 {
+		return nil, fmt.Errorf("there is no finished run under %s", root)
+	}
+	return recs, nil
+}

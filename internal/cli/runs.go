@@ -1,0 +1,333 @@
+package cli
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"dla/internal/run"
+)
+
+func newRunsCmd(s *Streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "runs",
+		Short: "Run records: list, show, compare, resume, remove",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	var root string
+	cmd.PersistentFlags().StringVar(&root, "out", "runs", "directory of run records")
+	cmd.AddCommand(newRunsLsCmd(s, &root), newRunsShowCmd(s, &root), newRunsCompareCmd(s, &root), newRunsResumeCmd(s, &root), newRunsRmCmd(s, &root))
+	return cmd
+}
+
+func newRunsLsCmd(s *Streams, root *string) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "ls",
+		Short:   "List the runs, oldest first",
+		Example: "  dla runs ls\n  dla runs ls --json",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			all, err := run.List(*root)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return writeJSON(s.Out, slices.Concat([]run.Summary{}, all))
+			}
+			if len(all) == 0 {
+				fmt.Fprintf(s.Out, "no runs under %s; begin with: dla lab1 resnet --depth 5 --res\n", *root)
+				return nil
+			}
+			w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "ID\tEXPERIMENT\tVARIANT\tSEED\tSTATUS\tEPOCHS\tTEST ACC")
+			for _, r := range all {
+				acc := "-"
+				if r.TestAccuracy != nil {
+					acc = fmt.Sprintf("%.2f %%", 100**r.TestAccuracy)
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%d\t%s\n", r.ID, dash(r.Experiment), dash(r.Variant), r.Seed, r.Status, r.Epochs, acc)
+			}
+			return w.Flush()
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// completeRuns completes run ids on the shell's command line.
+func completeRuns(root *string) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		all, err := run.List(*root)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		var ids []string
+		for _, r := range all {
+			ids = append(ids, r.ID)
+		}
+		return ids, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func newRunsShowCmd(s *Streams, root *string) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:               "show ID",
+		Short:             "Show one run: settings, environment, metrics, result",
+		Long:              "Show one run. An id may be shortened as long as it stays unique.",
+		Example:           "  dla runs show 20261124-093015-mlp-d5-res-s0",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeRuns(root),
+		RunE: func(_ *cobra.Command, args []string) error {
+			r, err := run.Find(*root, args[0])
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return writeJSON(s.Out, struct {
+					run.Record
+					Config string `json:"config"`
+				}{r, string(r.Config)})
+			}
+			show(s, r)
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func show(s *Streams, r run.Record) {
+	w := s.Out
+	fmt.Fprintf(w, "run       %s\nstatus    %s", r.ID, r.Status)
+	if r.Detail != "" {
+		fmt.Fprintf(w, " (%s)", r.Detail)
+	}
+	fmt.Fprintf(w, "\nfolder    %s\n", r.Dir)
+	if r.Status == run.StatusBroken {
+		return
+	}
+	e := r.Env
+	synthetic := ""
+	if e.Data.Synthetic {
+		synthetic = "SYNTHETIC, "
+	}
+	fmt.Fprintf(w, "data      %s, %s%s (fingerprint %.12s)\n", e.Data.Name, synthetic, e.Data.Source, e.Data.Fingerprint)
+	fmt.Fprintf(w, "program   dla %s, revision %.12s, %s, %s kernels, %d threads, %s\n", e.Version, e.Revision, e.GoVersion, e.Kernel, e.Threads, e.CPU)
+	fmt.Fprintf(w, "started   %s\ncommand   %s\n\n%s\n", e.Started.Format(time.RFC3339), strings.Join(e.Command, " "), r.Config)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "epoch\tloss\tacc %\tval_loss\tval_acc %\tlr\t")
+	for _, m := range r.Metrics {
+		fmt.Fprintf(t, "%d\t%.4f\t%.2f\t%.4f\t%.2f\t%.4g\t\n", m.Epoch, m.Train.Loss, 100*m.Train.Accuracy, m.Val.Loss, 100*m.Val.Accuracy, m.LR)
+	}
+	t.Flush()
+	if r.Result != nil {
+		fmt.Fprintf(w, "\nresult    %s\n", r.Result)
+	}
+	if r.Status == run.StatusInterrupted || r.Status == run.StatusPaused {
+		fmt.Fprintf(w, "\nnext: dla runs resume %s\n", r.ID)
+	}
+}
+
+// comparison is one run's column in `dla runs compare`.
+type comparison struct {
+	ID           string         `json:"id"`
+	Variant      string         `json:"variant"`
+	Seed         uint64         `json:"seed"`
+	Status       run.Status     `json:"status"`
+	Differs      map[string]any `json:"differs"` // settings that are not the same in all runs
+	Epochs       int            `json:"epochs"`
+	BestValAcc   float64        `json:"best_val_accuracy"`
+	BestEpoch    int            `json:"best_epoch"`
+	LastLoss     float64        `json:"last_loss"`
+	LastValLoss  float64        `json:"last_val_loss"`
+	TestAccuracy *float64       `json:"test_accuracy,omitempty"`
+	TestCI95     []float64      `json:"test_ci95,omitempty"`
+	WallSeconds  float64        `json:"wall_seconds,omitempty"`
+	Data         string         `json:"data"`
+}
+
+func newRunsCompareCmd(s *Streams, root *string) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:               "compare ID ID…",
+		Short:             "Compare runs: where their settings differ and what they reached",
+		Example:           "  dla runs compare 20261124-0930 20261124-0935",
+		Args:              cobra.MinimumNArgs(2),
+		ValidArgsFunction: completeRuns(root),
+		RunE: func(_ *cobra.Command, args []string) error {
+			var cols []comparison
+			var settings []map[string]any
+			for _, id := range args {
+				r, err := run.Find(*root, id)
+				if err != nil {
+					return err
+				}
+				if r.Status == run.StatusBroken {
+					return fmt.Errorf("run %s: %s", r.ID, r.Detail)
+				}
+				c, err := compareOne(r)
+				if err != nil {
+					return err
+				}
+				flat := map[string]any{}
+				var tree map[string]any
+				if err := yaml.Unmarshal(r.Config, &tree); err != nil {
+					return fmt.Errorf("run %s: config.yaml: %w", r.ID, err)
+				}
+				flatten(flat, "", tree)
+				cols, settings = append(cols, c), append(settings, flat)
+			}
+			keys := differing(settings)
+			for i := range cols {
+				cols[i].Differs = map[string]any{}
+				for _, k := range keys {
+					cols[i].Differs[k] = settings[i][k]
+				}
+			}
+			if asJSON {
+				return writeJSON(s.Out, cols)
+			}
+			return printComparison(s, cols, keys)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func compareOne(r run.Record) (comparison, error) {
+	c := comparison{ID: r.ID, Variant: r.Variant, Seed: r.Seed, Status: r.Status, Epochs: r.Epochs, TestAccuracy: r.TestAccuracy, BestValAcc: math.Inf(-1), Data: r.Env.Data.Name}
+	for _, m := range r.Metrics {
+		if m.Val.Accuracy > c.BestValAcc {
+			c.BestValAcc, c.BestEpoch = m.Val.Accuracy, m.Epoch
+		}
+		c.LastLoss, c.LastValLoss = m.Train.Loss, m.Val.Loss
+	}
+	if r.Epochs == 0 {
+		c.BestValAcc = 0
+	}
+	if r.Result != nil {
+		var res struct {
+			Test        struct{ CI95 []float64 } `json:"test"`
+			WallSeconds float64                  `json:"wall_seconds"`
+		}
+		if err := json.Unmarshal(r.Result, &res); err != nil {
+			return c, fmt.Errorf("run %s: result.json: %w", r.ID, err)
+		}
+		c.TestCI95, c.WallSeconds = res.Test.CI95, res.WallSeconds
+	}
+	return c, nil
+}
+
+func flatten(dst map[string]any, prefix string, tree map[string]any) {
+	for k, v := range tree {
+		if sub, ok := v.(map[string]any); ok {
+			flatten(dst, prefix+k+".", sub)
+		} else {
+			dst[prefix+k] = v
+		}
+	}
+}
+
+// differing are the keys whose values are not the same in all of settings, sorted.
+func differing(settings []map[string]any) []string {
+	var keys []string
+	for k, v := range settings[0] {
+		for _, s := range settings[1:] {
+			if fmt.Sprint(s[k]) != fmt.Sprint(v) {
+				keys = append(keys, k)
+				break
+			}
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func printComparison(s *Streams, cols []comparison, keys []string) error {
+	w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
+	row := func(name string, cell func(comparison) string) {
+		fmt.Fprint(w, name)
+		for _, c := range cols {
+			fmt.Fprint(w, "\t", cell(c))
+		}
+		fmt.Fprintln(w)
+	}
+	row("run", func(c comparison) string { return c.ID })
+	row("status", func(c comparison) string { return string(c.Status) })
+	row("data", func(c comparison) string { return c.Data })
+	for _, k := range keys {
+		row(k, func(c comparison) string { return fmt.Sprint(c.Differs[k]) })
+	}
+	row("epochs", func(c comparison) string { return fmt.Sprint(c.Epochs) })
+	row("last loss", func(c comparison) string { return fmt.Sprintf("%.4f", c.LastLoss) })
+	row("last val_loss", func(c comparison) string { return fmt.Sprintf("%.4f", c.LastValLoss) })
+	row("best val_acc", func(c comparison) string { return fmt.Sprintf("%.2f %% (epoch %d)", 100*c.BestValAcc, c.BestEpoch) })
+	row("test accuracy", func(c comparison) string {
+		if c.TestAccuracy == nil || len(c.TestCI95) != 2 {
+			return "-"
+		}
+		return fmt.Sprintf("%.2f %% (%.2f-%.2f)", 100**c.TestAccuracy, 100*c.TestCI95[0], 100*c.TestCI95[1])
+	})
+	row("wall time", func(c comparison) string { return fmt.Sprintf("%.1f s", c.WallSeconds) })
+	return w.Flush()
+}
+
+func newRunsResumeCmd(s *Streams, root *string) *cobra.Command {
+	var maxTime time.Duration
+	cmd := &cobra.Command{
+		Use:               "resume ID",
+		Short:             "Continue an interrupted run, to the same bits as if it had never stopped",
+		Example:           "  dla runs resume 20261124-093015-mlp-d5-res-s0",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeRuns(root),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return resumeRun(cmd.Context(), s, *root, args[0], maxTime)
+		},
+	}
+	cmd.Flags().DurationVar(&maxTime, "max-time", 0, "stop with a checkpoint after this long; exit code 3")
+	return cmd
+}
+
+func newRunsRmCmd(s *Streams, root *string) *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:               "rm ID…",
+		Short:             "Delete runs, records and checkpoints and all",
+		Example:           "  dla runs rm 20261124-093015-mlp-d5-res-s0",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: completeRuns(root),
+		RunE: func(_ *cobra.Command, ids []string) error {
+			if !yes {
+				if !s.InTTY {
+					return usageError(errors.New("nothing is removed without being asked for: add --yes"))
+				}
+				fmt.Fprintf(s.Err, "delete %s? [y/N] ", strings.Join(ids, ", "))
+				line, err := bufio.NewReader(s.In).ReadString('\n')
+				if err != nil || strings.ToLower(strings.TrimSpace(line)) != "y" {
+					return &ExitError{exitFailure, errors.New("nothing was removed")}
+				}
+			}
+			for _, id := range ids {
+				if err := run.Remove(*root, id); err != nil {
+					return err
+				}
+				fmt.Fprintf(s.Out, "removed %s\n", id)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return cmd
+}
