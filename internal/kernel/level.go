@@ -1,4 +1,0 @@
-package kernel
-
-// Level names the instruction set the kernels use.
-func Level() string { return "portable" }
