@@ -33,7 +33,59 @@ var pool struct {
 	done    chan struct{}
 }
 
-type worker struct{ wake chan bool } // true: work; false: leave
+// worker is one goroutine of the pool. Between two Runs it spins for a while, since a training step is
+// a row of short Runs and waking a sleeping thread costs as much as a small one; then it sleeps.
+type worker struct {
+	state atomic.Int32
+	wake  chan struct{} // one token for each time work or leave replaced asleep
+}
+
+// The states of a worker.
+const (
+	idle int32 = iota
+	asleep
+	work
+	leave
+)
+
+// spins is how often a worker looks for work before it sleeps: some 20 microseconds.
+const spins = 10000
+
+// tell gives the worker its next state.
+func (w *worker) tell(s int32) {
+	if w.state.Swap(s) == asleep {
+		w.wake <- struct{}{}
+	}
+}
+
+// wait returns work or leave.
+func (w *worker) wait() int32 {
+	for i := range spins {
+		if s := w.state.Load(); s != idle {
+			return s
+		}
+		if i%256 == 255 {
+			runtime.Gosched() // there may be more goroutines than processors
+		}
+	}
+	if w.state.CompareAndSwap(idle, asleep) {
+		<-w.wake
+	}
+	return w.state.Load()
+}
+
+func (w *worker) loop() {
+	for w.wait() == work {
+		drain(pool.task, pool.chunks)
+		w.state.Store(idle)
+		if pool.pending.Add(-1) == 0 {
+			select {
+			case pool.done <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
 
 func init() {
 	pool.threads = runtime.GOMAXPROCS(0)
@@ -53,7 +105,7 @@ func SetThreads(n int) {
 	defer pool.mu.Unlock()
 	pool.threads = max(1, n)
 	for _, w := range pool.workers {
-		w.wake <- false
+		w.tell(leave)
 	}
 	pool.workers = nil
 }
@@ -70,7 +122,7 @@ func Run(t Task, chunks int) {
 		return
 	}
 	for len(pool.workers) < pool.threads-1 {
-		w := &worker{wake: make(chan bool, 1)}
+		w := &worker{wake: make(chan struct{}, 1)}
 		pool.workers = append(pool.workers, w)
 		go w.loop()
 	}
@@ -79,7 +131,7 @@ func Run(t Task, chunks int) {
 	pool.next.Store(0)
 	pool.pending.Store(int32(helpers))
 	for _, w := range pool.workers[:helpers] {
-		w.wake <- true
+		w.tell(work)
 	}
 	drain(t, int32(chunks))
 	// The other threads have at most a chunk each left: a short spin is cheaper than to sleep. A
@@ -102,18 +154,6 @@ func drain(t Task, chunks int32) {
 			return
 		}
 		t.Chunk(int(i))
-	}
-}
-
-func (w *worker) loop() {
-	for <-w.wake {
-		drain(pool.task, pool.chunks)
-		if pool.pending.Add(-1) == 0 {
-			select {
-			case pool.done <- struct{}{}:
-			default:
-			}
-		}
 	}
 }
 
