@@ -73,7 +73,7 @@ study: every combination is trained in turn and drawn together.
 Settings come from, later ones winning: built-in defaults, --config, flags, --set.`,
 		Example: `  dla lab1 resnet --depth 5 --res
   dla lab1 resnet --depth 1,2,3,4,5 --res both --seeds 3
-  dla lab1 resnet --depth 5 --res --set train.lr=0.1 --set train.schedule=cosine
+  dla lab1 resnet --depth 5 --res --set train.lr=0.05 --set train.schedule=constant
   dla lab1 resnet --config configs/lab1/mlp.yaml --dry-run
   dla lab1 resnet --depth 1,2,3,4,5 --res both --seeds 3 --resume    # goes on where it was stopped`,
 		Args: cobra.NoArgs,

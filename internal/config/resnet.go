@@ -56,8 +56,8 @@ func DefaultResnet() Resnet {
 		Experiment: "lab1/resnet",
 		Data:       Data{Name: "mnist", Val: 5000},
 		Model:      Model{Name: "mlp", Depth: 5, Width: 128},
-		Train: Train{Epochs: 10, BatchSize: 128, Optimizer: "sgd", LR: 0.05, Momentum: 0.9, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8,
-			Schedule: "constant", Milestones: []int{}, Gamma: 0.1},
+		Train: Train{Epochs: 10, BatchSize: 128, Optimizer: "sgd", LR: 0.1, Momentum: 0.9, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8,
+			Schedule: "cosine", Milestones: []int{}, Gamma: 0.1},
 	}
 }
 

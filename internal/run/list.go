@@ -1,18 +1,14 @@
 package run
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/gofrs/flock"
 
 	"dla/internal/spelling"
 )
@@ -33,22 +29,6 @@ type Summary struct {
 	TestAccuracy *float64 `json:"test_accuracy,omitempty"`
 }
 
-// Measure is loss and accuracy of one epoch on one part of the data.
-type Measure struct {
-	Loss     float64 `json:"loss"`
-	Accuracy float64 `json:"accuracy"`
-}
-
-// Epoch is one line of metrics.jsonl.
-type Epoch struct {
-	Epoch    int      `json:"epoch"` // from 1
-	Step     int      `json:"step"`  // optimiser steps so far
-	LR       float64  `json:"lr"`    // of the epoch's last step
-	Train    Measure  `json:"train"` // mean over the epoch's batches, each before its update
-	Val      Measure  `json:"val"`
-	GradNorm *float64 `json:"grad_norm,omitempty"` // mean norm before clipping, where clipping is on
-}
-
 // Record is all that is known of a run.
 type Record struct {
 	Summary
@@ -58,8 +38,6 @@ type Record struct {
 	Result  json.RawMessage `json:"result,omitempty"` // nil until finished
 	Metrics []Epoch         `json:"metrics"`
 }
-
-var validID = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]*$`)
 
 // List reads every run under root, oldest first. A directory that cannot be read as a run is listed
 // as broken, with the reason. A root that is not there holds no runs.
@@ -100,12 +78,21 @@ func ids(root string) ([]string, error) {
 
 // Find reads the run whose id is, or uniquely begins with, id.
 func Find(root, id string) (Record, error) {
-	all, err := ids(root)
+	id, err := resolve(root, id)
 	if err != nil {
 		return Record{}, err
 	}
+	return read(root, id), nil
+}
+
+// resolve is the full id of the run that id is, or uniquely begins.
+func resolve(root, id string) (string, error) {
+	all, err := ids(root)
+	if err != nil {
+		return "", err
+	}
 	if slices.Contains(all, id) {
-		return read(root, id), nil
+		return id, nil
 	}
 	var match []string
 	for _, x := range all {
@@ -115,14 +102,14 @@ func Find(root, id string) (Record, error) {
 	}
 	switch {
 	case len(match) == 1:
-		return read(root, match[0]), nil
+		return match[0], nil
 	case len(match) > 1:
-		return Record{}, fmt.Errorf("%q may be any of %s", id, some(match))
+		return "", fmt.Errorf("%q may be any of %s; give more of the id", id, some(match))
 	case len(all) == 0:
-		return Record{}, fmt.Errorf("there are no runs under %s", root)
+		return "", fmt.Errorf("there are no runs under %s", root)
 	}
 	slices.SortStableFunc(all, func(a, b string) int { return spelling.Distance(a, id) - spelling.Distance(b, id) })
-	return Record{}, fmt.Errorf("there is no run %q under %s; the nearest are %s", id, root, some(all))
+	return "", fmt.Errorf("there is no run %q under %s; the nearest are %s", id, root, some(all))
 }
 
 func some(ids []string) string {
@@ -132,94 +119,74 @@ func some(ids []string) string {
 	return strings.Join(ids, ", ")
 }
 
-// read collects what the run's files say; what is wrong with them makes it broken.
-func read(root, id string) Record {
-	dir := filepath.Join(root, id)
+// readIdentity reads what a run is from its first moment on, and its status as recorded.
+func readIdentity(id, dir string) (Record, error) {
 	rec := Record{Summary: Summary{ID: id}, Dir: dir}
-	broken := func(err error) Record {
-		rec.Status, rec.Detail = StatusBroken, err.Error()
-		return rec
-	}
 	var h header
 	if err := readJSON(filepath.Join(dir, envName), &h); err != nil {
-		return broken(err)
+		return rec, err
 	}
 	rec.Env, rec.Experiment, rec.Variant, rec.Seed = h.Env, h.Experiment, h.Variant, h.Seed
 	rec.ConfigHash, rec.Started, rec.Fingerprint = h.ConfigHash, h.Started, h.Data.Fingerprint
-	var st statusFile
-	if err := readJSON(filepath.Join(dir, statusName), &st); err != nil {
-		return broken(err)
-	}
-	rec.Status, rec.Detail = st.Status, st.Detail
 	var err error
 	if rec.Config, err = os.ReadFile(filepath.Join(dir, configName)); err != nil {
-		return broken(err)
+		return rec, err
 	}
-	if rec.Metrics, err = readMetrics(filepath.Join(dir, metricsName)); err != nil {
-		return broken(err)
+	var st statusFile
+	if err := readJSON(filepath.Join(dir, statusName), &st); errors.Is(err, os.ErrNotExist) {
+		st.Status = StatusRunning // it is, or it died before it could say so
+	} else if err != nil {
+		return rec, err
 	}
-	rec.Epochs = len(rec.Metrics)
-	switch rec.Status {
-	case StatusFinished:
-		if err := readJSON(filepath.Join(dir, resultName), &rec.Result); err != nil {
-			return broken(err)
-		}
-		var res struct {
-			Test *struct {
-				Accuracy float64 `json:"accuracy"`
-			} `json:"test"`
-		}
-		if err := json.Unmarshal(rec.Result, &res); err != nil {
-			return broken(fmt.Errorf("%s: %w", resultName, err))
-		}
-		if res.Test != nil {
-			rec.TestAccuracy = &res.Test.Accuracy
-		}
-	case StatusRunning:
-		if !owned(dir) {
-			rec.Status, rec.Detail = StatusInterrupted, "its process ended without a word"
-		}
-	case StatusInterrupted, StatusPaused, StatusFailed:
-	default:
-		return broken(fmt.Errorf("%s: unknown status %q", statusName, rec.Status))
+	rec.Status, rec.Detail = st.Status, st.Detail
+	switch st.Status {
+	case StatusRunning, StatusInterrupted, StatusPaused, StatusFailed, StatusFinished:
+		return rec, nil
+	}
+	return rec, fmt.Errorf("%s: unknown status %q", filepath.Join(dir, statusName), st.Status)
+}
+
+// read collects what the run's files say; what is wrong with them makes it broken.
+func read(root, id string) Record {
+	dir := filepath.Join(root, id)
+	rec, err := readIdentity(id, dir)
+	if errors.Is(err, os.ErrNotExist) && owned(dir) {
+		rec.Status, rec.Detail = StatusRunning, "starting"
+		return rec
+	}
+	if err == nil {
+		rec.Metrics, err = readMetrics(filepath.Join(dir, metricsName))
+		rec.Epochs = len(rec.Metrics)
+	}
+	if err == nil && rec.Status == StatusFinished {
+		err = readResult(filepath.Join(dir, resultName), &rec)
+	}
+	if err != nil {
+		rec.Status, rec.Detail = StatusBroken, err.Error()
+		return rec
+	}
+	if rec.Status == StatusRunning && !owned(dir) {
+		rec.Status, rec.Detail = StatusInterrupted, "its process ended without a word"
 	}
 	return rec
 }
 
-// owned says whether a live process holds the run's lock.
-func owned(dir string) bool {
-	l := flock.New(filepath.Join(dir, lockName))
-	ok, err := l.TryRLock()
-	if err != nil {
-		return false
+func readResult(path string, rec *Record) error {
+	if err := readJSON(path, &rec.Result); err != nil {
+		return err
 	}
-	if ok {
-		return l.Unlock() != nil
+	var res struct {
+		Test *struct {
+			Accuracy float64 `json:"accuracy"`
+		} `json:"test"`
 	}
-	return true
-}
-
-// readMetrics reads metrics.jsonl; a last line without its end is still being written and left out.
-func readMetrics(path string) ([]Epoch, error) {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
+	if err := json.Unmarshal(rec.Result, &res); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	if err != nil {
-		return nil, err
+	if res.Test != nil {
+		rec.TestAccuracy = &res.Test.Accuracy
 	}
-	var all []Epoch
-	for line := 1; ; line++ {
-		end := bytes.IndexByte(b, '\n')
-		if end < 0 {
-			return all, nil
-		}
-		var e Epoch
-		if err := json.Unmarshal(b[:end], &e); err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", path, line, err)
-		}
-		all, b = append(all, e), b[end+1:]
-	}
+	return nil
 }
 
 func readJSON(path string, v any) error {
@@ -234,25 +201,36 @@ func readJSON(path string, v any) error {
 }
 
 // Remove deletes the run whose id is exactly id. A run that a live process owns is refused, and
-// nothing outside root is ever touched.
+// nothing outside root is ever touched: a link inside the run is deleted, not followed.
 func Remove(root, id string) error {
-	all, err := ids(root)
+	full, err := resolve(root, id)
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(all, id) {
-		_, err := Find(root, id)
-		return errors.Join(fmt.Errorf("no run is removed: the whole id is needed"), err)
+	if full != id {
+		return fmt.Errorf("%q is the beginning of %s; to remove that run give its whole id", id, full)
 	}
-	if owned(filepath.Join(root, id)) {
-		return fmt.Errorf("run %s is being trained by another process; stop it first", id)
+	dir := filepath.Join(root, id)
+	lock, err := take(id, dir)
+	if err != nil {
+		return err
 	}
 	r, err := os.OpenRoot(root)
 	if err != nil {
-		return err
+		return errors.Join(fmt.Errorf("removing run %s: %w", id, err), lock.Unlock())
 	}
-	if err := r.RemoveAll(id); err != nil {
-		return errors.Join(fmt.Errorf("removing run %s: %w", id, err), r.Close())
+	// First, under the lock, what the run cannot be resumed without. The lock itself is given up
+	// before the rest: some systems delete no open file.
+	err = r.Remove(filepath.Join(id, envName))
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
 	}
-	return r.Close()
+	err = errors.Join(err, lock.Unlock())
+	if err == nil {
+		err = r.RemoveAll(id)
+	}
+	if err = errors.Join(err, r.Close()); err != nil {
+		return fmt.Errorf("removing run %s: %w; check the permissions of %s", id, err, dir)
+	}
+	return nil
 }

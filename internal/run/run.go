@@ -22,6 +22,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -93,33 +95,40 @@ type statusFile struct {
 }
 
 const (
-	configName   = "config.yaml"
-	envName      = "env.json"
-	statusName   = "status.json"
-	metricsName  = "metrics.jsonl"
-	logName      = "log.jsonl"
-	manifestName = "manifest.json"
-	resultName   = "result.json"
-	lockName     = "lock"
+	configName      = "config.yaml"
+	envName         = "env.json"
+	statusName      = "status.json"
+	metricsName     = "metrics.jsonl"
+	logName         = "log.jsonl"
+	resultName      = "result.json"
+	checkpointsName = "checkpoints"
+	figuresName     = "figures"
 )
+
+// validID is what a run may be called: one plain file name on every system.
+var validID = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]*$`)
 
 // Run is a run this process owns.
 type Run struct {
 	id, dir  string
-	lock     *flock.Flock
-	metrics  *os.File
+	lock     *flock.Flock // nil once closed
+	metrics  *metricsFile
 	logFile  *os.File
 	log      *slog.Logger
 	manifest manifest
+	restored bool // manifest and metrics are those on the disk
 	finished bool
 }
 
 // Create makes a new run under root, named after the time, variant and seed, and owns it.
 func Create(root string, s Spec) (*Run, error) {
+	base := fmt.Sprintf("%s-%s-s%d", time.Now().Format("20060102-150405"), s.Variant, s.Seed)
+	if !validID.MatchString(base) {
+		return nil, fmt.Errorf("no run can be called %q; a variant's name is letters, digits, dots and dashes", base)
+	}
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return nil, fmt.Errorf("no run can be recorded under %s: %w; choose another folder with --out", root, err)
 	}
-	base := fmt.Sprintf("%s-%s-s%d", time.Now().Format("20060102-150405"), s.Variant, s.Seed)
 	id := base
 	for n := 2; ; n++ {
 		err := os.Mkdir(filepath.Join(root, id), 0o755)
@@ -131,19 +140,21 @@ func Create(root string, s Spec) (*Run, error) {
 		}
 		id = fmt.Sprintf("%s-%d", base, n)
 	}
-	r := &Run{id: id, dir: filepath.Join(root, id)}
+	r := &Run{id: id, dir: filepath.Join(root, id), restored: true}
 	if err := r.begin(s); err != nil {
-		return nil, errors.Join(err, r.Close())
+		err = fmt.Errorf("no run can be recorded under %s: %w; free some space there or choose another folder with --out", root, err)
+		return nil, errors.Join(err, r.Close(), os.RemoveAll(r.dir)) // made above, and nothing is in it yet
 	}
 	return r, nil
 }
 
 func (r *Run) begin(s Spec) error {
-	if err := r.own(); err != nil {
+	var err error
+	if r.lock, err = take(r.id, r.dir); err != nil {
 		return err
 	}
-	for _, d := range []string{"checkpoints", "figures"} {
-		if err := os.Mkdir(filepath.Join(r.dir, d), 0o755); err != nil {
+	for _, d := range []string{checkpointsName, figuresName} {
+		if err := os.Mkdir(r.path(d), 0o755); err != nil {
 			return err
 		}
 	}
@@ -154,57 +165,61 @@ func (r *Run) begin(s Spec) error {
 	if err := writeJSON(r.path(envName), h); err != nil {
 		return err
 	}
-	if err := r.open(); err != nil {
+	if err := r.openFiles(); err != nil {
 		return err
 	}
-	return r.SetStatus(StatusRunning, "")
+	if err := r.SetStatus(StatusRunning, ""); err != nil {
+		return err
+	}
+	return atomicfile.SyncDir(filepath.Dir(r.dir))
 }
 
-// Resume takes over the interrupted, paused or failed run id. A finished run and one that a live
-// process owns are refused.
+// Resume takes over the interrupted, paused or failed run that id names. A finished run and one that
+// a live process owns are refused. Restore comes next.
 func Resume(root, id string) (*Run, error) {
-	rec, err := Find(root, id)
+	id, err := resolve(root, id)
 	if err != nil {
 		return nil, err
 	}
-	if rec.Status == StatusFinished {
-		return nil, fmt.Errorf("run %s is finished and stays as it is; see it with `dla runs show %s`", rec.ID, rec.ID)
+	r := &Run{id: id, dir: filepath.Join(root, id)}
+	if r.lock, err = take(r.id, r.dir); err != nil {
+		return nil, err
 	}
-	if rec.Status == StatusBroken {
-		return nil, fmt.Errorf("run %s cannot be resumed: %s; remove it with `dla runs rm %s`", rec.ID, rec.Detail, rec.ID)
-	}
-	r := &Run{id: rec.ID, dir: filepath.Join(root, rec.ID)}
-	if err := r.own(); err != nil {
+	if err := r.takeOver(); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	if err := r.open(); err != nil {
-		return nil, errors.Join(err, r.Close())
-	}
-	if err := r.SetStatus(StatusRunning, "resumed"); err != nil {
-		return nil, errors.Join(err, r.Close())
-	}
-	r.log.Info("resumed")
 	return r, nil
 }
 
-// own takes the lock or says who has it.
-func (r *Run) own() error {
-	r.lock = flock.New(r.path(lockName))
-	ok, err := r.lock.TryLock()
+// takeOver readies a run that this process has just locked, so that nobody changes it any more.
+func (r *Run) takeOver() error {
+	rec, err := readIdentity(r.id, r.dir)
 	if err != nil {
-		return fmt.Errorf("run %s: locking: %w", r.id, err)
+		return r.unusable(err)
 	}
-	if !ok {
-		r.lock = nil
-		return fmt.Errorf("run %s is being trained by another process", r.id)
+	if rec.Status == StatusFinished {
+		return fmt.Errorf("run %s is finished and stays as it is; see it with %s", r.id, r.command("show"))
 	}
+	for _, d := range []string{checkpointsName, figuresName} { // it may have died before it made them
+		if err := os.MkdirAll(r.path(d), 0o755); err != nil {
+			return r.unusable(err)
+		}
+	}
+	if err := r.openFiles(); err != nil {
+		return fmt.Errorf("run %s: %w; check the permissions of %s", r.id, err, r.dir)
+	}
+	r.sweepTemporary()
+	if err := r.SetStatus(StatusRunning, "resumed"); err != nil {
+		return err
+	}
+	r.log.Info("resumed")
 	return nil
 }
 
-// open opens what grows.
-func (r *Run) open() error {
+// openFiles opens the files that grow.
+func (r *Run) openFiles() error {
 	var err error
-	if r.metrics, err = os.OpenFile(r.path(metricsName), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644); err != nil {
+	if r.metrics, err = openMetrics(r.path(metricsName)); err != nil {
 		return err
 	}
 	if r.logFile, err = os.OpenFile(r.path(logName), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644); err != nil {
@@ -215,6 +230,15 @@ func (r *Run) open() error {
 }
 
 func (r *Run) path(name string) string { return filepath.Join(r.dir, name) }
+
+// command is the command line that does something with this run, for error messages.
+func (r *Run) command(verb string) string {
+	root := filepath.Dir(r.dir)
+	if root == "runs" {
+		return fmt.Sprintf("`dla runs %s %s`", verb, r.id)
+	}
+	return fmt.Sprintf("`dla runs %s %s --out %s`", verb, r.id, root)
+}
 
 // ID is the run's name, unique under its root.
 func (r *Run) ID() string { return r.id }
@@ -234,21 +258,28 @@ func (r *Run) AppendMetrics(rec any) error {
 	if err != nil {
 		return fmt.Errorf("run %s: metrics: %w", r.id, err)
 	}
-	if err := atomicfile.Check("write", r.path(metricsName)); err != nil {
-		return fmt.Errorf("run %s: %s: %w", r.id, metricsName, err)
-	}
-	if _, err := r.metrics.Write(append(b, '\n')); err != nil {
-		return fmt.Errorf("run %s: %w", r.id, err)
+	if err := r.metrics.add(append(b, '\n')); err != nil {
+		return fmt.Errorf("run %s: writing %s: %w; once that is possible, go on with %s", r.id, r.path(metricsName), err, r.command("resume"))
 	}
 	return nil
 }
 
-// SetStatus records where the run stands, with an optional reason.
+// SetStatus records where the run stands, with an optional reason. Only Finish makes it finished.
 func (r *Run) SetStatus(s Status, detail string) error {
-	if err := r.writable(); err != nil {
+	if err := r.open(); err != nil {
 		return err
 	}
-	return writeJSON(r.path(statusName), statusFile{s, detail, time.Now().UTC().Truncate(time.Second)})
+	if !slices.Contains([]Status{StatusRunning, StatusInterrupted, StatusPaused, StatusFailed}, s) {
+		return fmt.Errorf("run %s cannot be given the status %q", r.id, s)
+	}
+	return r.setStatus(s, detail)
+}
+
+func (r *Run) setStatus(s Status, detail string) error {
+	if err := writeJSON(r.path(statusName), statusFile{s, detail, time.Now().UTC().Truncate(time.Second)}); err != nil {
+		return fmt.Errorf("run %s: %w", r.id, err)
+	}
+	return nil
 }
 
 // Finish records what the run reached and closes it to all further writing.
@@ -256,19 +287,38 @@ func (r *Run) Finish(result any) error {
 	if err := r.writable(); err != nil {
 		return err
 	}
-	if err := writeJSON(r.path(resultName), result); err != nil {
-		return err
+	if _, _, err := r.metrics.sync(); err != nil {
+		return fmt.Errorf("run %s: %w", r.id, err)
 	}
-	if err := r.SetStatus(StatusFinished, ""); err != nil {
+	if err := writeJSON(r.path(resultName), result); err != nil {
+		return fmt.Errorf("run %s: %w", r.id, err)
+	}
+	if err := r.setStatus(StatusFinished, ""); err != nil { // last: it is what makes the result count
 		return err
 	}
 	r.finished = true
 	return nil
 }
 
-func (r *Run) writable() error {
+// open is an error once the run is closed or finished.
+func (r *Run) open() error {
 	if r.finished {
 		return fmt.Errorf("run %s is finished and cannot be changed", r.id)
+	}
+	if r.lock == nil {
+		return fmt.Errorf("run %s is closed", r.id)
+	}
+	return nil
+}
+
+// writable is an error where the record cannot grow: a resumed run must be restored first, or its
+// checkpoints would be forgotten.
+func (r *Run) writable() error {
+	if err := r.open(); err != nil {
+		return err
+	}
+	if !r.restored {
+		return fmt.Errorf("run %s was resumed and not restored", r.id)
 	}
 	return nil
 }
@@ -277,11 +327,13 @@ func (r *Run) writable() error {
 // interrupted from then on.
 func (r *Run) Close() error {
 	var errs []error
-	for _, f := range []**os.File{&r.metrics, &r.logFile} {
-		if *f != nil {
-			errs = append(errs, (*f).Close())
-			*f = nil
-		}
+	if r.metrics != nil {
+		errs = append(errs, r.metrics.f.Close())
+		r.metrics = nil
+	}
+	if r.logFile != nil {
+		errs = append(errs, r.logFile.Close())
+		r.logFile = nil
 	}
 	if r.lock != nil {
 		errs = append(errs, r.lock.Unlock())

@@ -1,0 +1,59 @@
+# make help lists the targets.
+VERSION  ?= 0.1.0-dev
+REVISION := $(shell git rev-parse HEAD 2>/dev/null)
+DIRTY    := $(shell test -z "$$(git status --porcelain 2>/dev/null)" && echo false || echo true)
+LDFLAGS  := -s -w -X dla/internal/buildinfo.version=$(VERSION) -X dla/internal/buildinfo.revision=$(REVISION) -X dla/internal/buildinfo.dirty=$(DIRTY)
+# The tests and trainings read real data from here where it is; else MNIST is fetched or drawn.
+ifneq ($(wildcard ../shared/data),)
+export DLA_DATA ?= $(abspath ../shared/data)
+endif
+export CGO_ENABLED = 0
+GOLANGCI = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.PHONY: help build run test test-long race lint fuzz bench figures generate cross lab1-mlp
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build ./dla, one static binary
+	go build -trimpath -ldflags '$(LDFLAGS)' -o dla ./cmd/dla
+
+run: build ## train the residual MLP of depth 5 on MNIST
+	./dla lab1 resnet --depth 5 --res
+
+test: ## all fast tests
+	go test ./...
+
+test-long: ## the long ones as well: 20 kills with SIGKILL on real MNIST, thread counts
+	go test ./... -tags long -timeout 60m
+
+race: ## the concurrent packages under the race detector (needs cgo and a C compiler)
+	CGO_ENABLED=1 go test -race ./internal/kernel ./internal/train ./internal/run ./internal/data ./internal/optim
+
+lint: ## gofmt, go vet, golangci-lint
+	@test -z "$$(gofmt -l cmd internal)" || { gofmt -l cmd internal; echo "these files want gofmt"; exit 1; }
+	go vet ./...
+	$(GOLANGCI) run ./...
+
+fuzz: ## a minute of each fuzz target
+	go test ./internal/kernel -fuzz FuzzGemm -fuzztime 60s
+	go test ./internal/data -fuzz FuzzIDX -fuzztime 60s
+	go test ./internal/weights -fuzz FuzzLoad -fuzztime 60s
+	go test ./internal/config -fuzz FuzzLoad -fuzztime 60s
+
+bench: ## the kernels and the training step
+	go test ./internal/kernel ./internal/train -run - -bench .
+
+generate: ## write the assembly anew from its generator
+	go generate ./internal/kernel
+
+cross: ## build for every platform
+	@for t in linux/amd64 linux/arm64 darwin/arm64 windows/amd64; do \
+		echo "build $$t"; GOOS=$${t%/*} GOARCH=$${t#*/} go build -o /dev/null ./cmd/dla || exit 1; done
+
+lab1-mlp: build ## run what is not yet run of the study in the README, then draw it
+	./dla lab1 resnet --config configs/lab1/mlp.yaml --depth 1,2,3,4,5,10,20 --res both --seeds 3 --out results/lab1/mlp --resume
+	$(MAKE) figures
+
+figures: build ## draw the README's figures from the records in results/
+	./dla plot --all --runs results/lab1/mlp --out imgs/lab1/mlp --table

@@ -1,0 +1,312 @@
+package run
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestRestoreGoesOnWhereSaveStood(t *testing.T) {
+	root := t.TempDir()
+	r := create(t, root)
+	for n := 1; n <= 6; n++ {
+		trainTo(t, r, n, n)
+		if err := r.AppendMetrics("beyond the checkpoint"); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		r = resume(t, root, r.ID())
+		c, err := r.Restore()
+		if err != nil || c.Epoch != n {
+			t.Fatalf("after epoch %d: %v, %v", n, c, err)
+		}
+		checkWhole(t, r, c)
+	}
+	list, err := os.ReadDir(r.path(checkpointsName))
+	if err != nil || len(list) > 2*keep {
+		t.Errorf("superseded files pile up: %v, %v", list, err)
+	}
+}
+
+func TestRestoreWithoutACheckpointStartsAnew(t *testing.T) {
+	root := t.TempDir()
+	r := create(t, root)
+	if err := r.AppendMetrics("never saved"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r = resume(t, root, r.ID())
+	if c, err := r.Restore(); c != nil || err != nil {
+		t.Fatalf("restored %v, %v", c, err)
+	}
+	if got := content(t, r.path(metricsName)); got != "" {
+		t.Errorf("metrics.jsonl still holds %q", got)
+	}
+	trainTo(t, r, 1, 1)
+}
+
+// killed is what a fault panics with to end a save without any clean-up, as a kill would.
+type killed struct{}
+
+// TestKillAtEveryStep ends the process, as far as the disk can tell, before each file operation of a
+// save in turn. What is restored must be the old checkpoint or the new one, whole; then training goes
+// on to the end.
+func TestKillAtEveryStep(t *testing.T) {
+	for have := range 4 { // epochs saved before
+		for step := 1; ; step++ {
+			root := t.TempDir()
+			r := create(t, root)
+			trainTo(t, r, 1, have)
+			n, last := 0, ""
+			faults(t, func(op, path string) error {
+				if n++; n == step {
+					last = op + " " + filepath.Base(path)
+					panic(killed{})
+				}
+				return nil
+			})
+			done := func() (done bool) {
+				defer func() {
+					if p := recover(); p != nil && p != (any(killed{})) {
+						panic(p)
+					}
+				}()
+				return trainEpoch(r, have+1) == nil
+			}()
+			faults(t, nil)
+			if err := r.Close(); err != nil { // the system closes files and drops locks
+				t.Fatal(err)
+			}
+			r = resume(t, root, r.ID())
+			c, err := r.Restore()
+			if err != nil {
+				t.Fatalf("%d epochs, killed before %s: %v", have, last, err)
+			}
+			at := 0
+			if c != nil {
+				checkWhole(t, r, c)
+				at = c.Epoch
+			}
+			if at != have && at != have+1 {
+				t.Fatalf("%d epochs, killed before %s: restored to epoch %d", have, last, at)
+			}
+			trainTo(t, r, at+1, have+3)
+			if left, _ := filepath.Glob(r.path("*/.*")); len(left) > 0 {
+				t.Errorf("killed before %s: %v is left", last, left)
+			}
+			if err := r.Finish(0); err != nil {
+				t.Fatal(err)
+			}
+			if done {
+				if at != have+1 || step < 10 {
+					t.Fatalf("a whole save of %d operations restored to epoch %d", step, at)
+				}
+				break
+			}
+			if t.Failed() {
+				t.Fatalf("%d epochs, killed before %s", have, last)
+			}
+		}
+	}
+}
+
+// TestFailureAtEveryStep lets each file operation of a save fail as on a full disk. The error says
+// so in one line, the checkpoint before stays good, and the same process can go on later.
+func TestFailureAtEveryStep(t *testing.T) {
+	root := t.TempDir()
+	r := create(t, root)
+	trainTo(t, r, 1, 2)
+	n := 2 // epochs whose metrics are written
+	for step := 1; ; step++ {
+		ops, failed := 0, ""
+		faults(t, func(op, path string) error {
+			if ops++; ops == step {
+				failed = op + " " + filepath.Base(path)
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		err := trainEpoch(r, n+1)
+		faults(t, nil)
+		if failed == "" {
+			if err != nil || step < 10 {
+				t.Fatalf("step %d: %v", step, err)
+			}
+			return
+		}
+		if err != nil { // a superseded file that stays is no error
+			if !errors.Is(err, syscall.ENOSPC) {
+				t.Errorf("%s: %v", failed, err)
+			}
+			oneLine(t, err, r.Dir(), "dla runs resume "+r.ID())
+		}
+		// Go on as a new process would.
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		r = resume(t, root, r.ID())
+		c, err := r.Restore()
+		if err != nil {
+			t.Fatalf("%s: %v", failed, err)
+		}
+		checkWhole(t, r, c)
+		if c.Epoch != n && c.Epoch != n+1 {
+			t.Fatalf("%s: restored to epoch %d, want %d or %d", failed, c.Epoch, n, n+1)
+		}
+		n = c.Epoch
+	}
+}
+
+func TestMetricsOfAFailedWriteAreNotKept(t *testing.T) {
+	r := create(t, t.TempDir())
+	trainTo(t, r, 1, 1)
+	faults(t, func(op, path string) error { return syscall.ENOSPC })
+	oneLine(t, r.AppendMetrics("lost"), metricsName, syscall.ENOSPC.Error(), "dla runs resume")
+	faults(t, nil)
+	trainTo(t, r, 2, 2)
+	if got := content(t, r.path(metricsName)); got != lines(2) {
+		t.Errorf("metrics.jsonl is %q", got)
+	}
+}
+
+// TestDamageAtEveryByte flips and truncates every byte of every file a checkpoint is made of. The
+// run goes on from a whole checkpoint, with a warning where it is not the newest, or says in one line
+// what is wrong; what it restores is never wrong.
+func TestDamageAtEveryByte(t *testing.T) {
+	root := t.TempDir()
+	r := create(t, root)
+	const newest = 3
+	trainTo(t, r, 1, newest)
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	id := r.ID()
+	files, err := filepath.Glob(r.path(checkpointsName + "/*"))
+	if err != nil || len(files) != 4 {
+		t.Fatalf("checkpoint files %v, %v", files, err)
+	}
+	files = append(files, r.path(manifestName), r.path(metricsName))
+	good := map[string]string{}
+	for _, f := range files {
+		good[f] = content(t, f)
+	}
+	// outcome restores the damaged run and says what came of it.
+	outcome := func(name string) string {
+		for f, b := range good { // all but the damaged file, which was just written
+			if f != name {
+				put(t, f, b)
+			}
+		}
+		if err := os.Truncate(r.path(logName), 0); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Resume(root, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		c, err := r.Restore()
+		if err != nil {
+			oneLine(t, err, id, r.Dir(), "dla runs rm")
+			return "error"
+		}
+		if c == nil {
+			t.Fatal("started anew")
+		}
+		checkWhole(t, r, c)
+		if c.Epoch == newest {
+			return "newest"
+		}
+		if log := content(t, r.path(logName)); !strings.Contains(log, `"WARN"`) || !strings.Contains(log, "passed over") {
+			t.Errorf("no warning in %s", log)
+		}
+		return "previous"
+	}
+	for _, f := range files {
+		base := filepath.Base(f)
+		seen := map[string]int{}
+		for i := range len(good[f]) {
+			for _, flip := range []byte{0x01, 0x20, 0x80} {
+				b := []byte(good[f])
+				b[i] ^= flip
+				put(t, f, string(b))
+				o := outcome(f)
+				seen[o]++
+				// A manifest may still mean the same: the case of a key, a kind of space.
+				if o == "newest" && (strings.HasSuffix(base, "safetensors") || base == metricsName) && !older(base, newest) {
+					t.Errorf("%s: byte %d flipped by %#x was not noticed", base, i, flip)
+				}
+			}
+			put(t, f, good[f][:i])
+			seen[outcome(f)]++
+			if t.Failed() {
+				t.Fatalf("%s: byte %d of %d", base, i, len(good[f]))
+			}
+		}
+		t.Logf("%-26s %5d bytes: %v", base, len(good[f]), seen)
+	}
+}
+
+// older says whether the newest checkpoint does without the file.
+func older(name string, newest int) bool {
+	return name != ckptName(newest) && name != bestName(bestOf(newest))
+}
+
+func TestMissingFiles(t *testing.T) {
+	for _, c := range []struct {
+		remove []string
+		want   string // of the error; empty: the epoch restored is at
+		at     int
+	}{
+		{[]string{"checkpoints/" + ckptName(3)}, "", 2},
+		{[]string{"checkpoints/" + ckptName(2)}, "", 3},
+		{[]string{"checkpoints/" + bestName(3)}, "", 2},
+		{[]string{"checkpoints/" + ckptName(2), "checkpoints/" + ckptName(3)}, "no checkpoint is whole", 0},
+		{[]string{manifestName}, "manifest.json is missing", 0},
+		{[]string{metricsName}, "metrics.jsonl is damaged", 0},
+		{[]string{statusName}, "", 3},
+	} {
+		t.Run(fmt.Sprint(c.remove), func(t *testing.T) {
+			root := t.TempDir()
+			r := create(t, root)
+			trainTo(t, r, 1, 3)
+			if err := r.Close(); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range c.remove {
+				if err := os.Remove(r.path(name)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r = resume(t, root, r.ID())
+			got, err := r.Restore()
+			if c.want != "" {
+				oneLine(t, err, r.ID(), c.want, "dla runs rm")
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if checkWhole(t, r, got); got.Epoch != c.at {
+				t.Errorf("restored to epoch %d, want %d", got.Epoch, c.at)
+			}
+			trainTo(t, r, got.Epoch+1, 5) // and training goes on
+		})
+	}
+}
+
+// TestOtherProgramsMetrics: what somebody else wrote to metrics.jsonl is not sealed into a checkpoint.
+func TestOtherProgramsMetrics(t *testing.T) {
+	r := create(t, t.TempDir())
+	trainTo(t, r, 1, 2)
+	put(t, r.path(metricsName), lines(2)+"x")
+	oneLine(t, r.Save(Checkpoint{Epoch: 2, State: []byte("{}")}), metricsName, "no other program")
+}

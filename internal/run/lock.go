@@ -1,0 +1,45 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// A run has one owner: the process that holds an advisory lock on its lock file. The system drops
+// the lock when the process dies, however it dies, so that no lock is ever stale.
+
+const lockName = "lock"
+
+// take locks the run in dir for this process. A reader may hold the lock for an instant to ask
+// whether it is taken (owned), hence the patience.
+func take(id, dir string) (*flock.Flock, error) {
+	l := flock.New(filepath.Join(dir, lockName), flock.SetPermissions(0o644))
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	switch ok, err := l.TryLockContext(ctx, 10*time.Millisecond); {
+	case ok:
+		return l, nil
+	case err != nil && !errors.Is(err, context.DeadlineExceeded):
+		return nil, fmt.Errorf("run %s: its lock cannot be taken: %w; check the permissions of %s", id, err, dir)
+	}
+	return nil, fmt.Errorf("run %s is being trained by another process; stop that one first", id)
+}
+
+// owned says whether a live process holds the lock of the run in dir. It creates nothing.
+func owned(dir string) bool {
+	l := flock.New(filepath.Join(dir, lockName), flock.SetFlag(os.O_RDONLY))
+	free, err := l.TryRLock()
+	if err != nil {
+		return false
+	}
+	if free {
+		return l.Unlock() != nil
+	}
+	return true
+}

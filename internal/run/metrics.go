@@ -1,0 +1,129 @@
+package run
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+
+	"dla/internal/atomicfile"
+)
+
+// Measure is loss and accuracy of one epoch on one part of the data.
+type Measure struct {
+	Loss     float64 `json:"loss"`
+	Accuracy float64 `json:"accuracy"`
+}
+
+// Epoch is one line of metrics.jsonl.
+type Epoch struct {
+	Epoch    int      `json:"epoch"` // from 1
+	Step     int      `json:"step"`  // optimiser steps so far
+	LR       float64  `json:"lr"`    // of the epoch's last step
+	Train    Measure  `json:"train"` // mean over the epoch's batches, each before its update
+	Val      Measure  `json:"val"`
+	GradNorm *float64 `json:"grad_norm,omitempty"` // mean norm before clipping, where clipping is on
+}
+
+// metricsFile is metrics.jsonl while it grows. It knows the SHA-256 of what it should hold, which
+// every checkpoint records: what changed on the disk since is noticed when the run goes on.
+type metricsFile struct {
+	f   *os.File
+	n   int64     // bytes it should hold
+	sha hash.Hash // of those
+}
+
+func openMetrics(path string) (*metricsFile, error) {
+	// Not O_APPEND: on Windows such a file cannot be cut.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	return &metricsFile{f: f, sha: sha256.New()}, nil
+}
+
+// add writes line whole, or leaves the file as it was.
+func (m *metricsFile) add(line []byte) error {
+	err := atomicfile.Check("write", m.f.Name())
+	if err == nil {
+		_, err = m.f.WriteAt(line, m.n)
+	}
+	if err != nil {
+		return errors.Join(err, m.f.Truncate(m.n))
+	}
+	m.n += int64(len(line))
+	m.sha.Write(line) // a hash never fails
+	return nil
+}
+
+// sync makes the file durable and returns its length and SHA-256 (hex).
+func (m *metricsFile) sync() (int64, string, error) {
+	err := atomicfile.Check("sync", m.f.Name())
+	if err == nil {
+		err = m.f.Sync()
+	}
+	if err != nil {
+		return 0, "", fmt.Errorf("%s: %w", m.f.Name(), err)
+	}
+	st, err := m.f.Stat()
+	if err != nil {
+		return 0, "", err
+	}
+	if st.Size() != m.n {
+		return 0, "", fmt.Errorf("%s has %d bytes where %d were written; let no other program change it", m.f.Name(), st.Size(), m.n)
+	}
+	return m.n, hex.EncodeToString(m.sha.Sum(nil)), nil
+}
+
+// cut takes the file back to its first n bytes if their SHA-256 is want, and else changes nothing.
+func (m *metricsFile) cut(n int64, want string) error {
+	h := sha256.New()
+	got, err := io.Copy(h, io.NewSectionReader(m.f, 0, n))
+	if err != nil {
+		return err
+	}
+	if got < n {
+		return fmt.Errorf("%s is damaged: %d bytes are left of the %d that the checkpoint counts on", m.f.Name(), got, n)
+	}
+	if hex.EncodeToString(h.Sum(nil)) != want {
+		return fmt.Errorf("%s is damaged: its first %d bytes are not those the checkpoint counts on", m.f.Name(), n)
+	}
+	if err := m.f.Truncate(n); err != nil {
+		return err
+	}
+	m.n, m.sha = n, h
+	return nil
+}
+
+// clear empties the file.
+func (m *metricsFile) clear() error {
+	return m.cut(0, hex.EncodeToString(sha256.New().Sum(nil)))
+}
+
+// readMetrics reads metrics.jsonl; a last line without its end is still being written and left out.
+func readMetrics(path string) ([]Epoch, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []Epoch
+	for line := 1; ; line++ {
+		end := bytes.IndexByte(b, '\n')
+		if end < 0 {
+			return all, nil
+		}
+		var e Epoch
+		if err := json.Unmarshal(b[:end], &e); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", path, line, err)
+		}
+		all, b = append(all, e), b[end+1:]
+	}
+}
