@@ -195,7 +195,7 @@ next:
 	for _, part := range strings.Split(key, ".") {
 		if v.Kind() == reflect.Struct {
 			for i := range v.NumField() {
-				if v.Type().Field(i).Tag.Get("yaml") == part {
+				if keyOf(v.Type().Field(i)) == part {
 					v = v.Field(i)
 					continue next
 				}
@@ -206,6 +206,12 @@ next:
 	return v, nil
 }
 
+// keyOf is the field's name in YAML.
+func keyOf(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+	return name
+}
+
 // Keys are the settings of dst below prefix ("" for all), as "train.lr".
 func Keys(dst any, prefix string) []string {
 	var keys []string
@@ -213,7 +219,7 @@ func Keys(dst any, prefix string) []string {
 	walk = func(t reflect.Type, at string) {
 		for i := range t.NumField() {
 			f := t.Field(i)
-			key := f.Tag.Get("yaml")
+			key := keyOf(f)
 			if at != "" {
 				key = at + "." + key
 			}

@@ -1,0 +1,173 @@
+package config
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestLayers(t *testing.T) {
+	c := DefaultResnet()
+	if err := Load(&c, []byte("train:\n  lr: 0.2\n  milestones: [3, 5]\nmodel: {res: true}\n"), "a.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range []string{"train.lr=0.3", "model.depth=7", "train.nesterov=true", "data.name=synthetic-digits", "train.momentum=0"} {
+		if err := Set(&c, a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := DefaultResnet()
+	want.Train.LR, want.Train.Milestones, want.Train.Nesterov, want.Train.Momentum = 0.3, []int{3, 5}, true, 0
+	want.Model.Res, want.Model.Depth, want.Data.Name = true, 7, "synthetic-digits"
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+}
+
+// TestMistakes: each names what is wrong, where, and what may have been meant.
+func TestMistakes(t *testing.T) {
+	for _, tc := range []struct{ yaml, want string }{
+		{"train:\n  lrr: 1\n", "a.yaml:2: unknown key train.lrr; did you mean train.lr?"},
+		{"lr: 1\n", "a.yaml:1: unknown key lr; did you mean train.lr?"},
+		{"trian:\n  lr: 1\n", "unknown key trian"},
+		{"train:\n  lr: fast\n", `a.yaml:2: train.lr wants a number, not "fast"`},
+		{"train:\n  epochs: 1.5\n", `train.epochs wants a whole number, not "1.5"`},
+		{"seed: -1\n", "seed wants a whole number of at least 0"},
+		{"seed: 99999999999999999999999\n", "seed wants a whole number"},
+		{"model:\n  res: 1\n", "model.res wants true or false"},
+		{"model:\n  res: maybe\n", "model.res wants true or false"},
+		{"model:\n  name: 3\n", "model.name wants a word"},
+		{"train:\n  milestones: 3\n", "train.milestones wants a list"},
+		{"train:\n  milestones: [1, x]\n", "train.milestones wants a list"},
+		{"train: 3\n", "a.yaml:1: want keys and values"},
+		{"train:\n  lr: [1]\n", "train.lr wants a number, not a list"},
+		{"train:\n  lr: {a: 1}\n", "train.lr wants a number, not a group of keys"},
+		{"train:\n  lr: 1\n  lr: 2\n", "train.lr is set twice"},
+		{"- 1\n", "want keys and values"},
+		{"seed: 1\n---\nseed: 2\n", "more than one YAML document"},
+		{"seed: [\n", "a.yaml"},
+		{"seed: &a 1\n", "anchors"},
+		{"train:\n  lr:\n", "train.lr wants a number"},
+	} {
+		c := DefaultResnet()
+		err := Load(&c, []byte(tc.yaml), "a.yaml")
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%q: error %v, want %q", tc.yaml, err, tc.want)
+		}
+	}
+	for _, tc := range []struct{ set, want string }{
+		{"train.lr", "want key=value"},
+		{"train.rl=1", "did you mean train.lr?"},
+		{"train=1", "a group of settings"},
+		{"train.lr=", "is not a value"},
+		{"train.lr=abc", "train.lr wants a number"},
+		{"=1", "unknown key"},
+		{"train.lr.x=1", "unknown key"},
+	} {
+		c := DefaultResnet()
+		if err := Set(&c, tc.set); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("--set %s: error %v, want %q", tc.set, err, tc.want)
+		}
+	}
+}
+
+func TestEmptyFilesSetNothing(t *testing.T) {
+	for _, y := range []string{"", "# nothing\n", "---\n"} {
+		c := DefaultResnet()
+		if err := Load(&c, []byte(y), "a.yaml"); err != nil {
+			t.Errorf("%q: %v", y, err)
+		}
+		if !reflect.DeepEqual(c, DefaultResnet()) {
+			t.Errorf("%q changed something", y)
+		}
+	}
+}
+
+func TestLargeFileIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "big.yaml")
+	if err := os.WriteFile(path, []byte(strings.Repeat("#", maxFile+1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := DefaultResnet()
+	if err := LoadFile(&c, path); err == nil || !strings.Contains(err.Error(), "larger than") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	for set, want := range map[string]string{
+		"train.lr=0": "train.lr", "train.lr=.inf": "train.lr", "train.lr=.nan": "train.lr", "train.epochs=0": "train.epochs",
+		"model.depth=-1": "model.depth", "model.name=gru": "model.name", "data.val=0": "data.val", "experiment=lab9": "experiment",
+		"train.batch_size=100000000": "train.batch_size",
+	} {
+		c := DefaultResnet()
+		if err := Set(&c, set); err != nil {
+			t.Errorf("%s: %v", set, err)
+		} else if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want one that names %s", set, err, want)
+		}
+	}
+	if err := DefaultResnet().Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMarshalReadsBack(t *testing.T) {
+	c := DefaultResnet()
+	c.Seed, c.Train.Milestones, c.Train.LR = 1<<63+1, []int{4, 8}, 0.1+0.2
+	b, err := Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := DefaultResnet()
+	if err := Load(&d, b, "b.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(c, d) {
+		t.Errorf("wrote %+v\nread  %+v", c, d)
+	}
+}
+
+// TestPresets: every file under configs loads, holds, and the one of the MLP is the defaults.
+func TestPresets(t *testing.T) {
+	n := 0
+	err := filepath.WalkDir("../../configs", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		n++
+		c := DefaultResnet()
+		if err := LoadFile(&c, path); err != nil {
+			t.Error(err)
+		}
+		if err := c.Validate(); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+		if filepath.Base(path) == "mlp.yaml" && !reflect.DeepEqual(c, DefaultResnet()) {
+			t.Errorf("%s is not the defaults: %+v", path, c)
+		}
+		return nil
+	})
+	if err != nil || n == 0 {
+		t.Errorf("%d presets, error %v", n, err)
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	b, err := Marshal(DefaultResnet())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(b))
+	f.Add("train: {lr: 0.1}")
+	f.Add("a: &a [*a]")
+	f.Fuzz(func(_ *testing.T, y string) {
+		c := DefaultResnet()
+		if Load(&c, []byte(y), "f.yaml") == nil {
+			_ = c.Validate()
+		}
+	})
+}
