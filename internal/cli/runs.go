@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
+	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -21,8 +21,10 @@ func newRunsCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "runs",
 		Short: "Run records: list, show, compare, resume, remove",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: `  dla runs ls
+  dla runs compare 20261124-093015-mlp-d5-res-s0 20261124-093512-mlp-d5-plain-s0`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var root string
 	cmd.PersistentFlags().StringVar(&root, "out", "runs", "directory of run records")
@@ -43,7 +45,7 @@ func newRunsLsCmd(s *Streams, root *string) *cobra.Command {
 				return err
 			}
 			if asJSON {
-				return writeJSON(s.Out, slices.Concat([]run.Summary{}, all))
+				return writeJSON(s.Out, append([]run.Summary{}, all...)) // [], not null, where there are none
 			}
 			if len(all) == 0 {
 				fmt.Fprintf(s.Out, "no runs under %s; begin with: dla lab1 resnet --depth 5 --res\n", *root)
@@ -58,7 +60,15 @@ func newRunsLsCmd(s *Streams, root *string) *cobra.Command {
 				}
 				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%d\t%s\n", r.ID, dash(r.Experiment), dash(r.Variant), r.Seed, r.Status, r.Epochs, acc)
 			}
-			return w.Flush()
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			for _, r := range all {
+				if r.Status == run.StatusBroken {
+					fmt.Fprintf(s.Out, "%s is broken: %s\n", r.ID, r.Detail)
+				}
+			}
+			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -86,7 +96,7 @@ func newRunsShowCmd(s *Streams, root *string) *cobra.Command {
 		Use:               "show ID",
 		Short:             "Show one run: settings, environment, metrics, result",
 		Long:              "Show one run. An id may be shortened as long as it stays unique.",
-		Example:           "  dla runs show 20261124-093015-mlp-d5-res-s0",
+		Example:           "  dla runs show 20261124-093015-mlp-d5-res-s0\n  dla runs show 20261124-0930 --json",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeRuns(root),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -100,15 +110,48 @@ func newRunsShowCmd(s *Streams, root *string) *cobra.Command {
 					Config string `json:"config"`
 				}{r, string(r.Config)})
 			}
-			show(s, r)
-			return nil
+			return show(s, r, *root)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
-func show(s *Streams, r run.Record) {
+// outcome is what commands show of result.json.
+type outcome struct {
+	Test struct {
+		N        int
+		Accuracy float64
+		CI95     []float64 `json:"ci95"`
+	} `json:"test"`
+	BestEpoch     int         `json:"best_epoch"`
+	Val           run.Measure `json:"val"`
+	WallSeconds   float64     `json:"wall_seconds"`
+	Params        int         `json:"params"`
+	WeightsSHA256 string      `json:"weights_sha256"`
+	Note          string      `json:"note"`
+}
+
+// outcomeOf reads r's result; ok is false while there is none.
+func outcomeOf(r run.Record) (o outcome, ok bool, err error) {
+	if r.Result == nil {
+		return o, false, nil
+	}
+	if err := json.Unmarshal(r.Result, &o); err != nil {
+		return o, false, fmt.Errorf("%s: result.json: %w; put back a good copy or remove the run with `dla runs rm %s`", r.Dir, err, r.ID)
+	}
+	return o, true, nil
+}
+
+// accuracy is a share of n right answers with its 95 % interval, where there is one.
+func accuracy(share float64, ci []float64) string {
+	if len(ci) != 2 {
+		return fmt.Sprintf("%.2f %%", 100*share)
+	}
+	return fmt.Sprintf("%.2f %% (%.2f-%.2f)", 100*share, 100*ci[0], 100*ci[1])
+}
+
+func show(s *Streams, r run.Record, root string) error {
 	w := s.Out
 	fmt.Fprintf(w, "run       %s\nstatus    %s", r.ID, r.Status)
 	if r.Detail != "" {
@@ -116,7 +159,11 @@ func show(s *Streams, r run.Record) {
 	}
 	fmt.Fprintf(w, "\nfolder    %s\n", r.Dir)
 	if r.Status == run.StatusBroken {
-		return
+		return nil
+	}
+	res, done, err := outcomeOf(r)
+	if err != nil {
+		return err
 	}
 	e := r.Env
 	synthetic := ""
@@ -131,13 +178,21 @@ func show(s *Streams, r run.Record) {
 	for _, m := range r.Metrics {
 		fmt.Fprintf(t, "%d\t%.4f\t%.2f\t%.4f\t%.2f\t%.4g\t\n", m.Epoch, m.Train.Loss, 100*m.Train.Accuracy, m.Val.Loss, 100*m.Val.Accuracy, m.LR)
 	}
-	t.Flush()
-	if r.Result != nil {
-		fmt.Fprintf(w, "\nresult    %s\n", r.Result)
+	if err := t.Flush(); err != nil {
+		return err
 	}
-	if r.Status == run.StatusInterrupted || r.Status == run.StatusPaused {
-		fmt.Fprintf(w, "\nnext: dla runs resume %s\n", r.ID)
+	switch {
+	case done:
+		if res.Note != "" {
+			fmt.Fprintf(w, "\nNOTE      %s", res.Note)
+		}
+		fmt.Fprintf(w, "\ntest      %s, n = %d\n", accuracy(res.Test.Accuracy, res.Test.CI95), res.Test.N)
+		fmt.Fprintf(w, "selected  epoch %d, by its validation accuracy of %.2f %%\n", res.BestEpoch, 100*res.Val.Accuracy)
+		fmt.Fprintf(w, "weights   %d parameters, sha256 %s\nwall time %.1f s\n", res.Params, res.WeightsSHA256, res.WallSeconds)
+	case r.Status != run.StatusRunning:
+		fmt.Fprintf(w, "\nnext: dla runs resume %s%s\n", r.ID, outFlag(root))
 	}
+	return nil
 }
 
 // comparison is one run's column in `dla runs compare`.
@@ -156,6 +211,9 @@ type comparison struct {
 	TestCI95     []float64      `json:"test_ci95,omitempty"`
 	WallSeconds  float64        `json:"wall_seconds,omitempty"`
 	Data         string         `json:"data"`
+	Fingerprint  string         `json:"data_fingerprint"`
+	Synthetic    bool           `json:"synthetic"`
+	Metrics      []run.Epoch    `json:"metrics"`
 }
 
 func newRunsCompareCmd(s *Streams, root *string) *cobra.Command {
@@ -163,7 +221,7 @@ func newRunsCompareCmd(s *Streams, root *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "compare ID ID…",
 		Short:             "Compare runs: where their settings differ and what they reached",
-		Example:           "  dla runs compare 20261124-0930 20261124-0935",
+		Example:           "  dla runs compare 20261124-093015-mlp-d5-res-s0 20261124-093512-mlp-d5-plain-s0\n  dla runs compare 20261124-0930 20261124-0935 --json",
 		Args:              cobra.MinimumNArgs(2),
 		ValidArgsFunction: completeRuns(root),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -207,27 +265,17 @@ func newRunsCompareCmd(s *Streams, root *string) *cobra.Command {
 }
 
 func compareOne(r run.Record) (comparison, error) {
-	c := comparison{ID: r.ID, Variant: r.Variant, Seed: r.Seed, Status: r.Status, Epochs: r.Epochs, TestAccuracy: r.TestAccuracy, BestValAcc: math.Inf(-1), Data: r.Env.Data.Name}
-	for _, m := range r.Metrics {
-		if m.Val.Accuracy > c.BestValAcc {
+	c := comparison{ID: r.ID, Variant: r.Variant, Seed: r.Seed, Status: r.Status, Epochs: r.Epochs, TestAccuracy: r.TestAccuracy,
+		Data: r.Env.Data.Name, Fingerprint: r.Fingerprint, Synthetic: r.Env.Data.Synthetic, Metrics: append([]run.Epoch{}, r.Metrics...)}
+	for i, m := range r.Metrics {
+		if i == 0 || m.Val.Accuracy > c.BestValAcc {
 			c.BestValAcc, c.BestEpoch = m.Val.Accuracy, m.Epoch
 		}
 		c.LastLoss, c.LastValLoss = m.Train.Loss, m.Val.Loss
 	}
-	if r.Epochs == 0 {
-		c.BestValAcc = 0
-	}
-	if r.Result != nil {
-		var res struct {
-			Test        struct{ CI95 []float64 } `json:"test"`
-			WallSeconds float64                  `json:"wall_seconds"`
-		}
-		if err := json.Unmarshal(r.Result, &res); err != nil {
-			return c, fmt.Errorf("run %s: result.json: %w", r.ID, err)
-		}
-		c.TestCI95, c.WallSeconds = res.Test.CI95, res.WallSeconds
-	}
-	return c, nil
+	res, _, err := outcomeOf(r)
+	c.TestCI95, c.WallSeconds = res.Test.CI95, res.WallSeconds
+	return c, err
 }
 
 func flatten(dst map[string]any, prefix string, tree map[string]any) {
@@ -242,13 +290,16 @@ func flatten(dst map[string]any, prefix string, tree map[string]any) {
 
 // differing are the keys whose values are not the same in all of settings, sorted.
 func differing(settings []map[string]any) []string {
+	all := map[string]bool{}
+	for _, s := range settings {
+		for k := range s {
+			all[k] = true
+		}
+	}
 	var keys []string
-	for k, v := range settings[0] {
-		for _, s := range settings[1:] {
-			if fmt.Sprint(s[k]) != fmt.Sprint(v) {
-				keys = append(keys, k)
-				break
-			}
+	for k := range all {
+		if slices.ContainsFunc(settings, func(s map[string]any) bool { return fmt.Sprint(s[k]) != fmt.Sprint(settings[0][k]) }) {
+			keys = append(keys, k)
 		}
 	}
 	slices.Sort(keys)
@@ -266,22 +317,58 @@ func printComparison(s *Streams, cols []comparison, keys []string) error {
 	}
 	row("run", func(c comparison) string { return c.ID })
 	row("status", func(c comparison) string { return string(c.Status) })
-	row("data", func(c comparison) string { return c.Data })
+	row("data", func(c comparison) string {
+		if c.Synthetic {
+			return c.Data + ", SYNTHETIC"
+		}
+		return c.Data
+	})
 	for _, k := range keys {
 		row(k, func(c comparison) string { return fmt.Sprint(c.Differs[k]) })
 	}
 	row("epochs", func(c comparison) string { return fmt.Sprint(c.Epochs) })
-	row("last loss", func(c comparison) string { return fmt.Sprintf("%.4f", c.LastLoss) })
-	row("last val_loss", func(c comparison) string { return fmt.Sprintf("%.4f", c.LastValLoss) })
-	row("best val_acc", func(c comparison) string { return fmt.Sprintf("%.2f %% (epoch %d)", 100*c.BestValAcc, c.BestEpoch) })
-	row("test accuracy", func(c comparison) string {
-		if c.TestAccuracy == nil || len(c.TestCI95) != 2 {
+	measured := func(f func(comparison) string) func(comparison) string { // "-" before the first epoch
+		return func(c comparison) string {
+			if c.Epochs == 0 {
+				return "-"
+			}
+			return f(c)
+		}
+	}
+	row("last loss", measured(func(c comparison) string { return fmt.Sprintf("%.4f", c.LastLoss) }))
+	row("last val_loss", measured(func(c comparison) string { return fmt.Sprintf("%.4f", c.LastValLoss) }))
+	row("best val_acc", measured(func(c comparison) string { return fmt.Sprintf("%.2f %% (epoch %d)", 100*c.BestValAcc, c.BestEpoch) }))
+	row("test accuracy (95 %)", func(c comparison) string {
+		if c.TestAccuracy == nil {
 			return "-"
 		}
-		return fmt.Sprintf("%.2f %% (%.2f-%.2f)", 100**c.TestAccuracy, 100*c.TestCI95[0], 100*c.TestCI95[1])
+		return accuracy(*c.TestAccuracy, c.TestCI95)
 	})
-	row("wall time", func(c comparison) string { return fmt.Sprintf("%.1f s", c.WallSeconds) })
-	return w.Flush()
+	row("wall time", func(c comparison) string {
+		if c.TestAccuracy == nil {
+			return "-"
+		}
+		return fmt.Sprintf("%.1f s", c.WallSeconds)
+	})
+	longest := 0
+	for _, c := range cols {
+		longest = max(longest, len(c.Metrics))
+	}
+	for i := range longest {
+		row(fmt.Sprintf("val_acc, epoch %d", i+1), func(c comparison) string {
+			if i >= len(c.Metrics) {
+				return "-"
+			}
+			return fmt.Sprintf("%.2f %%", 100*c.Metrics[i].Val.Accuracy)
+		})
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(cols, func(c comparison) bool { return c.Fingerprint != cols[0].Fingerprint }) {
+		fmt.Fprintln(s.Out, "\nNOTE: these runs did not use the same data; their accuracies do not compare")
+	}
+	return nil
 }
 
 func newRunsResumeCmd(s *Streams, root *string) *cobra.Command {
@@ -289,7 +376,7 @@ func newRunsResumeCmd(s *Streams, root *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "resume ID",
 		Short:             "Continue an interrupted run, to the same bits as if it had never stopped",
-		Example:           "  dla runs resume 20261124-093015-mlp-d5-res-s0",
+		Example:           "  dla runs resume 20261124-093015-mlp-d5-res-s0\n  dla runs resume 20261124-0930 --max-time 10m",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeRuns(root),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -305,18 +392,31 @@ func newRunsRmCmd(s *Streams, root *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "rm ID…",
 		Short:             "Delete runs, records and checkpoints and all",
-		Example:           "  dla runs rm 20261124-093015-mlp-d5-res-s0",
+		Long:              "Delete runs for good. Ids are given whole; on a terminal it asks, elsewhere it needs --yes.",
+		Example:           "  dla runs rm 20261124-093015-mlp-d5-res-s0\n  dla runs rm 20261124-093015-mlp-d5-res-s0 20261124-093512-mlp-d5-plain-s0 --yes",
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completeRuns(root),
 		RunE: func(_ *cobra.Command, ids []string) error {
+			for _, id := range ids { // before anything is asked or removed
+				r, err := run.Find(*root, id)
+				if err != nil {
+					return err
+				}
+				if r.ID != id {
+					return fmt.Errorf("%q is the beginning of %s; to remove that run give its whole id", id, r.ID)
+				}
+			}
 			if !yes {
 				if !s.InTTY {
 					return usageError(errors.New("nothing is removed without being asked for: add --yes"))
 				}
 				fmt.Fprintf(s.Err, "delete %s? [y/N] ", strings.Join(ids, ", "))
-				line, err := bufio.NewReader(s.In).ReadString('\n')
-				if err != nil || strings.ToLower(strings.TrimSpace(line)) != "y" {
-					return &ExitError{exitFailure, errors.New("nothing was removed")}
+				answer, err := bufio.NewReader(s.In).ReadString('\n')
+				if err != nil && !errors.Is(err, io.EOF) {
+					return err
+				}
+				if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
+					return errors.New("nothing was removed")
 				}
 			}
 			for _, id := range ids {

@@ -1,0 +1,225 @@
+package optim
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"dla/internal/kernel"
+)
+
+// golden is testdata/golden.json, what PyTorch computes; golden.py there says how.
+type golden struct {
+	Start      []float32
+	Optimizers map[string][][]float32
+	Schedules  map[string][]float64
+	Clip       []struct {
+		Limit, Norm float64
+		Grads       []float32
+	}
+}
+
+func readGolden(t *testing.T) golden {
+	t.Helper()
+	b, err := os.ReadFile("testdata/golden.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var g golden
+	if err := json.Unmarshal(b, &g); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// gradient is golden.py's: element i at step t.
+func gradient(dst []float32, t int) {
+	for i := range dst {
+		dst[i] = float32(math.Sin(1.7*float64(i) + 0.9*float64(t) + 0.3))
+	}
+}
+
+var optimizers = map[string]struct {
+	cfg Config
+	lr  float64
+}{
+	"sgd":                {Config{Name: "sgd"}, 0.1},
+	"sgd-momentum":       {Config{Name: "sgd", Momentum: 0.9}, 0.1},
+	"sgd-nesterov":       {Config{Name: "sgd", Momentum: 0.9, Nesterov: true}, 0.1},
+	"sgd-decay":          {Config{Name: "sgd", Momentum: 0.9, WeightDecay: 0.05}, 0.1},
+	"sgd-nesterov-decay": {Config{Name: "sgd", Momentum: 0.8, Nesterov: true, WeightDecay: 0.1}, 0.05},
+	"sgd-decoupled":      {Config{Name: "sgd", Momentum: 0.9, WeightDecay: 0.05, Decoupled: true}, 0.1},
+	"adamw":              {Config{Name: "adamw", Beta1: 0.9, Beta2: 0.999, Eps: 1e-8}, 0.01},
+	"adamw-decay":        {Config{Name: "adamw", Beta1: 0.8, Beta2: 0.95, Eps: 1e-6, WeightDecay: 0.1}, 0.02},
+}
+
+// TestAgainstPyTorch compares the weights after each step. PyTorch rounds some products of two
+// constants in float64 where we do in float32, hence a few units in the last place.
+func TestAgainstPyTorch(t *testing.T) {
+	g := readGolden(t)
+	if len(g.Optimizers) != len(optimizers) {
+		t.Errorf("%d golden optimisers, %d tested", len(g.Optimizers), len(optimizers))
+	}
+	for name, tc := range optimizers {
+		w, grad := slices.Clone(g.Start), make([]float32, len(g.Start))
+		o, err := New(tc.cfg, []Param{{Name: "w", Value: w, Grad: grad}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for step, want := range g.Optimizers[name] {
+			gradient(grad, step)
+			o.Step(tc.lr)
+			for i := range w {
+				if d := math.Abs(float64(w[i] - want[i])); d > 1e-6*max(1, math.Abs(float64(want[i]))) {
+					t.Fatalf("%s, step %d: w[%d] = %.9g, PyTorch has %.9g", name, step+1, i, w[i], want[i])
+				}
+			}
+		}
+	}
+}
+
+func TestSchedulesAgainstPyTorch(t *testing.T) {
+	g := readGolden(t)
+	for name, cfg := range map[string]ScheduleConfig{
+		"step":     {Name: "step", Milestones: []int{20, 35}, Gamma: 0.1},
+		"cosine":   {Name: "cosine"},
+		"onecycle": {Name: "onecycle"},
+		"warmup":   {Name: "constant", Warmup: 4},
+	} {
+		want := g.Schedules[name]
+		s, err := NewSchedule(cfg, 0.4, len(want))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, w := range want {
+			if got := s.LR(i); math.Abs(got-w) > 1e-12+1e-9*w {
+				t.Errorf("%s, step %d: %.12g, PyTorch has %.12g", name, i, got, w)
+			}
+		}
+	}
+}
+
+func TestClipAgainstPyTorch(t *testing.T) {
+	for _, tc := range readGolden(t).Clip {
+		grad := make([]float32, 7)
+		gradient(grad, 0)
+		c := NewClipper([]Param{{Grad: grad[:3], Value: make([]float32, 3)}, {Grad: grad[3:], Value: make([]float32, 4)}})
+		if norm := c.Clip(tc.Limit); math.Abs(norm-tc.Norm) > 1e-6 {
+			t.Errorf("norm %g, PyTorch has %g", norm, tc.Norm)
+		}
+		for i := range grad {
+			if math.Abs(float64(grad[i]-tc.Grads[i])) > 1e-7 {
+				t.Errorf("limit %g: gradient[%d] = %g, PyTorch has %g", tc.Limit, i, grad[i], tc.Grads[i])
+			}
+		}
+	}
+}
+
+// TestRestoredStateContinues: an optimiser made anew and given the state of another goes on with
+// the same bits.
+func TestRestoredStateContinues(t *testing.T) {
+	for name, tc := range optimizers {
+		a, grad := make([]float32, 50), make([]float32, 50)
+		for i := range a {
+			a[i] = float32(i) / 10
+		}
+		first, err := New(tc.cfg, []Param{{Name: "w", Value: a, Grad: grad}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for step := range 5 {
+			gradient(grad, step)
+			first.Step(tc.lr)
+		}
+		b := slices.Clone(a)
+		second, err := New(tc.cfg, []Param{{Name: "w", Value: b, Grad: grad}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, s := range first.Slots() {
+			if second.Slots()[i].Name != s.Name {
+				t.Fatalf("%s: slots %s and %s", name, s.Name, second.Slots()[i].Name)
+			}
+			copy(second.Slots()[i].Data, s.Data)
+		}
+		second.SetSteps(first.Steps())
+		for step := 5; step < 10; step++ {
+			gradient(grad, step)
+			first.Step(tc.lr)
+			second.Step(tc.lr)
+		}
+		if !slices.Equal(a, b) {
+			t.Errorf("%s: other bits after restoring", name)
+		}
+	}
+}
+
+// TestThreadsDoNotMatter: many stretches, several threads, the same bits; and nothing allocated.
+func TestThreadsDoNotMatter(t *testing.T) {
+	before := kernel.Threads()
+	defer kernel.SetThreads(before)
+	var want []float32
+	var wantNorm float64
+	for _, threads := range []int{1, 2, 4} {
+		kernel.SetThreads(threads)
+		w, g := make([]float32, 100003), make([]float32, 100003)
+		gradient(g, 1)
+		ps := []Param{{Name: "a", Value: w[:70001], Grad: g[:70001]}, {Name: "b", Value: w[70001:], Grad: g[70001:]}}
+		o, err := New(Config{Name: "adamw", Beta1: 0.9, Beta2: 0.99, Eps: 1e-8}, ps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := NewClipper(ps)
+		var norm float64
+		step := func() { norm = c.Clip(1); o.Step(0.1) }
+		step()
+		if want == nil {
+			want, wantNorm = slices.Clone(w), norm
+		}
+		if !slices.Equal(w, want) || norm != wantNorm {
+			t.Errorf("%d threads give other bits than one", threads)
+		}
+		if n := testing.AllocsPerRun(5, step); n != 0 {
+			t.Errorf("%d threads: %v allocations a step", threads, n)
+		}
+	}
+}
+
+func TestMistakes(t *testing.T) {
+	p := []Param{{Name: "w", Value: make([]float32, 2), Grad: make([]float32, 2)}}
+	for _, tc := range []struct {
+		cfg  Config
+		want string
+	}{
+		{Config{Name: "adam"}, "sgd, adamw"},
+		{Config{Name: "sgd", Momentum: 1}, "momentum"},
+		{Config{Name: "sgd", Momentum: math.NaN()}, "momentum"},
+		{Config{Name: "sgd", Nesterov: true}, "nesterov"},
+		{Config{Name: "sgd", WeightDecay: -1}, "weight_decay"},
+		{Config{Name: "adamw", Beta1: 0.9, Beta2: 1, Eps: 1}, "beta2"},
+		{Config{Name: "adamw"}, "eps"},
+	} {
+		if _, err := New(tc.cfg, p); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%+v: error %v, want one that names %s", tc.cfg, err, tc.want)
+		}
+	}
+	if _, err := New(Config{Name: "sgd"}, []Param{{Name: "w", Value: make([]float32, 2)}}); err == nil || !strings.Contains(err.Error(), "w has 2 values") {
+		t.Errorf("a parameter without gradient: error %v", err)
+	}
+	for _, tc := range []struct {
+		cfg   ScheduleConfig
+		lr    float64
+		total int
+		want  string
+	}{
+		{ScheduleConfig{Name: "linear"}, 1, 1, "onecycle"}, {ScheduleConfig{Name: "cosine"}, math.NaN(), 1, "learning rate"},
+		{ScheduleConfig{Name: "cosine"}, 1, 0, "0 steps"}, {ScheduleConfig{Name: "constant", Warmup: -1}, 1, 1, "warm-up"}, {ScheduleConfig{Name: "step"}, 1, 1, "gamma"},
+	} {
+		if _, err := NewSchedule(tc.cfg, tc.lr, tc.total); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%+v: error %v, want one that names %s", tc.cfg, err, tc.want)
+		}
+	}
+}
