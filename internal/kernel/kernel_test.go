@@ -1,0 +1,152 @@
+package kernel
+
+import (
+	"math"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"unsafe"
+
+	"dla/internal/rng"
+)
+
+// counter counts how often each chunk is run.
+type counter struct{ runs []atomic.Int32 }
+
+func (c *counter) Chunk(i int) { c.runs[i].Add(1) }
+
+// TestRunDoesEachChunkOnce, for more and fewer chunks than threads, while the number of threads changes.
+func TestRunDoesEachChunkOnce(t *testing.T) {
+	before := Threads()
+	defer SetThreads(before)
+	for round := range 300 {
+		SetThreads(1 + round%5)
+		for _, n := range []int{0, 1, 2, 3, 7, 64} {
+			c := counter{make([]atomic.Int32, n)}
+			Run(&c, n)
+			for i := range c.runs {
+				if got := c.runs[i].Load(); got != 1 {
+					t.Fatalf("%d threads: chunk %d of %d was run %d times", Threads(), i, n, got)
+				}
+			}
+		}
+	}
+}
+
+func TestAllocIsAligned(t *testing.T) {
+	for _, n := range []int{0, 1, 15, 16, 1000} {
+		b := Alloc(n)
+		if len(b) != n || cap(b) != n {
+			t.Errorf("Alloc(%d): len %d, cap %d", n, len(b), cap(b))
+		}
+		if n > 0 && uintptr(unsafe.Pointer(&b[0]))%64 != 0 {
+			t.Errorf("Alloc(%d) is not on a 64-byte boundary", n)
+		}
+	}
+}
+
+func normals(n int, seed uint64) []float32 {
+	s := rng.New(seed, "normals", 0, 0)
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(s.Normal())
+	}
+	return x
+}
+
+// TestElementwise covers one chunk and several, with and without the output over an input.
+func TestElementwise(t *testing.T) {
+	for _, n := range []int{1, 1000, elements + 1, 3*elements + 5} {
+		a, b := normals(n, 1), normals(n, 2)
+		sum, masked := make([]float32, n), make([]float32, n)
+		for i := range a {
+			sum[i] = a[i] + b[i]
+			if b[i] > 0 {
+				masked[i] = a[i]
+			}
+		}
+		for _, inPlace := range []bool{false, true} {
+			dst, dst2 := make([]float32, n), make([]float32, n)
+			x, y := a, a
+			if inPlace {
+				copy(dst, a)
+				copy(dst2, a)
+				x, y = dst, dst2
+			}
+			Add(dst, x, b)
+			ReLUGrad(dst2, y, b)
+			if !slices.Equal(dst, sum) {
+				t.Errorf("Add of %d elements, in place %v", n, inPlace)
+			}
+			if !slices.Equal(dst2, masked) {
+				t.Errorf("ReLUGrad of %d elements, in place %v", n, inPlace)
+			}
+		}
+	}
+}
+
+func TestColSum(t *testing.T) {
+	x, dst := normals(7*5, 1), make([]float32, 5)
+	for i := range dst {
+		dst[i] = 99 // overwritten, not added to
+	}
+	ColSum(dst, x, 7, 5)
+	for c := range dst {
+		want := 0.0
+		for r := range 7 {
+			want += float64(x[r*5+c])
+		}
+		if math.Abs(float64(dst[c])-want) > 1e-5 {
+			t.Errorf("column %d: %g, want %g", c, dst[c], want)
+		}
+	}
+}
+
+// TestSoftmaxCrossEntropy against the definition in float64, on ordinary and on huge logits.
+func TestSoftmaxCrossEntropy(t *testing.T) {
+	const rows, classes = 6, 5
+	for _, size := range []float32{1, 1e4} {
+		x, labels := normals(rows*classes, 3), []int32{0, 1, 2, 3, 4, 0}
+		for i := range x {
+			x[i] *= size
+		}
+		want, grad := 0.0, make([]float64, rows*classes)
+		for r := range rows {
+			row, z := x[r*classes:(r+1)*classes], 0.0
+			m := float64(slices.Max(row))
+			for _, v := range row {
+				z += math.Exp(float64(v) - m)
+			}
+			want += (math.Log(z) + m - float64(row[labels[r]])) / rows
+			for c, v := range row {
+				grad[r*classes+c] = math.Exp(float64(v)-m) / z / rows
+			}
+			grad[r*classes+int(labels[r])] -= 1.0 / rows
+		}
+		if got := float64(SoftmaxCrossEntropy(x, labels, rows, classes)); math.Abs(got-want) > 1e-6*max(1, want) {
+			t.Errorf("logits of size %g: loss %g, want %g", size, got, want)
+		}
+		dst := make([]float32, rows*classes)
+		SoftmaxCrossEntropyGrad(dst, x, labels, rows, classes, 1.0/rows)
+		for i := range dst {
+			if math.Abs(float64(dst[i])-grad[i]) > 1e-7 {
+				t.Errorf("logits of size %g: gradient[%d] = %g, want %g", size, i, dst[i], grad[i])
+			}
+		}
+	}
+}
+
+// TestLevels: a lower level can be forced, an unknown one changes nothing.
+func TestLevels(t *testing.T) {
+	defer setLevel("")
+	setLevel("")
+	best := Level()
+	setLevel("portable")
+	if Level() != "portable" {
+		t.Errorf("forced to portable, got %s", Level())
+	}
+	setLevel("no such thing")
+	if Level() != best {
+		t.Errorf("an unknown level gave %s, want the best, %s", Level(), best)
+	}
+}
