@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 )
 
-// Fault, where not nil, is called before each operation on the file system (create, write, sync,
+// Fault is called, where not nil, before each operation on the file system (create, write, sync,
 // close, rename, syncdir) and fails it by returning an error. Tests inject faults through it.
 var Fault func(operation, path string) error
 
@@ -25,8 +25,9 @@ func Check(operation, path string) error {
 }
 
 // Write replaces path by what write writes: into a temporary file of the same folder, which is
-// checked for length, synced, closed and renamed; then the folder is synced. It returns the content's SHA-256
-// (hex) and length. After an error path is as it was and no temporary file is left.
+// checked for length, synced, closed and renamed; then the folder is synced. It returns the content's
+// SHA-256 (hex) and length. After an error path is as it was (or, where syncing the folder failed, all
+// new) and no temporary file is left.
 func Write(path string, write func(io.Writer) error) (sha string, size int64, err error) {
 	dir := filepath.Dir(path)
 	if err := Check("create", path); err != nil {
@@ -125,6 +126,6 @@ func (h *hashing) Write(b []byte) (int, error) {
 	}
 	n, err := h.f.Write(b)
 	h.n += int64(n)
-	h.sha.Write(b[:n]) // a hash never fails
+	_, _ = h.sha.Write(b[:n]) // a hash never fails
 	return n, err
 }

@@ -5,13 +5,19 @@ package atomicfile
 import (
 	"errors"
 	"os"
+	"syscall"
 )
 
-// SyncDir makes the names in dir durable.
+// SyncDir makes the names in dir durable, where the file system can: some (CIFS, FUSE) refuse to sync
+// a folder, and a write that is whole is no failure for that.
 func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	err = d.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		err = nil
+	}
+	return errors.Join(err, d.Close())
 }

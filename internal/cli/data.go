@@ -16,7 +16,7 @@ func newDataCmd(s *Streams) *cobra.Command {
 		Short: "Data sets: what there is, fetch, import, verify",
 		Long: `Data sets are looked for in $DLA_DATA, then in the user's cache folder, then on the network;
 what the network gives is kept in the cache. Every file is checked by SHA-256 before it is used.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newDataLsCmd(s), newDataPullCmd(s), newDataImportCmd(s), newDataVerifyCmd(s))
@@ -31,6 +31,7 @@ type location struct {
 	Status string `json:"status"` // ready, absent or damaged
 	Dir    string `json:"dir,omitempty"`
 	Detail string `json:"detail,omitempty"`
+	remedy string
 }
 
 func locations(names []string) ([]location, error) {
@@ -43,7 +44,7 @@ func locations(names []string) ([]location, error) {
 	for _, n := range names {
 		e, err := data.Lookup(n)
 		if err != nil {
-			return nil, err
+			return nil, usageError(err)
 		}
 		l := location{Name: e.Name, About: e.About, Status: "absent"}
 		for _, f := range e.Files {
@@ -56,8 +57,8 @@ func locations(names []string) ([]location, error) {
 		if dir != "" {
 			l.Status, l.Dir = "ready", dir
 			for _, p := range e.Verify(dir) {
-				if p.Err != nil {
-					l.Status, l.Detail = "damaged", p.Err.Error()
+				if p.Err != nil && l.Status == "ready" {
+					l.Status, l.Detail, l.remedy = "damaged", p.Err.Error(), e.Remedy(dir, data.Options{})
 				}
 			}
 		}
@@ -72,7 +73,7 @@ func newDataLsCmd(s *Streams) *cobra.Command {
 		Use:     "ls",
 		Short:   "List the data sets and where they are",
 		Example: "  dla data ls\n  dla data ls --json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			all, err := locations(nil)
 			if err != nil {
@@ -113,7 +114,7 @@ func newDataPullCmd(s *Streams) *cobra.Command {
 			for _, n := range names {
 				e, err := data.Lookup(n)
 				if err != nil {
-					return err
+					return usageError(err)
 				}
 				cache, err := data.CacheDir()
 				if err != nil {
@@ -126,8 +127,11 @@ func newDataPullCmd(s *Streams) *cobra.Command {
 				if c := code(); c != 0 {
 					return &ExitError{Code: c}
 				}
+				if data.Nowhere(err) {
+					return fmt.Errorf("%w; on a machine without network: `dla data import %s FOLDER`", err, n)
+				}
 				if err != nil {
-					return fmt.Errorf("%w; on a machine without network: dla data import %s FOLDER", err, n)
+					return err
 				}
 				fmt.Fprintf(s.Out, "%s is in %s, from %s\n", n, dir, source)
 			}
@@ -138,14 +142,16 @@ func newDataPullCmd(s *Streams) *cobra.Command {
 
 func newDataImportCmd(s *Streams) *cobra.Command {
 	return &cobra.Command{
-		Use:     "import NAME FOLDER",
-		Short:   "Copy a data set from a folder into the cache, after checking it",
+		Use:   "import NAME FOLDER",
+		Short: "Copy a data set from a folder into the cache, after checking it",
+		Long: `Copies the published files of a data set (for mnist the four .gz files) from a folder into the cache.
+All are checked by SHA-256 first; where one is missing or another file, nothing is copied.`,
 		Example: "  dla data import mnist ~/Downloads/mnist",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			e, err := data.Lookup(args[0])
 			if err != nil {
-				return err
+				return usageError(err)
 			}
 			cache, err := data.CacheDir()
 			if err != nil {
@@ -182,7 +188,7 @@ func newDataVerifyCmd(s *Streams) *cobra.Command {
 					fmt.Fprintf(s.Out, "%s: %s %s\n", l.Name, l.Status, l.Dir)
 				}
 				if l.Status == "damaged" && err == nil {
-					err = fmt.Errorf("%s; get it anew with `dla data pull %s`, or replace the files in %s", l.Detail, l.Name, l.Dir)
+					err = fmt.Errorf("%s: %s; %s", l.Name, l.Detail, l.remedy)
 				}
 				if l.Status == "absent" && len(names) > 0 && err == nil {
 					err = fmt.Errorf("%s is not on this machine; get it with `dla data pull %s`", l.Name, l.Name)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"sync/atomic"
 	"time"
@@ -14,23 +15,28 @@ import (
 )
 
 // progressView shows what a training does: on a terminal a bar for the epoch, and everywhere one
-// line for each finished epoch. Steps come by the hundred a second: they only store numbers, which
-// the bar reads ten times a second.
+// line for each finished epoch. Steps come by the hundred a second, so a step only counts; ten times
+// a second the bar is told, and what it shows is read from atomics by the goroutine that draws it.
 type progressView struct {
 	s     *Streams
 	bars  *mpb.Progress // nil off a terminal
 	bar   *mpb.Bar
-	loss  atomic.Uint64 // float bits are not needed: micro-units
+	name  string        // of the pass the bar is about
+	loss  atomic.Uint64 // bits of a float64
 	acc   atomic.Uint64
 	rate  atomic.Uint64 // items a second
-	began time.Time
-	shown time.Time
-	items int
-	done  int
+	left  atomic.Int64  // nanoseconds to the end of the pass
+	began time.Time     // when the pass did
+	shown time.Time     // when the bar was last told
+	items int           // since began
+	first int           // steps that were over then
 
 	download     string // file being fetched
 	downloadMark int64
 }
+
+// refresh is how often the bar is told and drawn.
+const refresh = 100 * time.Millisecond
 
 func newProgress(s *Streams) *progressView { return &progressView{s: s} }
 
@@ -38,22 +44,11 @@ func newProgress(s *Streams) *progressView { return &progressView{s: s} }
 func (p *progressView) Event(e train.Event) {
 	switch e.Kind {
 	case train.EpochStart:
-		p.Flush()
-		p.began, p.items, p.done = time.Now(), 0, e.Step
-		if p.s.ErrTTY {
-			p.start(fmt.Sprintf("epoch %d/%d ", e.Epoch, e.Epochs), int64(e.Steps), int64(e.Step))
-		}
-	case train.Step:
-		p.items += e.Items
-		if p.bar == nil || time.Since(p.shown) < 50*time.Millisecond && e.Step < e.Steps {
-			return
-		}
-		p.shown = time.Now()
-		p.loss.Store(uint64(e.Loss * 1e6))
-		p.acc.Store(uint64(e.Accuracy * 1e6))
-		p.rate.Store(uint64(float64(p.items) / time.Since(p.began).Seconds()))
-		p.bar.IncrInt64(int64(e.Step - p.done))
-		p.done = e.Step
+		p.pass(fmt.Sprintf("epoch %d/%d ", e.Epoch, e.Epochs), e.Step)
+	case train.EvalStart:
+		p.pass("evaluation ", 0)
+	case train.Step, train.EvalStep:
+		p.step(e)
 	case train.EpochEnd:
 		p.Flush()
 		best := ""
@@ -65,20 +60,53 @@ func (p *progressView) Event(e train.Event) {
 	}
 }
 
-// start draws a bar of total steps, done of which are over.
-func (p *progressView) start(name string, total, done int64) {
-	colour := mpb.BarStyle()
-	if os.Getenv("NO_COLOR") == "" {
-		colour = colour.Filler("█").Tip("█").Padding("░").Lbound("").Rbound("").FillerMeta(func(s string) string { return "\x1b[36m" + s + "\x1b[0m" })
+// pass begins a pass over a set, done steps of which are over. Its bar comes with the first step
+// that is worth showing: a pass shorter than that has none.
+func (p *progressView) pass(name string, done int) {
+	p.Flush()
+	p.name, p.began, p.items, p.first = name, time.Now(), 0, done
+	p.shown = p.began
+}
+
+// step counts a step and, now and then, tells the bar.
+func (p *progressView) step(e train.Event) {
+	if !p.s.ErrTTY {
+		return
 	}
-	p.bars = mpb.New(mpb.WithOutput(p.s.Err), mpb.WithWidth(40), mpb.WithRefreshRate(100*time.Millisecond))
-	p.bar = p.bars.New(total, colour, mpb.BarRemoveOnComplete(),
-		mpb.PrependDecorators(decor.Name(name), decor.CountersNoUnit("%d/%d ")),
-		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
-			return fmt.Sprintf(" loss %.4f  acc %.2f %%  %d img/s  ETA ", float64(p.loss.Load())/1e6, float64(p.acc.Load())/1e4, p.rate.Load())
-		}), decor.AverageETA(decor.ET_STYLE_GO)))
-	p.bar.SetRefill(done)
-	p.bar.IncrInt64(done)
+	p.items += e.Items
+	now := time.Now()
+	if now.Sub(p.shown) < refresh && (p.bar == nil || e.Step < e.Steps) {
+		return
+	}
+	p.shown = now
+	elapsed := now.Sub(p.began)
+	p.loss.Store(math.Float64bits(e.Loss))
+	p.acc.Store(math.Float64bits(e.Accuracy))
+	p.rate.Store(uint64(float64(p.items) / elapsed.Seconds()))
+	p.left.Store(int64(elapsed) / int64(max(e.Step-p.first, 1)) * int64(e.Steps-e.Step))
+	if p.bar == nil {
+		p.bars = mpb.New(mpb.WithOutput(p.s.Err), mpb.WithAutoRefresh(), mpb.WithWidth(100), mpb.WithRefreshRate(refresh))
+		p.bar = p.bars.New(int64(e.Steps), barStyle(), mpb.BarWidth(40), mpb.BarRemoveOnComplete(),
+			mpb.PrependDecorators(decor.Name(p.name), decor.CountersNoUnit("%d/%d ")),
+			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return p.readings() })))
+	}
+	p.bar.SetCurrent(int64(e.Step))
+}
+
+// readings are the numbers beside the bar; the drawing goroutine calls it.
+func (p *progressView) readings() string {
+	return fmt.Sprintf(" loss %.4f  acc %.2f %%  %d img/s  ETA %s", math.Float64frombits(p.loss.Load()), 100*math.Float64frombits(p.acc.Load()), p.rate.Load(),
+		time.Duration(p.left.Load()).Round(time.Second))
+}
+
+// barStyle is a cyan block bar, or mpb's ASCII one under NO_COLOR.
+func barStyle() mpb.BarStyleComposer {
+	style := mpb.BarStyle()
+	if os.Getenv("NO_COLOR") != "" {
+		return style
+	}
+	cyan := func(s string) string { return "\x1b[36m" + s + "\x1b[0m" }
+	return style.Filler("█").Tip("█").Padding("░").Lbound("").Rbound("").FillerMeta(cyan).TipMeta(cyan)
 }
 
 // Download shows how far a file has come: a bar's worth on a terminal, a line at its start elsewhere.
@@ -87,7 +115,7 @@ func (p *progressView) Download(d data.Progress) {
 		p.Flush()
 		p.download, p.downloadMark = d.File, 0
 		if p.s.ErrTTY {
-			p.bars = mpb.New(mpb.WithOutput(p.s.Err), mpb.WithWidth(40))
+			p.bars = mpb.New(mpb.WithOutput(p.s.Err), mpb.WithAutoRefresh(), mpb.WithWidth(40))
 			p.bar = p.bars.New(d.Total, mpb.BarStyle(), mpb.PrependDecorators(decor.Name(d.File+" ")), mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f")))
 		} else {
 			fmt.Fprintf(p.s.Err, "fetching %s (%.1f MB)\n", d.File, float64(d.Total)/1e6)

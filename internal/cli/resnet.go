@@ -28,7 +28,7 @@ func newLab1Cmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lab1",
 		Short: "Residual networks: what depth does with and without skip connections",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newResnetCmd(s))
@@ -76,7 +76,7 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
   dla lab1 resnet --depth 5 --res --set train.lr=0.05 --set train.schedule=constant
   dla lab1 resnet --config configs/lab1/mlp.yaml --dry-run
   dla lab1 resnet --depth 1,2,3,4,5 --res both --seeds 3 --resume    # goes on where it was stopped`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runResnet(cmd, s, o) },
 	}
 	f := cmd.Flags()
@@ -175,7 +175,7 @@ func sameSettings(a, b config.Resnet) bool {
 func runResnet(cmd *cobra.Command, s *Streams, o resnetOptions) error {
 	cfgs, err := o.variants(cmd)
 	if err != nil {
-		return err
+		return usageError(err)
 	}
 	if o.threads < 0 {
 		return usageError(fmt.Errorf("--threads %d: want 0 or more", o.threads))

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -61,7 +60,10 @@ func Main(args []string, s *Streams) int {
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
-	err := root.ExecuteContext(context.Background())
+	err := checkEnv()
+	if err == nil {
+		err = root.ExecuteContext(context.Background())
+	}
 	if err == nil {
 		return 0
 	}
@@ -72,11 +74,19 @@ func Main(args []string, s *Streams) int {
 		if exit.Err == nil {
 			return code
 		}
-	} else if isUsage(err) {
-		code = exitUsage
 	}
 	fmt.Fprintf(s.Err, "dla: %v\n", err)
 	return code
+}
+
+// checkEnv refuses a kernel level there is not: a run meant to be portable would silently not be.
+func checkEnv() error {
+	switch k := os.Getenv("DLA_KERNEL"); k {
+	case "", "avx512", "avx2", "portable":
+		return nil
+	default:
+		return usageError(fmt.Errorf("DLA_KERNEL is %q, want avx512, avx2 or portable", k))
+	}
 }
 
 // joinRes writes `--res both` as `--res=both`: a flag that may stand alone takes no separate value.
@@ -93,36 +103,26 @@ func joinRes(args []string) []string {
 	return out
 }
 
-// isUsage recognises cobra's own complaints, which have no type.
-func isUsage(err error) bool {
-	for _, p := range []string{"unknown command", "unknown flag", "unknown shorthand", "invalid argument", "flag needs an argument", "accepts ", "requires at least", "required flag"} {
-		if strings.HasPrefix(err.Error(), p) {
-			return true
-		}
-	}
-	return false
-}
-
 func newRootCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dla",
 		Short: "The experiments of a deep learning course, on an ordinary computer",
-		Long: `dla trains, attacks and compares the networks of a Deep Learning Applications course: one
-program, no Python, no GPU. Every run leaves a record; every figure is drawn from records; a run
-that is stopped, even by kill -9, resumes to the same bits.
+		Long: `dla trains and compares the networks of a Deep Learning Applications course: one program, no
+Python, no GPU. Every run leaves a record; every figure is drawn from records; a run that is
+stopped, even by kill -9, resumes to the same bits.
 
 Exit codes: 0 done; 1 failed; 2 a mistake on the command line; 3 stopped by --max-time;
 130, 143 stopped by Ctrl-C or SIGTERM. What was stopped can be resumed.
 
 Environment:
   DLA_DATA     folder with data sets (mnist/train-images-idx3-ubyte.gz, …), looked in first
-  DLA_KERNEL   kernels to use: portable, or the best there is (default)
-  NO_COLOR     plain progress output`,
+  DLA_KERNEL   kernels to use: avx512, avx2 or portable; default the best this processor has
+  NO_COLOR     no colours in progress bars`,
 		Example: `  dla lab1 resnet --depth 5 --res                              # train one network
   dla lab1 resnet --depth 1,2,3,4,5 --res both --seeds 3       # the whole comparison, with figures
   dla runs ls                                                  # what was run
   dla plot --all --out figures                                 # draw it again`,
-		Args:          cobra.NoArgs,
+		Args:          noArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -131,5 +131,8 @@ Environment:
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError(fmt.Errorf("%w; see `%s --help`", suggestFlag(c, err), c.CommandPath()))
 	})
+	cmd.InitDefaultHelpCmd()
+	cmd.InitDefaultCompletionCmd()
+	strictArgs(cmd)
 	return cmd
 }

@@ -23,7 +23,7 @@ func newRunsCmd(s *Streams) *cobra.Command {
 		Short: "Run records: list, show, compare, resume, remove",
 		Example: `  dla runs ls
   dla runs compare 20261124-093015-mlp-d5-res-s0 20261124-093512-mlp-d5-plain-s0`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var root string
@@ -38,7 +38,7 @@ func newRunsLsCmd(s *Streams, root *string) *cobra.Command {
 		Use:     "ls",
 		Short:   "List the runs, oldest first",
 		Example: "  dla runs ls\n  dla runs ls --json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			all, err := run.List(*root)
 			if err != nil {

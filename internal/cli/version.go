@@ -18,7 +18,7 @@ func newVersionCmd(s *Streams) *cobra.Command {
 		Use:     "version",
 		Short:   "Say which dla this is and what it runs on",
 		Example: "  dla version --json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			v := struct {
 				Version  string `json:"version"`

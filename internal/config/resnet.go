@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 )
 
 // Resnet are the settings of lab1 resnet.
@@ -85,14 +87,43 @@ func (c Resnet) Validate() error {
 		exclusive bool
 	}{
 		{"train.lr", c.Train.LR, 0, true}, {"train.clip_norm", c.Train.ClipNorm, 0, false}, {"train.weight_decay", c.Train.WeightDecay, 0, false},
-		{"train.momentum", c.Train.Momentum, 0, false}, {"train.gamma", c.Train.Gamma, 0, true}, {"train.eps", c.Train.Eps, 0, true},
+		{"train.gamma", c.Train.Gamma, 0, true}, {"train.eps", c.Train.Eps, 0, true},
 	} {
 		if !(x.v >= x.low) || x.exclusive && x.v == x.low || math.IsInf(x.v, 0) {
-			return fmt.Errorf("%s is %g, want a finite number above %g", x.key, x.v, x.low)
+			bound := "of at least"
+			if x.exclusive {
+				bound = "above"
+			}
+			return fmt.Errorf("%s is %g, want a finite number %s %g", x.key, x.v, bound, x.low)
 		}
 	}
-	if c.Model.Name != "mlp" {
-		return fmt.Errorf("model.name is %q, want mlp", c.Model.Name)
+	for _, w := range []struct {
+		key, v string
+		known  []string
+	}{
+		{"model.name", c.Model.Name, []string{"mlp"}},
+		{"train.optimizer", c.Train.Optimizer, []string{"sgd", "adamw"}},
+		{"train.schedule", c.Train.Schedule, []string{"constant", "step", "cosine", "onecycle"}},
+	} {
+		if !slices.Contains(w.known, w.v) {
+			return fmt.Errorf("%s is %q, want one of %s", w.key, w.v, strings.Join(w.known, ", "))
+		}
+	}
+	for i, m := range c.Train.Milestones {
+		if m < 1 || i > 0 && m <= c.Train.Milestones[i-1] {
+			return fmt.Errorf("train.milestones is %v, want ascending epochs from 1", c.Train.Milestones)
+		}
+	}
+	for _, x := range []struct {
+		key string
+		v   float64
+	}{{"train.momentum", c.Train.Momentum}, {"train.beta1", c.Train.Beta1}, {"train.beta2", c.Train.Beta2}} {
+		if !(x.v >= 0 && x.v < 1) {
+			return fmt.Errorf("%s is %g, want at least 0 and below 1", x.key, x.v)
+		}
+	}
+	if c.Train.Nesterov && c.Train.Momentum == 0 {
+		return fmt.Errorf("train.nesterov needs a train.momentum above 0")
 	}
 	return nil
 }

@@ -3,8 +3,10 @@ package data
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,6 +47,9 @@ var Catalogue = []Entry{{
 
 // Lookup finds a set of the catalogue by name.
 func Lookup(name string) (Entry, error) {
+	if name == SyntheticDigits {
+		return Entry{}, fmt.Errorf("%s is built in: it has no files to fetch, import or verify", name)
+	}
 	var names []string
 	for _, e := range Catalogue {
 		if e.Name == name {
@@ -105,18 +110,27 @@ func (f File) readAll(path string) ([]byte, error) {
 // check says whether content is the published file.
 func (f File) check(content []byte) error {
 	if int64(len(content)) != f.Size {
-		return fmt.Errorf("%d bytes, want %d", len(content), f.Size)
+		return fmt.Errorf("%s, want %d", sizeFound(len(content), f.Size), f.Size)
 	}
 	if sum := sha256.Sum256(content); hex.EncodeToString(sum[:]) != f.SHA256 {
-		return fmt.Errorf("%s: its SHA-256 is not the published one", f.Name)
+		return errors.New("its SHA-256 is not the published one")
 	}
 	return nil
 }
 
-// present says whether dir has any of e's files: then they are what must be used, or complained of.
-func (e Entry) present(dir string) bool {
-	return slices.ContainsFunc(e.Files, func(f File) bool {
+// sizeFound is n in words; no more than one byte beyond want was read.
+func sizeFound(n int, want int64) string {
+	if int64(n) > want {
+		return fmt.Sprintf("more than %d bytes", want)
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+// missing is what of e's files dir does not have. A file that cannot be looked at is not missing:
+// reading it is to fail and say why.
+func (e Entry) missing(dir string) []File {
+	return slices.DeleteFunc(slices.Clone(e.Files), func(f File) bool {
 		_, err := os.Lstat(filepath.Join(dir, f.Name))
-		return err == nil
+		return !errors.Is(err, fs.ErrNotExist)
 	})
 }

@@ -1,68 +1,62 @@
 package data
 
 import (
-	"bufio"
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // The idx format of MNIST (http://yann.lecun.com/exdb/mnist): two zero bytes, a type byte (8: bytes),
 // the number of dimensions, each dimension as a big-endian uint32, then the elements.
 
-// maxElements bounds an idx file's payload, whatever its header claims.
-const maxElements = 1 << 28
+// maxRatio is the most that DEFLATE can expand one byte to (RFC 1951: a 258-byte match in two bits).
+const maxRatio = 1032
 
-// readIDX reads an idx file of bytes, gzip-compressed or plain, with dims dimensions. A header that
-// claims more than limit elements is refused before anything is allocated for it; memory then grows only with
-// what is really there.
-func readIDX(r io.Reader, dims int, limit int) (shape []int, elements []byte, err error) {
-	br := bufio.NewReader(r)
-	if magic, err := br.Peek(2); err == nil && bytes.Equal(magic, []byte{0x1f, 0x8b}) {
-		z, err := gzip.NewReader(br)
+// readIDX reads file, an idx file of bytes with the dimensions want, gzip-compressed or plain. It
+// allocates the elements once, and only where the header claims what is wanted and the file is large
+// enough to hold it: neither a header nor a gzip bomb makes it take more.
+func readIDX(file []byte, want ...int) (elements []byte, err error) {
+	r, room := io.Reader(bytes.NewReader(file)), len(file)
+	if bytes.HasPrefix(file, []byte{0x1f, 0x8b}) {
+		z, err := gzip.NewReader(r)
 		if err != nil {
-			return nil, nil, fmt.Errorf("gzip: %w", err)
+			return nil, fmt.Errorf("gzip: %w", err)
 		}
-		z.Multistream(true)
-		br = bufio.NewReader(z)
+		r, room = z, len(file)*maxRatio
 	}
-	var head [4]byte
-	if _, err := io.ReadFull(br, head[:]); err != nil {
-		return nil, nil, truncated("the header", err)
+	head := make([]byte, 4+4*len(want))
+	if _, err := io.ReadFull(r, head); err != nil {
+		return nil, truncated("the header", err)
 	}
-	if head[0] != 0 || head[1] != 0 || head[2] != 8 || int(head[3]) != dims {
-		return nil, nil, fmt.Errorf("the magic number is %#x, want %#x", head[:], []byte{0, 0, 8, byte(dims)})
+	if magic := []byte{0, 0, 8, byte(len(want))}; !bytes.Equal(head[:4], magic) {
+		return nil, fmt.Errorf("the magic number is %#x, want %#x", head[:4], magic)
 	}
-	n := 1
-	for range dims {
-		var d [4]byte
-		if _, err := io.ReadFull(br, d[:]); err != nil {
-			return nil, nil, truncated("the header", err)
-		}
-		v := int(binary.BigEndian.Uint32(d[:]))
-		if v == 0 || v > limit || n > limit/v {
-			return nil, nil, fmt.Errorf("the header claims dimensions beyond %d elements", limit)
-		}
-		n *= v
-		shape = append(shape, v)
+	n, shape := 1, make([]int, len(want))
+	for i := range shape {
+		shape[i] = int(binary.BigEndian.Uint32(head[4+4*i:]))
+		n *= want[i]
 	}
-	var buf bytes.Buffer
-	got, err := io.Copy(&buf, io.LimitReader(br, int64(n)))
-	if err != nil {
-		return nil, nil, truncated("the elements", err)
+	if !slices.Equal(shape, want) {
+		return nil, fmt.Errorf("the header claims dimensions %v, want %v", shape, want)
 	}
-	if got < int64(n) {
-		return nil, nil, fmt.Errorf("truncated: %d of %d elements", got, n)
+	if n > room {
+		return nil, fmt.Errorf("truncated: %d bytes cannot hold %d elements", len(file), n)
 	}
-	if _, err := br.ReadByte(); err == nil {
-		return nil, nil, fmt.Errorf("something follows the %d elements the header claims", n)
-	} else if !errors.Is(err, io.EOF) {
-		return nil, nil, truncated("the end", err)
+	elements = make([]byte, n)
+	if got, err := io.ReadFull(r, elements); err != nil {
+		return nil, truncated(fmt.Sprintf("the elements, after %d of %d", got, n), err)
 	}
-	return shape, buf.Bytes(), nil
+	switch _, err := io.ReadFull(r, head[:1]); {
+	case err == nil:
+		return nil, fmt.Errorf("something follows the %d elements the header claims", n)
+	case !errors.Is(err, io.EOF): // also where gzip's own checksum is wrong
+		return nil, truncated("the end", err)
+	}
+	return elements, nil
 }
 
 func truncated(what string, err error) error {

@@ -10,8 +10,11 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"dla/internal/atomicfile"
 )
@@ -76,7 +79,7 @@ func TestPullFromBadServers(t *testing.T) {
 		"not found":   {http.NotFound, "404"},
 		"wrong bytes": {func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("FIRST FILE")) }, "SHA-256"},
 		"too short":   {func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("first")) }, "5 bytes, want 10"},
-		"too long":    {func(w http.ResponseWriter, _ *http.Request) { w.Write(bytes.Repeat([]byte("x"), 1<<20)) }, "11 bytes, want 10"},
+		"too long":    {func(w http.ResponseWriter, _ *http.Request) { w.Write(bytes.Repeat([]byte("x"), 1<<20)) }, "more than 10 bytes, want 10"},
 		"cut off": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "10")
 			w.Write([]byte("first"))
@@ -92,9 +95,8 @@ func TestPullFromBadServers(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, tc.want)
 		}
-		var nowhere *notFoundError
-		if !errors.As(err, &nowhere) {
-			t.Errorf("%s: %v is not taken as 'found nowhere'", name, err)
+		if !Nowhere(err) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v is not taken as 'found nowhere', or is no single line", name, err)
 		}
 		list, err := os.ReadDir(dir)
 		if err != nil || len(list) != 1 || list[0].Name() != "b.gz" {
@@ -116,8 +118,7 @@ func TestPullOntoAFullDisk(t *testing.T) {
 	}
 	dir := t.TempDir()
 	_, err := e.Pull(context.Background(), dir, nil)
-	var nowhere *notFoundError
-	if !errors.Is(err, full) || errors.As(err, &nowhere) {
+	if !errors.Is(err, full) || Nowhere(err) {
 		t.Errorf("error %v: want the disk's, and no talk of missing sources", err)
 	}
 	if list, _ := os.ReadDir(dir); len(list) != 0 {
@@ -137,25 +138,202 @@ func TestPullIntoAnUnwritableFolder(t *testing.T) {
 	}
 }
 
-func TestImport(t *testing.T) {
-	e, content := tiny(t, nil)
-	src, dir := t.TempDir(), t.TempDir()
+// fill writes content into a new folder.
+func fill(t *testing.T, content map[string][]byte) string {
+	t.Helper()
+	dir := t.TempDir()
 	for name, b := range content {
-		if err := os.WriteFile(filepath.Join(src, name), b, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+	return dir
+}
+
+func TestPullFromAServerThatStalls(t *testing.T) {
+	defer func(d time.Duration) { stallLimit = d }(stallLimit)
+	stallLimit = 50 * time.Millisecond
+	done := make(chan struct{})
+	e, _ := tiny(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "10")
+		w.Write([]byte("first"))
+		w.(http.Flusher).Flush()
+		<-done
+	})
+	_, err := e.Pull(context.Background(), t.TempDir(), nil)
+	close(done)
+	if !Nowhere(err) || !strings.Contains(err.Error(), "nothing came for 50ms") {
+		t.Errorf("error %v, want one that says nothing came", err)
+	}
+}
+
+// TestPullTriesTheNextSource: a bad mirror does not stop the good one after it.
+func TestPullTriesTheNextSource(t *testing.T) {
+	var content map[string][]byte
+	e, content := tiny(t, func(w http.ResponseWriter, r *http.Request) {
+		if good, ok := strings.CutPrefix(r.URL.Path, "/good/"); ok {
+			w.Write(content[good])
+		} else {
+			http.NotFound(w, r)
+		}
+	})
+	e.Mirrors = []string{e.Mirrors[0] + "bad/", "http://127.0.0.1:1/", e.Mirrors[0] + "good/"}
+	dir := t.TempDir()
+	if _, err := e.Pull(context.Background(), dir, nil); err != nil || len(e.missing(dir)) != 0 {
+		t.Errorf("error %v, missing %v", err, e.missing(dir))
+	}
+}
+
+func TestPullInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	e, _ := tiny(t, func(_ http.ResponseWriter, r *http.Request) {
+		cancel()
+		<-r.Context().Done()
+	})
+	if _, err := e.Pull(ctx, t.TempDir(), nil); !errors.Is(err, context.Canceled) || Nowhere(err) {
+		t.Errorf("error %v, want %v", err, context.Canceled)
+	}
+}
+
+// TestManyPullsAtOnce: processes that fetch the same set into the same folder do not disturb each other.
+func TestManyPullsAtOnce(t *testing.T) {
+	var content map[string][]byte
+	e, content := tiny(t, func(w http.ResponseWriter, r *http.Request) { w.Write(content[strings.TrimPrefix(r.URL.Path, "/")]) })
+	opt := Options{Dir: t.TempDir(), Cache: t.TempDir()}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			dir, _, err := e.locate(context.Background(), opt)
+			if err != nil {
+				t.Error(err)
+			}
+			for _, p := range e.Verify(dir) {
+				if p.Err != nil {
+					t.Error(p.Err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if list, _ := os.ReadDir(filepath.Join(opt.Cache, e.Folder)); len(list) != 2 {
+		t.Errorf("the cache holds %v, want the two files", list)
+	}
+}
+
+// TestModule asks a stand-in for the go command, which answers as the real one does.
+func TestModule(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the stand-in is a shell script")
+	}
+	e, content := tiny(t, nil)
+	e.Module = "example.org/tiny@v1.0.0"
+	module := t.TempDir()
+	if err := os.Rename(fill(t, content), filepath.Join(module, "data")); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct{ script, want string }{
+		"found":          {`echo '{"Path": "example.org/tiny", "Dir": "` + module + `"}'`, ""},
+		"unknown":        {`echo '{"Error": "no such  module"}'; exit 1`, "go mod download: no such module"},
+		"fails":          {`echo 'no route' >&2; echo 'to host' >&2; exit 1`, "exit status 1 no route to host"},
+		"talks nonsense": {`echo hello`, "no JSON"},
+		"another module": {`echo '{"Dir": "/nonexistent"}'`, "/nonexistent"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bin := fill(t, map[string][]byte{"go": []byte("#!/bin/sh\n" + tc.script + "\n")})
+			if err := os.Chmod(filepath.Join(bin, "go"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			t.Setenv("PATH", bin)
+			dir := t.TempDir()
+			source, err := e.Pull(context.Background(), dir, nil)
+			if tc.want == "" {
+				if err != nil || len(e.missing(dir)) != 0 || !strings.Contains(source, e.Module) {
+					t.Errorf("from %q, error %v, missing %v", source, err, e.missing(dir))
+				}
+				return
+			}
+			if !Nowhere(err) || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("error %v, want one with %q", err, tc.want)
+			}
+		})
+	}
+	t.Run("no go command", func(t *testing.T) {
+		t.Setenv("PATH", t.TempDir())
+		if _, err := e.Pull(context.Background(), t.TempDir(), nil); !Nowhere(err) {
+			t.Errorf("error %v, want: nowhere", err)
+		}
+	})
+}
+
+// TestPartOfASet: in the cache what is missing is fetched, for a fetch may have been cut short; in
+// $DLA_DATA it is an error, and so is what cannot be fetched. Nothing of it is "nowhere".
+func TestPartOfASet(t *testing.T) {
+	var content map[string][]byte
+	var asked []string
+	e, content := tiny(t, func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.Path)
+		w.Write(content[strings.TrimPrefix(r.URL.Path, "/")])
+	})
+	part := func() string {
+		root := t.TempDir()
+		if err := os.Rename(fill(t, map[string][]byte{"a.gz": content["a.gz"]}), filepath.Join(root, e.Folder)); err != nil {
+			t.Fatal(err)
+		}
+		return root
+	}
+	cache := part()
+	if dir, _, err := e.locate(context.Background(), Options{Dir: t.TempDir(), Cache: cache}); err != nil || len(e.missing(dir)) != 0 {
+		t.Errorf("missing in the cache: %v, error %v", e.missing(dir), err)
+	}
+	if len(asked) != 1 || asked[0] != "/b.gz" {
+		t.Errorf("asked for %v, want the missing file only", asked)
+	}
+	root := part()
+	if dir, _, err := e.locate(context.Background(), Options{Dir: root, Cache: cache}); err != nil || dir != filepath.Join(root, e.Folder) {
+		t.Errorf("part of a set in $DLA_DATA was passed over for %s, error %v", dir, err)
+	}
+	e.Mirrors = []string{"http://127.0.0.1:1/"}
+	if _, _, err := e.locate(context.Background(), Options{Dir: t.TempDir(), Cache: part()}); err == nil || Nowhere(err) || !strings.Contains(err.Error(), "lacks b.gz") {
+		t.Errorf("error %v, want one that names the missing file", err)
+	}
+}
+
+func TestImport(t *testing.T) {
+	e, content := tiny(t, nil)
+	src, dir := fill(t, content), filepath.Join(t.TempDir(), "new", "cache")
 	if err := e.Import(src, dir, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(src, "a.gz"), []byte("other"), 0o600); err != nil {
-		t.Fatal(err)
+	for _, p := range e.Verify(dir) {
+		if p.Err != nil {
+			t.Error(p.Err)
+		}
 	}
-	if err := e.Import(src, dir, nil); err == nil || !strings.Contains(err.Error(), "want 10") {
-		t.Errorf("a wrong file was imported: %v", err)
-	}
-	if b, err := os.ReadFile(filepath.Join(dir, "a.gz")); err != nil || !bytes.Equal(b, content["a.gz"]) {
-		t.Errorf("the good file did not stay: %q %v", b, err)
+}
+
+// TestImportOfAWrongFolder: one wrong or missing file, and nothing is copied.
+func TestImportOfAWrongFolder(t *testing.T) {
+	e, content := tiny(t, nil)
+	for name, tc := range map[string]struct {
+		b    []byte
+		want string
+	}{
+		"missing":   {nil, "b.gz"},
+		"other":     {[]byte("the second fyle"), "SHA-256"},
+		"truncated": {[]byte("the second"), "10 bytes, want 15"},
+	} {
+		src, dir := fill(t, map[string][]byte{"a.gz": content["a.gz"]}), t.TempDir()
+		if tc.b != nil {
+			if err := os.WriteFile(filepath.Join(src, "b.gz"), tc.b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := e.Import(src, dir, nil); err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), src) {
+			t.Errorf("%s: error %v, want one with %q and the folder", name, err, tc.want)
+		}
+		if list, _ := os.ReadDir(dir); len(list) != 0 {
+			t.Errorf("%s: %v was copied", name, list)
+		}
 	}
 }
 
@@ -178,6 +356,11 @@ func TestSyntheticOnlyWhenNothingIsFound(t *testing.T) {
 	_, err = Load(context.Background(), "mnist", Options{Cache: cache, Offline: true})
 	if err == nil || !strings.Contains(err.Error(), bad) || !strings.Contains(err.Error(), "dla data pull mnist") {
 		t.Errorf("error %v: want one that names the file and the remedy", err)
+	}
+	t.Setenv("DLA_DATA", cache) // now the cache's remedy would not help
+	_, err = Load(context.Background(), "mnist", Options{Cache: t.TempDir(), Offline: true})
+	if err == nil || !strings.Contains(err.Error(), "replace the files in "+filepath.Dir(bad)) {
+		t.Errorf("error %v: want the remedy for files in $DLA_DATA", err)
 	}
 	if _, err := Load(context.Background(), "minst", Options{}); err == nil || !strings.Contains(err.Error(), "mnist") {
 		t.Errorf("unknown set: error %v", err)

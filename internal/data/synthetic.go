@@ -105,16 +105,16 @@ func (d *drawing) Chunk(i int) {
 	px := d.set.Pixels[i*28*28 : (i+1)*28*28]
 	for y := range 28 {
 		for x := range 28 {
+			// Where the pixel's middle lies in the glyph, and how far its stroke is bent there.
+			u, v := float64(x)-13.5-dx, float64(y)-13.5-dy
+			u, v = (cos+shear*-sin)*u+(sin+shear*cos)*v, cos*v-sin*u
+			u, v = u*sx+glyphSide/2, v*sy+glyphSide/2
+			u, v = u+waveX*math.Sin(v/9+phase), v+waveY*math.Sin(u/9+phase)
 			sum := 0.0
 			for q := range 4 { // 2 x 2 points a pixel
-				u := float64(x) - 13.75 + 0.5*float64(q&1) - dx
-				v := float64(y) - 13.75 + 0.5*float64(q>>1) - dy
-				u, v = cos*u+sin*v, cos*v-sin*u
-				u += shear * v
-				u, v = u*sx+glyphSide/2, v*sy+glyphSide/2
-				sum += g.at(u+waveX*math.Sin(v/9+phase), v+waveY*math.Sin(u/9+phase))
+				sum += g.at(u+sx*(0.5*float64(q&1)-0.25), v+sy*(0.5*float64(q>>1)-0.25))
 			}
-			val := ink*sum/(4*255) + noise*r.Normal()
+			val := ink*sum/(4*255) + noise*(r.Float64()+r.Float64()-1)*2.4
 			px[y*28+x] = uint8(max(0, min(255, val)))
 		}
 	}

@@ -121,6 +121,9 @@ func ResumeResnet(ctx context.Context, id string, opt Options) (Trained, error) 
 	if err != nil {
 		return Trained{}, err
 	}
+	if rec.Status == run.StatusFinished {
+		return Trained{}, fmt.Errorf("run %s is finished and stays as it is; see it with `dla runs show %s`", rec.ID, rec.ID)
+	}
 	cfg, err := resnetConfig(rec)
 	if err != nil {
 		return Trained{}, err
@@ -252,8 +255,9 @@ func build(cfg config.Resnet, pixels, classes, steps int) (*nn.Params, *train.Cl
 
 // fit trains r to its end, or to where it is stopped, and closes it.
 func fit(ctx context.Context, r *run.Run, ds *data.Dataset, cfg config.Resnet, opt Options) (t Trained, err error) {
+	finished := false
 	defer func() {
-		if err != nil {
+		if err != nil && !finished {
 			err = errors.Join(err, r.SetStatus(run.StatusFailed, err.Error()))
 		}
 		err = errors.Join(err, r.Close())
@@ -327,6 +331,7 @@ func fit(ctx context.Context, r *run.Run, ds *data.Dataset, cfg config.Resnet, o
 	if err := r.Finish(t.Result); err != nil {
 		return t, err
 	}
+	finished = true
 
 	// Figures, from the record alone.
 	rec, err := run.Find(opt.Root, r.ID())

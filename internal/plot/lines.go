@@ -4,12 +4,14 @@
 package plot
 
 import (
+	"cmp"
 	"fmt"
 	"image/color"
 	"io"
 	"math"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	xfont "golang.org/x/image/font"
 	"gonum.org/v1/plot"
@@ -27,13 +29,11 @@ import (
 // Curve is one line with its spread. X ascends; Lo and Hi, where given, bound the band around Mean.
 // Points that are not finite are left out.
 type Curve struct {
-	Label      string
-	X, Mean    []float64
-	Lo, Hi     []float64
-	Colour     int // index of the palette
-	Dashed     bool
-	labelY     vg.Length // where the label stands, set while drawing
-	endX, endY vg.Length
+	Label   string
+	X, Mean []float64
+	Lo, Hi  []float64
+	Colour  int // index of the palette
+	Dashed  bool
 }
 
 // Figure is a chart of lines.
@@ -42,9 +42,9 @@ type Figure struct {
 	Subtitle string // grey, under the title: data, seeds, what the band is
 	Warning  string // red, for what a reader must not miss
 	XLabel   string
-	YLabel   string
-	Percent  bool // Y holds fractions, shown in percent
-	Log      bool // Y on a logarithmic axis
+	YLabel   string // the quantity, the first words of the subtitle
+	Percent  bool   // Y holds fractions, shown in percent
+	Log      bool   // Y on a logarithmic axis
 	Curves   []Curve
 }
 
@@ -128,10 +128,15 @@ func (f Figure) draw(c draw.Canvas) error {
 	head := style(12, ink, true)
 	c.FillText(head, vg.Point{X: left, Y: top}, f.Title)
 	top -= 17
-	if f.Subtitle != "" {
-		c.FillText(style(8.5, grey, false), vg.Point{X: left, Y: top}, f.Subtitle)
-		top -= 13
+	sub := f.YLabel
+	if f.Log {
+		sub += ", logarithmic"
 	}
+	if f.Subtitle != "" {
+		sub += " · " + f.Subtitle
+	}
+	c.FillText(style(8.5, grey, false), vg.Point{X: left, Y: top}, sub)
+	top -= 13
 	if f.Warning != "" {
 		c.FillText(style(9, red, true), vg.Point{X: left, Y: top}, f.Warning)
 		top -= 14
@@ -194,7 +199,7 @@ func (f Figure) axes(p *plot.Plot, curves []Curve) {
 	}
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = xlo, xhi, ylo, yhi
 	p.X.Tick.Marker = plot.ConstantTicks(niceTicks(xlo, xhi, 10, false))
-	p.X.Label.Text, p.Y.Label.Text = f.XLabel, f.YLabel
+	p.X.Label.Text = f.XLabel // what Y is stands under the title, where it is read without turning the head
 	for _, a := range []*plot.Axis{&p.X, &p.Y} {
 		a.Label.TextStyle = style(9, grey, false)
 		a.Label.TextStyle.XAlign, a.Label.TextStyle.YAlign = text.XCenter, text.YBottom
@@ -206,7 +211,6 @@ func (f Figure) axes(p *plot.Plot, curves []Curve) {
 		a.LineStyle.Width = 0
 		a.Padding = 2
 	}
-	p.Y.Label.TextStyle.Rotation = math.Pi / 2
 	p.X.LineStyle = draw.LineStyle{Color: grey, Width: vg.Points(0.6)}
 	p.X.Tick.LineStyle = p.X.LineStyle
 	grid := plotter.NewGrid()
@@ -256,17 +260,21 @@ func niceTicks(lo, hi float64, n int, percent bool) []plot.Tick {
 	return ticks
 }
 
-// logTicks are 1, 2, 5 times the powers of ten in [lo, hi], or 1 alone where that is plenty.
+// logTicks are round numbers in [lo, hi]: powers of ten where that is plenty, with 2 and 5 times them or
+// more between where it is not.
 func logTicks(lo, hi float64) []plot.Tick {
 	mults := []float64{1, 2, 5}
-	if math.Log10(hi/lo) > 3.5 {
+	switch decades := math.Log10(hi / lo); {
+	case decades > 3.5:
 		mults = mults[:1]
+	case decades < 0.8:
+		mults = []float64{1, 1.5, 2, 3, 4, 5, 6, 8}
 	}
 	var ticks []plot.Tick
 	for e := math.Floor(math.Log10(lo)); e <= math.Log10(hi); e++ {
 		for _, m := range mults {
 			if v := m * math.Pow(10, e); v >= lo && v <= hi {
-				ticks = append(ticks, plot.Tick{Value: v, Label: fmt.Sprintf("%.*f", int(max(0, -e)), v)})
+				ticks = append(ticks, plot.Tick{Value: v, Label: strconv.FormatFloat(math.Round(v*1e9)/1e9, 'f', -1, 64)})
 			}
 		}
 	}
@@ -328,36 +336,28 @@ func addLine(p *plot.Plot, cv Curve) error {
 // tied to the end by a thin line.
 func (f Figure) labels(c draw.Canvas, data draw.Canvas, p *plot.Plot, curves []Curve, st text.Style) {
 	trX, trY := p.Transforms(&data)
-	order := make([]*Curve, len(curves))
-	for i := range curves {
-		cv := &curves[i]
-		last := len(cv.X) - 1
-		cv.endX, cv.endY = trX(cv.X[last]), trY(cv.Mean[last])
-		cv.labelY = cv.endY
-		order[i] = cv
+	type end struct {
+		Curve
+		x, y vg.Length
 	}
-	slices.SortStableFunc(order, func(a, b *Curve) int {
-		switch {
-		case a.endY < b.endY:
-			return -1
-		case a.endY > b.endY:
-			return 1
-		}
-		return 0
-	})
+	var ends []end
+	for _, cv := range curves {
+		last := len(cv.X) - 1
+		ends = append(ends, end{cv, trX(cv.X[last]), trY(cv.Mean[last])})
+	}
+	slices.SortStableFunc(ends, func(a, b end) int { return cmp.Compare(a.y, b.y) })
 	gap := st.Font.Size * 1.18
-	ys := make([]float64, len(order))
-	for i, cv := range order {
-		ys[i] = float64(cv.endY)
+	ys := make([]float64, len(ends))
+	for i, e := range ends {
+		ys[i] = float64(e.y)
 	}
 	spread(ys, float64(gap), float64(data.Min.Y), float64(data.Max.Y))
 	st.YAlign = text.YCenter
-	for i, cv := range order {
-		cv.labelY = vg.Length(ys[i])
-		st.Color = cv.colour()
-		x := data.Max.X + 18
-		c.StrokeLine2(draw.LineStyle{Color: cv.colour(), Width: vg.Points(0.5)}, cv.endX+3, cv.endY, x-3, cv.labelY)
-		c.FillText(st, vg.Point{X: x, Y: cv.labelY}, cv.Label)
+	for i, e := range ends {
+		st.Color = e.colour()
+		x, y := data.Max.X+18, vg.Length(ys[i])
+		c.StrokeLine2(draw.LineStyle{Color: e.colour(), Width: vg.Points(0.5)}, e.x+3, e.y, x-3, y)
+		c.FillText(st, vg.Point{X: x, Y: y}, e.Label)
 	}
 }
 

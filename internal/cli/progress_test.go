@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"dla/internal/data"
+	"dla/internal/train"
+)
+
+// epoch sends the events of an epoch of four steps, each taking pause.
+func epoch(p *progressView, pause time.Duration) {
+	p.Event(train.Event{Kind: train.EpochStart, Epoch: 3, Epochs: 10, Steps: 4})
+	for i := 1; i <= 4; i++ {
+		time.Sleep(pause)
+		p.Event(train.Event{Kind: train.Step, Step: i, Steps: 4, Items: 128, Loss: 0.5, Accuracy: 0.75})
+	}
+	p.Event(train.Event{Kind: train.EvalStart, Steps: 1})
+	p.Event(train.Event{Kind: train.EvalStep, Step: 1, Steps: 1, Items: 128})
+	p.Event(train.Event{Kind: train.EpochEnd, Epoch: 3, Epochs: 10, TrainLoss: 0.0512, TrainAcc: 0.9841, ValLoss: 0.0701, ValAcc: 0.979, Throughput: 12345, Seconds: 4.06, Best: true})
+	p.Close()
+}
+
+const epochLine = "epoch  3/10  loss 0.0512  acc  98.41 %  val_loss 0.0701  val_acc  97.90 %   12345 img/s    4.1 s  * best\n"
+
+func TestProgressOffATerminalIsOneLineAnEpoch(t *testing.T) {
+	var out bytes.Buffer
+	p := newProgress(&Streams{Err: &out})
+	p.Download(data.Progress{File: "a.gz", Total: 2e6})
+	p.Download(data.Progress{File: "a.gz", Total: 2e6, Done: 1e6})
+	epoch(p, 0)
+	if want := "fetching a.gz (2.0 MB)\n" + epochLine; out.String() != want {
+		t.Errorf("printed %q\nwant    %q", out.String(), want)
+	}
+}
+
+func TestProgressOnATerminalDrawsABar(t *testing.T) {
+	for name, tc := range map[string]struct{ noColor, want, not string }{
+		"colour":   {"", "\x1b[36m█", "==="},
+		"NO_COLOR": {"1", "===", "\x1b[36m"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("NO_COLOR", tc.noColor)
+			var out bytes.Buffer
+			epoch(newProgress(&Streams{Err: &out, ErrTTY: true}), refresh+20*time.Millisecond)
+			got := out.String()
+			for _, want := range []string{"epoch 3/10", "3/4", "loss 0.5000  acc 75.00 %", "img/s  ETA", tc.want} {
+				if !strings.Contains(got, want) {
+					t.Errorf("%q is missing from %q", want, got)
+				}
+			}
+			if strings.Contains(got, tc.not) {
+				t.Errorf("%q in %q", tc.not, got)
+			}
+			if !strings.HasSuffix(got, epochLine) {
+				t.Errorf("ends with %q, want the line of the epoch", got[max(0, len(got)-200):])
+			}
+		})
+	}
+}
+
+// TestProgressStepsAreFree: a training step lasts a few hundred microseconds; showing it must cost
+// nothing that counts.
+func TestProgressStepsAreFree(t *testing.T) {
+	for _, tty := range []bool{false, true} {
+		var out bytes.Buffer
+		p := newProgress(&Streams{Err: &out, ErrTTY: tty})
+		p.Event(train.Event{Kind: train.EpochStart, Epoch: 1, Epochs: 1, Steps: 1 << 30})
+		e := train.Event{Kind: train.Step, Step: 1, Steps: 1 << 30, Items: 128}
+		if n := testing.AllocsPerRun(1000, func() { p.Event(e) }); n != 0 {
+			t.Errorf("terminal %v: %v allocations a step", tty, n)
+		}
+		p.Close()
+	}
+}

@@ -1,0 +1,27 @@
+package cli
+
+import (
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"dla": func() { os.Exit(Main(os.Args[1:], Terminal())) }})
+}
+
+// TestScripts runs testdata/script/*.txtar: each is commands as a user types them, and what must
+// come of them. Nothing there reaches the network or the user's cache.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("XDG_CACHE_HOME", e.WorkDir+"/cache")
+			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("LocalAppData", e.WorkDir+"/cache")
+			e.Setenv("DLA_DATA", "")
+			return nil
+		},
+	})
+}
