@@ -6,64 +6,108 @@ import "sync"
 const elements = 16 << 10
 
 // Add is dst = a + b. dst may be a or b.
-func Add(dst, a, b []float32) {
-	e := elementwisePool.Get().(*elementwise)
-	e.dst, e.a, e.b, e.do = dst, a, b, addChunk
-	e.run()
-}
+func Add(dst, a, b []float32) { binary(dst, a, b, addOp) }
 
 // ReLUGrad is dx = dy where y > 0, else 0, for y = relu(x). dx may be dy.
-func ReLUGrad(dx, dy, y []float32) {
-	e := elementwisePool.Get().(*elementwise)
-	e.dst, e.a, e.b, e.do = dx, dy, y, reluGradChunk
-	e.run()
-}
+func ReLUGrad(dx, dy, y []float32) { binary(dx, dy, y, reluGradOp) }
 
-// elementwise is an element-wise kernel of two inputs as a Task.
+type binaryOp int
+
+const (
+	addOp binaryOp = iota
+	reluGradOp
+)
+
+// elementwise is an element-wise kernel of two inputs as a task.
 type elementwise struct {
 	dst, a, b []float32
-	do        func(dst, a, b []float32)
+	op        binaryOp
 }
 
 var elementwisePool = sync.Pool{New: func() any { return new(elementwise) }}
 
-func (e *elementwise) run() {
-	Run(e, (len(e.dst)+elements-1)/elements)
+func binary(dst, a, b []float32, op binaryOp) {
+	if len(dst) == 0 {
+		return
+	}
+	_, _ = a[len(dst)-1], b[len(dst)-1]
+	e := elementwisePool.Get().(*elementwise)
+	*e = elementwise{dst, a, b, op}
+	run(e, tiles(len(dst), elements))
 	*e = elementwise{}
 	elementwisePool.Put(e)
 }
 
-// Chunk computes one stretch of elements.
-func (e *elementwise) Chunk(i int) {
+func (e *elementwise) chunk(_ *lane, i int) {
 	lo, hi := i*elements, min(len(e.dst), (i+1)*elements)
-	e.do(e.dst[lo:hi], e.a[lo:hi], e.b[lo:hi])
-}
-
-func addChunk(dst, a, b []float32) {
-	for i := range dst {
-		dst[i] = a[i] + b[i]
-	}
-}
-
-func reluGradChunk(dx, dy, y []float32) {
-	for i := range dx {
-		if y[i] > 0 {
-			dx[i] = dy[i]
+	dst, a, b := e.dst[lo:hi], e.a[lo:hi], e.b[lo:hi]
+	n := len(dst) / simd.floats
+	if n > 0 {
+		if e.op == addOp {
+			simd.add(&dst[0], &a[0], &b[0], n)
 		} else {
-			dx[i] = 0
+			simd.reluGrad(&dst[0], &a[0], &b[0], n)
+		}
+	}
+	for j := n * simd.floats; j < len(dst); j++ {
+		switch {
+		case e.op == addOp:
+			dst[j] = a[j] + b[j]
+		case b[j] > 0:
+			dst[j] = a[j]
+		default:
+			dst[j] = 0
 		}
 	}
 }
 
-// ColSum is dst[c] = the sum over r of x[r, c], for x [rows, cols]: the gradient of a bias. Rows are
-// added in ascending order.
+// BytesToFloats is dst = src/255, rounded once: pixels in [0,1].
+func BytesToFloats(dst []float32, src []byte) {
+	n := len(src) / simd.floats
+	_ = dst[:len(src)]
+	if n > 0 {
+		simd.bytesToFloats(&dst[0], &src[0], n, &full[0])
+	}
+	for i := n * simd.floats; i < len(src); i++ {
+		dst[i] = float32(src[i]) / 255
+	}
+}
+
+var full = []float32{255}
+
+// colSum is ColSum as a task: each chunk sums some rows into its own part.
+type colSum struct {
+	x, parts   []float32
+	rows, cols int
+}
+
+// colSumRows is how many rows a part has.
+const colSumRows = 2048
+
+var colSumPool = sync.Pool{New: func() any { return new(colSum) }}
+
+// ColSum is dst[c] = the sum over r of x[r, c], for x [rows, cols]: the gradient of a bias.
 func ColSum(dst, x []float32, rows, cols int) {
 	clear(dst[:cols])
-	for r := range rows {
-		for c, v := range x[r*cols : (r+1)*cols] {
-			dst[c] += v
-		}
+	if rows == 0 || cols == 0 {
+		return
 	}
+	_ = x[rows*cols-1]
+	n := tiles(rows, colSumRows)
+	s := colSumPool.Get().(*colSum)
+	*s = colSum{x, borrow(n * 2 * cols), rows, cols}
+	run(s, n)
+	for p := range n {
+		addTo(dst[:cols], s.parts[p*2*cols:])
+	}
+	giveBack()
+	*s = colSum{}
+	colSumPool.Put(s)
+}
+
+func (s *colSum) chunk(_ *lane, i int) {
+	lo, hi := i*colSumRows, min(s.rows, (i+1)*colSumRows)
+	imageSums(s.parts[i*2*s.cols:][:2*s.cols], s.x[lo*s.cols:hi*s.cols], hi-lo, s.cols)
 }
 
 // SumSquares is the sum of x[i]², added in ascending order in float64.

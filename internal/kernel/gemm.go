@@ -1,23 +1,17 @@
 package kernel
 
-// Matrix product. op(B) is packed into panels of nr columns, laid out along k, so that a microkernel
-// reads one stream; op(A) is read where it lies, with strides. The microkernel keeps an mr x nr tile
-// of C in registers over the whole of k, and adds bias and applies ReLU as it stores.
+// Matrix product. op(B) is packed into panels of one or two vectors of columns, laid out along k, so
+// that a microkernel reads one stream; op(A) is read where it lies, unless its rows are so far apart
+// that they would fight over the cache.
 //
-// A chunk of the pool is a block of rows of C: which thread computes it does not change the order
-// (k ascending) in which an element is summed.
-
-//go:generate go run -C asm . -out ../tile_amd64.s -stubs ../tile_amd64.go -pkg kernel
-
-// maxTile is the size of the largest tile of any level.
-const maxTile = 8 * 32
+// A chunk of the pool is some tiles of rows by some panels of columns. Which thread computes it does
+// not change the order (k ascending) in which an element is summed.
 
 // Gemm is C[M,N] = op(A)·op(B), plus C where Accumulate, plus Bias[N] where not nil, and then
 // max(0, ·) where ReLU (NaN stays NaN). Matrices are row-major with leading dimensions LDA, LDB,
 // LDC; op(A) [M,K] is A, or Aᵀ of a [K,M] matrix where TransA; likewise op(B) [K,N].
 //
-// A Gemm keeps its workspace: used again for sizes no larger, Do allocates nothing. It is not safe
-// for concurrent use. Slices that are too short panic.
+// Do allocates nothing once the workspace has grown to its sizes. Slices that are too short panic.
 type Gemm struct {
 	M, N, K    int
 	A          []float32
@@ -32,24 +26,28 @@ type Gemm struct {
 	Bias       []float32
 	ReLU       bool
 
-	packed         []float32 // op(B) as [ceil(N/nr)][K][nr], zeros beyond N
-	packB, product gemmTask
+	packed                      []float32 // op(B) as panels of [K][width], zeros beyond N
+	rowTiles, rowCut, columnCut int       // tiles of rows; groups of tiles and of panels, a pair of them a chunk
+	packB, product              gemmTask
 }
 
-// gemmTask is one of the two phases of a product as a Task.
+// gemmTask is one of the two phases of a product as a task.
 type gemmTask struct {
 	g       *Gemm
 	packing bool
 }
 
-// Chunk packs some panels of B, or computes one block of rows.
-func (t *gemmTask) Chunk(i int) {
+func (t *gemmTask) chunk(l *lane, i int) {
 	if t.packing {
 		t.g.pack(i)
 	} else {
-		t.g.rows(i)
+		t.g.multiply(l, i)
 	}
 }
+
+// blockK is how much of K is multiplied before going on to other rows: a panel of it and the rows of
+// A that meet it stay in the second-level cache.
+const blockK = 512
 
 // Do computes the product.
 func (g *Gemm) Do() {
@@ -57,17 +55,24 @@ func (g *Gemm) Do() {
 		return
 	}
 	g.check()
-	panels := (g.N + tile.nr - 1) / tile.nr
-	if n := panels * g.K * tile.nr; cap(g.packed) < n {
-		g.packed = Alloc(n)
-	} else {
-		g.packed = g.packed[:n]
+	if g.K == 0 {
+		g.noProduct()
+		return
 	}
+	wide := simd.width(2)
+	panels := tiles(g.N, wide)
+	g.packed = borrow(panels * g.K * wide)
+	defer giveBack()
 	g.packB, g.product = gemmTask{g, true}, gemmTask{g, false}
-	if g.K > 0 {
-		Run(&g.packB, panels)
+	run(&g.packB, panels)
+	// Enough chunks to share out, each large enough to be worth it; by shape alone.
+	g.rowTiles = tiles(g.M, simd.rows[2])
+	g.rowCut = g.rowTiles
+	if g.rowTiles > 32 {
+		g.rowCut = max(32, g.rowTiles/8)
 	}
-	Run(&g.product, (g.M+tile.block-1)/tile.block)
+	g.columnCut = min(panels, tiles(16, g.rowCut))
+	run(&g.product, g.rowCut*g.columnCut)
 }
 
 // check panics where a slice is too short for its matrix: the microkernels do not.
@@ -91,81 +96,130 @@ func (g *Gemm) check() {
 	}
 }
 
+// noProduct is Do where K is 0: bias and ReLU alone.
+func (g *Gemm) noProduct() {
+	zeros := make([]float32, g.N)
+	for i := range g.M {
+		g.finish(g.C[i*g.LDC:][:g.N], zeros, 0, g.Accumulate, true)
+	}
+}
+
 // pack packs one panel of op(B).
 func (g *Gemm) pack(panel int) {
-	nr, j0 := tile.nr, panel*tile.nr
-	dst := g.packed[panel*g.K*nr : (panel+1)*g.K*nr]
-	cols := min(nr, g.N-j0)
-	if cols < nr {
+	j0 := panel * simd.width(2)
+	cols := min(simd.width(2), g.N-j0)
+	width := simd.width(vectorsFor(cols))
+	dst := g.packed[j0*g.K:][:g.K*width]
+	if cols < width {
 		clear(dst)
 	}
-	if !g.TransB {
-		for k := range g.K {
-			copy(dst[k*nr:k*nr+cols], g.B[k*g.LDB+j0:k*g.LDB+j0+cols])
-		}
+	if g.TransB {
+		transposeInto(dst, width, g.B[j0*g.LDB:], g.LDB, cols, g.K)
 		return
 	}
-	j := 0
-	for ; j+4 <= cols; j += 4 { // four rows of B at a time: stores of 16 bytes to a line, not of 4
-		r0, r1 := g.B[(j0+j)*g.LDB:][:g.K], g.B[(j0+j+1)*g.LDB:][:g.K]
-		r2, r3 := g.B[(j0+j+2)*g.LDB:][:g.K], g.B[(j0+j+3)*g.LDB:][:g.K]
-		d := dst[j:]
-		for k := range r0 {
-			q := d[k*nr : k*nr+4 : k*nr+4]
-			q[0], q[1], q[2], q[3] = r0[k], r1[k], r2[k], r3[k]
-		}
-	}
-	for ; j < cols; j++ {
-		for k, v := range g.B[(j0+j)*g.LDB:][:g.K] {
-			dst[k*nr+j] = v
-		}
+	for k := range g.K {
+		copy(dst[k*width:][:cols], g.B[k*g.LDB+j0:][:cols])
 	}
 }
 
-// rows computes one block of rows of C.
-func (g *Gemm) rows(block int) {
-	lo, hi := block*tile.block, min(g.M, (block+1)*tile.block)
-	rowStride, kStride := g.LDA, 1
-	if g.TransA {
-		rowStride, kStride = 1, g.LDA
+// multiply computes one chunk: some tiles of rows by some panels.
+func (g *Gemm) multiply(l *lane, chunk int) {
+	wide := simd.width(2)
+	panels := tiles(g.N, wide)
+	rowGroup, columnGroup := chunk/g.columnCut, chunk%g.columnCut
+	t0, t1 := cut(g.rowTiles, rowGroup, g.rowCut), cut(g.rowTiles, rowGroup+1, g.rowCut)
+	p0, p1 := cut(panels, columnGroup, g.columnCut), cut(panels, columnGroup+1, g.columnCut)
+	blocks := tiles(g.K, blockK)
+	largest := (g.K + blocks - 1) / blocks
+	row0, row1 := cut(g.M, t0, g.rowTiles), cut(g.M, t1, g.rowTiles)
+	copyA := g.TransA && g.LDA >= 512 || !g.TransA && g.LDA%512 == 0
+	edge := 0 // scratch for a tile that is cut off by the end of a row
+	if copyA {
+		edge = (row1 - row0) * largest
 	}
-	var edge [maxTile]float32
-	for j := 0; j < g.N; j += tile.nr {
-		b := g.packed[j*g.K : j*g.K+g.K*tile.nr]
-		for i := lo; i < hi; i += tile.mr {
-			n := min(tile.mr, hi-i)
-			t := tileArgs{rows: n, k: g.K, rowStride: rowStride, kStride: kStride, b: b}
-			if g.K > 0 {
-				t.a = g.A[i*rowStride:]
-			}
-			if j+tile.nr <= g.N { // a whole tile goes straight to C
-				t.c, t.ldc, t.accumulate, t.relu = g.C[i*g.LDC+j:], g.LDC, g.Accumulate, g.ReLU
-				if g.Bias != nil {
-					t.bias = g.Bias[j:]
+	scratch := l.floats(edge + simd.rows[2]*wide)
+	for block := range blocks {
+		k0, k1 := cut(g.K, block, blocks), cut(g.K, block+1, blocks)
+		first, last := block == 0, block == blocks-1
+		if copyA {
+			g.copyA(scratch, t0, t1, k0, k1)
+		}
+		for panel := p0; panel < p1; panel++ {
+			j := panel * wide
+			cols := min(wide, g.N-j)
+			vectors := vectorsFor(cols)
+			width := simd.width(vectors)
+			whole := cols == width
+			l.brgemm = brgemm{b: at(g.packed, j*g.K+k0*width), ldb: uintptr(4 * width), k: k1 - k0, segs: 1}
+			if whole {
+				l.ldc = uintptr(4 * g.LDC)
+				if !first || g.Accumulate {
+					l.flags |= accumulate
 				}
-				t.run()
-				continue
+				if first && g.Bias != nil {
+					l.bias = at(g.Bias, j)
+				}
+				if last && g.ReLU {
+					l.flags |= relu
+				}
+			} else {
+				l.c, l.ldc = at(scratch, edge), uintptr(4*width)
 			}
-			t.c, t.ldc = edge[:], tile.nr
-			t.run()
-			for r := range n {
-				g.store(g.C[(i+r)*g.LDC+j:(i+r)*g.LDC+g.N], edge[r*tile.nr:], j)
+			for t := t0; t < t1; t++ {
+				i, n := cut(g.M, t, g.rowTiles), cut(g.M, t+1, g.rowTiles)
+				n -= i
+				switch {
+				case copyA && g.TransA: // a tile as [k][n]
+					l.a, l.lda = at(scratch, (i-row0)*(k1-k0)), uintptr(4*n)
+				case copyA: // as [n][k]
+					l.a, l.lda = at(scratch, (i-row0)*(k1-k0)), uintptr(4*(k1-k0))
+				case g.TransA:
+					l.a, l.lda = at(g.A, k0*g.LDA+i), uintptr(4*g.LDA)
+				default:
+					l.a, l.lda = at(g.A, i*g.LDA+k0), uintptr(4*g.LDA)
+				}
+				if whole {
+					l.c = at(g.C, i*g.LDC+j)
+				}
+				l.brgemm.run(g.TransA, vectors, n)
+				if whole {
+					continue
+				}
+				for r := range n {
+					g.finish(g.C[(i+r)*g.LDC+j:][:cols], scratch[edge+r*width:], j, !first || g.Accumulate, last)
+				}
 			}
 		}
 	}
 }
 
-// store finishes the part of a row that lies beyond the last whole tile.
-func (g *Gemm) store(c, acc []float32, j int) {
+// copyA copies the tiles t0 … t1 of rows, from column k0 to k1 of op(A), one after the other to dst.
+func (g *Gemm) copyA(dst []float32, t0, t1, k0, k1 int) {
+	for t := t0; t < t1; t++ {
+		i0, i1 := cut(g.M, t, g.rowTiles), cut(g.M, t+1, g.rowTiles)
+		if g.TransA {
+			for k := k0; k < k1; k++ {
+				dst = dst[copy(dst, g.A[k*g.LDA+i0:k*g.LDA+i1]):]
+			}
+			continue
+		}
+		for i := i0; i < i1; i++ {
+			dst = dst[copy(dst, g.A[i*g.LDA+k0:i*g.LDA+k1]):]
+		}
+	}
+}
+
+// finish adds acc to what the end of a row of C is to start from, and at the last block of K the bias.
+func (g *Gemm) finish(c, acc []float32, j int, accumulate, last bool) {
 	for q := range c {
 		v := acc[q]
-		if g.Accumulate {
+		if accumulate {
 			v += c[q]
 		}
-		if g.Bias != nil {
+		if last && g.Bias != nil {
 			v += g.Bias[j+q]
 		}
-		if g.ReLU && v < 0 {
+		if last && g.ReLU && v < 0 {
 			v = 0
 		}
 		c[q] = v

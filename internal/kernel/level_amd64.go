@@ -2,73 +2,80 @@ package kernel
 
 import "golang.org/x/sys/cpu"
 
-// shapeOf is the tile of level l, and whether this processor has l.
-func shapeOf(l string) (tileShape, bool) {
-	switch l {
-	case "avx512":
-		return tileShape{8, 32, 16}, cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL
-	case "avx2":
-		return tileShape{6, 16, 18}, cpu.X86.HasAVX2 && cpu.X86.HasFMA
+// available are the levels this processor has, best first.
+func available() []kernels {
+	var all []kernels
+	if cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512BW {
+		all = append(all, avx512)
 	}
-	return tileShape{4, 4, 16}, l == portable
+	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
+		all = append(all, avx2)
+	}
+	return append(all, portable)
 }
 
-// run computes the tile with the level's microkernel. The calls are spelled out because a call
-// through a variable would make the arguments escape to the heap.
-func (t *tileArgs) run() {
-	if level == portable {
-		t.runPortable()
-		return
-	}
-	k, ars, aks, c, ldc := t.k, 4*t.rowStride, 4*t.kStride, &t.c[0], 4*t.ldc
-	a, b := c, c // never read where k is 0
-	if k > 0 {
-		a, b = &t.a[0], &t.b[0]
-	}
-	var bias *float32
-	if t.bias != nil {
-		bias = &t.bias[0]
-	}
-	flags := 0
-	if t.accumulate {
-		flags |= 1
-	}
-	if t.relu {
-		flags |= 2
-	}
-	if level == "avx512" {
-		switch t.rows {
-		case 1:
-			tileAVX512_1(k, a, ars, aks, b, c, ldc, bias, flags)
-		case 2:
-			tileAVX512_2(k, a, ars, aks, b, c, ldc, bias, flags)
-		case 3:
-			tileAVX512_3(k, a, ars, aks, b, c, ldc, bias, flags)
-		case 4:
-			tileAVX512_4(k, a, ars, aks, b, c, ldc, bias, flags)
-		case 5:
-			tileAVX512_5(k, a, ars, aks, b, c, ldc, bias, flags)
-		case 6:
-			tileAVX512_6(k, a, ars, aks, b, c, ldc, bias, flags)
-		case 7:
-			tileAVX512_7(k, a, ars, aks, b, c, ldc, bias, flags)
-		case 8:
-			tileAVX512_8(k, a, ars, aks, b, c, ldc, bias, flags)
-		}
-		return
-	}
-	switch t.rows {
-	case 1:
-		tileAVX2_1(k, a, ars, aks, b, c, ldc, bias, flags)
-	case 2:
-		tileAVX2_2(k, a, ars, aks, b, c, ldc, bias, flags)
-	case 3:
-		tileAVX2_3(k, a, ars, aks, b, c, ldc, bias, flags)
-	case 4:
-		tileAVX2_4(k, a, ars, aks, b, c, ldc, bias, flags)
-	case 5:
-		tileAVX2_5(k, a, ars, aks, b, c, ldc, bias, flags)
-	case 6:
-		tileAVX2_6(k, a, ars, aks, b, c, ldc, bias, flags)
-	}
+var avx512 = kernels{
+	name: "avx512", floats: 16, rows: [3]int{0, 14, 14},
+	brgemm: [2][3][15]func(*byte){
+		{
+			{},
+			{1: brgemmAVX512_1x1, 2: brgemmAVX512_2x1, 3: brgemmAVX512_3x1, 4: brgemmAVX512_4x1, 5: brgemmAVX512_5x1, 6: brgemmAVX512_6x1, 7: brgemmAVX512_7x1, 8: brgemmAVX512_8x1, 9: brgemmAVX512_9x1, 10: brgemmAVX512_10x1, 11: brgemmAVX512_11x1, 12: brgemmAVX512_12x1, 13: brgemmAVX512_13x1, 14: brgemmAVX512_14x1},
+			{1: brgemmAVX512_1x2, 2: brgemmAVX512_2x2, 3: brgemmAVX512_3x2, 4: brgemmAVX512_4x2, 5: brgemmAVX512_5x2, 6: brgemmAVX512_6x2, 7: brgemmAVX512_7x2, 8: brgemmAVX512_8x2, 9: brgemmAVX512_9x2, 10: brgemmAVX512_10x2, 11: brgemmAVX512_11x2, 12: brgemmAVX512_12x2, 13: brgemmAVX512_13x2, 14: brgemmAVX512_14x2},
+		},
+		{
+			{},
+			{1: brgemmTAVX512_1x1, 2: brgemmTAVX512_2x1, 3: brgemmTAVX512_3x1, 4: brgemmTAVX512_4x1, 5: brgemmTAVX512_5x1, 6: brgemmTAVX512_6x1, 7: brgemmTAVX512_7x1, 8: brgemmTAVX512_8x1, 9: brgemmTAVX512_9x1, 10: brgemmTAVX512_10x1, 11: brgemmTAVX512_11x1, 12: brgemmTAVX512_12x1, 13: brgemmTAVX512_13x1, 14: brgemmTAVX512_14x1},
+			{1: brgemmTAVX512_1x2, 2: brgemmTAVX512_2x2, 3: brgemmTAVX512_3x2, 4: brgemmTAVX512_4x2, 5: brgemmTAVX512_5x2, 6: brgemmTAVX512_6x2, 7: brgemmTAVX512_7x2, 8: brgemmTAVX512_8x2, 9: brgemmTAVX512_9x2, 10: brgemmTAVX512_10x2, 11: brgemmTAVX512_11x2, 12: brgemmTAVX512_12x2, 13: brgemmTAVX512_13x2, 14: brgemmTAVX512_14x2},
+		},
+	},
+	transpose:     transposeAVX512,
+	winoInput:     winoInputAVX512,
+	winoOutput:    winoOutputAVX512,
+	winoOutputAdd: winoOutputAddAVX512,
+	winoDY:        winoDYAVX512,
+	winoWeight:    winoWeightAVX512,
+	winoDWeight:   winoDWeightAVX512,
+	add:           addAVX512,
+	reluGrad:      reluGradAVX512,
+	bytesToFloats: bytesToFloatsAVX512,
+	sgd:           sgdAVX512,
+	adamw:         adamwAVX512,
+	probe:         probeAVX512,
+	sums:          [3]func(x *float32, px int, stride uintptr, sum, squares *float32){1: sums1AVX512, 2: sums2AVX512},
+	normApply:     [3]func(y, x, res *float32, px int, stride uintptr, scale, shift, low *float32){1: normApply1AVX512, 2: normApply2AVX512},
+	normGradSums:  [3]func(g, dy, y, x *float32, px int, stride uintptr, mean, sum, sumX *float32){1: normGradSums1AVX512, 2: normGradSums2AVX512},
+	normGradInput: [3]func(dx, g, x *float32, px int, stride uintptr, mean, a, b, c *float32){1: normGradInput1AVX512, 2: normGradInput2AVX512},
+}
+
+var avx2 = kernels{
+	name: "avx2", floats: 8, rows: [3]int{0, 12, 6},
+	brgemm: [2][3][15]func(*byte){
+		{
+			{},
+			{1: brgemmAVX2_1x1, 2: brgemmAVX2_2x1, 3: brgemmAVX2_3x1, 4: brgemmAVX2_4x1, 5: brgemmAVX2_5x1, 6: brgemmAVX2_6x1, 7: brgemmAVX2_7x1, 8: brgemmAVX2_8x1, 9: brgemmAVX2_9x1, 10: brgemmAVX2_10x1, 11: brgemmAVX2_11x1, 12: brgemmAVX2_12x1},
+			{1: brgemmAVX2_1x2, 2: brgemmAVX2_2x2, 3: brgemmAVX2_3x2, 4: brgemmAVX2_4x2, 5: brgemmAVX2_5x2, 6: brgemmAVX2_6x2},
+		},
+		{
+			{},
+			{1: brgemmTAVX2_1x1, 2: brgemmTAVX2_2x1, 3: brgemmTAVX2_3x1, 4: brgemmTAVX2_4x1, 5: brgemmTAVX2_5x1, 6: brgemmTAVX2_6x1, 7: brgemmTAVX2_7x1, 8: brgemmTAVX2_8x1, 9: brgemmTAVX2_9x1, 10: brgemmTAVX2_10x1, 11: brgemmTAVX2_11x1, 12: brgemmTAVX2_12x1},
+			{1: brgemmTAVX2_1x2, 2: brgemmTAVX2_2x2, 3: brgemmTAVX2_3x2, 4: brgemmTAVX2_4x2, 5: brgemmTAVX2_5x2, 6: brgemmTAVX2_6x2},
+		},
+	},
+	transpose:     transposeAVX2,
+	winoInput:     winoInputAVX2,
+	winoOutput:    winoOutputAVX2,
+	winoOutputAdd: winoOutputAddAVX2,
+	winoDY:        winoDYAVX2,
+	winoWeight:    winoWeightAVX2,
+	winoDWeight:   winoDWeightAVX2,
+	add:           addAVX2,
+	reluGrad:      reluGradAVX2,
+	bytesToFloats: bytesToFloatsAVX2,
+	sgd:           sgdAVX2,
+	adamw:         adamwAVX2,
+	probe:         probeAVX2,
+	sums:          [3]func(x *float32, px int, stride uintptr, sum, squares *float32){1: sums1AVX2, 2: sums2AVX2},
+	normApply:     [3]func(y, x, res *float32, px int, stride uintptr, scale, shift, low *float32){1: normApply1AVX2, 2: normApply2AVX2},
+	normGradSums:  [3]func(g, dy, y, x *float32, px int, stride uintptr, mean, sum, sumX *float32){1: normGradSums1AVX2, 2: normGradSums2AVX2},
+	normGradInput: [3]func(dx, g, x *float32, px int, stride uintptr, mean, a, b, c *float32){1: normGradInput1AVX2, 2: normGradInput2AVX2},
 }

@@ -4,8 +4,8 @@
 // chunk writes only what is its own, adding in a fixed order. So results are the same bits on any
 // number of threads, and the pool may hand chunks to workers as they come free.
 //
-// Each kernel has a portable Go form; gemm_amd64.go and its neighbours put vector code behind the same
-// functions where the processor has it.
+// The inner loops are generated vector code (asm/ has the generator) with a twin in plain Go, one set
+// for each level of instructions; see level.go.
 package kernel
 
 import (
@@ -20,13 +20,40 @@ type Task interface {
 	Chunk(i int)
 }
 
+// task is a Task of this package, whose chunks use the lane they run on.
+type task interface {
+	chunk(l *lane, i int)
+}
+
+// lane is what a thread of the pool lends the chunk it runs: an argument block for the microkernels
+// (which escapes, since they are called through a table) and scratch memory.
+type lane struct {
+	brgemm
+	scratch []float32
+}
+
+// floats is scratch memory of n floats, aligned to 64 bytes, its content arbitrary.
+func (l *lane) floats(n int) []float32 {
+	if n > len(l.scratch) {
+		l.scratch = Alloc(n)
+	}
+	return l.scratch[:n]
+}
+
+// outer runs a Task of another package.
+type outer struct{ t Task }
+
+func (o *outer) chunk(_ *lane, i int) { o.t.Chunk(i) }
+
 // pool is the set of persistent workers. One Run is served at a time.
 var pool struct {
 	mu      sync.Mutex // held by the Run being served
 	threads int
 	workers []*worker
+	caller  lane // of the goroutine that called Run
+	outer   outer
 
-	task    Task
+	task    task
 	chunks  int32
 	next    atomic.Int32
 	pending atomic.Int32 // workers still busy with this Run
@@ -36,6 +63,7 @@ var pool struct {
 // worker is one goroutine of the pool. Between two Runs it spins for a while, since a training step is
 // a row of short Runs and waking a sleeping thread costs as much as a small one; then it sleeps.
 type worker struct {
+	lane
 	state atomic.Int32
 	wake  chan struct{} // one token for each time work or leave replaced asleep
 }
@@ -76,7 +104,7 @@ func (w *worker) wait() int32 {
 
 func (w *worker) loop() {
 	for w.wait() == work {
-		drain(pool.task, pool.chunks)
+		drain(pool.task, pool.chunks, &w.lane)
 		w.state.Store(idle)
 		if pool.pending.Add(-1) == 0 {
 			select {
@@ -115,9 +143,22 @@ func SetThreads(n int) {
 func Run(t Task, chunks int) {
 	pool.mu.Lock()
 	defer pool.mu.Unlock()
+	pool.outer.t = t
+	serve(&pool.outer, chunks)
+	pool.outer.t = nil
+}
+
+// run is Run for a task of this package.
+func run(t task, chunks int) {
+	pool.mu.Lock()
+	defer pool.mu.Unlock()
+	serve(t, chunks)
+}
+
+func serve(t task, chunks int) {
 	if chunks <= 1 || pool.threads == 1 {
 		for i := range chunks {
-			t.Chunk(i)
+			t.chunk(&pool.caller, i)
 		}
 		return
 	}
@@ -133,7 +174,7 @@ func Run(t Task, chunks int) {
 	for _, w := range pool.workers[:helpers] {
 		w.tell(work)
 	}
-	drain(t, int32(chunks))
+	drain(t, int32(chunks), &pool.caller)
 	// The other threads have at most a chunk each left: a short spin is cheaper than to sleep. A
 	// token in done may be left over from an earlier Run, so pending alone decides.
 	for spin := 0; pool.pending.Load() > 0; spin++ {
@@ -147,15 +188,33 @@ func Run(t Task, chunks int) {
 	pool.task = nil
 }
 
-func drain(t Task, chunks int32) {
+func drain(t task, chunks int32, l *lane) {
 	for {
 		i := pool.next.Add(1) - 1
 		if i >= chunks {
 			return
 		}
-		t.Chunk(int(i))
+		t.chunk(l, int(i))
 	}
 }
+
+// workspace is memory for what a kernel keeps between its phases: packed operands, partial sums.
+// Kernels that need it take turns, so a network needs no more of it than its hungriest layer.
+var workspace struct {
+	mu  sync.Mutex
+	buf []float32
+}
+
+// borrow lends n floats, aligned to 64 bytes, their content arbitrary, until giveBack.
+func borrow(n int) []float32 {
+	workspace.mu.Lock()
+	if n > len(workspace.buf) {
+		workspace.buf = Alloc(n)
+	}
+	return workspace.buf[:n]
+}
+
+func giveBack() { workspace.mu.Unlock() }
 
 // Alloc returns n zeros whose first element lies on a 64-byte boundary.
 func Alloc(n int) []float32 {

@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"math"
+	"sync"
+)
 
 // SGDParams are the constants of one SGD update, as torch.optim.SGD names them.
 type SGDParams struct {
@@ -17,23 +20,46 @@ type SGDParams struct {
 //	w -= LR·v           (LR·(g + Momentum·v) where Nesterov)
 func SGD(w, g, v []float32, p SGDParams) {
 	v, g = v[:len(w)], g[:len(w)]
-	mu, decay, shrink := p.Momentum, p.WeightDecay, float32(1)
+	decay, shrink, mu, nesterov := p.WeightDecay, float32(1), p.Momentum, 0
 	if p.Decoupled {
 		decay, shrink = 0, 1-p.LR*p.WeightDecay
 	}
 	if p.First {
 		mu = 0
 	}
-	for i := range w {
-		x := w[i] * shrink
-		d := g[i] + decay*x
-		vi := mu*v[i] + d
-		v[i] = vi
-		if p.Nesterov {
-			vi = d + p.Momentum*vi
-		}
-		w[i] = x - p.LR*vi
+	if p.Nesterov {
+		nesterov = 1
 	}
+	n := len(w) / simd.floats
+	if n > 0 {
+		c := constants(shrink, decay, mu, p.Momentum, p.LR)
+		simd.sgd(&w[0], &g[0], &v[0], n, &c[0], nesterov)
+		constantsPool.Put(c)
+	}
+	for i := n * simd.floats; i < len(w); i++ {
+		sgdOne(&w[i], g[i], &v[i], shrink, decay, mu, p.Momentum, p.LR, p.Nesterov)
+	}
+}
+
+// sgdOne rounds after every operation: the vector code does the same, and they agree to the bit.
+func sgdOne(w *float32, g float32, v *float32, shrink, decay, mu, momentum, lr float32, nesterov bool) {
+	x := float32(*w * shrink)
+	d := float32(x*decay) + g
+	step := float32(*v*mu) + d
+	*v = step
+	if nesterov {
+		step = float32(step*momentum) + d
+	}
+	*w = x - float32(step*lr)
+}
+
+var constantsPool = sync.Pool{New: func() any { return new([8]float32) }}
+
+// constants puts v where generated code may read it; it is to be given back to constantsPool.
+func constants(v ...float32) *[8]float32 {
+	c := constantsPool.Get().(*[8]float32)
+	copy(c[:], v)
+	return c
 }
 
 // AdamWParams are the constants of one AdamW update, as torch.optim.AdamW names them; Bias1 and
@@ -51,10 +77,21 @@ type AdamWParams struct {
 func AdamW(w, g, m, v []float32, p AdamWParams) {
 	g, m, v = g[:len(w)], m[:len(w)], v[:len(w)]
 	step, root, shrink := p.LR/p.Bias1, float32(math.Sqrt(float64(p.Bias2))), 1-p.LR*p.WeightDecay
-	for i := range w {
-		mi := m[i] + (1-p.Beta1)*(g[i]-m[i])
-		vi := p.Beta2*v[i] + (1-p.Beta2)*g[i]*g[i]
-		m[i], v[i] = mi, vi
-		w[i] = w[i]*shrink - step*mi/(float32(math.Sqrt(float64(vi)))/root+p.Eps)
+	c := constants(shrink, 1-p.Beta1, p.Beta2, 1-p.Beta2, step, root, p.Eps)
+	n := len(w) / simd.floats
+	if n > 0 {
+		simd.adamw(&w[0], &g[0], &m[0], &v[0], n, &c[0])
 	}
+	for i := n * simd.floats; i < len(w); i++ {
+		adamwOne(&w[i], g[i], &m[i], &v[i], c)
+	}
+	constantsPool.Put(c)
+}
+
+// adamwOne rounds after every operation, as sgdOne does.
+func adamwOne(w *float32, g float32, m, v *float32, c *[8]float32) {
+	shrink, oneBeta1, beta2, oneBeta2, step, root, eps := c[0], c[1], c[2], c[3], c[4], c[5], c[6]
+	*m += float32((g - *m) * oneBeta1)
+	*v = float32(*v*beta2) + float32(float32(g*oneBeta2)*g)
+	*w = float32(*w*shrink) - float32(*m*step)/(float32(math.Sqrt(float64(*v)))/root+eps)
 }

@@ -1,0 +1,457 @@
+package kernel
+
+// Convolution, directly. Images are NHWC, weights [K, K, IC, OC]. In a row of the image the K·IC
+// inputs of a window stand side by side and the windows of neighbouring pixels Stride·IC apart: a
+// tile of output pixels is a matrix product of K segments, one for each row of the window, whose A is
+// the image itself, without copying windows out (Georganas et al. 2018, https://arxiv.org/abs/1808.05567).
+// What is copied is the image, once, into scratch with a margin of zeros.
+//
+// The gradient of the input is the same with the weights turned round, in Stride² classes of input
+// pixels, each with its own taps. The gradient of the weights is a product over pixels, summed image
+// by image into a fixed number of parts, which are then added in order.
+
+// Conv is a convolution with a square window of K x K (odd), padded by K/2 so that at Stride 1 the
+// output is as large as the input. Its methods allocate nothing once the workspace has grown. One
+// Conv must not be used by two goroutines at once.
+type Conv struct {
+	N, H, W, IC int // images and their input
+	OC          int // output channels
+	K, Stride   int
+
+	x, y, w, bias []float32 // of the call in progress: images of input size, of output size, weights
+	sums          []float32 // [N][2][OC], see Norm; nil: not wanted
+	add           bool      // BackwardData adds to x
+	packed, parts []float32
+	partCount     int
+	pass          winoPass
+	turned        []float32 // weights as the pass takes them, [3, 3, from, to]
+	phases        [convPhases]convTask
+}
+
+// OutH is the height of the output.
+func (c *Conv) OutH() int { return (c.H-1)/c.Stride + 1 }
+
+// OutW is the width of the output.
+func (c *Conv) OutW() int { return (c.W-1)/c.Stride + 1 }
+
+type convPhase int
+
+const (
+	packForward convPhase = iota
+	packBackward
+	forwardImage
+	backwardDataImage
+	backwardWeightPart
+	addWeightParts
+	winoTurn
+	winoWeights
+	winoTiles
+	winoWeightPart
+	winoAddWeightParts
+	convPhases
+)
+
+// convTask is one phase of a call as a task.
+type convTask struct {
+	c     *Conv
+	phase convPhase
+}
+
+func (t *convTask) chunk(l *lane, i int) {
+	switch c := t.c; t.phase {
+	case packForward:
+		c.packForward(i)
+	case packBackward:
+		c.packBackward(i)
+	case forwardImage:
+		c.forwardImage(l, i)
+	case backwardDataImage:
+		c.backwardDataImage(l, i)
+	case backwardWeightPart:
+		c.backwardWeightPart(l, i)
+	case addWeightParts:
+		c.addWeightParts(i)
+	case winoTurn:
+		c.winoTurn(i)
+	case winoWeights:
+		c.winoWeights(l, i)
+	case winoTiles:
+		c.winoTiles(l, i)
+	case winoWeightPart:
+		c.winoWeightPart(l, i)
+	case winoAddWeightParts:
+		c.winoAddWeightParts(l, i)
+	}
+}
+
+func (c *Conv) run(p convPhase, chunks int) {
+	c.phases[p] = convTask{c, p}
+	run(&c.phases[p], chunks)
+}
+
+// check panics where a slice is too short for its tensor, since the microkernels do not, and clears
+// what the call before left.
+func (c *Conv) check(x, y, w []float32) {
+	_, _, _ = x[c.N*c.H*c.W*c.IC-1], y[c.N*c.OutH()*c.OutW()*c.OC-1], w[c.K*c.K*c.IC*c.OC-1]
+	c.x, c.y, c.w, c.bias, c.sums, c.add = x, y, w, nil, nil, false
+}
+
+// Forward is y [N, OutH, OutW, OC] = x [N, H, W, IC] * w [K, K, IC, OC] (+ bias [OC], where not nil).
+// Where sums [N, 2, OC] is not nil it gets each image's channel sums, as Norm.Sums would give them,
+// taken while the image is in the cache.
+func (c *Conv) Forward(y, x, w, bias, sums []float32) {
+	if c.N == 0 {
+		return
+	}
+	c.check(x, y, w)
+	if bias != nil {
+		_ = bias[c.OC-1]
+	}
+	if sums != nil {
+		_ = sums[c.N*2*c.OC-1]
+	}
+	c.bias, c.sums = bias, sums
+	if c.winograd() && bias == nil {
+		c.winoForward()
+		return
+	}
+	wide := simd.width(2)
+	panels := tiles(c.OC, wide)
+	c.packed = borrow(panels * wide * c.K * c.K * c.IC)
+	defer giveBack()
+	c.run(packForward, panels)
+	c.run(forwardImage, c.N)
+}
+
+// BackwardData is dx [N, H, W, IC] = the gradient of the input from dy [N, OutH, OutW, OC] and w, or,
+// where add, that plus what dx holds.
+func (c *Conv) BackwardData(dx, dy, w []float32, add bool) {
+	if c.N == 0 {
+		return
+	}
+	c.check(dx, dy, w)
+	c.add = add
+	if c.winograd() {
+		c.winoBackwardData()
+		return
+	}
+	wide := simd.width(2)
+	panels := tiles(c.IC, wide)
+	c.packed = borrow(panels * wide * c.K * c.K * c.OC)
+	defer giveBack()
+	c.run(packBackward, panels)
+	c.run(backwardDataImage, c.N)
+}
+
+// BackwardWeight is dw [K, K, IC, OC] = the gradient of the weights from dy [N, OutH, OutW, OC] and x.
+func (c *Conv) BackwardWeight(dw, dy, x []float32) {
+	if c.N == 0 {
+		clear(dw[:c.K*c.K*c.IC*c.OC])
+		return
+	}
+	c.check(x, dy, dw)
+	if c.winograd() {
+		c.winoBackwardWeight()
+		return
+	}
+	size := c.K * c.K * c.IC * c.padded()
+	c.partCount = partsFor(size, c.N)
+	c.parts = borrow(c.partCount * size)
+	defer giveBack()
+	c.run(backwardWeightPart, c.partCount)
+	c.run(addWeightParts, tiles(c.K*c.K*c.IC, 16))
+}
+
+// partsFor is into how many parts a sum over n images, of size floats each, is cut: enough to share
+// out, not so many that adding them costs more than it gives.
+func partsFor(size, n int) int { return min(n, max(2, min(8, 1<<21/size))) }
+
+// padded is OC rounded up to whole blocks.
+func (c *Conv) padded() int {
+	wide := simd.width(2)
+	rest := c.OC % wide
+	if rest == 0 {
+		return c.OC
+	}
+	return c.OC - rest + simd.width(vectorsFor(rest))
+}
+
+// packForward packs one panel of the weights as [K·K·IC][width].
+func (c *Conv) packForward(panel int) {
+	rows, j0 := c.K*c.K*c.IC, panel*simd.width(2)
+	cols := min(simd.width(2), c.OC-j0)
+	width := simd.width(vectorsFor(cols))
+	dst := c.packed[rows*j0:][:rows*width]
+	if cols < width {
+		clear(dst)
+	}
+	for r := range rows {
+		copy(dst[r*width:][:cols], c.w[r*c.OC+j0:])
+	}
+}
+
+// withMargin copies an image [h, w, channels] into scratch with m zeros of margin on every side.
+func withMargin(dst, src []float32, h, w, channels, m int) {
+	row := (w + 2*m) * channels
+	clear(dst[:m*row+m*channels])
+	for r := range h {
+		at := (r+m)*row + m*channels
+		copy(dst[at:][:w*channels], src[r*w*channels:])
+		clear(dst[at+w*channels:][:2*m*channels])
+	}
+	clear(dst[(h+m)*row+m*channels : (h+2*m)*row])
+}
+
+// forwardImage computes one image.
+func (c *Conv) forwardImage(l *lane, n int) {
+	m, oh, ow, wide := c.K/2, c.OutH(), c.OutW(), simd.width(2)
+	x, y := c.x[n*c.H*c.W*c.IC:][:c.H*c.W*c.IC], c.y[n*oh*ow*c.OC:][:oh*ow*c.OC]
+	row := (c.W + 2*m) * c.IC
+	margin := 0
+	if m > 0 {
+		margin = (c.H + 2*m) * row
+	}
+	scratch := l.floats(margin + simd.rows[1]*wide)
+	edge := scratch[margin:]
+	if m > 0 {
+		withMargin(scratch, x, c.H, c.W, c.IC, m)
+		x = scratch[:margin]
+	}
+	rows, cols := oh, ow
+	if c.K == 1 && c.Stride == 1 { // one long row
+		rows, cols = 1, oh*ow
+	}
+	l.brgemm = brgemm{lda: uintptr(4 * c.Stride * c.IC), k: c.K * c.IC, segA: uintptr(4 * row)}
+	for j := 0; j < c.OC; j += wide {
+		valid := min(wide, c.OC-j)
+		vectors := vectorsFor(valid)
+		width := simd.width(vectors)
+		whole := valid == width
+		l.ldb, l.ldc, l.segB = uintptr(4*width), uintptr(4*c.OC), uintptr(4*c.K*c.IC*width)
+		if !whole {
+			l.ldc = uintptr(4 * width)
+		}
+		l.bias = nil
+		if c.bias != nil && whole {
+			l.bias = at(c.bias, j)
+		}
+		tileCount := tiles(cols, simd.rows[vectors])
+		for r := range rows {
+			// Rows of the window that lie wholly in the margin are left out.
+			s0, s1 := max(0, m-r*c.Stride), min(c.K, c.H+m-r*c.Stride)
+			l.segs = s1 - s0
+			for t := range tileCount {
+				q, next := cut(cols, t, tileCount), cut(cols, t+1, tileCount)
+				l.a = at(x, (r*c.Stride+s0)*row+q*c.Stride*c.IC)
+				l.b = at(c.packed, c.K*c.K*c.IC*j+s0*c.K*c.IC*width)
+				if whole {
+					l.c = at(y, (r*cols+q)*c.OC+j)
+					l.brgemm.run(false, vectors, next-q)
+					continue
+				}
+				l.c = at(edge, 0)
+				l.brgemm.run(false, vectors, next-q)
+				for i := range next - q {
+					dst := y[(r*cols+q+i)*c.OC+j:][:valid]
+					copy(dst, edge[i*width:])
+					if c.bias != nil {
+						for b := range dst {
+							dst[b] += c.bias[j+b]
+						}
+					}
+				}
+			}
+		}
+	}
+	if c.sums != nil {
+		imageSums(c.sums[n*2*c.OC:][:2*c.OC], y, oh*ow, c.OC)
+	}
+}
+
+// taps are the window's rows (or columns) that reach the input pixels of class a, those at
+// Stride·r + a: first, first-Stride, …, count of them, reaching output pixels r+start, r+start+1, ….
+func (c *Conv) taps(a int) (first, count, start int) {
+	m := c.K / 2
+	for first = c.K - 1; first >= 0 && (a+m-first)%c.Stride != 0; first-- {
+	}
+	if first < 0 {
+		return 0, 0, 0
+	}
+	return first, first/c.Stride + 1, (a + m - first) / c.Stride
+}
+
+// packBackward packs one panel of input channels: class by class, tap by tap, as [OC][width].
+func (c *Conv) packBackward(panel int) {
+	j0 := panel * simd.width(2)
+	valid := min(simd.width(2), c.IC-j0)
+	width := simd.width(vectorsFor(valid))
+	dst := c.packed[c.K*c.K*c.OC*j0:][:c.K*c.K*c.OC*width]
+	if valid < width {
+		clear(dst)
+	}
+	for a := range c.Stride {
+		kh, rows, _ := c.taps(a)
+		for b := range c.Stride {
+			kw, cols, _ := c.taps(b)
+			for i := range rows {
+				for j := range cols {
+					tap := (kh-i*c.Stride)*c.K + kw - j*c.Stride
+					transposeInto(dst, width, c.w[(tap*c.IC+j0)*c.OC:], c.OC, valid, c.OC)
+					dst = dst[c.OC*width:]
+				}
+			}
+		}
+	}
+}
+
+// backwardDataImage computes the gradient of one input image.
+func (c *Conv) backwardDataImage(l *lane, n int) {
+	m, oh, ow, wide := c.K/2, c.OutH(), c.OutW(), simd.width(2)
+	dx, dy := c.x[n*c.H*c.W*c.IC:][:c.H*c.W*c.IC], c.y[n*oh*ow*c.OC:][:oh*ow*c.OC]
+	row := (ow + 2*m) * c.OC
+	margin := 0
+	if m > 0 {
+		margin = (oh + 2*m) * row
+	}
+	scratch := l.floats(margin + simd.rows[1]*wide)
+	edge := scratch[margin:]
+	if m > 0 {
+		withMargin(scratch, dy, oh, ow, c.OC, m)
+		dy = scratch[:margin]
+	}
+	for j := 0; j < c.IC; j += wide {
+		valid := min(wide, c.IC-j)
+		vectors := vectorsFor(valid)
+		width := simd.width(vectors)
+		whole := valid == width
+		packed := c.packed[c.K*c.K*c.OC*j:]
+		l.brgemm = brgemm{lda: uintptr(4 * c.OC), ldb: uintptr(4 * width), ldc: uintptr(4 * c.Stride * c.IC), segA: uintptr(4 * row)}
+		if !whole {
+			l.ldc = uintptr(4 * width)
+		} else if c.add {
+			l.flags = accumulate
+		}
+		for a := range c.Stride {
+			_, tapRows, startRow := c.taps(a)
+			for b := range c.Stride {
+				_, tapCols, startCol := c.taps(b)
+				rows, cols := (c.H-a+c.Stride-1)/c.Stride, (c.W-b+c.Stride-1)/c.Stride
+				tileCount := tiles(cols, simd.rows[vectors])
+				l.k, l.segs, l.segB = tapCols*c.OC, tapRows, uintptr(4*tapCols*c.OC*width)
+				for r := range rows {
+					to := ((r*c.Stride+a)*c.W+b)*c.IC + j
+					if tapRows*tapCols == 0 {
+						for q := 0; !c.add && q < cols; q++ {
+							clear(dx[to+q*c.Stride*c.IC:][:valid])
+						}
+						continue
+					}
+					for t := range tileCount {
+						q, next := cut(cols, t, tileCount), cut(cols, t+1, tileCount)
+						l.a = at(dy, (r+startRow+m)*row+(q+startCol+m)*c.OC)
+						l.b = at(packed, 0)
+						if whole {
+							l.c = at(dx, to+q*c.Stride*c.IC)
+							l.brgemm.run(false, vectors, next-q)
+							continue
+						}
+						l.c = at(edge, 0)
+						l.brgemm.run(false, vectors, next-q)
+						for i := range next - q {
+							dst, src := dx[to+(q+i)*c.Stride*c.IC:][:valid], edge[i*width:]
+							if c.add {
+								addTo(dst, src)
+							} else {
+								copy(dst, src)
+							}
+						}
+					}
+				}
+				packed = packed[tapRows*tapCols*c.OC*width:]
+			}
+		}
+	}
+}
+
+// addTo is dst += src.
+func addTo(dst, src []float32) {
+	for i := range dst {
+		dst[i] += src[i]
+	}
+}
+
+// rowsAtOnce is how many rows of pixels the gradient of the weights takes at once: they stay in the
+// first-level cache while all rows of the result pass over them.
+const rowsAtOnce = 8
+
+// backwardWeightPart sums the images of one part into its own [K·K·IC][padded OC].
+func (c *Conv) backwardWeightPart(l *lane, part int) {
+	m, oh, ow, wide := c.K/2, c.OutH(), c.OutW(), simd.width(2)
+	padded, perRow := c.padded(), c.K*c.IC
+	sum := c.parts[part*c.K*perRow*padded:][:c.K*perRow*padded]
+	clear(sum)
+	row := (c.W + 2*m) * c.IC
+	margin, dyCopy := 0, 0
+	if m > 0 {
+		margin = (c.H + 2*m) * row
+	}
+	if padded != c.OC {
+		dyCopy = oh * ow * padded
+	}
+	scratch := l.floats(margin + dyCopy)
+	for n := cut(c.N, part, c.partCount); n < cut(c.N, part+1, c.partCount); n++ {
+		x, dy := c.x[n*c.H*c.W*c.IC:][:c.H*c.W*c.IC], c.y[n*oh*ow*c.OC:][:oh*ow*c.OC]
+		if m > 0 {
+			withMargin(scratch, x, c.H, c.W, c.IC, m)
+			x = scratch[:margin]
+		}
+		if dyCopy > 0 { // whole blocks, zeros beyond OC
+			dst := scratch[margin:]
+			for p := range oh * ow {
+				copy(dst[p*padded:], dy[p*c.OC:(p+1)*c.OC])
+				clear(dst[p*padded+c.OC : (p+1)*padded])
+			}
+			dy = dst
+		}
+		l.brgemm = brgemm{lda: uintptr(4 * c.Stride * c.IC), ldb: uintptr(4 * padded), ldc: uintptr(4 * padded), k: ow,
+			segA: uintptr(4 * c.Stride * row), segB: uintptr(4 * ow * padded), flags: accumulate}
+		for r := 0; r < oh; r += rowsAtOnce {
+			for j := 0; j < padded; j += wide {
+				vectors := vectorsFor(padded - j)
+				tileCount := tiles(perRow, simd.rows[vectors])
+				for kh := range c.K {
+					// Output rows whose window has its row kh inside the image.
+					r0, r1 := r, min(r+rowsAtOnce, oh)
+					for r0 < r1 && r0*c.Stride+kh < m {
+						r0++
+					}
+					for r1 > r0 && (r1-1)*c.Stride+kh >= c.H+m {
+						r1--
+					}
+					if r0 == r1 {
+						continue
+					}
+					l.segs, l.b = r1-r0, at(dy, r0*ow*padded+j)
+					for t := range tileCount {
+						i, next := cut(perRow, t, tileCount), cut(perRow, t+1, tileCount)
+						l.a = at(x, (r0*c.Stride+kh)*row+i)
+						l.c = at(sum, (kh*perRow+i)*padded+j)
+						l.brgemm.run(true, vectors, next-i)
+					}
+				}
+			}
+		}
+	}
+}
+
+// addWeightParts adds 16 rows of the parts, in order, into dw.
+func (c *Conv) addWeightParts(chunk int) {
+	padded, rows := c.padded(), c.K*c.K*c.IC
+	for r := chunk * 16; r < min(rows, chunk*16+16); r++ {
+		dst := c.w[r*c.OC:][:c.OC]
+		copy(dst, c.parts[r*padded:])
+		for p := 1; p < c.partCount; p++ {
+			addTo(dst, c.parts[(p*rows+r)*padded:])
+		}
+	}
+}

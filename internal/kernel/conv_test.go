@@ -1,0 +1,245 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"dla/internal/rng"
+)
+
+// naive is the convolution and its gradients by the definition, in float64.
+type naive struct {
+	Conv
+	x, w, dy []float32
+}
+
+// each calls f with every pair of an input and an output pixel's places that a tap joins.
+func (c *naive) each(f func(x, y, tap int)) {
+	m, oh, ow := c.K/2, c.OutH(), c.OutW()
+	for n := range c.N {
+		for r := range oh {
+			for q := range ow {
+				for kh := range c.K {
+					for kw := range c.K {
+						h, w := r*c.Stride+kh-m, q*c.Stride+kw-m
+						if h >= 0 && h < c.H && w >= 0 && w < c.W {
+							f((n*c.H+h)*c.W+w, (n*oh+r)*ow+q, kh*c.K+kw)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// all computes y, dx and dw, each with the sum of the absolute values of its terms.
+func (c *naive) all() (y, dx, dw, yAbs, dxAbs, dwAbs []float64) {
+	y, dx, dw = make([]float64, len(c.dy)), make([]float64, len(c.x)), make([]float64, len(c.w))
+	yAbs, dxAbs, dwAbs = slices.Clone(y), slices.Clone(dx), slices.Clone(dw)
+	c.each(func(px, py, tap int) {
+		for i := range c.IC {
+			for o := range c.OC {
+				xv, wv, g := float64(c.x[px*c.IC+i]), float64(c.w[(tap*c.IC+i)*c.OC+o]), float64(c.dy[py*c.OC+o])
+				y[py*c.OC+o] += xv * wv
+				yAbs[py*c.OC+o] += math.Abs(xv * wv)
+				dx[px*c.IC+i] += g * wv
+				dxAbs[px*c.IC+i] += math.Abs(g * wv)
+				dw[(tap*c.IC+i)*c.OC+o] += xv * g
+				dwAbs[(tap*c.IC+i)*c.OC+o] += math.Abs(xv * g)
+			}
+		}
+	})
+	return
+}
+
+// checkConv runs all three passes of one shape and compares them with the definition. The tolerance
+// is a part of the sum of the terms' sizes, for Winograd of the largest of them.
+func checkConv(c Conv, seed uint64) error {
+	s := rng.New(seed, "conv", 0, 0)
+	x := newGuarded(1, c.N*c.H*c.W*c.IC, c.N*c.H*c.W*c.IC, &s)
+	w := newGuarded(1, c.K*c.K*c.IC*c.OC, c.K*c.K*c.IC*c.OC, &s)
+	dy := newGuarded(1, c.N*c.OutH()*c.OutW()*c.OC, c.N*c.OutH()*c.OutW()*c.OC, &s)
+	bias := newGuarded(1, c.OC, c.OC, &s)
+	y, dx, dw := newGuarded(1, dy.cols, dy.cols, &s), newGuarded(1, x.cols, x.cols, &s), newGuarded(1, w.cols, w.cols, &s)
+	before := slices.Clone(dx.m)
+	sums := newGuarded(1, c.N*2*c.OC, c.N*2*c.OC, &s)
+	n := naive{c, x.m, w.m, dy.m}
+	wantY, wantDX, wantDW, absY, absDX, absDW := n.all()
+
+	compare := func(what string, got []float32, want, abs []float64) error {
+		largest := slices.Max(abs)
+		for i := range want {
+			tolerance := 2e-6*abs[i] + 1e-7
+			if c.winograd() {
+				tolerance = 3e-6*largest + 1e-7
+			}
+			if !(math.Abs(float64(got[i])-want[i]) <= tolerance) {
+				return fmt.Errorf("%s[%d] = %g, want %g (winograd %v)", what, i, got[i], want[i], c.winograd())
+			}
+		}
+		return nil
+	}
+	c.Forward(y.m, x.m, w.m, nil, sums.m)
+	if err := compare("y", y.m, wantY, absY); err != nil {
+		return err
+	}
+	px := c.OutH() * c.OutW()
+	alone, norm := make([]float32, c.N*2*c.OC), Norm{N: c.N, Pixels: px, C: c.OC}
+	if norm.Sums(alone, y.m); !slices.Equal(alone, sums.m) {
+		return fmt.Errorf("channel sums taken on the way differ from those taken afterwards")
+	}
+	c.Forward(y.m, x.m, w.m, bias.m, nil)
+	for i := range wantY {
+		wantY[i] += float64(bias.m[i%c.OC])
+		absY[i] += math.Abs(float64(bias.m[i%c.OC]))
+	}
+	if err := compare("y + bias", y.m, wantY, absY); err != nil {
+		return err
+	}
+	c.BackwardData(dx.m, dy.m, w.m, true)
+	sum := slices.Clone(wantDX)
+	for i := range sum {
+		sum[i] += float64(before[i])
+	}
+	if err := compare("dx + before", dx.m, sum, absDX); err != nil {
+		return err
+	}
+	c.BackwardData(dx.m, dy.m, w.m, false)
+	if err := compare("dx", dx.m, wantDX, absDX); err != nil {
+		return err
+	}
+	c.BackwardWeight(dw.m, dy.m, x.m)
+	if err := compare("dw", dw.m, wantDW, absDW); err != nil {
+		return err
+	}
+	for name, m := range map[string]guarded{"x": x, "w": w, "dy": dy, "bias": bias, "y": y, "dx": dx, "dw": dw, "sums": sums} {
+		if !m.whole() {
+			return fmt.Errorf("something was written outside of %s", name)
+		}
+	}
+	return nil
+}
+
+// TestConv covers windows, strides, odd channels, single rows and columns, and Winograd's shapes.
+func TestConv(t *testing.T) {
+	shapes := []Conv{
+		{N: 2, H: 8, W: 8, IC: 16, OC: 16, K: 3, Stride: 1}, {N: 3, H: 4, W: 12, IC: 32, OC: 48, K: 3, Stride: 1}, {N: 9, H: 4, W: 4, IC: 48, OC: 16, K: 3, Stride: 1},
+		{N: 2, H: 8, W: 4, IC: 16, OC: 64, K: 3, Stride: 1}, {N: 1, H: 16, W: 20, IC: 80, OC: 32, K: 3, Stride: 1},
+		{N: 2, H: 8, W: 8, IC: 3, OC: 16, K: 3, Stride: 1}, {N: 2, H: 9, W: 7, IC: 16, OC: 32, K: 3, Stride: 2}, {N: 2, H: 8, W: 8, IC: 16, OC: 32, K: 1, Stride: 2},
+		{N: 2, H: 5, W: 6, IC: 32, OC: 10, K: 1, Stride: 1}, {N: 1, H: 1, W: 1, IC: 1, OC: 1, K: 3, Stride: 1}, {N: 1, H: 1, W: 9, IC: 5, OC: 33, K: 3, Stride: 2},
+		{N: 1, H: 20, W: 31, IC: 7, OC: 17, K: 3, Stride: 1}, {N: 1, H: 6, W: 6, IC: 4, OC: 4, K: 5, Stride: 1}, {N: 1, H: 7, W: 7, IC: 4, OC: 20, K: 5, Stride: 3},
+	}
+	for seed := range uint64(40) {
+		s := rng.New(seed, "conv shapes", 0, 0)
+		shapes = append(shapes, Conv{N: 1 + s.IntN(4), H: 1 + s.IntN(11), W: 1 + s.IntN(18), IC: 1 + s.IntN(36), OC: 1 + s.IntN(36), K: 1 + 2*s.IntN(2), Stride: 1 + s.IntN(2)})
+	}
+	defer SetConvDirect(ConvDirect())
+	levels(t, func(level string) {
+		for _, direct := range []bool{false, true} {
+			SetConvDirect(direct)
+			for i, c := range shapes {
+				if err := checkConv(c, uint64(i)); err != nil {
+					t.Errorf("%s, direct %v, %d x %dx%d, %d to %d channels, window %d, stride %d: %v", level, direct, c.N, c.H, c.W, c.IC, c.OC, c.K, c.Stride, err)
+				}
+			}
+		}
+	})
+}
+
+func FuzzConv(f *testing.F) {
+	f.Add(uint8(2), uint8(8), uint8(8), uint8(16), uint8(16), uint8(1), uint8(1))
+	f.Add(uint8(1), uint8(5), uint8(3), uint8(3), uint8(17), uint8(0), uint8(2))
+	f.Fuzz(func(t *testing.T, n, h, w, ic, oc, k, stride uint8) {
+		c := Conv{N: 1 + int(n%3), H: 1 + int(h%20), W: 1 + int(w%20), IC: 1 + int(ic%50), OC: 1 + int(oc%50), K: 1 + 2*int(k%3), Stride: 1 + int(stride%3)}
+		levels(t, func(level string) {
+			if err := checkConv(c, uint64(n)); err != nil {
+				t.Errorf("%s, %d x %dx%d, %d to %d channels, window %d, stride %d: %v", level, c.N, c.H, c.W, c.IC, c.OC, c.K, c.Stride, err)
+			}
+		})
+	})
+}
+
+// TestConvThreadsDoNotMatter: the same bits from one thread and from several.
+func TestConvThreadsDoNotMatter(t *testing.T) {
+	before := Threads()
+	defer SetThreads(before)
+	defer SetConvDirect(ConvDirect())
+	levels(t, func(level string) {
+		for _, c := range []Conv{{N: 20, H: 8, W: 8, IC: 16, OC: 32, K: 3, Stride: 1}, {N: 20, H: 8, W: 8, IC: 3, OC: 16, K: 3, Stride: 2}} {
+			for _, direct := range []bool{false, true} {
+				SetConvDirect(direct)
+				x, w, dy := normals(c.N*c.H*c.W*c.IC, 1), normals(9*c.IC*c.OC, 2), normals(c.N*c.OutH()*c.OutW()*c.OC, 3)
+				var want []float32
+				for _, threads := range []int{1, 2, 3, 5} {
+					SetThreads(threads)
+					for range 3 {
+						y, dx, dw := make([]float32, len(dy)), make([]float32, len(x)), make([]float32, len(w))
+						c.Forward(y, x, w, nil, nil)
+						c.BackwardData(dx, dy, w, false)
+						c.BackwardWeight(dw, dy, x)
+						got := slices.Concat(y, dx, dw)
+						if want == nil {
+							want = got
+						}
+						if !slices.Equal(got, want) {
+							t.Fatalf("%s, direct %v: %d threads give other bits than one", level, direct, threads)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestConvAllocatesNothing(t *testing.T) {
+	defer SetConvDirect(ConvDirect())
+	levels(t, func(level string) {
+		for _, direct := range []bool{false, true} {
+			SetConvDirect(direct)
+			c := Conv{N: 4, H: 8, W: 8, IC: 16, OC: 16, K: 3, Stride: 1}
+			x, w, dy := make([]float32, 4*64*16), make([]float32, 9*256), make([]float32, 4*64*16)
+			sums := make([]float32, 4*2*16)
+			if n := testing.AllocsPerRun(10, func() {
+				c.Forward(dy, x, w, nil, sums)
+				c.BackwardData(x, dy, w, false)
+				c.BackwardWeight(w, dy, x)
+			}); n != 0 {
+				t.Errorf("%s, direct %v: %v allocations", level, direct, n)
+			}
+		}
+	})
+}
+
+// BenchmarkConv times the three passes at the shapes of CIFAR-10 networks; GFLOP/s counts the products
+// of the direct algorithm.
+func BenchmarkConv(b *testing.B) {
+	defer SetConvDirect(ConvDirect())
+	for _, shape := range [][3]int{{16, 32, 32}, {32, 32, 32}, {64, 64, 16}, {128, 128, 8}} {
+		for _, direct := range []bool{true, false} {
+			SetConvDirect(direct)
+			c := Conv{N: 128, H: shape[2], W: shape[2], IC: shape[0], OC: shape[1], K: 3, Stride: 1}
+			if c.IC == 16 {
+				c.OC = 16
+			}
+			px := c.N * c.H * c.W
+			x, w, y := Alloc(px*c.IC), Alloc(9*c.IC*c.OC), Alloc(px*c.OC)
+			copy(x, normals(len(x), 1))
+			copy(w, normals(len(w), 1))
+			copy(y, normals(len(y), 1))
+			for name, f := range map[string]func(){
+				"forward":         func() { c.Forward(y, x, w, nil, nil) },
+				"backward-data":   func() { c.BackwardData(x, y, w, false) },
+				"backward-weight": func() { c.BackwardWeight(w, y, x) },
+			} {
+				b.Run(fmt.Sprintf("%dch/%s/direct=%v", c.IC, name, direct), func(b *testing.B) {
+					for b.Loop() {
+						f()
+					}
+					b.ReportMetric(2*float64(px*9*c.IC*c.OC)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+				})
+			}
+		}
+	}
+}

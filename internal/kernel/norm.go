@@ -1,0 +1,221 @@
+package kernel
+
+import "math"
+
+// Batch normalisation (Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167) over images
+// [N, Pixels, C]. Channel sums are kept for each image, as float32 [N, 2, C], and added over the
+// images in float64, in order; so they are the same whoever computes them: Norm.Sums in a pass of its
+// own, or a convolution while it has the image in the cache.
+
+// Norm is the size of what is normalised. Its methods allocate nothing.
+type Norm struct {
+	N, Pixels, C int
+
+	op                       normOp
+	y, x, res, dy, g, sums   []float32
+	scale, shift, mean, a, b []float32
+	low                      [1]float32
+}
+
+type normOp int
+
+const (
+	normSums normOp = iota
+	normApply
+	normGradSums
+	normGradInput
+)
+
+func (m *Norm) run(op normOp) {
+	m.op = op
+	run(m, m.N)
+	m.y, m.x, m.res, m.dy, m.g, m.sums = nil, nil, nil, nil, nil, nil
+}
+
+// check panics where a slice is too short.
+func (m *Norm) check(tensors, channels [][]float32) {
+	for _, t := range tensors {
+		if len(t) < m.N*m.Pixels*m.C {
+			panic("kernel: a tensor is too short to be normalised")
+		}
+	}
+	for _, t := range channels {
+		if len(t) < m.C {
+			panic("kernel: a vector of channels is too short")
+		}
+	}
+}
+
+func (m *Norm) chunk(_ *lane, n int) {
+	size := m.Pixels * m.C
+	image := func(t []float32) []float32 {
+		if t == nil {
+			return nil
+		}
+		return t[n*size:][:size]
+	}
+	switch m.op {
+	case normSums:
+		imageSums(m.sums[n*2*m.C:][:2*m.C], image(m.x), m.Pixels, m.C)
+	case normApply:
+		m.applyImage(image(m.y), image(m.x), image(m.res))
+	case normGradSums:
+		m.gradSumsImage(m.sums[n*2*m.C:][:2*m.C], image(m.g), image(m.dy), image(m.y), image(m.x))
+	case normGradInput:
+		m.gradInputImage(image(m.y), image(m.g), image(m.x))
+	}
+}
+
+// Sums is sums [N, 2, C] = for each image the sum of each channel of x, and of its square.
+func (m *Norm) Sums(sums, x []float32) {
+	m.check([][]float32{x}, nil)
+	_ = sums[:m.N*2*m.C]
+	m.sums, m.x = sums, x
+	m.run(normSums)
+}
+
+// Moments is each channel's mean and biased variance, of sums over N images.
+func (m *Norm) Moments(mean, variance, sums []float32) {
+	count := float64(m.N * m.Pixels)
+	for c := range m.C {
+		var s, q float64
+		for n := range m.N {
+			s += float64(sums[n*2*m.C+c])
+			q += float64(sums[(n*2+1)*m.C+c])
+		}
+		s /= count
+		mean[c] = float32(s)
+		v := q/count - s*s
+		if v < 0 { // rounding; NaN stays NaN
+			v = 0
+		}
+		variance[c] = float32(v)
+	}
+}
+
+// Apply is y = x·scale + shift, plus res where not nil, then max(0, ·) where relu (NaN stays NaN).
+func (m *Norm) Apply(y, x, res, scale, shift []float32, relu bool) {
+	m.check([][]float32{y, x}, [][]float32{scale, shift})
+	if res != nil {
+		m.check([][]float32{res}, nil)
+	}
+	m.y, m.x, m.res, m.scale, m.shift = y, x, res, scale, shift
+	m.low[0] = float32(math.Inf(-1))
+	if relu {
+		m.low[0] = 0
+	}
+	m.run(normApply)
+}
+
+// GradSums is the first pass backward: g = dy where y > 0 (all of dy where y is nil), and sums
+// [N, 2, C] = for each image the sums of g and of g·(x - mean). g may be dy.
+func (m *Norm) GradSums(g, sums, dy, y, x, mean []float32) {
+	m.check([][]float32{g, dy, x}, [][]float32{mean})
+	if y != nil {
+		m.check([][]float32{y}, nil)
+	}
+	_ = sums[:m.N*2*m.C]
+	m.g, m.sums, m.dy, m.y, m.x, m.mean = g, sums, dy, y, x, mean
+	m.run(normGradSums)
+}
+
+// GradInput is the second pass backward: dx = a·g + b·(x - mean) + c. dx may be g.
+func (m *Norm) GradInput(dx, g, x, mean, a, b, c []float32) {
+	m.check([][]float32{dx, g, x}, [][]float32{mean, a, b, c})
+	m.y, m.g, m.x, m.mean, m.a, m.b, m.shift = dx, g, x, mean, a, b, c
+	m.run(normGradInput)
+}
+
+// blocks calls f for each block of one or two vectors of c channels, then rest with where what is
+// left of them begins.
+func blocks(c int, f func(j, vectors int), rest func(j int)) {
+	j := 0
+	for c-j >= simd.floats {
+		vectors := min(2, (c-j)/simd.floats)
+		f(j, vectors)
+		j += vectors * simd.floats
+	}
+	if j < c {
+		rest(j)
+	}
+}
+
+// imageSums is sums [2, channels] = the channel sums of one image x [pixels, channels] and of x².
+func imageSums(sums, x []float32, pixels, channels int) {
+	clear(sums)
+	blocks(channels, func(j, vectors int) {
+		simd.sums[vectors](&x[j], pixels, uintptr(4*channels), &sums[j], &sums[channels+j])
+	}, func(j int) {
+		for p := range pixels {
+			for c := j; c < channels; c++ {
+				v := x[p*channels+c]
+				sums[c] += v
+				sums[channels+c] += v * v
+			}
+		}
+	})
+}
+
+func (m *Norm) applyImage(y, x, res []float32) {
+	stride := uintptr(4 * m.C)
+	blocks(m.C, func(j, vectors int) {
+		var r *float32
+		if res != nil {
+			r = &res[j]
+		}
+		simd.normApply[vectors](&y[j], &x[j], r, m.Pixels, stride, &m.scale[j], &m.shift[j], &m.low[0])
+	}, func(j int) {
+		for p := range m.Pixels {
+			for c := j; c < m.C; c++ {
+				i := p*m.C + c
+				v := x[i]*m.scale[c] + m.shift[c]
+				if res != nil {
+					v += res[i]
+				}
+				if v < m.low[0] {
+					v = m.low[0]
+				}
+				y[i] = v
+			}
+		}
+	})
+}
+
+func (m *Norm) gradSumsImage(sums, g, dy, y, x []float32) {
+	clear(sums)
+	stride := uintptr(4 * m.C)
+	blocks(m.C, func(j, vectors int) {
+		var mask *float32
+		if y != nil {
+			mask = &y[j]
+		}
+		simd.normGradSums[vectors](&g[j], &dy[j], mask, &x[j], m.Pixels, stride, &m.mean[j], &sums[j], &sums[m.C+j])
+	}, func(j int) {
+		for p := range m.Pixels {
+			for c := j; c < m.C; c++ {
+				i := p*m.C + c
+				v := dy[i]
+				if y != nil && !(y[i] > 0) {
+					v = 0
+				}
+				g[i] = v
+				sums[c] += v
+				sums[m.C+c] += v * (x[i] - m.mean[c])
+			}
+		}
+	})
+}
+
+func (m *Norm) gradInputImage(dx, g, x []float32) {
+	stride := uintptr(4 * m.C)
+	blocks(m.C, func(j, vectors int) {
+		simd.normGradInput[vectors](&dx[j], &g[j], &x[j], m.Pixels, stride, &m.mean[j], &m.a[j], &m.b[j], &m.shift[j])
+	}, func(j int) {
+		for p := range m.Pixels {
+			for c := j; c < m.C; c++ {
+				i := p*m.C + c
+				dx[i] = m.a[c]*g[i] + m.b[c]*(x[i]-m.mean[c]) + m.shift[c]
+			}
+		}
+	})
+}
