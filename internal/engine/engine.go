@@ -44,6 +44,7 @@ type Program struct {
 	leaves  map[*gorgonia.Node]*Tensor
 	outputs map[*gorgonia.Node]*Tensor
 	bytes   int64 // arena, see PeakBytes
+	timed   bool  // see Profile
 }
 
 type step struct {
@@ -51,6 +52,7 @@ type step struct {
 	op   Op
 	out  *Tensor
 	in   []*Tensor
+	cost cost // see profile.go
 }
 
 // Compile prepares g to compute outputs. Every leaf they depend on must have a value bound
@@ -63,7 +65,6 @@ func Compile(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) (*Program, error)
 	}
 	p := &Program{leaves: map[*gorgonia.Node]*Tensor{}, outputs: map[*gorgonia.Node]*Tensor{}}
 	slot := make(map[*gorgonia.Node]*Tensor, len(order))
-	var pl planner
 	for _, n := range order {
 		if n.Op() == nil || isConstant(n) {
 			v := n.Value()
@@ -89,20 +90,31 @@ func Compile(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) (*Program, error)
 		}
 		slot[n] = st.out
 		p.steps = append(p.steps, st)
-		if err := pl.add(&p.steps[len(p.steps)-1]); err != nil {
+	}
+	kept := map[*Tensor]bool{}
+	for _, n := range outputs {
+		p.outputs[n] = slot[n]
+		kept[slot[n]] = true
+	}
+	p.steps = fuseSums(p.steps, kept)
+	var pl planner
+	for i := range p.steps {
+		if err := pl.add(&p.steps[i]); err != nil {
 			return nil, err
 		}
 	}
-	for _, n := range outputs {
-		p.outputs[n] = slot[n]
-		pl.keep(slot[n])
+	for t := range kept {
+		pl.keep(t)
 	}
-	p.bytes = pl.layOut()
+	p.bytes = pl.layOut() + giveSums(p.steps)
 	return p, nil
 }
 
 // Run executes the program once. A failing op is named with its node and the shapes it was given.
 func (p *Program) Run() error {
+	if p.timed {
+		return p.runTimed()
+	}
 	for i := range p.steps {
 		s := &p.steps[i]
 		if err := s.op.Run(s.out, s.in); err != nil {

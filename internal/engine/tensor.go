@@ -17,6 +17,18 @@ type Tensor struct {
 	Shape []int
 	F32   []float32 // elements of a float32 tensor, len = product of Shape
 	I32   []int32   // elements of an int32 tensor (labels)
+
+	// sums has room for the channel sums of an op that gives them to an op that wants them.
+	sums []float32
+}
+
+// SumsFor is where the channel sums [n, 2, c] of t lie (kernel.Norm has what they are): the op that
+// computes t fills it, the one that normalises t reads it. It is nil unless there are two such ops.
+func (t *Tensor) SumsFor(n, c int) []float32 {
+	if t.sums == nil {
+		return nil
+	}
+	return t.sums[:n*2*c]
 }
 
 // Resize gives t the shape dims, re-slicing its memory. It is an error to need more elements than

@@ -76,7 +76,7 @@ func (o *linear) SymDiff(in G.Nodes, y, dy *G.Node) (G.Nodes, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := apply(newColSum(), dz)
+	db, err := apply(newColSum(2), dz)
 	return G.Nodes{dx, dw, db}, err
 }
 
@@ -156,29 +156,26 @@ func (o *linearDW) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	return nil
 }
 
-// colSum is db [out] = sum over rows of dz [rows, out].
+// colSum is db [out] = sum over all else of dz [rows, …, out].
 type colSum struct{ base }
 
-func newColSum() *colSum {
+func newColSum(dims int) *colSum {
 	o := &colSum{}
-	o.base = newBase("column-sum", o, 2, 1)
+	o.base = newBase("column-sum", o, dims, 1)
 	return o
 }
 
 func (o *colSum) shape(in []tensor.Shape) (tensor.Shape, error) {
-	if err := matrices(in, 1); err != nil {
-		return nil, err
-	}
-	return tensor.Shape{in[0][1]}, nil
+	return tensor.Shape{in[0][in[0].Dims()-1]}, nil
 }
 
 // Run computes db [out].
 func (o *colSum) Run(out *engine.Tensor, in []*engine.Tensor) error {
-	dz := in[0]
-	if err := out.Resize(dz.Shape[1]); err != nil {
+	n, pixels, c := normSize(in[0].Shape)
+	if err := out.Resize(c); err != nil {
 		return err
 	}
-	kernel.ColSum(out.F32, dz.F32, dz.Rows(), dz.Shape[1])
+	kernel.ColSum(out.F32, in[0].F32, n*pixels, c)
 	return nil
 }
 

@@ -1,0 +1,92 @@
+package engine
+
+import "dla/internal/kernel"
+
+// Accumulator is an op that can add its result to what its output holds, in one pass.
+type Accumulator interface {
+	Op
+	RunAdd(out *Tensor, in []*Tensor) error
+}
+
+// addInto is an Accumulator that adds onto its last input, whose memory it would like to take.
+type addInto struct {
+	Accumulator
+	last int
+}
+
+// InPlace is the input to add onto.
+func (a addInto) InPlace() int { return a.last }
+
+// Run computes out = in[last] + the op of the other inputs.
+func (a addInto) Run(out *Tensor, in []*Tensor) error {
+	onto := in[a.last]
+	if err := out.Resize(onto.Shape...); err != nil {
+		return err
+	}
+	if len(out.F32) > 0 && &out.F32[0] != &onto.F32[0] {
+		copy(out.F32, onto.F32)
+	}
+	return a.RunAdd(out, in[:a.last])
+}
+
+// fuseSums does away with additions of two gradients, the later of which an Accumulator computes for
+// this sum alone: it adds onto the earlier one, and a pass over memory is saved.
+func fuseSums(steps []step, kept map[*Tensor]bool) []step {
+	made, uses := map[*Tensor]int{}, map[*Tensor]int{}
+	for i := range steps {
+		made[steps[i].out] = i
+		for _, t := range steps[i].in {
+			uses[t]++
+		}
+	}
+	gone := map[int]bool{}
+	for i := range steps {
+		sum := &steps[i]
+		if _, ok := sum.op.(gradSum); !ok {
+			continue
+		}
+		early, late := sum.in[0], sum.in[1]
+		at, ok := made[early]
+		if at2, ok2 := made[late]; !ok || !ok2 {
+			continue // a leaf is nobody's to overwrite
+		} else if at2 > at {
+			at = at2
+		} else {
+			early, late = late, early
+		}
+		acc, ok := steps[at].op.(Accumulator)
+		if !ok || uses[late] != 1 || kept[late] || early == late {
+			continue
+		}
+		steps[at].op = addInto{acc, len(steps[at].in)}
+		steps[at].in = append(steps[at].in, early)
+		steps[at].out = sum.out
+		made[sum.out] = at
+		gone[i] = true
+	}
+	left := steps[:0]
+	for i := range steps {
+		if !gone[i] {
+			left = append(left, steps[i])
+		}
+	}
+	return left
+}
+
+// giveSums makes room for channel sums between each op that gives them and an op that wants them of
+// its first input, and returns the bytes.
+func giveSums(steps []step) (bytes int64) {
+	giver := map[*Tensor]bool{}
+	for i := range steps {
+		s := &steps[i]
+		if g, ok := s.op.(interface{ GivesSums() bool }); ok && g.GivesSums() {
+			giver[s.out] = true
+		}
+		if w, ok := s.op.(interface{ WantsSums() bool }); ok && w.WantsSums() && giver[s.in[0]] && s.in[0].sums == nil {
+			t := s.in[0]
+			t.sums = kernel.Alloc(t.Shape[0] * 2 * t.Shape[len(t.Shape)-1])
+			bytes += 4 * int64(len(t.sums))
+		}
+	}
+	return bytes
+}
