@@ -1,4 +1,3 @@
-// Package model is the zoo: each file builds one family's logits out of nn layers.
 package model
 
 import (
@@ -20,12 +19,11 @@ type MLP struct {
 
 // Name is the variant's name in records and figures: mlp-d5-res, mlp-d5-plain.
 func (m MLP) Name() string {
-	kind := "plain"
-	if m.Res {
-		kind = "res"
-	}
-	return fmt.Sprintf("mlp-d%d-%s", m.Depth, kind)
+	return fmt.Sprintf("mlp-d%d-%s", m.Depth, kind(m.Res))
 }
+
+// Input is all pixels in a row.
+func (m MLP) Input(h, w, c int) []int { return []int{h * w * c} }
 
 // Logits maps x [rows, features] to [rows, classes].
 func (m MLP) Logits(g *nn.Graph, x *G.Node, classes int) *G.Node {
@@ -40,9 +38,4 @@ func (m MLP) Logits(g *nn.Graph, x *G.Node, classes int) *G.Node {
 		h = y
 	}
 	return nn.Linear(g, "head", h, classes)
-}
-
-// MACs is the number of multiply-adds of one sample's forward pass.
-func (m MLP) MACs(features, classes int) int {
-	return features*m.Width + m.Depth*2*m.Width*m.Width + m.Width*classes
 }

@@ -13,14 +13,24 @@ import (
 // later layers pass it by, and Err returns it, so a model reads as a list of layers.
 type Graph struct {
 	*G.ExprGraph
-	params *Params
-	nodes  map[string]*G.Node // parameters' nodes in this graph
-	err    error
+	params   *Params
+	nodes    map[string]*G.Node // parameters' nodes in this graph
+	training bool
+	stats    []*RunningStats
+	err      error
 }
 
-// NewGraph starts an empty graph over p.
+// NewGraph starts an empty graph over p, for evaluation: layers that behave differently in training
+// (batch normalisation) use what training has left in p.
 func NewGraph(p *Params) *Graph {
 	return &Graph{ExprGraph: G.NewGraph(), params: p, nodes: map[string]*G.Node{}}
+}
+
+// NewTrainingGraph starts an empty graph over p, for training.
+func NewTrainingGraph(p *Params) *Graph {
+	g := NewGraph(p)
+	g.training = true
+	return g
 }
 
 // Err is the first error of building the graph, naming the layer.
@@ -48,29 +58,50 @@ func (g *Graph) Labels(name string, rows int) *G.Node {
 
 // Param returns the node of the parameter called name, which init fills at its first use.
 func (g *Graph) Param(name string, init Init, shape ...int) *G.Node {
-	if n, ok := g.nodes[name]; ok {
-		return n
-	}
-	q, err := g.params.get(name, init, shape)
+	n, _ := g.param(name, init, false, shape)
+	return n
+}
+
+// param is the node and the tensor called name; nil after an error, which sticks.
+func (g *Graph) param(name string, init Init, buffer bool, shape []int) (*G.Node, *Param) {
+	q, err := g.params.get(name, init, buffer, shape)
 	if err != nil {
 		if g.err == nil {
 			g.err = err
 		}
-		return nil
+		return nil, nil
+	}
+	if n, ok := g.nodes[name]; ok {
+		return n, q
 	}
 	n := G.NewTensor(g.ExprGraph, tensor.Float32, len(shape), G.WithShape(shape...), G.WithName(name), G.WithValue(q.value))
 	g.nodes[name] = n
-	return n
+	return n, q
 }
 
-// Gradients differentiates the scalar loss with respect to every parameter, in the order of
-// Params.List. Gorgonia returns wrong gradients from a second call on one graph: call it once.
+// layer builds a layer's node, unless an error came before, and keeps its error, naming the layer.
+func (g *Graph) layer(name string, build func() (*G.Node, error)) *G.Node {
+	if g.err != nil {
+		return nil
+	}
+	y, err := build()
+	if g.err != nil { // of a parameter
+		return nil
+	}
+	if err != nil {
+		return g.fail(name, err)
+	}
+	return y
+}
+
+// Gradients differentiates the scalar loss with respect to every weight, in the order of
+// Params.Trained. Gorgonia returns wrong gradients from a second call on one graph: call it once.
 func (g *Graph) Gradients(loss *G.Node) ([]*G.Node, error) {
 	if g.err != nil {
 		return nil, g.err
 	}
 	var wrt []*G.Node
-	for _, q := range g.params.list {
+	for _, q := range g.params.Trained() {
 		n, ok := g.nodes[q.Name]
 		if !ok {
 			return nil, fmt.Errorf("nn: parameter %s is not in the graph of the loss", q.Name)

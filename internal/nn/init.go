@@ -19,3 +19,23 @@ func FanIn(fanIn int) Init {
 		}
 	}
 }
+
+// HeNormal is normal of mean 0 and variance 2/fanIn (He et al. 2015, https://arxiv.org/abs/1502.01852):
+// for layers followed by ReLU.
+func HeNormal(fanIn int) Init {
+	std := math.Sqrt(2 / float64(fanIn))
+	return func(w []float32, s *rng.Stream) {
+		for i := range w {
+			w[i] = float32(s.Normal() * std)
+		}
+	}
+}
+
+// Constant fills with v.
+func Constant(v float32) Init {
+	return func(w []float32, _ *rng.Stream) {
+		for i := range w {
+			w[i] = v
+		}
+	}
+}

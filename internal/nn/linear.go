@@ -18,42 +18,18 @@ func LinearReLU(g *Graph, name string, x *G.Node, out int) *G.Node {
 }
 
 func linear(g *Graph, name string, x *G.Node, out int, relu bool) *G.Node {
-	if g.err != nil {
-		return nil
-	}
-	in := x.Shape()[1]
-	w := g.Param(name+".weight", FanIn(in), out, in)
-	b := g.Param(name+".bias", FanIn(in), out)
-	if g.err != nil {
-		return nil
-	}
-	y, err := ops.Linear(x, w, b, relu)
-	if err != nil {
-		return g.fail(name, err)
-	}
-	return y
+	return g.layer(name, func() (*G.Node, error) {
+		in := x.Shape()[1]
+		return ops.Linear(x, g.Param(name+".weight", FanIn(in), out, in), g.Param(name+".bias", FanIn(in), out), relu)
+	})
 }
 
 // Add is a + b, the skip connection.
 func Add(g *Graph, name string, a, b *G.Node) *G.Node {
-	if g.err != nil {
-		return nil
-	}
-	y, err := ops.Add(a, b)
-	if err != nil {
-		return g.fail(name, err)
-	}
-	return y
+	return g.layer(name, func() (*G.Node, error) { return ops.Add(a, b) })
 }
 
 // CrossEntropy is the mean cross-entropy of logits [rows, classes] against labels [rows].
 func CrossEntropy(g *Graph, logits, labels *G.Node) *G.Node {
-	if g.err != nil {
-		return nil
-	}
-	y, err := ops.CrossEntropy(logits, labels)
-	if err != nil {
-		return g.fail("cross-entropy", err)
-	}
-	return y
+	return g.layer("cross-entropy", func() (*G.Node, error) { return ops.CrossEntropy(logits, labels) })
 }

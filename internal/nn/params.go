@@ -17,12 +17,13 @@ import (
 	"dla/internal/rng"
 )
 
-// Param is one named tensor of weights.
+// Param is one named tensor of a model: weights, or a buffer.
 type Param struct {
-	Name  string // as PyTorch's state_dict would have it: "blocks.0.fc1.weight"
-	Shape []int
-	Data  []float32     // row-major; the memory every graph and the optimiser share
-	value *tensor.Dense // the same memory as Gorgonia sees it
+	Name   string // as PyTorch's state_dict would have it: "blocks.0.fc1.weight"
+	Shape  []int
+	Data   []float32     // row-major; the memory every graph and the optimiser share
+	Buffer bool          // part of the model's state but not trained: running statistics
+	value  *tensor.Dense // the same memory as Gorgonia sees it
 }
 
 // Params are the named weights of one model, in the order in which its layers first asked for them.
@@ -39,23 +40,29 @@ func NewParams(seed uint64) *Params {
 	return &Params{seed: seed, byName: map[string]*Param{}}
 }
 
-// List returns the parameters in order. The slice must not be changed.
+// List returns all of them in order, weights and buffers: the model's state. The slice must not be
+// changed.
 func (p *Params) List() []*Param { return p.list }
 
-// Count is the number of weights.
+// Trained returns the weights in order, without the buffers.
+func (p *Params) Trained() []*Param {
+	return slices.DeleteFunc(slices.Clone(p.list), func(q *Param) bool { return q.Buffer })
+}
+
+// Count is the number of weights, buffers not counted.
 func (p *Params) Count() int {
 	n := 0
-	for _, q := range p.list {
+	for _, q := range p.Trained() {
 		n += len(q.Data)
 	}
 	return n
 }
 
-// get returns the parameter called name, making and initialising it at first use.
-func (p *Params) get(name string, init Init, shape []int) (*Param, error) {
+// get returns the tensor called name, making and initialising it at first use.
+func (p *Params) get(name string, init Init, buffer bool, shape []int) (*Param, error) {
 	if q, ok := p.byName[name]; ok {
-		if !slices.Equal(q.Shape, shape) {
-			return nil, fmt.Errorf("nn: parameter %s has shape %v, a layer asks for %v", name, q.Shape, shape)
+		if !slices.Equal(q.Shape, shape) || q.Buffer != buffer {
+			return nil, fmt.Errorf("nn: parameter %s has shape %v (buffer: %v), a layer asks for %v (%v)", name, q.Shape, q.Buffer, shape, buffer)
 		}
 		return q, nil
 	}
@@ -66,7 +73,7 @@ func (p *Params) get(name string, init Init, shape []int) (*Param, error) {
 		}
 		n *= d
 	}
-	q := &Param{Name: name, Shape: slices.Clone(shape), Data: kernel.Alloc(n)}
+	q := &Param{Name: name, Shape: slices.Clone(shape), Data: kernel.Alloc(n), Buffer: buffer}
 	q.value = tensor.New(tensor.WithShape(shape...), tensor.WithBacking(q.Data))
 	h := fnv.New64a()
 	h.Write([]byte(name))

@@ -8,6 +8,7 @@ import (
 	"dla/internal/engine"
 	"dla/internal/nn"
 	"dla/internal/optim"
+	"dla/internal/weights"
 )
 
 // Program is what the loop trains: parameters, a training step that leaves their gradients ready,
@@ -16,6 +17,9 @@ import (
 type Program interface {
 	// Params are the weights with the gradients a TrainStep computes, in a fixed order.
 	Params() []optim.Param
+	// State is all that makes the model, in a fixed order: the weights, and what a TrainStep changes
+	// beside them (running statistics). Checkpoints hold it.
+	State() []weights.Tensor
 	// TrainBuffers and EvalBuffers are where a batch goes: inputs row by row, and one label a row.
 	TrainBuffers() (x []float32, y []int32)
 	EvalBuffers() (x []float32, y []int32)
@@ -52,7 +56,15 @@ type Architecture interface {
 // Classifier is the Program of a network trained by cross-entropy.
 type Classifier struct {
 	params      []optim.Param
+	state       []weights.Tensor
 	train, eval half
+	running     []running
+}
+
+// running is one layer's running statistics and where a step leaves those of its batch.
+type running struct {
+	stats *nn.RunningStats
+	batch *engine.Tensor
 }
 
 // half is one of the two graphs.
@@ -68,22 +80,33 @@ type half struct {
 // rowShape and the evaluation graph for up to evalBatch rows, over one set of parameters.
 func NewClassifier(arch Architecture, p *nn.Params, rowShape []int, classes, batch, evalBatch int) (*Classifier, error) {
 	c := &Classifier{}
-	g, loss, logits, x, y := lossGraph(arch, p, rowShape, classes, batch)
+	g := nn.NewTrainingGraph(p)
+	loss, logits, x, y := lossGraph(g, arch, rowShape, classes, batch)
 	grads, err := g.Gradients(loss)
 	if err != nil {
 		return nil, err
 	}
 	outputs := append([]*G.Node{loss, logits}, grads...)
+	for _, s := range g.RunningStats() {
+		outputs = append(outputs, s.Batch)
+	}
 	prog, err := engine.Compile(g.ExprGraph, outputs...)
 	if err != nil {
 		return nil, fmt.Errorf("compiling the training graph: %w", err)
 	}
 	c.train = newHalf(prog, x, y, loss, logits, rowShape)
-	for i, q := range p.List() {
+	for i, q := range p.Trained() {
 		c.params = append(c.params, optim.Param{Name: q.Name, Shape: q.Shape, Value: q.Data, Grad: prog.Read(grads[i]).F32})
 	}
+	for _, q := range p.List() {
+		c.state = append(c.state, weights.Tensor{Name: q.Name, Shape: q.Shape, Data: q.Data})
+	}
+	for _, s := range g.RunningStats() {
+		c.running = append(c.running, running{s, prog.Read(s.Batch)})
+	}
 
-	g, loss, logits, x, y = lossGraph(arch, p, rowShape, classes, evalBatch)
+	g = nn.NewGraph(p)
+	loss, logits, x, y = lossGraph(g, arch, rowShape, classes, evalBatch)
 	if g.Err() != nil {
 		return nil, g.Err()
 	}
@@ -94,13 +117,12 @@ func NewClassifier(arch Architecture, p *nn.Params, rowShape []int, classes, bat
 	return c, nil
 }
 
-func lossGraph(arch Architecture, p *nn.Params, rowShape []int, classes, rows int) (g *nn.Graph, loss, logits, x, y *G.Node) {
-	g = nn.NewGraph(p)
+func lossGraph(g *nn.Graph, arch Architecture, rowShape []int, classes, rows int) (loss, logits, x, y *G.Node) {
 	x = g.Input("x", append([]int{rows}, rowShape...)...)
 	y = g.Labels("y", rows)
 	logits = arch.Logits(g, x, classes)
 	loss = nn.CrossEntropy(g, logits, y)
-	return g, loss, logits, x, y
+	return loss, logits, x, y
 }
 
 func newHalf(prog *engine.Program, x, y, loss, logits *G.Node, rowShape []int) half {
@@ -119,14 +141,33 @@ func (c *Classifier) TrainBuffers() ([]float32, []int32) { return c.train.buffer
 // EvalBuffers are the inputs and labels of the evaluation graph, at full size.
 func (c *Classifier) EvalBuffers() ([]float32, []int32) { return c.eval.buffers() }
 
-// TrainStep computes loss, accuracy and gradients of the first rows samples of TrainBuffers.
-func (c *Classifier) TrainStep(rows int) (Stats, error) { return c.train.run(rows) }
+// State is the weights and the running statistics.
+func (c *Classifier) State() []weights.Tensor { return c.state }
+
+// TrainStep computes loss, accuracy and gradients of the first rows samples of TrainBuffers, and moves
+// the running statistics.
+func (c *Classifier) TrainStep(rows int) (Stats, error) {
+	s, err := c.train.run(rows)
+	if err != nil {
+		return s, err
+	}
+	for _, r := range c.running {
+		r.stats.Update(r.batch.F32, rows)
+	}
+	return s, nil
+}
 
 // EvalStep computes loss and accuracy of the first rows samples of EvalBuffers.
 func (c *Classifier) EvalStep(rows int) (Stats, error) { return c.eval.run(rows) }
 
 // PeakBytes is the planned memory of intermediates and gradients of a training step.
 func (c *Classifier) PeakBytes() int64 { return c.train.prog.PeakBytes() }
+
+// Train and Eval are the compiled graphs, for those who time them.
+func (c *Classifier) Train() *engine.Program { return c.train.prog }
+
+// Eval is the compiled evaluation graph.
+func (c *Classifier) Eval() *engine.Program { return c.eval.prog }
 
 func (h *half) buffers() ([]float32, []int32) { return h.x.F32[:h.fullX], h.y.I32[:h.fullY] }
 

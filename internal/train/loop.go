@@ -93,7 +93,8 @@ type loop struct {
 	st      state
 	began   time.Time // of this process
 	saved   time.Time
-	tensors []weights.Tensor // live views: parameters, then optimiser state
+	model   []weights.Tensor // live views: the model's state
+	tensors []weights.Tensor // and the optimiser's
 	batch   data.Batch
 	valb    data.Batch
 }
@@ -107,9 +108,8 @@ func (j *Job) Fit(ctx context.Context) (Outcome, error) {
 		j.Sink = func(Event) {}
 	}
 	l.clip = optim.NewClipper(l.params)
-	for _, p := range l.params {
-		l.tensors = append(l.tensors, weights.Tensor{Name: p.Name, Shape: p.Shape, Data: p.Value})
-	}
+	l.model = j.Program.State()
+	l.tensors = append(l.tensors, l.model...)
 	for _, s := range j.Optimizer.Slots() {
 		l.tensors = append(l.tensors, weights.Tensor{Name: "optim/" + s.Name, Shape: s.Shape, Data: s.Data})
 	}
@@ -188,7 +188,7 @@ func (l *loop) epoch(ctx context.Context, before float64) (Reason, error) {
 	l.st.Stopped = l.Patience > 0 && l.st.Epoch-l.st.Best >= l.Patience
 	var bw *run.Best
 	if best {
-		bw = &run.Best{Epoch: l.st.Best, Tensors: l.tensors[:len(l.params)]}
+		bw = &run.Best{Epoch: l.st.Best, Tensors: l.model}
 	}
 	if err := l.save(bw, before); err != nil {
 		return "", err

@@ -1,0 +1,59 @@
+package model
+
+import (
+	"fmt"
+
+	G "gorgonia.org/gorgonia"
+
+	"dla/internal/nn"
+)
+
+// CNN is the lab's convolutional network: a 3x3 stem of 32 filters, a block for each of Inner, global
+// average pooling and a linear head. A block of inner width f is 3x3 convolution to f, batch
+// normalisation, ReLU, 3x3 to f, batch normalisation, ReLU, and a 1x1 convolution back to 32; with Res
+// it is x + block(x). All blocks keep the shape, so the skip is the identity and the two variants have
+// the same parameters, the same start and, but for the additions, the same cost.
+type CNN struct {
+	Size  string // of the preset, for the name
+	Inner []int  // inner width of each block
+	Res   bool
+	Pixels
+}
+
+const cnnFilters = 32 // of the stem and after every block
+
+// The presets land within 5 % of the lab's parameter counts: 13k, 160k, 240k, 1M, 200k. Where they can,
+// widths are whole vectors.
+var cnnSizes = map[string][]int{
+	"small":   {16, 10},
+	"medium":  {32, 48, 48, 48, 48},
+	"large":   {32, 48, 48, 48, 48, 48, 48},
+	"teacher": {208, 224},
+	"student": {80, 96},
+}
+
+// Name is the variant's name in records and figures: cnn-small-res, cnn-large-plain.
+func (m CNN) Name() string { return fmt.Sprintf("cnn-%s-%s", m.Size, kind(m.Res)) }
+
+// Input is the image.
+func (m CNN) Input(h, w, c int) []int { return []int{h, w, c} }
+
+// Logits maps x [rows, H, W, C] to [rows, classes].
+func (m CNN) Logits(g *nn.Graph, x *G.Node, classes int) *G.Node {
+	h := m.standardize(g, x)
+	h = nn.Conv2D(g, "stem.conv", h, cnnFilters, 3, 1)
+	h = nn.BatchNormReLU(g, "stem.bn", h, nil)
+	for i, f := range m.Inner {
+		name := fmt.Sprintf("blocks.%d", i)
+		y := nn.Conv2D(g, name+".conv1", h, f, 3, 1)
+		y = nn.BatchNormReLU(g, name+".bn1", y, nil)
+		y = nn.Conv2D(g, name+".conv2", y, f, 3, 1)
+		y = nn.BatchNormReLU(g, name+".bn2", y, nil)
+		y = nn.Conv2DBias(g, name+".conv3", y, cnnFilters, 1, 1)
+		if m.Res {
+			y = nn.Add(g, name, h, y)
+		}
+		h = y
+	}
+	return nn.Linear(g, "head", nn.GlobalAvgPool(g, "pool", h), classes)
+}
