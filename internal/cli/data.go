@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"context"
 	"fmt"
+	"math"
 	"path/filepath"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -15,7 +18,11 @@ func newDataCmd(s *Streams) *cobra.Command {
 		Use:   "data",
 		Short: "Data sets: what there is, fetch, import, verify",
 		Long: `Data sets are looked for in $DLA_DATA, then in the user's cache folder, then on the network;
-what the network gives is kept in the cache. Every file is checked by SHA-256 before it is used.`,
+what the network gives is kept in the cache. Every file is checked by SHA-256 before it is used.
+
+A set may come in several forms, of which one is enough. cifar10 is read from its published archive
+cifar-10-binary.tar.gz, from cifar10-png.tar.gz, or unpacked: cifar-10-batches-bin/, or folders
+train/CLASS/ and test/CLASS/ of lossless images. It is decoded once; the result is kept in the cache.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -27,18 +34,19 @@ what the network gives is kept in the cache. Every file is checked by SHA-256 be
 type location struct {
 	Name   string `json:"name"`
 	About  string `json:"about"`
-	Bytes  int64  `json:"bytes"`
-	Status string `json:"status"` // ready, absent or damaged
+	Bytes  int64  `json:"bytes"`  // 0: not known
+	Status string `json:"status"` // ready, absent, damaged, unchecked (an unpacked folder that ls does not read) or built in
+	Form   string `json:"form,omitempty"`
 	Dir    string `json:"dir,omitempty"`
 	Detail string `json:"detail,omitempty"`
 	remedy string
 }
 
-func locations(names []string) ([]location, error) {
+// locations says where the sets of these names stand, all of the catalogue where there are none. With
+// deep, unpacked folders are read whole.
+func locations(ctx context.Context, names []string, deep bool, progress func(data.Progress)) ([]location, error) {
 	if len(names) == 0 {
-		for _, e := range data.Catalogue {
-			names = append(names, e.Name)
-		}
+		names = catalogued()
 	}
 	var all []location
 	for _, n := range names {
@@ -47,24 +55,59 @@ func locations(names []string) ([]location, error) {
 			return nil, usageError(err)
 		}
 		l := location{Name: e.Name, About: e.About, Status: "absent"}
-		for _, f := range e.Files {
+		for _, f := range e.Forms[0].Files {
 			l.Bytes += f.Size
 		}
-		dir, err := e.Dir(data.Options{})
+		at, found, err := e.Find(data.Options{})
 		if err != nil {
 			return nil, err
 		}
-		if dir != "" {
-			l.Status, l.Dir = "ready", dir
-			for _, p := range e.Verify(dir) {
-				if p.Err != nil && l.Status == "ready" {
-					l.Status, l.Detail, l.remedy = "damaged", p.Err.Error(), e.Remedy(dir, data.Options{})
-				}
+		if found {
+			l.Status, l.Form, l.Dir, l.Bytes = "ready", at.Form, at.Dir, at.Bytes()
+			var wrong error
+			switch {
+			case deep:
+				wrong = at.Verify(ctx, progress)
+			case at.Unpacked():
+				l.Status = "unchecked"
+			default:
+				wrong = at.Check()
+			}
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			if wrong != nil {
+				l.Status, l.Detail, l.remedy = "damaged", wrong.Error(), e.Remedy(at.Dir, data.Options{})
 			}
 		}
 		all = append(all, l)
 	}
 	return all, nil
+}
+
+// catalogued are the names of the sets that have files.
+func catalogued() []string {
+	var names []string
+	for _, e := range data.Catalogue {
+		names = append(names, e.Name)
+	}
+	return names
+}
+
+// completeSet completes the first most arguments by the sets' names, later ones by files.
+func completeSet(most int) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) >= most {
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+		var names []cobra.Completion
+		for _, e := range data.Catalogue {
+			if !slices.Contains(args, e.Name) {
+				names = append(names, cobra.CompletionWithDesc(e.Name, e.About))
+			}
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
 }
 
 func newDataLsCmd(s *Streams) *cobra.Command {
@@ -74,19 +117,25 @@ func newDataLsCmd(s *Streams) *cobra.Command {
 		Short:   "List the data sets and where they are",
 		Example: "  dla data ls\n  dla data ls --json",
 		Args:    noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			all, err := locations(nil)
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			all, err := locations(cmd.Context(), nil, false, nil)
 			if err != nil {
 				return err
 			}
-			all = append(all, location{Name: data.SyntheticDigits, About: "digits drawn from fonts, 28x28 grey, 20,000 train + 4,000 test", Status: "built in"})
+			for _, e := range data.BuiltIn {
+				all = append(all, location{Name: e.Name, About: e.About, Status: "built in"})
+			}
 			if asJSON {
 				return writeJSON(s.Out, all)
 			}
 			w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "NAME\tSTATUS\tSIZE\tWHERE\tWHAT")
+			fmt.Fprintln(w, "NAME\tSTATUS\tFORM\tSIZE\tWHERE\tWHAT")
 			for _, l := range all {
-				fmt.Fprintf(w, "%s\t%s\t%.1f MB\t%s\t%s\n", l.Name, l.Status, float64(l.Bytes)/1e6, dash(l.Dir), l.About)
+				size := ""
+				if l.Bytes > 0 {
+					size = fmt.Sprintf("%.1f MB", float64(l.Bytes)/1e6)
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, l.Status, dash(l.Form), dash(size), dash(l.Dir), l.About)
 			}
 			return w.Flush()
 		},
@@ -103,78 +152,112 @@ func dash(s string) string {
 }
 
 func newDataPullCmd(s *Streams) *cobra.Command {
-	return &cobra.Command{
-		Use:     "pull NAME…",
-		Short:   "Fetch data sets into the cache, replacing damaged files",
-		Example: "  dla data pull mnist",
-		Args:    cobra.MinimumNArgs(1),
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:               "pull NAME…",
+		Short:             "Fetch data sets into the cache, replacing damaged files",
+		Example:           "  dla data pull mnist\n  dla data pull cifar10",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: completeSet(math.MaxInt),
 		RunE: func(cmd *cobra.Command, names []string) error {
-			ctx, code, stop := interruptible(cmd.Context())
-			defer stop()
-			for _, n := range names {
-				e, err := data.Lookup(n)
-				if err != nil {
-					return usageError(err)
-				}
-				cache, err := data.CacheDir()
-				if err != nil {
-					return err
-				}
-				progress := newProgress(s)
-				dir := filepath.Join(cache, e.Folder)
-				source, err := e.Pull(ctx, dir, progress.Download)
-				progress.Close()
-				if c := code(); c != 0 {
-					return &ExitError{Code: c}
-				}
+			return inCache(cmd, s, names, asJSON, func(ctx context.Context, e data.Entry, dir string, progress func(data.Progress)) (string, error) {
+				source, err := e.Pull(ctx, dir, progress)
 				if data.Nowhere(err) {
-					return fmt.Errorf("%w; on a machine without network: `dla data import %s FOLDER`", err, n)
+					return "", fmt.Errorf("%w; with its files at hand: `dla data import %s FOLDER_OR_ARCHIVE`", err, e.Name)
 				}
-				if err != nil {
-					return err
+				if source == "" {
+					return " already", err
 				}
-				fmt.Fprintf(s.Out, "%s is in %s, from %s\n", n, dir, source)
-			}
-			return nil
+				return ", from " + source, err
+			})
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
 }
 
 func newDataImportCmd(s *Streams) *cobra.Command {
-	return &cobra.Command{
-		Use:   "import NAME FOLDER",
-		Short: "Copy a data set from a folder into the cache, after checking it",
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "import NAME FOLDER_OR_ARCHIVE",
+		Short: "Put a data set that is on this machine into the cache, after checking it",
 		Long: `Copies the published files of a data set (for mnist the four .gz files) from a folder into the cache.
-All are checked by SHA-256 first; where one is missing or another file, nothing is copied.`,
-		Example: "  dla data import mnist ~/Downloads/mnist",
-		Args:    cobra.ExactArgs(2),
-		RunE: func(_ *cobra.Command, args []string) error {
-			e, err := data.Lookup(args[0])
-			if err != nil {
-				return usageError(err)
-			}
-			cache, err := data.CacheDir()
-			if err != nil {
-				return err
-			}
-			dir := filepath.Join(cache, e.Folder)
-			if err := e.Import(args[1], dir, nil); err != nil {
-				return err
-			}
-			fmt.Fprintf(s.Out, "%s is in %s\n", e.Name, dir)
-			return nil
+All are checked by SHA-256 first; where one is missing or another file, nothing is copied.
+
+cifar10 may also be any folder, tar or tar.gz with the published images, in its binary form
+(data_batch_1.bin, …) or as train/CLASS/NAME.png and test/CLASS/NAME.png: they are decoded, compared
+with the published ones and kept decoded.`,
+		Example: `  dla data import mnist ~/Downloads/mnist
+  dla data import cifar10 ~/Downloads/cifar-10-binary.tar.gz
+  dla data import cifar10 ~/cifar10-images`,
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: completeSet(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return inCache(cmd, s, args[:1], asJSON, func(ctx context.Context, e data.Entry, dir string, progress func(data.Progress)) (string, error) {
+				return "", e.Import(ctx, args[1], dir, progress)
+			})
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// inCache puts each of the named sets into its folder of the cache by what put does, and says so with
+// the words that put adds.
+func inCache(cmd *cobra.Command, s *Streams, names []string, asJSON bool, put func(ctx context.Context, e data.Entry, dir string, progress func(data.Progress)) (string, error)) error {
+	ctx, code, stop := interruptible(cmd.Context())
+	defer stop()
+	for _, n := range names {
+		e, err := data.Lookup(n)
+		if err != nil {
+			return usageError(err)
+		}
+		cache, err := data.CacheDir()
+		if err != nil {
+			return err
+		}
+		progress := newProgress(s)
+		dir := filepath.Join(cache, e.Folder)
+		how, err := put(ctx, e, dir, progress.Download)
+		progress.Close()
+		if c := code(); c != 0 {
+			return &ExitError{Code: c}
+		}
+		if err != nil {
+			return err
+		}
+		if !asJSON {
+			fmt.Fprintf(s.Out, "%s is in %s%s\n", n, dir, how)
+		}
+	}
+	if !asJSON {
+		return nil
+	}
+	all, err := locations(ctx, names, false, nil)
+	if err != nil {
+		return err
+	}
+	return writeJSON(s.Out, all)
 }
 
 func newDataVerifyCmd(s *Streams) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:     "verify [NAME…]",
-		Short:   "Check the files of data sets by SHA-256; exit code 1 where one is damaged",
-		Example: "  dla data verify\n  dla data verify mnist --json",
-		RunE: func(_ *cobra.Command, names []string) error {
-			all, err := locations(names)
+		Use:   "verify [NAME…]",
+		Short: "Check the files of data sets by SHA-256; exit code 1 where one is damaged",
+		Long: `Checks the files of data sets by SHA-256, and unpacked folders by reading them whole and comparing
+the content with the published one. Exit code 1 where something is damaged.`,
+		Example:           "  dla data verify\n  dla data verify mnist --json",
+		ValidArgsFunction: completeSet(math.MaxInt),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			ctx, code, stop := interruptible(cmd.Context())
+			defer stop()
+			progress := newProgress(s)
+			all, err := locations(ctx, names, true, progress.Download)
+			progress.Close()
+			if c := code(); c != 0 {
+				return &ExitError{Code: c}
+			}
 			if err != nil {
 				return err
 			}
@@ -191,7 +274,8 @@ func newDataVerifyCmd(s *Streams) *cobra.Command {
 					err = fmt.Errorf("%s: %s; %s", l.Name, l.Detail, l.remedy)
 				}
 				if l.Status == "absent" && len(names) > 0 && err == nil {
-					err = fmt.Errorf("%s is not on this machine; get it with `dla data pull %s`", l.Name, l.Name)
+					e, _ := data.Lookup(l.Name) // it was found above
+					err = fmt.Errorf("%s is not on this machine; %s", l.Name, e.Obtain())
 				}
 			}
 			return err

@@ -34,6 +34,12 @@ func TestDataMistakes(t *testing.T) {
 		{"data import mnist " + empty, exitFailure, "train-images-idx3-ubyte.gz"},
 		{"data verify minst", exitUsage, `unknown data set "minst"`},
 		{"data verify mnist", exitFailure, "get it with `dla data pull mnist`"},
+		{"data verify cifar10", exitFailure, "get it with `dla data pull cifar10`, on a machine without network with `dla data import cifar10 FOLDER_OR_ARCHIVE`"},
+		{"data verify cifar10-jpeg", exitFailure, "put cifar10-images.tar.gz into a folder DIR/cifar10 and set DLA_DATA=DIR, or use `dla data import cifar10-jpeg FOLDER_OR_ARCHIVE`"},
+		{"data pull synthetic-shapes", exitUsage, "is built in"},
+		{"data pull cifar10-jpeg", exitFailure, "cifar10-jpeg has no address that it could be fetched from; with its files at hand: `dla data import cifar10-jpeg"},
+		{"data import cifar10 " + empty, exitFailure, empty + ": holds no images in train/CLASS/"},
+		{"data import cifar10-jpeg " + empty, exitFailure, "cifar10-images.tar.gz"},
 	} {
 		_, errs, code := dla("", false, strings.Fields(tc.args)...)
 		if code != tc.code || !strings.Contains(errs, tc.want) || strings.Count(errs, "\n") != 1 {
@@ -55,17 +61,60 @@ func TestDataImportVerify(t *testing.T) {
 	if out, errs, code := dla("", false, "data", "verify", "mnist"); code != 0 || !strings.Contains(out, "mnist: ready") {
 		t.Errorf("verify: exit code %d: %s%s", code, out, errs)
 	}
-	out, _, _ := dla("", false, "data", "ls", "--json")
-	var list []location
-	if err := json.Unmarshal([]byte(out), &list); err != nil || len(list) != 2 || list[0].Status != "ready" {
-		t.Fatalf("ls --json: %v: %s", err, out)
+	list := listed(t)
+	if list["mnist"].Status != "ready" || list["mnist"].Form != "idx" || list["cifar10"].Status != "absent" || list["synthetic-shapes"].Status != "built in" {
+		t.Fatalf("ls --json: %+v", list)
 	}
-	bad := filepath.Join(list[0].Dir, "t10k-labels-idx1-ubyte.gz")
+	bad := filepath.Join(list["mnist"].Dir, "t10k-labels-idx1-ubyte.gz")
 	if err := os.Truncate(bad, 100); err != nil {
 		t.Fatal(err)
 	}
 	out, errs, code := dla("", false, "data", "verify")
 	if code != exitFailure || !strings.Contains(out, "mnist: damaged") || !strings.Contains(errs, bad+" is damaged: 100 bytes, want 4542; get it anew with `dla data pull mnist`") {
 		t.Errorf("verify of a damaged file: exit code %d: %s%s", code, out, errs)
+	}
+}
+
+// listed is what `dla data ls --json` says, by name.
+func listed(t *testing.T) map[string]location {
+	t.Helper()
+	out, errs, code := dla("", false, "data", "ls", "--json")
+	var list []location
+	if err := json.Unmarshal([]byte(out), &list); err != nil || code != 0 {
+		t.Fatalf("ls --json: exit code %d, %v: %s%s", code, err, out, errs)
+	}
+	byName := map[string]location{}
+	for _, l := range list {
+		byName[l.Name] = l
+	}
+	return byName
+}
+
+// TestDataCIFAR10 imports the real archives, whose names are told apart.
+func TestDataCIFAR10(t *testing.T) {
+	src := filepath.Join(os.Getenv("DLA_DATA"), "cifar10")
+	if _, err := os.Stat(filepath.Join(src, "cifar10-png.tar.gz")); os.Getenv("DLA_DATA") == "" || err != nil {
+		t.Skip("DLA_DATA is not set or has no cifar10-png.tar.gz")
+	}
+	ownCache(t)
+	jpegs := filepath.Join(src, "cifar10-images.tar.gz")
+	if _, errs, code := dla("", false, "data", "import", "cifar10", jpegs); code != exitFailure || !strings.Contains(errs, jpegs+" holds 50000 + 10000 images that are not the published ones of cifar10") {
+		t.Errorf("import of the JPEG copies: exit code %d: %s", code, errs)
+	}
+	out, errs, code := dla("", false, "data", "import", "cifar10-jpeg", jpegs, "--json")
+	if code != 0 || !strings.Contains(out, `"form": "jpeg"`) {
+		t.Errorf("import: exit code %d: %s%s", code, out, errs)
+	}
+	if list := listed(t); list["cifar10"].Status != "absent" || list["cifar10-jpeg"].Status != "ready" {
+		t.Errorf("ls: %+v", list)
+	}
+	if out, errs, code := dla("", false, "data", "import", "cifar10", src); code != 0 || !strings.HasPrefix(out, "cifar10 is in ") {
+		t.Errorf("import: exit code %d: %s%s", code, out, errs)
+	}
+	if l := listed(t)["cifar10"]; l.Status != "ready" || l.Form != "png" || l.Bytes != 134619981 {
+		t.Errorf("ls: %+v", l)
+	}
+	if out, errs, code := dla("", false, "data", "pull", "cifar10"); code != 0 || !strings.HasSuffix(out, " already\n") {
+		t.Errorf("pull of what is there: exit code %d: %s%s", code, out, errs)
 	}
 }

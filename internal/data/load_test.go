@@ -23,17 +23,22 @@ import (
 func tiny(t *testing.T, handler http.HandlerFunc) (Entry, map[string][]byte) {
 	t.Helper()
 	content := map[string][]byte{"a.gz": []byte("first file"), "b.gz": []byte("the second file")}
-	e := Entry{Name: "tiny", Folder: "tiny"}
+	var f Form
 	for _, name := range []string{"a.gz", "b.gz"} {
-		sum := sha256.Sum256(content[name])
-		e.Files = append(e.Files, File{name, int64(len(content[name])), hex.EncodeToString(sum[:])})
+		f.Files = append(f.Files, published(name, content[name]))
 	}
 	if handler != nil {
 		srv := httptest.NewServer(handler)
 		t.Cleanup(srv.Close)
-		e.Mirrors = []string{srv.URL + "/"}
+		f.Mirrors = []string{srv.URL + "/"}
 	}
-	return e, content
+	return Entry{Name: "tiny", Folder: "tiny", Forms: []Form{f}}, content
+}
+
+// published is the file name with content as a catalogue lists it.
+func published(name string, content []byte) File {
+	sum := sha256.Sum256(content)
+	return File{name, int64(len(content)), hex.EncodeToString(sum[:])}
 }
 
 func TestPull(t *testing.T) {
@@ -48,10 +53,8 @@ func TestPull(t *testing.T) {
 	if _, err := e.Pull(context.Background(), dir, func(p Progress) { last = p }); err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range e.Verify(dir) {
-		if p.Err != nil {
-			t.Error(p.Err)
-		}
+	if err := e.Forms[0].verify(dir); err != nil {
+		t.Error(err)
 	}
 	if last.Done != last.Total || last.File != "b.gz" {
 		t.Errorf("the last progress was %+v", last)
@@ -177,10 +180,10 @@ func TestPullTriesTheNextSource(t *testing.T) {
 			http.NotFound(w, r)
 		}
 	})
-	e.Mirrors = []string{e.Mirrors[0] + "bad/", "http://127.0.0.1:1/", e.Mirrors[0] + "good/"}
+	e.Forms[0].Mirrors = []string{e.Forms[0].Mirrors[0] + "bad/", "http://127.0.0.1:1/", e.Forms[0].Mirrors[0] + "good/"}
 	dir := t.TempDir()
-	if _, err := e.Pull(context.Background(), dir, nil); err != nil || len(e.missing(dir)) != 0 {
-		t.Errorf("error %v, missing %v", err, e.missing(dir))
+	if _, err := e.Pull(context.Background(), dir, nil); err != nil || len(e.Forms[0].missing(dir)) != 0 {
+		t.Errorf("error %v, missing %v", err, e.Forms[0].missing(dir))
 	}
 }
 
@@ -203,14 +206,12 @@ func TestManyPullsAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			dir, _, err := e.locate(context.Background(), opt)
+			at, err := e.locate(context.Background(), opt)
 			if err != nil {
 				t.Error(err)
 			}
-			for _, p := range e.Verify(dir) {
-				if p.Err != nil {
-					t.Error(p.Err)
-				}
+			if err := e.Forms[0].verify(at.Dir); err != nil {
+				t.Error(err)
 			}
 		})
 	}
@@ -226,7 +227,7 @@ func TestModule(t *testing.T) {
 		t.Skip("the stand-in is a shell script")
 	}
 	e, content := tiny(t, nil)
-	e.Module = "example.org/tiny@v1.0.0"
+	e.Forms[0].Module = "example.org/tiny@v1.0.0"
 	module := t.TempDir()
 	if err := os.Rename(fill(t, content), filepath.Join(module, "data")); err != nil {
 		t.Fatal(err)
@@ -247,8 +248,8 @@ func TestModule(t *testing.T) {
 			dir := t.TempDir()
 			source, err := e.Pull(context.Background(), dir, nil)
 			if tc.want == "" {
-				if err != nil || len(e.missing(dir)) != 0 || !strings.Contains(source, e.Module) {
-					t.Errorf("from %q, error %v, missing %v", source, err, e.missing(dir))
+				if err != nil || len(e.Forms[0].missing(dir)) != 0 || !strings.Contains(source, e.Forms[0].Module) {
+					t.Errorf("from %q, error %v, missing %v", source, err, e.Forms[0].missing(dir))
 				}
 				return
 			}
@@ -282,18 +283,18 @@ func TestPartOfASet(t *testing.T) {
 		return root
 	}
 	cache := part()
-	if dir, _, err := e.locate(context.Background(), Options{Dir: t.TempDir(), Cache: cache}); err != nil || len(e.missing(dir)) != 0 {
-		t.Errorf("missing in the cache: %v, error %v", e.missing(dir), err)
+	if at, err := e.locate(context.Background(), Options{Dir: t.TempDir(), Cache: cache}); err != nil || len(e.Forms[0].missing(at.Dir)) != 0 {
+		t.Errorf("missing in the cache: %v, error %v", e.Forms[0].missing(at.Dir), err)
 	}
 	if len(asked) != 1 || asked[0] != "/b.gz" {
 		t.Errorf("asked for %v, want the missing file only", asked)
 	}
 	root := part()
-	if dir, _, err := e.locate(context.Background(), Options{Dir: root, Cache: cache}); err != nil || dir != filepath.Join(root, e.Folder) {
-		t.Errorf("part of a set in $DLA_DATA was passed over for %s, error %v", dir, err)
+	if at, err := e.locate(context.Background(), Options{Dir: root, Cache: cache}); err != nil || at.Dir != filepath.Join(root, e.Folder) {
+		t.Errorf("part of a set in $DLA_DATA was passed over for %s, error %v", at.Dir, err)
 	}
-	e.Mirrors = []string{"http://127.0.0.1:1/"}
-	if _, _, err := e.locate(context.Background(), Options{Dir: t.TempDir(), Cache: part()}); err == nil || Nowhere(err) || !strings.Contains(err.Error(), "lacks b.gz") {
+	e.Forms[0].Mirrors = []string{"http://127.0.0.1:1/"}
+	if _, err := e.locate(context.Background(), Options{Dir: t.TempDir(), Cache: part()}); err == nil || Nowhere(err) || !strings.Contains(err.Error(), "lacks b.gz") {
 		t.Errorf("error %v, want one that names the missing file", err)
 	}
 }
@@ -301,13 +302,11 @@ func TestPartOfASet(t *testing.T) {
 func TestImport(t *testing.T) {
 	e, content := tiny(t, nil)
 	src, dir := fill(t, content), filepath.Join(t.TempDir(), "new", "cache")
-	if err := e.Import(src, dir, nil); err != nil {
+	if err := e.Import(context.Background(), src, dir, nil); err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range e.Verify(dir) {
-		if p.Err != nil {
-			t.Error(p.Err)
-		}
+	if err := e.Forms[0].verify(dir); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -328,7 +327,7 @@ func TestImportOfAWrongFolder(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := e.Import(src, dir, nil); err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), src) {
+		if err := e.Import(context.Background(), src, dir, nil); err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), src) {
 			t.Errorf("%s: error %v, want one with %q and the folder", name, err, tc.want)
 		}
 		if list, _ := os.ReadDir(dir); len(list) != 0 {
@@ -349,7 +348,7 @@ func TestSyntheticOnlyWhenNothingIsFound(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(cache, "mnist"), 0o750); err != nil {
 		t.Fatal(err)
 	}
-	bad := filepath.Join(cache, "mnist", Catalogue[0].Files[0].Name)
+	bad := filepath.Join(cache, "mnist", mnistFiles[0].Name)
 	if err := os.WriteFile(bad, []byte("not it"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,9 @@
 package data
 
 import (
-	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,13 +20,29 @@ import (
 	"dla/internal/atomicfile"
 )
 
-// Pull puts all of e's files into dir, from the first source that has them: the mirrors, then the Go
-// module, which a machine reaches that has only a module proxy. It returns the source's name. A file
-// that is already whole is kept; a new one is checked before it takes its place.
+// Pull puts a form of e into dir, e's folder in a cache, from the first source that has it: its mirrors,
+// then its Go module, which a machine reaches that has only a module proxy. It returns the source's
+// name, an empty one where the set was there. A file that is already whole is kept; a new one is
+// checked before it takes its place.
 func (e Entry) Pull(ctx context.Context, dir string, progress func(Progress)) (source string, err error) {
-	if progress == nil {
-		progress = func(Progress) {}
+	for i := range e.Forms {
+		if f := &e.Forms[i]; f.Folder == "" && f.verify(dir) == nil {
+			return "", nil
+		}
 	}
+	if at, ok := e.findDecoded(dir); ok && at.Check() == nil {
+		return "", nil
+	}
+	for i := range e.Forms {
+		if f := &e.Forms[i]; len(f.Mirrors) > 0 || f.Module != "" {
+			return e.pull(ctx, f, dir, progress)
+		}
+	}
+	return "", &notFoundError{fmt.Errorf("%s has no address that it could be fetched from", e.Name)}
+}
+
+// pull is Pull of the form f.
+func (e Entry) pull(ctx context.Context, f *Form, dir string, progress func(Progress)) (source string, err error) {
 	if err := e.makeFolder(dir); err != nil {
 		return "", err
 	}
@@ -35,12 +51,12 @@ func (e Entry) Pull(ctx context.Context, dir string, progress func(Progress)) (s
 		fetch func() error
 	}
 	var options []option
-	for _, m := range e.Mirrors {
+	for _, m := range f.Mirrors {
 		host := strings.Split(strings.TrimPrefix(m, "https://"), "/")[0]
-		options = append(options, option{host, func() error { return e.fromMirror(ctx, m, dir, progress) }})
+		options = append(options, option{host, func() error { return f.fromMirror(ctx, m, dir, progress) }})
 	}
-	if e.Module != "" {
-		options = append(options, option{"the Go module " + e.Module, func() error { return e.fromModule(ctx, dir, progress) }})
+	if f.Module != "" {
+		options = append(options, option{"the Go module " + f.Module, func() error { return f.fromModule(ctx, dir, progress) }})
 	}
 	nowhere := fmt.Errorf("%s could be found nowhere", e.Name)
 	for _, o := range options {
@@ -52,7 +68,7 @@ func (e Entry) Pull(ctx context.Context, dir string, progress func(Progress)) (s
 		case ctx.Err() != nil:
 			return "", ctx.Err()
 		case errors.As(err, &local):
-			return "", local
+			return "", localError{e.unwritable(local.error)}
 		}
 		nowhere = fmt.Errorf("%w; %w", nowhere, err) // one line, unlike errors.Join
 	}
@@ -88,17 +104,12 @@ var client = &http.Client{Transport: &http.Transport{
 // stallLimit is how long a transfer may bring nothing.
 var stallLimit = 20 * time.Second
 
-func (e Entry) fromMirror(ctx context.Context, base, dir string, progress func(Progress)) error {
-	for _, f := range e.Files {
-		if f.verify(filepath.Join(dir, f.Name)) == nil {
+func (f *Form) fromMirror(ctx context.Context, base, dir string, progress func(Progress)) error {
+	for _, file := range f.Files {
+		if file.verify(filepath.Join(dir, file.Name)) == nil {
 			continue
 		}
-		err := f.fetch(ctx, base+f.Name, dir, progress)
-		var local localError
-		if errors.As(err, &local) {
-			return localError{e.unwritable(local.error)}
-		}
-		if err != nil {
+		if err := file.fetch(ctx, base+file.Name, dir, fileProgress(progress, "fetching", file.Name)); err != nil {
 			return fmt.Errorf("%s: %w", base, err)
 		}
 	}
@@ -106,7 +117,7 @@ func (e Entry) fromMirror(ctx context.Context, base, dir string, progress func(P
 }
 
 // fetch downloads f from url into dir.
-func (f File) fetch(ctx context.Context, url, dir string, progress func(Progress)) error {
+func (f File) fetch(ctx context.Context, url, dir string, done func(n, total int64)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stall := time.AfterFunc(stallLimit, func() { cancel(fmt.Errorf("nothing came for %v", stallLimit)) })
@@ -127,9 +138,9 @@ func (f File) fetch(ctx context.Context, url, dir string, progress func(Progress
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s: %s", f.Name, resp.Status)
 	}
-	err = f.store(resp.Body, dir, func(p Progress) {
+	err = f.store(resp.Body, dir, func(n, total int64) {
 		stall.Reset(stallLimit)
-		progress(p)
+		done(n, total)
 	})
 	if cause := context.Cause(ctx); cause != nil && err != nil {
 		return fmt.Errorf("%s: the transfer broke off: %w", f.Name, cause)
@@ -138,43 +149,36 @@ func (f File) fetch(ctx context.Context, url, dir string, progress func(Progress
 }
 
 // store writes what src gives as f into dir, if it is f; a localError where dir is at fault.
-func (f File) store(src io.Reader, dir string, progress func(Progress)) error {
-	var srcErr error
-	path := filepath.Join(dir, f.Name)
-	body := &counting{r: io.LimitReader(src, f.Size+1), file: f, progress: progress}
-	var buf bytes.Buffer // sets here are small; verified before the disk is touched
-	if _, srcErr = io.Copy(&buf, body); srcErr != nil {
-		return fmt.Errorf("%s: the transfer broke off: %w", f.Name, srcErr)
+func (f File) store(src io.Reader, dir string, done func(n, total int64)) error {
+	var wrong error // with what src gave
+	_, _, err := atomicfile.Write(filepath.Join(dir, f.Name), func(w io.Writer) error {
+		h := sha256.New()
+		body := &counting{r: io.LimitReader(src, f.Size+1), done: func(n int64) { done(n, f.Size) }}
+		_, err := io.Copy(io.MultiWriter(h, w), body)
+		switch {
+		case body.err != nil:
+			wrong = fmt.Errorf("%s: the transfer broke off: %w", f.Name, body.err)
+		case err == nil:
+			if err = f.check(body.n, h.Sum(nil)); err != nil {
+				wrong = fmt.Errorf("%s: %w", f.Name, err)
+			}
+		}
+		return err
+	})
+	if wrong != nil {
+		return wrong
 	}
-	if err := f.check(buf.Bytes()); err != nil {
-		return fmt.Errorf("%s: %w", f.Name, err)
-	}
-	if err := atomicfile.WriteBytes(path, buf.Bytes()); err != nil {
+	if err != nil {
 		return localError{err}
 	}
 	return nil
 }
 
-// counting reports what is read through it.
-type counting struct {
-	r        io.Reader
-	file     File
-	n        int64
-	progress func(Progress)
-}
-
-func (c *counting) Read(b []byte) (int, error) {
-	n, err := c.r.Read(b)
-	c.n += int64(n)
-	c.progress(Progress{c.file.Name, c.n, c.file.Size})
-	return n, err
-}
-
 // fromModule asks the go command for the module that carries the files.
-func (e Entry) fromModule(ctx context.Context, dir string, progress func(Progress)) error {
+func (f *Form) fromModule(ctx context.Context, dir string, progress func(Progress)) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", e.Module)
+	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", f.Module)
 	cmd.Dir = os.TempDir() // outside any module
 	cmd.Env = append(os.Environ(), "GO111MODULE=on", "GOFLAGS=", "GOWORK=off")
 	cmd.WaitDelay = 5 * time.Second // for what the go command started itself
@@ -186,53 +190,88 @@ func (e Entry) fromModule(ctx context.Context, dir string, progress func(Progres
 	case m.Error != "":
 		return fmt.Errorf("go mod download: %s", oneLine(m.Error))
 	case errors.As(err, &exit):
-		return fmt.Errorf("go mod download %s: %w %s", e.Module, err, oneLine(string(exit.Stderr)))
+		return fmt.Errorf("go mod download %s: %w %s", f.Module, err, oneLine(string(exit.Stderr)))
 	case err != nil:
-		return fmt.Errorf("go mod download %s: %w", e.Module, err)
+		return fmt.Errorf("go mod download %s: %w", f.Module, err)
 	case jsonErr != nil:
-		return fmt.Errorf("go mod download %s: its answer is no JSON: %w", e.Module, jsonErr)
+		return fmt.Errorf("go mod download %s: its answer is no JSON: %w", f.Module, jsonErr)
 	}
-	return e.Import(filepath.Join(m.Dir, "data"), dir, progress)
+	return f.copyFrom(filepath.Join(m.Dir, "data"), dir, progress)
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// Import copies e's files from the folder src into dir. All are checked before any is copied: a
-// folder that lacks one, or has one that is not the published file, is an error, and what dir had stays.
-func (e Entry) Import(src, dir string, progress func(Progress)) error {
-	if progress == nil {
-		progress = func(Progress) {}
+// copyFrom copies f's files from the folder src into dir. All are checked before any is copied.
+func (f *Form) copyFrom(src, dir string, progress func(Progress)) error {
+	if err := f.verify(src); err != nil {
+		return fmt.Errorf("%w; wanted are the published %s", err, f.fileNames())
 	}
-	for _, f := range e.Files {
-		if err := f.verify(filepath.Join(src, f.Name)); err != nil {
-			return fmt.Errorf("%w; wanted are the published %s", err, e.fileNames())
-		}
-	}
-	if err := e.makeFolder(dir); err != nil {
-		return err
-	}
-	for _, f := range e.Files {
-		r, err := os.Open(filepath.Join(src, f.Name))
-		if err != nil {
-			return err
-		}
-		err = f.store(r, dir, progress)
-		r.Close() // read only: nothing can be lost
-		var local localError
-		if errors.As(err, &local) {
-			return localError{e.unwritable(local.error)}
-		}
-		if err != nil {
+	for _, file := range f.Files {
+		if err := file.copyFrom(filepath.Join(src, file.Name), dir, progress); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (e Entry) fileNames() string {
-	var names []string
-	for _, f := range e.Files {
-		names = append(names, f.Name)
+func (f File) copyFrom(src, dir string, progress func(Progress)) error {
+	r, err := os.Open(src)
+	if err != nil {
+		return err
 	}
-	return strings.Join(names, ", ")
+	defer r.Close()
+	return f.store(r, dir, fileProgress(progress, "copying", f.Name))
+}
+
+// Import puts the set at src into dir, e's folder in a cache. src is a folder with the published files,
+// which are copied, or one of them under any name; or, where e has such forms, any folder, tar or
+// tar.gz with the content, of which a decoded copy is made. All is checked first: what is not the
+// published set is an error, and what dir had stays.
+func (e Entry) Import(ctx context.Context, src, dir string, progress func(Progress)) error {
+	st, err := os.Stat(src)
+	if err != nil {
+		return err
+	}
+	if err := e.makeFolder(dir); err != nil {
+		return err
+	}
+	err = e.importFrom(ctx, src, st, dir, progress)
+	var local localError
+	if errors.As(err, &local) {
+		return localError{e.unwritable(local.error)}
+	}
+	return err
+}
+
+func (e Entry) importFrom(ctx context.Context, src string, st os.FileInfo, dir string, progress func(Progress)) error {
+	var unpacked *Form
+	for i := range e.Forms {
+		f := &e.Forms[i]
+		switch {
+		case f.Folder != "":
+			unpacked = f
+		case st.IsDir() && len(f.missing(src)) < len(f.Files):
+			return f.copyFrom(src, dir, progress)
+		case !st.IsDir() && len(f.Files) == 1 && f.Files[0].verify(src) == nil:
+			return f.Files[0].copyFrom(src, dir, progress)
+		}
+	}
+	if unpacked == nil && st.IsDir() {
+		return e.Forms[0].copyFrom(src, dir, progress) // says what is missing
+	}
+	if unpacked == nil {
+		return fmt.Errorf("%s is not the published %s", src, e.Forms[0].fileNames())
+	}
+	train, test, err := unpacked.read(ctx, src, fileProgress(progress, "decoding", filepath.Base(src)))
+	if err != nil {
+		return err
+	}
+	ds := &Dataset{Train: train, Test: test, Fingerprint: fingerprint(train, test)}
+	if ds.Fingerprint != e.Fingerprint {
+		return e.notPublished(src, ds)
+	}
+	if err := writeDecoded(e.decodedPath(dir), "", ds); err != nil {
+		return localError{err}
+	}
+	return nil
 }

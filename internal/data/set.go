@@ -1,13 +1,15 @@
 // Package data finds, checks, reads and batches data sets. A set is 8-bit images and labels in
 // memory; batches are float32 in [0,1], row by row in NHWC order.
 //
-// To add a set: its files and checksums in catalogue.go, a reader beside mnist.go, a case in Load.
+// To add a set: an entry in catalogue.go with its forms, each with files and checksums and a reader.
+// A reader of image folders is in images.go, of idx files in mnist.go.
 package data
 
 import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"io"
 
 	"dla/internal/rng"
 )
@@ -29,21 +31,31 @@ type Dataset struct {
 	Fingerprint string // SHA-256 (hex) of all pixels and labels
 }
 
+// fingerprint is that of a set of these parts.
 func fingerprint(sets ...*Set) string {
 	h := sha256.New()
-	var b [4]byte
+	_ = writeSets(h, sets...) // a hash never fails
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// writeSets writes of each set its dimensions, pixels and labels, all numbers but the pixels as
+// little-endian uint32. The SHA-256 of that is the fingerprint; a decoded copy ends with it.
+func writeSets(w io.Writer, sets ...*Set) error {
 	for _, s := range sets {
+		var head, labels []byte
 		for _, d := range []int{s.N, s.H, s.W, s.C} {
-			binary.LittleEndian.PutUint32(b[:], uint32(d))
-			h.Write(b[:])
+			head = binary.LittleEndian.AppendUint32(head, uint32(d))
 		}
-		h.Write(s.Pixels)
 		for _, l := range s.Labels {
-			binary.LittleEndian.PutUint32(b[:], uint32(l))
-			h.Write(b[:])
+			labels = binary.LittleEndian.AppendUint32(labels, uint32(l))
+		}
+		for _, b := range [][]byte{head, s.Pixels, labels} {
+			if _, err := w.Write(b); err != nil {
+				return err
+			}
 		}
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	return nil
 }
 
 // Subset is some of a set's images, by index.

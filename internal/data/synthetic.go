@@ -29,7 +29,7 @@ const SyntheticDigits = "synthetic-digits"
 
 const (
 	syntheticTrain, syntheticTest = 20000, 4000
-	syntheticSeed                 = 1 // the set is one set, whatever a run's seed is
+	syntheticSeed                 = 1 // each set is one set, whatever a run's seed is
 	glyphSide                     = 64
 )
 

@@ -1,0 +1,176 @@
+package data
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"dla/internal/atomicfile"
+)
+
+// A set whose images take seconds to decode is kept decoded in the cache:
+//
+//	magic, with the version of this format
+//	uint32  length of what follows (little-endian, as all numbers here)
+//	JSON    decodedHeader
+//	[32]    SHA-256 of the JSON
+//	the sets as writeSets gives them, to the end of the file
+//
+// The header's fingerprint is the SHA-256 of that last part, so a copy is checked from end to end each
+// time it is loaded. One that is cut, damaged or of something else counts as not there.
+const decodedMagic = "dla set 1\n"
+
+type decodedHeader struct {
+	Source      string   `json:"source"` // what it was decoded from: see Form.key
+	Classes     []string `json:"classes"`
+	Fingerprint string   `json:"fingerprint"`
+}
+
+// maxDecodedHeader is more than any header has.
+const maxDecodedHeader = 1 << 16
+
+// writeDecoded keeps ds, decoded from source, at path.
+func writeDecoded(path, source string, ds *Dataset) error {
+	js, err := json.Marshal(decodedHeader{source, ds.Train.Classes, ds.Fingerprint})
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	sum := sha256.Sum256(js)
+	head := binary.LittleEndian.AppendUint32([]byte(decodedMagic), uint32(len(js)))
+	head = append(append(head, js...), sum[:]...)
+	_, _, err = atomicfile.Write(path, func(w io.Writer) error {
+		if _, err := w.Write(head); err != nil {
+			return err
+		}
+		return writeSets(w, ds.Train, ds.Test)
+	})
+	return err
+}
+
+// openDecoded opens the copy at path and reads its header. r stands at the sets, of which size bytes follow.
+func openDecoded(path string) (f *os.File, h decodedHeader, size int64, err error) {
+	f, err = os.Open(path)
+	if err != nil {
+		return nil, h, 0, err
+	}
+	st, err := f.Stat()
+	if err == nil {
+		h, size, err = readDecodedHeader(f, st.Size())
+	}
+	if err != nil {
+		f.Close() // read only: nothing can be lost
+		return nil, h, 0, fmt.Errorf("%s: %w", path, err)
+	}
+	return f, h, size, nil
+}
+
+// readDecodedHeader reads the header of a file of size bytes, of which rest are left then.
+func readDecodedHeader(r io.Reader, size int64) (h decodedHeader, rest int64, err error) {
+	const fixed = len(decodedMagic) + 4
+	var b [fixed]byte
+	if _, err := io.ReadFull(r, b[:]); err != nil {
+		return h, 0, truncated("the header", err)
+	}
+	if !bytes.HasPrefix(b[:], []byte(decodedMagic)) {
+		return h, 0, errors.New("is no decoded set of this version")
+	}
+	n := int64(binary.LittleEndian.Uint32(b[len(decodedMagic):]))
+	rest = size - int64(fixed) - n - sha256.Size
+	if n > maxDecodedHeader || rest < 0 {
+		return h, 0, errors.New("truncated in the header")
+	}
+	js := make([]byte, n+sha256.Size)
+	if _, err := io.ReadFull(r, js); err != nil {
+		return h, 0, truncated("the header", err)
+	}
+	if sum := sha256.Sum256(js[:n]); !bytes.Equal(sum[:], js[n:]) {
+		return h, 0, errors.New("the header is damaged")
+	}
+	if err := json.Unmarshal(js[:n], &h); err != nil {
+		return h, 0, fmt.Errorf("the header: %w", err)
+	}
+	return h, rest, nil
+}
+
+// readDecoded loads the copy at path, if accept takes its header. Nothing of it is trusted before its
+// checksum is right.
+func readDecoded(path string, accept func(decodedHeader) bool) (train, test *Set, fingerprint string, err error) {
+	f, h, size, err := openDecoded(path)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	defer f.Close()
+	if !accept(h) {
+		return nil, nil, "", fmt.Errorf("%s is of another set", path)
+	}
+	if train, test, err = readSets(f, size, h); err != nil {
+		return nil, nil, "", fmt.Errorf("%s: %w", path, err)
+	}
+	return train, test, h.Fingerprint, nil
+}
+
+// readSets reads what writeSets wrote, size bytes, and checks it.
+func readSets(r io.Reader, size int64, h decodedHeader) (train, test *Set, err error) {
+	sum := sha256.New()
+	r = io.TeeReader(r, sum)
+	for _, dst := range []**Set{&train, &test} {
+		if *dst, err = readSet(r, &size, h.Classes); err != nil {
+			return nil, nil, err
+		}
+	}
+	if size != 0 {
+		return nil, nil, fmt.Errorf("%d bytes follow the sets", size)
+	}
+	if hex.EncodeToString(sum.Sum(nil)) != h.Fingerprint {
+		return nil, nil, errors.New("its checksum is wrong")
+	}
+	for _, s := range []*Set{train, test} {
+		for _, l := range s.Labels {
+			if l < 0 || int(l) >= len(h.Classes) {
+				return nil, nil, fmt.Errorf("label %d of %d classes", l, len(h.Classes))
+			}
+		}
+	}
+	return train, test, nil
+}
+
+// readSet reads one set, taking its bytes off size, and no memory that they do not fill.
+func readSet(r io.Reader, size *int64, classes []string) (*Set, error) {
+	var head [16]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, truncated("the dimensions", err)
+	}
+	var dim [4]int64
+	n := int64(1)
+	for i := range dim {
+		dim[i] = int64(binary.LittleEndian.Uint32(head[4*i:]))
+		if dim[i] == 0 || n > *size/dim[i] {
+			return nil, errors.New("truncated, or its dimensions are wrong")
+		}
+		n *= dim[i]
+	}
+	if *size -= int64(len(head)) + n + 4*dim[0]; *size < 0 {
+		return nil, errors.New("truncated in the sets")
+	}
+	s := &Set{N: int(dim[0]), H: int(dim[1]), W: int(dim[2]), C: int(dim[3]), Pixels: make([]uint8, n), Labels: make([]int32, dim[0]), Classes: classes}
+	labels := make([]byte, 4*dim[0])
+	for _, b := range [][]byte{s.Pixels, labels} {
+		if _, err := io.ReadFull(r, b); err != nil {
+			return nil, truncated("the sets", err)
+		}
+	}
+	for i := range s.Labels {
+		s.Labels[i] = int32(binary.LittleEndian.Uint32(labels[4*i:]))
+	}
+	return s, nil
+}

@@ -1,0 +1,343 @@
+package data
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"image/png"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"dla/internal/kernel"
+)
+
+// An image folder is train/CLASS/NAME.png and test/CLASS/NAME.png (or .jpg, .jpeg), perhaps all below
+// one more folder, in a folder, a tar or a tar.gz. One goroutine reads the files, as many as there are
+// threads decode them.
+
+// maxSide bounds the images of a set whose size is not known beforehand.
+const maxSide = 1024
+
+// imageSpec is what is known of an image folder before it is read.
+type imageSpec struct {
+	classes []string // nil: the folders there are, by name
+	h, w    int      // 0: those of the first image
+}
+
+// readImages reads the image folder at path, 8-bit RGB images of one size. Other files are passed over
+// unless they stand where an image should; an image of another size or mode, a class that is unknown
+// or has no images, a name that occurs twice are errors that name the file.
+func readImages(ctx context.Context, path string, spec imageSpec, done func(n, total int64)) (train, test *Set, err error) {
+	r := &imageReader{spec: spec, known: spec.classes != nil, seen: map[string]bool{}, failedAt: -1}
+	workers := kernel.Threads()
+	r.free, r.full = make(chan *imageFiles, workers+2), make(chan *imageFiles, workers+2)
+	for range cap(r.free) {
+		r.free <- new(imageFiles)
+	}
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(r.decodeAll)
+	}
+	r.next = <-r.free
+	err = walk(ctx, path, isImagePlace, done, r.visit)
+	if r.next != nil {
+		r.full <- r.next // the last files
+	}
+	close(r.full)
+	wg.Wait()
+	if r.failure != nil { // it came before whatever ended the walk
+		err = fmt.Errorf("%s: %w", path, r.failure)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if train, test, err = r.sets(); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return train, test, nil
+}
+
+// imageFiles are some files on their way to a decoder.
+type imageFiles struct {
+	first int // number of the first among all files
+	files []imageFile
+	bytes []byte // of all of them
+}
+
+type imageFile struct {
+	name       string
+	test       bool
+	label      int32
+	start, end int // in bytes
+}
+
+type imageReader struct {
+	spec       imageSpec
+	known      bool // the classes are
+	prefix     string
+	seen       map[string]bool
+	files      int
+	free, full chan *imageFiles
+	next       *imageFiles // being filled; nil after a failure
+
+	failed   atomic.Bool
+	mu       sync.Mutex
+	failure  error // of the first file, in the order of the tree, that cannot be decoded
+	failedAt int
+	pictures []picture
+}
+
+// picture is one image of a set that is being read.
+type picture struct {
+	test   bool
+	label  int32
+	digest [sha256.Size]byte // of pixels
+	pixels []uint8           // HWC
+}
+
+// isImagePlace says whether the file name is one of an image folder: an image, or in the place of one.
+func isImagePlace(name string) bool {
+	if hidden(name) {
+		return false
+	}
+	_, _, ok := imagePlace(name)
+	return ok || isImage(name)
+}
+
+// hidden says whether name or a folder it lies in is one that systems put beside the user's files.
+func hidden(name string) bool {
+	for part := range strings.SplitSeq(name, "/") {
+		if strings.HasPrefix(part, ".") || part == "__MACOSX" {
+			return true
+		}
+	}
+	return false
+}
+
+func isImage(name string) bool {
+	switch strings.ToLower(path.Ext(name)) {
+	case ".png", ".jpg", ".jpeg":
+		return true
+	}
+	return false
+}
+
+// imagePlace takes [PREFIX/]train/CLASS/FILE apart.
+func imagePlace(name string) (part, class string, ok bool) {
+	dir, _ := path.Split(name)
+	dir, class = path.Split(strings.TrimSuffix(dir, "/"))
+	part = strings.TrimSuffix(dir, "/")
+	base := path.Base(part)
+	return part, class, base == "train" || base == "test"
+}
+
+// errStop ends a walk whose failure is known.
+var errStop = errors.New("stop")
+
+// visit hands a file to the decoders.
+func (r *imageReader) visit(name string, size int64, content io.Reader) error {
+	if r.failed.Load() {
+		return errStop
+	}
+	part, class, ok := imagePlace(name)
+	prefix, split := path.Split(part)
+	switch {
+	case !ok:
+		return errors.New("is in no folder train/CLASS or test/CLASS")
+	case !isImage(name):
+		return errors.New("is no PNG or JPEG file")
+	case r.files > 0 && prefix != r.prefix:
+		return fmt.Errorf("lies in another folder than the files before it, which lie in %q", r.prefix)
+	case r.seen[name]:
+		return errors.New("occurs twice")
+	}
+	r.prefix, r.seen[name] = prefix, true
+	label := slices.Index(r.spec.classes, class)
+	if label < 0 && r.known {
+		return fmt.Errorf("is of the unknown class %q; known are %s", class, strings.Join(r.spec.classes, ", "))
+	}
+	if label < 0 {
+		label = len(r.spec.classes)
+		r.spec.classes = append(r.spec.classes, class)
+	}
+	n := r.next
+	start := len(n.bytes)
+	n.bytes = slices.Grow(n.bytes, int(size))[:start+int(size)]
+	if _, err := io.ReadFull(content, n.bytes[start:]); err != nil {
+		n.bytes = n.bytes[:start]
+		return truncated("the file", err)
+	}
+	if r.files == 0 && r.spec.h == 0 {
+		cfg, _, err := imageConfig(n.bytes[start:])
+		if err != nil {
+			return err
+		}
+		if cfg.Width > maxSide || cfg.Height > maxSide {
+			return fmt.Errorf("is %dx%d pixels, more than %dx%d", cfg.Width, cfg.Height, maxSide, maxSide)
+		}
+		r.spec.w, r.spec.h = cfg.Width, cfg.Height
+	}
+	n.files = append(n.files, imageFile{name, split == "test", int32(label), start, len(n.bytes)})
+	if r.files++; int64(r.files)*int64(r.spec.h)*int64(r.spec.w)*3 > maxBytes {
+		return errTooMuch
+	}
+	if len(n.files) == 64 || len(n.bytes) > 1<<20 {
+		r.full <- n
+		r.next = <-r.free
+		r.next.first, r.next.files, r.next.bytes = r.files, r.next.files[:0], r.next.bytes[:0]
+	}
+	return nil
+}
+
+// decodeAll decodes what comes until there is no more.
+func (r *imageReader) decodeAll() {
+	var own []picture
+	var slab []uint8 // where pixels go: one allocation for many images
+	for b := range r.full {
+		px := r.spec.h * r.spec.w * 3
+		for i, f := range b.files {
+			if len(slab) < px {
+				slab = make([]uint8, px*len(b.files))
+			}
+			pixels := slab[:px:px]
+			if err := decodeImage(b.bytes[f.start:f.end], r.spec.h, r.spec.w, pixels); err != nil {
+				r.fail(b.first+i, fmt.Errorf("%s: %w", f.name, err))
+				break
+			}
+			slab = slab[px:]
+			own = append(own, picture{f.test, f.label, sha256.Sum256(pixels), pixels})
+		}
+		r.free <- b
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pictures = append(r.pictures, own...)
+}
+
+// fail records the failure of file number at.
+func (r *imageReader) fail(at int, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failedAt < 0 || at < r.failedAt {
+		r.failedAt, r.failure = at, err
+	}
+	r.failed.Store(true)
+}
+
+// sets brings the pictures into order, with the classes by name where they were not known.
+func (r *imageReader) sets() (train, test *Set, err error) {
+	classes := r.spec.classes
+	if !r.known {
+		classes = slices.Sorted(slices.Values(r.spec.classes))
+		for i := range r.pictures {
+			p := &r.pictures[i]
+			at, _ := slices.BinarySearch(classes, r.spec.classes[p.label])
+			p.label = int32(at)
+		}
+	}
+	return arrange(r.pictures, classes, r.spec.h, r.spec.w)
+}
+
+// arrange makes the two sets of pictures. Their order is that of the SHA-256 of their pixels (then of
+// their labels), so it depends on nothing but the images: not on their names, nor on how they were
+// packed. And as a hash knows nothing of what is in an image, the first n are a fair sample.
+func arrange(pictures []picture, classes []string, h, w int) (train, test *Set, err error) {
+	slices.SortFunc(pictures, func(a, b picture) int {
+		return cmp.Or(bytes.Compare(a.digest[:], b.digest[:]), cmp.Compare(a.label, b.label))
+	})
+	px := h * w * 3
+	for i, dst := range []**Set{&train, &test} {
+		part := []string{"train", "test"}[i]
+		count, n := make([]int, len(classes)), 0
+		for _, p := range pictures {
+			if p.test == (i == 1) {
+				count[p.label]++
+				n++
+			}
+		}
+		if n == 0 {
+			return nil, nil, fmt.Errorf("holds no images in %s/CLASS/", part)
+		}
+		if c := slices.Index(count, 0); c >= 0 {
+			return nil, nil, fmt.Errorf("holds no images in %s/%s/", part, classes[c])
+		}
+		s := &Set{N: n, H: h, W: w, C: 3, Pixels: make([]uint8, 0, n*px), Labels: make([]int32, 0, n), Classes: classes}
+		for _, p := range pictures {
+			if p.test == (i == 1) {
+				s.Pixels = append(s.Pixels, p.pixels...)
+				s.Labels = append(s.Labels, p.label)
+			}
+		}
+		*dst = s
+	}
+	return train, test, nil
+}
+
+// imageConfig reads an image's header and says what decodes the rest.
+func imageConfig(b []byte) (cfg image.Config, decode func(io.Reader) (image.Image, error), err error) {
+	switch {
+	case bytes.HasPrefix(b, []byte("\x89PNG\r\n\x1a\n")):
+		cfg, err = png.DecodeConfig(bytes.NewReader(b))
+		decode = png.Decode
+	case bytes.HasPrefix(b, []byte{0xff, 0xd8}):
+		cfg, err = jpeg.DecodeConfig(bytes.NewReader(b))
+		decode = jpeg.Decode
+	default:
+		return cfg, nil, errors.New("is neither a PNG nor a JPEG image")
+	}
+	if err != nil {
+		err = truncated("the image", err)
+	}
+	return cfg, decode, err
+}
+
+// decodeImage writes the h x w x 3 values of the image b into dst. Its header is looked at first: no
+// memory is taken for an image that is not wanted.
+func decodeImage(b []byte, h, w int, dst []uint8) error {
+	cfg, decode, err := imageConfig(b)
+	if err != nil {
+		return err
+	}
+	if cfg.Width != w || cfg.Height != h {
+		return fmt.Errorf("is %dx%d pixels, want %dx%d", cfg.Width, cfg.Height, w, h)
+	}
+	if cfg.ColorModel != color.RGBAModel && cfg.ColorModel != color.YCbCrModel {
+		return errNotRGB
+	}
+	img, err := decode(bytes.NewReader(b))
+	if err != nil {
+		return truncated("the image", err)
+	}
+	switch img := img.(type) {
+	case *image.RGBA:
+		for y := range h {
+			row := img.Pix[y*img.Stride : y*img.Stride+4*w]
+			for x := range w {
+				copy(dst[(y*w+x)*3:][:3], row[4*x:])
+			}
+		}
+	case *image.YCbCr:
+		for y := range h {
+			for x := range w {
+				yi, ci := img.YOffset(x, y), img.COffset(x, y)
+				o := dst[(y*w+x)*3:][:3]
+				o[0], o[1], o[2] = color.YCbCrToRGB(img.Y[yi], img.Cb[ci], img.Cr[ci])
+			}
+		}
+	default: // a PNG with a transparent colour
+		return errNotRGB
+	}
+	return nil
+}
+
+var errNotRGB = errors.New("is grey, has a palette, transparency or 16 bits: want 8-bit RGB")
