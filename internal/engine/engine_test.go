@@ -27,7 +27,7 @@ func newMLP(t *testing.T, p *nn.Params, rows int, withGrad bool) mlp {
 	g := nn.NewGraph(p)
 	m := mlp{Graph: g, x: g.Input("x", rows, 6), y: g.Labels("y", rows)}
 	m.logits = model.MLP{Depth: 3, Width: 8, Res: true}.Logits(g, m.x, 4)
-	m.loss = nn.CrossEntropy(g, m.logits, m.y)
+	m.loss = nn.CrossEntropy(g, m.logits, m.y, 0)
 	if g.Err() != nil {
 		t.Fatal(g.Err())
 	}

@@ -105,7 +105,11 @@ func TestColSum(t *testing.T) {
 // TestSoftmaxCrossEntropy against the definition in float64, on ordinary and on huge logits.
 func TestSoftmaxCrossEntropy(t *testing.T) {
 	const rows, classes = 6, 5
-	for _, size := range []float32{1, 1e4} {
+	for _, tc := range []struct {
+		size      float32
+		smoothing float64
+	}{{1, 0}, {1e4, 0}, {1, 0.1}, {1e3, 0.2}} {
+		size, smoothing := tc.size, tc.smoothing
 		x, labels := normals(rows*classes, 3), []int32{0, 1, 2, 3, 4, 0}
 		for i := range x {
 			x[i] *= size
@@ -117,17 +121,20 @@ func TestSoftmaxCrossEntropy(t *testing.T) {
 			for _, v := range row {
 				z += math.Exp(float64(v) - m)
 			}
-			want += (math.Log(z) + m - float64(row[labels[r]])) / rows
 			for c, v := range row {
-				grad[r*classes+c] = math.Exp(float64(v)-m) / z / rows
+				q := smoothing / classes
+				if c == int(labels[r]) {
+					q += 1 - smoothing
+				}
+				want += q * (math.Log(z) + m - float64(v)) / rows
+				grad[r*classes+c] = (math.Exp(float64(v)-m)/z - q) / rows
 			}
-			grad[r*classes+int(labels[r])] -= 1.0 / rows
 		}
-		if got := float64(SoftmaxCrossEntropy(x, labels, rows, classes)); math.Abs(got-want) > 1e-6*max(1, want) {
+		if got := float64(SoftmaxCrossEntropy(x, labels, rows, classes, smoothing)); math.Abs(got-want) > 1e-6*max(1, want) {
 			t.Errorf("logits of size %g: loss %g, want %g", size, got, want)
 		}
 		dst := make([]float32, rows*classes)
-		SoftmaxCrossEntropyGrad(dst, x, labels, rows, classes, 1.0/rows)
+		SoftmaxCrossEntropyGrad(dst, x, labels, rows, classes, smoothing, 1.0/rows)
 		for i := range dst {
 			if math.Abs(float64(dst[i])-grad[i]) > 1e-7 {
 				t.Errorf("logits of size %g: gradient[%d] = %g, want %g", size, i, dst[i], grad[i])

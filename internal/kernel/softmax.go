@@ -2,24 +2,30 @@ package kernel
 
 import "math"
 
-// SoftmaxCrossEntropy is the mean over rows of -log softmax(logits)[label], for logits
-// [rows, classes]. Each row's own maximum is subtracted first, so no logit is too large.
-func SoftmaxCrossEntropy(logits []float32, labels []int32, rows, classes int) float32 {
+// SoftmaxCrossEntropy is the mean over rows of -Σ q·log softmax(logits), for logits [rows, classes] and
+// the target q = (1-smoothing)·onehot(label) + smoothing/classes (Szegedy et al. 2016,
+// https://arxiv.org/abs/1512.00567). Each row's own maximum is subtracted first, so no logit is too large.
+func SoftmaxCrossEntropy(logits []float32, labels []int32, rows, classes int, smoothing float64) float32 {
 	total := 0.0
 	for r := range rows {
 		row := logits[r*classes : (r+1)*classes]
 		m, z := rowMax(row), 0.0
+		sum := 0.0
 		for _, v := range row {
 			z += math.Exp(float64(v - m))
+			sum += float64(v - m)
 		}
-		total += math.Log(z) - float64(row[labels[r]]-m)
+		total += math.Log(z) - (1-smoothing)*float64(row[labels[r]]-m)
+		if smoothing > 0 {
+			total -= smoothing / float64(classes) * sum
+		}
 	}
 	return float32(total / float64(rows))
 }
 
-// SoftmaxCrossEntropyGrad is dst = (softmax(logits) - onehot(labels)) · scale, both [rows, classes];
-// scale holds the 1/rows of the mean.
-func SoftmaxCrossEntropyGrad(dst, logits []float32, labels []int32, rows, classes int, scale float32) {
+// SoftmaxCrossEntropyGrad is dst = (softmax(logits) - q) · scale, both [rows, classes], for the q of
+// SoftmaxCrossEntropy; scale holds the 1/rows of the mean.
+func SoftmaxCrossEntropyGrad(dst, logits []float32, labels []int32, rows, classes int, smoothing float64, scale float32) {
 	for r := range rows {
 		row, out := logits[r*classes:(r+1)*classes], dst[r*classes:(r+1)*classes]
 		m, z := rowMax(row), 0.0
@@ -28,11 +34,11 @@ func SoftmaxCrossEntropyGrad(dst, logits []float32, labels []int32, rows, classe
 			z += e
 			out[i] = float32(e)
 		}
-		s := float32(float64(scale) / z)
+		s, rest := float32(float64(scale)/z), scale*float32(smoothing/float64(classes))
 		for i := range out {
-			out[i] *= s
+			out[i] = out[i]*s - rest
 		}
-		out[labels[r]] -= scale
+		out[labels[r]] -= scale * float32(1-smoothing)
 	}
 }
 

@@ -57,7 +57,7 @@ func twoBlocks(t *testing.T, g *nn.Graph) (x, y, logits, loss *G.Node) {
 	h := m.block(g, "a", x, 16, 1)
 	h = m.block(g, "b", h, 24, 2)
 	logits = nn.Linear(g, "fc", nn.GlobalAvgPool(g, "pool", h), 5)
-	loss = nn.CrossEntropy(g, logits, y)
+	loss = nn.CrossEntropy(g, logits, y, 0)
 	if g.Err() != nil {
 		t.Fatal(g.Err())
 	}

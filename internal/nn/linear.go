@@ -29,7 +29,11 @@ func Add(g *Graph, name string, a, b *G.Node) *G.Node {
 	return g.layer(name, func() (*G.Node, error) { return ops.Add(a, b) })
 }
 
-// CrossEntropy is the mean cross-entropy of logits [rows, classes] against labels [rows].
-func CrossEntropy(g *Graph, logits, labels *G.Node) *G.Node {
-	return g.layer("cross-entropy", func() (*G.Node, error) { return ops.CrossEntropy(logits, labels) })
+// CrossEntropy is the mean cross-entropy of logits [rows, classes] against labels [rows], in training
+// with smoothing of the labels, in [0, 1).
+func CrossEntropy(g *Graph, logits, labels *G.Node, smoothing float64) *G.Node {
+	if !g.training {
+		smoothing = 0
+	}
+	return g.layer("cross-entropy", func() (*G.Node, error) { return ops.CrossEntropy(logits, labels, smoothing) })
 }

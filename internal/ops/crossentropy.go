@@ -11,16 +11,23 @@ import (
 )
 
 // CrossEntropy is the mean over rows of -log softmax(logits)[label]: logits [rows, classes], labels
-// [rows] int32 in [0, classes). The maximum is subtracted row by row, so logits of any size are
+// [rows] int32 in [0, classes). With smoothing, in [0, 1), that part of the target is spread evenly over
+// all classes (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567). The maximum is subtracted row by row, so logits of any size are
 // safe (Gorgonia's own SoftMax subtracts one maximum for the batch). As
 // torch.nn.functional.cross_entropy.
-func CrossEntropy(logits, classes *G.Node) (*G.Node, error) {
-	o := &crossEntropy{}
+func CrossEntropy(logits, classes *G.Node, smoothing float64) (*G.Node, error) {
+	if !(smoothing >= 0 && smoothing < 1) {
+		return nil, fmt.Errorf("cross-entropy: label smoothing %g is not in [0, 1)", smoothing)
+	}
+	o := &crossEntropy{smoothing: smoothing}
 	o.base = newBase("cross-entropy", o, 2, labels, 0)
 	return G.ApplyOp(o, logits, classes)
 }
 
-type crossEntropy struct{ base }
+type crossEntropy struct {
+	base
+	smoothing float64
+}
 
 func logitsAndLabels(in []tensor.Shape) error {
 	if err := matrices(in, 1); err != nil {
@@ -48,7 +55,7 @@ func (o *crossEntropy) Run(out *engine.Tensor, in []*engine.Tensor) error {
 			return fmt.Errorf("label %d of row %d is not in [0, %d)", l, i, classes)
 		}
 	}
-	out.F32[0] = kernel.SoftmaxCrossEntropy(logits.F32, labels.I32, rows, classes)
+	out.F32[0] = kernel.SoftmaxCrossEntropy(logits.F32, labels.I32, rows, classes, o.smoothing)
 	return nil
 }
 
@@ -57,13 +64,16 @@ func (o *crossEntropy) DiffWRT(int) []bool { return []bool{true, false} }
 
 // SymDiff gives dlogits = (softmax(logits) - onehot(labels)) · dloss / rows.
 func (o *crossEntropy) SymDiff(in G.Nodes, _, dloss *G.Node) (G.Nodes, error) {
-	g := &crossEntropyGrad{}
+	g := &crossEntropyGrad{smoothing: o.smoothing}
 	g.base = newBase("cross-entropy-grad", g, 2, labels, 0, 2)
 	d, err := G.ApplyOp(g, in[0], in[1], dloss)
 	return G.Nodes{d, nil}, err
 }
 
-type crossEntropyGrad struct{ base }
+type crossEntropyGrad struct {
+	base
+	smoothing float64
+}
 
 func (o *crossEntropyGrad) shape(in []tensor.Shape) (tensor.Shape, error) {
 	return in[0].Clone(), logitsAndLabels(in)
@@ -76,6 +86,6 @@ func (o *crossEntropyGrad) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	if err := out.Resize(rows, classes); err != nil {
 		return err
 	}
-	kernel.SoftmaxCrossEntropyGrad(out.F32, logits.F32, labels.I32, rows, classes, dloss.Scalar()/float32(rows))
+	kernel.SoftmaxCrossEntropyGrad(out.F32, logits.F32, labels.I32, rows, classes, o.smoothing, dloss.Scalar()/float32(rows))
 	return nil
 }

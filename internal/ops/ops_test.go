@@ -48,23 +48,23 @@ var graphs = []struct {
 }{
 	{"cross-entropy", func(t *testing.T, g *G.ExprGraph, seed uint64) (*G.Node, []*G.Node) {
 		x := leaf(g, seed, "logits", 5, 4)
-		return must[*G.Node](t)(ops.CrossEntropy(x, classes(g, 0, 3, 2, 2, 1))), []*G.Node{x}
+		return must[*G.Node](t)(ops.CrossEntropy(x, classes(g, 0, 3, 2, 2, 1), 0)), []*G.Node{x}
 	}},
 	{"linear", func(t *testing.T, g *G.ExprGraph, seed uint64) (*G.Node, []*G.Node) {
 		x, w, b := leaf(g, seed, "x", 3, 5), leaf(g, seed, "w", 4, 5), leaf(g, seed, "b", 4)
 		y := must[*G.Node](t)(ops.Linear(x, w, b, false))
-		return must[*G.Node](t)(ops.CrossEntropy(y, classes(g, 0, 3, 1))), []*G.Node{x, w, b}
+		return must[*G.Node](t)(ops.CrossEntropy(y, classes(g, 0, 3, 1), 0)), []*G.Node{x, w, b}
 	}},
 	{"linear+relu", func(t *testing.T, g *G.ExprGraph, seed uint64) (*G.Node, []*G.Node) {
 		x, w, b := leaf(g, seed, "x", 3, 5), leaf(g, seed, "w", 4, 5), leaf(g, seed, "b", 4)
 		y := must[*G.Node](t)(ops.Linear(x, w, b, true))
-		return must[*G.Node](t)(ops.CrossEntropy(y, classes(g, 0, 3, 1))), []*G.Node{x, w, b}
+		return must[*G.Node](t)(ops.CrossEntropy(y, classes(g, 0, 3, 1), 0)), []*G.Node{x, w, b}
 	}},
 	{"add of a node to what is made of it", func(t *testing.T, g *G.ExprGraph, seed uint64) (*G.Node, []*G.Node) {
 		x, w, b := leaf(g, seed, "x", 3, 4), leaf(g, seed, "w", 4, 4), leaf(g, seed, "b", 4)
 		y := must[*G.Node](t)(ops.Linear(x, w, b, true))
 		z := must[*G.Node](t)(ops.Add(x, y))
-		return must[*G.Node](t)(ops.CrossEntropy(z, classes(g, 0, 3, 1))), []*G.Node{x, w, b}
+		return must[*G.Node](t)(ops.CrossEntropy(z, classes(g, 0, 3, 1), 0)), []*G.Node{x, w, b}
 	}},
 	{"two residual blocks", func(t *testing.T, g *G.ExprGraph, seed uint64) (*G.Node, []*G.Node) {
 		h := leaf(g, seed, "x", 3, 4)
@@ -75,7 +75,7 @@ var graphs = []struct {
 			h = must[*G.Node](t)(ops.Add(h, y))
 			wrt = append(wrt, w, b)
 		}
-		return must[*G.Node](t)(ops.CrossEntropy(h, classes(g, 0, 3, 1))), wrt
+		return must[*G.Node](t)(ops.CrossEntropy(h, classes(g, 0, 3, 1), 0)), wrt
 	}},
 	{"conv2d 3x3", imageGraph(func(n *net, x *G.Node) *G.Node {
 		return n.do(ops.Conv2D(x, n.leaf("w", 3, 3, 4, 5), n.leaf("b", 5), 1))
@@ -182,7 +182,7 @@ func (n *net) loss(y *G.Node) *G.Node {
 	y = n.do(ops.GlobalAvgPool(y))
 	c := y.Shape()[1]
 	y = n.do(ops.Standardize(y, make([]float64, c), slices.Repeat([]float64{1. / 4}, c)))
-	return n.do(ops.CrossEntropy(y, classes(n.g, 0, 3, 1)))
+	return n.do(ops.CrossEntropy(y, classes(n.g, 0, 3, 1), 0))
 }
 
 // TestGradients compares each gradient with the central difference of the forward pass.
@@ -346,7 +346,7 @@ func TestCrossEntropyIsSafe(t *testing.T) {
 	g := G.NewGraph()
 	data := []float32{1e4, -1e4, 0, -1e4, -1e4 + 1, -1e4}
 	x := G.NewTensor(g, tensor.Float32, 2, G.WithShape(2, 3), G.WithName("x"), G.WithValue(tensor.New(tensor.WithShape(2, 3), tensor.WithBacking(data))))
-	loss := must[*G.Node](t)(ops.CrossEntropy(x, classes(g, 0, 1)))
+	loss := must[*G.Node](t)(ops.CrossEntropy(x, classes(g, 0, 1), 0))
 	grad := must[G.Nodes](t)(G.Grad(loss, x))
 	p := must[*engine.Program](t)(engine.Compile(g, loss, grad[0]))
 	if err := p.Run(); err != nil {
@@ -394,7 +394,7 @@ func TestShapeErrors(t *testing.T) {
 	for name, build := range map[string]func() (*G.Node, error){
 		"linear":        func() (*G.Node, error) { return ops.Linear(x, w, b, false) },
 		"add":           func() (*G.Node, error) { return ops.Add(x, w) },
-		"cross-entropy": func() (*G.Node, error) { return ops.CrossEntropy(x, classes(g, 1, 2)) },
+		"cross-entropy": func() (*G.Node, error) { return ops.CrossEntropy(x, classes(g, 1, 2), 0) },
 		"batchnorm":     func() (*G.Node, error) { return ops.BatchNorm(x, b, b, nil, 1e-5, true) },
 		"fixednorm":     func() (*G.Node, error) { return ops.FixedNorm(x, b, b, b, b, nil, 1e-5, true) },
 		"standardize":   func() (*G.Node, error) { return ops.Standardize(x, []float64{0}, []float64{1}) },

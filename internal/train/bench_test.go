@@ -24,7 +24,7 @@ func BenchmarkStep(b *testing.B) {
 			if _, mlp := m.(model.MLP); mlp {
 				h, c = 28, 1
 			}
-			prog, err := train.NewClassifier(m, nn.NewParams(1), m.Input(h, h, c), 10, 128, 128)
+			prog, err := train.NewClassifier(m, nn.NewParams(1), m.Input(h, h, c), 10, 128, 128, 0)
 			if err != nil {
 				b.Fatal(err)
 			}

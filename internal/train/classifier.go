@@ -77,11 +77,12 @@ type half struct {
 }
 
 // NewClassifier builds and compiles the training graph for batches of up to batch rows of shape
-// rowShape and the evaluation graph for up to evalBatch rows, over one set of parameters.
-func NewClassifier(arch Architecture, p *nn.Params, rowShape []int, classes, batch, evalBatch int) (*Classifier, error) {
+// rowShape and the evaluation graph for up to evalBatch rows, over one set of parameters. smoothing is
+// that of the labels in training.
+func NewClassifier(arch Architecture, p *nn.Params, rowShape []int, classes, batch, evalBatch int, smoothing float64) (*Classifier, error) {
 	c := &Classifier{}
 	g := nn.NewTrainingGraph(p)
-	loss, logits, x, y := lossGraph(g, arch, rowShape, classes, batch)
+	loss, logits, x, y := lossGraph(g, arch, rowShape, classes, batch, smoothing)
 	grads, err := g.Gradients(loss)
 	if err != nil {
 		return nil, err
@@ -106,7 +107,7 @@ func NewClassifier(arch Architecture, p *nn.Params, rowShape []int, classes, bat
 	}
 
 	g = nn.NewGraph(p)
-	loss, logits, x, y = lossGraph(g, arch, rowShape, classes, evalBatch)
+	loss, logits, x, y = lossGraph(g, arch, rowShape, classes, evalBatch, 0)
 	if g.Err() != nil {
 		return nil, g.Err()
 	}
@@ -117,11 +118,11 @@ func NewClassifier(arch Architecture, p *nn.Params, rowShape []int, classes, bat
 	return c, nil
 }
 
-func lossGraph(g *nn.Graph, arch Architecture, rowShape []int, classes, rows int) (loss, logits, x, y *G.Node) {
+func lossGraph(g *nn.Graph, arch Architecture, rowShape []int, classes, rows int, smoothing float64) (loss, logits, x, y *G.Node) {
 	x = g.Input("x", append([]int{rows}, rowShape...)...)
 	y = g.Labels("y", rows)
 	logits = arch.Logits(g, x, classes)
-	loss = nn.CrossEntropy(g, logits, y)
+	loss = nn.CrossEntropy(g, logits, y, smoothing)
 	return loss, logits, x, y
 }
 

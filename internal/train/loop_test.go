@@ -46,7 +46,7 @@ func blobs(n int, seed uint64) *data.Set {
 func job(t *testing.T, r *run.Run, edit func(*train.Job)) (*train.Job, *nn.Params) {
 	t.Helper()
 	p := nn.NewParams(5)
-	prog, err := train.NewClassifier(model.MLP{Depth: 2, Width: 8, Res: true}, p, []int{side * side}, classes, batch, 16)
+	prog, err := train.NewClassifier(model.MLP{Depth: 2, Width: 8, Res: true}, p, []int{side * side}, classes, batch, 16, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
