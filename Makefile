@@ -29,7 +29,7 @@ test-long: ## the long ones as well: 20 kills with SIGKILL on real MNIST, thread
 
 race: ## the concurrent packages under the race detector (needs cgo and a C compiler)
 	@# without the tests that count allocations: the detector makes its own
-	CGO_ENABLED=1 go test -race -skip 'Allocate|HostileIDX' ./internal/kernel ./internal/train ./internal/run ./internal/data ./internal/optim
+	CGO_ENABLED=1 go test -race -skip 'Allocate|Hostile|TestCIFAR10' ./internal/kernel ./internal/train ./internal/run ./internal/data ./internal/optim
 
 lint: ## gofmt, go vet, golangci-lint
 	@test -z "$$(gofmt -l cmd internal)" || { gofmt -l cmd internal; echo "these files want gofmt"; exit 1; }
@@ -38,7 +38,11 @@ lint: ## gofmt, go vet, golangci-lint
 
 fuzz: ## a minute of each fuzz target
 	go test ./internal/kernel -fuzz FuzzGemm -fuzztime 60s
+	go test ./internal/kernel -fuzz FuzzConv -fuzztime 60s
 	go test ./internal/data -fuzz FuzzIDX -fuzztime 60s
+	go test ./internal/data -fuzz FuzzImageFolder -fuzztime 60s -fuzzminimizetime 10x
+	go test ./internal/data -fuzz FuzzDecoded -fuzztime 60s -fuzzminimizetime 10x
+	go test ./internal/data -fuzz FuzzCIFARRecords -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/weights -fuzz FuzzLoad -fuzztime 60s
 	go test ./internal/config -fuzz FuzzLoad -fuzztime 60s
 

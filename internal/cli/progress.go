@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"os"
@@ -31,7 +32,7 @@ type progressView struct {
 	items int           // since began
 	first int           // steps that were over then
 
-	download     string // file being fetched
+	download     string // what is being done to which file
 	downloadMark int64
 }
 
@@ -109,16 +110,18 @@ func barStyle() mpb.BarStyleComposer {
 	return style.Filler("█").Tip("█").Padding("░").Lbound("").Rbound("").FillerMeta(cyan).TipMeta(cyan)
 }
 
-// Download shows how far a file has come: a bar's worth on a terminal, a line at its start elsewhere.
+// Download shows how far a file has been fetched or decoded: a bar's worth on a terminal, a line at its
+// start elsewhere.
 func (p *progressView) Download(d data.Progress) {
-	if p.download != d.File {
+	what := cmp.Or(d.Verb, "fetching") + " " + d.File
+	if p.download != what {
 		p.Flush()
-		p.download, p.downloadMark = d.File, 0
+		p.download, p.downloadMark = what, 0
 		if p.s.ErrTTY {
 			p.bars = mpb.New(mpb.WithOutput(p.s.Err), mpb.WithAutoRefresh(), mpb.WithWidth(40))
-			p.bar = p.bars.New(d.Total, mpb.BarStyle(), mpb.PrependDecorators(decor.Name(d.File+" ")), mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f")))
+			p.bar = p.bars.New(d.Total, mpb.BarStyle(), mpb.PrependDecorators(decor.Name(what+" ")), mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f")))
 		} else {
-			fmt.Fprintf(p.s.Err, "fetching %s (%.1f MB)\n", d.File, float64(d.Total)/1e6)
+			fmt.Fprintf(p.s.Err, "%s (%.1f MB)\n", what, float64(d.Total)/1e6)
 		}
 	}
 	if p.bar != nil {

@@ -17,8 +17,10 @@ import (
 	"dla/internal/buildinfo"
 	"dla/internal/config"
 	"dla/internal/data"
+	"dla/internal/engine"
 	"dla/internal/kernel"
 	"dla/internal/labs"
+	"dla/internal/model"
 	"dla/internal/report"
 	"dla/internal/run"
 	"dla/internal/train"
@@ -39,11 +41,14 @@ func newLab1Cmd(s *Streams) *cobra.Command {
 type resnetOptions struct {
 	config   string
 	sets     []string
+	models   []string
 	depths   []int
+	width    int
 	res      string
 	seed     uint64
 	seeds    int
 	data     string
+	conv     string
 	epochs   int
 	patience int
 
@@ -53,6 +58,7 @@ type resnetOptions struct {
 	resume     bool
 	dryRun     bool
 	fastDevRun bool
+	profile    bool
 	json       bool
 }
 
@@ -61,18 +67,24 @@ func newResnetCmd(s *Streams) *cobra.Command {
 	var o resnetOptions
 	cmd := &cobra.Command{
 		Use:   "resnet",
-		Short: "Train MLPs on MNIST at several depths, with and without skip connections",
-		Long: `Train a multilayer perceptron: 784 -> 128, DEPTH blocks of two 128-wide linear layers
-with ReLU (with --res each block is x + block(x)), and a head of 10 classes.
+		Short: "Train MLPs on MNIST and CNNs on CIFAR-10, with and without skip connections",
+		Long: `Train a network with or without skip connections (--res: each block is x + block(x)).
+
+--model mlp, on MNIST: 784 -> 128, DEPTH blocks of two 128-wide linear layers with ReLU, a head.
+--model small, medium, large (the lab's CNNs), resnet20, resnet32, … resnet110 (He et al. 2016; without
+--res their plain twins), on CIFAR-10. ` + "`dla models ls`" + ` lists them.
 
 The validation part (5,000 images) selects the epoch; the test set is touched once, with that
 epoch's weights. Each run leaves a directory under --out with its configuration, environment,
-metrics, checkpoints and figures. Several depths, both values of --res or several seeds make a
-study: every combination is trained in turn and drawn together.
+metrics, checkpoints and figures. Several models or depths, both values of --res or several seeds
+make a study: every combination is trained in turn and drawn together.
 
 Settings come from, later ones winning: built-in defaults, --config, flags, --set.`,
 		Example: `  dla lab1 resnet --depth 5 --res
   dla lab1 resnet --depth 1,2,3,4,5 --res both --seeds 3
+  dla lab1 resnet --model large --res
+  dla lab1 resnet --model small,medium,large --res both
+  dla lab1 resnet --config configs/lab1/resnet-paper.yaml --model resnet56
   dla lab1 resnet --depth 5 --res --set train.lr=0.05 --set train.schedule=constant
   dla lab1 resnet --config configs/lab1/mlp.yaml --dry-run
   dla lab1 resnet --depth 1,2,3,4,5 --res both --seeds 3 --resume    # goes on where it was stopped`,
@@ -80,14 +92,17 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 		RunE: func(cmd *cobra.Command, _ []string) error { return runResnet(cmd, s, o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.config, "config", "", "YAML file with settings (see configs/lab1/mlp.yaml)")
+	f.StringVar(&o.config, "config", "", "YAML file with settings (see configs/lab1)")
 	f.StringArrayVar(&o.sets, "set", nil, "one setting, as train.lr=0.05; repeatable")
-	f.IntSliceVar(&o.depths, "depth", []int{def.Model.Depth}, "number of residual blocks; several: 1,2,3,4,5")
+	f.StringSliceVar(&o.models, "model", []string{def.Model.Name}, "network, or several: small,medium,large; with --data cifar10 the default is small")
+	f.IntSliceVar(&o.depths, "depth", []int{def.Model.Depth}, "blocks of mlp; several: 1,2,3,4,5")
+	f.IntVar(&o.width, "width", def.Model.Width, "width of mlp's layers; of a ResNet's first stage, 16 in the paper")
 	f.StringVar(&o.res, "res", strconv.FormatBool(def.Model.Res), "skip connections: true, false or both")
 	f.Lookup("res").NoOptDefVal = "true"
 	f.Uint64Var(&o.seed, "seed", def.Seed, "seed of the split, the initial weights and the order of batches")
 	f.IntVar(&o.seeds, "seeds", 1, "train each variant from this many seeds: seed, seed+1, …")
-	f.StringVar(&o.data, "data", def.Data.Name, "data set: mnist, synthetic-digits")
+	f.StringVar(&o.data, "data", def.Data.Name, "data set: mnist, cifar10, synthetic-digits, synthetic-shapes; default cifar10 for all models but mlp")
+	f.StringVar(&o.conv, "conv", def.Train.Conv, "convolutions: winograd where it can be, or direct")
 	f.IntVar(&o.epochs, "epochs", def.Train.Epochs, "passes over the training set")
 	f.IntVar(&o.patience, "patience", def.Train.Patience, "stop after this many epochs without a better validation accuracy; 0: never")
 	f.StringVar(&o.out, "out", "runs", "directory of run records")
@@ -96,33 +111,95 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 	f.BoolVar(&o.resume, "resume", false, "reuse finished runs of the same settings and data, continue interrupted ones")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the resolved settings and what the training will cost, and stop")
 	f.BoolVar(&o.fastDevRun, "fast-dev-run", false, "two epochs of 512 images, to see that everything works")
+	f.BoolVar(&o.profile, "profile", false, "time every op of the training steps and print what each took")
 	f.BoolVar(&o.json, "json", false, "with --dry-run: print JSON")
+	completeWords(cmd, "model", model.Names)
+	completeWords(cmd, "data", data.Names())
+	completeWords(cmd, "res", []string{"true", "false", "both"})
+	completeWords(cmd, "conv", []string{"winograd", "direct"})
 	return cmd
+}
+
+// completeWords completes a flag's value from words.
+func completeWords(cmd *cobra.Command, flag string, words []string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)) // fails for an unknown flag only
+}
+
+// base is what all runs have in common, but for --set. The network decides the defaults, so it is
+// looked for first: in the flags, then in --set and the file.
+func (o resnetOptions) base(cmd *cobra.Command) (config.Resnet, error) {
+	set := cmd.Flags().Changed
+	layers := func(c *config.Resnet) error {
+		if o.config != "" {
+			if err := config.LoadFile(c, o.config); err != nil {
+				return err
+			}
+		}
+		if set("data") {
+			c.Data.Name = o.data
+		}
+		if set("model") {
+			c.Model.Name = o.models[0]
+		}
+		return nil
+	}
+	probe := config.DefaultResnet()
+	probe.Model.Name = ""
+	if err := layers(&probe); err != nil {
+		return probe, err
+	}
+	for _, a := range o.sets {
+		if err := config.Set(&probe, a); err != nil {
+			return probe, err
+		}
+	}
+	name := probe.Model.Name
+	if name == "" {
+		name = "mlp"
+		if d, err := data.Describe(probe.Data.Name); err == nil && d.C > 1 {
+			name = "small"
+		}
+	}
+	c := config.DefaultFor(name)
+	if err := layers(&c); err != nil {
+		return c, err
+	}
+	if set("width") {
+		c.Model.Width = o.width
+	}
+	if set("seed") {
+		c.Seed = o.seed
+	}
+	if set("epochs") {
+		c.Train.Epochs = o.epochs
+	}
+	if set("patience") {
+		c.Train.Patience = o.patience
+	}
+	if set("conv") {
+		c.Train.Conv = o.conv
+	}
+	if o.fastDevRun {
+		c.Data.Limit, c.Train.Epochs = 512, 2
+	}
+	return c, nil
 }
 
 // variants resolves the settings of every run asked for.
 func (o resnetOptions) variants(cmd *cobra.Command) ([]config.Resnet, error) {
-	base := config.DefaultResnet()
-	if o.config != "" {
-		if err := config.LoadFile(&base, o.config); err != nil {
-			return nil, err
-		}
-	}
 	set := cmd.Flags().Changed
-	if set("seed") {
-		base.Seed = o.seed
+	base, err := o.base(cmd)
+	if err != nil {
+		return nil, err
 	}
-	if set("data") {
-		base.Data.Name = o.data
+	models := []string{base.Model.Name}
+	if set("model") {
+		models = o.models
 	}
-	if set("epochs") {
-		base.Train.Epochs = o.epochs
-	}
-	if set("patience") {
-		base.Train.Patience = o.patience
-	}
-	if o.fastDevRun {
-		base.Data.Limit, base.Train.Epochs = 512, 2
+	for _, m := range models {
+		if len(models) > 1 && (m == "mlp") != (models[0] == "mlp") {
+			return nil, usageError(fmt.Errorf("--model %s: mlp and the convolutional networks have different defaults; train them apart", strings.Join(models, ",")))
+		}
 	}
 	depths, res := []int{base.Model.Depth}, []bool{base.Model.Res}
 	if set("depth") {
@@ -144,26 +221,37 @@ func (o resnetOptions) variants(cmd *cobra.Command) ([]config.Resnet, error) {
 		return nil, usageError(fmt.Errorf("--seeds %d: want at least 1", o.seeds))
 	}
 	var all []config.Resnet
-	for _, d := range depths {
-		for _, r := range res {
-			for i := range o.seeds {
-				c := base
-				c.Model.Depth, c.Model.Res, c.Seed = d, r, base.Seed+uint64(i)
-				for _, a := range o.sets {
-					if err := config.Set(&c, a); err != nil {
+	for _, m := range models {
+		for _, d := range depths {
+			for _, r := range res {
+				for i := range o.seeds {
+					c := base
+					c.Model.Name, c.Model.Depth, c.Model.Res, c.Seed = m, d, r, base.Seed+uint64(i)
+					if err := o.finish(&c); err != nil {
 						return nil, err
 					}
-				}
-				if err := c.Validate(); err != nil {
-					return nil, err
-				}
-				if !slices.ContainsFunc(all, func(x config.Resnet) bool { return sameSettings(x, c) }) {
-					all = append(all, c)
+					if !slices.ContainsFunc(all, func(x config.Resnet) bool { return sameSettings(x, c) }) {
+						all = append(all, c)
+					}
 				}
 			}
 		}
 	}
 	return all, nil
+}
+
+// finish makes the assignments of --set and checks the whole.
+func (o resnetOptions) finish(c *config.Resnet) error {
+	for _, a := range o.sets {
+		if err := config.Set(c, a); err != nil {
+			return err
+		}
+	}
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	_, err := labs.ResnetVariant(*c)
+	return err
 }
 
 func sameSettings(a, b config.Resnet) bool {
@@ -192,6 +280,12 @@ func runResnet(cmd *cobra.Command, s *Streams, o resnetOptions) error {
 	defer progress.Close()
 	opt := labOptions(s, o.out, progress)
 	opt.MaxTime, opt.Resume = o.maxTime, o.resume
+	if o.profile {
+		opt.Profile = func(variant string, costs []engine.OpCost) {
+			progress.Flush()
+			fmt.Fprintf(s.Err, "\n%s, training steps:\n%s", variant, costTable(costs))
+		}
+	}
 	fmt.Fprintln(s.Err, oneLine(cfgs))
 	each := func(i int, t labs.Trained) {
 		progress.Flush()
@@ -230,13 +324,14 @@ func done(r train.Reason) bool { return r == train.Finished || r == train.EarlyS
 // labOptions are the options every command that trains shares.
 func labOptions(s *Streams, out string, progress *progressView) labs.Options {
 	version, revision, dirty := buildinfo.Version()
+	say := func(format string, args ...any) { progress.Flush(); fmt.Fprintf(s.Err, format+"\n", args...) }
 	return labs.Options{
 		Root: out,
-		Data: data.Options{Progress: progress.Download},
+		Data: data.Options{Progress: progress.Download, Say: say},
 		Env: run.Env{Version: version, Revision: revision, Dirty: dirty, GoVersion: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
 			CPU: buildinfo.CPU(), Threads: kernel.Threads(), Kernel: kernel.Level(), Command: os.Args, Started: time.Now()},
 		Sink: progress.Event,
-		Say:  func(format string, args ...any) { progress.Flush(); fmt.Fprintf(s.Err, format+"\n", args...) },
+		Say:  say,
 	}
 }
 
@@ -290,13 +385,23 @@ func oneLine(cfgs []config.Resnet) string {
 	}
 	line := fmt.Sprintf("lab1 resnet: %s on %s, %d epochs, batch %d, %s, %s, %s; %d threads, %s kernels",
 		strings.Join(names, " "), c.Data.Name, t.Epochs, t.BatchSize, opt, t.Schedule, seeds, kernel.Threads(), kernel.Level())
+	if c.Train.Conv == "direct" {
+		line += ", convolutions direct"
+	}
 	if c.Data.Limit > 0 {
 		line += fmt.Sprintf("; ONLY %d images of each split", c.Data.Limit)
 	}
 	return line
 }
 
-func variantName(c config.Resnet) string { return labs.ResnetVariant(c) }
+// variantName is the name of a network that variants has checked.
+func variantName(c config.Resnet) string {
+	name, err := labs.ResnetVariant(c)
+	if err != nil {
+		return c.Model.Name
+	}
+	return name
+}
 
 // closing says what a finished run reached, where its record is and what to type next.
 func closing(s *Streams, t labs.Trained, root string) {

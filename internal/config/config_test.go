@@ -100,7 +100,7 @@ func TestLargeFileIsRefused(t *testing.T) {
 func TestValidate(t *testing.T) {
 	for set, want := range map[string]string{
 		"train.lr=0": "train.lr", "train.lr=.inf": "train.lr", "train.lr=.nan": "train.lr", "train.epochs=0": "train.epochs",
-		"model.depth=-1": "model.depth", "model.name=gru": "model.name", "data.val=0": "data.val", "experiment=lab9": "experiment",
+		"model.depth=-1": "model.depth", "train.conv=fft": "winograd, direct", "train.label_smoothing=1": "train.label_smoothing", "data.augment.crop=-1": "data.augment.crop", "data.val=0": "data.val", "experiment=lab9": "experiment",
 		"train.batch_size=100000000": "train.batch_size", "train.optimizer=adam": "sgd, adamw", "train.schedule=linear": "onecycle",
 		"train.milestones=[5, 3]": "train.milestones", "train.momentum=1": "train.momentum", "train.beta2=.nan": "train.beta2",
 	} {
@@ -132,7 +132,7 @@ func TestMarshalReadsBack(t *testing.T) {
 	}
 }
 
-// TestPresets: every file under configs loads, holds, and the one of the MLP is the defaults.
+// TestPresets: every file under configs loads, holds, and those of the MLP and the CNN are the defaults.
 func TestPresets(t *testing.T) {
 	n := 0
 	err := filepath.WalkDir("../../configs", func(path string, d fs.DirEntry, err error) error {
@@ -147,8 +147,12 @@ func TestPresets(t *testing.T) {
 		if err := c.Validate(); err != nil {
 			t.Errorf("%s: %v", path, err)
 		}
-		if filepath.Base(path) == "mlp.yaml" && !reflect.DeepEqual(c, DefaultResnet()) {
-			t.Errorf("%s is not the defaults: %+v", path, c)
+		over := DefaultFor(c.Model.Name)
+		if err := LoadFile(&over, path); err != nil {
+			t.Error(err)
+		}
+		if base := filepath.Base(path); (base == "mlp.yaml" || base == "cnn.yaml") && !reflect.DeepEqual(over, DefaultFor(over.Model.Name)) {
+			t.Errorf("%s is not the defaults: %+v", path, over)
 		}
 		return nil
 	})

@@ -18,17 +18,25 @@ type Resnet struct {
 
 // Data says what is trained on.
 type Data struct {
-	Name  string `yaml:"name" json:"name"`   // mnist, synthetic-digits
-	Val   int    `yaml:"val" json:"val"`     // images of the training set set apart for validation
-	Limit int    `yaml:"limit" json:"limit"` // use only so many of each split; 0: all
+	Name    string  `yaml:"name" json:"name"`   // mnist, cifar10, synthetic-digits, …
+	Val     int     `yaml:"val" json:"val"`     // images of the training set set apart for validation
+	Limit   int     `yaml:"limit" json:"limit"` // use only so many of each split; 0: all
+	Augment Augment `yaml:"augment" json:"augment"`
+}
+
+// Augment says how training images are changed at random.
+type Augment struct {
+	Flip   bool `yaml:"flip" json:"flip"`     // left and right
+	Crop   int  `yaml:"crop" json:"crop"`     // pixels of border a crop may reach into; 0: off
+	Cutout int  `yaml:"cutout" json:"cutout"` // side of a black square; 0: off
 }
 
 // Model says which network.
 type Model struct {
-	Name  string `yaml:"name" json:"name"`   // mlp
-	Depth int    `yaml:"depth" json:"depth"` // blocks of two layers
-	Width int    `yaml:"width" json:"width"`
-	Res   bool   `yaml:"res" json:"res"` // skip connections
+	Name  string `yaml:"name" json:"name"`   // mlp, small, …, resnet20, …: see dla models ls
+	Depth int    `yaml:"depth" json:"depth"` // mlp: blocks of two layers
+	Width int    `yaml:"width" json:"width"` // of mlp's layers; of a ResNet's first stage, 0: the paper's
+	Res   bool   `yaml:"res" json:"res"`     // skip connections
 }
 
 // Train says how.
@@ -50,6 +58,9 @@ type Train struct {
 	Gamma       float64 `yaml:"gamma" json:"gamma"`                // schedule step
 	ClipNorm    float64 `yaml:"clip_norm" json:"clip_norm"`        // 0: off
 	Patience    int     `yaml:"patience" json:"patience"`          // epochs; 0: no early stop
+
+	LabelSmoothing float64 `yaml:"label_smoothing" json:"label_smoothing"`
+	Conv           string  `yaml:"conv" json:"conv"` // winograd (where it can be) or direct: they differ in the last bits
 }
 
 // DefaultResnet is the lab's MLP of depth 5 without skips, on MNIST.
@@ -59,8 +70,21 @@ func DefaultResnet() Resnet {
 		Data:       Data{Name: "mnist", Val: 5000},
 		Model:      Model{Name: "mlp", Depth: 5, Width: 128},
 		Train: Train{Epochs: 10, BatchSize: 128, Optimizer: "sgd", LR: 0.1, Momentum: 0.9, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8,
-			Schedule: "cosine", Milestones: []int{}, Gamma: 0.1},
+			Schedule: "cosine", Milestones: []int{}, Gamma: 0.1, Conv: "winograd"},
 	}
+}
+
+// DefaultFor is the default of the network called model: DefaultResnet for mlp, and else that network,
+// without skips, on CIFAR-10.
+func DefaultFor(model string) Resnet {
+	c := DefaultResnet()
+	if model == c.Model.Name {
+		return c
+	}
+	c.Data = Data{Name: "cifar10", Val: 5000, Augment: Augment{Flip: true, Crop: 4}}
+	c.Model = Model{Name: model}
+	c.Train.Schedule, c.Train.Nesterov, c.Train.WeightDecay = "onecycle", true, 5e-4
+	return c
 }
 
 // Validate names the first setting that cannot be.
@@ -73,7 +97,8 @@ func (c Resnet) Validate() error {
 		v, low, high int
 	}{
 		{"data.val", c.Data.Val, 1, 59000}, {"data.limit", c.Data.Limit, 0, math.MaxInt32},
-		{"model.depth", c.Model.Depth, 0, 200}, {"model.width", c.Model.Width, 1, 1 << 14},
+		{"model.depth", c.Model.Depth, 0, 200}, {"model.width", c.Model.Width, 0, 1 << 14},
+		{"data.augment.crop", c.Data.Augment.Crop, 0, 1 << 10}, {"data.augment.cutout", c.Data.Augment.Cutout, 0, 1 << 10},
 		{"train.epochs", c.Train.Epochs, 1, 100000}, {"train.batch_size", c.Train.BatchSize, 1, 1 << 16},
 		{"train.warmup_steps", c.Train.WarmupSteps, 0, math.MaxInt32}, {"train.patience", c.Train.Patience, 0, math.MaxInt32},
 	} {
@@ -101,9 +126,9 @@ func (c Resnet) Validate() error {
 		key, v string
 		known  []string
 	}{
-		{"model.name", c.Model.Name, []string{"mlp"}},
 		{"train.optimizer", c.Train.Optimizer, []string{"sgd", "adamw"}},
 		{"train.schedule", c.Train.Schedule, []string{"constant", "step", "cosine", "onecycle"}},
+		{"train.conv", c.Train.Conv, []string{"winograd", "direct"}},
 	} {
 		if !slices.Contains(w.known, w.v) {
 			return fmt.Errorf("%s is %q, want one of %s", w.key, w.v, strings.Join(w.known, ", "))
@@ -117,7 +142,7 @@ func (c Resnet) Validate() error {
 	for _, x := range []struct {
 		key string
 		v   float64
-	}{{"train.momentum", c.Train.Momentum}, {"train.beta1", c.Train.Beta1}, {"train.beta2", c.Train.Beta2}} {
+	}{{"train.momentum", c.Train.Momentum}, {"train.beta1", c.Train.Beta1}, {"train.beta2", c.Train.Beta2}, {"train.label_smoothing", c.Train.LabelSmoothing}} {
 		if !(x.v >= 0 && x.v < 1) {
 			return fmt.Errorf("%s is %g, want at least 0 and below 1", x.key, x.v)
 		}

@@ -149,6 +149,16 @@ func (p *Program) Read(n *gorgonia.Node) *Tensor {
 // (parameters, batches) are not in it.
 func (p *Program) PeakBytes() int64 { return p.bytes }
 
+// MACs is the number of multiply-adds of the products and convolutions of one Run at full size,
+// counted directly.
+func (p *Program) MACs() int {
+	n := 0
+	for i := range p.steps {
+		n += p.steps[i].macs()
+	}
+	return n
+}
+
 // Len is the number of nodes a Run executes.
 func (p *Program) Len() int { return len(p.steps) }
 

@@ -31,15 +31,27 @@ func (p *Program) runTimed() error {
 		}
 		s.cost.time += time.Since(start)
 		s.cost.runs++
-		if m, ok := s.op.(interface{ MACs(in [][]int) int }); ok {
-			shapes := make([][]int, len(s.in))
-			for j, t := range s.in {
-				shapes[j] = t.Shape
-			}
-			s.cost.flops += 2 * float64(m.MACs(shapes))
-		}
+		s.cost.flops += 2 * float64(s.macs())
 	}
 	return nil
+}
+
+// macs is the number of multiply-adds of the step at the inputs' present size; 0 for an op that does
+// not say.
+func (s *step) macs() int {
+	op := s.op
+	if a, ok := op.(addInto); ok {
+		op = a.Accumulator
+	}
+	m, ok := op.(interface{ MACs(in [][]int) int })
+	if !ok {
+		return 0
+	}
+	shapes := make([][]int, len(s.in))
+	for j, t := range s.in {
+		shapes[j] = t.Shape
+	}
+	return m.MACs(shapes)
 }
 
 // OpCost is what all steps of one op and of one size took together.

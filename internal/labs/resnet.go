@@ -12,6 +12,7 @@ import (
 
 	"dla/internal/config"
 	"dla/internal/data"
+	"dla/internal/engine"
 	"dla/internal/kernel"
 	"dla/internal/metrics"
 	"dla/internal/model"
@@ -26,14 +27,19 @@ import (
 // ResnetExperiment is the name of the residual study in records.
 const ResnetExperiment = "lab1/resnet"
 
-// evalBatch is how many samples the evaluation graph takes at once. It changes speed, not results.
-const evalBatch = 500
+// evalBatch is how many samples the evaluation graph takes at once. It changes speed and memory, not
+// results.
+const evalBatch = 250
+
+// batchesAhead is how many batches are prepared while a step runs.
+const batchesAhead = 2
 
 // Options are what of a run does not change its results.
 type Options struct {
-	Root    string        // where run directories go
-	MaxTime time.Duration // of this process; 0: none
-	Resume  bool          // reuse finished runs of the same configuration and data, continue interrupted ones
+	Root    string                                      // where run directories go
+	MaxTime time.Duration                               // of this process; 0: none
+	Profile func(variant string, costs []engine.OpCost) // gets what each op of the training steps took; nil: not timed
+	Resume  bool                                        // reuse finished runs of the same configuration and data, continue interrupted ones
 	Data    data.Options
 	Env     run.Env // version, machine and command; the lab adds the data
 	Sink    train.Sink
@@ -130,7 +136,7 @@ func ResumeResnet(ctx context.Context, id string, opt Options) (Trained, error) 
 	}
 	dc := cfg.Data
 	if rec.Env.Data.Synthetic {
-		dc.Name = data.SyntheticDigits // never the real set, even where it has become reachable
+		dc.Name = rec.Env.Data.Name // never the real set, even where it has become reachable
 	}
 	ds, err := loadData(ctx, dc, opt)
 	if err != nil {
@@ -159,7 +165,7 @@ func loadData(ctx context.Context, dc config.Data, opt Options) (*data.Dataset, 
 	if err != nil {
 		return nil, err
 	}
-	if ds.Synthetic && dc.Name != data.SyntheticDigits {
+	if ds.Synthetic && ds.Name != dc.Name {
 		opt.Say("SYNTHETIC DIGITS, not %s: %s", dc.Name, ds.Source)
 	} else {
 		opt.Say("data: %s, %d train + %d test images, from %s", ds.Name, ds.Train.N, ds.Test.N, ds.Source)
@@ -175,7 +181,11 @@ func resnetOn(ctx context.Context, ds *data.Dataset, cfg config.Resnet, opt Opti
 	}
 	env := opt.Env
 	env.Data = run.DataInfo{Name: ds.Name, Source: ds.Source, Fingerprint: ds.Fingerprint, Synthetic: ds.Synthetic}
-	spec := run.Spec{Experiment: ResnetExperiment, Variant: variant(cfg).Name(), Seed: cfg.Seed, Config: yaml, ConfigHash: config.Hash(yaml), Env: env}
+	name, err := ResnetVariant(cfg)
+	if err != nil {
+		return Trained{}, err
+	}
+	spec := run.Spec{Experiment: ResnetExperiment, Variant: name, Seed: cfg.Seed, Config: yaml, ConfigHash: config.Hash(yaml), Env: env}
 	if opt.Resume {
 		if t, found, err := reuse(ctx, ds, cfg, spec, opt); found || err != nil {
 			return t, err
@@ -224,33 +234,61 @@ func reuse(ctx context.Context, ds *data.Dataset, cfg config.Resnet, spec run.Sp
 	return Trained{}, false, nil
 }
 
-// ResnetVariant is the name of the network cfg describes: mlp-d5-res.
-func ResnetVariant(cfg config.Resnet) string { return variant(cfg).Name() }
-
-// variant is the network cfg names.
-func variant(cfg config.Resnet) model.MLP {
-	return model.MLP{Depth: cfg.Model.Depth, Width: cfg.Model.Width, Res: cfg.Model.Res}
+// ResnetVariant is the name of the network cfg describes: mlp-d5-res. An unknown network is an error.
+func ResnetVariant(cfg config.Resnet) (string, error) {
+	m, err := network(cfg, 1)
+	if err != nil {
+		return "", err
+	}
+	return m.Name(), nil
 }
 
-// build makes the network, its optimiser and its schedule. Inputs are [rows, pixels] in [0,1].
-func build(cfg config.Resnet, pixels, classes, steps int) (*nn.Params, *train.Classifier, optim.Optimizer, optim.Schedule, error) {
-	p := nn.NewParams(cfg.Seed)
-	c, err := train.NewClassifier(variant(cfg), p, []int{pixels}, classes, cfg.Train.BatchSize, evalBatch)
+// network is the network cfg names, for images of the given number of channels.
+func network(cfg config.Resnet, channels int) (model.Model, error) {
+	m := cfg.Model
+	return model.New(model.Spec{Name: m.Name, Depth: m.Depth, Width: m.Width, Res: m.Res}, model.PixelsFor(channels))
+}
+
+// size is what of a data set the network depends on.
+type size struct{ h, w, channels, classes int }
+
+func sizeOf(ds *data.Dataset) size {
+	return size{ds.Train.H, ds.Train.W, ds.Train.C, len(ds.Train.Classes)}
+}
+
+// built is a network ready to be trained.
+type built struct {
+	name      string // of the variant
+	params    *nn.Params
+	prog      *train.Classifier
+	optimizer optim.Optimizer
+	schedule  optim.Schedule
+	macs      int // of one image's forward pass
+}
+
+// build makes the network, its optimiser and its schedule. Pixels are in [0,1].
+func build(cfg config.Resnet, sz size, steps int) (*built, error) {
+	kernel.SetConvDirect(cfg.Train.Conv == "direct")
+	m, err := network(cfg, sz.channels)
 	if err != nil {
-		return nil, nil, nil, optim.Schedule{}, err
+		return nil, err
 	}
+	b := &built{name: m.Name(), params: nn.NewParams(cfg.Seed)}
 	t := cfg.Train
-	opt, err := optim.New(optim.Config{Name: t.Optimizer, Momentum: t.Momentum, Nesterov: t.Nesterov, WeightDecay: t.WeightDecay,
-		Decoupled: t.Decoupled, Beta1: t.Beta1, Beta2: t.Beta2, Eps: t.Eps}, c.Params())
-	if err != nil {
-		return nil, nil, nil, optim.Schedule{}, err
+	if b.prog, err = train.NewClassifier(m, b.params, m.Input(sz.h, sz.w, sz.channels), sz.classes, t.BatchSize, evalBatch, t.LabelSmoothing); err != nil {
+		return nil, err
+	}
+	b.macs = b.prog.Eval().MACs() / evalBatch
+	if b.optimizer, err = optim.New(optim.Config{Name: t.Optimizer, Momentum: t.Momentum, Nesterov: t.Nesterov, WeightDecay: t.WeightDecay,
+		Decoupled: t.Decoupled, Beta1: t.Beta1, Beta2: t.Beta2, Eps: t.Eps}, b.prog.Params()); err != nil {
+		return nil, err
 	}
 	milestones := make([]int, len(t.Milestones))
 	for i, epoch := range t.Milestones {
 		milestones[i] = epoch * steps
 	}
-	sched, err := optim.NewSchedule(optim.ScheduleConfig{Name: t.Schedule, Warmup: t.WarmupSteps, Milestones: milestones, Gamma: t.Gamma}, t.LR, t.Epochs*steps)
-	return p, c, opt, sched, err
+	b.schedule, err = optim.NewSchedule(optim.ScheduleConfig{Name: t.Schedule, Warmup: t.WarmupSteps, Milestones: milestones, Gamma: t.Gamma}, t.LR, t.Epochs*steps)
+	return b, err
 }
 
 // fit trains r to its end, or to where it is stopped, and closes it.
@@ -270,17 +308,22 @@ func fit(ctx context.Context, r *run.Run, ds *data.Dataset, cfg config.Resnet, o
 	if n := cfg.Data.Limit; n > 0 {
 		trainSet, valSet, testSet = trainSet.First(n), valSet.First(n), testSet.First(n)
 	}
-	trainer := data.NewLoader(trainSet, cfg.Train.BatchSize, true, cfg.Seed)
+	aug := cfg.Data.Augment
+	trainer := data.NewPrefetch(data.NewAugmentedLoader(trainSet, cfg.Train.BatchSize, cfg.Seed, data.Augment{Flip: aug.Flip, Crop: aug.Crop, Cutout: aug.Cutout}), batchesAhead)
+	defer trainer.Close()
 	val := data.NewLoader(valSet, evalBatch, false, 0)
 	test := data.NewLoader(testSet, evalBatch, false, 0)
 
 	// Model, and its training.
-	pixels := ds.Train.H * ds.Train.W * ds.Train.C
-	params, prog, optimizer, sched, err := build(cfg, pixels, len(ds.Train.Classes), trainer.Steps())
+	b, err := build(cfg, sizeOf(ds), trainer.Steps())
 	if err != nil {
 		return t, err
 	}
-	job := train.Job{Program: prog, Optimizer: optimizer, Schedule: sched, Train: trainer, Val: val,
+	if opt.Profile != nil {
+		b.prog.Train().Profile(true)
+		defer func() { opt.Profile(b.name, b.prog.Train().Costs()) }()
+	}
+	job := train.Job{Program: b.prog, Optimizer: b.optimizer, Schedule: b.schedule, Train: trainer, Val: val,
 		Epochs: cfg.Train.Epochs, Patience: cfg.Train.Patience, ClipNorm: cfg.Train.ClipNorm,
 		MaxTime: opt.MaxTime, CheckpointEvery: time.Minute, Run: r, Sink: opt.Sink}
 	out, err := job.Fit(ctx)
@@ -296,10 +339,7 @@ func fit(ctx context.Context, r *run.Run, ds *data.Dataset, cfg config.Resnet, o
 	}
 
 	// Test, once, with the weights of the epoch that validation selected.
-	live := make([]weights.Tensor, 0, len(params.List()))
-	for _, p := range params.List() {
-		live = append(live, weights.Tensor{Name: p.Name, Shape: p.Shape, Data: p.Data})
-	}
+	live := b.prog.State()
 	last := weights.Fingerprint(live)
 	best, _, err := r.BestWeights()
 	if err != nil {
@@ -308,7 +348,7 @@ func fit(ctx context.Context, r *run.Run, ds *data.Dataset, cfg config.Resnet, o
 	if err := weights.Copy(live, best.Tensors); err != nil {
 		return t, fmt.Errorf("run %s: best weights do not fit the model: %w", r.ID(), err)
 	}
-	s, err := train.Evaluate(ctx, prog, test, opt.Sink)
+	s, err := train.Evaluate(ctx, b.prog, test, opt.Sink)
 	if ctx.Err() != nil {
 		t.Reason = train.Interrupted // the test has not been seen whole: nothing is recorded of it
 		return t, r.SetStatus(run.StatusInterrupted, "by a signal, before the test")
@@ -322,11 +362,11 @@ func fit(ctx context.Context, r *run.Run, ds *data.Dataset, cfg config.Resnet, o
 		BestEpoch: out.BestEpoch, Epochs: out.Epochs, Reason: out.Reason, WallSeconds: out.Seconds,
 		Val:     run.Measure{Loss: out.BestVal.Loss(), Accuracy: out.BestVal.Accuracy()},
 		LastVal: run.Measure{Loss: out.LastVal.Loss(), Accuracy: out.LastVal.Accuracy()},
-		Params:  params.Count(), MACs: variant(cfg).MACs(pixels, len(ds.Train.Classes)), PeakBytes: prog.PeakBytes(),
+		Params:  b.params.Count(), MACs: b.macs, PeakBytes: b.prog.PeakBytes(),
 		WeightsSHA256: weights.Fingerprint(live), LastWeightsSHA256: last,
 	}
 	if ds.Synthetic {
-		t.Result.Note = "synthetic digits, not MNIST"
+		t.Result.Note = report.SyntheticNote(ds.Name)
 	}
 	if err := r.Finish(t.Result); err != nil {
 		return t, err
@@ -355,30 +395,32 @@ type Cost struct {
 	Kernel       string  `json:"kernel"`        // instruction set
 }
 
-// ResnetCost builds cfg's network for the full training set (60,000 images of 28x28 in ten classes,
-// less the validation part), times some steps on blank images and says what the whole training
-// would take. It reads no data.
+// ResnetCost builds cfg's network for its data set, less the validation part, times some steps on blank
+// images and says what the whole training would take. It reads no data.
 func ResnetCost(cfg config.Resnet) (Cost, error) {
-	const pixels, classes = 28 * 28, 10
-	n := 60000 - cfg.Data.Val
+	set, err := data.Describe(cfg.Data.Name)
+	if err != nil {
+		return Cost{}, err
+	}
+	n := set.Train - cfg.Data.Val
 	if cfg.Data.Limit > 0 {
 		n = min(n, cfg.Data.Limit)
 	}
 	steps := (n + cfg.Train.BatchSize - 1) / cfg.Train.BatchSize
-	params, prog, optimizer, _, err := build(cfg, pixels, classes, steps)
+	b, err := build(cfg, size{set.H, set.W, set.C, set.Classes}, steps)
 	if err != nil {
 		return Cost{}, err
 	}
-	c := Cost{Params: params.Count(), MACs: variant(cfg).MACs(pixels, classes), PeakBytes: prog.PeakBytes(), Steps: steps * cfg.Train.Epochs,
+	c := Cost{Params: b.params.Count(), MACs: b.macs, PeakBytes: b.prog.PeakBytes(), Steps: steps * cfg.Train.Epochs,
 		Threads: kernel.Threads(), Kernel: kernel.Level()}
 	c.TrainFLOPs = 6 * float64(c.MACs) * float64(n) * float64(cfg.Train.Epochs)
 	best := time.Duration(1<<63 - 1)
 	for range 5 {
 		start := time.Now()
-		if _, err := prog.TrainStep(cfg.Train.BatchSize); err != nil {
+		if _, err := b.prog.TrainStep(cfg.Train.BatchSize); err != nil {
 			return c, err
 		}
-		optimizer.Step(0)
+		b.optimizer.Step(0)
 		best = min(best, time.Since(start))
 	}
 	c.StepSeconds = best.Seconds()

@@ -39,6 +39,9 @@ func (o *linear) shape(in []tensor.Shape) (tensor.Shape, error) {
 	return tensor.Shape{x[0], w[0]}, nil
 }
 
+// MACs is the number of multiply-adds for the given input shapes.
+func (o *linear) MACs(in [][]int) int { return in[0][0] * in[1][0] * in[1][1] }
+
 // Run computes y [rows, out] from x [rows, in], w [out, in] and b [out].
 func (o *linear) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	x, w, b := in[0], in[1], in[2]
@@ -104,6 +107,9 @@ func (o *linearDX) shape(in []tensor.Shape) (tensor.Shape, error) {
 	return tensor.Shape{in[0][0], in[1][1]}, nil
 }
 
+// MACs is the number of multiply-adds for the given input shapes.
+func (o *linearDX) MACs(in [][]int) int { return in[0][0] * in[1][0] * in[1][1] }
+
 // Run computes dx [rows, in].
 func (o *linearDX) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	dz, w := in[0], in[1]
@@ -140,6 +146,9 @@ func (o *linearDW) shape(in []tensor.Shape) (tensor.Shape, error) {
 	}
 	return tensor.Shape{in[0][1], in[1][1]}, nil
 }
+
+// MACs is the number of multiply-adds for the given input shapes.
+func (o *linearDW) MACs(in [][]int) int { return in[0][0] * in[0][1] * in[1][1] }
 
 // Run computes dw [out, in].
 func (o *linearDW) Run(out *engine.Tensor, in []*engine.Tensor) error {

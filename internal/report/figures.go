@@ -2,6 +2,7 @@
 package report
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"dla/internal/atomicfile"
@@ -21,42 +23,70 @@ import (
 // group is the runs of one variant, which differ by seed only.
 type group struct {
 	variant string
-	depth   int
+	network string // the variant but for its skips, as a reader would say it: d5, small, 20 layers
+	order   int    // of the network among its kind
 	res     bool
 	runs    []run.Record
 }
 
-// groups sorts records into variants, by depth, then plain before residual.
+// sizes are the lab's networks in order.
+var sizes = []string{"small", "medium", "large", "student", "teacher"}
+
+// newGroup reads a variant's name, as internal/model makes it: mlp-d5-res, cnn-small-plain, resnet20,
+// plain20-w32. A name of another kind is its own network.
+func newGroup(variant string) *group {
+	g := &group{variant: variant, network: variant}
+	name, kind := variant, ""
+	if i := strings.LastIndexByte(variant, '-'); i > 0 {
+		name, kind = variant[:i], variant[i+1:]
+	}
+	rest, ok := strings.CutPrefix(name, "mlp-d")
+	if n, err := strconv.Atoi(rest); ok && err == nil {
+		g.network, g.order, g.res = "d"+rest, n, kind == "res"
+		return g
+	}
+	if rest, ok = strings.CutPrefix(name, "cnn-"); ok {
+		g.network, g.order, g.res = rest, slices.Index(sizes, rest), kind == "res"
+		return g
+	}
+	for _, prefix := range []string{"resnet", "plain"} {
+		rest, ok := strings.CutPrefix(variant, prefix)
+		if !ok {
+			continue
+		}
+		depth, width, _ := strings.Cut(rest, "-")
+		if n, err := strconv.Atoi(depth); err == nil {
+			g.network, g.order, g.res = depth+" layers", n, prefix == "resnet"
+			if width != "" {
+				g.network += ", " + width
+			}
+		}
+	}
+	return g
+}
+
+// groups sorts records into variants, by network, then plain before residual.
 func groups(recs []run.Record) []*group {
 	var all []*group
 	for _, r := range recs {
 		i := slices.IndexFunc(all, func(g *group) bool { return g.variant == r.Variant })
 		if i < 0 {
-			g := &group{variant: r.Variant, res: strings.HasSuffix(r.Variant, "-res")}
-			for _, part := range strings.Split(r.Variant, "-") {
-				if n, err := fmt.Sscanf(part, "d%d", &g.depth); n == 1 && err == nil {
-					break
-				}
-			}
-			all = append(all, g)
+			all = append(all, newGroup(r.Variant))
 			i = len(all) - 1
 		}
 		all[i].runs = append(all[i].runs, r)
 	}
+	skips := func(g *group) int {
+		if g.res {
+			return 1
+		}
+		return 0
+	}
 	slices.SortStableFunc(all, func(a, b *group) int {
-		if a.depth != b.depth {
-			return a.depth - b.depth
-		}
-		if a.res != b.res {
-			if a.res {
-				return 1
-			}
-			return -1
-		}
-		return strings.Compare(a.variant, b.variant)
+		return cmp.Or(cmp.Compare(a.order, b.order), strings.Compare(a.network, b.network), skips(a)-skips(b))
 	})
 	for _, g := range all {
-		slices.SortStableFunc(g.runs, func(a, b run.Record) int { return int(int64(a.Seed) - int64(b.Seed)) })
+		slices.SortStableFunc(g.runs, func(a, b run.Record) int { return cmp.Compare(a.Seed, b.Seed) })
 	}
 	return all
 }
@@ -98,7 +128,7 @@ func Figures(recs []run.Record, dir string) ([]string, error) {
 	for _, k := range kinds {
 		fig := plot.Figure{Title: k.title, Subtitle: subtitle(recs, gs), XLabel: "epoch", YLabel: k.label, Percent: k.percent, Log: k.log}
 		if d := recs[0].Env.Data; d.Synthetic {
-			fig.Warning = "synthetic digits, not MNIST"
+			fig.Warning = SyntheticNote(d.Name)
 		}
 		for _, g := range gs {
 			fig.Curves = append(fig.Curves, g.curve(k, gs))
@@ -111,6 +141,14 @@ func Figures(recs []run.Record, dir string) ([]string, error) {
 	}
 	name, err := writeTraces(recs, dir)
 	return append(files, name), err
+}
+
+// SyntheticNote is what is to be said wherever results on the synthetic set called name are shown.
+func SyntheticNote(name string) string {
+	if name == "synthetic-digits" {
+		return "synthetic digits, not MNIST"
+	}
+	return "synthetic images, not photographs"
 }
 
 func drawable(recs []run.Record) error {
@@ -141,8 +179,8 @@ func subtitle(recs []run.Record, gs []*group) string {
 		seeds = "1 seed"
 	}
 	name := recs[0].Env.Data.Name
-	if name == "mnist" {
-		name = "MNIST"
+	if known, ok := map[string]string{"mnist": "MNIST", "cifar10": "CIFAR-10"}[name]; ok {
+		name = known
 	}
 	return name + " · " + seeds
 }
@@ -150,13 +188,13 @@ func subtitle(recs []run.Record, gs []*group) string {
 // curve is the group's line: at each epoch the mean and the range over the seeds that have it.
 func (g *group) curve(k kind, all []*group) plot.Curve {
 	c := plot.Curve{Label: g.label(), Dashed: !g.res && slices.ContainsFunc(all, func(o *group) bool { return o.res })}
-	depths := []int{}
+	var networks []string
 	for _, o := range all {
-		if !slices.Contains(depths, o.depth) {
-			depths = append(depths, o.depth)
+		if !slices.Contains(networks, o.network) {
+			networks = append(networks, o.network)
 		}
 	}
-	c.Colour = slices.Index(depths, g.depth)
+	c.Colour = slices.Index(networks, g.network)
 	for e := 1; ; e++ {
 		var vs []float64
 		for _, r := range g.runs {
@@ -177,14 +215,14 @@ func (g *group) curve(k kind, all []*group) plot.Curve {
 
 // label is the variant as a reader would say it.
 func (g *group) label() string {
-	if !strings.HasPrefix(g.variant, "mlp-d") {
+	switch {
+	case g.network == g.variant:
 		return g.variant
+	case g.res:
+		return g.network + " residual"
+	default:
+		return g.network + " plain"
 	}
-	kind := "plain"
-	if g.res {
-		kind = "residual"
-	}
-	return fmt.Sprintf("d%d %s", g.depth, kind)
 }
 
 // writeTraces writes figures.json.
@@ -221,6 +259,7 @@ type result struct {
 		Accuracy float64 `json:"accuracy"`
 	} `json:"last_val"`
 	Params      int     `json:"params"`
+	MACs        int     `json:"macs"`
 	WallSeconds float64 `json:"wall_seconds"`
 }
 
@@ -228,10 +267,10 @@ type result struct {
 // deviation over seeds.
 func Table(recs []run.Record) (string, error) {
 	var b strings.Builder
-	b.WriteString("| network | parameters | seeds | val_acc %, best epoch | val_acc %, last epoch | test accuracy % | wall time, s |\n|---|---:|---:|---:|---:|---:|---:|\n")
+	b.WriteString("| network | parameters | MFLOP an image | seeds | val_acc %, best epoch | val_acc %, last epoch | test accuracy % | wall time, s |\n|---|---:|---:|---:|---:|---:|---:|---:|\n")
 	for _, g := range groups(recs) {
 		var test, val, last, wall []float64
-		params := 0
+		params, flops := 0, 0.0
 		for _, r := range g.runs {
 			if r.Result == nil {
 				continue
@@ -240,7 +279,7 @@ func Table(recs []run.Record) (string, error) {
 			if err := json.Unmarshal(r.Result, &res); err != nil {
 				return "", fmt.Errorf("run %s: result.json: %w", r.ID, err)
 			}
-			params = res.Params
+			params, flops = res.Params, 2*float64(res.MACs)/1e6
 			test, val = append(test, 100*res.Test.Accuracy), append(val, 100*res.Val.Accuracy)
 			last, wall = append(last, 100*res.LastVal.Accuracy), append(wall, res.WallSeconds)
 		}
@@ -248,7 +287,7 @@ func Table(recs []run.Record) (string, error) {
 			continue
 		}
 		mean, _ := metrics.MeanStd(wall)
-		fmt.Fprintf(&b, "| %s | %d | %d | %s | %s | %s | %.1f |\n", g.label(), params, len(test), spread(val), spread(last), spread(test), mean)
+		fmt.Fprintf(&b, "| %s | %d | %.1f | %d | %s | %s | %s | %.1f |\n", g.label(), params, flops, len(test), spread(val), spread(last), spread(test), mean)
 	}
 	return b.String(), nil
 }

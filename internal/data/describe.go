@@ -1,0 +1,24 @@
+package data
+
+// Description is what is known of a set before it is read.
+type Description struct {
+	H, W, C     int // pixels and channels of an image
+	Classes     int
+	Train, Test int // images
+}
+
+// Describe says what the set called name is like. An unknown name is an error.
+func Describe(name string) (Description, error) {
+	switch name {
+	case "mnist":
+		return Description{28, 28, 1, 10, 60000, 10000}, nil
+	case SyntheticDigits:
+		return Description{28, 28, 1, 10, syntheticTrain, syntheticTest}, nil
+	case SyntheticShapes:
+		return Description{32, 32, 3, 10, shapesTrain, shapesTest}, nil
+	case "cifar10", "cifar10-jpeg":
+		return Description{32, 32, 3, 10, 50000, 10000}, nil
+	}
+	_, err := Lookup(name)
+	return Description{}, err
+}
