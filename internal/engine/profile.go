@@ -75,10 +75,7 @@ func (p *Program) Costs() []OpCost {
 		if s.cost.runs == 0 {
 			continue
 		}
-		name := s.op.String()
-		if a, ok := s.op.(addInto); ok {
-			name = a.Accumulator.String() + " (added)"
-		}
+		name := s.name()
 		shape := fmt.Sprint(s.node.Shape())
 		c := byKey[name+shape]
 		if c == nil {
