@@ -12,21 +12,33 @@ import (
 	"time"
 )
 
-// TestKillsAndThreadsLeaveNoTrace trains the program itself, the residual MLP of depth 5 for three
-// epochs, in several ways: on one thread and on two, again, and killed with SIGKILL at 20 random
-// instants in all and resumed each time. All must end with the same weights and the same metrics.jsonl.
-// It trains on MNIST where $DLA_DATA has it, else on synthetic digits.
+// TestKillsAndThreadsLeaveNoTrace trains the program itself, the residual MLP of depth 5 and a residual
+// CNN for three epochs, in several ways: on one thread and on two, again, and killed with SIGKILL at 20
+// random instants in all and resumed each time. All must end with the same weights and the same
+// metrics.jsonl. It trains on the real images where $DLA_DATA has them, else on synthetic ones.
 func TestKillsAndThreadsLeaveNoTrace(t *testing.T) {
+	real := func(name, standIn string) string {
+		if _, err := os.Stat(filepath.Join(os.Getenv("DLA_DATA"), name)); err == nil {
+			return name
+		}
+		return standIn
+	}
+	t.Run("mlp", func(t *testing.T) {
+		killsAndThreadsLeaveNoTrace(t, real("mnist", "synthetic-digits"), "--depth", "5")
+	})
+	t.Run("cnn", func(t *testing.T) {
+		killsAndThreadsLeaveNoTrace(t, real("cifar10", "synthetic-shapes"), "--model", "small", "--set", "data.limit=2000")
+	})
+}
+
+func killsAndThreadsLeaveNoTrace(t *testing.T, set string, network ...string) {
 	exe := filepath.Join(t.TempDir(), "dla.exe")
 	if out, err := exec.Command("go", "build", "-o", exe, "dla/cmd/dla").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	set := "synthetic-digits"
-	if _, err := os.Stat(filepath.Join(os.Getenv("DLA_DATA"), "mnist")); err == nil {
-		set = "mnist"
-	}
 	command := func(root, threads string) *exec.Cmd {
-		return exec.Command(exe, "lab1", "resnet", "--depth", "5", "--res", "--epochs", "3", "--data", set, "--threads", threads, "--out", root, "--resume")
+		args := append([]string{"lab1", "resnet", "--res", "--epochs", "3", "--data", set, "--threads", threads, "--out", root, "--resume"}, network...)
+		return exec.Command(exe, args...)
 	}
 	finish := func(root, threads string) outcomeFiles {
 		t.Helper()

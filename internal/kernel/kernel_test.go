@@ -56,50 +56,59 @@ func normals(n int, seed uint64) []float32 {
 
 // TestElementwise covers one chunk and several, with and without the output over an input.
 func TestElementwise(t *testing.T) {
-	for _, n := range []int{1, 1000, elements + 1, 3*elements + 5} {
-		a, b := normals(n, 1), normals(n, 2)
-		sum, masked := make([]float32, n), make([]float32, n)
-		for i := range a {
-			sum[i] = a[i] + b[i]
-			if b[i] > 0 {
-				masked[i] = a[i]
+	levels(t, func(level string) {
+		for _, n := range []int{1, 16, 1000, elements + 1, 3*elements + 5} {
+			a, b := normals(n, 1), normals(n, 2)
+			b[0] = float32(math.NaN()) // not above 0
+			sum, masked := make([]float32, n), make([]float32, n)
+			for i := range a {
+				sum[i] = a[i] + b[i]
+				if b[i] > 0 {
+					masked[i] = a[i]
+				}
+			}
+			for _, inPlace := range []bool{false, true} {
+				dst, dst2 := make([]float32, n), make([]float32, n)
+				x, y := a, a
+				if inPlace {
+					copy(dst, a)
+					copy(dst2, a)
+					x, y = dst, dst2
+				}
+				Add(dst, x, b)
+				ReLUGrad(dst2, y, b)
+				if !slices.Equal(dst[1:], sum[1:]) || dst[0] == dst[0] {
+					t.Errorf("%s: Add of %d elements, in place %v", level, n, inPlace)
+				}
+				if !slices.Equal(dst2, masked) {
+					t.Errorf("%s: ReLUGrad of %d elements, in place %v", level, n, inPlace)
+				}
 			}
 		}
-		for _, inPlace := range []bool{false, true} {
-			dst, dst2 := make([]float32, n), make([]float32, n)
-			x, y := a, a
-			if inPlace {
-				copy(dst, a)
-				copy(dst2, a)
-				x, y = dst, dst2
-			}
-			Add(dst, x, b)
-			ReLUGrad(dst2, y, b)
-			if !slices.Equal(dst, sum) {
-				t.Errorf("Add of %d elements, in place %v", n, inPlace)
-			}
-			if !slices.Equal(dst2, masked) {
-				t.Errorf("ReLUGrad of %d elements, in place %v", n, inPlace)
-			}
-		}
-	}
+	})
 }
 
+// TestColSum covers whole vectors of columns and odd ones, and more rows than a part has.
 func TestColSum(t *testing.T) {
-	x, dst := normals(7*5, 1), make([]float32, 5)
-	for i := range dst {
-		dst[i] = 99 // overwritten, not added to
-	}
-	ColSum(dst, x, 7, 5)
-	for c := range dst {
-		want := 0.0
-		for r := range 7 {
-			want += float64(x[r*5+c])
+	levels(t, func(level string) {
+		for _, size := range [][2]int{{7, 5}, {1, 16}, {300, 40}, {colSumRows + 3, 33}} {
+			rows, cols := size[0], size[1]
+			x, dst := normals(rows*cols, 1), make([]float32, cols)
+			for i := range dst {
+				dst[i] = 99 // overwritten, not added to
+			}
+			ColSum(dst, x, rows, cols)
+			for c := range dst {
+				want := 0.0
+				for r := range rows {
+					want += float64(x[r*cols+c])
+				}
+				if math.Abs(float64(dst[c])-want) > 1e-4 {
+					t.Errorf("%s: %d rows, column %d: %g, want %g", level, rows, c, dst[c], want)
+				}
+			}
 		}
-		if math.Abs(float64(dst[c])-want) > 1e-5 {
-			t.Errorf("column %d: %g, want %g", c, dst[c], want)
-		}
-	}
+	})
 }
 
 // TestSoftmaxCrossEntropy against the definition in float64, on ordinary and on huge logits.

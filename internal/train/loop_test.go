@@ -42,11 +42,20 @@ func blobs(n int, seed uint64) *data.Set {
 	return s
 }
 
-// job is a training of a small residual MLP that belongs to r.
+// networks are what the tests train: a residual MLP, and one with convolutions, running statistics and
+// augmented images.
+var networks = []model.Model{model.MLP{Depth: 2, Width: 8, Res: true}, model.ResNet{Blocks: 1, Width: 8, Res: true, Pixels: model.MNIST}}
+
+// job is a training of the first of networks that belongs to r.
 func job(t *testing.T, r *run.Run, edit func(*train.Job)) (*train.Job, *nn.Params) {
 	t.Helper()
+	return jobOf(t, networks[0], r, edit)
+}
+
+func jobOf(t *testing.T, m model.Model, r *run.Run, edit func(*train.Job)) (*train.Job, *nn.Params) {
+	t.Helper()
 	p := nn.NewParams(5)
-	prog, err := train.NewClassifier(model.MLP{Depth: 2, Width: 8, Res: true}, p, []int{side * side}, classes, batch, 16, 0)
+	prog, err := train.NewClassifier(m, p, m.Input(side, side, 1), classes, batch, 16, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +63,12 @@ func job(t *testing.T, r *run.Run, edit func(*train.Job)) (*train.Job, *nn.Param
 	if err != nil {
 		t.Fatal(err)
 	}
-	trainer := data.NewLoader(data.All(blobs(240, 1)), batch, true, 9)
+	var trainer train.Batches = data.NewLoader(data.All(blobs(240, 1)), batch, true, 9)
+	if _, conv := m.(model.ResNet); conv {
+		ahead := data.NewPrefetch(data.NewAugmentedLoader(data.All(blobs(240, 1)), batch, 9, data.Augment{Flip: true, Crop: 1, Cutout: 1}), 2)
+		t.Cleanup(ahead.Close)
+		trainer = ahead
+	}
 	sched, err := optim.NewSchedule(optim.ScheduleConfig{Name: "cosine"}, 0.1, epochs*trainer.Steps())
 	if err != nil {
 		t.Fatal(err)
@@ -116,9 +130,15 @@ func TestItLearns(t *testing.T) {
 // TestResumeIsBitExact interrupts a training after every number of steps there is, resumes it with
 // everything built anew, and wants the bits of the training that was never stopped.
 func TestResumeIsBitExact(t *testing.T) {
+	for _, m := range networks {
+		t.Run(m.Name(), func(t *testing.T) { resumeIsBitExact(t, m) })
+	}
+}
+
+func resumeIsBitExact(t *testing.T, m model.Model) {
 	root := t.TempDir()
 	whole := create(t, root)
-	j, p := job(t, whole, nil)
+	j, p := jobOf(t, m, whole, nil)
 	want, err := j.Fit(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +151,7 @@ func TestResumeIsBitExact(t *testing.T) {
 		r := create(t, root)
 		ctx, cancel := context.WithCancel(context.Background())
 		n := 0
-		j, _ := job(t, r, func(j *train.Job) {
+		j, _ := jobOf(t, m, r, func(j *train.Job) {
 			j.Sink = func(e train.Event) {
 				if e.Kind == train.Step || e.Kind == train.EvalStep {
 					if n++; n == stop {
@@ -155,7 +175,7 @@ func TestResumeIsBitExact(t *testing.T) {
 		if r, err = run.Resume(root, r.ID()); err != nil {
 			t.Fatal(err)
 		}
-		j2, p2 := job(t, r, nil)
+		j2, p2 := jobOf(t, m, r, nil)
 		got, err := j2.Fit(context.Background())
 		if err != nil {
 			t.Fatalf("resumed from %d: %v", stop, err)
@@ -220,23 +240,25 @@ func TestDivergenceIsAnError(t *testing.T) {
 
 // TestStepsAllocateNothing covers the whole step: batch, forward, backward, clipping, update.
 func TestStepsAllocateNothing(t *testing.T) {
-	r := create(t, t.TempDir())
-	defer r.Close()
-	j, _ := job(t, r, nil)
-	clip := optim.NewClipper(j.Program.Params())
-	var b data.Batch
-	b.X, b.Y = j.Program.TrainBuffers()
-	step := 0
-	if n := testing.AllocsPerRun(20, func() {
-		j.Train.Batch(0, step%j.Train.Steps(), &b)
-		s, err := j.Program.TrainStep(b.Rows)
-		if err != nil || math.IsNaN(s.LossSum) {
-			t.Fatal(s, err)
+	for _, m := range networks {
+		r := create(t, t.TempDir())
+		j, _ := jobOf(t, m, r, nil)
+		clip := optim.NewClipper(j.Program.Params())
+		var b data.Batch
+		b.X, b.Y = j.Program.TrainBuffers()
+		step := 0
+		if n := testing.AllocsPerRun(20, func() {
+			j.Train.Batch(0, step%j.Train.Steps(), &b)
+			s, err := j.Program.TrainStep(b.Rows)
+			if err != nil || math.IsNaN(s.LossSum) {
+				t.Fatal(s, err)
+			}
+			clip.Clip(1)
+			j.Optimizer.Step(j.Schedule.LR(step))
+			step++
+		}); n != 0 {
+			t.Errorf("%s: %v allocations a step", m.Name(), n)
 		}
-		clip.Clip(1)
-		j.Optimizer.Step(j.Schedule.LR(step))
-		step++
-	}); n != 0 {
-		t.Errorf("%v allocations a step", n)
+		r.Close()
 	}
 }
