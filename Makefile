@@ -10,7 +10,7 @@ endif
 export CGO_ENABLED = 0
 GOLANGCI = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help build run test test-long race lint fuzz bench figures generate cross lab1-mlp
+.PHONY: help build run test test-long race lint fuzz bench figures generate generated cross lab1-mlp
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,10 @@ bench: ## the kernels and the training step
 
 generate: ## write the assembly anew from its generator
 	go generate ./internal/kernel
+
+generated: ## check that the committed assembly is what its generator writes
+	go generate ./internal/kernel
+	git diff --exit-code -- internal/kernel/kernels_amd64.s internal/kernel/kernels_amd64.go
 
 cross: ## build for every platform
 	@for t in linux/amd64 linux/arm64 darwin/arm64 windows/amd64; do \
