@@ -1,0 +1,48 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"dla/internal/model"
+)
+
+// memoryCase is a training of ResNet-20. A process's peak is of all it ever did, so whoever measures
+// it does so in a process of its own.
+func memoryCase() Case {
+	n := network{Model: model.ResNet{Blocks: 3, Width: 16, Res: true, Pixels: model.CIFAR10}, set: "cifar10"}
+	return Case{Group: Memory, Name: n.Name(), prepare: func(batch int) (*work, error) { return stepWork(n, batch) }}
+}
+
+// peakRSS is the most resident memory, in bytes, that this process has had after a few runs of f.
+func peakRSS(f func() error) (int64, error) {
+	for range minRuns {
+		if err := f(); err != nil {
+			return 0, err
+		}
+	}
+	const file = "/proc/self/status"
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return 0, fmt.Errorf("peak resident memory: %w", err)
+	}
+	return parsePeak(string(b))
+}
+
+// parsePeak finds the line "VmHWM:   123456 kB".
+func parsePeak(status string) (int64, error) {
+	for line := range strings.Lines(status) {
+		rest, ok := strings.CutPrefix(line, "VmHWM:")
+		if !ok {
+			continue
+		}
+		kB, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("peak resident memory: %w", err)
+		}
+		return kB << 10, nil
+	}
+	return 0, fmt.Errorf("peak resident memory: this system does not tell VmHWM")
+}
