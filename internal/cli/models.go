@@ -1,0 +1,232 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"dla/internal/bench"
+	"dla/internal/config"
+	"dla/internal/data"
+	"dla/internal/model"
+)
+
+func newModelsCmd(s *Streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "models",
+		Short:   "Networks: what there is, layers, parameters, multiply-adds, memory",
+		Example: "  dla models ls\n  dla models show resnet20 --res",
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newModelsLsCmd(s), newModelsShowCmd(s))
+	return cmd
+}
+
+// aboutModels says what each network of the zoo is.
+var aboutModels = map[string]string{
+	"mlp":       "lab 1: 784 -> 128, DEPTH blocks of two 128-wide layers (here 5), head; on MNIST",
+	"small":     "lab 1: CNN of 2 blocks",
+	"medium":    "lab 1: CNN of 5 blocks",
+	"large":     "lab 1: CNN of 7 blocks",
+	"teacher":   "lab 1, distillation: 2 wide blocks, 1M parameters",
+	"student":   "lab 1, distillation: the same with fewer filters, 200k",
+	"resnet20":  "He et al. 2016, section 4.2: 3 stages of 3 blocks",
+	"resnet32":  "the same with 5 blocks a stage",
+	"resnet44":  "7 blocks a stage",
+	"resnet56":  "9 blocks a stage",
+	"resnet110": "18 blocks a stage",
+}
+
+// lookupModel is the network called name as lab1 trains it, with its default data set where set is
+// empty, and depth and width where they are below 0.
+func lookupModel(name string, res bool, depth, width int, set string) (model.Model, string, data.Description, error) {
+	c := config.DefaultFor(name)
+	spec := model.Spec{Name: name, Depth: c.Model.Depth, Width: c.Model.Width, Res: res}
+	if depth >= 0 {
+		spec.Depth = depth
+	}
+	if width >= 0 {
+		spec.Width = width
+	}
+	set = cmp.Or(set, c.Data.Name)
+	d, err := data.Describe(set)
+	if err != nil {
+		return nil, set, d, usageError(err)
+	}
+	m, err := model.New(spec, model.PixelsFor(d.C))
+	if err != nil {
+		if near, ok := similar(name, model.Names); ok && !slices.Contains(model.Names, name) {
+			err = fmt.Errorf("%w; did you mean %s?", err, near)
+		}
+		return nil, set, d, usageError(err)
+	}
+	return m, set, d, nil
+}
+
+// listedModel is a line of `dla models ls`.
+type listedModel struct {
+	Name   string `json:"name"`
+	Params int    `json:"params"`
+	MACs   int    `json:"macs"` // one image, forward
+	Input  []int  `json:"input"`
+	About  string `json:"about"`
+}
+
+func newModelsLsCmd(s *Streams) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "ls",
+		Short: "List the networks with their parameters and what an image costs",
+		Long: `List the networks there are, by the names that --model of other commands takes. Parameters are the
+trained weights; MACs are the multiply-adds of one image's forward pass. With and without skip
+connections (--res) a network has as many of both.`,
+		Example: "  dla models ls\n  dla models ls --json",
+		Args:    noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			var all []listedModel
+			for _, name := range model.Names {
+				m, _, set, err := lookupModel(name, true, -1, -1, "")
+				if err != nil {
+					return err
+				}
+				n, err := bench.Describe(m, set)
+				if err != nil {
+					return err
+				}
+				all = append(all, listedModel{Name: name, Params: n.Params, MACs: n.MACs, Input: []int{set.H, set.W, set.C}, About: aboutModels[name]})
+			}
+			if asJSON {
+				return writeJSON(s.Out, all)
+			}
+			w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "NAME\tPARAMETERS\tMACS/IMAGE\tINPUT\tWHAT")
+			for _, m := range all {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", m.Name, thousands(m.Params), inMillions(m.MACs), shape(m.Input), m.About)
+			}
+			return w.Flush()
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// plannedBatch is the batch whose memory `dla models show` tells: that of every preset.
+const plannedBatch = 128
+
+func newModelsShowCmd(s *Streams) *cobra.Command {
+	var o struct {
+		res          bool
+		width, depth int
+		data         string
+		json         bool
+	}
+	cmd := &cobra.Command{
+		Use:   "show NAME",
+		Short: "Show one network layer by layer, with its parameters, multiply-adds and memory",
+		Long: `Show the layers of one network as the evaluation graph runs them, and what the whole takes. A layer
+is called what its parameters' names begin with; layers without parameters have no name.
+
+Memory is what the engine plans for all intermediates together, and in training the gradients;
+weights and the optimiser's state come on top. MACs are the multiply-adds of one image, counted
+directly: Winograd's algorithm needs a quarter of those of most 3x3 convolutions.`,
+		Example: `  dla models show resnet20 --res
+  dla models show resnet20 --res --width 32
+  dla models show mlp --depth 10
+  dla models show small --data mnist --json`,
+		Args: cobra.ExactArgs(1),
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			var names []cobra.Completion
+			for _, n := range model.Names {
+				names = append(names, cobra.CompletionWithDesc(n, aboutModels[n]))
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			depth, width := -1, -1
+			for flag, v := range map[string]struct{ given, to *int }{"depth": {&o.depth, &depth}, "width": {&o.width, &width}} {
+				if !cmd.Flags().Changed(flag) {
+					continue
+				}
+				if *v.given < 0 {
+					return usageError(fmt.Errorf("--%s %d: want 0 or more", flag, *v.given))
+				}
+				*v.to = *v.given
+			}
+			m, name, set, err := lookupModel(args[0], o.res, depth, width, o.data)
+			if err != nil {
+				return err
+			}
+			n, err := bench.Describe(m, set)
+			if err != nil {
+				return err
+			}
+			training, evaluation, err := bench.PlannedBytes(m, set, plannedBatch)
+			if err != nil {
+				return err
+			}
+			if o.json {
+				return writeJSON(s.Out, struct {
+					Data string `json:"data"`
+					bench.Network
+					Batch      int   `json:"batch"`
+					TrainBytes int64 `json:"train_bytes"`
+					EvalBytes  int64 `json:"eval_bytes"`
+				}{name, n, plannedBatch, training, evaluation})
+			}
+			w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "LAYER\tWHAT\tOUTPUT\tPARAMETERS\tMACS")
+			for _, l := range n.Layers {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", dash(l.Name), l.Op, shape(l.Output), dashed(l.Params), dashed(l.MACs))
+			}
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			fmt.Fprintf(s.Out, "\n%s on %s (%s)\n", n.Name, name, shape([]int{set.H, set.W, set.C}))
+			fmt.Fprintf(s.Out, "  parameters   %s\n", thousands(n.Params))
+			fmt.Fprintf(s.Out, "  MACs         %s an image, forward\n", thousands(n.MACs))
+			fmt.Fprintf(s.Out, "  memory       %.1f MB planned for a training step of %d images, %.1f MB for their evaluation\n", float64(training)/1e6, plannedBatch, float64(evaluation)/1e6)
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.res, "res", false, "with skip connections")
+	f.IntVar(&o.depth, "depth", config.DefaultFor("mlp").Model.Depth, "blocks of mlp")
+	f.IntVar(&o.width, "width", config.DefaultFor("mlp").Model.Width, "width of mlp's layers; of a ResNet's first stage, 16 in the paper")
+	f.StringVar(&o.data, "data", "", "data set whose images it takes: mnist, cifar10; default mnist for mlp, else cifar10")
+	f.BoolVar(&o.json, "json", false, "print JSON")
+	completeWords(cmd, "data", []string{"mnist", "cifar10"})
+	return cmd
+}
+
+// shape writes the sizes of a tensor as 32x32x16.
+func shape(dims []int) string {
+	return strings.ReplaceAll(strings.Trim(fmt.Sprint(dims), "[]"), " ", "x")
+}
+
+// thousands writes n in groups of three digits: 272,474.
+func thousands(n int) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// dashed is thousands, and "-" for 0.
+func dashed(n int) string {
+	if n == 0 {
+		return "-"
+	}
+	return thousands(n)
+}
+
+// inMillions writes n as 40.6M.
+func inMillions(n int) string { return fmt.Sprintf("%.1fM", float64(n)/1e6) }
