@@ -14,9 +14,9 @@ func costTable(costs []engine.OpCost) string {
 	for _, c := range costs {
 		rate := ""
 		if c.FLOPs > 0 {
-			rate = fmt.Sprintf("%9.1f", c.FLOPs/c.Seconds/1e9)
+			rate = fmt.Sprintf(" %9.1f", c.FLOPs/c.Seconds/1e9)
 		}
-		fmt.Fprintf(&b, "%-28s %-20s %5d %10.3f %5.1f %% %s\n", c.Op, c.Shape, c.Steps, 1e3*c.Seconds*float64(c.Steps)/float64(c.Runs), 100*c.Share, rate)
+		fmt.Fprintf(&b, "%-28s %-20s %5d %10.3f %5.1f %%%s\n", c.Op, c.Shape, c.Steps, 1e3*c.Seconds*float64(c.Steps)/float64(c.Runs), 100*c.Share, rate)
 	}
 	return b.String()
 }

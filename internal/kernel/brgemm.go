@@ -63,7 +63,7 @@ func cut(n, t, tiles int) int { return n * t / tiles }
 const portableRows = 8
 
 // portableBrgemm are the microkernels in plain Go: squares of 4x4 with their sums in registers.
-func portableBrgemm() (all [2][3][15]func(*byte)) {
+func portableBrgemm() (all [2][3][17]func(*byte)) {
 	for vectors := 1; vectors <= 2; vectors++ {
 		for rows := 1; rows <= portableRows; rows++ {
 			all[0][vectors][rows] = func(p *byte) { (*brgemm)(unsafe.Pointer(p)).portable(false, 8*vectors, rows) }

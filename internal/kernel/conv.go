@@ -162,9 +162,15 @@ func (c *Conv) BackwardWeight(dw, dy, x []float32) {
 	c.run(addWeightParts, tiles(c.K*c.K*c.IC, 16))
 }
 
-// partsFor is into how many parts a sum over n images, of size floats each, is cut: enough to share
-// out, not so many that adding them costs more than it gives.
-func partsFor(size, n int) int { return min(n, max(2, min(8, 1<<21/size))) }
+// partsFor is into how many parts a sum over n images, of size floats each, is cut: 8, 4 or 2, enough
+// to share out evenly, not so many that adding them costs more than it gives.
+func partsFor(size, n int) int {
+	parts := 8
+	for parts > 2 && parts*size > 1<<22 {
+		parts /= 2
+	}
+	return min(n, parts)
+}
 
 // padded is OC rounded up to whole blocks.
 func (c *Conv) padded() int {

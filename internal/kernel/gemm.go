@@ -26,7 +26,7 @@ type Gemm struct {
 	Bias       []float32
 	ReLU       bool
 
-	packed                      []float32 // op(B) as panels of [K][width], zeros beyond N
+	packed                      []float32 // op(B) as panels of [K][width], zeros beyond N; nil: B is read where it lies
 	rowTiles, rowCut, columnCut int       // tiles of rows; groups of tiles and of panels, a pair of them a chunk
 	packB, product              gemmTask
 }
@@ -61,12 +61,16 @@ func (g *Gemm) Do() {
 	}
 	wide := simd.width(2)
 	panels := tiles(g.N, wide)
-	g.packed = borrow(panels * g.K * wide)
-	defer giveBack()
-	g.packB, g.product = gemmTask{g, true}, gemmTask{g, false}
-	run(&g.packB, panels)
-	// Enough chunks to share out, each large enough to be worth it; by shape alone.
 	g.rowTiles = tiles(g.M, simd.rows[2])
+	g.packB, g.product = gemmTask{g, true}, gemmTask{g, false}
+	// Packing pays where many tiles of rows read a panel, and is needed where rows of B are columns of
+	// op(B) or the last panel is cut off.
+	if g.packed = nil; g.TransB || g.N%simd.floats != 0 || g.rowTiles > 32 {
+		g.packed = borrow(panels * g.K * wide)
+		defer giveBack()
+		run(&g.packB, panels)
+	}
+	// Enough chunks to share out, each large enough to be worth it; by shape alone.
 	g.rowCut = g.rowTiles
 	if g.rowTiles > 32 {
 		g.rowCut = max(32, g.rowTiles/8)
@@ -150,7 +154,12 @@ func (g *Gemm) multiply(l *lane, chunk int) {
 			vectors := vectorsFor(cols)
 			width := simd.width(vectors)
 			whole := cols == width
-			l.brgemm = brgemm{b: at(g.packed, j*g.K+k0*width), ldb: uintptr(4 * width), k: k1 - k0, segs: 1}
+			l.brgemm = brgemm{k: k1 - k0, segs: 1}
+			if g.packed != nil {
+				l.b, l.ldb = at(g.packed, j*g.K+k0*width), uintptr(4*width)
+			} else {
+				l.b, l.ldb = at(g.B, k0*g.LDB+j), uintptr(4*g.LDB)
+			}
 			if whole {
 				l.ldc = uintptr(4 * g.LDC)
 				if !first || g.Accumulate {

@@ -144,6 +144,26 @@ func brgemmAVX512_14x1(p *byte)
 //go:noescape
 func brgemmTAVX512_14x1(p *byte)
 
+// brgemmAVX512_15x1 computes 15 rows of 16 columns, A row by row.
+//
+//go:noescape
+func brgemmAVX512_15x1(p *byte)
+
+// brgemmTAVX512_15x1 computes 15 rows of 16 columns, A transposed.
+//
+//go:noescape
+func brgemmTAVX512_15x1(p *byte)
+
+// brgemmAVX512_16x1 computes 16 rows of 16 columns, A row by row.
+//
+//go:noescape
+func brgemmAVX512_16x1(p *byte)
+
+// brgemmTAVX512_16x1 computes 16 rows of 16 columns, A transposed.
+//
+//go:noescape
+func brgemmTAVX512_16x1(p *byte)
+
 // brgemmAVX512_1x2 computes 1 rows of 32 columns, A row by row.
 //
 //go:noescape

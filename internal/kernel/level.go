@@ -14,7 +14,7 @@ type kernels struct {
 	rows   [3]int // largest tile of a microkernel of one and of two vectors of columns
 
 	// brgemm[transposed][vectors][rows] are the microkernels; see the type brgemm.
-	brgemm [2][3][15]func(*byte)
+	brgemm [2][3][17]func(*byte)
 	// transpose writes dst[j][i] = src[i][j] for one square of floats x floats.
 	transpose func(dst, src *float32, ldd, lds uintptr)
 

@@ -15,16 +15,16 @@ func available() []kernels {
 }
 
 var avx512 = kernels{
-	name: "avx512", floats: 16, rows: [3]int{0, 14, 14},
-	brgemm: [2][3][15]func(*byte){
+	name: "avx512", floats: 16, rows: [3]int{0, 16, 14},
+	brgemm: [2][3][17]func(*byte){
 		{
 			{},
-			{1: brgemmAVX512_1x1, 2: brgemmAVX512_2x1, 3: brgemmAVX512_3x1, 4: brgemmAVX512_4x1, 5: brgemmAVX512_5x1, 6: brgemmAVX512_6x1, 7: brgemmAVX512_7x1, 8: brgemmAVX512_8x1, 9: brgemmAVX512_9x1, 10: brgemmAVX512_10x1, 11: brgemmAVX512_11x1, 12: brgemmAVX512_12x1, 13: brgemmAVX512_13x1, 14: brgemmAVX512_14x1},
+			{1: brgemmAVX512_1x1, 2: brgemmAVX512_2x1, 3: brgemmAVX512_3x1, 4: brgemmAVX512_4x1, 5: brgemmAVX512_5x1, 6: brgemmAVX512_6x1, 7: brgemmAVX512_7x1, 8: brgemmAVX512_8x1, 9: brgemmAVX512_9x1, 10: brgemmAVX512_10x1, 11: brgemmAVX512_11x1, 12: brgemmAVX512_12x1, 13: brgemmAVX512_13x1, 14: brgemmAVX512_14x1, 15: brgemmAVX512_15x1, 16: brgemmAVX512_16x1},
 			{1: brgemmAVX512_1x2, 2: brgemmAVX512_2x2, 3: brgemmAVX512_3x2, 4: brgemmAVX512_4x2, 5: brgemmAVX512_5x2, 6: brgemmAVX512_6x2, 7: brgemmAVX512_7x2, 8: brgemmAVX512_8x2, 9: brgemmAVX512_9x2, 10: brgemmAVX512_10x2, 11: brgemmAVX512_11x2, 12: brgemmAVX512_12x2, 13: brgemmAVX512_13x2, 14: brgemmAVX512_14x2},
 		},
 		{
 			{},
-			{1: brgemmTAVX512_1x1, 2: brgemmTAVX512_2x1, 3: brgemmTAVX512_3x1, 4: brgemmTAVX512_4x1, 5: brgemmTAVX512_5x1, 6: brgemmTAVX512_6x1, 7: brgemmTAVX512_7x1, 8: brgemmTAVX512_8x1, 9: brgemmTAVX512_9x1, 10: brgemmTAVX512_10x1, 11: brgemmTAVX512_11x1, 12: brgemmTAVX512_12x1, 13: brgemmTAVX512_13x1, 14: brgemmTAVX512_14x1},
+			{1: brgemmTAVX512_1x1, 2: brgemmTAVX512_2x1, 3: brgemmTAVX512_3x1, 4: brgemmTAVX512_4x1, 5: brgemmTAVX512_5x1, 6: brgemmTAVX512_6x1, 7: brgemmTAVX512_7x1, 8: brgemmTAVX512_8x1, 9: brgemmTAVX512_9x1, 10: brgemmTAVX512_10x1, 11: brgemmTAVX512_11x1, 12: brgemmTAVX512_12x1, 13: brgemmTAVX512_13x1, 14: brgemmTAVX512_14x1, 15: brgemmTAVX512_15x1, 16: brgemmTAVX512_16x1},
 			{1: brgemmTAVX512_1x2, 2: brgemmTAVX512_2x2, 3: brgemmTAVX512_3x2, 4: brgemmTAVX512_4x2, 5: brgemmTAVX512_5x2, 6: brgemmTAVX512_6x2, 7: brgemmTAVX512_7x2, 8: brgemmTAVX512_8x2, 9: brgemmTAVX512_9x2, 10: brgemmTAVX512_10x2, 11: brgemmTAVX512_11x2, 12: brgemmTAVX512_12x2, 13: brgemmTAVX512_13x2, 14: brgemmTAVX512_14x2},
 		},
 	},
@@ -49,7 +49,7 @@ var avx512 = kernels{
 
 var avx2 = kernels{
 	name: "avx2", floats: 8, rows: [3]int{0, 12, 6},
-	brgemm: [2][3][15]func(*byte){
+	brgemm: [2][3][17]func(*byte){
 		{
 			{},
 			{1: brgemmAVX2_1x1, 2: brgemmAVX2_2x1, 3: brgemmAVX2_3x1, 4: brgemmAVX2_4x1, 5: brgemmAVX2_5x1, 6: brgemmAVX2_6x1, 7: brgemmAVX2_7x1, 8: brgemmAVX2_8x1, 9: brgemmAVX2_9x1, 10: brgemmAVX2_10x1, 11: brgemmAVX2_11x1, 12: brgemmAVX2_12x1},

@@ -62,13 +62,15 @@ type winoPass struct {
 	from, to   int
 }
 
-// winoLayout says how the tiles of the images of a chunk are cut into blocks.
+// winoLayout says how many tiles an image has, how many images a chunk takes (some 32 tiles, so that
+// the product has rows enough), and how many tiles are transformed at once: they and what becomes of
+// them fit the second-level cache.
 func (c *Conv) winoLayout(channels int) (perImage, images, block int) {
 	perImage = c.H / 4 * (c.W / 4)
 	images = min(c.N, max(1, 32/perImage))
 	block = 32
 	if channels <= 32 {
-		block = 64
+		block = 42
 	}
 	return perImage, images, min(block, images*perImage)
 }
@@ -174,10 +176,10 @@ func (c *Conv) winoTiles(l *lane, chunk int) {
 		b0, b1 := t0+cut(t1-t0, b, blocks), t0+cut(t1-t0, b+1, blocks)
 		count := b1 - b0
 		c.winoPatches(v, tmp, strideV, p.in, p.from, b0, count)
-		rowTiles := tiles(count, simd.rows[2])
 		for j := 0; j < p.to; j += wide {
 			vectors := vectorsFor(p.to - j)
 			width := simd.width(vectors)
+			rowTiles := tiles(count, simd.rows[vectors])
 			l.ldb, l.ldc = uintptr(4*width), uintptr(4*width)
 			for point := range winoPoints {
 				l.b = at(p.u, winoPoints*p.from*j+point*p.from*width)

@@ -69,17 +69,22 @@ func brgemm(l level, rows, vectors int, transposed bool) {
 	}
 
 	Label("start")
-	lda, ldb, segs := load(8), load(24), load(56)
-	aSeg, bSeg := load(0), load(16)
-	lda3, ldb3 := GP64(), GP64()
-	LEAQ(Mem{Base: lda, Index: lda, Scale: 2}, lda3)
+	lda, ldb := load(8), load(24)
+	ldb3 := GP64()
 	LEAQ(Mem{Base: ldb, Index: ldb, Scale: 2}, ldb3)
+	// Where the segment begins and how many are left: in memory, for want of registers.
+	local := AllocLocal(24)
+	aSeg, bSeg, segs := local.Offset(0), local.Offset(8), local.Offset(16)
+	MOVQ(load(0), aSeg)
+	MOVQ(load(16), bSeg)
+	MOVQ(load(56), segs)
 
 	Label("segment")
-	a, b, k := GP64(), GP64(), GP64()
+	a, b, k, lda3 := GP64(), GP64(), GP64(), GP64()
 	MOVQ(aSeg, a)
 	MOVQ(bSeg, b)
 	MOVQ(arg(48), k)
+	LEAQ(Mem{Base: lda, Index: lda, Scale: 2}, lda3)
 	// Row r of an A that is not transposed stands at bases[r/3] + (r%3)·lda.
 	bases := []reg.GPVirtual{a}
 	if !transposed {
@@ -112,6 +117,10 @@ func brgemm(l level, rows, vectors int, transposed bool) {
 			} else {
 				m = indexed(bases[r/3], lda, lda3, r%3)
 				m.Disp = 4 * u
+			}
+			if vectors == 1 && l.bytes == 64 { // one instruction for the element's one use
+				VFMADD231PS_BCST(m, bv(0), acc(r, 0))
+				continue
 			}
 			x := spare[r%len(spare)]
 			VBROADCASTSS(m, x)
@@ -156,8 +165,9 @@ func brgemm(l level, rows, vectors int, transposed bool) {
 	DECQ(k)
 	JNZ(LabelRef("one"))
 	Label("next")
-	ADDQ(arg(64), aSeg)
-	ADDQ(arg(72), bSeg)
+	step64, step72 := load(64), load(72)
+	ADDQ(step64, aSeg)
+	ADDQ(step72, bSeg)
 	DECQ(segs)
 	JNZ(LabelRef("segment"))
 
