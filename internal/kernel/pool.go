@@ -54,16 +54,25 @@ var pool struct {
 	outer   outer
 
 	task    task
-	chunks  int32
-	next    atomic.Int32
+	shares  []share      // of the threads that serve this Run, the caller's first
 	pending atomic.Int32 // workers still busy with this Run
 	done    chan struct{}
+}
+
+// share is the chunks a thread begins with: a stretch of all, the same in every Run of as many chunks,
+// so that what a thread wrote is still in its cache when the next kernel reads it. A thread that is
+// through takes from the others' shares.
+type share struct {
+	next atomic.Int32
+	end  int32
+	_    [56]byte // a cache line each
 }
 
 // worker is one goroutine of the pool. Between two Runs it spins for a while, since a training step is
 // a row of short Runs and waking a sleeping thread costs as much as a small one; then it sleeps.
 type worker struct {
 	lane
+	index int // of its share
 	state atomic.Int32
 	wake  chan struct{} // one token for each time work or leave replaced asleep
 }
@@ -104,7 +113,7 @@ func (w *worker) wait() int32 {
 
 func (w *worker) loop() {
 	for w.wait() == work {
-		drain(pool.task, pool.chunks, &w.lane)
+		drain(pool.task, w.index, &w.lane)
 		w.state.Store(idle)
 		if pool.pending.Add(-1) == 0 {
 			select {
@@ -163,18 +172,25 @@ func serve(t task, chunks int) {
 		return
 	}
 	for len(pool.workers) < pool.threads-1 {
-		w := &worker{wake: make(chan struct{}, 1)}
+		w := &worker{wake: make(chan struct{}, 1), index: len(pool.workers) + 1}
 		pool.workers = append(pool.workers, w)
 		go w.loop()
 	}
 	helpers := min(len(pool.workers), chunks-1)
-	pool.task, pool.chunks = t, int32(chunks)
-	pool.next.Store(0)
+	pool.task = t
+	if cap(pool.shares) < pool.threads {
+		pool.shares = make([]share, pool.threads)
+	}
+	pool.shares = pool.shares[:helpers+1]
+	for i := range pool.shares {
+		pool.shares[i].next.Store(int32(cut(chunks, i, helpers+1)))
+		pool.shares[i].end = int32(cut(chunks, i+1, helpers+1))
+	}
 	pool.pending.Store(int32(helpers))
 	for _, w := range pool.workers[:helpers] {
 		w.tell(work)
 	}
-	drain(t, int32(chunks), &pool.caller)
+	drain(t, 0, &pool.caller)
 	// The other threads have at most a chunk each left: a short spin is cheaper than to sleep. A
 	// token in done may be left over from an earlier Run, so pending alone decides.
 	for spin := 0; pool.pending.Load() > 0; spin++ {
@@ -188,13 +204,17 @@ func serve(t task, chunks int) {
 	pool.task = nil
 }
 
-func drain(t task, chunks int32, l *lane) {
-	for {
-		i := pool.next.Add(1) - 1
-		if i >= chunks {
-			return
+// drain runs the chunks of share own, and then what others have left.
+func drain(t task, own int, l *lane) {
+	for i := range pool.shares {
+		s := &pool.shares[(own+i)%len(pool.shares)]
+		for {
+			c := s.next.Add(1) - 1
+			if c >= s.end {
+				break
+			}
+			t.chunk(l, int(c))
 		}
-		t.chunk(l, int(i))
 	}
 }
 
