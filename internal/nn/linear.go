@@ -37,3 +37,9 @@ func CrossEntropy(g *Graph, logits, labels *G.Node, smoothing float64) *G.Node {
 	}
 	return g.layer("cross-entropy", func() (*G.Node, error) { return ops.CrossEntropy(logits, labels, smoothing) })
 }
+
+// Distill is the distillation loss (ops.Distill) of logits against the teacher's, both [rows, classes],
+// and labels [rows].
+func Distill(g *Graph, logits, teacher, labels *G.Node, weight, temperature float64) *G.Node {
+	return g.layer("distill", func() (*G.Node, error) { return ops.Distill(logits, teacher, labels, weight, temperature) })
+}

@@ -50,12 +50,19 @@ func (o *crossEntropy) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	if rows != len(labels.I32) || rows == 0 {
 		return fmt.Errorf("%d rows of logits, %d labels", rows, len(labels.I32))
 	}
-	for i, l := range labels.I32 {
+	if err := inRange(labels.I32, classes); err != nil {
+		return err
+	}
+	out.F32[0] = kernel.SoftmaxCrossEntropy(logits.F32, labels.I32, rows, classes, o.smoothing)
+	return nil
+}
+
+func inRange(labels []int32, classes int) error {
+	for i, l := range labels {
 		if l < 0 || int(l) >= classes {
 			return fmt.Errorf("label %d of row %d is not in [0, %d)", l, i, classes)
 		}
 	}
-	out.F32[0] = kernel.SoftmaxCrossEntropy(logits.F32, labels.I32, rows, classes, o.smoothing)
 	return nil
 }
 

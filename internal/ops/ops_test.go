@@ -50,6 +50,11 @@ var graphs = []struct {
 		x := leaf(g, seed, "logits", 5, 4)
 		return must[*G.Node](t)(ops.CrossEntropy(x, classes(g, 0, 3, 2, 2, 1), 0)), []*G.Node{x}
 	}},
+	{"distill", func(t *testing.T, g *G.ExprGraph, seed uint64) (*G.Node, []*G.Node) {
+		x, w, b := leaf(g, seed, "x", 4, 3), leaf(g, seed, "w", 5, 3), leaf(g, seed, "b", 5)
+		y := must[*G.Node](t)(ops.Linear(x, w, b, false))
+		return must[*G.Node](t)(ops.Distill(y, leaf(g, seed, "teacher", 4, 5), classes(g, 0, 3, 2, 4), 0.7, 2)), []*G.Node{x, w, b}
+	}},
 	{"linear", func(t *testing.T, g *G.ExprGraph, seed uint64) (*G.Node, []*G.Node) {
 		x, w, b := leaf(g, seed, "x", 3, 5), leaf(g, seed, "w", 4, 5), leaf(g, seed, "b", 4)
 		y := must[*G.Node](t)(ops.Linear(x, w, b, false))
@@ -195,15 +200,22 @@ func TestGradients(t *testing.T) {
 			it := g.From(loss.ID())
 			it.Next()
 			logits := it.Node().(*G.Node)
-			it.Next()
-			labels := it.Node().(*G.Node)
+			var rest []*G.Node // labels, and before them the teacher's logits
+			for it.Next() {
+				rest = append(rest, it.Node().(*G.Node))
+			}
 			p := must[*engine.Program](t)(engine.Compile(g, append([]*G.Node{loss, logits}, grads...)...))
 			// The loss in float64, from the logits: its own float32 would be the largest error.
 			run := func() float64 {
 				if err := p.Run(); err != nil {
 					t.Fatal(err)
 				}
-				return crossEntropy64(p.Read(logits), p.Read(labels).I32)
+				z, labels := p.Read(logits), p.Read(rest[len(rest)-1]).I32
+				hard := crossEntropy64(z, labels)
+				if len(rest) == 1 {
+					return hard
+				}
+				return 0.3*hard + 0.7*2*2*divergence64(z, p.Read(rest[0]), 2)
 			}
 			run()
 			var got [][]float32
@@ -291,6 +303,23 @@ func crossEntropy64(logits *engine.Tensor, labels []int32) float64 {
 		total += math.Log(z) - float64(row[l])
 	}
 	return total / float64(len(labels))
+}
+
+// divergence64 is the mean KL(teacher || student) of logits [rows, classes] at temperature T.
+func divergence64(z, teacher *engine.Tensor, T float64) float64 {
+	total, classes := 0.0, z.Cols()
+	for r := range z.Rows() {
+		var sumZ, sumT float64
+		for i := range classes {
+			sumZ += math.Exp(float64(z.F32[r*classes+i]) / T)
+			sumT += math.Exp(float64(teacher.F32[r*classes+i]) / T)
+		}
+		for i := range classes {
+			a, b := float64(z.F32[r*classes+i])/T-math.Log(sumZ), float64(teacher.F32[r*classes+i])/T-math.Log(sumT)
+			total += math.Exp(b) * (b - a)
+		}
+	}
+	return total / float64(z.Rows())
 }
 
 func equal(t *testing.T, name string, got, want []float32, tolerance float64) {
@@ -387,6 +416,31 @@ func TestImageShapeErrors(t *testing.T) {
 	}
 }
 
+// TestDistillRefuses: constants that make no loss, at once; labels and rows that do not fit, at the run.
+func TestDistillRefuses(t *testing.T) {
+	g := G.NewGraph()
+	x, teacher := leaf(g, 1, "x", 2, 3), leaf(g, 1, "teacher", 2, 3)
+	for _, c := range [][2]float64{{-0.1, 1}, {1.1, 1}, {math.NaN(), 1}, {0.5, 0}, {0.5, -1}, {0.5, math.NaN()}} {
+		if _, err := ops.Distill(x, teacher, classes(g, 0, 1), c[0], c[1]); err == nil {
+			t.Errorf("weight %g and temperature %g were accepted", c[0], c[1])
+		}
+	}
+	g = G.NewGraph()
+	x, teacher = leaf(g, 1, "x", 2, 3), leaf(g, 1, "teacher", 2, 3)
+	y := classes(g, 0, 3)
+	p := must[*engine.Program](t)(engine.Compile(g, must[*G.Node](t)(ops.Distill(x, teacher, y, 0.5, 2))))
+	if err := p.Run(); err == nil || !strings.Contains(err.Error(), "label 3 of row 1 is not in [0, 3)") {
+		t.Errorf("a label of 3 among 3 classes: %v", err)
+	}
+	p.Read(y).I32[1] = 2
+	if err := p.Read(x).Resize(1, 3); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Run(); err == nil || !strings.Contains(err.Error(), "1 rows of logits, 2 of the teacher's, 2 labels") {
+		t.Errorf("a row too few: %v", err)
+	}
+}
+
 // TestShapeErrors: a mistake in shapes is found when the graph is built, and names op and shapes.
 func TestShapeErrors(t *testing.T) {
 	g := G.NewGraph()
@@ -398,6 +452,7 @@ func TestShapeErrors(t *testing.T) {
 		"batchnorm":     func() (*G.Node, error) { return ops.BatchNorm(x, b, b, nil, 1e-5, true) },
 		"fixednorm":     func() (*G.Node, error) { return ops.FixedNorm(x, b, b, b, b, nil, 1e-5, true) },
 		"standardize":   func() (*G.Node, error) { return ops.Standardize(x, []float64{0}, []float64{1}) },
+		"distill":       func() (*G.Node, error) { return ops.Distill(x, w, classes(g, 1, 2, 3, 4, 5, 0), 0.5, 2) },
 	} {
 		_, err := build()
 		if err == nil {
