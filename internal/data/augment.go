@@ -8,6 +8,7 @@ import "dla/internal/rng"
 type Augment struct {
 	Flip   bool // left and right change places in half of the images
 	Crop   int  // pixels of black border from whose outside the crop of the image's own size may begin (He et al. 2016 use 4); 0: off
+	Copies int  // so many ways an image is changed in all, used in turn; 0: a new one each epoch
 	Cutout int  // side of a black square, centred on any pixel, less of it at the edges (DeVries and Taylor 2017); 0: off
 }
 
@@ -21,6 +22,9 @@ type change struct {
 // draw gives the change of image index of a set of h x w images in an epoch. Each part of it is drawn
 // whether it is used or not, so that switching one on leaves the others as they were.
 func (a Augment) draw(seed uint64, epoch, index, h, w int) (c change) {
+	if a.Copies > 0 {
+		epoch %= a.Copies
+	}
 	r := rng.New(seed, "augment", uint64(epoch), uint64(index))
 	flip := r.Uint32()&1 == 1
 	pad := max(0, a.Crop)

@@ -3,6 +3,7 @@ package data
 import (
 	"fmt"
 
+	"dla/internal/kernel"
 	"dla/internal/rng"
 )
 
@@ -12,6 +13,9 @@ type Batch struct {
 	X    []float32 // [rows, H, W, C] in [0,1]
 	Y    []int32   // [rows]
 	Rows int
+
+	// Index, where it has room for a whole batch, gets each image's place in the subset.
+	Index []int32
 }
 
 // Loader gives the batches of a subset. What a batch holds is a pure function of (seed, epoch,
@@ -71,6 +75,9 @@ func (l *Loader) Batch(epoch, step int, b *Batch) {
 		}
 		b.Y[row] = s.Labels[at]
 	}
+	if b.Index != nil {
+		b.Index = b.Index[:copy(b.Index[:cap(b.Index)], idx)]
+	}
 	b.Rows = len(idx)
 }
 
@@ -89,14 +96,4 @@ var unit = func() (t [256]float32) {
 }()
 
 // toUnit writes src into dst, of the same length, as values in [0,1].
-func toUnit(dst []float32, src []uint8) {
-	for len(src) >= 8 && len(dst) >= 8 { // 8 at a time, without bounds checks: twice as fast
-		s, d := src[:8], dst[:8]
-		d[0], d[1], d[2], d[3] = unit[s[0]], unit[s[1]], unit[s[2]], unit[s[3]]
-		d[4], d[5], d[6], d[7] = unit[s[4]], unit[s[5]], unit[s[6]], unit[s[7]]
-		src, dst = src[8:], dst[8:]
-	}
-	for i, v := range src {
-		dst[i] = unit[v]
-	}
-}
+func toUnit(dst []float32, src []uint8) { kernel.BytesToFloats(dst, src) }

@@ -35,7 +35,7 @@ func NewPrefetch(l *Loader, ahead int) *Prefetch {
 	p := &Prefetch{src: l, next: position{step: -1}, free: make(chan *prepared, ahead), ready: make(chan *prepared, ahead), seek: make(chan position, 1), quit: make(chan struct{})}
 	px := l.sub.Set.H * l.sub.Set.W * l.sub.Set.C
 	for range ahead {
-		p.free <- &prepared{batch: Batch{X: make([]float32, l.batch*px), Y: make([]int32, l.batch)}}
+		p.free <- &prepared{batch: Batch{X: make([]float32, l.batch*px), Y: make([]int32, l.batch), Index: make([]int32, l.batch)}}
 	}
 	p.done.Go(p.work)
 	return p
@@ -78,6 +78,9 @@ func (p *Prefetch) hand(got *prepared, b *Batch) {
 	mustFit(b, rows, px)
 	copy(b.X, got.batch.X[:rows*px])
 	copy(b.Y, got.batch.Y[:rows])
+	if b.Index != nil {
+		b.Index = b.Index[:copy(b.Index[:cap(b.Index)], got.batch.Index)]
+	}
 	b.Rows = rows
 	p.next = p.after(got.at)
 	p.free <- got
