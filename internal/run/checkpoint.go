@@ -202,17 +202,5 @@ func (r *Run) load(e entry) (*Checkpoint, error) {
 
 // BestWeights are the weights validation selected, and their epoch (from 1).
 func (r *Run) BestWeights() (*weights.File, int, error) {
-	if len(r.manifest.Checkpoints) == 0 || r.manifest.Checkpoints[0].Best == nil {
-		return nil, 0, fmt.Errorf("run %s has no best weights yet", r.id)
-	}
-	b := r.manifest.Checkpoints[0].Best
-	f, err := weights.Load(r.checkpoint(b.Name), b.SHA256)
-	if err != nil {
-		return nil, 0, fmt.Errorf("run %s: %w", r.id, err)
-	}
-	epoch, err := strconv.Atoi(f.Meta[metaEpoch])
-	if err != nil {
-		return nil, 0, fmt.Errorf("run %s: %s does not say its epoch: %w", r.id, b.Name, err)
-	}
-	return f, epoch, nil
+	return bestWeights(r.id, r.dir, r.manifest)
 }

@@ -30,6 +30,14 @@ type Epoch struct {
 	GradNorm *float64 `json:"grad_norm,omitempty"` // mean norm before clipping, where clipping is on
 }
 
+// GradNorms is one line of grad_norms.jsonl: the norm of the gradient of each weight tensor, before
+// clipping, as the mean over the steps of an epoch. Layers are in the order of the network.
+type GradNorms struct {
+	Epoch  int       `json:"epoch"` // from 1
+	Layers []string  `json:"layers"`
+	Norms  []float64 `json:"norms"`
+}
+
 // metricsFile is metrics.jsonl while it grows. It knows the SHA-256 of what it should hold, which
 // every checkpoint records: what changed on the disk since is noticed when the run goes on.
 type metricsFile struct {

@@ -1,0 +1,103 @@
+package run
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"dla/internal/atomicfile"
+	"dla/internal/weights"
+)
+
+// Attachment names a small file of a run, written beside its record: test predictions, for one.
+// result.json holds it, so that the file is bound to the result.
+type Attachment struct {
+	File   string `json:"file"`
+	SHA256 string `json:"sha256"`
+}
+
+// maxAttachment bounds what Attached reads.
+const maxAttachment = 64 << 20
+
+// Attach writes content as the file name of the run's directory, replacing it whole or not at all.
+func (r *Run) Attach(name string, content []byte) (Attachment, error) {
+	if err := r.writable(); err != nil {
+		return Attachment{}, err
+	}
+	sha, _, err := atomicfile.Write(r.path(name), func(w io.Writer) error {
+		_, err := io.Copy(w, bytes.NewReader(content))
+		return err
+	})
+	if err != nil {
+		return Attachment{}, fmt.Errorf("run %s: %w; once that is possible, go on with %s", r.id, err, r.command("resume"))
+	}
+	return Attachment{File: name, SHA256: sha}, nil
+}
+
+// Attached reads a file that the run's result names. One that is missing or changed is an error.
+func (r Record) Attached(a Attachment) ([]byte, error) {
+	path := filepath.Join(r.Dir, a.File)
+	if !validID.MatchString(a.File) { // a name, not a way out of the directory
+		return nil, fmt.Errorf("run %s: %s names the file %q; put back a good copy of the run", r.ID, resultName, a.File)
+	}
+	st, err := os.Stat(path)
+	if err == nil && (!st.Mode().IsRegular() || st.Size() > maxAttachment) {
+		err = fmt.Errorf("%s is not a file of at most %d bytes", path, maxAttachment)
+	}
+	var b []byte
+	if err == nil {
+		b, err = os.ReadFile(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("run %s: %w; put back a good copy of the run", r.ID, err)
+	}
+	if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) != a.SHA256 {
+		return nil, fmt.Errorf("run %s: %s is damaged (its SHA-256 is not the recorded one); put back a good copy of the run", r.ID, path)
+	}
+	return b, nil
+}
+
+// BestWeights are the weights validation selected, and their epoch (from 1).
+func (r Record) BestWeights() (*weights.File, int, error) {
+	m, err := readManifest(filepath.Join(r.Dir, manifestName))
+	if err != nil {
+		return nil, 0, fmt.Errorf("run %s: %w", r.ID, err)
+	}
+	return bestWeights(r.ID, r.Dir, m)
+}
+
+// bestWeights reads the best weights of the newest checkpoint of m.
+func bestWeights(id, dir string, m manifest) (*weights.File, int, error) {
+	if len(m.Checkpoints) == 0 || m.Checkpoints[0].Best == nil {
+		return nil, 0, fmt.Errorf("run %s has no best weights yet", id)
+	}
+	b := m.Checkpoints[0].Best
+	f, err := weights.Load(filepath.Join(dir, checkpointsName, b.Name), b.SHA256)
+	if err != nil {
+		return nil, 0, fmt.Errorf("run %s: %w", id, err)
+	}
+	epoch, err := strconv.Atoi(f.Meta[metaEpoch])
+	if err != nil {
+		return nil, 0, fmt.Errorf("run %s: %s does not say its epoch: %w", id, b.Name, err)
+	}
+	return f, epoch, nil
+}
+
+// ReadFolder reads what a folder with the three files of a finished run's record says: configuration,
+// environment and result. A shipped checkpoint is such a folder.
+func ReadFolder(dir string) (Record, error) {
+	rec, err := readIdentity(filepath.Base(dir), dir)
+	if err == nil {
+		rec.Status = StatusFinished
+		err = readResult(filepath.Join(dir, resultName), &rec)
+	}
+	if err != nil {
+		return rec, fmt.Errorf("%s does not hold the record of a finished run: %w", dir, err)
+	}
+	return rec, nil
+}
