@@ -5,6 +5,7 @@ import (
 
 	G "gorgonia.org/gorgonia"
 
+	"dla/internal/data"
 	"dla/internal/engine"
 	"dla/internal/nn"
 	"dla/internal/optim"
@@ -15,18 +16,30 @@ import (
 // and an evaluation step. A batch is written into the memory that the Program hands out, then the
 // step is told how many rows of it count.
 type Program interface {
+	Evaluable
 	// Params are the weights with the gradients a TrainStep computes, in a fixed order.
 	Params() []optim.Param
 	// State is all that makes the model, in a fixed order: the weights, and what a TrainStep changes
 	// beside them (running statistics). Checkpoints hold it.
 	State() []weights.Tensor
-	// TrainBuffers and EvalBuffers are where a batch goes: inputs row by row, and one label a row.
+	// TrainBuffers are where a batch of the training goes: inputs row by row, and one label a row.
 	TrainBuffers() (x []float32, y []int32)
-	EvalBuffers() (x []float32, y []int32)
 	// TrainStep computes loss and gradients of the first rows rows.
 	TrainStep(rows int) (Stats, error)
+}
+
+// Evaluable is what Evaluate takes: the evaluation's half of a Program.
+type Evaluable interface {
+	// EvalBuffers are where a batch goes: inputs row by row, and one label a row.
+	EvalBuffers() (x []float32, y []int32)
 	// EvalStep computes loss and accuracy of the first rows rows; it changes no state.
 	EvalStep(rows int) (Stats, error)
+}
+
+// Preparer is a Program that needs more of a batch than its inputs and labels: it is shown each one
+// before the TrainStep, with its epoch, from 0.
+type Preparer interface {
+	Prepare(b *data.Batch, epoch int) error
 }
 
 // Stats are sums over samples, so that batches of unequal size add up to exact means.
@@ -36,7 +49,8 @@ type Stats struct {
 	Correct int     `json:"correct"`
 }
 
-func (s *Stats) add(o Stats) {
+// Add adds the samples of o.
+func (s *Stats) Add(o Stats) {
 	s.N += o.N
 	s.LossSum += o.LossSum
 	s.Correct += o.Correct
@@ -55,10 +69,10 @@ type Architecture interface {
 
 // Classifier is the Program of a network trained by cross-entropy.
 type Classifier struct {
-	params      []optim.Param
-	state       []weights.Tensor
-	train, eval half
-	running     []running
+	*Scorer
+	params  []optim.Param
+	train   half
+	running []running
 }
 
 // running is one layer's running statistics and where a step leaves those of its batch.
@@ -80,9 +94,17 @@ type half struct {
 // rowShape and the evaluation graph for up to evalBatch rows, over one set of parameters. smoothing is
 // that of the labels in training.
 func NewClassifier(arch Architecture, p *nn.Params, rowShape []int, classes, batch, evalBatch int, smoothing float64) (*Classifier, error) {
+	return newClassifier(arch, p, rowShape, classes, batch, evalBatch, func(g *nn.Graph, logits, y *G.Node) *G.Node {
+		return nn.CrossEntropy(g, logits, y, smoothing)
+	})
+}
+
+// newClassifier is NewClassifier with the training graph's loss, of logits [rows, classes] and labels.
+func newClassifier(arch Architecture, p *nn.Params, rowShape []int, classes, batch, evalBatch int, trainingLoss func(g *nn.Graph, logits, y *G.Node) *G.Node) (*Classifier, error) {
 	c := &Classifier{}
 	g := nn.NewTrainingGraph(p)
-	loss, logits, x, y := lossGraph(g, arch, rowShape, classes, batch, smoothing)
+	logits, x, y := logitsGraph(g, arch, rowShape, classes, batch)
+	loss := trainingLoss(g, logits, y)
 	grads, err := g.Gradients(loss)
 	if err != nil {
 		return nil, err
@@ -99,31 +121,17 @@ func NewClassifier(arch Architecture, p *nn.Params, rowShape []int, classes, bat
 	for i, q := range p.Trained() {
 		c.params = append(c.params, optim.Param{Name: q.Name, Shape: q.Shape, Value: q.Data, Grad: prog.Read(grads[i]).F32})
 	}
-	for _, q := range p.List() {
-		c.state = append(c.state, weights.Tensor{Name: q.Name, Shape: q.Shape, Data: q.Data})
-	}
 	for _, s := range g.RunningStats() {
 		c.running = append(c.running, running{s, prog.Read(s.Batch)})
 	}
-
-	g = nn.NewGraph(p)
-	loss, logits, x, y = lossGraph(g, arch, rowShape, classes, evalBatch, 0)
-	if g.Err() != nil {
-		return nil, g.Err()
-	}
-	if prog, err = engine.Compile(g.ExprGraph, loss, logits); err != nil {
-		return nil, fmt.Errorf("compiling the evaluation graph: %w", err)
-	}
-	c.eval = newHalf(prog, x, y, loss, logits, rowShape)
-	return c, nil
+	c.Scorer, err = NewScorer(arch, p, rowShape, classes, evalBatch)
+	return c, err
 }
 
-func lossGraph(g *nn.Graph, arch Architecture, rowShape []int, classes, rows int, smoothing float64) (loss, logits, x, y *G.Node) {
+func logitsGraph(g *nn.Graph, arch Architecture, rowShape []int, classes, rows int) (logits, x, y *G.Node) {
 	x = g.Input("x", append([]int{rows}, rowShape...)...)
 	y = g.Labels("y", rows)
-	logits = arch.Logits(g, x, classes)
-	loss = nn.CrossEntropy(g, logits, y, smoothing)
-	return loss, logits, x, y
+	return arch.Logits(g, x, classes), x, y
 }
 
 func newHalf(prog *engine.Program, x, y, loss, logits *G.Node, rowShape []int) half {
@@ -139,12 +147,6 @@ func (c *Classifier) Params() []optim.Param { return c.params }
 // TrainBuffers are the inputs and labels of the training graph, at full size.
 func (c *Classifier) TrainBuffers() ([]float32, []int32) { return c.train.buffers() }
 
-// EvalBuffers are the inputs and labels of the evaluation graph, at full size.
-func (c *Classifier) EvalBuffers() ([]float32, []int32) { return c.eval.buffers() }
-
-// State is the weights and the running statistics.
-func (c *Classifier) State() []weights.Tensor { return c.state }
-
 // TrainStep computes loss, accuracy and gradients of the first rows samples of TrainBuffers, and moves
 // the running statistics.
 func (c *Classifier) TrainStep(rows int) (Stats, error) {
@@ -158,17 +160,11 @@ func (c *Classifier) TrainStep(rows int) (Stats, error) {
 	return s, nil
 }
 
-// EvalStep computes loss and accuracy of the first rows samples of EvalBuffers.
-func (c *Classifier) EvalStep(rows int) (Stats, error) { return c.eval.run(rows) }
-
 // PeakBytes is the planned memory of intermediates and gradients of a training step.
 func (c *Classifier) PeakBytes() int64 { return c.train.prog.PeakBytes() }
 
-// Train and Eval are the compiled graphs, for those who time them.
+// Train is the compiled training graph, for those who time it.
 func (c *Classifier) Train() *engine.Program { return c.train.prog }
-
-// Eval is the compiled evaluation graph.
-func (c *Classifier) Eval() *engine.Program { return c.eval.prog }
 
 func (h *half) buffers() ([]float32, []int32) { return h.x.F32[:h.fullX], h.y.I32[:h.fullY] }
 

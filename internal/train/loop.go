@@ -14,9 +14,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"dla/internal/data"
+	"dla/internal/kernel"
 	"dla/internal/optim"
 	"dla/internal/run"
 	"dla/internal/weights"
@@ -41,6 +43,7 @@ type Job struct {
 	Epochs          int
 	Patience        int           // epochs without a better validation accuracy before stopping; 0: never
 	ClipNorm        float64       // bound on the global gradient norm; 0: off
+	GradNorms       bool          // measure the gradient of each weight tensor
 	MaxTime         time.Duration // of this process; 0: none
 	CheckpointEvery time.Duration // within an epoch, beside the one at its end; 0: only at its end
 
@@ -67,6 +70,7 @@ type Outcome struct {
 	BestVal   Stats // of that epoch
 	LastVal   Stats // of the last epoch
 	Seconds   float64
+	GradNorms []run.GradNorms // an epoch each, where they were measured
 }
 
 // ErrDiverged is wrapped by the error of a run whose loss, weights or gradients stopped being finite.
@@ -84,11 +88,15 @@ type state struct {
 	LastVal  Stats   `json:"last_val"`
 	Stopped  bool    `json:"stopped"` // early stop reached
 	Seconds  float64 `json:"seconds"`
+
+	LayerSums []float64       `json:"layer_sums,omitempty"` // of the gradient norms of this epoch's steps
+	GradNorms []run.GradNorms `json:"grad_norms,omitempty"` // of the epochs before
 }
 
 type loop struct {
 	*Job
 	params  []optim.Param
+	layers  []optim.Param // whose gradients are measured: matrices and filters
 	clip    *optim.Clipper
 	st      state
 	began   time.Time // of this process
@@ -114,9 +122,18 @@ func (j *Job) Fit(ctx context.Context) (Outcome, error) {
 		l.tensors = append(l.tensors, weights.Tensor{Name: "optim/" + s.Name, Shape: s.Shape, Data: s.Data})
 	}
 	l.batch.X, l.batch.Y = j.Program.TrainBuffers()
+	if _, ok := j.Program.(Preparer); ok {
+		l.batch.Index = make([]int32, len(l.batch.Y))
+	}
 	l.valb.X, l.valb.Y = j.Program.EvalBuffers()
 	if err := l.restore(); err != nil {
 		return Outcome{}, err
+	}
+	if j.GradNorms {
+		l.layers = slices.DeleteFunc(slices.Clone(l.params), func(p optim.Param) bool { return len(p.Shape) < 2 })
+		if len(l.st.LayerSums) != len(l.layers) {
+			l.st.LayerSums = make([]float64, len(l.layers))
+		}
 	}
 	before := l.st.Seconds
 	reason := Finished
@@ -134,7 +151,7 @@ func (j *Job) Fit(ctx context.Context) (Outcome, error) {
 	}
 	l.st.Seconds = before + time.Since(l.began).Seconds()
 	j.Sink(Event{Kind: Done, Epoch: l.st.Epoch, Epochs: j.Epochs, Message: string(reason)})
-	return Outcome{Reason: reason, Epochs: l.st.Epoch, BestEpoch: l.st.Best, BestVal: l.st.BestVal, LastVal: l.st.LastVal, Seconds: l.st.Seconds}, nil
+	return Outcome{Reason: reason, Epochs: l.st.Epoch, BestEpoch: l.st.Best, BestVal: l.st.BestVal, LastVal: l.st.LastVal, Seconds: l.st.Seconds, GradNorms: l.st.GradNorms}, nil
 }
 
 // epoch runs what is left of the current epoch, validates, records and saves.
@@ -160,7 +177,7 @@ func (l *loop) epoch(ctx context.Context, before float64) (Reason, error) {
 	}
 	trained := time.Since(start).Seconds()
 
-	val, err := evaluate(ctx, l.Program, l.Val, &l.valb, l.Sink)
+	val, err := evaluate(ctx, l.Program, l.Val, &l.valb, l.Sink, func() {})
 	if ctx.Err() != nil {
 		return Interrupted, l.save(nil, before) // all steps done, validation to be repeated
 	}
@@ -183,6 +200,9 @@ func (l *loop) epoch(ctx context.Context, before float64) (Reason, error) {
 	if err := l.Run.AppendMetrics(rec); err != nil {
 		return "", err
 	}
+	if l.GradNorms {
+		l.st.GradNorms = append(l.st.GradNorms, l.meanGradNorms(steps))
+	}
 	sums := l.st.Sums
 	l.st.Epoch, l.st.Step, l.st.Sums, l.st.NormSum, l.st.LastVal = l.st.Epoch+1, 0, Stats{}, 0, val
 	l.st.Stopped = l.Patience > 0 && l.st.Epoch-l.st.Best >= l.Patience
@@ -203,6 +223,11 @@ func (l *loop) epoch(ctx context.Context, before float64) (Reason, error) {
 // step is one optimiser step; it returns the rows it used.
 func (l *loop) step() (int, error) {
 	l.Train.Batch(l.st.Epoch, l.st.Step, &l.batch)
+	if p, ok := l.Program.(Preparer); ok {
+		if err := p.Prepare(&l.batch, l.st.Epoch); err != nil {
+			return 0, fmt.Errorf("epoch %d, step %d: %w", l.st.Epoch+1, l.st.Step+1, err)
+		}
+	}
 	s, err := l.Program.TrainStep(l.batch.Rows)
 	if err != nil {
 		return 0, fmt.Errorf("epoch %d, step %d: %w", l.st.Epoch+1, l.st.Step+1, err)
@@ -213,13 +238,26 @@ func (l *loop) step() (int, error) {
 		}
 		return 0, l.diverged("the loss", "at")
 	}
+	for i, p := range l.layers {
+		l.st.LayerSums[i] += math.Sqrt(kernel.SumSquares(p.Grad))
+	}
 	if l.ClipNorm > 0 {
 		l.st.NormSum += l.clip.Clip(l.ClipNorm)
 	}
 	l.Optimizer.Step(l.lr(l.st.Step))
-	l.st.Sums.add(s)
+	l.st.Sums.Add(s)
 	l.st.Step++
 	return s.N, nil
+}
+
+// meanGradNorms ends an epoch of so many steps.
+func (l *loop) meanGradNorms(steps int) run.GradNorms {
+	n := run.GradNorms{Epoch: l.st.Epoch + 1}
+	for i, p := range l.layers {
+		n.Layers, n.Norms = append(n.Layers, p.Name), append(n.Norms, l.st.LayerSums[i]/float64(steps))
+	}
+	clear(l.st.LayerSums)
+	return n
 }
 
 func (l *loop) lr(step int) float64 { return l.Schedule.LR(l.st.Epoch*l.Train.Steps() + step) }
@@ -293,17 +331,27 @@ func (l *loop) restore() error {
 func measure(s Stats) run.Measure { return run.Measure{Loss: s.Loss(), Accuracy: s.Accuracy()} }
 
 // Evaluate runs p over all of b. An ended ctx is an error.
-func Evaluate(ctx context.Context, p Program, b Batches, sink Sink) (Stats, error) {
+func Evaluate(ctx context.Context, p Evaluable, b Batches, sink Sink) (Stats, error) {
 	var batch data.Batch
 	batch.X, batch.Y = p.EvalBuffers()
+	return evaluate(ctx, p, b, &batch, sink, func() {})
+}
+
+// Predict is Evaluate that also returns the class predicted for each sample, in the order of b.
+func Predict(ctx context.Context, s *Scorer, b Batches, sink Sink) (Stats, []int32, error) {
+	var batch data.Batch
+	batch.X, batch.Y = s.EvalBuffers()
+	classes := make([]int32, 0, b.Len())
+	stats, err := evaluate(ctx, s, b, &batch, sink, func() { classes = s.appendPredictions(classes) })
+	return stats, classes, err
+}
+
+// evaluate calls each after the EvalStep of every batch.
+func evaluate(ctx context.Context, p Evaluable, b Batches, batch *data.Batch, sink Sink, each func()) (Stats, error) {
+	var sum Stats
 	if sink == nil {
 		sink = func(Event) {}
 	}
-	return evaluate(ctx, p, b, &batch, sink)
-}
-
-func evaluate(ctx context.Context, p Program, b Batches, batch *data.Batch, sink Sink) (Stats, error) {
-	var sum Stats
 	sink(Event{Kind: EvalStart, Steps: b.Steps()})
 	for i := range b.Steps() {
 		if ctx.Err() != nil {
@@ -314,7 +362,8 @@ func evaluate(ctx context.Context, p Program, b Batches, batch *data.Batch, sink
 		if err != nil {
 			return sum, fmt.Errorf("evaluation, batch %d: %w", i+1, err)
 		}
-		sum.add(s)
+		each()
+		sum.Add(s)
 		sink(Event{Kind: EvalStep, Step: i + 1, Steps: b.Steps(), Items: s.N, Loss: sum.Loss(), Accuracy: sum.Accuracy()})
 	}
 	if l := sum.Loss(); math.IsNaN(l) || math.IsInf(l, 0) {

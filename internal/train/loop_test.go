@@ -7,6 +7,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -74,7 +76,7 @@ func jobOf(t *testing.T, m model.Model, r *run.Run, edit func(*train.Job)) (*tra
 		t.Fatal(err)
 	}
 	j := &train.Job{Program: prog, Optimizer: opt, Schedule: sched, Train: trainer, Val: data.NewLoader(data.All(blobs(30, 2)), 16, false, 0),
-		Epochs: epochs, ClipNorm: 1, Run: r}
+		Epochs: epochs, ClipNorm: 1, GradNorms: true, Run: r}
 	if edit != nil {
 		edit(j)
 	}
@@ -187,8 +189,33 @@ func resumeIsBitExact(t *testing.T, m model.Model) {
 		if m := metricsOf(t, root, r.ID()); !bytes.Equal(m, wantMetrics) {
 			t.Errorf("stopped at %d and resumed: metrics\n%swant\n%s", stop, m, wantMetrics)
 		}
+		if !reflect.DeepEqual(got.GradNorms, want.GradNorms) {
+			t.Errorf("stopped at %d and resumed: gradient norms %v, want %v", stop, got.GradNorms, want.GradNorms)
+		}
 		if got.BestEpoch != want.BestEpoch || got.BestVal != want.BestVal {
 			t.Errorf("stopped at %d and resumed: best %+v, want %+v", stop, got, want)
+		}
+	}
+}
+
+// TestGradNorms: of every weight tensor and no bias, in the network's order, each epoch.
+func TestGradNorms(t *testing.T) {
+	r := create(t, t.TempDir())
+	defer r.Close()
+	j, _ := job(t, r, nil)
+	out, err := j.Fit(context.Background())
+	if err != nil || len(out.GradNorms) != epochs {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	want := []string{"stem.weight", "blocks.0.fc1.weight", "blocks.0.fc2.weight", "blocks.1.fc1.weight", "blocks.1.fc2.weight", "head.weight"}
+	for i, n := range out.GradNorms {
+		if n.Epoch != i+1 || !slices.Equal(n.Layers, want) || len(n.Norms) != len(want) {
+			t.Errorf("epoch %d: %+v", i+1, n)
+		}
+		for _, v := range n.Norms {
+			if !(v > 0 && v < 100) {
+				t.Errorf("epoch %d: norms %v", i+1, n.Norms)
+			}
 		}
 	}
 }

@@ -1,0 +1,46 @@
+package train
+
+import (
+	"fmt"
+
+	G "gorgonia.org/gorgonia"
+
+	"dla/internal/data"
+	"dla/internal/engine"
+	"dla/internal/kernel"
+	"dla/internal/nn"
+)
+
+// Student is a Classifier that is trained by distillation: against labels and a teacher's logits.
+type Student struct {
+	*Classifier
+	// Teacher writes the teacher's logits [rows, classes] for batch b of the given epoch to dst.
+	Teacher func(dst []float32, b *data.Batch, epoch int) error
+
+	teacher *engine.Tensor
+	classes int
+}
+
+// NewStudent is NewClassifier with the distillation loss d. The field Teacher is the caller's to set.
+func NewStudent(arch Architecture, p *nn.Params, rowShape []int, classes, batch, evalBatch int, d kernel.Distillation) (*Student, error) {
+	s := &Student{classes: classes}
+	var node *G.Node
+	var err error
+	s.Classifier, err = newClassifier(arch, p, rowShape, classes, batch, evalBatch, func(g *nn.Graph, logits, y *G.Node) *G.Node {
+		node = g.Input("teacher", batch, classes)
+		return nn.Distill(g, logits, node, y, d.Weight, d.Temperature)
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.teacher = s.train.prog.Read(node)
+	return s, nil
+}
+
+// Prepare gets the teacher's logits for b.
+func (s *Student) Prepare(b *data.Batch, epoch int) error {
+	if err := s.teacher.Resize(b.Rows, s.classes); err != nil {
+		return fmt.Errorf("teacher's logits: %w", err)
+	}
+	return s.Teacher(s.teacher.F32, b, epoch)
+}
