@@ -140,6 +140,16 @@ func TestPresets(t *testing.T) {
 			return err
 		}
 		n++
+		if filepath.Base(path) == "distill.yaml" {
+			c := DefaultDistill("student", "teacher", Cached)
+			if err := LoadFile(&c, path); err != nil || c.Validate() != nil {
+				t.Errorf("%s: %v, %v", path, err, c.Validate())
+			}
+			if !reflect.DeepEqual(c, DefaultDistill("student", "teacher", Cached)) {
+				t.Errorf("%s is not the defaults: %+v", path, c)
+			}
+			return nil
+		}
 		c := DefaultResnet()
 		if err := LoadFile(&c, path); err != nil {
 			t.Error(err)

@@ -29,7 +29,10 @@ type Augment struct {
 	Flip   bool `yaml:"flip" json:"flip"`     // left and right
 	Crop   int  `yaml:"crop" json:"crop"`     // pixels of border a crop may reach into; 0: off
 	Cutout int  `yaml:"cutout" json:"cutout"` // side of a black square; 0: off
+	Copies int  `yaml:"copies" json:"copies"` // so many ways an image is changed in all, used in turn; 0: a new one each epoch
 }
+
+const resnetExperiment = "lab1/resnet"
 
 // Model says which network.
 type Model struct {
@@ -61,12 +64,14 @@ type Train struct {
 
 	LabelSmoothing float64 `yaml:"label_smoothing" json:"label_smoothing"`
 	Conv           string  `yaml:"conv" json:"conv"` // winograd (where it can be) or direct: they differ in the last bits
+
+	GradNorms bool `yaml:"grad_norms" json:"grad_norms"` // record the norm of each weight tensor's gradient
 }
 
 // DefaultResnet is the lab's MLP of depth 5 without skips, on MNIST.
 func DefaultResnet() Resnet {
 	return Resnet{
-		Experiment: "lab1/resnet",
+		Experiment: resnetExperiment,
 		Data:       Data{Name: "mnist", Val: 5000},
 		Model:      Model{Name: "mlp", Depth: 5, Width: 128},
 		Train: Train{Epochs: 10, BatchSize: 128, Optimizer: "sgd", LR: 0.1, Momentum: 0.9, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8,
@@ -89,8 +94,8 @@ func DefaultFor(model string) Resnet {
 
 // Validate names the first setting that cannot be.
 func (c Resnet) Validate() error {
-	if c.Experiment != "lab1/resnet" {
-		return fmt.Errorf("experiment is %q, want lab1/resnet", c.Experiment)
+	if c.Experiment != resnetExperiment {
+		return fmt.Errorf("experiment is %q, want %s", c.Experiment, resnetExperiment)
 	}
 	for _, n := range []struct {
 		key          string
@@ -99,6 +104,7 @@ func (c Resnet) Validate() error {
 		{"data.val", c.Data.Val, 1, 59000}, {"data.limit", c.Data.Limit, 0, math.MaxInt32},
 		{"model.depth", c.Model.Depth, 0, 200}, {"model.width", c.Model.Width, 0, 1 << 14},
 		{"data.augment.crop", c.Data.Augment.Crop, 0, 1 << 10}, {"data.augment.cutout", c.Data.Augment.Cutout, 0, 1 << 10},
+		{"data.augment.copies", c.Data.Augment.Copies, 0, 1000},
 		{"train.epochs", c.Train.Epochs, 1, 100000}, {"train.batch_size", c.Train.BatchSize, 1, 1 << 16},
 		{"train.warmup_steps", c.Train.WarmupSteps, 0, math.MaxInt32}, {"train.patience", c.Train.Patience, 0, math.MaxInt32},
 	} {
