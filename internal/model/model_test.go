@@ -57,6 +57,36 @@ func TestVariantsStartAlike(t *testing.T) {
 	}
 }
 
+// TestLayers counts the filters a network has: a convolution layer each.
+func TestLayers(t *testing.T) {
+	models := []Model{MLP{Depth: 3, Width: 8, Res: true}, ResNet{Blocks: 2, Width: 4, Res: true, Projection: true, Pixels: CIFAR10}}
+	for _, name := range Names[1:] {
+		for _, res := range []bool{false, true} {
+			m, err := New(Spec{Name: name, Res: res}, CIFAR10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			models = append(models, m)
+		}
+	}
+	for _, m := range models {
+		convs, blocks := 0, map[string]bool{}
+		for _, q := range build(t, m).List() {
+			if len(q.Shape) == 4 {
+				convs++
+			}
+			if parts := strings.Split(q.Name, "."); len(parts) > 3 || parts[0] == "blocks" {
+				blocks[parts[0]+parts[1]] = true
+			} else if strings.HasPrefix(q.Name, "layer") {
+				blocks[parts[0]+parts[1]] = true
+			}
+		}
+		if got := LayersOf(m); got.Convs != convs || got.Blocks != len(blocks) {
+			t.Errorf("%s: %+v, its parameters are of %d blocks and %d convolutions", m.Name(), got, len(blocks), convs)
+		}
+	}
+}
+
 func TestUnknownModels(t *testing.T) {
 	for _, tc := range []struct {
 		s    Spec
