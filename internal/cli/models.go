@@ -12,18 +12,19 @@ import (
 	"dla/internal/bench"
 	"dla/internal/config"
 	"dla/internal/data"
+	"dla/internal/labs"
 	"dla/internal/model"
 )
 
 func newModelsCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "models",
-		Short:   "Networks: what there is, layers, parameters, multiply-adds, memory",
-		Example: "  dla models ls\n  dla models show resnet20 --res",
+		Short:   "Networks: what there is, layers, parameters, multiply-adds, memory; trained ones",
+		Example: "  dla models ls\n  dla models show resnet20 --res\n  dla models export 20261124-0930 checkpoints/lab1-teacher",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newModelsLsCmd(s), newModelsShowCmd(s))
+	cmd.AddCommand(newModelsLsCmd(s), newModelsShowCmd(s), newModelsExportCmd(s))
 	return cmd
 }
 
@@ -81,10 +82,12 @@ func newModelsLsCmd(s *Streams) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "ls",
-		Short: "List the networks with their parameters and what an image costs",
+		Short: "List the networks with their parameters and what an image costs, and the trained ones that ship",
 		Long: `List the networks there are, by the names that --model of other commands takes. Parameters are the
 trained weights; MACs are the multiply-adds of one image's forward pass. With and without skip
-connections (--res) a network has as many of both.`,
+connections (--res) a network has as many of both.
+
+Below them the trained networks under checkpoints/, by the names that --teacher takes.`,
 		Example: "  dla models ls\n  dla models ls --json",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -100,13 +103,30 @@ connections (--res) a network has as many of both.`,
 				}
 				all = append(all, listedModel{Name: name, Params: n.Params, MACs: n.MACs, Input: []int{set.H, set.W, set.C}, About: aboutModels[name]})
 			}
+			trained, err := labs.Checkpoints(labs.CheckpointsDir)
+			if err != nil {
+				return err
+			}
 			if asJSON {
-				return writeJSON(s.Out, all)
+				return writeJSON(s.Out, struct {
+					Networks    []listedModel     `json:"networks"`
+					Checkpoints []labs.Checkpoint `json:"checkpoints"`
+				}{all, append([]labs.Checkpoint{}, trained...)})
 			}
 			w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "NAME\tPARAMETERS\tMACS/IMAGE\tINPUT\tWHAT")
 			for _, m := range all {
 				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", m.Name, thousands(m.Params), inMillions(m.MACs), shape(m.Input), m.About)
+			}
+			if len(trained) > 0 {
+				fmt.Fprintln(w, "\nCHECKPOINT\tPARAMETERS\tTEST ACC\tDATA\tNETWORK")
+			}
+			for _, c := range trained {
+				if c.Broken != "" {
+					fmt.Fprintf(w, "%s\t-\t-\t-\tbroken: %s\n", c.Name, c.Broken)
+					continue
+				}
+				fmt.Fprintf(w, "%s\t%s\t%.2f %%\t%s\t%s\n", c.Name, thousands(c.Params), 100*c.TestAccuracy, c.Data, c.Network)
 			}
 			return w.Flush()
 		},
@@ -204,6 +224,42 @@ directly: Winograd's algorithm needs a quarter of those of most 3x3 convolutions
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	completeWords(cmd, "data", []string{"mnist", "cifar10"})
 	return cmd
+}
+
+func newModelsExportCmd(s *Streams) *cobra.Command {
+	var root string
+	cmd := &cobra.Command{
+		Use:   "export RUN_ID FOLDER",
+		Short: "Write a finished run's best weights with its record, as a checkpoint that ships",
+		Long: `Write the weights and running statistics of the epoch that validation selected to FOLDER/model.safetensors,
+and beside them config.yaml, env.json and result.json of the run that made them. A checkpoint under
+checkpoints/ is known to other commands by its name. One that is there already is replaced.`,
+		Example: `  dla models export 20261124-0930 checkpoints/lab1-teacher
+  dla lab1 distill --teacher lab1-teacher`,
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: completeExport(&root),
+		RunE: func(_ *cobra.Command, args []string) error {
+			n, err := labs.Export(root, args[0], args[1])
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(s.Out, "%s, %s parameters, trained on %s, test accuracy %.2f %%: %s\n", n.Name, thousands(n.Params.Count()), n.Data.Name, 100*n.Result.Test.Accuracy, n.Source)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&root, "out", "runs", "directory of run records")
+	return cmd
+}
+
+// completeExport completes a run's id, then a folder.
+func completeExport(root *string) cobra.CompletionFunc {
+	runs := completeRuns(root)
+	return func(c *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+		if len(args) == 0 {
+			return runs(c, args, word)
+		}
+		return nil, cobra.ShellCompDirectiveFilterDirs
+	}
 }
 
 // shape writes the sizes of a tensor as 32x32x16.

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -18,6 +19,8 @@ func newPlotCmd(s *Streams) *cobra.Command {
 		all       bool
 		json      bool
 		table     bool
+		readme    bool
+		check     bool
 	}
 	cmd := &cobra.Command{
 		Use:   "plot [RUN…]",
@@ -25,11 +28,23 @@ func newPlotCmd(s *Streams) *cobra.Command {
 		Long: `Draw loss, val_loss and accuracy against the epoch, one line a variant with mean and range
 over its seeds, as PNG and SVG, with figures.json, which names the runs they were made of.
 
-RUN is an id, a beginning of one, or a pattern such as '*-d5-*'; --all takes every finished run.`,
+RUN is an id, a beginning of one, or a pattern such as '*-d5-*'; --all takes every finished run. Runs
+that recorded gradient norms (lab1 resnet --grad-norms) are drawn layer by layer as well.
+
+--readme, in the root of the repository, draws every figure and writes every table of README.md from
+the records that results/figures.yaml names; with --check it only says what would change, and fails
+where that is anything.`,
 		Example: `  dla plot --all --out figures
   dla plot '*-mlp-d5-*' --out figures/d5
-  dla plot --all --runs results/lab1-mlp --out imgs/lab1/mlp --table`,
+  dla plot --all --runs results/lab1/mlp --table
+  dla plot --readme --check`,
 		RunE: func(_ *cobra.Command, args []string) error {
+			if o.check && !o.readme {
+				return usageError(fmt.Errorf("--check goes with --readme"))
+			}
+			if o.readme {
+				return plotReadme(s, o.check)
+			}
 			recs, err := pick(o.runs, args, o.all)
 			if err != nil {
 				return err
@@ -58,8 +73,31 @@ RUN is an id, a beginning of one, or a pattern such as '*-d5-*'; --all takes eve
 	f.BoolVar(&o.all, "all", false, "every finished run")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	f.BoolVar(&o.table, "table", false, "print the results as a Markdown table as well")
+	f.BoolVar(&o.readme, "readme", false, "draw the README's figures and write its tables, from results/figures.yaml")
+	f.BoolVar(&o.check, "check", false, "with --readme: change nothing, and fail where something would change")
 	cmd.ValidArgsFunction = completeRuns(&o.runs)
 	return cmd
+}
+
+// plotReadme makes the README's figures and tables, or checks them.
+func plotReadme(s *Streams, check bool) error {
+	sections, err := report.Sections(filepath.Join("results", "figures.yaml"))
+	if err != nil {
+		return err
+	}
+	changed, err := report.Readme(".", sections, check)
+	if err != nil {
+		return err
+	}
+	if check && len(changed) > 0 {
+		return fmt.Errorf("not what the records give: %s; `dla plot --readme` makes them anew", strings.Join(changed, ", "))
+	}
+	if len(changed) == 0 {
+		fmt.Fprintf(s.Out, "figures and tables of %d sections are what the records give\n", len(sections))
+		return nil
+	}
+	fmt.Fprintf(s.Out, "made anew: %s\n", strings.Join(changed, " "))
+	return nil
 }
 
 // pick finds the runs that args name; with all, every finished one.

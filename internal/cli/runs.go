@@ -380,7 +380,7 @@ func newRunsResumeCmd(s *Streams, root *string) *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeRuns(root),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return resumeRun(cmd.Context(), s, *root, args[0], maxTime)
+			return resumeRun(cmd, s, *root, args[0], maxTime)
 		},
 	}
 	cmd.Flags().DurationVar(&maxTime, "max-time", 0, "stop with a checkpoint after this long; exit code 3")

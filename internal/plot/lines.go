@@ -274,7 +274,11 @@ func logTicks(lo, hi float64) []plot.Tick {
 	for e := math.Floor(math.Log10(lo)); e <= math.Log10(hi); e++ {
 		for _, m := range mults {
 			if v := m * math.Pow(10, e); v >= lo && v <= hi {
-				ticks = append(ticks, plot.Tick{Value: v, Label: strconv.FormatFloat(math.Round(v*1e9)/1e9, 'f', -1, 64)})
+				label := strconv.FormatFloat(math.Round(v*1e9)/1e9, 'f', -1, 64)
+				if v < 1e-4 {
+					label = strconv.FormatFloat(v, 'e', 0, 64)
+				}
+				ticks = append(ticks, plot.Tick{Value: v, Label: label})
 			}
 		}
 	}

@@ -14,8 +14,12 @@ import (
 	"strconv"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"dla/internal/atomicfile"
+	"dla/internal/config"
 	"dla/internal/metrics"
+	"dla/internal/model"
 	"dla/internal/plot"
 	"dla/internal/run"
 )
@@ -26,6 +30,8 @@ type group struct {
 	network string // the variant but for its skips, as a reader would say it: d5, small, 20 layers
 	order   int    // of the network among its kind
 	res     bool
+	lesson  string // of a distilled student: temperature, weight and kind of soft labels
+	alone   bool   // among the groups, the only lesson its network had
 	runs    []run.Record
 }
 
@@ -33,9 +39,15 @@ type group struct {
 var sizes = []string{"small", "medium", "large", "student", "teacher"}
 
 // newGroup reads a variant's name, as internal/model makes it: mlp-d5-res, cnn-small-plain, resnet20,
-// plain20-w32. A name of another kind is its own network.
+// plain20-w32; and as distillation does: cnn-student-res-kd-t4-w0.9-cached. A name of another kind is its
+// own network.
 func newGroup(variant string) *group {
-	g := &group{variant: variant, network: variant}
+	full := variant
+	variant, lesson, _ := strings.Cut(variant, "-kd-")
+	g := &group{variant: full, network: variant}
+	if l := strings.SplitN(lesson, "-", 3); len(l) == 3 {
+		g.lesson = fmt.Sprintf("T %s, w %s, %s", strings.TrimPrefix(l[0], "t"), strings.TrimPrefix(l[1], "w"), l[2])
+	}
 	name, kind := variant, ""
 	if i := strings.LastIndexByte(variant, '-'); i > 0 {
 		name, kind = variant[:i], variant[i+1:]
@@ -83,9 +95,12 @@ func groups(recs []run.Record) []*group {
 		return 0
 	}
 	slices.SortStableFunc(all, func(a, b *group) int {
-		return cmp.Or(cmp.Compare(a.order, b.order), strings.Compare(a.network, b.network), skips(a)-skips(b))
+		return cmp.Or(cmp.Compare(a.order, b.order), strings.Compare(a.network, b.network), skips(a)-skips(b), strings.Compare(a.lesson, b.lesson))
 	})
 	for _, g := range all {
+		g.alone = !slices.ContainsFunc(all, func(o *group) bool {
+			return o.network == g.network && o.res == g.res && o.lesson != "" && o.lesson != g.lesson
+		})
 		slices.SortStableFunc(g.runs, func(a, b run.Record) int { return cmp.Compare(a.Seed, b.Seed) })
 	}
 	return all
@@ -126,12 +141,12 @@ func Figures(recs []run.Record, dir string) ([]string, error) {
 	gs := groups(recs)
 	var files []string
 	for _, k := range kinds {
-		fig := plot.Figure{Title: k.title, Subtitle: subtitle(recs, gs), XLabel: "epoch", YLabel: k.label, Percent: k.percent, Log: k.log}
-		if d := recs[0].Env.Data; d.Synthetic {
-			fig.Warning = SyntheticNote(d.Name)
-		}
+		fig := plot.Figure{Title: k.title, Subtitle: subtitle(recs, gs), Warning: warning(recs), XLabel: "epoch", YLabel: k.label, Percent: k.percent, Log: k.log}
 		for _, g := range gs {
 			fig.Curves = append(fig.Curves, g.curve(k, gs))
+			if k.name == "loss" && g.lesson != "" {
+				fig.YLabel = "cross-entropy; of a distilled network with the teacher's part"
+			}
 		}
 		names, err := fig.Save(filepath.Join(dir, k.name))
 		if err != nil {
@@ -139,6 +154,11 @@ func Figures(recs []run.Record, dir string) ([]string, error) {
 		}
 		files = append(files, names...)
 	}
+	names, err := gradNorms(recs, gs, dir)
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, names...)
 	name, err := writeTraces(recs, dir)
 	return append(files, name), err
 }
@@ -149,6 +169,14 @@ func SyntheticNote(name string) string {
 		return "synthetic digits, not MNIST"
 	}
 	return "synthetic images, not photographs"
+}
+
+// warning is what a figure of recs must say in red.
+func warning(recs []run.Record) string {
+	if d := recs[0].Env.Data; d.Synthetic {
+		return SyntheticNote(d.Name)
+	}
+	return ""
 }
 
 func drawable(recs []run.Record) error {
@@ -188,13 +216,13 @@ func subtitle(recs []run.Record, gs []*group) string {
 // curve is the group's line: at each epoch the mean and the range over the seeds that have it.
 func (g *group) curve(k kind, all []*group) plot.Curve {
 	c := plot.Curve{Label: g.label(), Dashed: !g.res && slices.ContainsFunc(all, func(o *group) bool { return o.res })}
-	var networks []string
+	var networks []string // a lesson makes another of one
 	for _, o := range all {
-		if !slices.Contains(networks, o.network) {
-			networks = append(networks, o.network)
+		if !slices.Contains(networks, o.network+o.lesson) {
+			networks = append(networks, o.network+o.lesson)
 		}
 	}
-	c.Colour = slices.Index(networks, g.network)
+	c.Colour = slices.Index(networks, g.network+g.lesson)
 	for e := 1; ; e++ {
 		var vs []float64
 		for _, r := range g.runs {
@@ -215,14 +243,21 @@ func (g *group) curve(k kind, all []*group) plot.Curve {
 
 // label is the variant as a reader would say it.
 func (g *group) label() string {
+	label := g.network
 	switch {
 	case g.network == g.variant:
-		return g.variant
 	case g.res:
-		return g.network + " residual"
+		label += " residual"
 	default:
-		return g.network + " plain"
+		label += " plain"
 	}
+	if g.lesson != "" {
+		label += ", distilled"
+		if !g.alone {
+			label += " (" + g.lesson + ")"
+		}
+	}
+	return label
 }
 
 // writeTraces writes figures.json.
@@ -258,16 +293,18 @@ type result struct {
 	LastVal struct {
 		Accuracy float64 `json:"accuracy"`
 	} `json:"last_val"`
-	Params      int     `json:"params"`
-	MACs        int     `json:"macs"`
-	WallSeconds float64 `json:"wall_seconds"`
+	Params      int             `json:"params"`
+	MACs        int             `json:"macs"`
+	WallSeconds float64         `json:"wall_seconds"`
+	Predictions run.Attachment  `json:"predictions"`
+	GradNorms   *run.Attachment `json:"grad_norms"`
 }
 
 // Table is the finished runs of recs as a Markdown table, a variant a row: mean and sample standard
 // deviation over seeds.
 func Table(recs []run.Record) (string, error) {
 	var b strings.Builder
-	b.WriteString("| network | parameters | MFLOP an image | seeds | val_acc %, best epoch | val_acc %, last epoch | test accuracy % | wall time, s |\n|---|---:|---:|---:|---:|---:|---:|---:|\n")
+	b.WriteString("| network | blocks | conv layers | parameters | MFLOP an image | seeds | val_acc %, best epoch | val_acc %, last epoch | test accuracy % | wall time, s |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	for _, g := range groups(recs) {
 		var test, val, last, wall []float64
 		params, flops := 0, 0.0
@@ -275,9 +312,9 @@ func Table(recs []run.Record) (string, error) {
 			if r.Result == nil {
 				continue
 			}
-			var res result
-			if err := json.Unmarshal(r.Result, &res); err != nil {
-				return "", fmt.Errorf("run %s: result.json: %w", r.ID, err)
+			res, err := resultOf(r)
+			if err != nil {
+				return "", err
 			}
 			params, flops = res.Params, 2*float64(res.MACs)/1e6
 			test, val = append(test, 100*res.Test.Accuracy), append(val, 100*res.Val.Accuracy)
@@ -286,10 +323,29 @@ func Table(recs []run.Record) (string, error) {
 		if len(test) == 0 {
 			continue
 		}
+		layers, err := layersOf(g.runs[0])
+		if err != nil {
+			return "", err
+		}
 		mean, _ := metrics.MeanStd(wall)
-		fmt.Fprintf(&b, "| %s | %d | %.1f | %d | %s | %s | %s | %.1f |\n", g.label(), params, flops, len(test), spread(val), spread(last), spread(test), mean)
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %.1f | %d | %s | %s | %s | %.1f |\n", g.label(), layers.Blocks, layers.Convs, params, flops, len(test), spread(val), spread(last), spread(test), mean)
 	}
 	return b.String(), nil
+}
+
+// layersOf counts the layers of r's network.
+func layersOf(r run.Record) (model.Layers, error) {
+	var c struct {
+		Model config.Model `yaml:"model"`
+	}
+	if err := yaml.Unmarshal(r.Config, &c); err != nil {
+		return model.Layers{}, fmt.Errorf("run %s: config.yaml: %w", r.ID, err)
+	}
+	m, err := model.New(model.Spec{Name: c.Model.Name, Depth: c.Model.Depth, Width: c.Model.Width, Res: c.Model.Res}, model.CIFAR10)
+	if err != nil {
+		return model.Layers{}, fmt.Errorf("run %s: %w", r.ID, err)
+	}
+	return model.LayersOf(m), nil
 }
 
 // spread is mean ± standard deviation, the latter where there are two values or more.

@@ -1,0 +1,278 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dla/internal/buildinfo"
+	"dla/internal/config"
+	"dla/internal/data"
+	"dla/internal/engine"
+	"dla/internal/kernel"
+	"dla/internal/labs"
+	"dla/internal/run"
+	"dla/internal/train"
+)
+
+// trainingFlags are those that every command that trains has.
+type trainingFlags struct {
+	config string
+	sets   []string
+	seed   uint64
+	seeds  int
+	data   string
+	epochs int
+
+	out        string
+	threads    int
+	maxTime    time.Duration
+	resume     bool
+	dryRun     bool
+	fastDevRun bool
+	profile    bool
+	json       bool
+}
+
+// add gives cmd the flags, with the defaults of def.
+func (o *trainingFlags) add(cmd *cobra.Command, def config.Resnet) {
+	f := cmd.Flags()
+	f.StringVar(&o.config, "config", "", "YAML file with settings (see configs/lab1)")
+	f.StringArrayVar(&o.sets, "set", nil, "one setting, as train.lr=0.05; repeatable")
+	f.Uint64Var(&o.seed, "seed", def.Seed, "seed of the split, the initial weights and the order of batches")
+	f.IntVar(&o.seeds, "seeds", 1, "train each variant from this many seeds: seed, seed+1, …")
+	f.StringVar(&o.data, "data", def.Data.Name, "data set: mnist, cifar10, synthetic-digits, synthetic-shapes; default cifar10 for all models but mlp")
+	f.IntVar(&o.epochs, "epochs", def.Train.Epochs, "passes over the training set")
+	f.StringVar(&o.out, "out", "runs", "directory of run records")
+	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one for each core. Results do not depend on it")
+	f.DurationVar(&o.maxTime, "max-time", 0, "stop with a checkpoint after this long, as 90s or 2h; exit code 3")
+	f.BoolVar(&o.resume, "resume", false, "reuse finished runs of the same settings and data, continue interrupted ones")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the resolved settings and what the training will cost, and stop")
+	f.BoolVar(&o.fastDevRun, "fast-dev-run", false, "two epochs of 512 images, to see that everything works")
+	f.BoolVar(&o.profile, "profile", false, "time every op of the training steps and print what each took; write OUT/cpu.pprof, for go tool pprof")
+	f.BoolVar(&o.json, "json", false, "with --dry-run: print JSON")
+	completeWords(cmd, "data", data.Names())
+}
+
+// completeWords completes a flag's value from words.
+func completeWords(cmd *cobra.Command, flag string, words []string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)) // fails for an unknown flag only
+}
+
+// check names a flag that cannot be.
+func (o trainingFlags) check() error {
+	if o.seeds < 1 {
+		return usageError(fmt.Errorf("--seeds %d: want at least 1", o.seeds))
+	}
+	if o.threads < 0 {
+		return usageError(fmt.Errorf("--threads %d: want 0 or more", o.threads))
+	}
+	return nil
+}
+
+// assign makes the assignments of --set to the settings c.
+func (o trainingFlags) assign(c any) error {
+	for _, a := range o.sets {
+		if err := config.Set(c, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o trainingFlags) setThreads() {
+	if o.threads > 0 {
+		kernel.SetThreads(o.threads)
+	}
+}
+
+// session is one command's training: what it shows, and how it is stopped.
+type session struct {
+	ctx      context.Context
+	opt      labs.Options
+	progress *progressView
+	code     func() int // exit code that a signal asks for
+	close    func() error
+}
+
+// begin starts a session. close ends it.
+func (o trainingFlags) begin(cmd *cobra.Command, s *Streams) (*session, error) {
+	x := &session{progress: newProgress(s)}
+	x.opt = labOptions(s, o.out, x.progress)
+	x.opt.MaxTime, x.opt.Resume = o.maxTime, o.resume
+	stopProfile := func() error { return nil }
+	if o.profile {
+		x.opt.Profile = func(variant string, costs []engine.OpCost) {
+			x.progress.Flush()
+			fmt.Fprintf(s.Err, "\n%s, training steps:\n%s", variant, costTable(costs))
+		}
+		file := filepath.Join(o.out, "cpu.pprof")
+		if err := os.MkdirAll(o.out, 0o755); err != nil {
+			return nil, fmt.Errorf("--profile: %w; choose another folder with --out", err)
+		}
+		stop, err := startCPUProfile(file)
+		if err != nil {
+			return nil, fmt.Errorf("--profile: %w", err)
+		}
+		stopProfile = func() error {
+			err := stop()
+			if err == nil {
+				fmt.Fprintf(s.Err, "\nCPU profile: go tool pprof -top %s\n", file)
+			}
+			return err
+		}
+	}
+	var stop func()
+	x.ctx, x.code, stop = interruptible(cmd.Context())
+	x.close = func() error {
+		x.progress.Close()
+		stop()
+		return stopProfile()
+	}
+	return x, nil
+}
+
+// labOptions are the options every command that trains shares.
+func labOptions(s *Streams, out string, progress *progressView) labs.Options {
+	version, revision, dirty := buildinfo.Version()
+	say := func(format string, args ...any) { progress.Flush(); fmt.Fprintf(s.Err, format+"\n", args...) }
+	return labs.Options{
+		Root: out,
+		Data: data.Options{Progress: progress.Download, Say: say},
+		Env: run.Env{Version: version, Revision: revision, Dirty: dirty, GoVersion: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
+			CPU: buildinfo.CPU(), Threads: kernel.Threads(), Kernel: kernel.Level(), Command: os.Args, Started: time.Now()},
+		Sink: progress.Event,
+		Say:  say,
+	}
+}
+
+// resumeRun is `dla runs resume`: it continues one interrupted run to its end.
+func resumeRun(cmd *cobra.Command, s *Streams, root, id string, maxTime time.Duration) (err error) {
+	x, err := trainingFlags{out: root, maxTime: maxTime}.begin(cmd, s)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, x.close()) }()
+	t, err := labs.Resume(x.ctx, id, x.opt)
+	x.progress.Close()
+	if err != nil {
+		return err
+	}
+	if !t.Done() {
+		return stopped(s, t, x.code(), root, false)
+	}
+	closing(s, t, root)
+	return nil
+}
+
+// reached says in a line what a finished run of a study reached.
+func reached(t labs.Trained) string {
+	note := ""
+	if t.Reused {
+		note = ", finished before"
+	}
+	return fmt.Sprintf("%s seed %d: test accuracy %.2f %%%s", t.Variant, t.Config.Seed, 100*t.Result.Test.Accuracy, note)
+}
+
+// closing says what a finished run reached, where its record is and what to type next.
+func closing(s *Streams, t labs.Trained, root string) {
+	r := t.Result
+	w := s.Out
+	fmt.Fprintln(w)
+	if r.Note != "" {
+		fmt.Fprintf(w, "  NOTE            %s\n", r.Note)
+	}
+	if t.Config.Data.Limit > 0 {
+		fmt.Fprintf(w, "  NOTE            trained and tested on %d images of each split only\n", t.Config.Data.Limit)
+	}
+	fmt.Fprintf(w, "  test accuracy   %.2f %%  (95 %% interval %.2f-%.2f, n = %d)\n", 100*r.Test.Accuracy, 100*r.Test.CI95[0], 100*r.Test.CI95[1], r.Test.N)
+	fmt.Fprintf(w, "  validation      %.2f %% at epoch %d of %d, which selected the weights; %.2f %% at the last\n", 100*r.Val.Accuracy, r.BestEpoch, r.Epochs, 100*r.LastVal.Accuracy)
+	fmt.Fprintf(w, "  network         %s, %d parameters\n", t.Variant, r.Params)
+	fmt.Fprintf(w, "  wall time       %s\n", time.Duration(r.WallSeconds*float64(time.Second)).Round(100*time.Millisecond))
+	fmt.Fprintf(w, "  record          %s\n", t.Dir)
+	if len(t.Figures) > 0 {
+		fmt.Fprintf(w, "  figures         %s\n", filepath.Join(t.Dir, "figures"))
+	}
+	fmt.Fprintf(w, "\nnext: dla runs show %s%s\n      dla runs compare ID ID\n", t.ID, outFlag(root))
+}
+
+func outFlag(root string) string {
+	if root == "runs" {
+		return ""
+	}
+	return " --out " + root
+}
+
+// stopped says how to go on with a run that was interrupted or ran out of time.
+func stopped(s *Streams, t labs.Trained, code int, root string, study bool) error {
+	if t.ID == "" { // between the runs of a study
+		fmt.Fprintf(s.Err, "\nstopped (%s). Go on with the same command and --resume\n", t.Reason)
+	} else {
+		fmt.Fprintf(s.Err, "\nstopped (%s); the state is saved. Go on with: dla runs resume %s%s\n", t.Reason, t.ID, outFlag(root))
+		if study {
+			fmt.Fprintln(s.Err, "or with the whole study: the same command with --resume")
+		}
+	}
+	if t.Reason == train.OutOfTime {
+		code = exitMaxTime
+	}
+	if code == 0 {
+		code = 130
+	}
+	return &ExitError{Code: code}
+}
+
+// plan is a run that --dry-run tells of.
+type plan struct {
+	Variant  string    `json:"variant"`
+	Seed     uint64    `json:"seed"`
+	Config   any       `json:"config"`
+	Cost     labs.Cost `json:"cost"`
+	training config.Resnet
+}
+
+// dryRun prints the settings of the first of plans, and what each training will cost.
+func dryRun(s *Streams, head string, plans []plan, asJSON bool) error {
+	costs := map[string]labs.Cost{} // seeds of a variant cost the same
+	total := 0.0
+	for i, p := range plans {
+		if _, ok := costs[p.Variant]; !ok {
+			cost, err := labs.CostOf(p.training)
+			if err != nil {
+				return err
+			}
+			costs[p.Variant] = cost
+		}
+		plans[i].Cost = costs[p.Variant]
+		total += costs[p.Variant].TotalSeconds
+	}
+	if asJSON {
+		e := json.NewEncoder(s.Out)
+		e.SetIndent("", "  ")
+		return e.Encode(plans)
+	}
+	yaml, err := config.Marshal(plans[0].Config)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.Out, "%s\n%s\n", head, yaml)
+	for _, p := range plans {
+		fmt.Fprintf(s.Out, "%-16s seed %-3d %9d parameters  %6.1f MFLOP/image forward  %8.1f GFLOP in all  %5.1f MB step memory  about %s\n", p.Variant, p.Seed,
+			p.Cost.Params, 2*float64(p.Cost.MACs)/1e6, p.Cost.TrainFLOPs/1e9, float64(p.Cost.PeakBytes)/1e6, roundSeconds(p.Cost.TotalSeconds))
+	}
+	if len(plans) > 1 {
+		fmt.Fprintf(s.Out, "%d runs, about %s\n", len(plans), roundSeconds(total))
+	}
+	return nil
+}
+
+func roundSeconds(sec float64) time.Duration {
+	return time.Duration(sec * float64(time.Second)).Round(time.Second)
+}

@@ -1,0 +1,144 @@
+package labs
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"dla/internal/config"
+	"dla/internal/data"
+	"dla/internal/train"
+)
+
+// tinyDistillation teaches a residual CNN of moments.
+func tinyDistillation(kind string) config.Distill {
+	c := config.DefaultDistill("resnet20", "resnet20", kind)
+	t := tiny(false)
+	c.Data.Name, c.Data.Limit, c.Model.Width, c.Teacher.Model.Width = t.Data.Name, t.Data.Limit, 4, 6
+	c.Train.Epochs, c.Train.BatchSize = 1, 32
+	c.Teacher.Train = c.Train
+	return c
+}
+
+// TestLessonsAreOfTheImagesSeen: in every epoch and batch of the student's training the lesson is the
+// teacher's logits of the very images of the batch, by whichever kind of soft labels.
+func TestLessonsAreOfTheImagesSeen(t *testing.T) {
+	root := t.TempDir()
+	opt := options(t, root)
+	ctx := context.Background()
+	ds, err := loadData(ctx, tinyDistillation(config.Live).Data, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range config.SoftLabelKinds {
+		for _, limit := range []int{96, 0} {
+			if limit == 0 && kind != config.Cached { // a set of all images serves every seed; once is enough
+				continue
+			}
+			cfg := tinyDistillation(kind)
+			teacher, _, err := teacherOf(ctx, ds, cfg, opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg.Data.Limit, cfg.Seed = limit, 3
+			if kind == config.Augmented {
+				cfg.Data.Augment.Copies = 2
+			}
+			l, k, err := teach(ctx, ds, teacher, cfg, opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if k != nil && limit == 0 && k.N != ds.Train.N {
+				t.Errorf("%s: labels of %d images, want all %d", kind, k.N, ds.Train.N)
+			}
+			rows, classes, px := cfg.Train.BatchSize, len(ds.Train.Classes), ds.Train.H*ds.Train.W*ds.Train.C
+			scorer, err := teacher.Scorer(rows)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := data.Batch{X: make([]float32, rows*px), Y: make([]int32, rows), Index: make([]int32, rows)}
+			loader := data.NewAugmentedLoader(split(ds, cfg.Plain()).train, rows, cfg.Seed, augment(cfg.Data.Augment))
+			taught, want := make([]float32, rows*classes), make([]float32, rows*classes)
+			for epoch := range 4 {
+				loader.Batch(epoch, 1+epoch%2, &b)
+				if err := l.logits(taught, &b, epoch); err != nil {
+					t.Fatal(err)
+				}
+				if err := scorer.Score(want, &b); err != nil {
+					t.Fatal(err)
+				}
+				if !slices.Equal(taught, want) {
+					t.Errorf("%s, limit %d: other logits in epoch %d", kind, limit, epoch+1)
+				}
+			}
+		}
+	}
+}
+
+// TestSelfChecksFail where the soft labels are not the teacher's.
+func TestSelfChecksFail(t *testing.T) {
+	opt := options(t, t.TempDir())
+	ctx := context.Background()
+	cfg := tinyDistillation(config.Cached)
+	ds, err := loadData(ctx, cfg.Data, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	teacher, _, err := teacherOf(ctx, ds, cfg, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, k, err := teach(ctx, ds, teacher, cfg, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if checks, err := selfChecks(ctx, ds, teacher, cfg, l, k); err != nil || len(checks) != 3 {
+		t.Fatalf("%+v, %v", checks, err)
+	}
+	slices.Reverse(k.Logits)
+	if _, err := selfChecks(ctx, ds, teacher, cfg, l, k); err == nil || !strings.Contains(err.Error(), "self-check: a student that is the teacher") {
+		t.Errorf("labels in the wrong order passed: %v", err)
+	}
+}
+
+// TestShippedTeacher: in a clone of the repository the teacher's record is there and its checkpoint is
+// not; the weights are those that ship, and where none ship it is trained anew.
+func TestShippedTeacher(t *testing.T) {
+	t.Chdir(t.TempDir())
+	opt := options(t, "runs")
+	ctx := context.Background()
+	cfg := tinyDistillation(config.Cached)
+	ds, err := loadData(ctx, cfg.Data, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, trained, err := teacherOf(ctx, ds, cfg, opt)
+	if err != nil || trained == nil || trained.Reused {
+		t.Fatalf("%+v, %v", trained, err)
+	}
+	folder := filepath.Join(CheckpointsDir, "lab1-teacher")
+	if _, err := Export("runs", trained.ID, folder); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(trained.Dir, "checkpoints")); err != nil {
+		t.Fatal(err)
+	}
+	again, tr, err := teacherOf(ctx, ds, cfg, opt)
+	if err != nil || again.Source != folder || again.Weights != n.Weights || !tr.Reused {
+		t.Errorf("%+v, %+v, %v", again, tr, err)
+	}
+	cfg.Teacher.From = "lab1-teacher"
+	if named, _, err := teacherOf(ctx, ds, cfg, opt); err != nil || named.Weights != n.Weights {
+		t.Errorf("by its name: %+v, %v", named, err)
+	}
+	cfg.Teacher.From = ""
+	if err := os.RemoveAll(CheckpointsDir); err != nil {
+		t.Fatal(err)
+	}
+	if again, tr, err = teacherOf(ctx, ds, cfg, opt); err != nil || tr.Reused || tr.Reason != train.Finished || again.Weights != n.Weights {
+		t.Errorf("trained anew: %+v, %+v, %v", again, tr, err)
+	}
+}

@@ -1,0 +1,247 @@
+package labs
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"dla/internal/config"
+	"dla/internal/data"
+	"dla/internal/run"
+	"dla/internal/train"
+	"dla/internal/weights"
+)
+
+// options are those of a test: runs go under root, nothing is shown.
+func options(t *testing.T, root string) Options {
+	t.Helper()
+	say := func(string, ...any) {}
+	return Options{Root: root, Resume: true, Sink: func(train.Event) {}, Say: say, Data: data.Options{Say: say}}
+}
+
+// tiny is a training of moments, of a residual CNN with running statistics or of an MLP.
+func tiny(mlp bool) config.Resnet {
+	c := config.DefaultFor("resnet20")
+	c.Data.Name, c.Model.Width = data.SyntheticShapes, 4
+	if mlp {
+		c = config.DefaultFor("mlp")
+		c.Data.Name, c.Model.Depth, c.Model.Width = data.SyntheticDigits, 2, 8
+	}
+	c.Data.Limit, c.Train.Epochs, c.Train.BatchSize = 96, 2, 32
+	return c
+}
+
+func trained(t *testing.T, root string, cfgs ...config.Resnet) []Trained {
+	t.Helper()
+	all, err := ResnetStudy(context.Background(), cfgs, options(t, root), func(int, Trained) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// TestExportedCheckpointIsTheRun: with its weights, running statistics and record, it scores the test
+// set as the run did, to the last image.
+func TestExportedCheckpointIsTheRun(t *testing.T) {
+	for _, mlp := range []bool{false, true} {
+		root, dir := t.TempDir(), filepath.Join(t.TempDir(), "deep", "lab1-teacher")
+		tr := trained(t, root, tiny(mlp))[0]
+		for range 2 { // what is there already is replaced
+			if _, err := Export(root, tr.ID[:8], dir); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n, err := FindNetwork(root, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n.Name != tr.Variant || n.Weights != tr.Result.WeightsSHA256 || n.Data.Name != tr.Config.Data.Name || n.Source != dir {
+			t.Errorf("%+v of %+v", n, tr)
+		}
+		ds, err := loadData(context.Background(), tr.Config.Data, options(t, root))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := n.Scorer(evalBatch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, predictions, err := testOnce(context.Background(), s, split(ds, tr.Config).test, nil)
+		if err != nil || res != tr.Result.Test {
+			t.Errorf("%+v, want %+v (%v)", res, tr.Result.Test, err)
+		}
+		rec, err := run.Find(root, tr.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kept, err := rec.Attached(tr.Result.Predictions); err != nil || !bytes.Equal(kept, predictions) {
+			t.Errorf("other predictions than the run kept (%v)", err)
+		}
+		if predictions.Correct() != res.Correct {
+			t.Errorf("%d predictions are right, the result says %d", predictions.Correct(), res.Correct)
+		}
+	}
+}
+
+func TestExportRefuses(t *testing.T) {
+	root := t.TempDir()
+	id := trained(t, root, tiny(true))[0].ID
+	other := t.TempDir()
+	if err := os.WriteFile(filepath.Join(other, "thesis.txt"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for want, c := range map[string][2]string{
+		"holds other things than a checkpoint": {id, other},
+		"there is no run":                      {"nobody", filepath.Join(t.TempDir(), "x")},
+		"not a directory":                      {id, filepath.Join(other, "thesis.txt", "x")},
+	} {
+		if _, err := Export(root, c[0], c[1]); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one with %q", err, want)
+		}
+	}
+	if _, err := FindNetwork(root, other); err == nil || !strings.Contains(err.Error(), "dla models export RUN_ID "+other) {
+		t.Errorf("a folder of something else: %v", err)
+	}
+}
+
+// TestDamagedCheckpoints are errors that name the folder, whatever of it was cut, changed or exchanged.
+func TestDamagedCheckpoints(t *testing.T) {
+	root, dir := t.TempDir(), t.TempDir()
+	both := trained(t, root, tiny(true))
+	small := filepath.Join(dir, "small")
+	if _, err := Export(root, both[0].ID, small); err != nil {
+		t.Fatal(err)
+	}
+	bad := func(what, name string, content []byte) {
+		t.Helper()
+		path := filepath.Join(small, name)
+		good, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := LoadCheckpoint(small); err == nil || !strings.Contains(err.Error(), small) {
+			t.Errorf("%s of %s: error %v", what, name, err)
+		}
+		if err := os.WriteFile(path, good, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range append([]string{modelName}, recordFiles...) {
+		b, err := os.ReadFile(filepath.Join(small, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		bad("nothing", name, nil)
+		bad("half", name, b[:len(b)/2])
+		bad("noise", name, []byte{0xff, 0, 0x13, 'x'})
+	}
+	b, err := os.ReadFile(filepath.Join(small, modelName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := bytes.Clone(b)
+	flipped[len(b)-5] ^= 1
+	bad("a flipped bit", modelName, flipped)
+
+	cfg, err := os.ReadFile(filepath.Join(small, "config.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, edit := range [][2]string{{"depth: 2", "depth: 3"}, {"width: 8", "width: 16000"}, {"name: mlp", "name: mlq"}, {"name: mlp", "name: small"}, {"depth: 2", "depths: 2"}, {"experiment: lab1/resnet", "experiment: lab9"}} {
+		bad(edit[1], "config.yaml", []byte(strings.Replace(string(cfg), edit[0], edit[1], 1)))
+	}
+	env, err := os.ReadFile(filepath.Join(small, "env.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad("another data set", "env.json", []byte(strings.Replace(string(env), data.SyntheticDigits, "cifar10", 1)))
+	bad("no data set", "env.json", []byte(strings.Replace(string(env), data.SyntheticDigits, "imagenet", 1)))
+	bad("another experiment", "env.json", []byte(strings.Replace(string(env), "lab1/resnet", "lab9/dream", 1)))
+
+	f, err := weights.Load(filepath.Join(small, modelName), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, ts := range map[string][]weights.Tensor{
+		"a tensor too few":   f.Tensors[1:],
+		"one too many":       append([]weights.Tensor{{Name: "more", Shape: []int{1}, Data: []float32{1}}}, f.Tensors...),
+		"none":               nil,
+		"one of other shape": append([]weights.Tensor{{Name: f.Tensors[0].Name, Shape: []int{1, len(f.Tensors[0].Data)}, Data: f.Tensors[0].Data}}, f.Tensors[1:]...),
+	} {
+		path := filepath.Join(t.TempDir(), modelName)
+		if _, err := weights.Save(path, ts, nil); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bad(what, modelName, b)
+	}
+	if _, err := LoadCheckpoint(small); err != nil {
+		t.Errorf("put back as it was: %v", err)
+	}
+
+	// In a listing a damaged one stands beside the good one.
+	if err := os.Mkdir(filepath.Join(dir, "broken"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	all, err := Checkpoints(dir)
+	if err != nil || len(all) != 2 || all[0].Broken == "" || all[1].Broken != "" || all[1].Network != "mlp-d2-res" && all[1].Network != "mlp-d2-plain" {
+		t.Errorf("%+v, %v", all, err)
+	}
+	if all, err := Checkpoints(filepath.Join(dir, "nowhere")); err != nil || len(all) != 0 {
+		t.Errorf("no folder: %v, %v", all, err)
+	}
+}
+
+// TestRunOfAnOlderVersionIsReused: its record lacks the settings that have come since.
+func TestRunOfAnOlderVersionIsReused(t *testing.T) {
+	root := t.TempDir()
+	first := trained(t, root, tiny(true))[0]
+	path := filepath.Join(first.Dir, "config.yaml")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := regexp.MustCompile(`(?m)^ +(copies|grad_norms|conv): .*\n`).ReplaceAll(b, nil)
+	if len(old) == len(b) {
+		t.Fatal("nothing was taken out")
+	}
+	if err := os.WriteFile(path, old, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	env, err := os.ReadFile(filepath.Join(first.Dir, "env.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(first.Dir, "env.json"), bytes.Replace(env, []byte(`"config_hash": "`), []byte(`"config_hash": "00`), 1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if again := trained(t, root, tiny(true))[0]; !again.Reused || again.ID != first.ID {
+		t.Errorf("%+v was not reused: %+v", first, again)
+	}
+	other := tiny(true)
+	other.Train.GradNorms = true
+	again := trained(t, root, other)[0]
+	if again.Reused {
+		t.Error("a run without gradient norms was taken for one with them")
+	}
+	rec, err := run.Find(root, again.ID)
+	if err != nil || again.Result.GradNorms == nil {
+		t.Fatalf("no gradient norms: %+v, %v", again.Result, err)
+	}
+	if lines, err := rec.Attached(*again.Result.GradNorms); err != nil || bytes.Count(lines, []byte("\n")) != other.Train.Epochs || !bytes.Contains(lines, []byte(`"stem.weight"`)) {
+		t.Errorf("gradient norms %s, %v", lines, err)
+	}
+	if again.Result.WeightsSHA256 != first.Result.WeightsSHA256 {
+		t.Error("measuring gradients changed the training")
+	}
+}

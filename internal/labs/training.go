@@ -1,0 +1,511 @@
+// Package labs holds one file per experiment: the story from data to figure. What the trainings of
+// classifiers share is in training.go, trained networks to build on in network.go.
+package labs
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"dla/internal/config"
+	"dla/internal/data"
+	"dla/internal/engine"
+	"dla/internal/kernel"
+	"dla/internal/metrics"
+	"dla/internal/model"
+	"dla/internal/nn"
+	"dla/internal/optim"
+	"dla/internal/report"
+	"dla/internal/run"
+	"dla/internal/train"
+	"dla/internal/weights"
+)
+
+// evalBatch is how many samples the evaluation graph takes at once. It changes speed and memory, not
+// results.
+const evalBatch = 250
+
+// batchesAhead is how many batches are prepared while a step runs.
+const batchesAhead = 2
+
+// Options are what of a run does not change its results.
+type Options struct {
+	Root    string                                      // where run directories go
+	MaxTime time.Duration                               // of this process; 0: none
+	Profile func(variant string, costs []engine.OpCost) // gets what each op of the training steps took; nil: not timed
+	Resume  bool                                        // reuse finished runs of the same configuration and data, continue interrupted ones
+	Data    data.Options
+	Env     run.Env // version, machine and command; the lab adds the data
+	Sink    train.Sink
+	Say     func(format string, args ...any) // one line to the user
+}
+
+// Result is what result.json holds of a classifier's training.
+type Result struct {
+	Test              TestResult     `json:"test"`       // of the epoch with the best validation accuracy; touched once
+	BestEpoch         int            `json:"best_epoch"` // 1-based
+	Val               run.Measure    `json:"val"`        // of the best epoch
+	LastVal           run.Measure    `json:"last_val"`   // of the last epoch
+	Epochs            int            `json:"epochs"`
+	Reason            train.Reason   `json:"reason"`
+	WallSeconds       float64        `json:"wall_seconds"` // training and validation, all processes of the run
+	Params            int            `json:"params"`
+	MACs              int            `json:"macs"`       // multiply-adds of one sample's forward pass
+	PeakBytes         int64          `json:"peak_bytes"` // planned memory of a training step's intermediates and gradients
+	WeightsSHA256     string         `json:"weights_sha256"`
+	LastWeightsSHA256 string         `json:"last_weights_sha256"`
+	Predictions       run.Attachment `json:"predictions"` // of the test set: metrics.Predictions
+
+	GradNorms *run.Attachment `json:"grad_norms,omitempty"` // where train.grad_norms asks for them
+	Note      string          `json:"note,omitempty"`
+}
+
+// TestResult is accuracy on the test set with its 95 % Wilson interval.
+type TestResult struct {
+	N        int        `json:"n"`
+	Correct  int        `json:"correct"`
+	Loss     float64    `json:"loss"`
+	Accuracy float64    `json:"accuracy"`
+	CI95     [2]float64 `json:"ci95"`
+}
+
+// Files of a run beside its record.
+const (
+	predictionsName = "test_predictions.bin"
+	gradNormsName   = "grad_norms.jsonl"
+)
+
+// Trained is one run of a classifier.
+type Trained struct {
+	ID, Dir string
+	Variant string
+	Config  config.Resnet // seed, data, model, training
+	Reason  train.Reason
+	Result  Result // when Done
+	Reused  bool   // an earlier, finished run of the same configuration
+	Figures []string
+}
+
+// Done says that the training came to its end.
+func (t Trained) Done() bool { return t.Reason == train.Finished || t.Reason == train.EarlyStop }
+
+// training is one run to be made of a classifier: an ordinary training, and what its experiment adds.
+type training struct {
+	experiment string
+	variant    string
+	settings   any           // all of them, as config.yaml holds them
+	cfg        config.Resnet // those of an ordinary training
+	lesson     *lesson       // nil: from the labels alone
+}
+
+// lesson is what a student is taught beside the labels.
+type lesson struct {
+	loss kernel.Distillation
+	// logits writes the teacher's logits [rows, classes] for a batch of the given epoch of the subset
+	// trained on, the batch's Index being places in it, to dst.
+	logits func(dst []float32, b *data.Batch, epoch int) error
+}
+
+// Resume continues the interrupted run id, of whatever experiment, on the data it began with.
+func Resume(ctx context.Context, id string, opt Options) (Trained, error) {
+	rec, err := run.Find(opt.Root, id)
+	if err != nil {
+		return Trained{}, err
+	}
+	if rec.Status == run.StatusFinished {
+		return Trained{}, fmt.Errorf("run %s is finished and stays as it is; see it with `dla runs show %s`", rec.ID, rec.ID)
+	}
+	switch rec.Experiment {
+	case ResnetExperiment:
+		return resumeResnet(ctx, rec, opt)
+	case DistillExperiment:
+		return resumeDistill(ctx, rec, opt)
+	}
+	return Trained{}, fmt.Errorf("run %s is of experiment %q, which this version of dla does not know", rec.ID, rec.Experiment)
+}
+
+// loadData reads the data set dc names.
+func loadData(ctx context.Context, dc config.Data, opt Options) (*data.Dataset, error) {
+	ds, err := data.Load(ctx, dc.Name, opt.Data)
+	if err != nil {
+		return nil, err
+	}
+	if ds.Synthetic && ds.Name != dc.Name {
+		opt.Say("SYNTHETIC DIGITS, not %s: %s", dc.Name, ds.Source)
+	} else {
+		opt.Say("data: %s, %d train + %d test images, from %s", ds.Name, ds.Train.N, ds.Test.N, ds.Source)
+	}
+	return ds, nil
+}
+
+// dataOf reads the data that rec began with.
+func dataOf(ctx context.Context, rec run.Record, dc config.Data, opt Options) (*data.Dataset, error) {
+	if rec.Env.Data.Synthetic {
+		dc.Name = rec.Env.Data.Name // never the real set, even where it has become reachable
+	}
+	ds, err := loadData(ctx, dc, opt)
+	if err != nil {
+		return nil, err
+	}
+	if ds.Fingerprint != rec.Env.Data.Fingerprint {
+		return nil, fmt.Errorf("run %s began on %s with fingerprint %.12s…, the data found now has %.12s…; make the original data available again (dla data verify)", rec.ID, rec.Env.Data.Name, rec.Env.Data.Fingerprint, ds.Fingerprint)
+	}
+	return ds, nil
+}
+
+// parts are a data set's images as a training uses them. The validation part is drawn from the training
+// set, class by class.
+type parts struct{ train, val, test data.Subset }
+
+func split(ds *data.Dataset, cfg config.Resnet) parts {
+	var p parts
+	p.train, p.val = ds.Split(cfg.Data.Val, cfg.Seed)
+	p.test = data.All(ds.Test)
+	if n := cfg.Data.Limit; n > 0 {
+		p.train, p.val, p.test = p.train.First(n), p.val.First(n), p.test.First(n)
+	}
+	return p
+}
+
+// start makes a run of tr, or finds the one that Resume asks to reuse, and trains it.
+func start(ctx context.Context, ds *data.Dataset, tr training, opt Options) (Trained, error) {
+	yaml, err := config.Marshal(tr.settings)
+	if err != nil {
+		return Trained{}, err
+	}
+	env := opt.Env
+	env.Data = run.DataInfo{Name: ds.Name, Source: ds.Source, Fingerprint: ds.Fingerprint, Synthetic: ds.Synthetic}
+	spec := run.Spec{Experiment: tr.experiment, Variant: tr.variant, Seed: tr.cfg.Seed, Config: yaml, ConfigHash: config.Hash(yaml), Env: env}
+	if opt.Resume {
+		if t, found, err := reuse(ctx, ds, tr, spec, opt); found || err != nil {
+			return t, err
+		}
+	}
+	r, err := run.Create(opt.Root, spec)
+	if err != nil {
+		return Trained{}, err
+	}
+	return fit(ctx, r, ds, tr, opt)
+}
+
+// reuse looks for the newest run of the same settings on the same data: a finished one is returned as
+// it is, an interrupted one is continued.
+func reuse(ctx context.Context, ds *data.Dataset, tr training, spec run.Spec, opt Options) (Trained, bool, error) {
+	list, err := run.List(opt.Root)
+	if err != nil {
+		return Trained{}, false, err
+	}
+	for i := len(list) - 1; i >= 0; i-- {
+		s := list[i]
+		if s.Experiment != spec.Experiment || s.Variant != spec.Variant || s.Seed != spec.Seed || s.Fingerprint != ds.Fingerprint {
+			continue
+		}
+		rec, err := run.Find(opt.Root, s.ID)
+		if err != nil {
+			return Trained{}, true, err
+		}
+		if !sameSettings(rec, spec) {
+			continue
+		}
+		switch rec.Status {
+		case run.StatusFinished:
+			t := Trained{ID: rec.ID, Dir: rec.Dir, Variant: rec.Variant, Config: tr.cfg, Reused: true}
+			if t.Result, err = resultOf(rec); err != nil {
+				return Trained{}, true, err
+			}
+			t.Reason = t.Result.Reason
+			return t, true, nil
+		case run.StatusInterrupted, run.StatusPaused:
+			r, err := run.Resume(opt.Root, s.ID)
+			if err != nil {
+				return Trained{}, true, err
+			}
+			t, err := fit(ctx, r, ds, tr, opt)
+			return t, true, err
+		}
+	}
+	return Trained{}, false, nil
+}
+
+// sameSettings says whether rec was made with the settings of spec. A record of an older version lacks
+// the settings that have come since: it was made with what are their defaults.
+func sameSettings(rec run.Record, spec run.Spec) bool {
+	if rec.ConfigHash == spec.ConfigHash {
+		return true
+	}
+	var settings any
+	var err error
+	switch rec.Experiment {
+	case ResnetExperiment:
+		settings, err = resnetConfig(rec)
+	case DistillExperiment:
+		settings, err = distillConfig(rec)
+	}
+	if err != nil {
+		return false // of a version whose settings were others
+	}
+	yaml, err := config.Marshal(settings)
+	return err == nil && config.Hash(yaml) == spec.ConfigHash
+}
+
+// resultOf is the result of a finished run.
+func resultOf(rec run.Record) (Result, error) {
+	var r Result
+	if err := json.Unmarshal(rec.Result, &r); err != nil {
+		return r, fmt.Errorf("run %s: result.json: %w; remove it with `dla runs rm %s`", rec.ID, err, rec.ID)
+	}
+	return r, nil
+}
+
+// network is the network cfg names, for images of the given number of channels.
+func network(m config.Model, channels int) (model.Model, error) {
+	return model.New(model.Spec{Name: m.Name, Depth: m.Depth, Width: m.Width, Res: m.Res}, model.PixelsFor(channels))
+}
+
+// size is what of a data set the network depends on.
+type size struct{ h, w, channels, classes int }
+
+func sizeOf(ds *data.Dataset) size {
+	return size{ds.Train.H, ds.Train.W, ds.Train.C, len(ds.Train.Classes)}
+}
+
+// built is a network ready to be trained.
+type built struct {
+	name      string // of the network
+	params    *nn.Params
+	net       *train.Classifier
+	program   train.Program // net, or the student it is a part of
+	optimizer optim.Optimizer
+	schedule  optim.Schedule
+	macs      int // of one image's forward pass
+}
+
+// build makes the network, its optimiser and its schedule. Pixels are in [0,1]. With a lesson the
+// network is a student.
+func build(cfg config.Resnet, sz size, steps int, l *lesson) (*built, error) {
+	setConv(cfg.Train)
+	m, err := network(cfg.Model, sz.channels)
+	if err != nil {
+		return nil, err
+	}
+	b := &built{name: m.Name(), params: nn.NewParams(cfg.Seed)}
+	t := cfg.Train
+	row := m.Input(sz.h, sz.w, sz.channels)
+	if l == nil {
+		if b.net, err = train.NewClassifier(m, b.params, row, sz.classes, t.BatchSize, evalBatch, t.LabelSmoothing); err != nil {
+			return nil, err
+		}
+		b.program = b.net
+	} else {
+		student, err := train.NewStudent(m, b.params, row, sz.classes, t.BatchSize, evalBatch, l.loss)
+		if err != nil {
+			return nil, err
+		}
+		student.Teacher = l.logits
+		b.net, b.program = student.Classifier, student
+	}
+	b.macs = b.net.Eval().MACs() / evalBatch
+	if b.optimizer, err = optim.New(optim.Config{Name: t.Optimizer, Momentum: t.Momentum, Nesterov: t.Nesterov, WeightDecay: t.WeightDecay,
+		Decoupled: t.Decoupled, Beta1: t.Beta1, Beta2: t.Beta2, Eps: t.Eps}, b.net.Params()); err != nil {
+		return nil, err
+	}
+	milestones := make([]int, len(t.Milestones))
+	for i, epoch := range t.Milestones {
+		milestones[i] = epoch * steps
+	}
+	b.schedule, err = optim.NewSchedule(optim.ScheduleConfig{Name: t.Schedule, Warmup: t.WarmupSteps, Milestones: milestones, Gamma: t.Gamma}, t.LR, t.Epochs*steps)
+	return b, err
+}
+
+// setConv chooses the algorithm of the convolutions, for the whole process.
+func setConv(t config.Train) { kernel.SetConvDirect(t.Conv == "direct") }
+
+// augment is how training images are changed.
+func augment(a config.Augment) data.Augment {
+	return data.Augment{Flip: a.Flip, Crop: a.Crop, Cutout: a.Cutout, Copies: a.Copies}
+}
+
+// fit trains r to its end, or to where it is stopped, and closes it.
+func fit(ctx context.Context, r *run.Run, ds *data.Dataset, tr training, opt Options) (t Trained, err error) {
+	finished := false
+	defer func() {
+		if err != nil && !finished {
+			err = errors.Join(err, r.SetStatus(run.StatusFailed, err.Error()))
+		}
+		err = errors.Join(err, r.Close())
+	}()
+	cfg := tr.cfg
+	t = Trained{ID: r.ID(), Dir: r.Dir(), Variant: tr.variant, Config: cfg}
+
+	// Data.
+	p := split(ds, cfg)
+	trainer := data.NewPrefetch(data.NewAugmentedLoader(p.train, cfg.Train.BatchSize, cfg.Seed, augment(cfg.Data.Augment)), batchesAhead)
+	defer trainer.Close()
+	val := data.NewLoader(p.val, evalBatch, false, 0)
+
+	// Model, and its training.
+	b, err := build(cfg, sizeOf(ds), trainer.Steps(), tr.lesson)
+	if err != nil {
+		return t, err
+	}
+	if opt.Profile != nil {
+		b.net.Train().Profile(true)
+		defer func() { opt.Profile(tr.variant, b.net.Train().Costs()) }()
+	}
+	job := train.Job{Program: b.program, Optimizer: b.optimizer, Schedule: b.schedule, Train: trainer, Val: val,
+		Epochs: cfg.Train.Epochs, Patience: cfg.Train.Patience, ClipNorm: cfg.Train.ClipNorm, GradNorms: cfg.Train.GradNorms,
+		MaxTime: opt.MaxTime, CheckpointEvery: time.Minute, Run: r, Sink: opt.Sink}
+	out, err := job.Fit(ctx)
+	if err != nil {
+		return t, err
+	}
+	t.Reason = out.Reason
+	switch out.Reason {
+	case train.Interrupted:
+		return t, r.SetStatus(run.StatusInterrupted, "by a signal")
+	case train.OutOfTime:
+		return t, r.SetStatus(run.StatusPaused, "by --max-time")
+	}
+
+	// Test, once, with the weights of the epoch that validation selected.
+	live := b.net.State()
+	last := weights.Fingerprint(live)
+	best, _, err := r.BestWeights()
+	if err != nil {
+		return t, err
+	}
+	if err := weights.Copy(live, best.Tensors); err != nil {
+		return t, fmt.Errorf("run %s: best weights do not fit the model: %w", r.ID(), err)
+	}
+	test, predictions, err := testOnce(ctx, b.net.Scorer, p.test, opt.Sink)
+	if ctx.Err() != nil {
+		t.Reason = train.Interrupted // the test has not been seen whole: nothing is recorded of it
+		return t, r.SetStatus(run.StatusInterrupted, "by a signal, before the test")
+	}
+	if err != nil {
+		return t, err
+	}
+	t.Result = Result{
+		Test: test, BestEpoch: out.BestEpoch, Epochs: out.Epochs, Reason: out.Reason, WallSeconds: out.Seconds,
+		Val:     run.Measure{Loss: out.BestVal.Loss(), Accuracy: out.BestVal.Accuracy()},
+		LastVal: run.Measure{Loss: out.LastVal.Loss(), Accuracy: out.LastVal.Accuracy()},
+		Params:  b.params.Count(), MACs: b.macs, PeakBytes: b.net.PeakBytes(),
+		WeightsSHA256: weights.Fingerprint(live), LastWeightsSHA256: last,
+	}
+	if ds.Synthetic {
+		t.Result.Note = report.SyntheticNote(ds.Name)
+	}
+	if t.Result.Predictions, err = r.Attach(predictionsName, predictions); err != nil {
+		return t, err
+	}
+	if cfg.Train.GradNorms {
+		a, err := attachLines(r, gradNormsName, out.GradNorms)
+		if err != nil {
+			return t, err
+		}
+		t.Result.GradNorms = &a
+	}
+	if err := r.Finish(t.Result); err != nil {
+		return t, err
+	}
+	finished = true
+
+	// Figures, from the record alone.
+	rec, err := run.Find(opt.Root, r.ID())
+	if err != nil {
+		return t, err
+	}
+	t.Figures, err = report.Figures([]run.Record{rec}, filepath.Join(r.Dir(), "figures"))
+	return t, err
+}
+
+// attachLines writes each of all as a line of JSON to the file name of r.
+func attachLines[T any](r *run.Run, name string, all []T) (run.Attachment, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	for _, v := range all {
+		if err := e.Encode(v); err != nil {
+			return run.Attachment{}, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return r.Attach(name, b.Bytes())
+}
+
+// testOnce evaluates s on the test set.
+func testOnce(ctx context.Context, s *train.Scorer, test data.Subset, sink train.Sink) (TestResult, metrics.Predictions, error) {
+	stats, classes, err := train.Predict(ctx, s, data.NewLoader(test, evalBatch, false, 0), sink)
+	if err != nil {
+		return TestResult{}, nil, err
+	}
+	labels := make([]int32, len(test.Index))
+	for i, at := range test.Index {
+		labels[i] = test.Set.Labels[at]
+	}
+	predictions, err := metrics.NewPredictions(classes, labels)
+	lo, hi := metrics.Wilson(stats.Correct, stats.N)
+	return TestResult{N: stats.N, Correct: stats.Correct, Loss: stats.Loss(), Accuracy: stats.Accuracy(), CI95: [2]float64{lo, hi}}, predictions, err
+}
+
+// budget is the time that the runs of a study have together.
+type budget struct {
+	limit time.Duration // 0: none
+	began time.Time
+}
+
+// left is what remains for the next run, as Options.MaxTime takes it.
+func (b budget) left() time.Duration {
+	if b.limit == 0 {
+		return 0
+	}
+	return max(time.Nanosecond, b.limit-time.Since(b.began))
+}
+
+// Cost is what a run of a configuration will take, for --dry-run.
+type Cost struct {
+	Params       int     `json:"params"`
+	MACs         int     `json:"macs"`          // one sample, forward
+	TrainFLOPs   float64 `json:"train_flops"`   // whole training: two a multiply-add, backward twice the forward
+	PeakBytes    int64   `json:"peak_bytes"`    // intermediates and gradients of a training step
+	StepSeconds  float64 `json:"step_seconds"`  // measured here on blank images
+	TotalSeconds float64 `json:"total_seconds"` // steps of all epochs at that rate
+	Steps        int     `json:"steps"`         // of all epochs
+	Threads      int     `json:"threads"`       //
+	Kernel       string  `json:"kernel"`        // instruction set
+}
+
+// CostOf builds cfg's network for its data set, less the validation part, times some steps on blank
+// images and says what the whole training would take. It reads no data.
+func CostOf(cfg config.Resnet) (Cost, error) {
+	set, err := data.Describe(cfg.Data.Name)
+	if err != nil {
+		return Cost{}, err
+	}
+	n := set.Train - cfg.Data.Val
+	if cfg.Data.Limit > 0 {
+		n = min(n, cfg.Data.Limit)
+	}
+	steps := (n + cfg.Train.BatchSize - 1) / cfg.Train.BatchSize
+	b, err := build(cfg, size{set.H, set.W, set.C, set.Classes}, steps, nil)
+	if err != nil {
+		return Cost{}, err
+	}
+	c := Cost{Params: b.params.Count(), MACs: b.macs, PeakBytes: b.net.PeakBytes(), Steps: steps * cfg.Train.Epochs,
+		Threads: kernel.Threads(), Kernel: kernel.Level()}
+	c.TrainFLOPs = 6 * float64(c.MACs) * float64(n) * float64(cfg.Train.Epochs)
+	best := time.Duration(1<<63 - 1)
+	for range 5 {
+		start := time.Now()
+		if _, err := b.net.TrainStep(cfg.Train.BatchSize); err != nil {
+			return c, err
+		}
+		b.optimizer.Step(0)
+		best = min(best, time.Since(start))
+	}
+	c.StepSeconds = best.Seconds()
+	c.TotalSeconds = c.StepSeconds * float64(c.Steps)
+	return c, nil
+}

@@ -1,0 +1,143 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"dla/internal/config"
+	"dla/internal/metrics"
+	"dla/internal/run"
+)
+
+// Distillation is the finished runs of recs as two Markdown tables: the networks, a variant a row, with
+// what distillation gains; and McNemar's test of each distilled student against the plain one of the same
+// seed and recipe, and of all seeds together. A plain student is found among recs by its settings.
+func Distillation(recs []run.Record) (string, error) {
+	var b, tests strings.Builder
+	b.WriteString("| network | parameters | seeds | val_acc %, best epoch | test accuracy % | gain, points |\n|---|---:|---:|---:|---:|---:|\n")
+	for _, g := range groups(recs) {
+		var test, val, gain []float64
+		var pairs []pair
+		params := 0
+		for _, r := range g.runs {
+			if r.Result == nil {
+				continue
+			}
+			res, err := resultOf(r)
+			if err != nil {
+				return "", err
+			}
+			params = res.Params
+			test, val = append(test, 100*res.Test.Accuracy), append(val, 100*res.Val.Accuracy)
+			if g.lesson == "" {
+				continue
+			}
+			p, ok, err := compare(r, recs)
+			if err != nil {
+				return "", err
+			}
+			if ok {
+				gain, pairs = append(gain, p.gain), append(pairs, p)
+			}
+		}
+		if len(test) == 0 {
+			continue
+		}
+		gained := ""
+		if len(gain) > 0 {
+			gained = "+" + spread(gain)
+			if gain, _ := metrics.MeanStd(gain); gain < 0 {
+				gained = gained[1:]
+			}
+		}
+		fmt.Fprintf(&b, "| %s | %d | %d | %s | %s | %s |\n", g.label(), params, len(test), spread(val), spread(test), gained)
+		writeTests(&tests, g.label(), pairs)
+	}
+	if tests.Len() > 0 {
+		b.WriteString("\n| McNemar's test | seed | only it is right | only the plain one is | p |\n|---|---:|---:|---:|---:|\n")
+	}
+	return b.String() + tests.String(), nil
+}
+
+// pair is a distilled student beside the plain one of its seed.
+type pair struct {
+	seed                 uint64
+	gain                 float64 // points of test accuracy
+	onlyDistilled, plain int     // test images only the one, only the other gets right
+}
+
+// writeTests writes a line of McNemar's test for each pair, and one for all where there are several. The
+// latter takes the tests of different seeds for independent, though their images are the same.
+func writeTests(b *strings.Builder, label string, pairs []pair) {
+	line := func(seed string, p pair) {
+		test := metrics.McNemar(p.onlyDistilled, p.plain)
+		exact := ""
+		if test.Exact {
+			exact = " (exact)"
+		}
+		fmt.Fprintf(b, "| %s | %s | %d | %d | %.2g%s |\n", label, seed, p.onlyDistilled, p.plain, test.P, exact)
+	}
+	var sum pair
+	for _, p := range pairs {
+		line(fmt.Sprint(p.seed), p)
+		sum.onlyDistilled, sum.plain = sum.onlyDistilled+p.onlyDistilled, sum.plain+p.plain
+	}
+	if len(pairs) > 1 {
+		line("all", sum)
+	}
+}
+
+// compare finds the plain student of the distilled one r among recs.
+func compare(r run.Record, recs []run.Record) (p pair, found bool, err error) {
+	var c config.Distill
+	if err := config.Load(&c, r.Config, filepath.Join(r.ID, "config.yaml")); err != nil {
+		return p, false, err
+	}
+	i := slices.IndexFunc(recs, func(o run.Record) bool {
+		var plain config.Resnet
+		err := config.Load(&plain, o.Config, filepath.Join(o.ID, "config.yaml"))
+		return err == nil && o.Result != nil && o.Fingerprint == r.Fingerprint && reflect.DeepEqual(plain, c.Plain())
+	})
+	if i < 0 {
+		return p, false, nil
+	}
+	a, resA, err := predictionsOf(r)
+	if err != nil {
+		return p, false, err
+	}
+	b, resB, err := predictionsOf(recs[i])
+	if err != nil {
+		return p, false, err
+	}
+	p = pair{seed: r.Seed, gain: 100 * (resA.Test.Accuracy - resB.Test.Accuracy)}
+	if p.onlyDistilled, p.plain, err = a.Discordant(b); err != nil {
+		return p, false, fmt.Errorf("runs %s and %s: %w", r.ID, recs[i].ID, err)
+	}
+	return p, true, nil
+}
+
+// predictionsOf are r's predictions of the test set.
+func predictionsOf(r run.Record) (metrics.Predictions, result, error) {
+	res, err := resultOf(r)
+	if err != nil {
+		return nil, res, err
+	}
+	if res.Predictions.File == "" {
+		return nil, res, fmt.Errorf("run %s kept no test predictions; train it anew to compare it image by image", r.ID)
+	}
+	b, err := r.Attached(res.Predictions)
+	return metrics.Predictions(b), res, err
+}
+
+// resultOf is what tables take of r's result.
+func resultOf(r run.Record) (result, error) {
+	var res result
+	if err := json.Unmarshal(r.Result, &res); err != nil {
+		return res, fmt.Errorf("run %s: result.json: %w", r.ID, err)
+	}
+	return res, nil
+}

@@ -1,0 +1,103 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"dla/internal/metrics"
+	"dla/internal/plot"
+	"dla/internal/run"
+)
+
+// gradNorms draws the gradient's norm against the layer, from input to output, in the first and in the
+// last epoch, of those runs that recorded it: a plain network that is too deep to learn shows by how far
+// the gradient falls on its way back. A line is the mean over a variant's seeds. Where no run recorded
+// it there is no figure.
+func gradNorms(recs []run.Record, gs []*group, dir string) ([]string, error) {
+	fig := plot.Figure{Title: "Gradient by layer: why plain networks stop learning", Warning: warning(recs),
+		XLabel: "layer, from input to output", YLabel: "norm of the gradient of its weights, mean over the epoch", Log: true}
+	var drawn []*group
+	for _, g := range gs {
+		first, last, err := g.gradNorms()
+		if err != nil {
+			return nil, err
+		}
+		if len(first) == 0 {
+			continue
+		}
+		x := make([]float64, len(first))
+		for i := range x {
+			x[i] = float64(i + 1)
+		}
+		colour := len(drawn)
+		drawn = append(drawn, g)
+		fig.Curves = append(fig.Curves, plot.Curve{Label: g.label() + ", first epoch", X: x, Mean: first, Colour: colour},
+			plot.Curve{Label: g.label() + ", last", X: x, Mean: last, Colour: colour, Dashed: true})
+	}
+	if len(drawn) == 0 {
+		return nil, nil
+	}
+	fig.Subtitle = subtitle(recs, drawn)
+	return fig.Save(filepath.Join(dir, "grad_norms"))
+}
+
+// gradNorms are the means over g's seeds of the first and of the last epoch's norms, a layer each; empty
+// where no run recorded them.
+func (g *group) gradNorms() (first, last []float64, err error) {
+	var firsts, lasts [][]float64
+	for _, r := range g.runs {
+		all, err := gradNormsOf(r)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(all) > 0 {
+			firsts, lasts = append(firsts, all[0].Norms), append(lasts, all[len(all)-1].Norms)
+		}
+	}
+	return meanByLayer(firsts), meanByLayer(lasts), nil
+}
+
+// meanByLayer averages norms, a row a run.
+func meanByLayer(norms [][]float64) []float64 {
+	if len(norms) == 0 {
+		return nil
+	}
+	mean := make([]float64, len(norms[0]))
+	for i := range mean {
+		var vs []float64
+		for _, n := range norms {
+			if i < len(n) {
+				vs = append(vs, n[i])
+			}
+		}
+		mean[i], _ = metrics.MeanStd(vs)
+	}
+	return mean
+}
+
+// gradNormsOf reads what r recorded, an epoch each; none where it did not or is not finished.
+func gradNormsOf(r run.Record) ([]run.GradNorms, error) {
+	if r.Result == nil {
+		return nil, nil
+	}
+	res, err := resultOf(r)
+	if err != nil || res.GradNorms == nil {
+		return nil, err
+	}
+	b, err := r.Attached(*res.GradNorms)
+	if err != nil {
+		return nil, err
+	}
+	var all []run.GradNorms
+	for line := range bytes.Lines(b) {
+		var n run.GradNorms
+		if err := json.Unmarshal(line, &n); err != nil {
+			return nil, fmt.Errorf("run %s: %s: %w", r.ID, res.GradNorms.File, err)
+		}
+		all = append(all, n)
+	}
+	return slices.Clip(all), nil
+}

@@ -1,0 +1,197 @@
+package report
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"dla/internal/atomicfile"
+	"dla/internal/run"
+)
+
+// Section is a part of the README that is made of committed records: a folder of figures and a table.
+type Section struct {
+	Name    string `yaml:"name"`    // of the table's marks in the README
+	Runs    string `yaml:"runs"`    // folder of records
+	Select  string `yaml:"select"`  // pattern of run ids; empty: all that are finished
+	Figures string `yaml:"figures"` // folder
+	Table   string `yaml:"table"`   // study or distillation
+}
+
+var tables = map[string]func([]run.Record) (string, error){"study": Table, "distillation": Distillation}
+
+// Sections reads the list of sections in the YAML file path. Folders in it are relative to the
+// repository's root.
+func Sections(path string) ([]Section, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w; run this in the repository's root", err)
+	}
+	defer f.Close()
+	var all []Section
+	d := yaml.NewDecoder(io.LimitReader(f, 1<<20))
+	d.KnownFields(true)
+	if err := d.Decode(&all); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	for i, s := range all {
+		if _, known := tables[s.Table]; !known || s.Name == "" || s.Runs == "" || s.Figures == "" {
+			return nil, fmt.Errorf("%s: entry %d needs a name, runs, figures and a table, study or distillation", path, i+1)
+		}
+	}
+	return all, nil
+}
+
+// records are the section's finished runs.
+func (s Section) records(root string) ([]run.Record, error) {
+	dir := filepath.Join(root, s.Runs)
+	list, err := run.List(dir)
+	if err != nil {
+		return nil, err
+	}
+	var recs []run.Record
+	for _, r := range list {
+		ok := s.Select == ""
+		if !ok {
+			if ok, err = path.Match(s.Select, r.ID); err != nil {
+				return nil, fmt.Errorf("%s: select: %w", s.Name, err)
+			}
+		}
+		if !ok || r.Status != run.StatusFinished && r.Status != run.StatusBroken {
+			continue
+		}
+		rec, err := run.Find(dir, r.ID)
+		if err != nil {
+			return nil, err
+		}
+		if rec.Status == run.StatusBroken {
+			return nil, fmt.Errorf("run %s: %s", rec.ID, rec.Detail)
+		}
+		recs = append(recs, rec)
+	}
+	if len(recs) == 0 {
+		return nil, fmt.Errorf("%s: there is no finished run under %s", s.Name, dir)
+	}
+	return recs, nil
+}
+
+// Readme draws the figures of every section and writes its table into the README between its marks,
+//
+//	<!-- table: lab1-mlp -->
+//	<!-- end -->
+//
+// for the repository at root. It returns the files that are not as they were. With check it changes
+// nothing and says what it would change; a file in a folder of figures that no record makes counts too.
+func Readme(root string, sections []Section, check bool) ([]string, error) {
+	name := filepath.Join(root, "README.md")
+	old, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	text := string(old)
+	var changed []string
+	for _, s := range sections {
+		recs, err := s.records(root)
+		if err != nil {
+			return nil, err
+		}
+		files, err := s.draw(root, recs, check)
+		if err != nil {
+			return nil, err
+		}
+		changed = append(changed, files...)
+		table, err := tables[s.Table](recs)
+		if err != nil {
+			return nil, err
+		}
+		if text, err = setTable(text, s.Name, table); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if text == string(old) {
+		return changed, nil
+	}
+	changed = append(changed, "README.md")
+	if check {
+		return changed, nil
+	}
+	return changed, atomicfile.WriteBytes(name, []byte(text))
+}
+
+// draw draws the section's figures and returns those that are not as they were.
+func (s Section) draw(root string, recs []run.Record, check bool) (changed []string, err error) {
+	tmp, err := os.MkdirTemp("", "dla-figures-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
+	files, err := Figures(recs, tmp)
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(root, s.Figures)
+	var made []string
+	for _, f := range files {
+		base := filepath.Base(f)
+		made = append(made, base)
+		now, err := os.ReadFile(f)
+		if err != nil {
+			return nil, err
+		}
+		old, err := os.ReadFile(filepath.Join(dir, base))
+		if err == nil && bytes.Equal(old, now) {
+			continue
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		changed = append(changed, path.Join(s.Figures, base))
+		if check {
+			continue
+		}
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, err
+		}
+		if err := atomicfile.WriteBytes(filepath.Join(dir, base), now); err != nil {
+			return nil, err
+		}
+	}
+	list, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, e := range list {
+		if slices.Contains(made, e.Name()) {
+			continue
+		}
+		changed = append(changed, path.Join(s.Figures, e.Name()))
+		if !check {
+			return nil, fmt.Errorf("%s is made by none of the records; remove it", filepath.Join(dir, e.Name()))
+		}
+	}
+	return changed, nil
+}
+
+const tableEnd = "<!-- end -->"
+
+// setTable puts table between the marks of name in text.
+func setTable(text, name, table string) (string, error) {
+	mark := "<!-- table: " + name + " -->"
+	before, rest, ok := strings.Cut(text, mark)
+	if ok {
+		_, rest, ok = strings.Cut(rest, tableEnd)
+	}
+	if !ok || strings.Contains(rest, mark) {
+		return "", fmt.Errorf("want one line %s, and after it one %s", mark, tableEnd)
+	}
+	return before + mark + "\n" + strings.TrimSpace(table) + "\n" + tableEnd + rest, nil
+}
