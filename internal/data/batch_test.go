@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// numbered is n images of one pixel, whose value is their number.
-func numbered(n int) *Set {
+// pixels is n images of one pixel, whose value is their number.
+func pixels(n int) *Set {
 	s := &Set{N: n, H: 1, W: 1, C: 1, Pixels: make([]uint8, n), Labels: make([]int32, n), Classes: []string{"a"}}
 	for i := range s.Pixels {
 		s.Pixels[i] = uint8(i)
@@ -17,7 +17,7 @@ func numbered(n int) *Set {
 // TestBatchSaysWhichImages: Index holds the places in the subset, short last batch and all, prepared
 // ahead or not.
 func TestBatchSaysWhichImages(t *testing.T) {
-	all := All(numbered(20))
+	all := All(pixels(20))
 	sub := Subset{Set: all.Set, Index: all.Index[3:14]}
 	ahead := NewPrefetch(NewLoader(sub, 4, true, 7), 2)
 	defer ahead.Close()
