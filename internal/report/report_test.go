@@ -1,0 +1,228 @@
+package report
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"dla/internal/config"
+	"dla/internal/metrics"
+	"dla/internal/run"
+)
+
+// record makes a finished run under root and returns it. Its result holds its predictions of a test of
+// ten images, right where right has a 1.
+func record(t *testing.T, root, experiment, variant string, seed uint64, cfg any, right string, norms []float64) run.Record {
+	t.Helper()
+	yaml, err := config.Marshal(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := run.Create(root, run.Spec{Experiment: experiment, Variant: variant, Seed: seed, Config: yaml,
+		Env: run.Env{Revision: "r", Data: run.DataInfo{Name: "mnist", Fingerprint: "f"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for e := range 2 {
+		if err := r.AppendMetrics(run.Epoch{Epoch: e + 1, Train: run.Measure{Loss: 1 / float64(e+1)}, Val: run.Measure{Loss: 1, Accuracy: 0.5}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var classes, labels []int32
+	for _, c := range right {
+		classes, labels = append(classes, c-'0'), append(labels, 1)
+	}
+	p, err := metrics.NewPredictions(classes, labels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := r.Attach("test_predictions.bin", p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	result := map[string]any{"test": map[string]any{"n": len(p), "accuracy": float64(p.Correct()) / float64(len(p))},
+		"val": map[string]any{"accuracy": 0.5}, "last_val": map[string]any{"accuracy": 0.5}, "params": 1000, "macs": 2000000, "wall_seconds": 10.0, "predictions": a}
+	if norms != nil {
+		line := fmt.Sprintf(`{"epoch":1,"layers":["a","b"],"norms":[%g,%g]}`, norms[0], norms[1])
+		a, err := r.Attach("grad_norms.jsonl", []byte(line+"\n"+line+"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		result["grad_norms"] = a
+	}
+	if err := r.Finish(result); err != nil {
+		t.Fatal(err)
+	}
+	rec, err := run.Find(root, r.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rec
+}
+
+func TestNames(t *testing.T) {
+	var recs []run.Record
+	for _, v := range []string{"mlp-d5-res", "cnn-student-res-kd-t4-w0.9-cached", "cnn-student-res", "plain20-w32", "resnet20-kd-t2-w0.5-live", "resnet20-kd-t4-w0.5-live", "baseline"} {
+		recs = append(recs, run.Record{Summary: run.Summary{Variant: v}})
+	}
+	var got []string
+	for _, g := range groups(recs) {
+		got = append(got, g.label())
+	}
+	want := "baseline; student residual; student residual, distilled; d5 residual; 20 layers residual, distilled (T 2, w 0.5, live); 20 layers residual, distilled (T 4, w 0.5, live); 20 layers, w32 plain"
+	if s := strings.Join(got, "; "); s != want {
+		t.Errorf("%s\nwant %s", s, want)
+	}
+}
+
+func TestDistillationTable(t *testing.T) {
+	root := t.TempDir()
+	cfg := config.DefaultDistill("student", "teacher", config.Cached)
+	other := cfg.Plain()
+	other.Train.Epochs = 99 // another recipe: no student to compare with
+	var recs []run.Record
+	recs = append(recs, record(t, root, "lab1/resnet", "cnn-teacher-res", 0, cfg.TeacherTraining(), "1111111110", nil))
+	for seed, right := range []string{"1111100000", "1111111000"} {
+		cfg.Seed, other.Seed = uint64(seed), uint64(seed)
+		recs = append(recs, record(t, root, "lab1/distill", "cnn-student-res-kd-t4-w0.9-cached", uint64(seed), cfg, "1111111000", nil),
+			record(t, root, "lab1/resnet", "cnn-student-res", uint64(seed), other, "0000000000", nil),
+			record(t, root, "lab1/resnet", "cnn-student-res", uint64(seed), cfg.Plain(), right, nil))
+	}
+	got, err := Distillation(recs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| teacher residual | 1000 | 1 | 50.00 | 90.00 |  |\n",
+		"| student residual, distilled | 1000 | 2 | 50.00 ± 0.00 | 70.00 ± 0.00 | +10.00 ± 14.14 |\n",
+		"| student residual, distilled | 0 | 2 | 0 | 0.5 (exact) |\n",
+		"| student residual, distilled | 1 | 0 | 0 | 1 (exact) |\n",
+		"| student residual, distilled | all | 2 | 0 | 0.5 (exact) |\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no line %q in\n%s", want, got)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(recs[1].Dir, "test_predictions.bin"), []byte("changed"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Distillation(recs); err == nil || !strings.Contains(err.Error(), "test_predictions.bin is damaged") {
+		t.Errorf("changed predictions: error %v", err)
+	}
+	if got, err := Distillation(recs[:1]); err != nil || strings.Contains(got, "McNemar") {
+		t.Errorf("a teacher alone: %s, %v", got, err)
+	}
+}
+
+func TestGradNormFigure(t *testing.T) {
+	root, dir := t.TempDir(), t.TempDir()
+	cfg := config.DefaultFor("resnet20")
+	recs := []run.Record{record(t, root, "lab1/resnet", "plain20", 0, cfg, "1", []float64{1e-9, 1}), record(t, root, "lab1/resnet", "resnet20", 0, cfg, "1", []float64{1, 1}),
+		record(t, root, "lab1/resnet", "resnet32", 0, cfg, "1", nil)}
+	files, err := Figures(recs, dir)
+	if err != nil || len(files) != 9 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "grad_norms.svg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"20 layers plain, first epoch", "20 layers residual, last", "why plain networks stop learning", "1e-09"} {
+		if !strings.Contains(string(b), want) {
+			t.Errorf("the figure does not say %q", want)
+		}
+	}
+	if strings.Contains(string(b), "32 layers") {
+		t.Error("a run without gradient norms is in the figure")
+	}
+	if files, err := Figures(recs[2:], t.TempDir()); err != nil || len(files) != 7 {
+		t.Errorf("without gradient norms: %v, %v", files, err)
+	}
+}
+
+func TestReadme(t *testing.T) {
+	root := t.TempDir()
+	cfg := config.DefaultFor("resnet20")
+	record(t, filepath.Join(root, "results", "a"), "lab1/resnet", "resnet20", 0, cfg, "10", nil)
+	readme := filepath.Join(root, "README.md")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(readme, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("# x\n<!-- table: a -->\nold\n<!-- end -->\nrest\n")
+	list := filepath.Join(root, "figures.yaml")
+	if err := os.WriteFile(list, []byte("- {name: a, runs: results/a, figures: imgs/a, table: study}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	sections, err := Sections(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := func(changes int, check bool) []string {
+		t.Helper()
+		changed, err := Readme(root, sections, check)
+		if err != nil || len(changed) != changes {
+			t.Errorf("changed %v, want %d; error %v", changed, changes, err)
+		}
+		return changed
+	}
+	want(8, true) // three figures twice, figures.json, README.md
+	if _, err := os.Stat(filepath.Join(root, "imgs")); err == nil {
+		t.Error("a check wrote something")
+	}
+	want(8, false)
+	want(0, true)
+	want(0, false)
+	b, err := os.ReadFile(readme)
+	if err != nil || !strings.HasPrefix(string(b), "# x\n<!-- table: a -->\n| network |") || !strings.HasSuffix(string(b), "| 20 layers residual | 9 | 19 | 1000 | 4.0 | 1 | 50.00 | 50.00 | 50.00 | 10.0 |\n<!-- end -->\nrest\n") {
+		t.Errorf("%s, %v", b, err)
+	}
+
+	// What was changed by hand, is missing or is no record's is found.
+	svg := filepath.Join(root, "imgs", "a", "loss.svg")
+	if err := os.WriteFile(svg, []byte("drawn by hand"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "imgs", "a", "extra.png"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	write(strings.Replace(string(b), "50.00", "99.00", 1))
+	if got := strings.Join(want(3, true), " "); got != "imgs/a/loss.svg imgs/a/extra.png README.md" {
+		t.Errorf("changed: %s", got)
+	}
+	if _, err := Readme(root, sections, false); err == nil || !strings.Contains(err.Error(), "extra.png is made by none of the records; remove it") {
+		t.Errorf("error %v", err)
+	}
+	for _, text := range []string{"no marks", "<!-- table: a -->", "<!-- end --><!-- table: a -->", "<!-- table: a --><!-- end --><!-- table: a --><!-- end -->"} {
+		write(text)
+		if _, err := Readme(root, sections, true); err == nil || !strings.Contains(err.Error(), "want one line <!-- table: a -->") {
+			t.Errorf("%q: error %v", text, err)
+		}
+	}
+}
+
+func TestSectionsRefuses(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "figures.yaml")
+	for text, want := range map[string]string{
+		"- {name: a, runs: b, figures: c, table: pie}": "study or distillation",
+		"- {name: a, runs: b, table: study}":           "entry 1 needs",
+		"- {name: a, run: b}":                          "field run not found",
+		"name: a":                                      "cannot unmarshal",
+		"":                                             "EOF",
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Sections(path); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%q: error %v, want one with %q", text, err, want)
+		}
+	}
+	if _, err := (Section{Name: "a", Runs: "nowhere", Table: "study"}).records(t.TempDir()); err == nil || !strings.Contains(err.Error(), "no finished run under") {
+		t.Errorf("no records: %v", err)
+	}
+}
