@@ -39,6 +39,7 @@ lint: ## gofmt, go vet, golangci-lint
 fuzz: ## a minute of each fuzz target
 	go test ./internal/kernel -fuzz FuzzGemm -fuzztime 60s
 	go test ./internal/kernel -fuzz FuzzConv -fuzztime 60s
+	go test ./internal/kernel -fuzz FuzzPasses -fuzztime 60s
 	go test ./internal/data -fuzz FuzzIDX -fuzztime 60s
 	go test ./internal/data -fuzz FuzzImageFolder -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/data -fuzz FuzzDecoded -fuzztime 60s -fuzzminimizetime 10x
@@ -46,8 +47,8 @@ fuzz: ## a minute of each fuzz target
 	go test ./internal/weights -fuzz FuzzLoad -fuzztime 60s
 	go test ./internal/config -fuzz FuzzLoad -fuzztime 60s
 
-bench: ## the kernels and the training step
-	go test ./internal/kernel ./internal/train -run - -bench .
+bench: build ## kernels, layers, training steps, evaluation
+	./dla bench
 
 generate: ## write the assembly anew from its generator
 	go generate ./internal/kernel

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
@@ -180,17 +179,11 @@ func runBench(cmd *cobra.Command, s *Streams, words []string, o benchOptions) (e
 		rep.PeakGFLOPS = opt.Peak / 1e9
 	}
 	if o.cpuprofile != "" {
-		f, err2 := os.Create(o.cpuprofile)
+		stopProfile, err2 := startCPUProfile(o.cpuprofile)
 		if err2 != nil {
 			return fmt.Errorf("--cpuprofile: %w", err2)
 		}
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return errors.Join(err, f.Close())
-		}
-		defer func() {
-			pprof.StopCPUProfile()
-			err = errors.Join(err, f.Close())
-		}()
+		defer func() { err = errors.Join(err, stopProfile()) }()
 	}
 	table := newBenchTable(s, cases, o)
 	if !o.json {
