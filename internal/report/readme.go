@@ -24,8 +24,10 @@ type Section struct {
 	Runs    string `yaml:"runs"`    // folder of records
 	Select  string `yaml:"select"`  // pattern of run ids; empty: all that are finished
 	Figures string `yaml:"figures"` // folder
-	Table   string `yaml:"table"`   // study or distillation
+	Table   string `yaml:"table"`   // study, distillation or speed, which has measurements for records and no figures
 }
+
+const speedTable = "speed"
 
 var tables = map[string]func([]run.Record) (string, error){"study": Table, "distillation": Distillation}
 
@@ -44,8 +46,9 @@ func Sections(path string) ([]Section, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	for i, s := range all {
-		if _, known := tables[s.Table]; !known || s.Name == "" || s.Runs == "" || s.Figures == "" {
-			return nil, fmt.Errorf("%s: entry %d needs a name, runs, figures and a table, study or distillation", path, i+1)
+		_, known := tables[s.Table]
+		if speed := s.Table == speedTable; !known && !speed || s.Name == "" || s.Runs == "" || (s.Figures == "") != speed {
+			return nil, fmt.Errorf("%s: entry %d needs a name, runs, figures and a table, study or distillation (speed has no figures)", path, i+1)
 		}
 	}
 	return all, nil
@@ -100,19 +103,11 @@ func Readme(root string, sections []Section, check bool) ([]string, error) {
 	text := string(old)
 	var changed []string
 	for _, s := range sections {
-		recs, err := s.records(root)
-		if err != nil {
-			return nil, err
-		}
-		files, err := s.draw(root, recs, check)
+		files, table, err := s.make(root, check)
 		if err != nil {
 			return nil, err
 		}
 		changed = append(changed, files...)
-		table, err := tables[s.Table](recs)
-		if err != nil {
-			return nil, err
-		}
 		if text, err = setTable(text, s.Name, table); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -125,6 +120,23 @@ func Readme(root string, sections []Section, check bool) ([]string, error) {
 		return changed, nil
 	}
 	return changed, atomicfile.WriteBytes(name, []byte(text))
+}
+
+// make draws the section's figures and returns those that are not as they were, and its table.
+func (s Section) make(root string, check bool) (changed []string, table string, err error) {
+	if s.Table == speedTable {
+		table, err = Speed(filepath.Join(root, s.Runs))
+		return nil, table, err
+	}
+	recs, err := s.records(root)
+	if err != nil {
+		return nil, "", err
+	}
+	if changed, err = s.draw(root, recs, check); err != nil {
+		return nil, "", err
+	}
+	table, err = tables[s.Table](recs)
+	return changed, table, err
 }
 
 // draw draws the section's figures and returns those that are not as they were.
