@@ -3,19 +3,26 @@
 package cli
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"dla/internal/run"
 )
 
 // TestKillsAndThreadsLeaveNoTrace trains the program itself, the residual MLP of depth 5 and a residual
-// CNN for three epochs, in several ways: on one thread and on two, again, and killed with SIGKILL at 20
-// random instants in all and resumed each time. All must end with the same weights and the same
-// metrics.jsonl. It trains on the real images where $DLA_DATA has them, else on synthetic ones.
+// CNN for three epochs and a distillation with all that belongs to it, in several ways: on one thread and
+// on two, again, and killed with SIGKILL at 20 random instants in all and resumed each time. All must end
+// with the same weights, the same metrics.jsonl and the same test predictions. It trains on the real
+// images where $DLA_DATA has them, else on synthetic ones.
 func TestKillsAndThreadsLeaveNoTrace(t *testing.T) {
 	real := func(name, standIn string) string {
 		if _, err := os.Stat(filepath.Join(os.Getenv("DLA_DATA"), name)); err == nil {
@@ -24,36 +31,40 @@ func TestKillsAndThreadsLeaveNoTrace(t *testing.T) {
 		return standIn
 	}
 	t.Run("mlp", func(t *testing.T) {
-		killsAndThreadsLeaveNoTrace(t, real("mnist", "synthetic-digits"), "--depth", "5")
+		killsAndThreadsLeaveNoTrace(t, real("mnist", "synthetic-digits"), "resnet", "--res", "--depth", "5")
 	})
 	t.Run("cnn", func(t *testing.T) {
-		killsAndThreadsLeaveNoTrace(t, real("cifar10", "synthetic-shapes"), "--model", "small", "--set", "data.limit=2000")
+		killsAndThreadsLeaveNoTrace(t, real("cifar10", "synthetic-shapes"), "resnet", "--res", "--model", "small", "--set", "data.limit=2000", "--grad-norms")
+	})
+	t.Run("distill", func(t *testing.T) {
+		killsAndThreadsLeaveNoTrace(t, real("cifar10", "synthetic-shapes"), "distill", "--teacher", "resnet20", "--set", "teacher.model.width=8",
+			"--student", "small", "--set", "data.limit=2000", "--set", "teacher.train.epochs=2", "--soft-labels", "augmented", "--copies", "2")
 	})
 }
 
-func killsAndThreadsLeaveNoTrace(t *testing.T, set string, network ...string) {
+func killsAndThreadsLeaveNoTrace(t *testing.T, set, experiment string, flags ...string) {
 	exe := filepath.Join(t.TempDir(), "dla.exe")
 	if out, err := exec.Command("go", "build", "-o", exe, "dla/cmd/dla").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	command := func(root, threads string) *exec.Cmd {
-		args := append([]string{"lab1", "resnet", "--res", "--epochs", "3", "--data", set, "--threads", threads, "--out", root, "--resume"}, network...)
+		args := append([]string{"lab1", experiment, "--epochs", "3", "--data", set, "--threads", threads, "--out", root, "--resume"}, flags...)
 		return exec.Command(exe, args...)
 	}
-	finish := func(root, threads string) outcomeFiles {
+	finish := func(root, threads string) string {
 		t.Helper()
 		if out, err := command(root, threads).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
-		return readOutcome(t, root)
+		return readOutcomes(t, root)
 	}
 	began := time.Now()
 	whole := finish(t.TempDir(), "2")
 	took := time.Since(began)
 
-	for name, got := range map[string]outcomeFiles{"one thread": finish(t.TempDir(), "1"), "again": finish(t.TempDir(), "2")} {
+	for name, got := range map[string]string{"one thread": finish(t.TempDir(), "1"), "again": finish(t.TempDir(), "2")} {
 		if got != whole {
-			t.Errorf("%s: %+v\nwant %+v", name, got, whole)
+			t.Errorf("%s: %s\nwant %s", name, got, whole)
 		}
 	}
 
@@ -69,42 +80,46 @@ func killsAndThreadsLeaveNoTrace(t *testing.T, set string, network ...string) {
 			kills++
 			continue
 		}
-		if got := readOutcome(t, root); got != whole { // it had come to its end: compare, and begin anew
-			t.Errorf("killed %d times: %+v\nwant %+v", kills, got, whole)
+		if got := readOutcomes(t, root); got != whole { // it had come to its end: compare, and begin anew
+			t.Errorf("killed %d times: %s\nwant %s", kills, got, whole)
 		}
 		root = t.TempDir()
 	}
 	if got := finish(root, "2"); got != whole {
-		t.Errorf("killed 20 times: %+v\nwant %+v", got, whole)
+		t.Errorf("killed 20 times: %s\nwant %s", got, whole)
 	}
-	t.Logf("%s, %s unbroken: best weights %s, last %s", set, took.Round(time.Millisecond), whole.Weights, whole.LastWeights)
+	t.Logf("%s, %s unbroken: %s", set, took.Round(time.Millisecond), whole)
 }
 
-// outcomeFiles are what of a run must not depend on how it came about.
-type outcomeFiles struct {
-	Weights     string `json:"weights_sha256"`
-	LastWeights string `json:"last_weights_sha256"`
-	Metrics     string // metrics.jsonl
-}
-
-// readOutcome reads the one run under root.
-func readOutcome(t *testing.T, root string) (o outcomeFiles) {
+// readOutcomes is what of the finished runs under root must not depend on how they came about, run by run
+// in the order of their names but for the time in them.
+func readOutcomes(t *testing.T, root string) string {
 	t.Helper()
-	dirs, err := filepath.Glob(filepath.Join(root, "2*"))
-	if err != nil || len(dirs) != 1 {
-		t.Fatalf("%d runs under %s, want one: %v", len(dirs), root, err)
+	results, err := filepath.Glob(filepath.Join(root, "2*", "result.json"))
+	if err != nil || len(results) == 0 {
+		t.Fatalf("no finished run under %s: %v", root, err)
 	}
-	b, err := os.ReadFile(filepath.Join(dirs[0], "result.json"))
-	if err != nil {
-		t.Fatal(err)
+	var all []string
+	for _, path := range results {
+		read := func(name string) []byte {
+			b, err := os.ReadFile(filepath.Join(filepath.Dir(path), name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b
+		}
+		var o struct {
+			Weights     string         `json:"weights_sha256"`
+			LastWeights string         `json:"last_weights_sha256"`
+			Predictions run.Attachment `json:"predictions"`
+			GradNorms   run.Attachment `json:"grad_norms"`
+		}
+		if err := json.Unmarshal(read("result.json"), &o); err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.Base(filepath.Dir(path))[len("20060102-150405-"):]
+		all = append(all, fmt.Sprintf("%s: %+v, metrics %x", name, o, sha256.Sum256(read("metrics.jsonl"))))
 	}
-	if err := json.Unmarshal(b, &o); err != nil {
-		t.Fatal(err)
-	}
-	m, err := os.ReadFile(filepath.Join(dirs[0], "metrics.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.Metrics = string(m)
-	return o
+	slices.Sort(all)
+	return strings.Join(all, "\n")
 }
