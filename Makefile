@@ -10,10 +10,10 @@ endif
 export CGO_ENABLED = 0
 GOLANGCI = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help build run test test-long race lint fuzz bench figures generate generated cross lab1-mlp
+.PHONY: help build run test test-long race lint fuzz bench figures figures-check generate generated cross lab1 lab1-mlp lab1-cnn lab1-distill
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build ./dla, one static binary
 	go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o dla ./cmd/dla
@@ -61,9 +61,26 @@ cross: ## build for every platform
 	@for t in linux/amd64 linux/arm64 darwin/arm64 windows/amd64; do \
 		echo "build $$t"; GOOS=$${t%/*} GOARCH=$${t#*/} go build -o /dev/null ./cmd/dla || exit 1; done
 
-lab1-mlp: build ## run what is not yet run of the study in the README, then draw it
+# The studies of the README, from data to its figures and tables. What is finished is not run again and
+# what was stopped goes on, so any of these can be stopped and asked for again.
+lab1: lab1-mlp lab1-cnn lab1-distill ## run what is not yet run of all of lab 1, then draw it
+
+lab1-mlp: build ## the MLPs on MNIST
 	./dla lab1 resnet --config configs/lab1/mlp.yaml --depth 1,2,3,4,5,10,20 --res both --seeds 3 --out results/lab1/mlp --resume
 	$(MAKE) figures
 
-figures: build ## draw the README's figures from the records in results/
-	./dla plot --all --runs results/lab1/mlp --out imgs/lab1/mlp --table
+lab1-cnn: build ## the CNNs and ResNet-20 on CIFAR-10
+	./dla lab1 resnet --config configs/lab1/cnn.yaml --model small --res both --seeds 3 --out results/lab1/cnn --resume
+	./dla lab1 resnet --config configs/lab1/cnn.yaml --model medium,large --res both --out results/lab1/cnn --resume
+	./dla lab1 resnet --config configs/lab1/resnet-short.yaml --model resnet20 --res both --out results/lab1/resnet20 --resume
+	$(MAKE) figures
+
+lab1-distill: build ## the teacher, and the student with it and without
+	./dla lab1 distill --config configs/lab1/distill.yaml --seeds 3 --out results/lab1/distill --resume
+	$(MAKE) figures
+
+figures: build ## make the README's figures and tables from the records in results/
+	./dla plot --readme
+
+figures-check: build ## fail where the README's figures and tables are not what the records give
+	./dla plot --readme --check

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"reflect"
@@ -131,13 +130,4 @@ func predictionsOf(r run.Record) (metrics.Predictions, result, error) {
 	}
 	b, err := r.Attached(res.Predictions)
 	return metrics.Predictions(b), res, err
-}
-
-// resultOf is what tables take of r's result.
-func resultOf(r run.Record) (result, error) {
-	var res result
-	if err := json.Unmarshal(r.Result, &res); err != nil {
-		return res, fmt.Errorf("run %s: result.json: %w", r.ID, err)
-	}
-	return res, nil
 }

@@ -7,19 +7,14 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
 	"dla/internal/atomicfile"
-	"dla/internal/config"
 	"dla/internal/metrics"
-	"dla/internal/model"
 	"dla/internal/plot"
 	"dla/internal/run"
 )
@@ -279,80 +274,4 @@ func writeTraces(recs []run.Record, dir string) (string, error) {
 	}
 	name := filepath.Join(dir, "figures.json")
 	return name, atomicfile.WriteBytes(name, append(b, '\n'))
-}
-
-// result is what the table takes of result.json.
-type result struct {
-	Test struct {
-		N        int     `json:"n"`
-		Accuracy float64 `json:"accuracy"`
-	} `json:"test"`
-	Val struct {
-		Accuracy float64 `json:"accuracy"`
-	} `json:"val"`
-	LastVal struct {
-		Accuracy float64 `json:"accuracy"`
-	} `json:"last_val"`
-	Params      int             `json:"params"`
-	MACs        int             `json:"macs"`
-	WallSeconds float64         `json:"wall_seconds"`
-	Predictions run.Attachment  `json:"predictions"`
-	GradNorms   *run.Attachment `json:"grad_norms"`
-}
-
-// Table is the finished runs of recs as a Markdown table, a variant a row: mean and sample standard
-// deviation over seeds.
-func Table(recs []run.Record) (string, error) {
-	var b strings.Builder
-	b.WriteString("| network | blocks | conv layers | parameters | MFLOP an image | seeds | val_acc %, best epoch | val_acc %, last epoch | test accuracy % | wall time, s |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
-	for _, g := range groups(recs) {
-		var test, val, last, wall []float64
-		params, flops := 0, 0.0
-		for _, r := range g.runs {
-			if r.Result == nil {
-				continue
-			}
-			res, err := resultOf(r)
-			if err != nil {
-				return "", err
-			}
-			params, flops = res.Params, 2*float64(res.MACs)/1e6
-			test, val = append(test, 100*res.Test.Accuracy), append(val, 100*res.Val.Accuracy)
-			last, wall = append(last, 100*res.LastVal.Accuracy), append(wall, res.WallSeconds)
-		}
-		if len(test) == 0 {
-			continue
-		}
-		layers, err := layersOf(g.runs[0])
-		if err != nil {
-			return "", err
-		}
-		mean, _ := metrics.MeanStd(wall)
-		fmt.Fprintf(&b, "| %s | %d | %d | %d | %.1f | %d | %s | %s | %s | %.1f |\n", g.label(), layers.Blocks, layers.Convs, params, flops, len(test), spread(val), spread(last), spread(test), mean)
-	}
-	return b.String(), nil
-}
-
-// layersOf counts the layers of r's network.
-func layersOf(r run.Record) (model.Layers, error) {
-	var c struct {
-		Model config.Model `yaml:"model"`
-	}
-	if err := yaml.Unmarshal(r.Config, &c); err != nil {
-		return model.Layers{}, fmt.Errorf("run %s: config.yaml: %w", r.ID, err)
-	}
-	m, err := model.New(model.Spec{Name: c.Model.Name, Depth: c.Model.Depth, Width: c.Model.Width, Res: c.Model.Res}, model.CIFAR10)
-	if err != nil {
-		return model.Layers{}, fmt.Errorf("run %s: %w", r.ID, err)
-	}
-	return model.LayersOf(m), nil
-}
-
-// spread is mean ± standard deviation, the latter where there are two values or more.
-func spread(x []float64) string {
-	mean, sd := metrics.MeanStd(x)
-	if math.IsNaN(sd) {
-		return fmt.Sprintf("%.2f", mean)
-	}
-	return fmt.Sprintf("%.2f ± %.2f", mean, sd)
 }

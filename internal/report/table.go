@@ -1,0 +1,136 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"dla/internal/config"
+	"dla/internal/metrics"
+	"dla/internal/model"
+	"dla/internal/run"
+)
+
+// result is what the table takes of result.json.
+type result struct {
+	Test struct {
+		N        int     `json:"n"`
+		Accuracy float64 `json:"accuracy"`
+	} `json:"test"`
+	Val struct {
+		Accuracy float64 `json:"accuracy"`
+	} `json:"val"`
+	LastVal struct {
+		Accuracy float64 `json:"accuracy"`
+	} `json:"last_val"`
+	Params      int             `json:"params"`
+	MACs        int             `json:"macs"`
+	WallSeconds float64         `json:"wall_seconds"`
+	Predictions run.Attachment  `json:"predictions"`
+	GradNorms   *run.Attachment `json:"grad_norms"`
+}
+
+// resultOf is what tables take of r's result.
+func resultOf(r run.Record) (result, error) {
+	var res result
+	if err := json.Unmarshal(r.Result, &res); err != nil {
+		return res, fmt.Errorf("run %s: result.json: %w", r.ID, err)
+	}
+	return res, nil
+}
+
+// row is a variant in the table.
+type row struct {
+	label                   string
+	layers                  model.Layers
+	result                  // of its last seed, for what is the same for all
+	tests, vals, last, wall []float64
+}
+
+// Table is the finished runs of recs as a Markdown table, a variant a row: mean and sample standard
+// deviation over seeds. Where no network has convolutions it has no column of them.
+func Table(recs []run.Record) (string, error) {
+	var rows []row
+	for _, g := range groups(recs) {
+		w := row{label: g.label()}
+		for _, r := range g.runs {
+			if r.Result == nil {
+				continue
+			}
+			res, err := resultOf(r)
+			if err != nil {
+				return "", err
+			}
+			if w.layers, err = layersOf(r); err != nil {
+				return "", err
+			}
+			w.result = res
+			w.tests, w.vals = append(w.tests, 100*res.Test.Accuracy), append(w.vals, 100*res.Val.Accuracy)
+			w.last, w.wall = append(w.last, 100*res.LastVal.Accuracy), append(w.wall, res.WallSeconds)
+		}
+		if len(w.tests) > 0 {
+			rows = append(rows, w)
+		}
+	}
+	columns := []struct {
+		head string
+		cell func(row) string
+	}{
+		{"network", func(r row) string { return r.label }},
+		{"blocks", func(r row) string { return fmt.Sprint(r.layers.Blocks) }},
+		{"conv layers", func(r row) string { return fmt.Sprint(r.layers.Convs) }},
+		{"parameters", func(r row) string { return fmt.Sprint(r.Params) }},
+		{"MFLOP an image", func(r row) string { return fmt.Sprintf("%.1f", 2*float64(r.MACs)/1e6) }},
+		{"seeds", func(r row) string { return fmt.Sprint(len(r.tests)) }},
+		{"val_acc %, best epoch", func(r row) string { return spread(r.vals) }},
+		{"val_acc %, last epoch", func(r row) string { return spread(r.last) }},
+		{"test accuracy %", func(r row) string { return spread(r.tests) }},
+		{"wall time, s", func(r row) string {
+			mean, _ := metrics.MeanStd(r.wall)
+			return fmt.Sprintf("%.1f", mean)
+		}},
+	}
+	if !slices.ContainsFunc(rows, func(r row) bool { return r.layers.Convs > 0 }) {
+		columns = slices.Delete(columns, 2, 3)
+	}
+	var b strings.Builder
+	for _, c := range columns {
+		b.WriteString("| " + c.head + " ")
+	}
+	b.WriteString("|\n|---" + strings.Repeat("|---:", len(columns)-1) + "|\n")
+	for _, r := range rows {
+		for _, c := range columns {
+			b.WriteString("| " + c.cell(r) + " ")
+		}
+		b.WriteString("|\n")
+	}
+	return b.String(), nil
+}
+
+// layersOf counts the layers of r's network.
+func layersOf(r run.Record) (model.Layers, error) {
+	var c struct {
+		Model config.Model `yaml:"model"`
+	}
+	if err := yaml.Unmarshal(r.Config, &c); err != nil {
+		return model.Layers{}, fmt.Errorf("run %s: config.yaml: %w", r.ID, err)
+	}
+	m, err := model.New(model.Spec{Name: c.Model.Name, Depth: c.Model.Depth, Width: c.Model.Width, Res: c.Model.Res}, model.CIFAR10)
+	if err != nil {
+		return model.Layers{}, fmt.Errorf("run %s: %w", r.ID, err)
+	}
+	return model.LayersOf(m), nil
+}
+
+// spread is mean ± standard deviation, the latter where there are two values or more.
+func spread(x []float64) string {
+	mean, sd := metrics.MeanStd(x)
+	if math.IsNaN(sd) {
+		return fmt.Sprintf("%.2f", mean)
+	}
+	return fmt.Sprintf("%.2f ± %.2f", mean, sd)
+}
