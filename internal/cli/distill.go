@@ -39,7 +39,8 @@ finished run, or a checkpoint: its folder, or its name under checkpoints/.
 --soft-labels cached: logits of the training images as they are, computed once; the students then train
 without augmentation. augmented: of --copies changed copies of each, which the students see in turn.
 live: of each batch as it comes, by running the teacher. Cached and augmented logits are kept in
-OUT/soft-labels, so that another temperature or weight costs the teacher nothing.
+OUT/soft-labels, so that another temperature or weight costs the teacher nothing; --max-time does not
+cut their computation short.
 
 The teacher and the plain student are ordinary runs of lab1 resnet, and where they are found finished
 under --out they are not trained again; with --resume neither is the distilled student.`,

@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"dla/internal/data"
 	"dla/internal/distill"
 	"dla/internal/kernel"
+	"dla/internal/rng"
 	"dla/internal/run"
 	"dla/internal/train"
 )
@@ -79,6 +81,9 @@ func Distill(ctx context.Context, cfgs []config.Distill, opt Options, each func(
 
 		// What it teaches: its logits for the images the student will see.
 		lesson, labels, err := teach(ctx, ds, d.Teacher, cfg, opt)
+		if err == nil && i == 0 {
+			d.Checks, err = selfChecks(ctx, ds, d.Teacher, cfg, lesson, labels)
+		}
 		if interrupted(ctx) {
 			d.Stopped = &Trained{Reason: train.Interrupted}
 			return d, nil
@@ -86,13 +91,8 @@ func Distill(ctx context.Context, cfgs []config.Distill, opt Options, each func(
 		if err != nil {
 			return d, err
 		}
-		if labels != nil {
+		if labels != nil && !slices.Contains(d.Labels, labels.path) {
 			d.Labels = append(d.Labels, labels.path)
-		}
-		if i == 0 {
-			if d.Checks, err = selfChecks(ctx, ds, d.Teacher, cfg, lesson, labels); err != nil {
-				return d, err
-			}
 		}
 
 		// The student, with the teacher and without.
@@ -309,7 +309,8 @@ func selfChecks(ctx context.Context, ds *data.Dataset, teacher *Network, cfg con
 	kl := kernel.Distillation{Weight: 1, Temperature: T}.Loss(now, taught, b.Y, rows, classes)
 	all := []Check{{"a student that is the teacher has a divergence of 0", fmt.Sprintf("%.3g, on the first batch of %d", kl, rows), math.Abs(float64(kl)) <= 1e-9}}
 
-	cold, warm := gradientSize(now, rows, classes, 1), gradientSize(now, rows, classes, T)
+	small := 0.02 * min(1, T)
+	cold, warm := gradientSize(small, 1), gradientSize(small, T)
 	all = append(all, Check{fmt.Sprintf("T² keeps the gradient's size: at T = %g that of T = 1", T),
 		fmt.Sprintf("%.3f times it (%.3f without T²), for small logits", warm/cold, warm/cold/(T*T)), math.Abs(warm/cold-1) <= 0.05})
 
@@ -342,22 +343,18 @@ func (k *kept) again(some data.Subset, cfg config.Distill) *data.Loader {
 	return data.NewLoader(some, evalBatch, false, 0)
 }
 
-// gradientSize is the norm of the gradient of the teacher's part of the loss at temperature T, where each
-// row of logits [rows, classes] learns from the next. The logits are scaled down to 0.1 and less: it is
-// for logits that are small beside T that the gradient falls by T² (Hinton et al. 2015, section 2.1).
-func gradientSize(logits []float32, rows, classes int, T float64) float64 {
-	most := float32(0)
-	for _, v := range logits {
-		most = max(most, v, -v)
+// gradientSize is the norm of the gradient of the teacher's part of the loss at temperature T, for made-up
+// logits of the given size: it is for logits that are small beside T that T² makes up for all that the
+// softer distributions take (Hinton et al. 2015, section 2.1).
+func gradientSize(logits, T float64) float64 {
+	const rows, classes = 100, 10
+	r := rng.New(0, "self-check", 0, 0)
+	student, teacher, grad := make([]float32, rows*classes), make([]float32, rows*classes), make([]float32, rows*classes)
+	for i := range student {
+		student[i], teacher[i] = float32(logits*r.Normal()), float32(logits*r.Normal())
 	}
-	z, t := make([]float32, len(logits)), make([]float32, len(logits))
-	for i, v := range logits {
-		z[i] = 0.1 * v / max(most, math.SmallestNonzeroFloat32)
-	}
-	copy(t, z[classes:])
-	copy(t[len(t)-classes:], z)
-	kernel.Distillation{Weight: 1, Temperature: T}.Grad(t, z, append([]float32(nil), t...), make([]int32, rows), rows, classes, 1)
-	return math.Sqrt(kernel.SumSquares(t))
+	kernel.Distillation{Weight: 1, Temperature: T}.Grad(grad, student, teacher, make([]int32, rows), rows, classes, 1)
+	return math.Sqrt(kernel.SumSquares(grad))
 }
 
 // resumeDistill continues the student's run of rec.
@@ -384,6 +381,9 @@ func resumeDistill(ctx context.Context, rec run.Record, opt Options) (Trained, e
 		return *trained, nil
 	}
 	lesson, _, err := teach(ctx, ds, teacher, cfg, opt)
+	if interrupted(ctx) {
+		return Trained{ID: rec.ID, Dir: rec.Dir, Variant: name, Config: cfg.Plain(), Reason: train.Interrupted}, nil
+	}
 	if err != nil {
 		return Trained{}, err
 	}

@@ -2,6 +2,7 @@ package labs
 
 import (
 	"context"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,17 +30,19 @@ func TestLessonsAreOfTheImagesSeen(t *testing.T) {
 	root := t.TempDir()
 	opt := options(t, root)
 	ctx := context.Background()
-	ds, err := loadData(ctx, tinyDistillation(config.Live).Data, opt)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ds := *set(t, tinyDistillation(config.Live).Data.Name)
+	some := *ds.Train // of whose images there are not too many to label all
+	some.N = 500
+	some.Pixels, some.Labels = some.Pixels[:some.N*some.H*some.W*some.C], some.Labels[:some.N]
+	ds.Train = &some
 	for _, kind := range config.SoftLabelKinds {
 		for _, limit := range []int{96, 0} {
 			if limit == 0 && kind != config.Cached { // a set of all images serves every seed; once is enough
 				continue
 			}
 			cfg := tinyDistillation(kind)
-			teacher, _, err := teacherOf(ctx, ds, cfg, opt)
+			cfg.Data.Val = 100
+			teacher, _, err := teacherOf(ctx, &ds, cfg, opt)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -47,7 +50,7 @@ func TestLessonsAreOfTheImagesSeen(t *testing.T) {
 			if kind == config.Augmented {
 				cfg.Data.Augment.Copies = 2
 			}
-			l, k, err := teach(ctx, ds, teacher, cfg, opt)
+			l, k, err := teach(ctx, &ds, teacher, cfg, opt)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -60,7 +63,7 @@ func TestLessonsAreOfTheImagesSeen(t *testing.T) {
 				t.Fatal(err)
 			}
 			b := data.Batch{X: make([]float32, rows*px), Y: make([]int32, rows), Index: make([]int32, rows)}
-			loader := data.NewAugmentedLoader(split(ds, cfg.Plain()).train, rows, cfg.Seed, augment(cfg.Data.Augment))
+			loader := data.NewAugmentedLoader(split(&ds, cfg.Plain()).train, rows, cfg.Seed, augment(cfg.Data.Augment))
 			taught, want := make([]float32, rows*classes), make([]float32, rows*classes)
 			for epoch := range 4 {
 				loader.Batch(epoch, 1+epoch%2, &b)
@@ -83,10 +86,7 @@ func TestSelfChecksFail(t *testing.T) {
 	opt := options(t, t.TempDir())
 	ctx := context.Background()
 	cfg := tinyDistillation(config.Cached)
-	ds, err := loadData(ctx, cfg.Data, opt)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ds := set(t, cfg.Data.Name)
 	teacher, _, err := teacherOf(ctx, ds, cfg, opt)
 	if err != nil {
 		t.Fatal(err)
@@ -104,6 +104,43 @@ func TestSelfChecksFail(t *testing.T) {
 	}
 }
 
+// TestInterruptedLabelling leaves nothing half-done, and is an interruption, not an error.
+func TestInterruptedLabelling(t *testing.T) {
+	opt := options(t, t.TempDir())
+	cfg := tinyDistillation(config.Cached)
+	ds := set(t, cfg.Data.Name)
+	if _, _, err := teacherOf(context.Background(), ds, cfg, opt); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	interrupted := opt
+	interrupted.Sink = func(train.Event) { cancel() }
+	d, err := Distill(ctx, []config.Distill{cfg}, interrupted, func(Trained) {})
+	if err != nil || d.Stopped == nil || d.Stopped.Reason != train.Interrupted || d.Stopped.ID != "" {
+		t.Errorf("%+v, %v", d, err)
+	}
+	if files, _ := filepath.Glob(filepath.Join(opt.Root, softLabelsDir, "*")); len(files) > 0 {
+		t.Errorf("it left %v", files)
+	}
+	two := cfg
+	two.Seed = 1
+	n := 0
+	d, err = Distill(context.Background(), []config.Distill{cfg, two}, opt, func(Trained) { n++ })
+	if err != nil || d.Stopped != nil || len(d.Pairs) != 2 || n != 5 || len(d.Labels) != 2 {
+		t.Errorf("%+v after %d runs, %v", d, n, err)
+	}
+}
+
+// TestTemperatureCheck holds for any temperature.
+func TestTemperatureCheck(t *testing.T) {
+	for _, T := range []float64{0.01, 0.5, 1, 2, 8, 20, 1000} {
+		small := 0.02 * min(1, T)
+		if r := gradientSize(small, T) / gradientSize(small, 1); math.Abs(r-1) > 0.05 {
+			t.Errorf("T = %g: %g", T, r)
+		}
+	}
+}
+
 // TestShippedTeacher: in a clone of the repository the teacher's record is there and its checkpoint is
 // not; the weights are those that ship, and where none ship it is trained anew.
 func TestShippedTeacher(t *testing.T) {
@@ -111,10 +148,7 @@ func TestShippedTeacher(t *testing.T) {
 	opt := options(t, "runs")
 	ctx := context.Background()
 	cfg := tinyDistillation(config.Cached)
-	ds, err := loadData(ctx, cfg.Data, opt)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ds := set(t, cfg.Data.Name)
 	n, trained, err := teacherOf(ctx, ds, cfg, opt)
 	if err != nil || trained == nil || trained.Reused {
 		t.Fatalf("%+v, %v", trained, err)

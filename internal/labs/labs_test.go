@@ -35,13 +35,28 @@ func tiny(mlp bool) config.Resnet {
 	return c
 }
 
-func trained(t *testing.T, root string, cfgs ...config.Resnet) []Trained {
+// sets are drawn once for all tests.
+var sets = map[string]*data.Dataset{}
+
+func set(t *testing.T, name string) *data.Dataset {
 	t.Helper()
-	all, err := ResnetStudy(context.Background(), cfgs, options(t, root), func(int, Trained) {})
+	if sets[name] == nil {
+		ds, err := loadData(context.Background(), config.Data{Name: name}, options(t, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sets[name] = ds
+	}
+	return sets[name]
+}
+
+func trained(t *testing.T, root string, cfg config.Resnet) Trained {
+	t.Helper()
+	tr, err := resnetOn(context.Background(), set(t, cfg.Data.Name), cfg, options(t, root))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return all
+	return tr
 }
 
 // TestExportedCheckpointIsTheRun: with its weights, running statistics and record, it scores the test
@@ -49,7 +64,7 @@ func trained(t *testing.T, root string, cfgs ...config.Resnet) []Trained {
 func TestExportedCheckpointIsTheRun(t *testing.T) {
 	for _, mlp := range []bool{false, true} {
 		root, dir := t.TempDir(), filepath.Join(t.TempDir(), "deep", "lab1-teacher")
-		tr := trained(t, root, tiny(mlp))[0]
+		tr := trained(t, root, tiny(mlp))
 		for range 2 { // what is there already is replaced
 			if _, err := Export(root, tr.ID[:8], dir); err != nil {
 				t.Fatal(err)
@@ -62,10 +77,7 @@ func TestExportedCheckpointIsTheRun(t *testing.T) {
 		if n.Name != tr.Variant || n.Weights != tr.Result.WeightsSHA256 || n.Data.Name != tr.Config.Data.Name || n.Source != dir {
 			t.Errorf("%+v of %+v", n, tr)
 		}
-		ds, err := loadData(context.Background(), tr.Config.Data, options(t, root))
-		if err != nil {
-			t.Fatal(err)
-		}
+		ds := set(t, tr.Config.Data.Name)
 		s, err := n.Scorer(evalBatch)
 		if err != nil {
 			t.Fatal(err)
@@ -89,7 +101,7 @@ func TestExportedCheckpointIsTheRun(t *testing.T) {
 
 func TestExportRefuses(t *testing.T) {
 	root := t.TempDir()
-	id := trained(t, root, tiny(true))[0].ID
+	id := trained(t, root, tiny(true)).ID
 	other := t.TempDir()
 	if err := os.WriteFile(filepath.Join(other, "thesis.txt"), nil, 0o644); err != nil {
 		t.Fatal(err)
@@ -111,9 +123,9 @@ func TestExportRefuses(t *testing.T) {
 // TestDamagedCheckpoints are errors that name the folder, whatever of it was cut, changed or exchanged.
 func TestDamagedCheckpoints(t *testing.T) {
 	root, dir := t.TempDir(), t.TempDir()
-	both := trained(t, root, tiny(true))
+	one := trained(t, root, tiny(true))
 	small := filepath.Join(dir, "small")
-	if _, err := Export(root, both[0].ID, small); err != nil {
+	if _, err := Export(root, one.ID, small); err != nil {
 		t.Fatal(err)
 	}
 	bad := func(what, name string, content []byte) {
@@ -205,7 +217,7 @@ func TestDamagedCheckpoints(t *testing.T) {
 // TestRunOfAnOlderVersionIsReused: its record lacks the settings that have come since.
 func TestRunOfAnOlderVersionIsReused(t *testing.T) {
 	root := t.TempDir()
-	first := trained(t, root, tiny(true))[0]
+	first := trained(t, root, tiny(true))
 	path := filepath.Join(first.Dir, "config.yaml")
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -225,12 +237,12 @@ func TestRunOfAnOlderVersionIsReused(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(first.Dir, "env.json"), bytes.Replace(env, []byte(`"config_hash": "`), []byte(`"config_hash": "00`), 1), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if again := trained(t, root, tiny(true))[0]; !again.Reused || again.ID != first.ID {
+	if again := trained(t, root, tiny(true)); !again.Reused || again.ID != first.ID {
 		t.Errorf("%+v was not reused: %+v", first, again)
 	}
 	other := tiny(true)
 	other.Train.GradNorms = true
-	again := trained(t, root, other)[0]
+	again := trained(t, root, other)
 	if again.Reused {
 		t.Error("a run without gradient norms was taken for one with them")
 	}
