@@ -56,6 +56,11 @@ type Check struct {
 func Distill(ctx context.Context, cfgs []config.Distill, opt Options, each func(Trained)) (Distilled, error) {
 	var d Distilled
 	shared := budget{opt.MaxTime, time.Now()}
+	if from := cfgs[0].Teacher.From; from != "" { // a name that leads nowhere is found out before the data is read
+		if _, err := FindNetwork(opt.Root, from); err != nil {
+			return d, fmt.Errorf("the teacher: %w", err)
+		}
+	}
 	ds, err := loadData(ctx, cfgs[0].Data, opt)
 	if err != nil {
 		return d, err

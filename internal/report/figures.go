@@ -140,7 +140,7 @@ func Figures(recs []run.Record, dir string) ([]string, error) {
 		for _, g := range gs {
 			fig.Curves = append(fig.Curves, g.curve(k, gs))
 			if k.name == "loss" && g.lesson != "" {
-				fig.YLabel = "cross-entropy; of a distilled network with the teacher's part"
+				fig.YLabel = "cross-entropy, distilled with the teacher's part"
 			}
 		}
 		names, err := fig.Save(filepath.Join(dir, k.name))
