@@ -44,7 +44,7 @@ type batchNorm struct {
 	// What Run leaves for BatchStats and for the gradient: they take y (or what is made of it) as an
 	// input, so they run after it and before its next Run.
 	norm                                kernel.Norm
-	sums, mean, variance, invStd        []float32
+	mean, variance, invStd              []float32
 	scale, shift                        []float32
 	gradSums, sumG, sumGX, coefB, coefC []float32
 }
