@@ -1,7 +1,5 @@
 package kernel
 
-import "os"
-
 // Winograd convolution F(4x4, 3x3) (Lavin and Gray 2015, https://arxiv.org/abs/1509.09308): a tile of
 // 4x4 output pixels needs 36 products for each pair of channels where the window needs 144. With
 // patches d of 6x6 input pixels,
@@ -40,7 +38,7 @@ var winogradConstants = func() []float32 {
 }()
 
 // convDirect says that no convolution is to use Winograd's algorithm.
-var convDirect = os.Getenv("DLA_CONV") == "direct"
+var convDirect bool
 
 // ConvDirect says whether every convolution is computed directly; SetConvDirect sets it, before any
 // kernel runs. The two ways differ in the last bits.
