@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"math"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -284,17 +285,17 @@ func portableAdamW(w, g, m, v *float32, n int, consts *float32) {
 }
 
 // probed keeps the compiler from leaving the probe out.
-var probed float32
+var probed atomic.Uint32
 
 func portableProbe(n int) {
 	var acc [12]float32
-	x, y := float32(math.Pi), probed
+	x, y := float32(math.Pi), math.Float32frombits(probed.Load())
 	for range 8 * n {
 		for i := range acc {
 			acc[i] += x * y
 		}
 	}
 	for _, v := range acc {
-		probed = max(v, 0) * 0
+		probed.Store(math.Float32bits(max(v, 0) * 0))
 	}
 }
