@@ -40,6 +40,12 @@ func (m CNN) Input(h, w, c int) []int { return []int{h, w, c} }
 
 // Logits maps x [rows, H, W, C] to [rows, classes].
 func (m CNN) Logits(g *nn.Graph, x *G.Node, classes int) *G.Node {
+	_, logits := m.Head(g, m.Features(g, x), classes)
+	return logits
+}
+
+// Features maps x [rows, H, W, C] to [rows, H, W, 32].
+func (m CNN) Features(g *nn.Graph, x *G.Node) *G.Node {
 	h := m.standardize(g, x)
 	h = nn.Conv2D(g, "stem.conv", h, cnnFilters, 3, 1)
 	h = nn.BatchNormReLU(g, "stem.bn", h, nil)
@@ -55,5 +61,11 @@ func (m CNN) Logits(g *nn.Graph, x *G.Node, classes int) *G.Node {
 		}
 		h = y
 	}
-	return nn.Linear(g, "head", nn.GlobalAvgPool(g, "pool", h), classes)
+	return h
+}
+
+// Head is the average over the pixels [rows, 32] and a linear layer of it.
+func (m CNN) Head(g *nn.Graph, features *G.Node, classes int) (pooled, logits *G.Node) {
+	pooled = nn.GlobalAvgPool(g, "pool", features)
+	return pooled, nn.Linear(g, "head", pooled, classes)
 }

@@ -25,8 +25,14 @@ func (m MLP) Name() string {
 // Input is all pixels in a row.
 func (m MLP) Input(h, w, c int) []int { return []int{h * w * c} }
 
-// Logits maps x [rows, features] to [rows, classes].
+// Logits maps x [rows, pixels] to [rows, classes].
 func (m MLP) Logits(g *nn.Graph, x *G.Node, classes int) *G.Node {
+	_, logits := m.Head(g, m.Features(g, x), classes)
+	return logits
+}
+
+// Features maps x [rows, pixels] to [rows, Width].
+func (m MLP) Features(g *nn.Graph, x *G.Node) *G.Node {
 	h := nn.LinearReLU(g, "stem", x, m.Width)
 	for i := range m.Depth {
 		name := fmt.Sprintf("blocks.%d", i)
@@ -37,5 +43,10 @@ func (m MLP) Logits(g *nn.Graph, x *G.Node, classes int) *G.Node {
 		}
 		h = y
 	}
-	return nn.Linear(g, "head", h, classes)
+	return h
+}
+
+// Head is a linear layer; nothing is pooled.
+func (m MLP) Head(g *nn.Graph, features *G.Node, classes int) (pooled, logits *G.Node) {
+	return features, nn.Linear(g, "head", features, classes)
 }

@@ -17,7 +17,14 @@ type Model interface {
 	Name() string
 	// Input is the shape of one row of what Logits takes, for images of h x w pixels in c channels.
 	Input(h, w, c int) []int
-	// Logits maps x [rows, …], pixels in [0,1], to [rows, classes]. Errors stick to g.
+	// Features maps x [rows, …], pixels in [0,1], to what the last layer before the head makes of them:
+	// [rows, H, W, C] of a convolutional network, before its pooling, [rows, width] of the MLP. Errors
+	// stick to g.
+	Features(g *nn.Graph, x *G.Node) *G.Node
+	// Head maps Features to what the linear layer takes, [rows, width], pooled, and to its logits
+	// [rows, classes].
+	Head(g *nn.Graph, features *G.Node, classes int) (pooled, logits *G.Node)
+	// Logits is Head of Features.
 	Logits(g *nn.Graph, x *G.Node, classes int) *G.Node
 }
 

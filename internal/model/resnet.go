@@ -42,6 +42,12 @@ func (m ResNet) Input(h, w, c int) []int { return []int{h, w, c} }
 
 // Logits maps x [rows, H, W, C] to [rows, classes]. Names are those of torchvision's ResNets.
 func (m ResNet) Logits(g *nn.Graph, x *G.Node, classes int) *G.Node {
+	_, logits := m.Head(g, m.Features(g, x), classes)
+	return logits
+}
+
+// Features maps x [rows, H, W, C] to [rows, H/4, W/4, 4·Width].
+func (m ResNet) Features(g *nn.Graph, x *G.Node) *G.Node {
 	h := m.standardize(g, x)
 	h = nn.Conv2D(g, "conv1", h, m.Width, 3, 1)
 	h = nn.BatchNormReLU(g, "bn1", h, nil)
@@ -54,7 +60,13 @@ func (m ResNet) Logits(g *nn.Graph, x *G.Node, classes int) *G.Node {
 			h = m.block(g, fmt.Sprintf("layer%d.%d", stage+1, i), h, m.Width<<stage, stride)
 		}
 	}
-	return nn.Linear(g, "fc", nn.GlobalAvgPool(g, "avgpool", h), classes)
+	return h
+}
+
+// Head is the average over the pixels [rows, 4·Width] and a linear layer of it.
+func (m ResNet) Head(g *nn.Graph, features *G.Node, classes int) (pooled, logits *G.Node) {
+	pooled = nn.GlobalAvgPool(g, "avgpool", features)
+	return pooled, nn.Linear(g, "fc", pooled, classes)
 }
 
 // block is relu(bn(conv(relu(bn(conv(x))))) + shortcut(x)).
