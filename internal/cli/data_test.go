@@ -118,3 +118,33 @@ func TestDataCIFAR10(t *testing.T) {
 		t.Errorf("pull of what is there: exit code %d: %s%s", code, out, errs)
 	}
 }
+
+// TestDataPeople imports the outliers, as the archive and as a folder, and verifies them.
+func TestDataPeople(t *testing.T) {
+	src := filepath.Join(os.Getenv("DLA_DATA"), "cifar100_people")
+	if _, err := os.Stat(filepath.Join(src, "cifar100-people-png.tar.gz")); os.Getenv("DLA_DATA") == "" || err != nil {
+		t.Skip("DLA_DATA is not set or has no cifar100_people")
+	}
+	ownCache(t)
+	if _, errs, code := dla("", false, "data", "verify", "cifar100-people"); code != exitFailure || !strings.Contains(errs, "put cifar100-people-png.tar.gz into a folder DIR/cifar100_people") {
+		t.Errorf("verify of nothing: exit code %d: %s", code, errs)
+	}
+	if out, errs, code := dla("", false, "data", "import", "cifar100-people", src); code != 0 {
+		t.Errorf("import: exit code %d: %s%s", code, out, errs)
+	}
+	if out, errs, code := dla("", false, "data", "verify", "cifar100-people"); code != 0 || !strings.HasPrefix(out, "cifar100-people: ready ") {
+		t.Errorf("verify: exit code %d: %s%s", code, out, errs)
+	}
+	// Under another name it is the content that counts.
+	other := filepath.Join(t.TempDir(), "people.tgz")
+	if err := os.Symlink(filepath.Join(src, "cifar100-people-png.tar.gz"), other); err != nil {
+		t.Skip(err)
+	}
+	ownCache(t)
+	if out, errs, code := dla("", false, "data", "import", "cifar100-people", other); code != 0 {
+		t.Errorf("import: exit code %d: %s%s", code, out, errs)
+	}
+	if l := listed(t)["cifar100-people"]; l.Status != "ready" {
+		t.Errorf("ls: %+v", l)
+	}
+}

@@ -101,6 +101,22 @@ var Catalogue = []Entry{{
 		slow:  true,
 		lossy: true,
 	}},
+}, {
+	Name:        "cifar100-people",
+	About:       "outliers: CIFAR-100's baby, boy, girl, man and woman, 32x32 colour, 2,500 train + 500 test",
+	Folder:      "cifar100_people",
+	Fingerprint: "420b45fd19beea11c7537f64cfd3fa8e46ad2118ebc3a7e48accd34b635ed4ec",
+	Forms: []Form{{
+		Name:  "png",
+		Files: []File{{"cifar100-people-png.tar.gz", 6743086, "4f946fc675dff42ecd79578941c311cbb33bee19cd735db7b433812322026884"}},
+		read:  readPeople,
+		slow:  true,
+	}, {
+		Name:   "unpacked images",
+		Folder: "train",
+		read:   readPeople,
+		slow:   true,
+	}},
 }}
 
 // BuiltIn lists the sets that are drawn here and have no files.

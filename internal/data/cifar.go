@@ -24,6 +24,15 @@ const (
 	cifarRecord = 1 + 3*cifarPlane // a label, then the red, the green and the blue plane, row by row
 )
 
+// peopleClasses are those of CIFAR-100's superclass people, of which there is an image folder. Four of its
+// pictures occur twice, under two labels, as in the original.
+var peopleClasses = []string{"baby", "boy", "girl", "man", "woman"}
+
+// readPeople reads the people of CIFAR-100 from the folder or archive at path.
+func readPeople(ctx context.Context, path string, done func(n, total int64)) (train, test *Set, err error) {
+	return readImages(ctx, path, imageSpec{classes: peopleClasses, h: cifarSide, w: cifarSide}, done)
+}
+
 // readCIFAR reads CIFAR-10 from the folder or archive at path, whichever form is in it.
 func readCIFAR(ctx context.Context, path string, done func(n, total int64)) (train, test *Set, err error) {
 	binary := false

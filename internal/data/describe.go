@@ -18,6 +18,8 @@ func Describe(name string) (Description, error) {
 		return Description{32, 32, 3, 10, shapesTrain, shapesTest}, nil
 	case "cifar10", "cifar10-jpeg":
 		return Description{32, 32, 3, 10, 50000, 10000}, nil
+	case "cifar100-people":
+		return Description{32, 32, 3, 5, 2500, 500}, nil
 	}
 	_, err := Lookup(name)
 	return Description{}, err

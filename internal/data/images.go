@@ -32,6 +32,28 @@ const maxSide = 1024
 type imageSpec struct {
 	classes []string // nil: the folders there are, by name
 	h, w    int      // 0: those of the first image
+	loose   bool     // images lie wherever they like, and other files where they do
+}
+
+// place takes a file's name apart: the folder of its part, which ends in train or test where it has one,
+// and its class. It is false where no image may be.
+func (s imageSpec) place(name string) (part, class string, ok bool) {
+	part, class, ok = imagePlace(name)
+	if !s.loose || ok {
+		return part, class, ok
+	}
+	if class == "train" || class == "test" { // a part without classes
+		part, class = path.Join(part, class), ""
+	}
+	return part, cmp.Or(class, noClass), true
+}
+
+// wanted says whether the file name is to be read.
+func (s imageSpec) wanted(name string) bool {
+	if s.loose {
+		return isImage(name) && !hidden(name)
+	}
+	return isImagePlace(name)
 }
 
 // readImages reads the image folder at path, 8-bit RGB images of one size. Other files are passed over
@@ -49,7 +71,7 @@ func readImages(ctx context.Context, path string, spec imageSpec, done func(n, t
 		wg.Go(r.decodeAll)
 	}
 	r.next = <-r.free
-	err = walk(ctx, path, isImagePlace, done, r.visit)
+	err = walk(ctx, path, spec.wanted, done, r.visit)
 	if r.next != nil {
 		r.full <- r.next // the last files
 	}
@@ -85,6 +107,7 @@ type imageReader struct {
 	spec       imageSpec
 	known      bool // the classes are
 	prefix     string
+	outside    bool // some file lies in no part
 	seen       map[string]bool
 	files      int
 	free, full chan *imageFiles
@@ -149,19 +172,20 @@ func (r *imageReader) visit(name string, size int64, content io.Reader) error {
 	if r.failed.Load() {
 		return errStop
 	}
-	part, class, ok := imagePlace(name)
+	part, class, ok := r.spec.place(name)
 	prefix, split := path.Split(part)
 	switch {
 	case !ok:
 		return errors.New("is in no folder train/CLASS or test/CLASS")
 	case !isImage(name):
 		return errors.New("is no PNG or JPEG file")
-	case r.files > 0 && prefix != r.prefix:
+	case r.files > 0 && prefix != r.prefix && !r.spec.loose:
 		return fmt.Errorf("lies in another folder than the files before it, which lie in %q", r.prefix)
 	case r.seen[name]:
 		return errors.New("occurs twice")
 	}
 	r.prefix, r.seen[name] = prefix, true
+	r.outside = r.outside || split != "train" && split != "test"
 	label := slices.Index(r.spec.classes, class)
 	if label < 0 && r.known {
 		return fmt.Errorf("is of the unknown class %q; known are %s", class, strings.Join(r.spec.classes, ", "))
@@ -245,42 +269,58 @@ func (r *imageReader) sets() (train, test *Set, err error) {
 			p.label = int32(at)
 		}
 	}
+	if r.spec.loose {
+		return arrangeLoosely(r.pictures, classes, r.spec.h, r.spec.w, r.outside)
+	}
 	return arrange(r.pictures, classes, r.spec.h, r.spec.w)
 }
 
-// arrange makes the two sets of pictures. Their order is that of the SHA-256 of their pixels (then of
-// their labels), so it depends on nothing but the images: not on their names, nor on how they were
-// packed. And as a hash knows nothing of what is in an image, the first n are a fair sample.
+// arrange makes the two sets of pictures, of which neither may lack a class.
 func arrange(pictures []picture, classes []string, h, w int) (train, test *Set, err error) {
-	slices.SortFunc(pictures, func(a, b picture) int {
-		return cmp.Or(bytes.Compare(a.digest[:], b.digest[:]), cmp.Compare(a.label, b.label))
-	})
-	px := h * w * 3
+	sortPictures(pictures)
 	for i, dst := range []**Set{&train, &test} {
 		part := []string{"train", "test"}[i]
-		count, n := make([]int, len(classes)), 0
-		for _, p := range pictures {
-			if p.test == (i == 1) {
-				count[p.label]++
-				n++
-			}
-		}
-		if n == 0 {
+		s := gather(pictures, classes, h, w, func(p picture) bool { return p.test == (i == 1) })
+		if s.N == 0 {
 			return nil, nil, fmt.Errorf("holds no images in %s/CLASS/", part)
+		}
+		count := make([]int, len(classes))
+		for _, l := range s.Labels {
+			count[l]++
 		}
 		if c := slices.Index(count, 0); c >= 0 {
 			return nil, nil, fmt.Errorf("holds no images in %s/%s/", part, classes[c])
 		}
-		s := &Set{N: n, H: h, W: w, C: 3, Pixels: make([]uint8, 0, n*px), Labels: make([]int32, 0, n), Classes: classes}
-		for _, p := range pictures {
-			if p.test == (i == 1) {
-				s.Pixels = append(s.Pixels, p.pixels...)
-				s.Labels = append(s.Labels, p.label)
-			}
-		}
 		*dst = s
 	}
 	return train, test, nil
+}
+
+// sortPictures orders pictures by the SHA-256 of their pixels (then by their labels): the order depends
+// on nothing but the images, not on their names, nor on how they were packed. And as a hash knows nothing
+// of what is in an image, the first n are a fair sample.
+func sortPictures(pictures []picture) {
+	slices.SortFunc(pictures, func(a, b picture) int {
+		return cmp.Or(bytes.Compare(a.digest[:], b.digest[:]), cmp.Compare(a.label, b.label))
+	})
+}
+
+// gather makes a set of the pictures that keep picks, in their order.
+func gather(pictures []picture, classes []string, h, w int, keep func(picture) bool) *Set {
+	s := &Set{H: h, W: w, C: 3, Classes: classes}
+	for _, p := range pictures {
+		if keep(p) {
+			s.N++
+		}
+	}
+	s.Pixels, s.Labels = make([]uint8, 0, s.N*h*w*3), make([]int32, 0, s.N)
+	for _, p := range pictures {
+		if keep(p) {
+			s.Pixels = append(s.Pixels, p.pixels...)
+			s.Labels = append(s.Labels, p.label)
+		}
+	}
+	return s
 }
 
 // imageConfig reads an image's header and says what decodes the rest.
@@ -309,7 +349,7 @@ func decodeImage(b []byte, h, w int, dst []uint8) error {
 		return err
 	}
 	if cfg.Width != w || cfg.Height != h {
-		return fmt.Errorf("is %dx%d pixels, want %dx%d", cfg.Width, cfg.Height, w, h)
+		return &sizeError{fmt.Sprintf("is %dx%d pixels, want %dx%d", cfg.Width, cfg.Height, w, h)}
 	}
 	if cfg.ColorModel != color.RGBAModel && cfg.ColorModel != color.YCbCrModel {
 		return errNotRGB
@@ -341,3 +381,8 @@ func decodeImage(b []byte, h, w int, dst []uint8) error {
 }
 
 var errNotRGB = errors.New("is grey, has a palette, transparency or 16 bits: want 8-bit RGB")
+
+// sizeError is that of an image of another size.
+type sizeError struct{ text string }
+
+func (e *sizeError) Error() string { return e.text }

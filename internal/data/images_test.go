@@ -338,21 +338,6 @@ func TestReadingImagesCanBeInterrupted(t *testing.T) {
 	}
 }
 
-// TestCIFAR100People reads another set with the same reader.
-func TestCIFAR100People(t *testing.T) {
-	path := filepath.Join(os.Getenv("DLA_DATA"), "cifar100_people", "cifar100-people-png.tar.gz")
-	if _, err := os.Stat(path); os.Getenv("DLA_DATA") == "" || err != nil {
-		t.Skip("DLA_DATA is not set or has no cifar100_people")
-	}
-	train, test, err := readImages(context.Background(), path, imageSpec{}, quiet)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if train.N != 2500 || test.N != 500 || train.H != 32 || !slices.Equal(train.Classes, []string{"baby", "boy", "girl", "man", "woman"}) {
-		t.Errorf("%d + %d images, classes %v", train.N, test.N, train.Classes)
-	}
-}
-
 // FuzzImageFolder: whatever the archive, there is an error or two whole sets.
 func FuzzImageFolder(f *testing.F) {
 	pets := petImages()

@@ -1,0 +1,172 @@
+package data
+
+import (
+	"context"
+	"image"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"dla/internal/kernel"
+)
+
+// TestFolderInAnyShape: with parts and without, with classes and without, in a folder or an archive.
+func TestFolderInAnyShape(t *testing.T) {
+	img := func(seed uint8) []byte { return pngOf(rgb(32, 32, seed)) }
+	parts := tree{"notes.txt": []byte("passed over"), "x/train/cat/a.png": img(1), "x/train/dog/a.png": img(2), "x/train/dog/.b.png": []byte("passed over"), "x/test/emu/c.png": img(3)}
+	for name, tc := range map[string]struct {
+		tree        tree
+		train, test int
+		classes     []string
+	}{
+		"parts with classes":    {parts, 2, 1, []string{"cat", "dog", "emu"}},
+		"parts without classes": {tree{"train/a.png": img(1), "train/b.png": img(2), "test/a.jpg": jpegOf(rgb(32, 32, 3))}, 2, 1, []string{"images"}},
+		"one part":              {tree{"test/cat/a.png": img(1), "test/dog/b.png": img(2)}, 2, 2, []string{"cat", "dog"}},
+		"some outside a part":   {parts.with("d.png", img(4)), 4, 4, []string{"cat", "dog", "emu", "images"}},
+		"classes":               {tree{"cat/a.png": img(1), "cat/b.png": img(2), "dog/a.png": img(1)}, 3, 3, []string{"cat", "dog"}},
+		"no classes":            {tree{"a.png": img(1), "b.PNG": img(2), "c.jpeg": jpegOf(rgb(32, 32, 3)), "Thumbs.db": []byte("passed over")}, 3, 3, []string{"images"}},
+	} {
+		want := ""
+		for _, path := range []string{tc.tree.folder(t.TempDir()), file(t, "pets.tar", tc.tree.tar(true)), file(t, "pets.tgz", zip(tc.tree.tar(false)))} {
+			ds, err := Folder(context.Background(), "pets", path, nil)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if ds.Train.N != tc.train || ds.Test.N != tc.test || !slices.Equal(ds.Test.Classes, tc.classes) || ds.Name != "pets" || ds.Source != path {
+				t.Errorf("%s: %+v with %d + %d images of %v", name, ds, ds.Train.N, ds.Test.N, ds.Test.Classes)
+			}
+			if want == "" {
+				want = ds.Fingerprint
+			}
+			if ds.Fingerprint != want {
+				t.Errorf("%s: another fingerprint in %s", name, path)
+			}
+		}
+	}
+}
+
+// TestFolderMistakes: one line with the file and what to do.
+func TestFolderMistakes(t *testing.T) {
+	good := pngOf(rgb(32, 32, 1))
+	for name, tc := range map[string]struct {
+		tree tree
+		want []string
+	}{
+		"other size": {tree{"a.png": good, "cat/b.png": pngOf(rgb(28, 30, 1))}, []string{"cat/b.png: is 30x28 pixels, want 32x32", "magick IN.png -resize 32x32!"}},
+		"grey":       {tree{"a.png": good, "b.png": pngOf(image.NewGray(image.Rect(0, 0, 32, 32)))}, []string{"b.png: is grey", "magick"}},
+		"damaged":    {tree{"a.png": good[:100]}, []string{"a.png: the image"}},
+		"a text":     {tree{"a.png": []byte("<html>")}, []string{"a.png: is neither a PNG nor a JPEG image"}},
+		"nothing":    {tree{"a.txt": []byte("hello")}, []string{"holds no PNG or JPEG images"}},
+	} {
+		path := file(t, "pets.tar", tc.tree.tar(false))
+		_, err := Folder(context.Background(), "pets", path, nil)
+		if err == nil || !strings.HasPrefix(err.Error(), path+": ") || strings.Contains(err.Error(), "\n") {
+			t.Fatalf("%s: error %v, want one line that begins with the path", name, err)
+		}
+		for _, w := range tc.want {
+			if !strings.Contains(err.Error(), w) {
+				t.Errorf("%s: error %v, want one with %q", name, err, w)
+			}
+		}
+	}
+	if _, err := Folder(context.Background(), "pets", filepath.Join(t.TempDir(), "nowhere"), nil); err == nil || !strings.Contains(err.Error(), "nowhere") {
+		t.Errorf("no folder: %v", err)
+	}
+}
+
+// TestFakeIsUniformNoise that depends on the seed and the image alone.
+func TestFakeIsUniformNoise(t *testing.T) {
+	before := kernel.Threads()
+	defer kernel.SetThreads(before)
+	kernel.SetThreads(1)
+	few := Fake(50, 7)
+	kernel.SetThreads(3)
+	many := Fake(400, 7)
+	if !slices.Equal(few.Pixels, many.Pixels[:len(few.Pixels)]) {
+		t.Error("the first images depend on how many there are, or on the threads")
+	}
+	if other := Fake(50, 8); slices.Equal(few.Pixels[:3072], other.Pixels[:3072]) {
+		t.Error("another seed gave the same noise")
+	}
+	if n := len(Overlap(All(many), All(many))); n != many.N {
+		t.Fatalf("%d matches with itself", n)
+	}
+	var count [256]int
+	for _, p := range many.Pixels {
+		count[p]++
+	}
+	want, square := float64(len(many.Pixels))/256, 0.0
+	for _, c := range count {
+		square += (float64(c) - want) * (float64(c) - want) / want
+	}
+	if square < 170 || square > 350 { // chi-squared of 255 degrees of freedom: 255 ± 4.2 deviations
+		t.Errorf("chi-squared %.0f: the values are not uniform", square)
+	}
+}
+
+// TestOverlap finds an image under another label, and the first of two that are the same.
+func TestOverlap(t *testing.T) {
+	a, b := Fake(6, 1), Fake(5, 2)
+	copy(a.Pixels[4*3072:5*3072], a.Pixels[2*3072:3*3072])
+	copy(b.Pixels[3*3072:4*3072], a.Pixels[2*3072:3*3072])
+	copy(b.Pixels[1*3072:2*3072], a.Pixels[5*3072:])
+	if got := Overlap(All(a), All(b)); !slices.Equal(got, []Match{{5, 1}, {2, 3}}) {
+		t.Errorf("%v", got)
+	}
+	if got := Overlap(Subset{a, []int32{4, 0}}, All(b)); !slices.Equal(got, []Match{{4, 3}}) {
+		t.Errorf("of a part: %v", got)
+	}
+	b.Pixels[3*3072]++
+	if got := Overlap(All(a), All(b).First(4)); !slices.Equal(got, []Match{{5, 1}}) {
+		t.Errorf("with another pixel: %v", got)
+	}
+}
+
+// TestPeople reads the real set. Of the four pictures that occur twice, two lie in training and test set.
+func TestPeople(t *testing.T) {
+	path := filepath.Join(os.Getenv("DLA_DATA"), "cifar100_people", "cifar100-people-png.tar.gz")
+	if _, err := os.Stat(path); os.Getenv("DLA_DATA") == "" || err != nil {
+		t.Skip("DLA_DATA is not set or has no cifar100_people")
+	}
+	opt := Options{Cache: t.TempDir(), Offline: true, Say: t.Errorf}
+	for range 2 { // from the archive, then from the decoded copy
+		ds, err := Load(context.Background(), "cifar100-people", opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := Lookup("cifar100-people")
+		if err != nil || ds.Fingerprint != e.Fingerprint {
+			t.Errorf("fingerprint %s, %v", ds.Fingerprint, err)
+		}
+		d, err := Describe("cifar100-people")
+		if err != nil || ds.Train.N != d.Train || ds.Test.N != d.Test || len(ds.Train.Classes) != d.Classes || ds.Test.H != d.H {
+			t.Errorf("%d + %d images, described as %+v, %v", ds.Train.N, ds.Test.N, d, err)
+		}
+		for part, want := range map[*Set]int{ds.Train: 2, ds.Test: 0} {
+			twice, seen := 0, map[[32]byte]int32{}
+			for i := range part.N {
+				h := part.Hash(i)
+				if l, ok := seen[h]; ok {
+					twice++
+					if l == part.Labels[i] {
+						t.Errorf("image %d occurs twice with one label", i)
+					}
+				}
+				seen[h] = part.Labels[i]
+			}
+			if twice != want {
+				t.Errorf("of %d images %d occur twice, want %d", part.N, twice, want)
+			}
+		}
+		if both := Overlap(All(ds.Train), All(ds.Test)); len(both) != 2 {
+			t.Errorf("training and test set share %v, want two", both)
+		}
+	}
+	// The same images as a folder of outliers.
+	ds, err := Folder(context.Background(), "people", path, nil)
+	if err != nil || ds.Train.N != 2500 || ds.Test.N != 500 {
+		t.Errorf("as a folder: %+v, %v", ds, err)
+	}
+}
