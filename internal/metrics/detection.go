@@ -1,0 +1,214 @@
+package metrics
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// Detection is how well a detector's scores tell out-of-distribution samples from those in distribution.
+// A larger score says more out of distribution. Equal scores are one threshold: no order among them is
+// assumed.
+type Detection struct {
+	// AUROC is the area under the ROC curve: the probability that a sample out of distribution scores
+	// higher than one in distribution, a tie counting half (the Mann-Whitney statistic).
+	AUROC float64 `json:"auroc"`
+	// AUPRIn and AUPROut are average precision, Σ (Rₙ - Rₙ₋₁)·Pₙ over the thresholds, without
+	// interpolation, as scikit-learn's average_precision_score: of finding the samples in distribution
+	// by low scores, and those out of it by high ones. By chance they come to the share of what is
+	// sought, see Ranking.BaseRates.
+	AUPRIn  float64 `json:"aupr_in"`
+	AUPROut float64 `json:"aupr_out"`
+	// FPR95 is the part of the samples out of distribution that is let in by the lowest threshold that
+	// lets in at least 95 % of those in distribution, as in Liang et al. 2018 (https://arxiv.org/abs/1706.02690).
+	FPR95 float64 `json:"fpr95"`
+	// Accuracy is the best balanced accuracy of any threshold, max ½·(TPR + 1 - FPR): one less the
+	// detection error of Liang et al. 2018, both kinds of sample being equally likely.
+	Accuracy float64 `json:"accuracy"`
+}
+
+// each is the measures in their order, for what is done to all alike.
+func (d *Detection) each() [measures]*float64 {
+	return [measures]*float64{&d.AUROC, &d.AUPRIn, &d.AUPROut, &d.FPR95, &d.Accuracy}
+}
+
+const measures = 5
+
+// Ranking is a detector's scores of samples in and out of distribution, sorted.
+type Ranking struct {
+	in, out int
+	order   []int32   // samples by ascending score: i below in is the i-th in distribution, in+j the j-th out of it
+	ends    []int32   // where in order each stretch of equal scores ends
+	scores  []float64 // the scores of the stretches, ascending
+}
+
+// Rank sorts the scores that the detector called name gives to samples in and out of distribution. A
+// score that is not finite, and a kind of sample that there is none of, are errors.
+func Rank(name string, in, out []float64) (*Ranking, error) {
+	if len(in) == 0 || len(out) == 0 {
+		return nil, fmt.Errorf("detector %s: %d samples in distribution and %d out of it; want both kinds", name, len(in), len(out))
+	}
+	r := &Ranking{in: len(in), out: len(out), order: make([]int32, len(in)+len(out))}
+	all := slices.Concat(in, out)
+	for i, v := range all {
+		if v-v != 0 {
+			kind, at := "in", i
+			if i >= len(in) {
+				kind, at = "out of", i-len(in)
+			}
+			return nil, fmt.Errorf("detector %s: the score of sample %d %s distribution is %g, not a finite number", name, at, kind, v)
+		}
+		r.order[i] = int32(i)
+	}
+	slices.SortStableFunc(r.order, func(a, b int32) int { return cmp.Compare(all[a], all[b]) })
+	for i, at := range r.order {
+		if v := all[at]; i == 0 || v != r.scores[len(r.scores)-1] {
+			r.scores = append(r.scores, v)
+			r.ends = append(r.ends, int32(i))
+		}
+		r.ends[len(r.ends)-1] = int32(i + 1)
+	}
+	return r, nil
+}
+
+// BaseRates are the shares of the samples in and out of distribution: what AUPRIn and AUPROut come to
+// by chance.
+func (r *Ranking) BaseRates() (in, out float64) {
+	n := float64(r.in + r.out)
+	return float64(r.in) / n, float64(r.out) / n
+}
+
+// Detection is the measures of all samples, each once.
+func (r *Ranking) Detection() Detection {
+	ones := make([]uint16, len(r.order))
+	for i := range ones {
+		ones[i] = 1
+	}
+	return r.weighted(ones)
+}
+
+// weighted is Detection with sample i, numbered as in order, taken weights[i] times: as many of each kind
+// in all as there are.
+func (r *Ranking) weighted(weights []uint16) Detection {
+	var d Detection
+	var in, out int // let in by the thresholds so far, from the lowest up
+	pairs, best, at95 := 0, 0, -1
+	scale := 1 / float64(r.in*r.out)
+	from := int32(0)
+	for _, end := range r.ends {
+		g, h := 0, 0 // in and out, of this score
+		for _, at := range r.order[from:end] {
+			w := int(weights[at])
+			isIn := (int(at) - r.in) >> 63 // all ones, or zero
+			g += w & isIn
+			h += w &^ isIn
+		}
+		from = end
+		if h > 0 { // those of this score and above are called out of distribution
+			d.AUPROut += float64(h) * float64(r.out-out) / float64(r.out-out+r.in-in)
+		}
+		pairs += h * (2*in + g)
+		in, out = in+g, out+h
+		if g > 0 { // those of this score and below are let in
+			d.AUPRIn += float64(g) * float64(in) / float64(in+out)
+		}
+		best = max(best, in*r.out-out*r.in)
+		if at95 < 0 && 20*in >= 19*r.in {
+			at95 = out
+		}
+	}
+	d.AUROC = float64(pairs) * scale / 2
+	d.AUPRIn /= float64(r.in)
+	d.AUPROut /= float64(r.out)
+	d.FPR95 = float64(at95) / float64(r.out)
+	d.Accuracy = (1 + float64(best)*scale) / 2
+	return d
+}
+
+// Point is a point of a ROC curve: a threshold lets in TPR of the samples in distribution and FPR of
+// those out of it.
+type Point struct{ FPR, TPR float64 }
+
+// ROC is the curve from (0,0), where nothing is let in, to (1,1). Where it has more than about limit
+// points it is thinned to those next to limit even steps along both axes; those that are left lie on
+// the whole curve.
+func (r *Ranking) ROC(limit int) []Point {
+	all := []Point{{0, 0}}
+	in, out, from := 0, 0, int32(0)
+	for _, end := range r.ends {
+		for _, at := range r.order[from:end] {
+			if int(at) < r.in {
+				in++
+			} else {
+				out++
+			}
+		}
+		from = end
+		all = append(all, Point{float64(out) / float64(r.out), float64(in) / float64(r.in)})
+	}
+	if len(all) <= limit {
+		return all
+	}
+	thin := all[:1]
+	step, last := 1/float64(limit/2), all[0]
+	for i, p := range all[1:] {
+		if p.FPR-last.FPR >= step || p.TPR-last.TPR >= step || i == len(all)-2 {
+			thin = append(thin, p)
+			last = p
+		}
+	}
+	return thin
+}
+
+// Quantiles are n scores at even steps of rank from the lowest to the highest, of the samples in and out
+// of distribution.
+func (r *Ranking) Quantiles(n int) (in, out []float64) {
+	var ins, outs []float64
+	from := int32(0)
+	for s, end := range r.ends {
+		for _, at := range r.order[from:end] {
+			if int(at) < r.in {
+				ins = append(ins, r.scores[s])
+			} else {
+				outs = append(outs, r.scores[s])
+			}
+		}
+		from = end
+	}
+	pick := func(all []float64) (q []float64) {
+		for i := range min(n, len(all)) {
+			q = append(q, all[i*(len(all)-1)/max(1, min(n, len(all))-1)])
+		}
+		return q
+	}
+	return pick(ins), pick(outs)
+}
+
+// CheckSigns computes AUROC as Detection does for a perfect detector, for its negation and for a
+// constant, of as many samples: they must be 1, 0 and ½. It is how a run shows that its larger scores
+// do mean out of distribution.
+func CheckSigns(in, out int) (Signs, error) {
+	var s Signs
+	for _, c := range []struct {
+		what    string
+		in, out float64
+		want    float64
+		got     *float64
+	}{{"perfect", 0, 1, 1, &s.Perfect}, {"its negation", 0, -1, 0, &s.Negated}, {"constant", 7, 7, 0.5, &s.Constant}} {
+		r, err := Rank(c.what, slices.Repeat([]float64{c.in}, in), slices.Repeat([]float64{c.out}, out))
+		if err != nil {
+			return s, err
+		}
+		if *c.got = r.Detection().AUROC; *c.got != c.want {
+			return s, fmt.Errorf("sign check: the AUROC of a detector that is %s comes to %g, not %g", c.what, *c.got, c.want)
+		}
+	}
+	return s, nil
+}
+
+// Signs are the AUROCs of CheckSigns.
+type Signs struct {
+	Perfect  float64 `json:"perfect"`
+	Negated  float64 `json:"negated"`
+	Constant float64 `json:"constant"`
+}

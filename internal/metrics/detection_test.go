@@ -1,0 +1,189 @@
+package metrics
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"dla/internal/kernel"
+	"dla/internal/rng"
+)
+
+// TestDetectionGolden compares with scikit-learn, most cases having ties (testdata/detection.py).
+func TestDetectionGolden(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("testdata", "detection.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct {
+		Name     string
+		In, Out  []float64
+		FPR, TPR []float64
+		Detection
+	}
+	if err := json.Unmarshal(b, &cases); err != nil {
+		t.Fatal(err)
+	}
+	if len(cases) < 9 {
+		t.Fatalf("%d cases", len(cases))
+	}
+	for _, c := range cases {
+		r, err := Rank(c.Name, c.In, c.Out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, want := r.Detection(), c.Detection
+		for m, v := range got.each() {
+			if w := *want.each()[m]; math.Abs(*v-w) > 1e-12 {
+				t.Errorf("%s: measure %d is %.15g, scikit-learn has %.15g", c.Name, m, *v, w)
+			}
+		}
+		roc := r.ROC(1000)
+		if len(roc) != len(c.FPR) {
+			t.Fatalf("%s: %d points of the curve, scikit-learn has %d", c.Name, len(roc), len(c.FPR))
+		}
+		for i, p := range roc {
+			if math.Abs(p.FPR-c.FPR[i]) > 1e-12 || math.Abs(p.TPR-c.TPR[i]) > 1e-12 {
+				t.Errorf("%s: point %d of the curve is %v, scikit-learn has %g, %g", c.Name, i, p, c.FPR[i], c.TPR[i])
+			}
+		}
+	}
+}
+
+func TestRankRefuses(t *testing.T) {
+	for _, c := range []struct {
+		in, out []float64
+		want    string
+	}{
+		{nil, []float64{1}, "detector x: 0 samples in distribution and 1 out of it"},
+		{[]float64{1}, nil, "detector x: 1 samples in distribution and 0 out of it"},
+		{[]float64{1, math.NaN()}, []float64{1}, "detector x: the score of sample 1 in distribution is NaN"},
+		{[]float64{1, 2}, []float64{1, math.Inf(1)}, "detector x: the score of sample 1 out of distribution is +Inf"},
+	} {
+		if _, err := Rank("x", c.in, c.out); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v, %v: error %v, want %q", c.in, c.out, err, c.want)
+		}
+	}
+}
+
+func TestCheckSigns(t *testing.T) {
+	s, err := CheckSigns(10, 3)
+	if err != nil || s != (Signs{1, 0, 0.5}) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if _, err := CheckSigns(10, 0); err == nil {
+		t.Error("one class was accepted")
+	}
+}
+
+// scores are n made-up ones around mean, with ties where step is not 0.
+func scores(seed uint64, n int, mean, step float64) []float64 {
+	r := rng.New(seed, "scores", 0, 0)
+	x := make([]float64, n)
+	for i := range x {
+		x[i] = mean + r.Normal()
+		if step > 0 {
+			x[i] = math.Round(x[i]/step) * step
+		}
+	}
+	return x
+}
+
+// TestROCThinned: what is left of a long curve is on it, and nowhere far from the next point.
+func TestROCThinned(t *testing.T) {
+	r, err := Rank("x", scores(1, 5000, 0, 0), scores(2, 3000, 1, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, thin := r.ROC(1<<20), r.ROC(300)
+	if len(whole) < 7000 || len(thin) > 301 || len(thin) < 150 || thin[0] != (Point{}) || thin[len(thin)-1] != (Point{1, 1}) {
+		t.Fatalf("%d points of %d, from %v to %v", len(thin), len(whole), thin[0], thin[len(thin)-1])
+	}
+	for i, p := range thin {
+		if !slices.Contains(whole, p) {
+			t.Errorf("point %v is not on the curve", p)
+		}
+		if i > 0 && (p.FPR-thin[i-1].FPR > 0.01 || p.TPR-thin[i-1].TPR > 0.01) {
+			t.Errorf("points %v and %v are far apart", thin[i-1], p)
+		}
+	}
+}
+
+func TestQuantiles(t *testing.T) {
+	r, err := Rank("x", []float64{5, 1, 4, 2, 3}, []float64{9, 9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, out := r.Quantiles(3)
+	if !slices.Equal(in, []float64{1, 3, 5}) || !slices.Equal(out, []float64{9, 9}) {
+		t.Errorf("%v, %v", in, out)
+	}
+}
+
+// TestBootstrapResamples: a draw of weights gives what the samples written out so many times would.
+func TestBootstrapResamples(t *testing.T) {
+	in, out := scores(3, 50, 0, 0.5), scores(4, 30, 1, 0.5)
+	r, err := Rank("x", in, out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	weights := make([]uint16, 80)
+	s := rng.New(9, "test", 0, 0)
+	var in2, out2 []float64
+	for range in {
+		i := s.IntN(50)
+		weights[i]++
+		in2 = append(in2, in[i])
+	}
+	for range out {
+		i := s.IntN(30)
+		weights[50+i]++
+		out2 = append(out2, out[i])
+	}
+	r2, err := Rank("x", in2, out2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := r.weighted(weights), r2.Detection(); got != want {
+		t.Errorf("%+v, written out %+v", got, want)
+	}
+}
+
+// TestBootstrapCovers: the interval of AUROC is about as wide as theory has it (Hanley and McNeil 1982,
+// https://doi.org/10.1148/radiology.143.1.7063747), holds the estimate, and does not depend on the
+// number of threads.
+func TestBootstrapCovers(t *testing.T) {
+	r, err := Rank("x", scores(5, 1000, 0, 0), scores(6, 250, 1, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := r.Detection().AUROC
+	q1, q2 := a/(2-a), 2*a*a/(1+a)
+	se := math.Sqrt((a*(1-a) + 249*(q1-a*a) + 999*(q2-a*a)) / (1000 * 250))
+	got := Bootstrap([]*Ranking{r, r}, 500, 1)
+	if w := (got[0].AUROC[1] - got[0].AUROC[0]) / (2 * 1.96 * se); w < 0.85 || w > 1.15 {
+		t.Errorf("interval %v is %.2f times as wide as it should be", got[0].AUROC, w)
+	}
+	d := r.Detection()
+	for m, v := range got[0].each() {
+		if x := *d.each()[m]; m < 4 && (x < v[0] || x > v[1]) { // the best of all thresholds is biased upward
+			t.Errorf("measure %d: %g is outside %v", m, x, *v)
+		}
+	}
+	if got[0] != got[1] {
+		t.Error("two equal detectors have different intervals")
+	}
+	threads := kernel.Threads()
+	defer kernel.SetThreads(threads)
+	kernel.SetThreads(threads + 2)
+	if again := Bootstrap([]*Ranking{r}, 500, 1); again[0] != got[0] {
+		t.Error("more threads give other intervals")
+	}
+	if other := Bootstrap([]*Ranking{r}, 500, 2); other[0] == got[0] {
+		t.Error("another seed gives the same intervals")
+	}
+}
