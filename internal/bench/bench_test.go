@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"errors"
-	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -149,17 +148,6 @@ func TestMedian(t *testing.T) {
 		before := slices.Clone(tc.v)
 		if got := median(tc.v); got != tc.want || !slices.Equal(tc.v, before) {
 			t.Errorf("median of %v: %g, want %g", before, got, tc.want)
-		}
-	}
-}
-
-func TestSignStep(t *testing.T) {
-	dst := make([]float32, 5)
-	signStep(dst, []float32{0.5, 0.5, 0.5, 1, 0}, []float32{2, -3, 0, 1, -1})
-	want := []float32{0.5 + 8./255, 0.5 - 8./255, 0.5, 1, 0}
-	for i := range want {
-		if math.Abs(float64(dst[i]-want[i])) > 1e-6 {
-			t.Errorf("pixel %d: %g, want %g", i, dst[i], want[i])
 		}
 	}
 }

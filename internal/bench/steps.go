@@ -1,12 +1,11 @@
 package bench
 
 import (
+	"context"
 	"slices"
 
-	G "gorgonia.org/gorgonia"
-
+	"dla/internal/attack"
 	"dla/internal/data"
-	"dla/internal/engine"
 	"dla/internal/nn"
 	"dla/internal/optim"
 	"dla/internal/rng"
@@ -85,52 +84,22 @@ func evalWork(n network, batch int) (*work, error) {
 	}}, nil
 }
 
-// fgsmWork is the fast gradient sign method (Goodfellow et al. 2015, https://arxiv.org/abs/1412.6572):
-// x + 8/255 · sign(∂loss/∂x), within [0, 1], on the evaluation graph.
+// fgsmWork is FGSM at 8/255.
 func fgsmWork(n network, batch int) (*work, error) {
 	set, err := data.Describe(n.set)
 	if err != nil {
 		return nil, err
 	}
-	g := nn.NewGraph(nn.NewParams(1))
-	x := g.Input("x", append([]int{batch}, n.Input(set.H, set.W, set.C)...)...)
-	y := g.Labels("y", batch)
-	loss := nn.CrossEntropy(g, n.Logits(g, x, set.Classes), y, 0)
-	if g.Err() != nil {
-		return nil, g.Err()
-	}
-	grads, err := G.Grad(loss, x)
+	target, err := attack.NewTarget(n, nn.NewParams(1), n.Input(set.H, set.W, set.C), set.Classes, batch)
 	if err != nil {
 		return nil, err
 	}
-	prog, err := engine.Compile(g.ExprGraph, grads[0])
-	if err != nil {
-		return nil, err
-	}
-	pixels, grad := prog.Read(x).F32, prog.Read(grads[0])
-	noise(pixels, prog.Read(y).I32, set.Classes)
-	attacked := make([]float32, len(pixels))
-	return &work{images: batch, flops: 2 * float64(prog.MACs()), program: prog, run: func() error {
-		if err := prog.Run(); err != nil {
-			return err
-		}
-		signStep(attacked, pixels, grad.F32)
-		return nil
+	b := attack.Batch{X: make([]float32, batch*target.Values()), Y: make([]int32, batch), Index: make([]int32, batch)}
+	noise(b.X, b.Y, set.Classes)
+	attacked := make([]float32, len(b.X))
+	return &work{images: batch, flops: 2 * float64(target.Program().MACs()), program: target.Program(), run: func() error {
+		return attack.FGSM{Eps: 8. / 255}.Run(context.Background(), target, b, attacked)
 	}}, nil
-}
-
-// signStep is dst = x + 8/255 · sign(g), within [0, 1].
-func signStep(dst, x, g []float32) {
-	for i, v := range g {
-		step := float32(0)
-		switch {
-		case v > 0:
-			step = 8. / 255
-		case v < 0:
-			step = -8. / 255
-		}
-		dst[i] = min(1, max(0, x[i]+step))
-	}
 }
 
 // noise fills a batch with uniform pixels and labels.

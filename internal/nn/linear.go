@@ -38,6 +38,12 @@ func CrossEntropy(g *Graph, logits, labels *G.Node, smoothing float64) *G.Node {
 	return g.layer("cross-entropy", func() (*G.Node, error) { return ops.CrossEntropy(logits, labels, smoothing) })
 }
 
+// SumCrossEntropy is the sum over rows of the cross-entropy of logits [rows, classes] against labels
+// [rows]: for gradients of a row that are the same whatever rows are beside it.
+func SumCrossEntropy(g *Graph, logits, labels *G.Node) *G.Node {
+	return g.layer("sum-cross-entropy", func() (*G.Node, error) { return ops.SumCrossEntropy(logits, labels) })
+}
+
 // Distill is the distillation loss (ops.Distill) of logits against the teacher's, both [rows, classes],
 // and labels [rows].
 func Distill(g *Graph, logits, teacher, labels *G.Node, weight, temperature float64) *G.Node {

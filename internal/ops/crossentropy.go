@@ -24,9 +24,18 @@ func CrossEntropy(logits, classes *G.Node, smoothing float64) (*G.Node, error) {
 	return G.ApplyOp(o, logits, classes)
 }
 
+// SumCrossEntropy is the sum over rows instead of the mean, without smoothing: a row's gradient is then
+// the same bits whatever rows are beside it.
+func SumCrossEntropy(logits, classes *G.Node) (*G.Node, error) {
+	o := &crossEntropy{sum: true}
+	o.base = newBase("sum-cross-entropy", o, 2, labels, 0)
+	return G.ApplyOp(o, logits, classes)
+}
+
 type crossEntropy struct {
 	base
 	smoothing float64
+	sum       bool // not the mean
 }
 
 func logitsAndLabels(in []tensor.Shape) error {
@@ -54,6 +63,9 @@ func (o *crossEntropy) Run(out *engine.Tensor, in []*engine.Tensor) error {
 		return err
 	}
 	out.F32[0] = kernel.SoftmaxCrossEntropy(logits.F32, labels.I32, rows, classes, o.smoothing)
+	if o.sum {
+		out.F32[0] *= float32(rows)
+	}
 	return nil
 }
 
@@ -69,9 +81,9 @@ func inRange(labels []int32, classes int) error {
 // DiffWRT says that the logits have a gradient and the labels none.
 func (o *crossEntropy) DiffWRT(int) []bool { return []bool{true, false} }
 
-// SymDiff gives dlogits = (softmax(logits) - onehot(labels)) · dloss / rows.
+// SymDiff gives dlogits = (softmax(logits) - onehot(labels)) · dloss / rows; of the sum without the division.
 func (o *crossEntropy) SymDiff(in G.Nodes, _, dloss *G.Node) (G.Nodes, error) {
-	g := &crossEntropyGrad{smoothing: o.smoothing}
+	g := &crossEntropyGrad{smoothing: o.smoothing, sum: o.sum}
 	g.base = newBase("cross-entropy-grad", g, 2, labels, 0, 2)
 	d, err := G.ApplyOp(g, in[0], in[1], dloss)
 	return G.Nodes{d, nil}, err
@@ -80,6 +92,7 @@ func (o *crossEntropy) SymDiff(in G.Nodes, _, dloss *G.Node) (G.Nodes, error) {
 type crossEntropyGrad struct {
 	base
 	smoothing float64
+	sum       bool
 }
 
 func (o *crossEntropyGrad) shape(in []tensor.Shape) (tensor.Shape, error) {
@@ -93,6 +106,10 @@ func (o *crossEntropyGrad) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	if err := out.Resize(rows, classes); err != nil {
 		return err
 	}
-	kernel.SoftmaxCrossEntropyGrad(out.F32, logits.F32, labels.I32, rows, classes, o.smoothing, dloss.Scalar()/float32(rows))
+	scale := dloss.Scalar()
+	if !o.sum {
+		scale /= float32(rows)
+	}
+	kernel.SoftmaxCrossEntropyGrad(out.F32, logits.F32, labels.I32, rows, classes, o.smoothing, scale)
 	return nil
 }

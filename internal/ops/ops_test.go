@@ -50,6 +50,10 @@ var graphs = []struct {
 		x := leaf(g, seed, "logits", 5, 4)
 		return must[*G.Node](t)(ops.CrossEntropy(x, classes(g, 0, 3, 2, 2, 1), 0)), []*G.Node{x}
 	}},
+	{"sum-cross-entropy", func(t *testing.T, g *G.ExprGraph, seed uint64) (*G.Node, []*G.Node) {
+		x := leaf(g, seed, "logits", 5, 4)
+		return must[*G.Node](t)(ops.SumCrossEntropy(x, classes(g, 0, 3, 2, 2, 1))), []*G.Node{x}
+	}},
 	{"distill", func(t *testing.T, g *G.ExprGraph, seed uint64) (*G.Node, []*G.Node) {
 		x, w, b := leaf(g, seed, "x", 4, 3), leaf(g, seed, "w", 5, 3), leaf(g, seed, "b", 5)
 		y := must[*G.Node](t)(ops.Linear(x, w, b, false))
@@ -212,6 +216,9 @@ func TestGradients(t *testing.T) {
 				}
 				z, labels := p.Read(logits), p.Read(rest[len(rest)-1]).I32
 				hard := crossEntropy64(z, labels)
+				if tc.name == "sum-cross-entropy" {
+					hard *= float64(len(labels))
+				}
 				if len(rest) == 1 {
 					return hard
 				}
