@@ -74,16 +74,19 @@ const (
 )
 
 // Save writes f as base.png and base.svg and returns both names.
-func (f Figure) Save(base string) ([]string, error) {
-	png := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(dpi), vgimg.UseBackgroundColor(color.White))}
-	svg := vgsvg.New(width, height)
+func (f Figure) Save(base string) ([]string, error) { return save(base, width, height, f.draw) }
+
+// save writes a drawing of size w x h as base.png and base.svg and returns both names.
+func save(base string, w, h vg.Length, drawing func(draw.Canvas) error) ([]string, error) {
+	png := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(w, h), vgimg.UseDPI(dpi), vgimg.UseBackgroundColor(color.White))}
+	svg := vgsvg.New(w, h)
 	var files []string
 	for _, o := range []struct {
 		ext    string
 		canvas vg.CanvasSizer
 		out    io.WriterTo
 	}{{".png", png, png}, {".svg", svg, svg}} {
-		if err := f.draw(draw.New(o.canvas)); err != nil {
+		if err := drawing(draw.New(o.canvas)); err != nil {
 			return nil, fmt.Errorf("drawing %s: %w", base+o.ext, err)
 		}
 		if _, _, err := atomicfile.Write(base+o.ext, func(w io.Writer) error {
@@ -95,6 +98,24 @@ func (f Figure) Save(base string) ([]string, error) {
 		files = append(files, filepath.Clean(base+o.ext))
 	}
 	return files, nil
+}
+
+// margin is the white around every figure.
+const margin = 12
+
+// header writes a figure's title, the grey line under it and its warning, and returns where they end.
+func header(c draw.Canvas, title, sub, warning string) (top vg.Length) {
+	left := c.Min.X + margin
+	top = c.Max.Y - margin
+	c.FillText(style(12, ink, true), vg.Point{X: left, Y: top}, title)
+	top -= 17
+	c.FillText(style(8.5, grey, false), vg.Point{X: left, Y: top}, sub)
+	top -= 13
+	if warning != "" {
+		c.FillText(style(9, red, true), vg.Point{X: left, Y: top}, warning)
+		top -= 14
+	}
+	return top
 }
 
 func style(size vg.Length, c color.Color, bold bool) text.Style {
@@ -122,12 +143,6 @@ func (f Figure) draw(c draw.Canvas) error {
 		}
 	}
 
-	const margin = 12
-	left := c.Min.X + margin
-	top := c.Max.Y - margin
-	head := style(12, ink, true)
-	c.FillText(head, vg.Point{X: left, Y: top}, f.Title)
-	top -= 17
 	sub := f.YLabel
 	if f.Log {
 		sub += ", logarithmic"
@@ -135,12 +150,7 @@ func (f Figure) draw(c draw.Canvas) error {
 	if f.Subtitle != "" {
 		sub += " · " + f.Subtitle
 	}
-	c.FillText(style(8.5, grey, false), vg.Point{X: left, Y: top}, sub)
-	top -= 13
-	if f.Warning != "" {
-		c.FillText(style(9, red, true), vg.Point{X: left, Y: top}, f.Warning)
-		top -= 14
-	}
+	top := header(c, f.Title, sub, f.Warning)
 	label := style(8.5, ink, false)
 	room := vg.Length(10)
 	for _, cv := range curves {
