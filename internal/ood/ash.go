@@ -1,0 +1,45 @@
+package ood
+
+import (
+	"math"
+	"slices"
+)
+
+// ash is ASH-S of Djurisic et al. 2023 (https://arxiv.org/abs/2209.09858): of each image the given share of
+// features, the smallest, becomes 0, and the others are multiplied by exp(sum before / sum after); then the
+// energy. Features are at least 0, after a ReLU; those of an image without any stay.
+func ash(n *Network, share float64) (Detector, error) {
+	keep := n.Width - int(math.Round(share*float64(n.Width)))
+	return func(f *Features) []float64 {
+		shaped := make([]float32, len(f.Pooled))
+		overRows(f.N, func(lo, hi int) {
+			order := make([]int32, n.Width)
+			for i := lo; i < hi; i++ {
+				z, out := n.pooled(f, i), shaped[i*n.Width:][:n.Width]
+				for j := range order {
+					order[j] = int32(j)
+				}
+				slices.SortFunc(order, func(a, b int32) int {
+					if z[a] > z[b] || z[a] == z[b] && a < b {
+						return -1
+					}
+					return 1
+				})
+				before, after := 0.0, 0.0
+				for _, v := range z {
+					before += float64(v)
+				}
+				for _, j := range order[:keep] {
+					after += float64(z[j])
+				}
+				if after == 0 {
+					continue
+				}
+				for _, j := range order[:keep] {
+					out[j] = float32(float64(z[j]) * math.Exp(before/after))
+				}
+			}
+		})
+		return n.energyOf(n.headOf(shaped, n.Weight))
+	}, nil
+}
