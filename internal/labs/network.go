@@ -23,6 +23,7 @@ type Network struct {
 	Weights string           // their fingerprint
 	Data    run.DataInfo     // what it was trained on
 	Images  data.Description // of that set
+	Config  config.Resnet    // of its training: with the data, it says which images are of which part
 	Result  Result
 }
 
@@ -86,11 +87,12 @@ func restore(rec run.Record, f *weights.File, source string) (*Network, error) {
 	fail := func(err error) (*Network, error) {
 		return nil, fmt.Errorf("the network of %s cannot be loaded: %w; put back a good copy", source, err)
 	}
-	cfg, err := modelOf(rec)
+	training, err := trainingOf(rec)
 	if err != nil {
 		return fail(err)
 	}
-	n := &Network{Source: source, Params: nn.NewParams(0), Data: rec.Env.Data}
+	cfg := training.Model
+	n := &Network{Source: source, Params: nn.NewParams(0), Data: rec.Env.Data, Config: training}
 	if n.Images, err = data.Describe(n.Data.Name); err != nil {
 		return fail(err)
 	}
@@ -136,17 +138,16 @@ func (n *Network) state() (ts []weights.Tensor) {
 	return ts
 }
 
-// modelOf is the network whose weights rec's run kept.
-func modelOf(rec run.Record) (config.Model, error) {
+// trainingOf is the training of the network whose weights rec's run kept.
+func trainingOf(rec run.Record) (config.Resnet, error) {
 	switch rec.Experiment {
 	case ResnetExperiment:
-		cfg, err := resnetConfig(rec)
-		return cfg.Model, err
+		return resnetConfig(rec)
 	case DistillExperiment:
 		cfg, err := distillConfig(rec)
-		return cfg.Model, err
+		return cfg.Plain(), err
 	}
-	return config.Model{}, fmt.Errorf("it was made by experiment %q, which this version of dla does not know", rec.Experiment)
+	return config.Resnet{}, fmt.Errorf("it was made by experiment %q, which this version of dla does not know", rec.Experiment)
 }
 
 // row is the shape of an image as the network takes it.
