@@ -59,6 +59,11 @@ var graphs = []struct {
 		y := must[*G.Node](t)(ops.Linear(x, w, b, false))
 		return must[*G.Node](t)(ops.Distill(y, leaf(g, seed, "teacher", 4, 5), classes(g, 0, 3, 2, 4), 0.7, 2)), []*G.Node{x, w, b}
 	}},
+	{"mse", func(t *testing.T, g *G.ExprGraph, seed uint64) (*G.Node, []*G.Node) {
+		n := &net{t: t, g: g, seed: seed}
+		y := n.do(ops.Conv2D(n.leaf("x", 3, 4, 6, 4), n.leaf("w", 3, 3, 4, 2), n.leaf("b", 2), 1))
+		return n.do(ops.MSE(y, leaf(g, seed, "target", 3, 4, 6, 2))), n.wrt
+	}},
 	{"linear", func(t *testing.T, g *G.ExprGraph, seed uint64) (*G.Node, []*G.Node) {
 		x, w, b := leaf(g, seed, "x", 3, 5), leaf(g, seed, "w", 4, 5), leaf(g, seed, "b", 4)
 		y := must[*G.Node](t)(ops.Linear(x, w, b, false))
@@ -98,6 +103,10 @@ var graphs = []struct {
 	})},
 	{"conv2d 1x1 at stride 2", imageGraph(func(n *net, x *G.Node) *G.Node {
 		return n.do(ops.Conv2D(x, n.leaf("w", 1, 1, 4, 6), n.leaf("b", 6), 2))
+	})},
+	{"bias+relu", imageGraph(func(n *net, x *G.Node) *G.Node {
+		y := n.do(ops.BiasReLU(x, n.leaf("beta", 4)))
+		return n.do(ops.Conv2D(y, n.leaf("w", 3, 3, 4, 4), nil, 2))
 	})},
 	{"batchnorm+relu", imageGraph(func(n *net, x *G.Node) *G.Node {
 		y := n.do(ops.BatchNorm(x, n.leaf("gamma", 4), n.leaf("beta", 4), nil, 1e-5, true))
@@ -204,7 +213,7 @@ func TestGradients(t *testing.T) {
 			it := g.From(loss.ID())
 			it.Next()
 			logits := it.Node().(*G.Node)
-			var rest []*G.Node // labels, and before them the teacher's logits
+			var rest []*G.Node // labels, and before them the teacher's logits; or a target
 			for it.Next() {
 				rest = append(rest, it.Node().(*G.Node))
 			}
@@ -215,6 +224,9 @@ func TestGradients(t *testing.T) {
 					t.Fatal(err)
 				}
 				z, labels := p.Read(logits), p.Read(rest[len(rest)-1]).I32
+				if labels == nil {
+					return mse64(z.F32, p.Read(rest[0]).F32)
+				}
 				hard := crossEntropy64(z, labels)
 				if tc.name == "sum-cross-entropy" {
 					hard *= float64(len(labels))
@@ -310,6 +322,16 @@ func crossEntropy64(logits *engine.Tensor, labels []int32) float64 {
 		total += math.Log(z) - float64(row[l])
 	}
 	return total / float64(len(labels))
+}
+
+// mse64 is the mean of (y - target)².
+func mse64(y, target []float32) float64 {
+	sum := 0.0
+	for i, v := range y {
+		d := float64(v) - float64(target[i])
+		sum += d * d
+	}
+	return sum / float64(len(y))
 }
 
 // divergence64 is the mean KL(teacher || student) of logits [rows, classes] at temperature T.
@@ -409,6 +431,7 @@ func TestImageShapeErrors(t *testing.T) {
 		"an odd k":     func() (*G.Node, error) { return ops.Conv2D(x, even, nil, 1) },
 		"max-pool":     func() (*G.Node, error) { return ops.MaxPool(x) },
 		"pad-shortcut": func() (*G.Node, error) { return ops.PadShortcut(x, 2, 1) },
+		"bias+relu":    func() (*G.Node, error) { return ops.BiasReLU(x, leaf(g, 1, "b", 5)) },
 	} {
 		_, err := build()
 		if err == nil {
@@ -453,13 +476,15 @@ func TestShapeErrors(t *testing.T) {
 	g := G.NewGraph()
 	x, w, b := leaf(g, 1, "x", 6, 9), leaf(g, 1, "w", 7, 8), leaf(g, 1, "b", 7)
 	for name, build := range map[string]func() (*G.Node, error){
-		"linear":        func() (*G.Node, error) { return ops.Linear(x, w, b, false) },
-		"add":           func() (*G.Node, error) { return ops.Add(x, w) },
-		"cross-entropy": func() (*G.Node, error) { return ops.CrossEntropy(x, classes(g, 1, 2), 0) },
-		"batchnorm":     func() (*G.Node, error) { return ops.BatchNorm(x, b, b, nil, 1e-5, true) },
-		"fixednorm":     func() (*G.Node, error) { return ops.FixedNorm(x, b, b, b, b, nil, 1e-5, true) },
-		"standardize":   func() (*G.Node, error) { return ops.Standardize(x, []float64{0}, []float64{1}) },
-		"distill":       func() (*G.Node, error) { return ops.Distill(x, w, classes(g, 1, 2, 3, 4, 5, 0), 0.5, 2) },
+		"linear":         func() (*G.Node, error) { return ops.Linear(x, w, b, false) },
+		"add":            func() (*G.Node, error) { return ops.Add(x, w) },
+		"cross-entropy":  func() (*G.Node, error) { return ops.CrossEntropy(x, classes(g, 1, 2), 0) },
+		"batchnorm":      func() (*G.Node, error) { return ops.BatchNorm(x, b, b, nil, 1e-5, true) },
+		"fixednorm":      func() (*G.Node, error) { return ops.FixedNorm(x, b, b, b, b, nil, 1e-5, true) },
+		"standardize":    func() (*G.Node, error) { return ops.Standardize(x, []float64{0}, []float64{1}) },
+		"mse":            func() (*G.Node, error) { return ops.MSE(x, w) },
+		"squared-errors": func() (*G.Node, error) { return ops.SquaredErrors(x, w) },
+		"distill":        func() (*G.Node, error) { return ops.Distill(x, w, classes(g, 1, 2, 3, 4, 5, 0), 0.5, 2) },
 	} {
 		_, err := build()
 		if err == nil {
@@ -470,6 +495,39 @@ func TestShapeErrors(t *testing.T) {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: error %q does not name %s", name, err, want)
 			}
+		}
+	}
+}
+
+// TestSquaredErrors: one value a row, whose mean is the MSE; of fewer rows after a shorter batch.
+func TestSquaredErrors(t *testing.T) {
+	g := G.NewGraph()
+	y, target := leaf(g, 1, "y", 4, 2, 3, 2), leaf(g, 2, "target", 4, 2, 3, 2)
+	rows, loss := must[*G.Node](t)(ops.SquaredErrors(y, target)), must[*G.Node](t)(ops.MSE(y, target))
+	p := must[*engine.Program](t)(engine.Compile(g, rows, loss))
+	for _, n := range []int{4, 1, 3} {
+		for _, l := range []*G.Node{y, target} {
+			if err := p.Read(l).Resize(n, 2, 3, 2); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := p.Run(); err != nil {
+			t.Fatal(err)
+		}
+		got := p.Read(rows).F32
+		if len(got) != n {
+			t.Fatalf("%d errors of %d rows", len(got), n)
+		}
+		sum := 0.0
+		for r, e := range got {
+			want := mse64(p.Read(y).F32[r*12:(r+1)*12], p.Read(target).F32[r*12:(r+1)*12])
+			if math.Abs(float64(e)-want) > 1e-6 {
+				t.Errorf("row %d: %g, want %g", r, e, want)
+			}
+			sum += want / float64(n)
+		}
+		if l := float64(p.Read(loss).Scalar()); math.Abs(l-sum) > 1e-6 {
+			t.Errorf("loss of %d rows %g, want %g", n, l, sum)
 		}
 	}
 }
