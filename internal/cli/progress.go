@@ -56,6 +56,11 @@ func (p *progressView) Event(e train.Event) {
 		if e.Best {
 			best = "  * best"
 		}
+		if math.IsNaN(e.ValAcc) {
+			fmt.Fprintf(p.s.Err, "epoch %*d/%d  loss %.6f  val_loss %.6f  %6.0f img/s  %5.1f s%s\n", len(fmt.Sprint(e.Epochs)), e.Epoch, e.Epochs,
+				e.TrainLoss, e.ValLoss, e.Throughput, e.Seconds, best)
+			return
+		}
 		fmt.Fprintf(p.s.Err, "epoch %*d/%d  loss %.4f  acc %6.2f %%  val_loss %.4f  val_acc %6.2f %%  %6.0f img/s  %5.1f s%s\n", len(fmt.Sprint(e.Epochs)), e.Epoch, e.Epochs,
 			e.TrainLoss, 100*e.TrainAcc, e.ValLoss, 100*e.ValAcc, e.Throughput, e.Seconds, best)
 	}
@@ -96,8 +101,11 @@ func (p *progressView) step(e train.Event) {
 
 // readings are the numbers beside the bar; the drawing goroutine calls it.
 func (p *progressView) readings() string {
-	return fmt.Sprintf(" loss %.4f  acc %.2f %%  %d img/s  ETA %s", math.Float64frombits(p.loss.Load()), 100*math.Float64frombits(p.acc.Load()), p.rate.Load(),
-		time.Duration(p.left.Load()).Round(time.Second))
+	loss := fmt.Sprintf("loss %.4f  acc %.2f %%", math.Float64frombits(p.loss.Load()), 100*math.Float64frombits(p.acc.Load()))
+	if math.IsNaN(math.Float64frombits(p.acc.Load())) {
+		loss = fmt.Sprintf("loss %.6f", math.Float64frombits(p.loss.Load()))
+	}
+	return fmt.Sprintf(" %s  %d img/s  ETA %s", loss, p.rate.Load(), time.Duration(p.left.Load()).Round(time.Second))
 }
 
 // barStyle is a cyan block bar, or mpb's ASCII one under NO_COLOR.

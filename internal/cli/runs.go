@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -122,6 +123,7 @@ type outcome struct {
 	Test struct {
 		N        int
 		Accuracy float64
+		MSE      *float64  `json:"mse"` // of an autoencoder, which has no accuracy
 		CI95     []float64 `json:"ci95"`
 	} `json:"test"`
 	BestEpoch     int         `json:"best_epoch"`
@@ -151,6 +153,30 @@ func accuracy(share float64, ci []float64) string {
 	return fmt.Sprintf("%.2f %% (%.2f-%.2f)", 100*share, 100*ci[0], 100*ci[1])
 }
 
+// squaredError is a mean squared error with its 95 % interval, where there is one.
+func squaredError(mse float64, ci []float64) string {
+	if len(ci) != 2 {
+		return fmt.Sprintf("%.6f", mse)
+	}
+	return fmt.Sprintf("%.6f (%.6f-%.6f)", mse, ci[0], ci[1])
+}
+
+// loss is m's, to the digits it is worth: squared errors are small.
+func loss(m run.Measure) string {
+	if math.IsNaN(m.Accuracy) {
+		return fmt.Sprintf("%.6f", m.Loss)
+	}
+	return fmt.Sprintf("%.4f", m.Loss)
+}
+
+// percent is m's accuracy, "-" where it has none.
+func percent(m run.Measure) string {
+	if math.IsNaN(m.Accuracy) {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", 100*m.Accuracy)
+}
+
 func show(s *Streams, r run.Record, root string) error {
 	w := s.Out
 	fmt.Fprintf(w, "run       %s\nstatus    %s", r.ID, r.Status)
@@ -176,7 +202,7 @@ func show(s *Streams, r run.Record, root string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "epoch\tloss\tacc %\tval_loss\tval_acc %\tlr\t")
 	for _, m := range r.Metrics {
-		fmt.Fprintf(t, "%d\t%.4f\t%.2f\t%.4f\t%.2f\t%.4g\t\n", m.Epoch, m.Train.Loss, 100*m.Train.Accuracy, m.Val.Loss, 100*m.Val.Accuracy, m.LR)
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%.4g\t\n", m.Epoch, loss(m.Train), percent(m.Train), loss(m.Val), percent(m.Val), m.LR)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -186,8 +212,13 @@ func show(s *Streams, r run.Record, root string) error {
 		if res.Note != "" {
 			fmt.Fprintf(w, "\nNOTE      %s", res.Note)
 		}
-		fmt.Fprintf(w, "\ntest      %s, n = %d\n", accuracy(res.Test.Accuracy, res.Test.CI95), res.Test.N)
-		fmt.Fprintf(w, "selected  epoch %d, by its validation accuracy of %.2f %%\n", res.BestEpoch, 100*res.Val.Accuracy)
+		if mse := res.Test.MSE; mse != nil {
+			fmt.Fprintf(w, "\ntest      mean squared error %s, n = %d\n", squaredError(*mse, res.Test.CI95), res.Test.N)
+			fmt.Fprintf(w, "selected  epoch %d, by its validation loss of %s\n", res.BestEpoch, loss(res.Val))
+		} else {
+			fmt.Fprintf(w, "\ntest      %s, n = %d\n", accuracy(res.Test.Accuracy, res.Test.CI95), res.Test.N)
+			fmt.Fprintf(w, "selected  epoch %d, by its validation accuracy of %.2f %%\n", res.BestEpoch, 100*res.Val.Accuracy)
+		}
 		fmt.Fprintf(w, "weights   %d parameters, sha256 %s\nwall time %.1f s\n", res.Params, res.WeightsSHA256, res.WallSeconds)
 	case r.Status != run.StatusRunning:
 		fmt.Fprintf(w, "\nnext: dla runs resume %s%s\n", r.ID, outFlag(root))
@@ -203,11 +234,12 @@ type comparison struct {
 	Status       run.Status     `json:"status"`
 	Differs      map[string]any `json:"differs"` // settings that are not the same in all runs
 	Epochs       int            `json:"epochs"`
-	BestValAcc   float64        `json:"best_val_accuracy"`
+	BestValAcc   *float64       `json:"best_val_accuracy,omitempty"` // nil where there is none
 	BestEpoch    int            `json:"best_epoch"`
 	LastLoss     float64        `json:"last_loss"`
 	LastValLoss  float64        `json:"last_val_loss"`
 	TestAccuracy *float64       `json:"test_accuracy,omitempty"`
+	TestMSE      *float64       `json:"test_mse,omitempty"` // of an autoencoder
 	TestCI95     []float64      `json:"test_ci95,omitempty"`
 	WallSeconds  float64        `json:"wall_seconds,omitempty"`
 	Data         string         `json:"data"`
@@ -267,14 +299,20 @@ func newRunsCompareCmd(s *Streams, root *string) *cobra.Command {
 func compareOne(r run.Record) (comparison, error) {
 	c := comparison{ID: r.ID, Variant: r.Variant, Seed: r.Seed, Status: r.Status, Epochs: r.Epochs, TestAccuracy: r.TestAccuracy,
 		Data: r.Env.Data.Name, Fingerprint: r.Fingerprint, Synthetic: r.Env.Data.Synthetic, Metrics: append([]run.Epoch{}, r.Metrics...)}
+	var best run.Measure
+	c.BestValAcc = &best.Accuracy
 	for i, m := range r.Metrics {
-		if i == 0 || m.Val.Accuracy > c.BestValAcc {
-			c.BestValAcc, c.BestEpoch = m.Val.Accuracy, m.Epoch
+		scored := !math.IsNaN(m.Val.Accuracy)
+		if i == 0 || scored && m.Val.Accuracy > best.Accuracy || !scored && m.Val.Loss < best.Loss {
+			best, c.BestEpoch = m.Val, m.Epoch
+		}
+		if !scored {
+			c.BestValAcc = nil
 		}
 		c.LastLoss, c.LastValLoss = m.Train.Loss, m.Val.Loss
 	}
 	res, _, err := outcomeOf(r)
-	c.TestCI95, c.WallSeconds = res.Test.CI95, res.WallSeconds
+	c.TestMSE, c.TestCI95, c.WallSeconds = res.Test.MSE, res.Test.CI95, res.WallSeconds
 	return c, err
 }
 
@@ -335,17 +373,33 @@ func printComparison(s *Streams, cols []comparison, keys []string) error {
 			return f(c)
 		}
 	}
-	row("last loss", measured(func(c comparison) string { return fmt.Sprintf("%.4f", c.LastLoss) }))
-	row("last val_loss", measured(func(c comparison) string { return fmt.Sprintf("%.4f", c.LastValLoss) }))
-	row("best val_acc", measured(func(c comparison) string { return fmt.Sprintf("%.2f %% (epoch %d)", 100*c.BestValAcc, c.BestEpoch) }))
+	lastOf := func(part func(run.Epoch) run.Measure) func(comparison) string {
+		return measured(func(c comparison) string { return loss(part(c.Metrics[len(c.Metrics)-1])) })
+	}
+	row("last loss", lastOf(func(e run.Epoch) run.Measure { return e.Train }))
+	row("last val_loss", lastOf(func(e run.Epoch) run.Measure { return e.Val }))
+	row("best val_acc", measured(func(c comparison) string {
+		if c.BestValAcc == nil {
+			return fmt.Sprintf("- (epoch %d)", c.BestEpoch)
+		}
+		return fmt.Sprintf("%.2f %% (epoch %d)", 100**c.BestValAcc, c.BestEpoch)
+	}))
 	row("test accuracy (95 %)", func(c comparison) string {
 		if c.TestAccuracy == nil {
 			return "-"
 		}
 		return accuracy(*c.TestAccuracy, c.TestCI95)
 	})
+	if slices.ContainsFunc(cols, func(c comparison) bool { return c.TestMSE != nil }) {
+		row("test squared error (95 %)", func(c comparison) string {
+			if c.TestMSE == nil {
+				return "-"
+			}
+			return squaredError(*c.TestMSE, c.TestCI95)
+		})
+	}
 	row("wall time", func(c comparison) string {
-		if c.TestAccuracy == nil {
+		if c.TestAccuracy == nil && c.TestMSE == nil {
 			return "-"
 		}
 		return fmt.Sprintf("%.1f s", c.WallSeconds)
@@ -359,7 +413,10 @@ func printComparison(s *Streams, cols []comparison, keys []string) error {
 			if i >= len(c.Metrics) {
 				return "-"
 			}
-			return fmt.Sprintf("%.2f %%", 100*c.Metrics[i].Val.Accuracy)
+			if p := percent(c.Metrics[i].Val); p != "-" {
+				return p + " %"
+			}
+			return "-"
 		})
 	}
 	if err := w.Flush(); err != nil {

@@ -24,9 +24,9 @@ func wave(dst []float32, seed int, scale, shift float64) {
 }
 
 // golden reads what PyTorch computed.
-func golden(t *testing.T) map[string][]float32 {
+func golden(t *testing.T, file string) map[string][]float32 {
 	t.Helper()
-	b, err := os.ReadFile("testdata/golden.json")
+	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestResidualBlocksAgainstPyTorch(t *testing.T) {
 	defer kernel.SetConvDirect(kernel.ConvDirect())
 	for _, direct := range []bool{false, true} {
 		kernel.SetConvDirect(direct)
-		want := golden(t)
+		want := golden(t, "testdata/golden.json")
 		p := nn.NewParams(1)
 		g := nn.NewTrainingGraph(p)
 		x, y, logits, loss := twoBlocks(t, g)

@@ -26,6 +26,17 @@ func Conv2DBias(g *Graph, name string, x *G.Node, out, k, stride int) *G.Node {
 	})
 }
 
+// Conv2DReLU is Conv2D, then plus a bias, name.bias [out], which starts at 0, and ReLU.
+func Conv2DReLU(g *Graph, name string, x *G.Node, out, k, stride int) *G.Node {
+	y := Conv2D(g, name, x, out, k, stride)
+	return g.layer(name, func() (*G.Node, error) { return ops.BiasReLU(y, g.Param(name+".bias", Constant(0), out)) })
+}
+
+// Upsample gives each pixel of x [N, H, W, C] four times: [N, 2H, 2W, C], nearest neighbour.
+func Upsample(g *Graph, name string, x *G.Node) *G.Node {
+	return g.layer(name, func() (*G.Node, error) { return ops.Upsample(x) })
+}
+
 // GlobalAvgPool is the mean over the pixels: x [N, H, W, C] to [N, C].
 func GlobalAvgPool(g *Graph, name string, x *G.Node) *G.Node {
 	return g.layer(name, func() (*G.Node, error) { return ops.GlobalAvgPool(x) })

@@ -36,7 +36,8 @@ func NewTrainingGraph(p *Params) *Graph {
 // Err is the first error of building the graph, naming the layer.
 func (g *Graph) Err() error { return g.err }
 
-func (g *Graph) fail(layer string, err error) *G.Node {
+// Fail makes err, of the layer so called, the error of building the graph unless one came before; it returns nil.
+func (g *Graph) Fail(layer string, err error) *G.Node {
 	if g.err == nil && err != nil {
 		g.err = fmt.Errorf("nn: layer %s: %w", layer, err)
 	}
@@ -89,13 +90,13 @@ func (g *Graph) layer(name string, build func() (*G.Node, error)) *G.Node {
 		return nil
 	}
 	if err != nil {
-		return g.fail(name, err)
+		return g.Fail(name, err)
 	}
 	return y
 }
 
-// Gradients differentiates the scalar loss with respect to every weight, in the order of
-// Params.Trained. Gorgonia returns wrong gradients from a second call on one graph: call it once.
+// Gradients differentiates the scalar loss with respect to every weight that is not frozen, in the order
+// of Params.Trained. Gorgonia returns wrong gradients from a second call on one graph: call it once.
 func (g *Graph) Gradients(loss *G.Node) ([]*G.Node, error) {
 	if g.err != nil {
 		return nil, g.err

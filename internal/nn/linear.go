@@ -49,3 +49,13 @@ func SumCrossEntropy(g *Graph, logits, labels *G.Node) *G.Node {
 func Distill(g *Graph, logits, teacher, labels *G.Node, weight, temperature float64) *G.Node {
 	return g.layer("distill", func() (*G.Node, error) { return ops.Distill(logits, teacher, labels, weight, temperature) })
 }
+
+// MSE is the mean over all elements of (y - target)², both [rows, …]; the target has no gradient.
+func MSE(g *Graph, y, target *G.Node) *G.Node {
+	return g.layer("mse", func() (*G.Node, error) { return ops.MSE(y, target) })
+}
+
+// SquaredErrors is each row's part of MSE: [rows].
+func SquaredErrors(g *Graph, y, target *G.Node) *G.Node {
+	return g.layer("squared errors", func() (*G.Node, error) { return ops.SquaredErrors(y, target) })
+}

@@ -23,6 +23,7 @@ type Param struct {
 	Shape  []int
 	Data   []float32     // row-major; the memory every graph and the optimiser share
 	Buffer bool          // part of the model's state but not trained: running statistics
+	Frozen bool          // weights that are not trained any more
 	value  *tensor.Dense // the same memory as Gorgonia sees it
 }
 
@@ -44,12 +45,19 @@ func NewParams(seed uint64) *Params {
 // changed.
 func (p *Params) List() []*Param { return p.list }
 
-// Trained returns the weights in order, without the buffers.
+// Trained returns the weights in order, without the buffers and what is frozen.
 func (p *Params) Trained() []*Param {
-	return slices.DeleteFunc(slices.Clone(p.list), func(q *Param) bool { return q.Buffer })
+	return slices.DeleteFunc(slices.Clone(p.list), func(q *Param) bool { return q.Buffer || q.Frozen })
 }
 
-// Count is the number of weights, buffers not counted.
+// Freeze keeps all there are by now as they are: only what layers ask for later is trained.
+func (p *Params) Freeze() {
+	for _, q := range p.list {
+		q.Frozen = true
+	}
+}
+
+// Count is the number of trained weights.
 func (p *Params) Count() int {
 	n := 0
 	for _, q := range p.Trained() {

@@ -25,7 +25,7 @@ type Summary struct {
 	ConfigHash  string    `json:"config_hash"`
 	Fingerprint string    `json:"data_fingerprint"`
 	Epochs      int       `json:"epochs"` // recorded so far
-	// Accuracy on the test set; nil until the run is finished.
+	// Accuracy on the test set; nil until the run is finished, and where there is none.
 	TestAccuracy *float64 `json:"test_accuracy,omitempty"`
 }
 
@@ -176,16 +176,14 @@ func readResult(path string, rec *Record) error {
 		return err
 	}
 	var res struct {
-		Test *struct {
-			Accuracy float64 `json:"accuracy"`
+		Test struct {
+			Accuracy *float64 `json:"accuracy"`
 		} `json:"test"`
 	}
 	if err := json.Unmarshal(rec.Result, &res); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	if res.Test != nil {
-		rec.TestAccuracy = &res.Test.Accuracy
-	}
+	rec.TestAccuracy = res.Test.Accuracy
 	return nil
 }
 

@@ -9,15 +9,45 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"math"
 	"os"
 
 	"dla/internal/atomicfile"
 )
 
-// Measure is loss and accuracy of one epoch on one part of the data.
+// Measure is loss and accuracy of one epoch on one part of the data. Accuracy is NaN, and not written,
+// where what is trained has none.
 type Measure struct {
-	Loss     float64 `json:"loss"`
-	Accuracy float64 `json:"accuracy"`
+	Loss     float64
+	Accuracy float64
+}
+
+// measureJSON is a Measure in a file.
+type measureJSON struct {
+	Loss     float64  `json:"loss"`
+	Accuracy *float64 `json:"accuracy,omitempty"`
+}
+
+// MarshalJSON leaves out an accuracy that there is not.
+func (m Measure) MarshalJSON() ([]byte, error) {
+	j := measureJSON{Loss: m.Loss}
+	if !math.IsNaN(m.Accuracy) {
+		j.Accuracy = &m.Accuracy
+	}
+	return json.Marshal(j)
+}
+
+// UnmarshalJSON makes an accuracy that was left out NaN.
+func (m *Measure) UnmarshalJSON(b []byte) error {
+	var j measureJSON
+	if err := json.Unmarshal(b, &j); err != nil {
+		return err
+	}
+	*m = Measure{j.Loss, math.NaN()}
+	if j.Accuracy != nil {
+		m.Accuracy = *j.Accuracy
+	}
+	return nil
 }
 
 // Epoch is one line of metrics.jsonl.

@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"math"
 
 	G "gorgonia.org/gorgonia"
 
@@ -32,7 +33,7 @@ type Program interface {
 type Evaluable interface {
 	// EvalBuffers are where a batch goes: inputs row by row, and one label a row.
 	EvalBuffers() (x []float32, y []int32)
-	// EvalStep computes loss and accuracy of the first rows rows; it changes no state.
+	// EvalStep computes loss and accuracy, where there is one, of the first rows rows; it changes no state.
 	EvalStep(rows int) (Stats, error)
 }
 
@@ -47,6 +48,9 @@ type Stats struct {
 	N       int     `json:"n"`
 	LossSum float64 `json:"loss_sum"`
 	Correct int     `json:"correct"`
+
+	// NoAccuracy: the program's outputs are no classes, and Correct means nothing.
+	NoAccuracy bool `json:"no_accuracy,omitempty"`
 }
 
 // Add adds the samples of o.
@@ -54,13 +58,27 @@ func (s *Stats) Add(o Stats) {
 	s.N += o.N
 	s.LossSum += o.LossSum
 	s.Correct += o.Correct
+	s.NoAccuracy = s.NoAccuracy || o.NoAccuracy
 }
 
 // Loss is the mean loss; 0 of no samples.
 func (s Stats) Loss() float64 { return s.LossSum / float64(max(1, s.N)) }
 
-// Accuracy is the fraction of samples predicted right.
-func (s Stats) Accuracy() float64 { return float64(s.Correct) / float64(max(1, s.N)) }
+// Accuracy is the fraction of samples predicted right; NaN where there are no predictions.
+func (s Stats) Accuracy() float64 {
+	if s.NoAccuracy {
+		return math.NaN()
+	}
+	return float64(s.Correct) / float64(max(1, s.N))
+}
+
+// better says whether s is a better validation than o: by accuracy, or by loss where there is none.
+func (s Stats) better(o Stats) bool {
+	if s.NoAccuracy {
+		return s.Loss() < o.Loss()
+	}
+	return s.Accuracy() > o.Accuracy()
+}
 
 // Architecture builds a classifier's logits [rows, classes] from x [rows, …].
 type Architecture interface {

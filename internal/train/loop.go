@@ -41,7 +41,7 @@ type Job struct {
 	Val       Batches // selects the epoch whose weights are kept
 
 	Epochs          int
-	Patience        int           // epochs without a better validation accuracy before stopping; 0: never
+	Patience        int           // epochs without a better validation before stopping; 0: never
 	ClipNorm        float64       // bound on the global gradient norm; 0: off
 	GradNorms       bool          // measure the gradient of each weight tensor
 	MaxTime         time.Duration // of this process; 0: none
@@ -66,7 +66,7 @@ const (
 type Outcome struct {
 	Reason    Reason
 	Epochs    int   // epochs completed
-	BestEpoch int   // 1-based, by validation accuracy, the earliest of equals
+	BestEpoch int   // 1-based, by validation accuracy (or loss, see Stats), the earliest of equals
 	BestVal   Stats // of that epoch
 	LastVal   Stats // of the last epoch
 	Seconds   float64
@@ -187,7 +187,7 @@ func (l *loop) epoch(ctx context.Context, before float64) (Reason, error) {
 	if err := l.finite("after"); err != nil {
 		return "", err
 	}
-	best := l.st.Best == 0 || val.Accuracy() > l.st.BestVal.Accuracy()
+	best := l.st.Best == 0 || val.better(l.st.BestVal)
 	if best {
 		l.st.Best, l.st.BestVal = l.st.Epoch+1, val
 	}
