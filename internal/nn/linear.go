@@ -44,6 +44,12 @@ func SumCrossEntropy(g *Graph, logits, labels *G.Node) *G.Node {
 	return g.layer("sum-cross-entropy", func() (*G.Node, error) { return ops.SumCrossEntropy(logits, labels) })
 }
 
+// OutlierExposure is the loss (ops.OutlierExposure) of logits [rows, classes] of which the first are in
+// distribution, as many as labels, and the rest are outliers.
+func OutlierExposure(g *Graph, logits, labels *G.Node, weight, smoothing float64) *G.Node {
+	return g.layer("outlier-exposure", func() (*G.Node, error) { return ops.OutlierExposure(logits, labels, weight, smoothing) })
+}
+
 // Distill is the distillation loss (ops.Distill) of logits against the teacher's, both [rows, classes],
 // and labels [rows].
 func Distill(g *Graph, logits, teacher, labels *G.Node, weight, temperature float64) *G.Node {

@@ -1,6 +1,7 @@
 package ops_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"dla/internal/engine"
+	"dla/internal/kernel"
 	"dla/internal/ops"
 	"dla/internal/rng"
 )
@@ -53,6 +55,11 @@ var graphs = []struct {
 	{"sum-cross-entropy", func(t *testing.T, g *G.ExprGraph, seed uint64) (*G.Node, []*G.Node) {
 		x := leaf(g, seed, "logits", 5, 4)
 		return must[*G.Node](t)(ops.SumCrossEntropy(x, classes(g, 0, 3, 2, 2, 1))), []*G.Node{x}
+	}},
+	{"outlier-exposure", func(t *testing.T, g *G.ExprGraph, seed uint64) (*G.Node, []*G.Node) {
+		x, w, b := leaf(g, seed, "x", 7, 3), leaf(g, seed, "w", 5, 3), leaf(g, seed, "b", 5)
+		y := must[*G.Node](t)(ops.Linear(x, w, b, false))
+		return must[*G.Node](t)(ops.OutlierExposure(y, classes(g, 0, 3, 2, 4), 0.5, 0)), []*G.Node{x, w, b}
 	}},
 	{"distill", func(t *testing.T, g *G.ExprGraph, seed uint64) (*G.Node, []*G.Node) {
 		x, w, b := leaf(g, seed, "x", 4, 3), leaf(g, seed, "w", 5, 3), leaf(g, seed, "b", 5)
@@ -228,8 +235,11 @@ func TestGradients(t *testing.T) {
 					return mse64(z.F32, p.Read(rest[0]).F32)
 				}
 				hard := crossEntropy64(z, labels)
-				if tc.name == "sum-cross-entropy" {
+				switch tc.name {
+				case "sum-cross-entropy":
 					hard *= float64(len(labels))
+				case "outlier-exposure":
+					hard += 0.5 * uniformDivergence64(z, len(labels))
 				}
 				if len(rest) == 1 {
 					return hard
@@ -351,6 +361,21 @@ func divergence64(z, teacher *engine.Tensor, T float64) float64 {
 	return total / float64(z.Rows())
 }
 
+// uniformDivergence64 is the mean KL(uniform || softmax) of the rows of logits from the given one on.
+func uniformDivergence64(logits *engine.Tensor, from int) float64 {
+	total, classes := 0.0, logits.Cols()
+	for r := from; r < logits.Rows(); r++ {
+		row, z := logits.F32[r*classes:(r+1)*classes], 0.0
+		for _, v := range row {
+			z += math.Exp(float64(v))
+		}
+		for _, v := range row {
+			total -= math.Log(float64(classes)*math.Exp(float64(v))/z) / float64(classes)
+		}
+	}
+	return total / float64(logits.Rows()-from)
+}
+
 func equal(t *testing.T, name string, got, want []float32, tolerance float64) {
 	t.Helper()
 	if len(got) != len(want) {
@@ -468,6 +493,49 @@ func TestDistillRefuses(t *testing.T) {
 	}
 	if err := p.Run(); err == nil || !strings.Contains(err.Error(), "1 rows of logits, 2 of the teacher's, 2 labels") {
 		t.Errorf("a row too few: %v", err)
+	}
+}
+
+// TestOutlierExposure: without outliers it is the cross-entropy, bit by bit and with smoothing; rows may come
+// and go from step to step; what cannot be is refused.
+func TestOutlierExposure(t *testing.T) {
+	g := G.NewGraph()
+	x, y := leaf(g, 1, "x", 5, 3), classes(g, 0, 2, 1)
+	loss := must[*G.Node](t)(ops.OutlierExposure(x, y, 0.7, 0.1))
+	grad := must[G.Nodes](t)(G.Grad(loss, x))[0]
+	p := must[*engine.Program](t)(engine.Compile(g, loss, grad))
+	z := must[*engine.Tensor](t)(engine.FromValue(x.Value()))
+	run := func(rows, labels int) error {
+		return errors.Join(p.Read(x).Resize(rows, 3), p.Read(y).Resize(labels), p.Run())
+	}
+	for labels := 1; labels <= 3; labels++ {
+		for rows := labels; rows <= 5; rows++ {
+			if err := run(rows, labels); err != nil {
+				t.Fatal(err)
+			}
+			want := float64(kernel.SoftmaxCrossEntropy(z.F32, []int32{0, 2, 1}, labels, 3, 0.1))
+			if rows > labels {
+				want += 0.7 * uniformDivergence64(p.Read(x), labels)
+			}
+			if got := float64(p.Read(loss).Scalar()); math.Abs(got-want) > 1e-6 || rows == labels && got != want {
+				t.Errorf("%d rows, %d labels: %g, want %g", rows, labels, got, want)
+			}
+			if n := len(p.Read(grad).F32); n != 3*rows {
+				t.Errorf("a gradient of %d values for %d rows", n, rows)
+			}
+		}
+	}
+	if err := run(1, 2); err == nil || !strings.Contains(err.Error(), "1 rows of logits, 2 labels") {
+		t.Errorf("more labels than rows: %v", err)
+	}
+	p.Read(y).I32[0] = 3
+	if err := run(2, 1); err == nil || !strings.Contains(err.Error(), "label 3 of row 0 is not in [0, 3)") {
+		t.Errorf("a label of 3 among 3 classes: %v", err)
+	}
+	for _, c := range [][2]float64{{-1, 0}, {math.NaN(), 0}, {math.Inf(1), 0}, {1, 1}, {1, -0.1}} {
+		if _, err := ops.OutlierExposure(x, y, c[0], c[1]); err == nil {
+			t.Errorf("weight %g and smoothing %g were accepted", c[0], c[1])
+		}
 	}
 }
 
