@@ -38,9 +38,9 @@ type Evaluable interface {
 }
 
 // Preparer is a Program that needs more of a batch than its inputs and labels: it is shown each one
-// before the TrainStep, with its epoch, from 0.
+// before the TrainStep, with its epoch and its step of that, both from 0.
 type Preparer interface {
-	Prepare(b *data.Batch, epoch int) error
+	Prepare(b *data.Batch, epoch, step int) error
 }
 
 // Stats are sums over samples, so that batches of unequal size add up to exact means.
@@ -106,22 +106,24 @@ type half struct {
 	fullX, fullY int // capacities
 	rowShape     []int
 	loss, logits *engine.Tensor
+	unlabelled   int // rows of x after those with labels
 }
 
 // NewClassifier builds and compiles the training graph for batches of up to batch rows of shape
 // rowShape and the evaluation graph for up to evalBatch rows, over one set of parameters. smoothing is
 // that of the labels in training.
 func NewClassifier(arch Architecture, p *nn.Params, rowShape []int, classes, batch, evalBatch int, smoothing float64) (*Classifier, error) {
-	return newClassifier(arch, p, rowShape, classes, batch, evalBatch, func(g *nn.Graph, logits, y *G.Node) *G.Node {
+	return newClassifier(arch, p, rowShape, classes, batch, 0, evalBatch, func(g *nn.Graph, logits, y *G.Node) *G.Node {
 		return nn.CrossEntropy(g, logits, y, smoothing)
 	})
 }
 
-// newClassifier is NewClassifier with the training graph's loss, of logits [rows, classes] and labels.
-func newClassifier(arch Architecture, p *nn.Params, rowShape []int, classes, batch, evalBatch int, trainingLoss func(g *nn.Graph, logits, y *G.Node) *G.Node) (*Classifier, error) {
+// newClassifier is NewClassifier with the training graph's loss, of logits [rows, classes] and labels, and
+// with room for as many as unlabelled rows after those that have labels.
+func newClassifier(arch Architecture, p *nn.Params, rowShape []int, classes, batch, unlabelled, evalBatch int, trainingLoss func(g *nn.Graph, logits, y *G.Node) *G.Node) (*Classifier, error) {
 	c := &Classifier{}
 	g := nn.NewTrainingGraph(p)
-	logits, x, y := logitsGraph(g, arch, rowShape, classes, batch)
+	logits, x, y := logitsGraph(g, arch, rowShape, classes, batch+unlabelled, batch)
 	loss := trainingLoss(g, logits, y)
 	grads, err := g.Gradients(loss)
 	if err != nil {
@@ -146,9 +148,9 @@ func newClassifier(arch Architecture, p *nn.Params, rowShape []int, classes, bat
 	return c, err
 }
 
-func logitsGraph(g *nn.Graph, arch Architecture, rowShape []int, classes, rows int) (logits, x, y *G.Node) {
+func logitsGraph(g *nn.Graph, arch Architecture, rowShape []int, classes, rows, labels int) (logits, x, y *G.Node) {
 	x = g.Input("x", append([]int{rows}, rowShape...)...)
-	y = g.Labels("y", rows)
+	y = g.Labels("y", labels)
 	return arch.Logits(g, x, classes), x, y
 }
 
@@ -173,7 +175,7 @@ func (c *Classifier) TrainStep(rows int) (Stats, error) {
 		return s, err
 	}
 	for _, r := range c.running {
-		r.stats.Update(r.batch.F32, rows)
+		r.stats.Update(r.batch.F32, rows+c.train.unlabelled)
 	}
 	return s, nil
 }
@@ -187,7 +189,7 @@ func (c *Classifier) Train() *engine.Program { return c.train.prog }
 func (h *half) buffers() ([]float32, []int32) { return h.x.F32[:h.fullX], h.y.I32[:h.fullY] }
 
 func (h *half) run(rows int) (Stats, error) {
-	h.rowShape[0] = rows
+	h.rowShape[0] = rows + h.unlabelled
 	if err := h.x.Resize(h.rowShape...); err != nil {
 		return Stats{}, fmt.Errorf("batch of %d rows: %w", rows, err)
 	}

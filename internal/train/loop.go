@@ -224,7 +224,7 @@ func (l *loop) epoch(ctx context.Context, before float64) (Reason, error) {
 func (l *loop) step() (int, error) {
 	l.Train.Batch(l.st.Epoch, l.st.Step, &l.batch)
 	if p, ok := l.Program.(Preparer); ok {
-		if err := p.Prepare(&l.batch, l.st.Epoch); err != nil {
+		if err := p.Prepare(&l.batch, l.st.Epoch, l.st.Step); err != nil {
 			return 0, fmt.Errorf("epoch %d, step %d: %w", l.st.Epoch+1, l.st.Step+1, err)
 		}
 	}

@@ -19,7 +19,7 @@ type Scorer struct {
 // rowShape.
 func NewScorer(arch Architecture, p *nn.Params, rowShape []int, classes, rows int) (*Scorer, error) {
 	g := nn.NewGraph(p)
-	logits, x, y := logitsGraph(g, arch, rowShape, classes, rows)
+	logits, x, y := logitsGraph(g, arch, rowShape, classes, rows, rows)
 	loss := nn.CrossEntropy(g, logits, y, 0)
 	if g.Err() != nil {
 		return nil, g.Err()

@@ -26,7 +26,7 @@ func NewStudent(arch Architecture, p *nn.Params, rowShape []int, classes, batch,
 	s := &Student{classes: classes}
 	var node *G.Node
 	var err error
-	s.Classifier, err = newClassifier(arch, p, rowShape, classes, batch, evalBatch, func(g *nn.Graph, logits, y *G.Node) *G.Node {
+	s.Classifier, err = newClassifier(arch, p, rowShape, classes, batch, 0, evalBatch, func(g *nn.Graph, logits, y *G.Node) *G.Node {
 		node = g.Input("teacher", batch, classes)
 		return nn.Distill(g, logits, node, y, d.Weight, d.Temperature)
 	})
@@ -38,7 +38,7 @@ func NewStudent(arch Architecture, p *nn.Params, rowShape []int, classes, batch,
 }
 
 // Prepare gets the teacher's logits for b.
-func (s *Student) Prepare(b *data.Batch, epoch int) error {
+func (s *Student) Prepare(b *data.Batch, epoch, _ int) error {
 	if err := s.teacher.Resize(b.Rows, s.classes); err != nil {
 		return fmt.Errorf("teacher's logits: %w", err)
 	}

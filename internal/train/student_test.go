@@ -53,7 +53,7 @@ func TestStudentThatIsItsTeacher(t *testing.T) {
 		return s.Score(dst, b)
 	})
 	b := firstBatch(s)
-	if err := s.Prepare(b, 0); err != nil {
+	if err := s.Prepare(b, 0, 0); err != nil {
 		t.Fatal(err)
 	}
 	got, err := s.TrainStep(b.Rows)
@@ -88,7 +88,7 @@ func TestStudentWithoutWeight(t *testing.T) {
 		}
 	}
 	for step := range 10 {
-		if err := s.Prepare(b, 0); err != nil {
+		if err := s.Prepare(b, 0, 0); err != nil {
 			t.Fatal(err)
 		}
 		got, err := s.TrainStep(batch)
@@ -164,7 +164,7 @@ func TestStudentStepsAllocateNothing(t *testing.T) {
 	s, _ := student(t, networks[0], kernel.Distillation{Weight: 0.8, Temperature: 2}, opinion)
 	b := firstBatch(s)
 	if n := testing.AllocsPerRun(20, func() {
-		if err := s.Prepare(b, 0); err != nil {
+		if err := s.Prepare(b, 0, 0); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.TrainStep(b.Rows); err != nil {
