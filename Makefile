@@ -7,6 +7,10 @@ LDFLAGS  := -s -w -X dla/internal/buildinfo.version=$(VERSION) -X dla/internal/b
 ifneq ($(wildcard ../shared/data),)
 export DLA_DATA ?= $(abspath ../shared/data)
 endif
+# And real encoders from here; tests of theirs are skipped where there are none.
+ifneq ($(wildcard ../shared/models),)
+export DLA_MODELS ?= $(abspath ../shared/models)
+endif
 export CGO_ENABLED = 0
 GOLANGCI = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
@@ -30,7 +34,7 @@ test-long: ## the long ones as well: 20 kills with SIGKILL on real MNIST, thread
 race: ## the concurrent packages under the race detector (needs cgo and a C compiler)
 	@# without the tests that count allocations, the detector makes its own, and without long sums in plain
 	@# Go on many shapes, which are no more concurrent than the tests that are left
-	CGO_ENABLED=1 go test -race -skip 'Allocate|Hostile|TestCIFAR10|TestConv$$|Outside|PassesAgree|LossCurve' ./internal/kernel ./internal/train ./internal/run ./internal/data ./internal/optim
+	CGO_ENABLED=1 go test -race -skip 'Allocate|Hostile|TestCIFAR10|TestConv$$|Outside|PassesAgree|LossCurve' ./internal/kernel ./internal/train ./internal/run ./internal/data ./internal/text ./internal/optim
 
 lint: ## gofmt, go vet, golangci-lint
 	@test -z "$$(gofmt -l cmd internal)" || { gofmt -l cmd internal; echo "these files want gofmt"; exit 1; }
@@ -45,6 +49,8 @@ fuzz: ## a minute of each fuzz target
 	go test ./internal/data -fuzz FuzzImageFolder -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/data -fuzz FuzzDecoded -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/data -fuzz FuzzCIFARRecords -fuzztime 60s -fuzzminimizetime 10x
+	go test ./internal/text -fuzz FuzzEncode -fuzztime 60s -fuzzminimizetime 10x
+	go test ./internal/text -fuzz FuzzFolder -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/weights -fuzz FuzzLoad -fuzztime 60s
 	go test ./internal/config -fuzz FuzzLoad -fuzztime 60s
 

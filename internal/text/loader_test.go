@@ -95,6 +95,14 @@ func TestLoaderIsAFunctionOfEpochAndStep(t *testing.T) {
 	if slices.Equal(first, batch(l, 1, 3)) || slices.Equal(first, batch(loader(2), 2, 3)) {
 		t.Error("another epoch or another seed has the same order")
 	}
+}
+
+func TestLoaderDoesNotAllocate(t *testing.T) {
+	all := numbered(60)
+	l, err := NewLoader(all, all.Index, Limits{Tokens: 50}, true, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
 	b := room(l)
 	if n := testing.AllocsPerRun(20, func() { l.Batch(2, 1, b) }); n != 0 {
 		t.Errorf("%v allocations a batch", n)
