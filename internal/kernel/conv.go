@@ -381,7 +381,12 @@ func (c *Conv) backwardDataImage(l *lane, n int) {
 
 // addTo is dst += src.
 func addTo(dst, src []float32) {
-	for i := range dst {
+	n := len(dst) / simd.floats
+	src = src[:len(dst)]
+	if n > 0 {
+		simd.add(&dst[0], &dst[0], &src[0], n)
+	}
+	for i := n * simd.floats; i < len(dst); i++ {
 		dst[i] += src[i]
 	}
 }

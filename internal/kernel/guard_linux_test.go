@@ -83,6 +83,32 @@ func TestNothingOutsideIsRead(t *testing.T) {
 				}
 				check("product", p, g.Do)
 			}
+			for _, c := range [][3]int{{1, 1, 5}, {2, 2, 8}, {17, 1, 32}, {31, 2, 16}} {
+				n, hidden := c[0]+3, c[1]*c[2]
+				a := Attention{Tokens: n, Heads: c[1], HeadSize: c[2], Offsets: []int32{0, 3, int32(n)}, Drop: 0.1, Table: mem(c[1]), Bucket: make([]int32, 2*n-1), Span: n}
+				l := LayerNorm{Rows: n, Width: hidden, Eps: 1, Stats: mem(2 * n)}
+				e, d, p := Embedding{}, Dropout{}, SentencePool{Offsets: a.Offsets, Width: hidden}
+				x, y, z, u, v, pooled, ids := mem(n*hidden), mem(n*hidden), mem(n*hidden), mem(n*hidden), mem(hidden), mem(2*hidden), make([]int32, n)
+				check("an encoder", c, func() {
+					a.Forward(y, x, x, x)
+					a.Backward(y, z, u, a.Table, x, x, x, x)
+					l.Forward(y, x, x, v, v)
+					l.Forward(y, x, nil, v, v)
+					l.BackwardInput(y, x, x, x, v)
+					l.BackwardInput(y, x, x, nil, v)
+					l.BackwardParams(v, v, x, x, x)
+					l.BackwardParams(v, v, x, x, nil)
+					GELU(y, x)
+					GELUGrad(y, x, x)
+					d.Run(y, x, s, 0.1)
+					e.Gather(y, ids, v, hidden, true)
+					e.Scatter(v, ids, y, hidden)
+					p.Mean(pooled, x)
+					p.MeanGrad(y, pooled)
+					p.First(pooled, x)
+					p.FirstGrad(y, pooled)
+				})
+			}
 			for _, c := range []int{5, 16, 48, 61} {
 				m := Norm{N: 2, Pixels: 3, C: c}
 				x, y, v, sums := mem(2*3*c), mem(2*3*c), mem(c), mem(2*2*c)

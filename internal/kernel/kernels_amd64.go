@@ -404,6 +404,51 @@ func sgdAVX512(w *float32, grad *float32, v *float32, n int, consts *float32, ne
 //go:noescape
 func adamwAVX512(w *float32, grad *float32, m *float32, v *float32, n int, consts *float32)
 
+// geluAVX512 is y = x times the normal distribution function of x. n counts vectors.
+//
+//go:noescape
+func geluAVX512(y *float32, x *float32, n int, konst *float32)
+
+// geluGradAVX512 is dx = dy times the slope of gelu at x. n counts vectors.
+//
+//go:noescape
+func geluGradAVX512(dx *float32, dy *float32, x *float32, n int, konst *float32)
+
+// softmaxAVX512 is s = softmax(scale*s + bias) for rows rows of n vectors; end is added to a row's last vector; bias may be nil and begins a float earlier for each row.
+//
+//go:noescape
+func softmaxAVX512(s *float32, rows int, n int, stride uintptr, scale *float32, end *float32, bias *float32, konst *float32)
+
+// softmaxGradAVX512 is d = p*(d - sum of p*d)*scale for rows rows of n vectors.
+//
+//go:noescape
+func softmaxGradAVX512(d *float32, p *float32, rows int, n int, stride uintptr, scale *float32)
+
+// layerNormAVX512 normalises rows rows of n vectors of x + res and leaves their mean and 1/deviation in stats; res may be nil.
+//
+//go:noescape
+func layerNormAVX512(y *float32, x *float32, res *float32, rows int, n int, stats *float32, gamma *float32, beta *float32, consts *float32)
+
+// layerNormGradAVX512 is the gradient by x of layerNorm from that by y.
+//
+//go:noescape
+func layerNormGradAVX512(dx *float32, dy *float32, x *float32, res *float32, rows int, n int, stats *float32, gamma *float32, consts *float32)
+
+// layerNormSums1AVX512 adds dy times the normalised x + res, and dy, summed over rows, to dgamma and dbeta; res may be nil.
+//
+//go:noescape
+func layerNormSums1AVX512(dy *float32, x *float32, res *float32, rows int, stride uintptr, stats *float32, dgamma *float32, dbeta *float32)
+
+// layerNormSums2AVX512 adds dy times the normalised x + res, and dy, summed over rows, to dgamma and dbeta; res may be nil.
+//
+//go:noescape
+func layerNormSums2AVX512(dy *float32, x *float32, res *float32, rows int, stride uintptr, stats *float32, dgamma *float32, dbeta *float32)
+
+// dropoutAVX512 drops elements of groups of 64; a are the arguments, see dropoutArgs.
+//
+//go:noescape
+func dropoutAVX512(dst *float32, src *float32, groups int, a *uint32)
+
 // probeAVX512 does n times 12 multiply-adds of whole vectors, to measure the peak.
 //
 //go:noescape
@@ -688,6 +733,51 @@ func sgdAVX2(w *float32, grad *float32, v *float32, n int, consts *float32, nest
 //
 //go:noescape
 func adamwAVX2(w *float32, grad *float32, m *float32, v *float32, n int, consts *float32)
+
+// geluAVX2 is y = x times the normal distribution function of x. n counts vectors.
+//
+//go:noescape
+func geluAVX2(y *float32, x *float32, n int, konst *float32)
+
+// geluGradAVX2 is dx = dy times the slope of gelu at x. n counts vectors.
+//
+//go:noescape
+func geluGradAVX2(dx *float32, dy *float32, x *float32, n int, konst *float32)
+
+// softmaxAVX2 is s = softmax(scale*s + bias) for rows rows of n vectors; end is added to a row's last vector; bias may be nil and begins a float earlier for each row.
+//
+//go:noescape
+func softmaxAVX2(s *float32, rows int, n int, stride uintptr, scale *float32, end *float32, bias *float32, konst *float32)
+
+// softmaxGradAVX2 is d = p*(d - sum of p*d)*scale for rows rows of n vectors.
+//
+//go:noescape
+func softmaxGradAVX2(d *float32, p *float32, rows int, n int, stride uintptr, scale *float32)
+
+// layerNormAVX2 normalises rows rows of n vectors of x + res and leaves their mean and 1/deviation in stats; res may be nil.
+//
+//go:noescape
+func layerNormAVX2(y *float32, x *float32, res *float32, rows int, n int, stats *float32, gamma *float32, beta *float32, consts *float32)
+
+// layerNormGradAVX2 is the gradient by x of layerNorm from that by y.
+//
+//go:noescape
+func layerNormGradAVX2(dx *float32, dy *float32, x *float32, res *float32, rows int, n int, stats *float32, gamma *float32, consts *float32)
+
+// layerNormSums1AVX2 adds dy times the normalised x + res, and dy, summed over rows, to dgamma and dbeta; res may be nil.
+//
+//go:noescape
+func layerNormSums1AVX2(dy *float32, x *float32, res *float32, rows int, stride uintptr, stats *float32, dgamma *float32, dbeta *float32)
+
+// layerNormSums2AVX2 adds dy times the normalised x + res, and dy, summed over rows, to dgamma and dbeta; res may be nil.
+//
+//go:noescape
+func layerNormSums2AVX2(dy *float32, x *float32, res *float32, rows int, stride uintptr, stats *float32, dgamma *float32, dbeta *float32)
+
+// dropoutAVX2 drops elements of groups of 64; a are the arguments, see dropoutArgs.
+//
+//go:noescape
+func dropoutAVX2(dst *float32, src *float32, groups int, a *uint32)
 
 // probeAVX2 does n times 12 multiply-adds of whole vectors, to measure the peak.
 //

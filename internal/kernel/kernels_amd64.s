@@ -16120,6 +16120,877 @@ loop:
 	VZEROUPPER
 	RET
 
+// func geluAVX512(y *float32, x *float32, n int, konst *float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·geluAVX512(SB), NOSPLIT, $0-32
+	MOVQ   y+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   n+16(FP), DX
+	MOVQ   konst+24(FP), BX
+	VPXORD Z0, Z0, Z0
+
+loop:
+	VMOVUPS      (CX), Z1
+	VMULPS       Z1, Z1, Z4
+	VMULPS       832(BX), Z4, Z4
+	VMOVUPS      256(BX), Z7
+	VMAXPS       Z4, Z7, Z4
+	VMOVUPS      64(BX), Z5
+	VFMADD231PS  (BX), Z4, Z5
+	VSUBPS       64(BX), Z5, Z6
+	VFNMADD231PS 128(BX), Z6, Z4
+	VFNMADD231PS 192(BX), Z6, Z4
+	VMOVUPS      384(BX), Z7
+	VFMADD213PS  448(BX), Z4, Z7
+	VFMADD213PS  512(BX), Z4, Z7
+	VFMADD213PS  576(BX), Z4, Z7
+	VFMADD213PS  640(BX), Z4, Z7
+	VFMADD213PS  704(BX), Z4, Z7
+	VMULPS       Z4, Z4, Z6
+	VFMADD213PS  Z4, Z6, Z7
+	VADDPS       320(BX), Z7, Z7
+	VPSLLD       $0x17, Z5, Z5
+	VPADDD       Z5, Z7, Z4
+	VANDPS       768(BX), Z1, Z2
+	VMOVUPS      320(BX), Z6
+	VMOVUPS      Z6, Z7
+	VFMADD231PS  896(BX), Z2, Z6
+	VDIVPS       Z6, Z7, Z7
+	VMOVUPS      960(BX), Z3
+	VFMADD213PS  1024(BX), Z7, Z3
+	VFMADD213PS  1088(BX), Z7, Z3
+	VFMADD213PS  1152(BX), Z7, Z3
+	VFMADD213PS  1216(BX), Z7, Z3
+	VFMADD213PS  1280(BX), Z7, Z3
+	VFMADD213PS  1344(BX), Z7, Z3
+	VFMADD213PS  1408(BX), Z7, Z3
+	VMULPS       Z7, Z3, Z3
+	VMULPS       Z4, Z3, Z3
+	VMAXPS       Z1, Z0, Z1
+	VFNMADD231PS Z3, Z2, Z1
+	VMOVUPS      Z1, (AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	DECQ         DX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
+// func geluGradAVX512(dx *float32, dy *float32, x *float32, n int, konst *float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·geluGradAVX512(SB), NOSPLIT, $0-40
+	MOVQ dx+0(FP), AX
+	MOVQ dy+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ n+24(FP), BX
+	MOVQ konst+32(FP), SI
+
+loop:
+	VMOVUPS      (DX), Z0
+	VMULPS       Z0, Z0, Z3
+	VMULPS       832(SI), Z3, Z3
+	VMOVUPS      256(SI), Z6
+	VMAXPS       Z3, Z6, Z3
+	VMOVUPS      64(SI), Z4
+	VFMADD231PS  (SI), Z3, Z4
+	VSUBPS       64(SI), Z4, Z5
+	VFNMADD231PS 128(SI), Z5, Z3
+	VFNMADD231PS 192(SI), Z5, Z3
+	VMOVUPS      384(SI), Z6
+	VFMADD213PS  448(SI), Z3, Z6
+	VFMADD213PS  512(SI), Z3, Z6
+	VFMADD213PS  576(SI), Z3, Z6
+	VFMADD213PS  640(SI), Z3, Z6
+	VFMADD213PS  704(SI), Z3, Z6
+	VMULPS       Z3, Z3, Z5
+	VFMADD213PS  Z3, Z5, Z6
+	VADDPS       320(SI), Z6, Z6
+	VPSLLD       $0x17, Z4, Z4
+	VPADDD       Z4, Z6, Z3
+	VANDPS       768(SI), Z0, Z1
+	VMOVUPS      320(SI), Z5
+	VMOVUPS      Z5, Z6
+	VFMADD231PS  896(SI), Z1, Z5
+	VDIVPS       Z5, Z6, Z6
+	VMOVUPS      960(SI), Z2
+	VFMADD213PS  1024(SI), Z6, Z2
+	VFMADD213PS  1088(SI), Z6, Z2
+	VFMADD213PS  1152(SI), Z6, Z2
+	VFMADD213PS  1216(SI), Z6, Z2
+	VFMADD213PS  1280(SI), Z6, Z2
+	VFMADD213PS  1344(SI), Z6, Z2
+	VFMADD213PS  1408(SI), Z6, Z2
+	VMULPS       Z6, Z2, Z2
+	VMULPS       Z3, Z2, Z2
+	VMOVUPS      320(SI), Z1
+	VSUBPS       Z2, Z1, Z1
+	VPMOVD2M     Z0, K1
+	VMOVUPS      Z2, K1, Z1
+	VMULPS       1472(SI), Z0, Z0
+	VFMADD231PS  Z3, Z0, Z1
+	VMULPS       (CX), Z1, Z1
+	VMOVUPS      Z1, (AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, DX
+	DECQ         BX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
+// func softmaxAVX512(s *float32, rows int, n int, stride uintptr, scale *float32, end *float32, bias *float32, konst *float32)
+// Requires: AVX, AVX512F, AVX512VL
+TEXT ·softmaxAVX512(SB), NOSPLIT, $0-64
+	MOVQ         s+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         stride+24(FP), BX
+	MOVQ         bias+48(FP), SI
+	MOVQ         konst+56(FP), DI
+	MOVQ         scale+32(FP), R8
+	VBROADCASTSS (R8), Z0
+	MOVQ         end+40(FP), R8
+	VMOVUPS      (R8), Z1
+
+row:
+	MOVQ    AX, R8
+	MOVQ    SI, R9
+	MOVQ    DX, R10
+	VMOVUPS 1536(DI), Z2
+
+scaled:
+	VMULPS (R8), Z0, Z4
+	TESTQ  R9, R9
+	JZ     unbiased
+	VADDPS (R9), Z4, Z4
+	ADDQ   $0x40, R9
+
+unbiased:
+	CMPQ   R10, $0x01
+	JNE    inside
+	VADDPS Z1, Z4, Z4
+
+inside:
+	VMOVUPS       Z4, (R8)
+	VMAXPS        Z4, Z2, Z2
+	ADDQ          $0x40, R8
+	DECQ          R10
+	JNZ           scaled
+	VEXTRACTF64X4 $0x01, Z2, Y5
+	VMAXPS        Y5, Y2, Y2
+	VEXTRACTF32X4 $0x01, Y2, X5
+	VMAXPS        X5, X2, X2
+	VPERMILPS     $0x4e, X2, X5
+	VMAXPS        X5, X2, X2
+	VPERMILPS     $0xb1, X2, X5
+	VMAXPS        X5, X2, X2
+	VBROADCASTSS  X2, Z2
+	MOVQ          AX, R8
+	MOVQ          DX, R10
+	VPXORD        Z3, Z3, Z3
+
+exponentials:
+	VMOVUPS       (R8), Z4
+	VSUBPS        Z2, Z4, Z4
+	VMOVUPS       256(DI), Z7
+	VMAXPS        Z4, Z7, Z4
+	VMOVUPS       64(DI), Z5
+	VFMADD231PS   (DI), Z4, Z5
+	VSUBPS        64(DI), Z5, Z6
+	VFNMADD231PS  128(DI), Z6, Z4
+	VFNMADD231PS  192(DI), Z6, Z4
+	VMOVUPS       384(DI), Z7
+	VFMADD213PS   448(DI), Z4, Z7
+	VFMADD213PS   512(DI), Z4, Z7
+	VFMADD213PS   576(DI), Z4, Z7
+	VFMADD213PS   640(DI), Z4, Z7
+	VFMADD213PS   704(DI), Z4, Z7
+	VMULPS        Z4, Z4, Z6
+	VFMADD213PS   Z4, Z6, Z7
+	VADDPS        320(DI), Z7, Z7
+	VPSLLD        $0x17, Z5, Z5
+	VPADDD        Z5, Z7, Z4
+	VADDPS        Z4, Z3, Z3
+	VMOVUPS       Z4, (R8)
+	ADDQ          $0x40, R8
+	DECQ          R10
+	JNZ           exponentials
+	VEXTRACTF64X4 $0x01, Z3, Y7
+	VADDPS        Y7, Y3, Y3
+	VEXTRACTF32X4 $0x01, Y3, X7
+	VADDPS        X7, X3, X3
+	VPERMILPS     $0x4e, X3, X7
+	VADDPS        X7, X3, X3
+	VPERMILPS     $0xb1, X3, X7
+	VADDPS        X7, X3, X3
+	VBROADCASTSS  X3, Z3
+	VMOVUPS       320(DI), Z4
+	VDIVPS        Z3, Z4, Z3
+	MOVQ          AX, R8
+	MOVQ          DX, R10
+
+normalised:
+	VMULPS  (R8), Z3, Z4
+	VMOVUPS Z4, (R8)
+	ADDQ    $0x40, R8
+	DECQ    R10
+	JNZ     normalised
+	ADDQ    BX, AX
+	TESTQ   SI, SI
+	JZ      next
+	SUBQ    $0x04, SI
+
+next:
+	DECQ CX
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func softmaxGradAVX512(d *float32, p *float32, rows int, n int, stride uintptr, scale *float32)
+// Requires: AVX, AVX512F, AVX512VL
+TEXT ·softmaxGradAVX512(SB), NOSPLIT, $0-48
+	MOVQ         d+0(FP), AX
+	MOVQ         p+8(FP), CX
+	MOVQ         rows+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         stride+32(FP), SI
+	MOVQ         scale+40(FP), DI
+	VBROADCASTSS (DI), Z0
+
+row:
+	MOVQ   AX, DI
+	MOVQ   CX, R8
+	MOVQ   BX, R9
+	VPXORD Z1, Z1, Z1
+
+product:
+	VMOVUPS       (R8), Z2
+	VFMADD231PS   (DI), Z2, Z1
+	ADDQ          $0x40, DI
+	ADDQ          $0x40, R8
+	DECQ          R9
+	JNZ           product
+	VEXTRACTF64X4 $0x01, Z1, Y3
+	VADDPS        Y3, Y1, Y1
+	VEXTRACTF32X4 $0x01, Y1, X3
+	VADDPS        X3, X1, X1
+	VPERMILPS     $0x4e, X1, X3
+	VADDPS        X3, X1, X1
+	VPERMILPS     $0xb1, X1, X3
+	VADDPS        X3, X1, X1
+	VBROADCASTSS  X1, Z1
+	MOVQ          AX, DI
+	MOVQ          CX, R8
+	MOVQ          BX, R9
+
+gradient:
+	VMOVUPS (DI), Z2
+	VSUBPS  Z1, Z2, Z2
+	VMULPS  (R8), Z2, Z2
+	VMULPS  Z0, Z2, Z2
+	VMOVUPS Z2, (DI)
+	ADDQ    $0x40, DI
+	ADDQ    $0x40, R8
+	DECQ    R9
+	JNZ     gradient
+	ADDQ    SI, AX
+	ADDQ    SI, CX
+	DECQ    DX
+	JNZ     row
+	VZEROUPPER
+	RET
+
+// func layerNormAVX512(y *float32, x *float32, res *float32, rows int, n int, stats *float32, gamma *float32, beta *float32, consts *float32)
+// Requires: AVX, AVX512F, AVX512VL
+TEXT ·layerNormAVX512(SB), NOSPLIT, $0-72
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         res+16(FP), DX
+	MOVQ         rows+24(FP), BX
+	MOVQ         n+32(FP), SI
+	MOVQ         stats+40(FP), DI
+	MOVQ         gamma+48(FP), R8
+	MOVQ         beta+56(FP), R9
+	MOVQ         consts+64(FP), R10
+	VBROADCASTSS (R10), Z3
+	VBROADCASTSS 4(R10), Z4
+	VBROADCASTSS 8(R10), Z5
+
+row:
+	MOVQ   AX, R10
+	MOVQ   SI, R11
+	VPXORD Z0, Z0, Z0
+	TESTQ  DX, DX
+	JZ     alone
+
+both:
+	VMOVUPS (CX), Z2
+	VADDPS  (DX), Z2, Z2
+	VMOVUPS Z2, (R10)
+	VADDPS  Z2, Z0, Z0
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, R10
+	DECQ    R11
+	JNZ     both
+	JMP     summed
+
+alone:
+	VMOVUPS (CX), Z2
+	VMOVUPS Z2, (R10)
+	VADDPS  Z2, Z0, Z0
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, R10
+	DECQ    R11
+	JNZ     alone
+
+summed:
+	VEXTRACTF64X4 $0x01, Z0, Y6
+	VADDPS        Y6, Y0, Y0
+	VEXTRACTF32X4 $0x01, Y0, X6
+	VADDPS        X6, X0, X0
+	VPERMILPS     $0x4e, X0, X6
+	VADDPS        X6, X0, X0
+	VPERMILPS     $0xb1, X0, X6
+	VADDPS        X6, X0, X0
+	VBROADCASTSS  X0, Z0
+	VMULPS        Z3, Z0, Z0
+	MOVQ          AX, R10
+	MOVQ          SI, R11
+	VPXORD        Z1, Z1, Z1
+
+squares:
+	VMOVUPS       (R10), Z2
+	VSUBPS        Z0, Z2, Z2
+	VFMADD231PS   Z2, Z2, Z1
+	ADDQ          $0x40, R10
+	DECQ          R11
+	JNZ           squares
+	VEXTRACTF64X4 $0x01, Z1, Y6
+	VADDPS        Y6, Y1, Y1
+	VEXTRACTF32X4 $0x01, Y1, X6
+	VADDPS        X6, X1, X1
+	VPERMILPS     $0x4e, X1, X6
+	VADDPS        X6, X1, X1
+	VPERMILPS     $0xb1, X1, X6
+	VADDPS        X6, X1, X1
+	VBROADCASTSS  X1, Z1
+	VFMADD213PS   Z4, Z3, Z1
+	VSQRTPS       Z1, Z1
+	VDIVPS        Z1, Z5, Z1
+	VMOVSS        X0, (DI)
+	VMOVSS        X1, 4(DI)
+	ADDQ          $0x08, DI
+	MOVQ          R8, R10
+	MOVQ          R9, R12
+	MOVQ          SI, R11
+
+output:
+	VMOVUPS (AX), Z2
+	VSUBPS  Z0, Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMULPS  (R10), Z2, Z2
+	VADDPS  (R12), Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, R10
+	ADDQ    $0x40, R12
+	DECQ    R11
+	JNZ     output
+	DECQ    BX
+	JNZ     row
+	VZEROUPPER
+	RET
+
+// func layerNormGradAVX512(dx *float32, dy *float32, x *float32, res *float32, rows int, n int, stats *float32, gamma *float32, consts *float32)
+// Requires: AVX, AVX512F, AVX512VL
+TEXT ·layerNormGradAVX512(SB), NOSPLIT, $0-72
+	MOVQ         dx+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         res+24(FP), BX
+	MOVQ         rows+32(FP), SI
+	MOVQ         n+40(FP), DI
+	MOVQ         stats+48(FP), R8
+	MOVQ         gamma+56(FP), R9
+	MOVQ         consts+64(FP), R10
+	VBROADCASTSS (R10), Z4
+	MOVQ         DI, R10
+	SHLQ         $0x06, R10
+
+row:
+	VBROADCASTSS (R8), Z0
+	VBROADCASTSS 4(R8), Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	XORQ         DI, DI
+
+sums:
+	VMOVUPS (DX)(DI*1), Z6
+	TESTQ   BX, BX
+	JZ      alone
+	VADDPS  (BX)(DI*1), Z6, Z6
+
+alone:
+	VSUBPS        Z0, Z6, Z6
+	VMULPS        Z1, Z6, Z6
+	VMOVUPS       (CX)(DI*1), Z5
+	VMULPS        (R9)(DI*1), Z5, Z5
+	VADDPS        Z5, Z2, Z2
+	VFMADD231PS   Z5, Z6, Z3
+	ADDQ          $0x40, DI
+	CMPQ          DI, R10
+	JNE           sums
+	VEXTRACTF64X4 $0x01, Z2, Y7
+	VADDPS        Y7, Y2, Y2
+	VEXTRACTF32X4 $0x01, Y2, X7
+	VADDPS        X7, X2, X2
+	VPERMILPS     $0x4e, X2, X7
+	VADDPS        X7, X2, X2
+	VPERMILPS     $0xb1, X2, X7
+	VADDPS        X7, X2, X2
+	VBROADCASTSS  X2, Z2
+	VEXTRACTF64X4 $0x01, Z3, Y7
+	VADDPS        Y7, Y3, Y3
+	VEXTRACTF32X4 $0x01, Y3, X7
+	VADDPS        X7, X3, X3
+	VPERMILPS     $0x4e, X3, X7
+	VADDPS        X7, X3, X3
+	VPERMILPS     $0xb1, X3, X7
+	VADDPS        X7, X3, X3
+	VBROADCASTSS  X3, Z3
+	VMULPS        Z4, Z2, Z2
+	VMULPS        Z4, Z3, Z3
+	XORQ          DI, DI
+
+output:
+	VMOVUPS (DX)(DI*1), Z6
+	TESTQ   BX, BX
+	JZ      alone2
+	VADDPS  (BX)(DI*1), Z6, Z6
+
+alone2:
+	VSUBPS       Z0, Z6, Z6
+	VMULPS       Z1, Z6, Z6
+	VMOVUPS      (CX)(DI*1), Z5
+	VMULPS       (R9)(DI*1), Z5, Z5
+	VSUBPS       Z2, Z5, Z5
+	VFNMADD231PS Z6, Z3, Z5
+	VMULPS       Z1, Z5, Z5
+	VMOVUPS      Z5, (AX)(DI*1)
+	ADDQ         $0x40, DI
+	CMPQ         DI, R10
+	JNE          output
+	ADDQ         R10, AX
+	ADDQ         R10, CX
+	ADDQ         R10, DX
+	TESTQ        BX, BX
+	JZ           next
+	ADDQ         R10, BX
+
+next:
+	ADDQ $0x08, R8
+	DECQ SI
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func layerNormSums1AVX512(dy *float32, x *float32, res *float32, rows int, stride uintptr, stats *float32, dgamma *float32, dbeta *float32)
+// Requires: AVX, AVX512F
+TEXT ·layerNormSums1AVX512(SB), NOSPLIT, $0-64
+	MOVQ   dy+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   res+16(FP), DX
+	MOVQ   rows+24(FP), BX
+	MOVQ   stride+32(FP), SI
+	MOVQ   stats+40(FP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	TESTQ  DX, DX
+	JZ     alone
+
+loop:
+	VBROADCASTSS (DI), Z2
+	VBROADCASTSS 4(DI), Z3
+	ADDQ         $0x08, DI
+	VMOVUPS      (CX), Z4
+	VADDPS       (DX), Z4, Z4
+	VSUBPS       Z2, Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVUPS      (AX), Z5
+	VADDPS       Z5, Z1, Z1
+	VFMADD231PS  Z5, Z4, Z0
+	ADDQ         SI, AX
+	ADDQ         SI, CX
+	ADDQ         SI, DX
+	DECQ         BX
+	JNZ          loop
+	JMP          done
+
+alone:
+	VBROADCASTSS (DI), Z2
+	VBROADCASTSS 4(DI), Z3
+	ADDQ         $0x08, DI
+	VMOVUPS      (CX), Z4
+	VSUBPS       Z2, Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVUPS      (AX), Z5
+	VADDPS       Z5, Z1, Z1
+	VFMADD231PS  Z5, Z4, Z0
+	ADDQ         SI, AX
+	ADDQ         SI, CX
+	DECQ         BX
+	JNZ          alone
+
+done:
+	MOVQ    dgamma+48(FP), AX
+	VADDPS  (AX), Z0, Z0
+	VMOVUPS Z0, (AX)
+	MOVQ    dbeta+56(FP), AX
+	VADDPS  (AX), Z1, Z1
+	VMOVUPS Z1, (AX)
+	VZEROUPPER
+	RET
+
+// func layerNormSums2AVX512(dy *float32, x *float32, res *float32, rows int, stride uintptr, stats *float32, dgamma *float32, dbeta *float32)
+// Requires: AVX, AVX512F
+TEXT ·layerNormSums2AVX512(SB), NOSPLIT, $0-64
+	MOVQ   dy+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   res+16(FP), DX
+	MOVQ   rows+24(FP), BX
+	MOVQ   stride+32(FP), SI
+	MOVQ   stats+40(FP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z2, Z2, Z2
+	VPXORD Z1, Z1, Z1
+	VPXORD Z3, Z3, Z3
+	TESTQ  DX, DX
+	JZ     alone
+
+loop:
+	VBROADCASTSS (DI), Z4
+	VBROADCASTSS 4(DI), Z5
+	ADDQ         $0x08, DI
+	VMOVUPS      (CX), Z6
+	VADDPS       (DX), Z6, Z6
+	VSUBPS       Z4, Z6, Z6
+	VMULPS       Z5, Z6, Z6
+	VMOVUPS      (AX), Z7
+	VADDPS       Z7, Z2, Z2
+	VFMADD231PS  Z7, Z6, Z0
+	VMOVUPS      64(CX), Z6
+	VADDPS       64(DX), Z6, Z6
+	VSUBPS       Z4, Z6, Z6
+	VMULPS       Z5, Z6, Z6
+	VMOVUPS      64(AX), Z7
+	VADDPS       Z7, Z3, Z3
+	VFMADD231PS  Z7, Z6, Z1
+	ADDQ         SI, AX
+	ADDQ         SI, CX
+	ADDQ         SI, DX
+	DECQ         BX
+	JNZ          loop
+	JMP          done
+
+alone:
+	VBROADCASTSS (DI), Z4
+	VBROADCASTSS 4(DI), Z5
+	ADDQ         $0x08, DI
+	VMOVUPS      (CX), Z6
+	VSUBPS       Z4, Z6, Z6
+	VMULPS       Z5, Z6, Z6
+	VMOVUPS      (AX), Z7
+	VADDPS       Z7, Z2, Z2
+	VFMADD231PS  Z7, Z6, Z0
+	VMOVUPS      64(CX), Z6
+	VSUBPS       Z4, Z6, Z6
+	VMULPS       Z5, Z6, Z6
+	VMOVUPS      64(AX), Z7
+	VADDPS       Z7, Z3, Z3
+	VFMADD231PS  Z7, Z6, Z1
+	ADDQ         SI, AX
+	ADDQ         SI, CX
+	DECQ         BX
+	JNZ          alone
+
+done:
+	MOVQ    dgamma+48(FP), AX
+	VADDPS  (AX), Z0, Z0
+	VMOVUPS Z0, (AX)
+	VADDPS  64(AX), Z1, Z1
+	VMOVUPS Z1, 64(AX)
+	MOVQ    dbeta+56(FP), AX
+	VADDPS  (AX), Z2, Z2
+	VMOVUPS Z2, (AX)
+	VADDPS  64(AX), Z3, Z3
+	VMOVUPS Z3, 64(AX)
+	VZEROUPPER
+	RET
+
+// func dropoutAVX512(dst *float32, src *float32, groups int, a *uint32)
+// Requires: AVX, AVX512F
+TEXT ·dropoutAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         groups+16(FP), DX
+	MOVQ         a+24(FP), BX
+	VPBROADCASTD 176(BX), Z0
+	VPBROADCASTD 180(BX), Z1
+	MOVL         80(BX), SI
+	MOVL         $0x0000aaaa, DI
+	KMOVW        DI, K2
+
+loop:
+	VMOVD        SI, X2
+	VPBROADCASTD X2, Z2
+	VPADDD       112(BX), Z2, Z2
+	VPBROADCASTD 84(BX), Z3
+	VPBROADCASTD 88(BX), Z4
+	VPBROADCASTD 92(BX), Z5
+	VMOVD        SI, X6
+	VPBROADCASTD X6, Z6
+	VPADDD       112(BX), Z6, Z6
+	VPSRLQ       $0x20, Z6, Z6
+	VPBROADCASTD 84(BX), Z7
+	VPBROADCASTD 88(BX), Z8
+	VPBROADCASTD 92(BX), Z9
+	VPMULUDQ     Z0, Z2, Z2
+	VPMULUDQ     Z1, Z4, Z4
+	VPSRLQ       $0x20, Z4, Z10
+	VPXORD       Z3, Z10, Z10
+	VPBROADCASTD (BX), Z3
+	VPXORD       Z3, Z10, Z10
+	VPSRLQ       $0x20, Z2, Z3
+	VPXORD       Z5, Z3, Z3
+	VPBROADCASTD 4(BX), Z5
+	VPXORD       Z5, Z3, Z3
+	VPMULUDQ     Z0, Z6, Z6
+	VPMULUDQ     Z1, Z8, Z8
+	VPSRLQ       $0x20, Z8, Z5
+	VPXORD       Z7, Z5, Z5
+	VPBROADCASTD (BX), Z7
+	VPXORD       Z7, Z5, Z5
+	VPSRLQ       $0x20, Z6, Z7
+	VPXORD       Z9, Z7, Z7
+	VPBROADCASTD 4(BX), Z9
+	VPXORD       Z9, Z7, Z7
+	VPMULUDQ     Z0, Z10, Z10
+	VPMULUDQ     Z1, Z3, Z3
+	VPSRLQ       $0x20, Z3, Z9
+	VPXORD       Z4, Z9, Z9
+	VPBROADCASTD 8(BX), Z4
+	VPXORD       Z4, Z9, Z9
+	VPSRLQ       $0x20, Z10, Z4
+	VPXORD       Z2, Z4, Z4
+	VPBROADCASTD 12(BX), Z2
+	VPXORD       Z2, Z4, Z4
+	VPMULUDQ     Z0, Z5, Z5
+	VPMULUDQ     Z1, Z7, Z7
+	VPSRLQ       $0x20, Z7, Z2
+	VPXORD       Z8, Z2, Z2
+	VPBROADCASTD 8(BX), Z8
+	VPXORD       Z8, Z2, Z2
+	VPSRLQ       $0x20, Z5, Z8
+	VPXORD       Z6, Z8, Z8
+	VPBROADCASTD 12(BX), Z6
+	VPXORD       Z6, Z8, Z8
+	VPMULUDQ     Z0, Z9, Z9
+	VPMULUDQ     Z1, Z4, Z4
+	VPSRLQ       $0x20, Z4, Z6
+	VPXORD       Z3, Z6, Z6
+	VPBROADCASTD 16(BX), Z3
+	VPXORD       Z3, Z6, Z6
+	VPSRLQ       $0x20, Z9, Z3
+	VPXORD       Z10, Z3, Z3
+	VPBROADCASTD 20(BX), Z10
+	VPXORD       Z10, Z3, Z3
+	VPMULUDQ     Z0, Z2, Z2
+	VPMULUDQ     Z1, Z8, Z8
+	VPSRLQ       $0x20, Z8, Z10
+	VPXORD       Z7, Z10, Z10
+	VPBROADCASTD 16(BX), Z7
+	VPXORD       Z7, Z10, Z10
+	VPSRLQ       $0x20, Z2, Z7
+	VPXORD       Z5, Z7, Z7
+	VPBROADCASTD 20(BX), Z5
+	VPXORD       Z5, Z7, Z7
+	VPMULUDQ     Z0, Z6, Z6
+	VPMULUDQ     Z1, Z3, Z3
+	VPSRLQ       $0x20, Z3, Z5
+	VPXORD       Z4, Z5, Z5
+	VPBROADCASTD 24(BX), Z4
+	VPXORD       Z4, Z5, Z5
+	VPSRLQ       $0x20, Z6, Z4
+	VPXORD       Z9, Z4, Z4
+	VPBROADCASTD 28(BX), Z9
+	VPXORD       Z9, Z4, Z4
+	VPMULUDQ     Z0, Z10, Z10
+	VPMULUDQ     Z1, Z7, Z7
+	VPSRLQ       $0x20, Z7, Z9
+	VPXORD       Z8, Z9, Z9
+	VPBROADCASTD 24(BX), Z8
+	VPXORD       Z8, Z9, Z9
+	VPSRLQ       $0x20, Z10, Z8
+	VPXORD       Z2, Z8, Z8
+	VPBROADCASTD 28(BX), Z2
+	VPXORD       Z2, Z8, Z8
+	VPMULUDQ     Z0, Z5, Z5
+	VPMULUDQ     Z1, Z4, Z4
+	VPSRLQ       $0x20, Z4, Z2
+	VPXORD       Z3, Z2, Z2
+	VPBROADCASTD 32(BX), Z3
+	VPXORD       Z3, Z2, Z2
+	VPSRLQ       $0x20, Z5, Z3
+	VPXORD       Z6, Z3, Z3
+	VPBROADCASTD 36(BX), Z6
+	VPXORD       Z6, Z3, Z3
+	VPMULUDQ     Z0, Z9, Z9
+	VPMULUDQ     Z1, Z8, Z8
+	VPSRLQ       $0x20, Z8, Z6
+	VPXORD       Z7, Z6, Z6
+	VPBROADCASTD 32(BX), Z7
+	VPXORD       Z7, Z6, Z6
+	VPSRLQ       $0x20, Z9, Z7
+	VPXORD       Z10, Z7, Z7
+	VPBROADCASTD 36(BX), Z10
+	VPXORD       Z10, Z7, Z7
+	VPMULUDQ     Z0, Z2, Z2
+	VPMULUDQ     Z1, Z3, Z3
+	VPSRLQ       $0x20, Z3, Z10
+	VPXORD       Z4, Z10, Z10
+	VPBROADCASTD 40(BX), Z4
+	VPXORD       Z4, Z10, Z10
+	VPSRLQ       $0x20, Z2, Z4
+	VPXORD       Z5, Z4, Z4
+	VPBROADCASTD 44(BX), Z5
+	VPXORD       Z5, Z4, Z4
+	VPMULUDQ     Z0, Z6, Z6
+	VPMULUDQ     Z1, Z7, Z7
+	VPSRLQ       $0x20, Z7, Z5
+	VPXORD       Z8, Z5, Z5
+	VPBROADCASTD 40(BX), Z8
+	VPXORD       Z8, Z5, Z5
+	VPSRLQ       $0x20, Z6, Z8
+	VPXORD       Z9, Z8, Z8
+	VPBROADCASTD 44(BX), Z9
+	VPXORD       Z9, Z8, Z8
+	VPMULUDQ     Z0, Z10, Z10
+	VPMULUDQ     Z1, Z4, Z4
+	VPSRLQ       $0x20, Z4, Z9
+	VPXORD       Z3, Z9, Z9
+	VPBROADCASTD 48(BX), Z3
+	VPXORD       Z3, Z9, Z9
+	VPSRLQ       $0x20, Z10, Z3
+	VPXORD       Z2, Z3, Z3
+	VPBROADCASTD 52(BX), Z2
+	VPXORD       Z2, Z3, Z3
+	VPMULUDQ     Z0, Z5, Z5
+	VPMULUDQ     Z1, Z8, Z8
+	VPSRLQ       $0x20, Z8, Z2
+	VPXORD       Z7, Z2, Z2
+	VPBROADCASTD 48(BX), Z7
+	VPXORD       Z7, Z2, Z2
+	VPSRLQ       $0x20, Z5, Z7
+	VPXORD       Z6, Z7, Z7
+	VPBROADCASTD 52(BX), Z6
+	VPXORD       Z6, Z7, Z7
+	VPMULUDQ     Z0, Z9, Z9
+	VPMULUDQ     Z1, Z3, Z3
+	VPSRLQ       $0x20, Z3, Z6
+	VPXORD       Z4, Z6, Z6
+	VPBROADCASTD 56(BX), Z4
+	VPXORD       Z4, Z6, Z6
+	VPSRLQ       $0x20, Z9, Z4
+	VPXORD       Z10, Z4, Z4
+	VPBROADCASTD 60(BX), Z10
+	VPXORD       Z10, Z4, Z4
+	VPMULUDQ     Z0, Z2, Z2
+	VPMULUDQ     Z1, Z7, Z7
+	VPSRLQ       $0x20, Z7, Z10
+	VPXORD       Z8, Z10, Z10
+	VPBROADCASTD 56(BX), Z8
+	VPXORD       Z8, Z10, Z10
+	VPSRLQ       $0x20, Z2, Z8
+	VPXORD       Z5, Z8, Z8
+	VPBROADCASTD 60(BX), Z5
+	VPXORD       Z5, Z8, Z8
+	VPMULUDQ     Z0, Z6, Z6
+	VPMULUDQ     Z1, Z4, Z4
+	VPSRLQ       $0x20, Z4, Z5
+	VPXORD       Z3, Z5, Z5
+	VPBROADCASTD 64(BX), Z3
+	VPXORD       Z3, Z5, Z5
+	VPSRLQ       $0x20, Z6, Z3
+	VPXORD       Z9, Z3, Z3
+	VPBROADCASTD 68(BX), Z9
+	VPXORD       Z9, Z3, Z3
+	VPMULUDQ     Z0, Z10, Z10
+	VPMULUDQ     Z1, Z8, Z8
+	VPSRLQ       $0x20, Z8, Z9
+	VPXORD       Z7, Z9, Z9
+	VPBROADCASTD 64(BX), Z7
+	VPXORD       Z7, Z9, Z9
+	VPSRLQ       $0x20, Z10, Z7
+	VPXORD       Z2, Z7, Z7
+	VPBROADCASTD 68(BX), Z2
+	VPXORD       Z2, Z7, Z7
+	VPMULUDQ     Z0, Z5, Z5
+	VPMULUDQ     Z1, Z3, Z3
+	VPSRLQ       $0x20, Z3, Z2
+	VPXORD       Z4, Z2, Z2
+	VPBROADCASTD 72(BX), Z4
+	VPXORD       Z4, Z2, Z2
+	VPSRLQ       $0x20, Z5, Z4
+	VPXORD       Z6, Z4, Z4
+	VPBROADCASTD 76(BX), Z6
+	VPXORD       Z6, Z4, Z4
+	VPMULUDQ     Z0, Z9, Z9
+	VPMULUDQ     Z1, Z7, Z7
+	VPSRLQ       $0x20, Z7, Z6
+	VPXORD       Z8, Z6, Z6
+	VPBROADCASTD 72(BX), Z8
+	VPXORD       Z8, Z6, Z6
+	VPSRLQ       $0x20, Z9, Z8
+	VPXORD       Z10, Z8, Z8
+	VPBROADCASTD 76(BX), Z10
+	VPXORD       Z10, Z8, Z8
+	VPSLLQ       $0x20, Z6, Z6
+	VPBROADCASTD 96(BX), Z10
+	VBROADCASTSS 100(BX), Z11
+	VPBLENDMD    Z6, Z2, K2, Z2
+	VPCMPUD      $0x06, Z10, Z2, K1
+	VMULPS.Z     (CX), Z11, K1, Z11
+	VMOVUPS      Z11, (AX)
+	VPSLLQ       $0x20, Z7, Z7
+	VPBROADCASTD 96(BX), Z10
+	VBROADCASTSS 100(BX), Z11
+	VPBLENDMD    Z7, Z3, K2, Z3
+	VPCMPUD      $0x06, Z10, Z3, K1
+	VMULPS.Z     64(CX), Z11, K1, Z11
+	VMOVUPS      Z11, 64(AX)
+	VPSLLQ       $0x20, Z8, Z8
+	VPBROADCASTD 96(BX), Z10
+	VBROADCASTSS 100(BX), Z11
+	VPBLENDMD    Z8, Z4, K2, Z4
+	VPCMPUD      $0x06, Z10, Z4, K1
+	VMULPS.Z     128(CX), Z11, K1, Z11
+	VMOVUPS      Z11, 128(AX)
+	VPSLLQ       $0x20, Z9, Z9
+	VPBROADCASTD 96(BX), Z10
+	VBROADCASTSS 100(BX), Z11
+	VPBLENDMD    Z9, Z5, K2, Z5
+	VPCMPUD      $0x06, Z10, Z5, K1
+	VMULPS.Z     192(CX), Z11, K1, Z11
+	VMOVUPS      Z11, 192(AX)
+	ADDL         $0x10, SI
+	ADDQ         $0x00000100, CX
+	ADDQ         $0x00000100, AX
+	DECQ         DX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
 // func probeAVX512(n int)
 // Requires: AVX, AVX512F
 TEXT ·probeAVX512(SB), NOSPLIT, $0-8
@@ -25253,6 +26124,1141 @@ loop:
 	ADDQ    $0x20, BX
 	DECQ    SI
 	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func geluAVX2(y *float32, x *float32, n int, konst *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluAVX2(SB), NOSPLIT, $0-32
+	MOVQ   y+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   n+16(FP), DX
+	MOVQ   konst+24(FP), BX
+	VXORPS Y0, Y0, Y0
+
+loop:
+	VMOVUPS      (CX), Y1
+	VMULPS       Y1, Y1, Y4
+	VMULPS       832(BX), Y4, Y4
+	VMOVUPS      256(BX), Y7
+	VMAXPS       Y4, Y7, Y4
+	VMOVUPS      64(BX), Y5
+	VFMADD231PS  (BX), Y4, Y5
+	VSUBPS       64(BX), Y5, Y6
+	VFNMADD231PS 128(BX), Y6, Y4
+	VFNMADD231PS 192(BX), Y6, Y4
+	VMOVUPS      384(BX), Y7
+	VFMADD213PS  448(BX), Y4, Y7
+	VFMADD213PS  512(BX), Y4, Y7
+	VFMADD213PS  576(BX), Y4, Y7
+	VFMADD213PS  640(BX), Y4, Y7
+	VFMADD213PS  704(BX), Y4, Y7
+	VMULPS       Y4, Y4, Y6
+	VFMADD213PS  Y4, Y6, Y7
+	VADDPS       320(BX), Y7, Y7
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y5, Y7, Y4
+	VANDPS       768(BX), Y1, Y2
+	VMOVUPS      320(BX), Y6
+	VMOVUPS      Y6, Y7
+	VFMADD231PS  896(BX), Y2, Y6
+	VDIVPS       Y6, Y7, Y7
+	VMOVUPS      960(BX), Y3
+	VFMADD213PS  1024(BX), Y7, Y3
+	VFMADD213PS  1088(BX), Y7, Y3
+	VFMADD213PS  1152(BX), Y7, Y3
+	VFMADD213PS  1216(BX), Y7, Y3
+	VFMADD213PS  1280(BX), Y7, Y3
+	VFMADD213PS  1344(BX), Y7, Y3
+	VFMADD213PS  1408(BX), Y7, Y3
+	VMULPS       Y7, Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VMAXPS       Y1, Y0, Y1
+	VFNMADD231PS Y3, Y2, Y1
+	VMOVUPS      Y1, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
+// func geluGradAVX2(dx *float32, dy *float32, x *float32, n int, konst *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluGradAVX2(SB), NOSPLIT, $0-40
+	MOVQ dx+0(FP), AX
+	MOVQ dy+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ n+24(FP), BX
+	MOVQ konst+32(FP), SI
+
+loop:
+	VMOVUPS      (DX), Y0
+	VMULPS       Y0, Y0, Y3
+	VMULPS       832(SI), Y3, Y3
+	VMOVUPS      256(SI), Y6
+	VMAXPS       Y3, Y6, Y3
+	VMOVUPS      64(SI), Y4
+	VFMADD231PS  (SI), Y3, Y4
+	VSUBPS       64(SI), Y4, Y5
+	VFNMADD231PS 128(SI), Y5, Y3
+	VFNMADD231PS 192(SI), Y5, Y3
+	VMOVUPS      384(SI), Y6
+	VFMADD213PS  448(SI), Y3, Y6
+	VFMADD213PS  512(SI), Y3, Y6
+	VFMADD213PS  576(SI), Y3, Y6
+	VFMADD213PS  640(SI), Y3, Y6
+	VFMADD213PS  704(SI), Y3, Y6
+	VMULPS       Y3, Y3, Y5
+	VFMADD213PS  Y3, Y5, Y6
+	VADDPS       320(SI), Y6, Y6
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       Y4, Y6, Y3
+	VANDPS       768(SI), Y0, Y1
+	VMOVUPS      320(SI), Y5
+	VMOVUPS      Y5, Y6
+	VFMADD231PS  896(SI), Y1, Y5
+	VDIVPS       Y5, Y6, Y6
+	VMOVUPS      960(SI), Y2
+	VFMADD213PS  1024(SI), Y6, Y2
+	VFMADD213PS  1088(SI), Y6, Y2
+	VFMADD213PS  1152(SI), Y6, Y2
+	VFMADD213PS  1216(SI), Y6, Y2
+	VFMADD213PS  1280(SI), Y6, Y2
+	VFMADD213PS  1344(SI), Y6, Y2
+	VFMADD213PS  1408(SI), Y6, Y2
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      320(SI), Y1
+	VSUBPS       Y2, Y1, Y1
+	VBLENDVPS    Y0, Y2, Y1, Y1
+	VMULPS       1472(SI), Y0, Y0
+	VFMADD231PS  Y3, Y0, Y1
+	VMULPS       (CX), Y1, Y1
+	VMOVUPS      Y1, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	DECQ         BX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
+// func softmaxAVX2(s *float32, rows int, n int, stride uintptr, scale *float32, end *float32, bias *float32, konst *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·softmaxAVX2(SB), NOSPLIT, $0-64
+	MOVQ         s+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         stride+24(FP), BX
+	MOVQ         bias+48(FP), SI
+	MOVQ         konst+56(FP), DI
+	MOVQ         scale+32(FP), R8
+	VBROADCASTSS (R8), Y0
+	MOVQ         end+40(FP), R8
+	VMOVUPS      (R8), Y1
+
+row:
+	MOVQ    AX, R8
+	MOVQ    SI, R9
+	MOVQ    DX, R10
+	VMOVUPS 1536(DI), Y2
+
+scaled:
+	VMULPS (R8), Y0, Y4
+	TESTQ  R9, R9
+	JZ     unbiased
+	VADDPS (R9), Y4, Y4
+	ADDQ   $0x20, R9
+
+unbiased:
+	CMPQ   R10, $0x01
+	JNE    inside
+	VADDPS Y1, Y4, Y4
+
+inside:
+	VMOVUPS      Y4, (R8)
+	VMAXPS       Y4, Y2, Y2
+	ADDQ         $0x20, R8
+	DECQ         R10
+	JNZ          scaled
+	VEXTRACTF128 $0x01, Y2, X5
+	VMAXPS       X5, X2, X2
+	VPERMILPS    $0x4e, X2, X5
+	VMAXPS       X5, X2, X2
+	VPERMILPS    $0xb1, X2, X5
+	VMAXPS       X5, X2, X2
+	VBROADCASTSS X2, Y2
+	MOVQ         AX, R8
+	MOVQ         DX, R10
+	VXORPS       Y3, Y3, Y3
+
+exponentials:
+	VMOVUPS      (R8), Y4
+	VSUBPS       Y2, Y4, Y4
+	VMOVUPS      256(DI), Y7
+	VMAXPS       Y4, Y7, Y4
+	VMOVUPS      64(DI), Y5
+	VFMADD231PS  (DI), Y4, Y5
+	VSUBPS       64(DI), Y5, Y6
+	VFNMADD231PS 128(DI), Y6, Y4
+	VFNMADD231PS 192(DI), Y6, Y4
+	VMOVUPS      384(DI), Y7
+	VFMADD213PS  448(DI), Y4, Y7
+	VFMADD213PS  512(DI), Y4, Y7
+	VFMADD213PS  576(DI), Y4, Y7
+	VFMADD213PS  640(DI), Y4, Y7
+	VFMADD213PS  704(DI), Y4, Y7
+	VMULPS       Y4, Y4, Y6
+	VFMADD213PS  Y4, Y6, Y7
+	VADDPS       320(DI), Y7, Y7
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y5, Y7, Y4
+	VADDPS       Y4, Y3, Y3
+	VMOVUPS      Y4, (R8)
+	ADDQ         $0x20, R8
+	DECQ         R10
+	JNZ          exponentials
+	VEXTRACTF128 $0x01, Y3, X7
+	VADDPS       X7, X3, X3
+	VPERMILPS    $0x4e, X3, X7
+	VADDPS       X7, X3, X3
+	VPERMILPS    $0xb1, X3, X7
+	VADDPS       X7, X3, X3
+	VBROADCASTSS X3, Y3
+	VMOVUPS      320(DI), Y4
+	VDIVPS       Y3, Y4, Y3
+	MOVQ         AX, R8
+	MOVQ         DX, R10
+
+normalised:
+	VMULPS  (R8), Y3, Y4
+	VMOVUPS Y4, (R8)
+	ADDQ    $0x20, R8
+	DECQ    R10
+	JNZ     normalised
+	ADDQ    BX, AX
+	TESTQ   SI, SI
+	JZ      next
+	SUBQ    $0x04, SI
+
+next:
+	DECQ CX
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func softmaxGradAVX2(d *float32, p *float32, rows int, n int, stride uintptr, scale *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·softmaxGradAVX2(SB), NOSPLIT, $0-48
+	MOVQ         d+0(FP), AX
+	MOVQ         p+8(FP), CX
+	MOVQ         rows+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         stride+32(FP), SI
+	MOVQ         scale+40(FP), DI
+	VBROADCASTSS (DI), Y0
+
+row:
+	MOVQ   AX, DI
+	MOVQ   CX, R8
+	MOVQ   BX, R9
+	VXORPS Y1, Y1, Y1
+
+product:
+	VMOVUPS      (R8), Y2
+	VFMADD231PS  (DI), Y2, Y1
+	ADDQ         $0x20, DI
+	ADDQ         $0x20, R8
+	DECQ         R9
+	JNZ          product
+	VEXTRACTF128 $0x01, Y1, X3
+	VADDPS       X3, X1, X1
+	VPERMILPS    $0x4e, X1, X3
+	VADDPS       X3, X1, X1
+	VPERMILPS    $0xb1, X1, X3
+	VADDPS       X3, X1, X1
+	VBROADCASTSS X1, Y1
+	MOVQ         AX, DI
+	MOVQ         CX, R8
+	MOVQ         BX, R9
+
+gradient:
+	VMOVUPS (DI), Y2
+	VSUBPS  Y1, Y2, Y2
+	VMULPS  (R8), Y2, Y2
+	VMULPS  Y0, Y2, Y2
+	VMOVUPS Y2, (DI)
+	ADDQ    $0x20, DI
+	ADDQ    $0x20, R8
+	DECQ    R9
+	JNZ     gradient
+	ADDQ    SI, AX
+	ADDQ    SI, CX
+	DECQ    DX
+	JNZ     row
+	VZEROUPPER
+	RET
+
+// func layerNormAVX2(y *float32, x *float32, res *float32, rows int, n int, stats *float32, gamma *float32, beta *float32, consts *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·layerNormAVX2(SB), NOSPLIT, $0-72
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         res+16(FP), DX
+	MOVQ         rows+24(FP), BX
+	MOVQ         n+32(FP), SI
+	MOVQ         stats+40(FP), DI
+	MOVQ         gamma+48(FP), R8
+	MOVQ         beta+56(FP), R9
+	MOVQ         consts+64(FP), R10
+	VBROADCASTSS (R10), Y3
+	VBROADCASTSS 4(R10), Y4
+	VBROADCASTSS 8(R10), Y5
+
+row:
+	MOVQ   AX, R10
+	MOVQ   SI, R11
+	VXORPS Y0, Y0, Y0
+	TESTQ  DX, DX
+	JZ     alone
+
+both:
+	VMOVUPS (CX), Y2
+	VADDPS  (DX), Y2, Y2
+	VMOVUPS Y2, (R10)
+	VADDPS  Y2, Y0, Y0
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	ADDQ    $0x20, R10
+	DECQ    R11
+	JNZ     both
+	JMP     summed
+
+alone:
+	VMOVUPS (CX), Y2
+	VMOVUPS Y2, (R10)
+	VADDPS  Y2, Y0, Y0
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, R10
+	DECQ    R11
+	JNZ     alone
+
+summed:
+	VEXTRACTF128 $0x01, Y0, X6
+	VADDPS       X6, X0, X0
+	VPERMILPS    $0x4e, X0, X6
+	VADDPS       X6, X0, X0
+	VPERMILPS    $0xb1, X0, X6
+	VADDPS       X6, X0, X0
+	VBROADCASTSS X0, Y0
+	VMULPS       Y3, Y0, Y0
+	MOVQ         AX, R10
+	MOVQ         SI, R11
+	VXORPS       Y1, Y1, Y1
+
+squares:
+	VMOVUPS      (R10), Y2
+	VSUBPS       Y0, Y2, Y2
+	VFMADD231PS  Y2, Y2, Y1
+	ADDQ         $0x20, R10
+	DECQ         R11
+	JNZ          squares
+	VEXTRACTF128 $0x01, Y1, X6
+	VADDPS       X6, X1, X1
+	VPERMILPS    $0x4e, X1, X6
+	VADDPS       X6, X1, X1
+	VPERMILPS    $0xb1, X1, X6
+	VADDPS       X6, X1, X1
+	VBROADCASTSS X1, Y1
+	VFMADD213PS  Y4, Y3, Y1
+	VSQRTPS      Y1, Y1
+	VDIVPS       Y1, Y5, Y1
+	VMOVSS       X0, (DI)
+	VMOVSS       X1, 4(DI)
+	ADDQ         $0x08, DI
+	MOVQ         R8, R10
+	MOVQ         R9, R12
+	MOVQ         SI, R11
+
+output:
+	VMOVUPS (AX), Y2
+	VSUBPS  Y0, Y2, Y2
+	VMULPS  Y1, Y2, Y2
+	VMULPS  (R10), Y2, Y2
+	VADDPS  (R12), Y2, Y2
+	VMOVUPS Y2, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, R10
+	ADDQ    $0x20, R12
+	DECQ    R11
+	JNZ     output
+	DECQ    BX
+	JNZ     row
+	VZEROUPPER
+	RET
+
+// func layerNormGradAVX2(dx *float32, dy *float32, x *float32, res *float32, rows int, n int, stats *float32, gamma *float32, consts *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·layerNormGradAVX2(SB), NOSPLIT, $0-72
+	MOVQ         dx+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         res+24(FP), BX
+	MOVQ         rows+32(FP), SI
+	MOVQ         n+40(FP), DI
+	MOVQ         stats+48(FP), R8
+	MOVQ         gamma+56(FP), R9
+	MOVQ         consts+64(FP), R10
+	VBROADCASTSS (R10), Y4
+	MOVQ         DI, R10
+	SHLQ         $0x05, R10
+
+row:
+	VBROADCASTSS (R8), Y0
+	VBROADCASTSS 4(R8), Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	XORQ         DI, DI
+
+sums:
+	VMOVUPS (DX)(DI*1), Y6
+	TESTQ   BX, BX
+	JZ      alone
+	VADDPS  (BX)(DI*1), Y6, Y6
+
+alone:
+	VSUBPS       Y0, Y6, Y6
+	VMULPS       Y1, Y6, Y6
+	VMOVUPS      (CX)(DI*1), Y5
+	VMULPS       (R9)(DI*1), Y5, Y5
+	VADDPS       Y5, Y2, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         $0x20, DI
+	CMPQ         DI, R10
+	JNE          sums
+	VEXTRACTF128 $0x01, Y2, X7
+	VADDPS       X7, X2, X2
+	VPERMILPS    $0x4e, X2, X7
+	VADDPS       X7, X2, X2
+	VPERMILPS    $0xb1, X2, X7
+	VADDPS       X7, X2, X2
+	VBROADCASTSS X2, Y2
+	VEXTRACTF128 $0x01, Y3, X7
+	VADDPS       X7, X3, X3
+	VPERMILPS    $0x4e, X3, X7
+	VADDPS       X7, X3, X3
+	VPERMILPS    $0xb1, X3, X7
+	VADDPS       X7, X3, X3
+	VBROADCASTSS X3, Y3
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y4, Y3, Y3
+	XORQ         DI, DI
+
+output:
+	VMOVUPS (DX)(DI*1), Y6
+	TESTQ   BX, BX
+	JZ      alone2
+	VADDPS  (BX)(DI*1), Y6, Y6
+
+alone2:
+	VSUBPS       Y0, Y6, Y6
+	VMULPS       Y1, Y6, Y6
+	VMOVUPS      (CX)(DI*1), Y5
+	VMULPS       (R9)(DI*1), Y5, Y5
+	VSUBPS       Y2, Y5, Y5
+	VFNMADD231PS Y6, Y3, Y5
+	VMULPS       Y1, Y5, Y5
+	VMOVUPS      Y5, (AX)(DI*1)
+	ADDQ         $0x20, DI
+	CMPQ         DI, R10
+	JNE          output
+	ADDQ         R10, AX
+	ADDQ         R10, CX
+	ADDQ         R10, DX
+	TESTQ        BX, BX
+	JZ           next
+	ADDQ         R10, BX
+
+next:
+	ADDQ $0x08, R8
+	DECQ SI
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func layerNormSums1AVX2(dy *float32, x *float32, res *float32, rows int, stride uintptr, stats *float32, dgamma *float32, dbeta *float32)
+// Requires: AVX, FMA3
+TEXT ·layerNormSums1AVX2(SB), NOSPLIT, $0-64
+	MOVQ   dy+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   res+16(FP), DX
+	MOVQ   rows+24(FP), BX
+	MOVQ   stride+32(FP), SI
+	MOVQ   stats+40(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	TESTQ  DX, DX
+	JZ     alone
+
+loop:
+	VBROADCASTSS (DI), Y2
+	VBROADCASTSS 4(DI), Y3
+	ADDQ         $0x08, DI
+	VMOVUPS      (CX), Y4
+	VADDPS       (DX), Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      (AX), Y5
+	VADDPS       Y5, Y1, Y1
+	VFMADD231PS  Y5, Y4, Y0
+	ADDQ         SI, AX
+	ADDQ         SI, CX
+	ADDQ         SI, DX
+	DECQ         BX
+	JNZ          loop
+	JMP          done
+
+alone:
+	VBROADCASTSS (DI), Y2
+	VBROADCASTSS 4(DI), Y3
+	ADDQ         $0x08, DI
+	VMOVUPS      (CX), Y4
+	VSUBPS       Y2, Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      (AX), Y5
+	VADDPS       Y5, Y1, Y1
+	VFMADD231PS  Y5, Y4, Y0
+	ADDQ         SI, AX
+	ADDQ         SI, CX
+	DECQ         BX
+	JNZ          alone
+
+done:
+	MOVQ    dgamma+48(FP), AX
+	VADDPS  (AX), Y0, Y0
+	VMOVUPS Y0, (AX)
+	MOVQ    dbeta+56(FP), AX
+	VADDPS  (AX), Y1, Y1
+	VMOVUPS Y1, (AX)
+	VZEROUPPER
+	RET
+
+// func layerNormSums2AVX2(dy *float32, x *float32, res *float32, rows int, stride uintptr, stats *float32, dgamma *float32, dbeta *float32)
+// Requires: AVX, FMA3
+TEXT ·layerNormSums2AVX2(SB), NOSPLIT, $0-64
+	MOVQ   dy+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   res+16(FP), DX
+	MOVQ   rows+24(FP), BX
+	MOVQ   stride+32(FP), SI
+	MOVQ   stats+40(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y2, Y2, Y2
+	VXORPS Y1, Y1, Y1
+	VXORPS Y3, Y3, Y3
+	TESTQ  DX, DX
+	JZ     alone
+
+loop:
+	VBROADCASTSS (DI), Y4
+	VBROADCASTSS 4(DI), Y5
+	ADDQ         $0x08, DI
+	VMOVUPS      (CX), Y6
+	VADDPS       (DX), Y6, Y6
+	VSUBPS       Y4, Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      (AX), Y7
+	VADDPS       Y7, Y2, Y2
+	VFMADD231PS  Y7, Y6, Y0
+	VMOVUPS      32(CX), Y6
+	VADDPS       32(DX), Y6, Y6
+	VSUBPS       Y4, Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      32(AX), Y7
+	VADDPS       Y7, Y3, Y3
+	VFMADD231PS  Y7, Y6, Y1
+	ADDQ         SI, AX
+	ADDQ         SI, CX
+	ADDQ         SI, DX
+	DECQ         BX
+	JNZ          loop
+	JMP          done
+
+alone:
+	VBROADCASTSS (DI), Y4
+	VBROADCASTSS 4(DI), Y5
+	ADDQ         $0x08, DI
+	VMOVUPS      (CX), Y6
+	VSUBPS       Y4, Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      (AX), Y7
+	VADDPS       Y7, Y2, Y2
+	VFMADD231PS  Y7, Y6, Y0
+	VMOVUPS      32(CX), Y6
+	VSUBPS       Y4, Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      32(AX), Y7
+	VADDPS       Y7, Y3, Y3
+	VFMADD231PS  Y7, Y6, Y1
+	ADDQ         SI, AX
+	ADDQ         SI, CX
+	DECQ         BX
+	JNZ          alone
+
+done:
+	MOVQ    dgamma+48(FP), AX
+	VADDPS  (AX), Y0, Y0
+	VMOVUPS Y0, (AX)
+	VADDPS  32(AX), Y1, Y1
+	VMOVUPS Y1, 32(AX)
+	MOVQ    dbeta+56(FP), AX
+	VADDPS  (AX), Y2, Y2
+	VMOVUPS Y2, (AX)
+	VADDPS  32(AX), Y3, Y3
+	VMOVUPS Y3, 32(AX)
+	VZEROUPPER
+	RET
+
+// func dropoutAVX2(dst *float32, src *float32, groups int, a *uint32)
+// Requires: AVX, AVX2
+TEXT ·dropoutAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         groups+16(FP), DX
+	MOVQ         a+24(FP), BX
+	VPBROADCASTD 176(BX), Y0
+	VPBROADCASTD 180(BX), Y1
+	MOVL         80(BX), SI
+
+loop:
+	VMOVD        SI, X2
+	VPBROADCASTD X2, Y2
+	VPADDD       112(BX), Y2, Y2
+	VPBROADCASTD 84(BX), Y3
+	VPBROADCASTD 88(BX), Y4
+	VPBROADCASTD 92(BX), Y5
+	VMOVD        SI, X6
+	VPBROADCASTD X6, Y6
+	VPADDD       112(BX), Y6, Y6
+	VPSRLQ       $0x20, Y6, Y6
+	VPBROADCASTD 84(BX), Y7
+	VPBROADCASTD 88(BX), Y8
+	VPBROADCASTD 92(BX), Y9
+	VPMULUDQ     Y0, Y2, Y2
+	VPMULUDQ     Y1, Y4, Y4
+	VPSRLQ       $0x20, Y4, Y10
+	VPXOR        Y3, Y10, Y10
+	VPBROADCASTD (BX), Y3
+	VPXOR        Y3, Y10, Y10
+	VPSRLQ       $0x20, Y2, Y3
+	VPXOR        Y5, Y3, Y3
+	VPBROADCASTD 4(BX), Y5
+	VPXOR        Y5, Y3, Y3
+	VPMULUDQ     Y0, Y6, Y6
+	VPMULUDQ     Y1, Y8, Y8
+	VPSRLQ       $0x20, Y8, Y5
+	VPXOR        Y7, Y5, Y5
+	VPBROADCASTD (BX), Y7
+	VPXOR        Y7, Y5, Y5
+	VPSRLQ       $0x20, Y6, Y7
+	VPXOR        Y9, Y7, Y7
+	VPBROADCASTD 4(BX), Y9
+	VPXOR        Y9, Y7, Y7
+	VPMULUDQ     Y0, Y10, Y10
+	VPMULUDQ     Y1, Y3, Y3
+	VPSRLQ       $0x20, Y3, Y9
+	VPXOR        Y4, Y9, Y9
+	VPBROADCASTD 8(BX), Y4
+	VPXOR        Y4, Y9, Y9
+	VPSRLQ       $0x20, Y10, Y4
+	VPXOR        Y2, Y4, Y4
+	VPBROADCASTD 12(BX), Y2
+	VPXOR        Y2, Y4, Y4
+	VPMULUDQ     Y0, Y5, Y5
+	VPMULUDQ     Y1, Y7, Y7
+	VPSRLQ       $0x20, Y7, Y2
+	VPXOR        Y8, Y2, Y2
+	VPBROADCASTD 8(BX), Y8
+	VPXOR        Y8, Y2, Y2
+	VPSRLQ       $0x20, Y5, Y8
+	VPXOR        Y6, Y8, Y8
+	VPBROADCASTD 12(BX), Y6
+	VPXOR        Y6, Y8, Y8
+	VPMULUDQ     Y0, Y9, Y9
+	VPMULUDQ     Y1, Y4, Y4
+	VPSRLQ       $0x20, Y4, Y6
+	VPXOR        Y3, Y6, Y6
+	VPBROADCASTD 16(BX), Y3
+	VPXOR        Y3, Y6, Y6
+	VPSRLQ       $0x20, Y9, Y3
+	VPXOR        Y10, Y3, Y3
+	VPBROADCASTD 20(BX), Y10
+	VPXOR        Y10, Y3, Y3
+	VPMULUDQ     Y0, Y2, Y2
+	VPMULUDQ     Y1, Y8, Y8
+	VPSRLQ       $0x20, Y8, Y10
+	VPXOR        Y7, Y10, Y10
+	VPBROADCASTD 16(BX), Y7
+	VPXOR        Y7, Y10, Y10
+	VPSRLQ       $0x20, Y2, Y7
+	VPXOR        Y5, Y7, Y7
+	VPBROADCASTD 20(BX), Y5
+	VPXOR        Y5, Y7, Y7
+	VPMULUDQ     Y0, Y6, Y6
+	VPMULUDQ     Y1, Y3, Y3
+	VPSRLQ       $0x20, Y3, Y5
+	VPXOR        Y4, Y5, Y5
+	VPBROADCASTD 24(BX), Y4
+	VPXOR        Y4, Y5, Y5
+	VPSRLQ       $0x20, Y6, Y4
+	VPXOR        Y9, Y4, Y4
+	VPBROADCASTD 28(BX), Y9
+	VPXOR        Y9, Y4, Y4
+	VPMULUDQ     Y0, Y10, Y10
+	VPMULUDQ     Y1, Y7, Y7
+	VPSRLQ       $0x20, Y7, Y9
+	VPXOR        Y8, Y9, Y9
+	VPBROADCASTD 24(BX), Y8
+	VPXOR        Y8, Y9, Y9
+	VPSRLQ       $0x20, Y10, Y8
+	VPXOR        Y2, Y8, Y8
+	VPBROADCASTD 28(BX), Y2
+	VPXOR        Y2, Y8, Y8
+	VPMULUDQ     Y0, Y5, Y5
+	VPMULUDQ     Y1, Y4, Y4
+	VPSRLQ       $0x20, Y4, Y2
+	VPXOR        Y3, Y2, Y2
+	VPBROADCASTD 32(BX), Y3
+	VPXOR        Y3, Y2, Y2
+	VPSRLQ       $0x20, Y5, Y3
+	VPXOR        Y6, Y3, Y3
+	VPBROADCASTD 36(BX), Y6
+	VPXOR        Y6, Y3, Y3
+	VPMULUDQ     Y0, Y9, Y9
+	VPMULUDQ     Y1, Y8, Y8
+	VPSRLQ       $0x20, Y8, Y6
+	VPXOR        Y7, Y6, Y6
+	VPBROADCASTD 32(BX), Y7
+	VPXOR        Y7, Y6, Y6
+	VPSRLQ       $0x20, Y9, Y7
+	VPXOR        Y10, Y7, Y7
+	VPBROADCASTD 36(BX), Y10
+	VPXOR        Y10, Y7, Y7
+	VPMULUDQ     Y0, Y2, Y2
+	VPMULUDQ     Y1, Y3, Y3
+	VPSRLQ       $0x20, Y3, Y10
+	VPXOR        Y4, Y10, Y10
+	VPBROADCASTD 40(BX), Y4
+	VPXOR        Y4, Y10, Y10
+	VPSRLQ       $0x20, Y2, Y4
+	VPXOR        Y5, Y4, Y4
+	VPBROADCASTD 44(BX), Y5
+	VPXOR        Y5, Y4, Y4
+	VPMULUDQ     Y0, Y6, Y6
+	VPMULUDQ     Y1, Y7, Y7
+	VPSRLQ       $0x20, Y7, Y5
+	VPXOR        Y8, Y5, Y5
+	VPBROADCASTD 40(BX), Y8
+	VPXOR        Y8, Y5, Y5
+	VPSRLQ       $0x20, Y6, Y8
+	VPXOR        Y9, Y8, Y8
+	VPBROADCASTD 44(BX), Y9
+	VPXOR        Y9, Y8, Y8
+	VPMULUDQ     Y0, Y10, Y10
+	VPMULUDQ     Y1, Y4, Y4
+	VPSRLQ       $0x20, Y4, Y9
+	VPXOR        Y3, Y9, Y9
+	VPBROADCASTD 48(BX), Y3
+	VPXOR        Y3, Y9, Y9
+	VPSRLQ       $0x20, Y10, Y3
+	VPXOR        Y2, Y3, Y3
+	VPBROADCASTD 52(BX), Y2
+	VPXOR        Y2, Y3, Y3
+	VPMULUDQ     Y0, Y5, Y5
+	VPMULUDQ     Y1, Y8, Y8
+	VPSRLQ       $0x20, Y8, Y2
+	VPXOR        Y7, Y2, Y2
+	VPBROADCASTD 48(BX), Y7
+	VPXOR        Y7, Y2, Y2
+	VPSRLQ       $0x20, Y5, Y7
+	VPXOR        Y6, Y7, Y7
+	VPBROADCASTD 52(BX), Y6
+	VPXOR        Y6, Y7, Y7
+	VPMULUDQ     Y0, Y9, Y9
+	VPMULUDQ     Y1, Y3, Y3
+	VPSRLQ       $0x20, Y3, Y6
+	VPXOR        Y4, Y6, Y6
+	VPBROADCASTD 56(BX), Y4
+	VPXOR        Y4, Y6, Y6
+	VPSRLQ       $0x20, Y9, Y4
+	VPXOR        Y10, Y4, Y4
+	VPBROADCASTD 60(BX), Y10
+	VPXOR        Y10, Y4, Y4
+	VPMULUDQ     Y0, Y2, Y2
+	VPMULUDQ     Y1, Y7, Y7
+	VPSRLQ       $0x20, Y7, Y10
+	VPXOR        Y8, Y10, Y10
+	VPBROADCASTD 56(BX), Y8
+	VPXOR        Y8, Y10, Y10
+	VPSRLQ       $0x20, Y2, Y8
+	VPXOR        Y5, Y8, Y8
+	VPBROADCASTD 60(BX), Y5
+	VPXOR        Y5, Y8, Y8
+	VPMULUDQ     Y0, Y6, Y6
+	VPMULUDQ     Y1, Y4, Y4
+	VPSRLQ       $0x20, Y4, Y5
+	VPXOR        Y3, Y5, Y5
+	VPBROADCASTD 64(BX), Y3
+	VPXOR        Y3, Y5, Y5
+	VPSRLQ       $0x20, Y6, Y3
+	VPXOR        Y9, Y3, Y3
+	VPBROADCASTD 68(BX), Y9
+	VPXOR        Y9, Y3, Y3
+	VPMULUDQ     Y0, Y10, Y10
+	VPMULUDQ     Y1, Y8, Y8
+	VPSRLQ       $0x20, Y8, Y9
+	VPXOR        Y7, Y9, Y9
+	VPBROADCASTD 64(BX), Y7
+	VPXOR        Y7, Y9, Y9
+	VPSRLQ       $0x20, Y10, Y7
+	VPXOR        Y2, Y7, Y7
+	VPBROADCASTD 68(BX), Y2
+	VPXOR        Y2, Y7, Y7
+	VPMULUDQ     Y0, Y5, Y5
+	VPMULUDQ     Y1, Y3, Y3
+	VPSRLQ       $0x20, Y3, Y2
+	VPXOR        Y4, Y2, Y2
+	VPBROADCASTD 72(BX), Y4
+	VPXOR        Y4, Y2, Y2
+	VPSRLQ       $0x20, Y5, Y4
+	VPXOR        Y6, Y4, Y4
+	VPBROADCASTD 76(BX), Y6
+	VPXOR        Y6, Y4, Y4
+	VPMULUDQ     Y0, Y9, Y9
+	VPMULUDQ     Y1, Y7, Y7
+	VPSRLQ       $0x20, Y7, Y6
+	VPXOR        Y8, Y6, Y6
+	VPBROADCASTD 72(BX), Y8
+	VPXOR        Y8, Y6, Y6
+	VPSRLQ       $0x20, Y9, Y8
+	VPXOR        Y10, Y8, Y8
+	VPBROADCASTD 76(BX), Y10
+	VPXOR        Y10, Y8, Y8
+	VPSLLQ       $0x20, Y6, Y6
+	VPBROADCASTD 96(BX), Y10
+	VBROADCASTSS 100(BX), Y11
+	VPBLENDD     $0xaa, Y6, Y2, Y2
+	VPCMPEQD     Y6, Y6, Y6
+	VPSLLD       $0x1f, Y6, Y6
+	VPXOR        Y6, Y2, Y2
+	VPXOR        Y6, Y10, Y10
+	VPCMPGTD     Y10, Y2, Y2
+	VMULPS       (CX), Y11, Y11
+	VANDPS       Y2, Y11, Y11
+	VMOVUPS      Y11, (AX)
+	VPSLLQ       $0x20, Y7, Y7
+	VPBROADCASTD 96(BX), Y10
+	VBROADCASTSS 100(BX), Y11
+	VPBLENDD     $0xaa, Y7, Y3, Y3
+	VPCMPEQD     Y7, Y7, Y7
+	VPSLLD       $0x1f, Y7, Y7
+	VPXOR        Y7, Y3, Y3
+	VPXOR        Y7, Y10, Y10
+	VPCMPGTD     Y10, Y3, Y3
+	VMULPS       64(CX), Y11, Y11
+	VANDPS       Y3, Y11, Y11
+	VMOVUPS      Y11, 64(AX)
+	VPSLLQ       $0x20, Y8, Y8
+	VPBROADCASTD 96(BX), Y10
+	VBROADCASTSS 100(BX), Y11
+	VPBLENDD     $0xaa, Y8, Y4, Y4
+	VPCMPEQD     Y8, Y8, Y8
+	VPSLLD       $0x1f, Y8, Y8
+	VPXOR        Y8, Y4, Y4
+	VPXOR        Y8, Y10, Y10
+	VPCMPGTD     Y10, Y4, Y4
+	VMULPS       128(CX), Y11, Y11
+	VANDPS       Y4, Y11, Y11
+	VMOVUPS      Y11, 128(AX)
+	VPSLLQ       $0x20, Y9, Y9
+	VPBROADCASTD 96(BX), Y10
+	VBROADCASTSS 100(BX), Y11
+	VPBLENDD     $0xaa, Y9, Y5, Y5
+	VPCMPEQD     Y9, Y9, Y9
+	VPSLLD       $0x1f, Y9, Y9
+	VPXOR        Y9, Y5, Y5
+	VPXOR        Y9, Y10, Y10
+	VPCMPGTD     Y10, Y5, Y5
+	VMULPS       192(CX), Y11, Y11
+	VANDPS       Y5, Y11, Y11
+	VMOVUPS      Y11, 192(AX)
+	VMOVD        SI, X9
+	VPBROADCASTD X9, Y9
+	VPADDD       144(BX), Y9, Y9
+	VPBROADCASTD 84(BX), Y8
+	VPBROADCASTD 88(BX), Y7
+	VPBROADCASTD 92(BX), Y6
+	VMOVD        SI, X5
+	VPBROADCASTD X5, Y5
+	VPADDD       144(BX), Y5, Y5
+	VPSRLQ       $0x20, Y5, Y5
+	VPBROADCASTD 84(BX), Y4
+	VPBROADCASTD 88(BX), Y3
+	VPBROADCASTD 92(BX), Y2
+	VPMULUDQ     Y0, Y9, Y9
+	VPMULUDQ     Y1, Y7, Y7
+	VPSRLQ       $0x20, Y7, Y11
+	VPXOR        Y8, Y11, Y11
+	VPBROADCASTD (BX), Y8
+	VPXOR        Y8, Y11, Y11
+	VPSRLQ       $0x20, Y9, Y8
+	VPXOR        Y6, Y8, Y8
+	VPBROADCASTD 4(BX), Y6
+	VPXOR        Y6, Y8, Y8
+	VPMULUDQ     Y0, Y5, Y5
+	VPMULUDQ     Y1, Y3, Y3
+	VPSRLQ       $0x20, Y3, Y6
+	VPXOR        Y4, Y6, Y6
+	VPBROADCASTD (BX), Y4
+	VPXOR        Y4, Y6, Y6
+	VPSRLQ       $0x20, Y5, Y4
+	VPXOR        Y2, Y4, Y4
+	VPBROADCASTD 4(BX), Y2
+	VPXOR        Y2, Y4, Y4
+	VPMULUDQ     Y0, Y11, Y11
+	VPMULUDQ     Y1, Y8, Y8
+	VPSRLQ       $0x20, Y8, Y2
+	VPXOR        Y7, Y2, Y2
+	VPBROADCASTD 8(BX), Y7
+	VPXOR        Y7, Y2, Y2
+	VPSRLQ       $0x20, Y11, Y7
+	VPXOR        Y9, Y7, Y7
+	VPBROADCASTD 12(BX), Y9
+	VPXOR        Y9, Y7, Y7
+	VPMULUDQ     Y0, Y6, Y6
+	VPMULUDQ     Y1, Y4, Y4
+	VPSRLQ       $0x20, Y4, Y9
+	VPXOR        Y3, Y9, Y9
+	VPBROADCASTD 8(BX), Y3
+	VPXOR        Y3, Y9, Y9
+	VPSRLQ       $0x20, Y6, Y3
+	VPXOR        Y5, Y3, Y3
+	VPBROADCASTD 12(BX), Y5
+	VPXOR        Y5, Y3, Y3
+	VPMULUDQ     Y0, Y2, Y2
+	VPMULUDQ     Y1, Y7, Y7
+	VPSRLQ       $0x20, Y7, Y5
+	VPXOR        Y8, Y5, Y5
+	VPBROADCASTD 16(BX), Y8
+	VPXOR        Y8, Y5, Y5
+	VPSRLQ       $0x20, Y2, Y8
+	VPXOR        Y11, Y8, Y8
+	VPBROADCASTD 20(BX), Y11
+	VPXOR        Y11, Y8, Y8
+	VPMULUDQ     Y0, Y9, Y9
+	VPMULUDQ     Y1, Y3, Y3
+	VPSRLQ       $0x20, Y3, Y11
+	VPXOR        Y4, Y11, Y11
+	VPBROADCASTD 16(BX), Y4
+	VPXOR        Y4, Y11, Y11
+	VPSRLQ       $0x20, Y9, Y4
+	VPXOR        Y6, Y4, Y4
+	VPBROADCASTD 20(BX), Y6
+	VPXOR        Y6, Y4, Y4
+	VPMULUDQ     Y0, Y5, Y5
+	VPMULUDQ     Y1, Y8, Y8
+	VPSRLQ       $0x20, Y8, Y6
+	VPXOR        Y7, Y6, Y6
+	VPBROADCASTD 24(BX), Y7
+	VPXOR        Y7, Y6, Y6
+	VPSRLQ       $0x20, Y5, Y7
+	VPXOR        Y2, Y7, Y7
+	VPBROADCASTD 28(BX), Y2
+	VPXOR        Y2, Y7, Y7
+	VPMULUDQ     Y0, Y11, Y11
+	VPMULUDQ     Y1, Y4, Y4
+	VPSRLQ       $0x20, Y4, Y2
+	VPXOR        Y3, Y2, Y2
+	VPBROADCASTD 24(BX), Y3
+	VPXOR        Y3, Y2, Y2
+	VPSRLQ       $0x20, Y11, Y3
+	VPXOR        Y9, Y3, Y3
+	VPBROADCASTD 28(BX), Y9
+	VPXOR        Y9, Y3, Y3
+	VPMULUDQ     Y0, Y6, Y6
+	VPMULUDQ     Y1, Y7, Y7
+	VPSRLQ       $0x20, Y7, Y9
+	VPXOR        Y8, Y9, Y9
+	VPBROADCASTD 32(BX), Y8
+	VPXOR        Y8, Y9, Y9
+	VPSRLQ       $0x20, Y6, Y8
+	VPXOR        Y5, Y8, Y8
+	VPBROADCASTD 36(BX), Y5
+	VPXOR        Y5, Y8, Y8
+	VPMULUDQ     Y0, Y2, Y2
+	VPMULUDQ     Y1, Y3, Y3
+	VPSRLQ       $0x20, Y3, Y5
+	VPXOR        Y4, Y5, Y5
+	VPBROADCASTD 32(BX), Y4
+	VPXOR        Y4, Y5, Y5
+	VPSRLQ       $0x20, Y2, Y4
+	VPXOR        Y11, Y4, Y4
+	VPBROADCASTD 36(BX), Y11
+	VPXOR        Y11, Y4, Y4
+	VPMULUDQ     Y0, Y9, Y9
+	VPMULUDQ     Y1, Y8, Y8
+	VPSRLQ       $0x20, Y8, Y11
+	VPXOR        Y7, Y11, Y11
+	VPBROADCASTD 40(BX), Y7
+	VPXOR        Y7, Y11, Y11
+	VPSRLQ       $0x20, Y9, Y7
+	VPXOR        Y6, Y7, Y7
+	VPBROADCASTD 44(BX), Y6
+	VPXOR        Y6, Y7, Y7
+	VPMULUDQ     Y0, Y5, Y5
+	VPMULUDQ     Y1, Y4, Y4
+	VPSRLQ       $0x20, Y4, Y6
+	VPXOR        Y3, Y6, Y6
+	VPBROADCASTD 40(BX), Y3
+	VPXOR        Y3, Y6, Y6
+	VPSRLQ       $0x20, Y5, Y3
+	VPXOR        Y2, Y3, Y3
+	VPBROADCASTD 44(BX), Y2
+	VPXOR        Y2, Y3, Y3
+	VPMULUDQ     Y0, Y11, Y11
+	VPMULUDQ     Y1, Y7, Y7
+	VPSRLQ       $0x20, Y7, Y2
+	VPXOR        Y8, Y2, Y2
+	VPBROADCASTD 48(BX), Y8
+	VPXOR        Y8, Y2, Y2
+	VPSRLQ       $0x20, Y11, Y8
+	VPXOR        Y9, Y8, Y8
+	VPBROADCASTD 52(BX), Y9
+	VPXOR        Y9, Y8, Y8
+	VPMULUDQ     Y0, Y6, Y6
+	VPMULUDQ     Y1, Y3, Y3
+	VPSRLQ       $0x20, Y3, Y9
+	VPXOR        Y4, Y9, Y9
+	VPBROADCASTD 48(BX), Y4
+	VPXOR        Y4, Y9, Y9
+	VPSRLQ       $0x20, Y6, Y4
+	VPXOR        Y5, Y4, Y4
+	VPBROADCASTD 52(BX), Y5
+	VPXOR        Y5, Y4, Y4
+	VPMULUDQ     Y0, Y2, Y2
+	VPMULUDQ     Y1, Y8, Y8
+	VPSRLQ       $0x20, Y8, Y5
+	VPXOR        Y7, Y5, Y5
+	VPBROADCASTD 56(BX), Y7
+	VPXOR        Y7, Y5, Y5
+	VPSRLQ       $0x20, Y2, Y7
+	VPXOR        Y11, Y7, Y7
+	VPBROADCASTD 60(BX), Y11
+	VPXOR        Y11, Y7, Y7
+	VPMULUDQ     Y0, Y9, Y9
+	VPMULUDQ     Y1, Y4, Y4
+	VPSRLQ       $0x20, Y4, Y11
+	VPXOR        Y3, Y11, Y11
+	VPBROADCASTD 56(BX), Y3
+	VPXOR        Y3, Y11, Y11
+	VPSRLQ       $0x20, Y9, Y3
+	VPXOR        Y6, Y3, Y3
+	VPBROADCASTD 60(BX), Y6
+	VPXOR        Y6, Y3, Y3
+	VPMULUDQ     Y0, Y5, Y5
+	VPMULUDQ     Y1, Y7, Y7
+	VPSRLQ       $0x20, Y7, Y6
+	VPXOR        Y8, Y6, Y6
+	VPBROADCASTD 64(BX), Y8
+	VPXOR        Y8, Y6, Y6
+	VPSRLQ       $0x20, Y5, Y8
+	VPXOR        Y2, Y8, Y8
+	VPBROADCASTD 68(BX), Y2
+	VPXOR        Y2, Y8, Y8
+	VPMULUDQ     Y0, Y11, Y11
+	VPMULUDQ     Y1, Y3, Y3
+	VPSRLQ       $0x20, Y3, Y2
+	VPXOR        Y4, Y2, Y2
+	VPBROADCASTD 64(BX), Y4
+	VPXOR        Y4, Y2, Y2
+	VPSRLQ       $0x20, Y11, Y4
+	VPXOR        Y9, Y4, Y4
+	VPBROADCASTD 68(BX), Y9
+	VPXOR        Y9, Y4, Y4
+	VPMULUDQ     Y0, Y6, Y6
+	VPMULUDQ     Y1, Y8, Y8
+	VPSRLQ       $0x20, Y8, Y9
+	VPXOR        Y7, Y9, Y9
+	VPBROADCASTD 72(BX), Y7
+	VPXOR        Y7, Y9, Y9
+	VPSRLQ       $0x20, Y6, Y7
+	VPXOR        Y5, Y7, Y7
+	VPBROADCASTD 76(BX), Y5
+	VPXOR        Y5, Y7, Y7
+	VPMULUDQ     Y0, Y2, Y2
+	VPMULUDQ     Y1, Y4, Y4
+	VPSRLQ       $0x20, Y4, Y5
+	VPXOR        Y3, Y5, Y5
+	VPBROADCASTD 72(BX), Y3
+	VPXOR        Y3, Y5, Y5
+	VPSRLQ       $0x20, Y2, Y3
+	VPXOR        Y11, Y3, Y3
+	VPBROADCASTD 76(BX), Y11
+	VPXOR        Y11, Y3, Y3
+	VPSLLQ       $0x20, Y5, Y5
+	VPBROADCASTD 96(BX), Y11
+	VBROADCASTSS 100(BX), Y10
+	VPBLENDD     $0xaa, Y5, Y9, Y9
+	VPCMPEQD     Y5, Y5, Y5
+	VPSLLD       $0x1f, Y5, Y5
+	VPXOR        Y5, Y9, Y9
+	VPXOR        Y5, Y11, Y11
+	VPCMPGTD     Y11, Y9, Y9
+	VMULPS       32(CX), Y10, Y10
+	VANDPS       Y9, Y10, Y10
+	VMOVUPS      Y10, 32(AX)
+	VPSLLQ       $0x20, Y4, Y4
+	VPBROADCASTD 96(BX), Y11
+	VBROADCASTSS 100(BX), Y10
+	VPBLENDD     $0xaa, Y4, Y8, Y8
+	VPCMPEQD     Y4, Y4, Y4
+	VPSLLD       $0x1f, Y4, Y4
+	VPXOR        Y4, Y8, Y8
+	VPXOR        Y4, Y11, Y11
+	VPCMPGTD     Y11, Y8, Y8
+	VMULPS       96(CX), Y10, Y10
+	VANDPS       Y8, Y10, Y10
+	VMOVUPS      Y10, 96(AX)
+	VPSLLQ       $0x20, Y3, Y3
+	VPBROADCASTD 96(BX), Y11
+	VBROADCASTSS 100(BX), Y10
+	VPBLENDD     $0xaa, Y3, Y7, Y7
+	VPCMPEQD     Y3, Y3, Y3
+	VPSLLD       $0x1f, Y3, Y3
+	VPXOR        Y3, Y7, Y7
+	VPXOR        Y3, Y11, Y11
+	VPCMPGTD     Y11, Y7, Y7
+	VMULPS       160(CX), Y10, Y10
+	VANDPS       Y7, Y10, Y10
+	VMOVUPS      Y10, 160(AX)
+	VPSLLQ       $0x20, Y2, Y2
+	VPBROADCASTD 96(BX), Y11
+	VBROADCASTSS 100(BX), Y10
+	VPBLENDD     $0xaa, Y2, Y6, Y6
+	VPCMPEQD     Y2, Y2, Y2
+	VPSLLD       $0x1f, Y2, Y2
+	VPXOR        Y2, Y6, Y6
+	VPXOR        Y2, Y11, Y11
+	VPCMPGTD     Y11, Y6, Y6
+	VMULPS       224(CX), Y10, Y10
+	VANDPS       Y6, Y10, Y10
+	VMOVUPS      Y10, 224(AX)
+	ADDL         $0x10, SI
+	ADDQ         $0x00000100, CX
+	ADDQ         $0x00000100, AX
+	DECQ         DX
+	JNZ          loop
 	VZEROUPPER
 	RET
 

@@ -28,7 +28,22 @@ type kernels struct {
 	normGradSums  [3]func(g, dy, y, x *float32, px int, stride uintptr, mean, sum, sumX *float32)
 	normGradInput [3]func(dx, g, x *float32, px int, stride uintptr, mean, a, b, c *float32)
 
+	// softmax of each of rows rows of n vectors, in place, of scale·s, plus bias where not nil (which begins a
+	// float earlier for each row), plus end in the last vector; softmaxGrad is d = p·(d - Σ p·d)·scale.
+	softmax     func(s *float32, rows, n int, stride uintptr, scale, end, bias, konst *float32)
+	softmaxGrad func(d, p *float32, rows, n int, stride uintptr, scale *float32)
+
+	// The passes of layer normalisation over rows of n vectors; see layernorm.go.
+	layerNorm     func(y, x, res *float32, rows, n int, stats, gamma, beta, consts *float32)
+	layerNormGrad func(dx, dy, x, res *float32, rows, n int, stats, gamma, consts *float32)
+	layerNormSums [3]func(dy, x, res *float32, rows int, stride uintptr, stats, dgamma, dbeta *float32)
+
+	// dropout of whole groups of elements; see dropout.go.
+	dropout func(dst, src *float32, groups int, a *dropoutArgs)
+
 	// Element by element, over n vectors.
+	gelu          func(y, x *float32, n int, konst *float32)
+	geluGrad      func(dx, dy, x *float32, n int, konst *float32)
 	add, reluGrad func(dst, a, b *float32, n int)
 	bytesToFloats func(dst *float32, src *byte, n int, divisor *float32)
 	sgd           func(w, g, v *float32, n int, consts *float32, nesterov int)

@@ -29,6 +29,8 @@ type task interface {
 // (which escapes, since they are called through a table) and scratch memory.
 type lane struct {
 	brgemm
+	dropout dropoutArgs
+	end     [16]float32
 	scratch []float32
 }
 

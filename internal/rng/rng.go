@@ -32,8 +32,12 @@ func New(seed uint64, purpose string, epoch, index uint64) Stream {
 	return Stream{key: [2]uint32{uint32(seed), uint32(seed >> 32)}, ctr: [4]uint32{0, uint32(index), uint32(epoch), h}, used: 4}
 }
 
-// philox is one block: ten rounds over counter c with key k.
-func philox(c [4]uint32, k [2]uint32) [4]uint32 {
+// Counter is the key and the counter of the stream's first block, for code that computes blocks itself:
+// block i, words 4i to 4i+3 of the stream, is Philox of the counter with i in its first word.
+func (s Stream) Counter() (key [2]uint32, ctr [4]uint32) { return s.key, s.ctr }
+
+// Philox is one block: ten rounds over counter c with key k.
+func Philox(c [4]uint32, k [2]uint32) [4]uint32 {
 	const m0, m1, w0, w1 = 0xD2511F53, 0xCD9E8D57, 0x9E3779B9, 0xBB67AE85
 	for range 10 {
 		hi0, lo0 := bits.Mul32(m0, c[0])
@@ -48,7 +52,7 @@ func philox(c [4]uint32, k [2]uint32) [4]uint32 {
 // Uint32 draws 32 uniform bits.
 func (s *Stream) Uint32() uint32 {
 	if s.used == 4 {
-		s.buf = philox(s.ctr, s.key)
+		s.buf = Philox(s.ctr, s.key)
 		s.ctr[0]++
 		s.used = 0
 	}

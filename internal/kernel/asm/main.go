@@ -3,7 +3,8 @@
 //
 // Every kernel is generated twice, for AVX-512 and for AVX2, from one description: a level says how
 // wide a vector is and how many registers there are. brgemm.go has the matrix product, winograd.go
-// the transforms of Winograd convolution, norm.go batch normalisation, elementwise.go the rest.
+// the transforms of Winograd convolution, norm.go batch normalisation, functions.go, layernorm.go and
+// dropout.go what the encoders need, elementwise.go the rest.
 package main
 
 import (
@@ -41,6 +42,9 @@ func main() {
 		winograd(l)
 		norm(l)
 		elementwise(l)
+		functions(l)
+		layerNorms(l)
+		dropout(l)
 		probe(l)
 	}
 	Generate()
