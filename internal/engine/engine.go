@@ -38,6 +38,13 @@ type Op interface {
 	InPlace() int
 }
 
+// Viewer is an op whose output is a part of its first input: Run points out at it and computes nothing. The
+// part's memory lives as long as either is used.
+type Viewer interface {
+	Op
+	View()
+}
+
 // Program is a compiled graph. It is not safe for concurrent use.
 type Program struct {
 	steps   []step

@@ -59,6 +59,12 @@ func (p *planner) add(s *step) error {
 			b.last = at
 		}
 	}
+	if _, ok := s.op.(Viewer); ok {
+		if b := p.of[s.in[0]]; b != nil { // in a leaf's memory there is nothing to plan
+			p.of[s.out] = b
+		}
+		return nil
+	}
 	b := &block{floats: n, first: at, last: at, views: []*Tensor{s.out}}
 	p.blocks = append(p.blocks, b)
 	p.of[s.out] = b

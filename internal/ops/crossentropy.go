@@ -20,7 +20,7 @@ func CrossEntropy(logits, classes *G.Node, smoothing float64) (*G.Node, error) {
 		return nil, fmt.Errorf("cross-entropy: label smoothing %g is not in [0, 1)", smoothing)
 	}
 	o := &crossEntropy{smoothing: smoothing}
-	o.base = newBase("cross-entropy", o, 2, labels, 0)
+	o.base = newBase("cross-entropy", o, 2, ints, 0)
 	return G.ApplyOp(o, logits, classes)
 }
 
@@ -28,7 +28,7 @@ func CrossEntropy(logits, classes *G.Node, smoothing float64) (*G.Node, error) {
 // the same bits whatever rows are beside it.
 func SumCrossEntropy(logits, classes *G.Node) (*G.Node, error) {
 	o := &crossEntropy{sum: true}
-	o.base = newBase("sum-cross-entropy", o, 2, labels, 0)
+	o.base = newBase("sum-cross-entropy", o, 2, ints, 0)
 	return G.ApplyOp(o, logits, classes)
 }
 
@@ -84,7 +84,7 @@ func (o *crossEntropy) DiffWRT(int) []bool { return []bool{true, false} }
 // SymDiff gives dlogits = (softmax(logits) - onehot(labels)) · dloss / rows; of the sum without the division.
 func (o *crossEntropy) SymDiff(in G.Nodes, _, dloss *G.Node) (G.Nodes, error) {
 	g := &crossEntropyGrad{smoothing: o.smoothing, sum: o.sum}
-	g.base = newBase("cross-entropy-grad", g, 2, labels, 0, 2)
+	g.base = newBase("cross-entropy-grad", g, 2, ints, 0, 2)
 	d, err := G.ApplyOp(g, in[0], in[1], dloss)
 	return G.Nodes{d, nil}, err
 }

@@ -18,7 +18,7 @@ func Distill(logits, teacher, classes *G.Node, weight, temperature float64) (*G.
 		return nil, fmt.Errorf("distill: weight %g is not in [0, 1] or temperature %g not above 0", weight, temperature)
 	}
 	o := &distill{loss: kernel.Distillation{Weight: weight, Temperature: temperature}}
-	o.base = newBase("distill", o, 2, 2, labels, 0)
+	o.base = newBase("distill", o, 2, 2, ints, 0)
 	return G.ApplyOp(o, logits, teacher, classes)
 }
 
@@ -61,7 +61,7 @@ func (o *distill) DiffWRT(int) []bool { return []bool{true, false, false} }
 // SymDiff gives dlogits = ((1-w)·(softmax(z) - onehot) + w·T·(softmax(z/T) - softmax(t/T))) · dloss / rows.
 func (o *distill) SymDiff(in G.Nodes, _, dloss *G.Node) (G.Nodes, error) {
 	g := &distillGrad{loss: o.loss}
-	g.base = newBase("distill-grad", g, 2, 2, labels, 0, 2)
+	g.base = newBase("distill-grad", g, 2, 2, ints, 0, 2)
 	d, err := G.ApplyOp(g, in[0], in[1], in[2], dloss)
 	return G.Nodes{d, nil, nil}, err
 }

@@ -27,7 +27,7 @@ func OutlierExposure(logits, classes *G.Node, weight, smoothing float64) (*G.Nod
 		return nil, fmt.Errorf("outlier-exposure: weight %g is not at least 0 or label smoothing %g not in [0, 1)", weight, smoothing)
 	}
 	o := &exposure{weight: weight, smoothing: smoothing}
-	o.base = newBase("outlier-exposure", o, 2, labels, 0)
+	o.base = newBase("outlier-exposure", o, 2, ints, 0)
 	return G.ApplyOp(o, logits, classes)
 }
 
@@ -80,7 +80,7 @@ func (o *exposure) DiffWRT(int) []bool { return []bool{true, false} }
 // weight · (softmax(z) - 1/classes) · dloss / m for the m outliers.
 func (o *exposure) SymDiff(in G.Nodes, _, dloss *G.Node) (G.Nodes, error) {
 	g := &exposureGrad{weight: o.weight, smoothing: o.smoothing}
-	g.base = newBase("outlier-exposure-grad", g, 2, labels, 0, 2)
+	g.base = newBase("outlier-exposure-grad", g, 2, ints, 0, 2)
 	d, err := G.ApplyOp(g, in[0], in[1], dloss)
 	return G.Nodes{d, nil}, err
 }

@@ -24,8 +24,8 @@ import (
 
 var lastID atomic.Uint64
 
-// labels marks an input that is an int32 vector of class indices in base.dims.
-const labels = -1
+// ints marks an input that is an int32 vector in base.dims: class indices, token ids, offsets.
+const ints = -1
 
 // op is what each of ours implements beside base.
 type op interface {
@@ -53,7 +53,7 @@ func (b *base) Type() hm.Type {
 	ts := make([]hm.Type, len(b.dims))
 	for i, d := range b.dims {
 		switch d {
-		case labels:
+		case ints:
 			ts[i] = G.TensorType{Dims: 1, Of: tensor.Int32}
 		case 0:
 			ts[i] = hm.TypeVariable('a')
@@ -97,6 +97,7 @@ func (b *base) Do(vs ...G.Value) (G.Value, error) {
 	if err := b.self.Run(out, in); err != nil {
 		return nil, fmt.Errorf("%v of %v: %w", b, shapes, err)
 	}
+	buf = out.F32 // its own where the op is a view
 	if s.Dims() == 0 {
 		v := G.F32(buf[0])
 		return &v, nil

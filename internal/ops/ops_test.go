@@ -149,6 +149,44 @@ var graphs = []struct {
 	{"upsample", imageGraph(func(n *net, x *G.Node) *G.Node {
 		return n.do(ops.Conv2D(n.do(ops.Upsample(x)), n.leaf("w", 3, 3, 4, 4), nil, 1))
 	})},
+	{"embeddings and mean-pool", tokenGraph(func(n *net) *G.Node {
+		y := n.do(ops.Embeddings(n.leaf("word", 7, 6), n.leaf("position", 9, 6), nil, n.ints("ids", 3, 0, 3, 6, 1, 2, 3), n.ints("positions", 0, 1, 2, 0, 1, 2, 3), 2))
+		return n.do(ops.MeanPool(y, n.ints("offsets", 0, 3, 7)))
+	})},
+	{"embeddings with kinds and first-pool", tokenGraph(func(n *net) *G.Node {
+		y := n.do(ops.Embeddings(n.leaf("word", 7, 6), n.leaf("position", 9, 6), n.leaf("kind", 2, 6), n.ints("ids", 3, 0, 3, 6, 1, 2, 3), n.ints("positions", 0, 1, 2, 0, 1, 2, 3), 0))
+		return n.do(ops.FirstPool(y, n.ints("offsets", 0, 3, 7)))
+	})},
+	{"layernorm", tokenGraph(func(n *net) *G.Node {
+		return n.do(ops.LayerNorm(n.leaf("x", 4, 6), nil, n.leaf("gamma", 6), n.leaf("shift", 6), 1e-5))
+	})},
+	{"add+layernorm", tokenGraph(func(n *net) *G.Node {
+		return n.do(ops.LayerNorm(n.leaf("x", 4, 6), n.leaf("res", 4, 6), n.leaf("gamma", 6), n.leaf("shift", 6), 1e-5))
+	})},
+	{"gelu", tokenGraph(func(n *net) *G.Node { return n.do(ops.GELU(n.leaf("x", 4, 6))) })},
+	{"normalize", tokenGraph(func(n *net) *G.Node { return n.do(ops.Normalize(n.leaf("x", 4, 6))) })},
+	{"dropout", tokenGraph(func(n *net) *G.Node {
+		return n.do(ops.Dropout(n.leaf("x", 5, 7), 0.4, ops.Draws{Seed: 1, Purpose: "d", Step: n.ints("step", 3)}))
+	})},
+	{"attention", tokenGraph(func(n *net) *G.Node {
+		return n.do(ops.Attention(n.leaf("q", 7, 8), n.leaf("k", 7, 8), n.leaf("v", 7, 8), n.ints("offsets", 0, 3, 7), 2, nil, nil))
+	})},
+	{"attention with bias and dropout", tokenGraph(func(n *net) *G.Node {
+		bias := &ops.RelativeBias{Table: n.leaf("table", 3, 2), Bucket: []int32{0, 1, 0, 1, 2, 1, 1}, Span: 4}
+		drop := &ops.AttentionDropout{P: 0.2, Draws: ops.Draws{Seed: 1, Purpose: "a", Step: n.ints("step", 3)}}
+		return n.do(ops.Attention(n.leaf("q", 7, 8), n.leaf("k", 7, 8), n.leaf("v", 7, 8), n.ints("offsets", 0, 3, 7), 2, bias, drop))
+	})},
+	{"encoder layer", tokenGraph(func(n *net) *G.Node {
+		x, offsets := n.leaf("x", 7, 8), n.ints("offsets", 0, 3, 7)
+		linear := func(name string, x *G.Node, out int) *G.Node {
+			return n.do(ops.Linear(x, n.leaf(name, out, x.Shape()[1]), n.leaf(name+".bias", out), false))
+		}
+		y := n.do(ops.Attention(linear("q", x, 8), linear("k", x, 8), linear("v", x, 8), offsets, 2, nil, nil))
+		n.wrt = slices.DeleteFunc(n.wrt, func(l *G.Node) bool { return l.Name() == "k.bias" }) // it shifts a row's scores alike: no gradient
+		x = n.do(ops.LayerNorm(linear("o", y, 8), x, n.leaf("gamma1", 8), n.leaf("shift1", 8), 1e-5))
+		y = linear("down", n.do(ops.GELU(linear("up", x, 12))), 8)
+		return n.do(ops.LayerNorm(y, x, n.leaf("gamma2", 8), n.leaf("shift2", 8), 1e-5))
+	})},
 	{"pad-shortcut", imageGraph(func(n *net, x *G.Node) *G.Node { return n.do(ops.PadShortcut(x, 2, 6)) })},
 }
 
@@ -185,6 +223,25 @@ func (n *net) do(node *G.Node, err error) *G.Node {
 		n.t.Fatal(err)
 	}
 	return node
+}
+
+// ints is a leaf of indices, offsets or a step.
+func (n *net) ints(name string, v ...int32) *G.Node {
+	return G.NewTensor(n.g, tensor.Int32, 1, G.WithShape(len(v)), G.WithName(name),
+		G.WithValue(tensor.New(tensor.WithShape(len(v)), tensor.WithBacking(v))))
+}
+
+// tokenGraph is the loss of body's rows, each of which is its class's logits.
+func tokenGraph(body func(n *net) *G.Node) func(*testing.T, *G.ExprGraph, uint64) (*G.Node, []*G.Node) {
+	return func(t *testing.T, g *G.ExprGraph, seed uint64) (*G.Node, []*G.Node) {
+		n := &net{t: t, g: g, seed: seed}
+		y := body(n)
+		labels := make([]int32, y.Shape()[0])
+		for i := range labels {
+			labels[i] = int32(2 * i % y.Shape()[1])
+		}
+		return n.do(ops.CrossEntropy(y, classes(g, labels...), 0)), n.wrt
+	}
 }
 
 // imageGraph is the loss of body's images, of odd and even sizes, pooled to classes.
@@ -464,6 +521,73 @@ func TestImageShapeErrors(t *testing.T) {
 			continue
 		}
 		for _, want := range []string{name, "(2, 5, 1, 3)"} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: error %q does not name %s", name, err, want)
+			}
+		}
+	}
+}
+
+// TestTokenOpsRefuse: ids, positions, offsets and lengths that do not fit are errors of the run, which name
+// the op and the place.
+func TestTokenOpsRefuse(t *testing.T) {
+	for _, tc := range []struct {
+		name, want string
+		build      func(n *net) *G.Node
+	}{
+		{"an id beyond the vocabulary", "id 7 of token 1 is not in [0, 7)", func(n *net) *G.Node {
+			return n.do(ops.Embeddings(n.leaf("word", 7, 6), n.leaf("position", 9, 6), nil, n.ints("ids", 0, 7), n.ints("positions", 0, 1), 0))
+		}},
+		{"a position beyond the table", "position 7 of token 0 is not in [0, 7)", func(n *net) *G.Node {
+			return n.do(ops.Embeddings(n.leaf("word", 7, 6), n.leaf("position", 9, 6), nil, n.ints("ids", 0, 6), n.ints("positions", 7, 1), 2))
+		}},
+		{"an empty sentence", "sentence 1 begins at token 2 and ends at 2", func(n *net) *G.Node {
+			return n.do(ops.MeanPool(n.leaf("x", 4, 6), n.ints("offsets", 0, 2, 2, 4)))
+		}},
+		{"offsets that end early", "end with the number of tokens, 4", func(n *net) *G.Node {
+			return n.do(ops.FirstPool(n.leaf("x", 4, 6), n.ints("offsets", 0, 3)))
+		}},
+		{"a sentence longer than the bias reaches", "sentence 0 has 4 tokens, and the bias reaches over 2", func(n *net) *G.Node {
+			x := n.leaf("x", 4, 6)
+			return n.do(ops.Attention(x, x, x, n.ints("offsets", 0, 4), 2, &ops.RelativeBias{Table: n.leaf("table", 3, 2), Bucket: []int32{0, 1, 2}, Span: 2}, nil))
+		}},
+	} {
+		n := &net{t: t, g: G.NewGraph(), seed: 1}
+		p := must[*engine.Program](t)(engine.Compile(n.g, tc.build(n)))
+		if err := p.Run(); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: error %v, want one with %q", tc.name, err, tc.want)
+		}
+	}
+	n := &net{t: t, g: G.NewGraph(), seed: 1}
+	for _, p := range []float64{0, 1, -1, math.NaN()} {
+		draws := ops.Draws{Step: n.ints("step", 0)}
+		if _, err := ops.Dropout(n.leaf("x", 2, 3), p, draws); err == nil {
+			t.Errorf("dropout with probability %g was accepted", p)
+		}
+	}
+}
+
+// TestTokenShapeErrors: mistakes in shapes are found when the graph is built.
+func TestTokenShapeErrors(t *testing.T) {
+	n := &net{t: t, g: G.NewGraph(), seed: 1}
+	x, odd, v, idx := n.leaf("x", 6, 9), n.leaf("odd", 6, 8), n.leaf("v", 8), n.ints("idx", 0, 6)
+	for name, build := range map[string]func() (*G.Node, error){
+		"embeddings":    func() (*G.Node, error) { return ops.Embeddings(x, odd, nil, idx, idx, 0) },
+		"layernorm":     func() (*G.Node, error) { return ops.LayerNorm(x, nil, v, v, 1e-5) },
+		"add+layernorm": func() (*G.Node, error) { return ops.LayerNorm(x, odd, n.leaf("v", 9), n.leaf("u", 9), 1e-5) },
+		"attention":     func() (*G.Node, error) { return ops.Attention(x, x, odd, idx, 3, nil, nil) },
+		"heads":         func() (*G.Node, error) { return ops.Attention(x, x, x, idx, 2, nil, nil) },
+		"bias table": func() (*G.Node, error) {
+			return ops.Attention(x, x, x, idx, 3, &ops.RelativeBias{Table: odd, Bucket: []int32{0}, Span: 1}, nil)
+		},
+		"mean-pool": func() (*G.Node, error) { return ops.MeanPool(x, n.ints("none", 0)) },
+	} {
+		_, err := build()
+		if err == nil {
+			t.Errorf("%s of shapes that do not fit was accepted", name)
+			continue
+		}
+		for _, want := range []string{name, "(6, 9)"} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: error %q does not name %s", name, err, want)
 			}
