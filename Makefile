@@ -14,7 +14,7 @@ endif
 export CGO_ENABLED = 0
 GOLANGCI = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help build run test test-long race lint fuzz bench figures figures-check generate generated cross lab1 lab1-mlp lab1-cnn lab1-distill
+.PHONY: help build run test test-long race lint fuzz bench figures figures-check generate generated cross lab1 lab1-mlp lab1-cnn lab1-distill lab4-fgsm
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,10 @@ lab1-cnn: build ## the CNNs and ResNet-20 on CIFAR-10
 
 lab1-distill: build ## the teacher, and the student with it and without
 	./dla lab1 distill --config configs/lab1/distill.yaml --seeds 3 --out results/lab1/distill --resume
+	$(MAKE) figures
+
+lab4-fgsm: build ## attacks on the checkpoint that ships, by gradients and without
+	./dla lab4 fgsm --config configs/lab4/fgsm.yaml --out results/lab4/fgsm --resume
 	$(MAKE) figures
 
 figures: build ## make the README's figures and tables from the records in results/

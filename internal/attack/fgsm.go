@@ -24,9 +24,15 @@ func (a FGSM) Run(_ context.Context, t *Target, b Batch, dst []float32) error {
 	if err != nil {
 		return err
 	}
+	a.Step(t, b, g, dst)
+	return nil
+}
+
+// Step takes the step along g, the gradient of b's images. It is the same for every radius, so a sweep over
+// radii needs it once.
+func (a FGSM) Step(t *Target, b Batch, g, dst []float32) {
 	t.fgsm = fgsmTask{dst: dst, x: b.X, g: g, px: t.px, eps: radius(a.Eps), targeted: a.Targeted}
 	kernel.Run(&t.fgsm, len(b.Y))
-	return nil
 }
 
 // fgsmTask is the step of each image.

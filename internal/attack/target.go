@@ -124,7 +124,7 @@ func (t *Target) Classes() int { return t.classes }
 // Program is the compiled graph of the gradient, for those who time it.
 func (t *Target) Program() *engine.Program { return t.gradient.prog }
 
-// Logits are those [rows, classes] of x [rows, …], good until the next use of t.
+// Logits are those [rows, classes] of x [rows, …], good until they are asked for again.
 func (t *Target) Logits(x []float32) ([]float32, error) {
 	rows := len(x) / t.px
 	if rows == 0 || rows > t.rows || len(x) != rows*t.px {
@@ -139,7 +139,7 @@ func (t *Target) Logits(x []float32) ([]float32, error) {
 }
 
 // Gradient is that of the cross-entropy of each image of b against its class of b.Y, by the image's
-// values: [rows, …], good until the next use of t. It is not divided by the number of images.
+// values: [rows, …], good until the next gradient. It is not divided by the number of images.
 func (t *Target) Gradient(b Batch) ([]float32, error) {
 	if len(b.Y) == 0 || len(b.Y) > t.rows || len(b.X) != len(b.Y)*t.px {
 		return nil, fmt.Errorf("attack: %d values and %d labels are not 1 to %d images of %d", len(b.X), len(b.Y), t.rows, t.px)

@@ -47,7 +47,7 @@ func (p *progressView) Event(e train.Event) {
 	case train.EpochStart:
 		p.pass(fmt.Sprintf("epoch %d/%d ", e.Epoch, e.Epochs), e.Step)
 	case train.EvalStart:
-		p.pass("evaluation ", 0)
+		p.pass(cmp.Or(e.Message, "evaluation")+" ", 0)
 	case train.Step, train.EvalStep:
 		p.step(e)
 	case train.EpochEnd:
@@ -101,9 +101,13 @@ func (p *progressView) step(e train.Event) {
 
 // readings are the numbers beside the bar; the drawing goroutine calls it.
 func (p *progressView) readings() string {
-	loss := fmt.Sprintf("loss %.4f  acc %.2f %%", math.Float64frombits(p.loss.Load()), 100*math.Float64frombits(p.acc.Load()))
-	if math.IsNaN(math.Float64frombits(p.acc.Load())) {
-		loss = fmt.Sprintf("loss %.6f", math.Float64frombits(p.loss.Load()))
+	lossValue, acc := math.Float64frombits(p.loss.Load()), math.Float64frombits(p.acc.Load())
+	loss := fmt.Sprintf("loss %.4f  acc %.2f %%", lossValue, 100*acc)
+	switch {
+	case math.IsNaN(acc):
+		loss = fmt.Sprintf("loss %.6f", lossValue)
+	case math.IsNaN(lossValue): // under attack there is none worth showing
+		loss = fmt.Sprintf("acc %.2f %%", 100*acc)
 	}
 	return fmt.Sprintf(" %s  %d img/s  ETA %s", loss, p.rate.Load(), time.Duration(p.left.Load()).Round(time.Second))
 }

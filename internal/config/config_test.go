@@ -140,6 +140,9 @@ func TestPresets(t *testing.T) {
 			return err
 		}
 		n++
+		if filepath.Base(filepath.Dir(path)) == "lab4" {
+			return nil // each has a test beside its settings
+		}
 		if filepath.Base(path) == "distill.yaml" {
 			c := DefaultDistill("student", "teacher", Cached)
 			if err := LoadFile(&c, path); err != nil || c.Validate() != nil {

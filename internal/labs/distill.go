@@ -45,8 +45,10 @@ type Pair struct{ Distilled, Plain Trained }
 
 // Check is a self-check: what must hold, and what was found.
 type Check struct {
-	What, Found string
-	OK          bool
+	What  string  `json:"name"`
+	Found string  `json:"found"`
+	Value float64 `json:"value"` // the number that decides, where there is one
+	OK    bool    `json:"passed"`
 }
 
 // Distill trains a teacher or loads one, keeps its logits for every training image, and trains one
@@ -312,12 +314,12 @@ func selfChecks(ctx context.Context, ds *data.Dataset, teacher *Network, cfg con
 	}
 	T := cfg.Distill.Temperature
 	kl := kernel.Distillation{Weight: 1, Temperature: T}.Loss(now, taught, b.Y, rows, classes)
-	all := []Check{{"a student that is the teacher has a divergence of 0", fmt.Sprintf("%.3g, on the first batch of %d", kl, rows), math.Abs(float64(kl)) <= 1e-9}}
+	all := []Check{{"a student that is the teacher has a divergence of 0", fmt.Sprintf("%.3g, on the first batch of %d", kl, rows), float64(kl), math.Abs(float64(kl)) <= 1e-9}}
 
 	small := 0.02 * min(1, T)
 	cold, warm := gradientSize(small, 1), gradientSize(small, T)
 	all = append(all, Check{fmt.Sprintf("T² keeps the gradient's size: at T = %g that of T = 1", T),
-		fmt.Sprintf("%.3f times it (%.3f without T²), for small logits", warm/cold, warm/cold/(T*T)), math.Abs(warm/cold-1) <= 0.05})
+		fmt.Sprintf("%.3f times it (%.3f without T²), for small logits", warm/cold, warm/cold/(T*T)), warm / cold, math.Abs(warm/cold-1) <= 0.05})
 
 	if k != nil {
 		some := k.images.First(checkedImages)
@@ -330,7 +332,7 @@ func selfChecks(ctx context.Context, ds *data.Dataset, teacher *Network, cfg con
 			return nil, err
 		}
 		have := k.Accuracy(labels)
-		all = append(all, Check{"the soft labels are as accurate as the teacher", fmt.Sprintf("%.2f %% and %.2f %% of %d training images", 100*have, 100*again.Accuracy(), len(labels)), have == again.Accuracy()})
+		all = append(all, Check{"the soft labels are as accurate as the teacher", fmt.Sprintf("%.2f %% and %.2f %% of %d training images", 100*have, 100*again.Accuracy(), len(labels)), have - again.Accuracy(), have == again.Accuracy()})
 	}
 	for _, c := range all {
 		if !c.OK {

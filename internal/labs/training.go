@@ -124,6 +124,8 @@ func Resume(ctx context.Context, id string, opt Options) (Trained, error) {
 		return resumeResnet(ctx, rec, opt)
 	case DistillExperiment:
 		return resumeDistill(ctx, rec, opt)
+	case FGSMExperiment:
+		return Trained{}, fmt.Errorf("run %s is of attacks, which keep nothing until they are done; make them anew with `dla lab4 fgsm`", rec.ID)
 	}
 	return Trained{}, fmt.Errorf("run %s is of experiment %q, which this version of dla does not know", rec.ID, rec.Experiment)
 }
@@ -244,6 +246,8 @@ func sameSettings(rec run.Record, spec run.Spec) bool {
 		settings, err = resnetConfig(rec)
 	case DistillExperiment:
 		settings, err = distillConfig(rec)
+	case FGSMExperiment:
+		settings, err = fgsmConfig(rec)
 	}
 	if err != nil {
 		return false // of a version whose settings were others

@@ -42,9 +42,10 @@ type Figure struct {
 	Subtitle string // grey, under the title: data, seeds, what the band is
 	Warning  string // red, for what a reader must not miss
 	XLabel   string
-	YLabel   string // the quantity, the first words of the subtitle
-	Percent  bool   // Y holds fractions, shown in percent
-	Log      bool   // Y on a logarithmic axis
+	XNames   []string // what stands at x = 0, 1, …, where these are no numbers to scale
+	YLabel   string   // the quantity, the first words of the subtitle
+	Percent  bool     // Y holds fractions, shown in percent
+	Log      bool     // Y on a logarithmic axis
 	Curves   []Curve
 }
 
@@ -209,6 +210,13 @@ func (f Figure) axes(p *plot.Plot, curves []Curve) {
 	}
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = xlo, xhi, ylo, yhi
 	p.X.Tick.Marker = plot.ConstantTicks(niceTicks(xlo, xhi, 10, false))
+	if f.XNames != nil {
+		names := make([]plot.Tick, len(f.XNames))
+		for i, n := range f.XNames {
+			names[i] = plot.Tick{Value: float64(i), Label: n}
+		}
+		p.X.Tick.Marker = plot.ConstantTicks(names)
+	}
 	p.X.Label.Text = f.XLabel // what Y is stands under the title, where it is read without turning the head
 	for _, a := range []*plot.Axis{&p.X, &p.Y} {
 		a.Label.TextStyle = style(9, grey, false)
@@ -265,7 +273,7 @@ func niceTicks(lo, hi float64, n int, percent bool) []plot.Tick {
 	}
 	digits := max(0, int(-math.Floor(math.Log10(step*scale)+1e-9)))
 	for i := math.Ceil(lo/step - 1e-9); i*step <= hi+1e-9*step; i++ {
-		ticks = append(ticks, plot.Tick{Value: i * step, Label: fmt.Sprintf("%.*f%s", digits, i*step*scale, unit)})
+		ticks = append(ticks, plot.Tick{Value: i * step, Label: fmt.Sprintf("%.*f%s", digits, i*step*scale+0, unit)})
 	}
 	return ticks
 }

@@ -120,13 +120,40 @@ type trace struct {
 	Variant       string `json:"variant"`
 	Seed          uint64 `json:"seed"`
 	Revision      string `json:"revision"`
-	MetricsSHA256 string `json:"metrics_sha256"`
+	MetricsSHA256 string `json:"metrics_sha256,omitempty"` // of a training
+	ResultSHA256  string `json:"result_sha256,omitempty"`  // of another experiment
 }
+
+// ownFigures draw the record of an experiment that is no training, by itself.
+var ownFigures = map[string]func(run.Record, string) ([]string, error){"lab4/fgsm": AttackFigures}
 
 // Figures draws loss, val_loss and accuracy against the epoch, one line a variant (mean and range
 // over its seeds), as PNG and SVG into dir, with figures.json, which names the runs they were made
-// of. Runs on different data are not drawn together.
+// of. Runs on different data are not drawn together. A record that is of no training has figures of its
+// own, in a folder of its name where there are others beside it.
 func Figures(recs []run.Record, dir string) ([]string, error) {
+	var files []string
+	var trainings []run.Record
+	for _, r := range recs {
+		draw, ok := ownFigures[r.Experiment]
+		if !ok {
+			trainings = append(trainings, r)
+			continue
+		}
+		at := dir
+		if len(recs) > 1 {
+			at = filepath.Join(dir, r.ID)
+		}
+		names, err := draw(r, at)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, names...)
+	}
+	if len(trainings) == 0 && len(files) > 0 {
+		return files, nil
+	}
+	recs = trainings
 	if err := drawable(recs); err != nil {
 		return nil, err
 	}
@@ -134,7 +161,6 @@ func Figures(recs []run.Record, dir string) ([]string, error) {
 		return nil, fmt.Errorf("figures: %w", err)
 	}
 	gs := groups(recs)
-	var files []string
 	for _, k := range kinds {
 		fig := plot.Figure{Title: k.title, Subtitle: subtitle(recs, gs), Warning: warning(recs), XLabel: "epoch", YLabel: k.label, Percent: k.percent, Log: k.log}
 		for _, g := range gs {
@@ -201,11 +227,16 @@ func subtitle(recs []run.Record, gs []*group) string {
 	case low == 1:
 		seeds = "1 seed"
 	}
-	name := recs[0].Env.Data.Name
+	return setName(recs[0]) + " · " + seeds
+}
+
+// setName is r's data set as a reader would say it.
+func setName(r run.Record) string {
+	name := r.Env.Data.Name
 	if known, ok := map[string]string{"mnist": "MNIST", "cifar10": "CIFAR-10"}[name]; ok {
 		name = known
 	}
-	return name + " · " + seeds
+	return name
 }
 
 // curve is the group's line: at each epoch the mean and the range over the seeds that have it.
@@ -260,12 +291,18 @@ func writeTraces(recs []run.Record, dir string) (string, error) {
 	var ts []trace
 	for _, g := range groups(recs) {
 		for _, r := range g.runs {
-			b, err := os.ReadFile(filepath.Join(r.Dir, "metrics.jsonl"))
+			t := trace{Run: r.ID, Variant: r.Variant, Seed: r.Seed, Revision: r.Env.Revision}
+			name, sha := "metrics.jsonl", &t.MetricsSHA256
+			if len(r.Metrics) == 0 {
+				name, sha = "result.json", &t.ResultSHA256
+			}
+			b, err := os.ReadFile(filepath.Join(r.Dir, name))
 			if err != nil {
 				return "", fmt.Errorf("figures: %w", err)
 			}
 			sum := sha256.Sum256(b)
-			ts = append(ts, trace{r.ID, r.Variant, r.Seed, r.Env.Revision, hex.EncodeToString(sum[:])})
+			*sha = hex.EncodeToString(sum[:])
+			ts = append(ts, t)
 		}
 	}
 	b, err := json.MarshalIndent(ts, "", "  ")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -24,12 +25,22 @@ type Section struct {
 	Runs    string `yaml:"runs"`    // folder of records
 	Select  string `yaml:"select"`  // pattern of run ids; empty: all that are finished
 	Figures string `yaml:"figures"` // folder
-	Table   string `yaml:"table"`   // study, distillation or speed, which has measurements for records and no figures
+	Table   string `yaml:"table"`   // one of sectionKinds, or speed, which has measurements for records and no figures
 }
 
 const speedTable = "speed"
 
-var tables = map[string]func([]run.Record) (string, error){"study": Table, "distillation": Distillation}
+// sectionKinds are the tables there are, each with the figures that go with it.
+var sectionKinds = map[string]struct {
+	table   func([]run.Record) (string, error)
+	figures func([]run.Record, string) ([]string, error)
+}{
+	"study":        {Table, Figures},
+	"distillation": {Distillation, Figures},
+	"attacks":      {Attacks, one(attackCurves)},
+	"untargeted":   {examplesTable(false), one(attackExamples(false, "examples"))},
+	"targeted":     {examplesTable(true), one(attackExamples(true, "examples"))},
+}
 
 // Sections reads the list of sections in the YAML file path. Folders in it are relative to the
 // repository's root.
@@ -46,9 +57,10 @@ func Sections(path string) ([]Section, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	for i, s := range all {
-		_, known := tables[s.Table]
+		_, known := sectionKinds[s.Table]
 		if speed := s.Table == speedTable; !known && !speed || s.Name == "" || s.Runs == "" || (s.Figures == "") != speed {
-			return nil, fmt.Errorf("%s: entry %d needs a name, runs, figures and a table, study or distillation (speed has no figures)", path, i+1)
+			return nil, fmt.Errorf("%s: entry %d needs a name, runs, figures and a table, one of %s or speed (which has no figures)", path, i+1,
+				strings.Join(slices.Sorted(maps.Keys(sectionKinds)), ", "))
 		}
 	}
 	return all, nil
@@ -135,7 +147,7 @@ func (s Section) make(root string, check bool) (changed []string, table string, 
 	if changed, err = s.draw(root, recs, check); err != nil {
 		return nil, "", err
 	}
-	table, err = tables[s.Table](recs)
+	table, err = sectionKinds[s.Table].table(recs)
 	return changed, table, err
 }
 
@@ -146,7 +158,7 @@ func (s Section) draw(root string, recs []run.Record, check bool) (changed []str
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
-	files, err := Figures(recs, tmp)
+	files, err := sectionKinds[s.Table].figures(recs, tmp)
 	if err != nil {
 		return nil, err
 	}

@@ -209,7 +209,7 @@ func TestReadme(t *testing.T) {
 func TestSectionsRefuses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "figures.yaml")
 	for text, want := range map[string]string{
-		"- {name: a, runs: b, figures: c, table: pie}": "study or distillation",
+		"- {name: a, runs: b, figures: c, table: pie}": "distillation, study",
 		"- {name: a, runs: b, table: study}":           "entry 1 needs",
 		"- {name: a, run: b}":                          "field run not found",
 		"name: a":                                      "cannot unmarshal",

@@ -8,7 +8,7 @@ const (
 	RunStart   Kind = iota // once; Message is the one-line resolved config
 	EpochStart             // Epoch, Epochs, Steps (of the epoch), Step (already done, after a resume)
 	Step                   // one optimiser step: Step, Items, Loss, Accuracy (running means of the epoch)
-	EvalStart              // Steps of the evaluation
+	EvalStart              // Steps of the evaluation; Message, where it has a name
 	EvalStep               // Step, Items, Loss, Accuracy (running means)
 	EpochEnd               // TrainLoss … ValAcc, Best, LR, Seconds
 	Checkpoint             // a checkpoint was written; Epoch and Step say where

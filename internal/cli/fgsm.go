@@ -1,0 +1,316 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dla/internal/config"
+	"dla/internal/kernel"
+	"dla/internal/labs"
+	"dla/internal/report"
+	"dla/internal/run"
+)
+
+// fgsmOptions are the flags of `dla lab4 fgsm`.
+type fgsmOptions struct {
+	config      string
+	sets        []string
+	seed        uint64
+	checkpoints []string
+	eps         []float64
+	target      string
+	limit       int
+
+	out        string
+	threads    int
+	resume     bool
+	dryRun     bool
+	fastDevRun bool
+	json       bool
+
+	save, saveAs, attack string
+	evaluate             string
+}
+
+func newFGSMCmd(s *Streams) *cobra.Command {
+	def := config.DefaultFGSM()
+	var o fgsmOptions
+	cmd := &cobra.Command{
+		Use:   "fgsm",
+		Short: "Attack a trained network: FGSM, targeted and not, PGD, without gradients",
+		Long: `Change the test images of a trained network so little that nobody would see it, and count what the
+network gets wrong: FGSM (Goodfellow et al. 2015) towards no class and towards another one, over a sweep
+of epsilon beside random noise of the same size; PGD (Madry et al. 2018) in L-infinity and L2; the Square
+attack (Andriushchenko et al. 2020), which sees no gradients. Pixels are in [0,1], epsilon in L-infinity
+is in steps of 1/255. The network runs as in evaluation and is left as it is.
+
+--checkpoint is a name under checkpoints/ (` + "`dla models ls`" + `), a folder with a checkpoint or the id of a
+finished run. Several, as a,b,c, give the matrix of what images made for the one do to the others as well.
+
+Each run leaves a record with tables, figures and the self-checks (epsilon 0 changes nothing, no change
+is larger than epsilon, PGD is no weaker than FGSM, …); a self-check that fails is an error, after the
+record is written.
+
+--save FOLDER makes one set of adversarial images instead, by --attack at --eps, as PNG files in folders
+by class or as safetensors; --evaluate FOLDER shows such a set to the networks and prints their accuracy.
+
+Settings come from, later ones winning: built-in defaults, --config, flags, --set.`,
+		Example: `  dla lab4 fgsm
+  dla lab4 fgsm --checkpoint RUN_ID --limit 1000
+  dla lab4 fgsm --checkpoint resnet20,lab1-student           # and what transfers between them
+  dla lab4 fgsm --eps 0,1,2,4,8 --set pgd.eps=[8] --set pgd.restarts=5
+  dla lab4 fgsm --target cat
+  dla lab4 fgsm --config configs/lab4/fgsm.yaml --dry-run
+  dla lab4 fgsm --save adversarial/pgd-8 --attack pgd --eps 8
+  dla lab4 fgsm --checkpoint lab1-student --evaluate adversarial/pgd-8`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runFGSM(cmd, s, o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.config, "config", "", "YAML file with settings (see configs/lab4)")
+	f.StringArrayVar(&o.sets, "set", nil, "one setting, as pgd.steps=50; repeatable")
+	f.Uint64Var(&o.seed, "seed", def.Seed, "seed of random starts, of noise and of the classes aimed at")
+	f.StringSliceVar(&o.checkpoints, "checkpoint", def.Checkpoints, "network: name under checkpoints/, folder, or id of a finished run; several: a,b,c")
+	f.Float64SliceVar(&o.eps, "eps", def.Sweep.Eps, "radii of the sweep, in 1/255, from 0; with --save the one radius (of pgd-l2 in pixel values), 8 by default")
+	f.StringVar(&o.target, "target", def.Target, "class that targeted attacks aim at; random: another of each image")
+	f.IntVar(&o.limit, "limit", def.Limit, "attack only the first so many test images; 0: all")
+	f.StringVar(&o.out, "out", "runs", "directory of run records")
+	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one for each core. Results do not depend on it")
+	f.BoolVar(&o.resume, "resume", false, "reuse a finished run of the same settings, weights and data")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the resolved settings and what the attacks will cost, and stop")
+	f.BoolVar(&o.fastDevRun, "fast-dev-run", false, "few images and few steps, to see that everything works")
+	f.BoolVar(&o.json, "json", false, "with --dry-run, --save or --evaluate: print JSON")
+	f.StringVar(&o.save, "save", "", "write one set of adversarial images to this new folder, and stop")
+	f.StringVar(&o.saveAs, "save-as", labs.AsImages, "images (PNG, 8 bits) or safetensors (float32)")
+	f.StringVar(&o.attack, "attack", "fgsm", "with --save: "+strings.Join(labs.AttackNames, ", "))
+	f.StringVar(&o.evaluate, "evaluate", "", "show the images of this folder, or safetensors file, to the networks, and stop")
+	completeWords(cmd, "save-as", []string{labs.AsImages, labs.AsSafetensors})
+	completeWords(cmd, "attack", labs.AttackNames)
+	return cmd
+}
+
+// settings resolves the settings.
+func (o fgsmOptions) settings(cmd *cobra.Command) (config.FGSM, error) {
+	set := cmd.Flags().Changed
+	c := config.DefaultFGSM()
+	if o.config != "" {
+		if err := config.LoadFile(&c, o.config); err != nil {
+			return c, err
+		}
+	}
+	if set("checkpoint") {
+		c.Checkpoints, c.Weights = o.checkpoints, nil
+	}
+	if set("seed") {
+		c.Seed = o.seed
+	}
+	if set("target") {
+		c.Target = o.target
+	}
+	if set("limit") {
+		c.Limit = o.limit
+	}
+	if set("eps") && o.save == "" {
+		c.Sweep.Eps = o.eps
+		// PGD and Square are compared with FGSM, so they go along.
+		c.PGD.Eps = slices.DeleteFunc(slices.Clone(c.PGD.Eps), func(e float64) bool { return !slices.Contains(o.eps, e) })
+		if !slices.Contains(o.eps, c.Square.Eps) && len(o.eps) > 0 {
+			c.Square.Eps = o.eps[len(o.eps)-1]
+		}
+	}
+	if o.fastDevRun {
+		c.Limit, c.PGD.Steps, c.Square.Images, c.Square.Queries, c.Transfer.Images = 64, 4, 32, 20, 32
+	}
+	for _, a := range o.sets {
+		if err := config.Set(&c, a); err != nil {
+			return c, err
+		}
+	}
+	if o.threads < 0 {
+		return c, fmt.Errorf("--threads %d: want 0 or more", o.threads)
+	}
+	return c, errors.Join(c.Validate(), o.modes(set))
+}
+
+// modes names flags that do not go together.
+func (o fgsmOptions) modes(set func(string) bool) error {
+	switch {
+	case o.save != "" && o.evaluate != "":
+		return fmt.Errorf("--save and --evaluate are two commands; give one")
+	case o.save == "" && (set("save-as") || set("attack")):
+		return fmt.Errorf("--save-as and --attack go with --save")
+	case o.save != "" && !slices.Contains(labs.AttackNames, o.attack):
+		return fmt.Errorf("--attack is %q, want one of %s", o.attack, strings.Join(labs.AttackNames, ", "))
+	case o.save != "" && o.saveAs != labs.AsImages && o.saveAs != labs.AsSafetensors:
+		return fmt.Errorf("--save-as is %q, want %s or %s", o.saveAs, labs.AsImages, labs.AsSafetensors)
+	case o.save != "" && set("eps") && (len(o.eps) != 1 || !(o.eps[0] >= 0 && o.eps[0] <= 255)):
+		return fmt.Errorf("--eps is %v, want one radius of 0 to 255 with --save", o.eps)
+	case (o.save != "" || o.evaluate != "") && (o.dryRun || o.resume):
+		return fmt.Errorf("--dry-run and --resume are of runs, and --save and --evaluate leave none")
+	case o.json && !o.dryRun && o.save == "" && o.evaluate == "":
+		return fmt.Errorf("--json goes with --dry-run, --save or --evaluate; of a run `dla runs show --json` prints all")
+	}
+	return nil
+}
+
+func runFGSM(cmd *cobra.Command, s *Streams, o fgsmOptions) (err error) {
+	c, err := o.settings(cmd)
+	if err != nil {
+		return usageError(err)
+	}
+	flags := trainingFlags{out: o.out, threads: o.threads, resume: o.resume}
+	flags.setThreads()
+	if o.dryRun {
+		return dryRunFGSM(s, c, o)
+	}
+	x, err := flags.begin(cmd, s)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, x.close()) }()
+	if o.save != "" {
+		eps := c.Examples.Eps
+		if o.attack == "pgd-l2" {
+			eps = 0.5
+		}
+		if cmd.Flags().Changed("eps") {
+			eps = o.eps[0]
+		}
+		return saveFGSM(s, x, c, eps, o)
+	}
+	if o.evaluate != "" {
+		return evaluateFGSM(s, x, c, o)
+	}
+	fmt.Fprintln(s.Err, fgsmLine(c))
+	a, err := labs.FGSM(x.ctx, c, x.opt)
+	x.progress.Close()
+	if err != nil {
+		return err
+	}
+	if !a.Done() {
+		fmt.Fprintf(s.Err, "\nstopped; attacks keep nothing until they are done. Start again with the same command\n")
+		return &ExitError{Code: max(x.code(), 130)}
+	}
+	return closingFGSM(s, a, o.out)
+}
+
+// fgsmLine shows the resolved settings.
+func fgsmLine(c config.FGSM) string {
+	line := fmt.Sprintf("lab4 fgsm: %s, epsilon %v /255, targets %s; PGD-%d, %d restarts; seed %d; %d threads, %s kernels", strings.Join(c.Checkpoints, ", "),
+		c.Sweep.Eps, c.Target, c.PGD.Steps, c.PGD.Restarts, c.Seed, kernel.Threads(), kernel.Level())
+	if c.Limit > 0 {
+		line += fmt.Sprintf("; ONLY %d test images", c.Limit)
+	}
+	return line
+}
+
+// closingFGSM prints what a run reached and where its record is. A self-check that failed is an error.
+func closingFGSM(s *Streams, a labs.Attacked, root string) error {
+	rec, err := run.Find(root, a.ID)
+	if err != nil {
+		return err
+	}
+	table, err := report.Attacks([]run.Record{rec})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.Out, "\n%s\n", table)
+	if n := a.Result.Note; n != "" {
+		fmt.Fprintf(s.Out, "  NOTE            %s\n", n)
+	}
+	if a.Config.Limit > 0 {
+		fmt.Fprintf(s.Out, "  NOTE            attacked on %d test images only\n", a.Result.Test.N)
+	}
+	reused := ""
+	if a.Reused {
+		reused = ", finished before"
+	}
+	fmt.Fprintf(s.Out, "  network         %s of %s, accuracy %.2f %% without attack\n", a.Result.Network, a.Result.Source, 100*a.Result.Test.Accuracy)
+	fmt.Fprintf(s.Out, "  wall time       %s\n", time.Duration(a.Result.WallSeconds*float64(time.Second)).Round(100*time.Millisecond))
+	fmt.Fprintf(s.Out, "  record          %s%s\n", a.Dir, reused)
+	fmt.Fprintf(s.Out, "  figures         %s\n", filepath.Join(a.Dir, "figures"))
+	if failed := a.Result.Failed(); len(failed) > 0 {
+		var what []string
+		for _, c := range failed {
+			what = append(what, fmt.Sprintf("%s (%s)", c.What, c.Found))
+		}
+		return fmt.Errorf("%d of %d self-checks failed: %s; the record is kept", len(failed), len(a.Result.Checks), strings.Join(what, "; "))
+	}
+	fmt.Fprintf(s.Out, "  self-checks     all %d hold\n", len(a.Result.Checks))
+	fmt.Fprintf(s.Out, "\nnext: dla runs show %s%s\n      dla lab4 fgsm --checkpoint %s --save FOLDER\n", a.ID, outFlag(root), a.Config.Checkpoints[0])
+	return nil
+}
+
+// saveFGSM makes an adversarial set.
+func saveFGSM(s *Streams, x *session, c config.FGSM, eps float64, o fgsmOptions) error {
+	set, err := labs.Save(x.ctx, c, o.attack, eps, o.save, o.saveAs, x.opt)
+	x.progress.Close()
+	if x.ctx.Err() != nil {
+		fmt.Fprintf(s.Err, "\nstopped; %s is not written\n", o.save)
+		return &ExitError{Code: max(x.code(), 130)}
+	}
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return writeJSON(s.Out, set)
+	}
+	accuracy, how := set.Accuracy, ""
+	if o.saveAs == labs.AsImages {
+		accuracy, how = set.Rounded, ", rounded to 8 bits"
+	}
+	fmt.Fprintf(s.Out, "%d images in %s: %s has an accuracy of %.2f %% on them%s\n", set.N, o.save, set.Network, 100*accuracy, how)
+	if c.Limit > 0 {
+		fmt.Fprintf(s.Out, "NOTE: of the first %d test images only\n", set.N)
+	}
+	fmt.Fprintf(s.Out, "\nnext: dla lab4 fgsm --checkpoint OTHER --evaluate %s\n", o.save)
+	return nil
+}
+
+// evaluateFGSM shows an adversarial set to networks.
+func evaluateFGSM(s *Streams, x *session, c config.FGSM, o fgsmOptions) error {
+	all, err := labs.EvaluateSet(x.ctx, c, o.evaluate, x.opt)
+	x.progress.Close()
+	if x.ctx.Err() != nil {
+		return &ExitError{Code: max(x.code(), 130)}
+	}
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return writeJSON(s.Out, all)
+	}
+	for _, e := range all {
+		fmt.Fprintf(s.Out, "%-16s %6.2f %% of %d images in %s  (95 %% interval %.2f-%.2f; on the test set %.2f %%)\n", e.Network, 100*e.Accuracy, e.N, o.evaluate,
+			100*e.CI95[0], 100*e.CI95[1], 100*e.Clean)
+	}
+	return nil
+}
+
+// dryRunFGSM prints the settings and what the attacks will cost, reading no data.
+func dryRunFGSM(s *Streams, c config.FGSM, o fgsmOptions) error {
+	cost, err := labs.CostOfFGSM(c, o.out)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		e := json.NewEncoder(s.Out)
+		e.SetIndent("", "  ")
+		return e.Encode(map[string]any{"config": c, "cost": cost})
+	}
+	yaml, err := config.Marshal(c)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.Out, "%s\n\n%s\n", fgsmLine(c), yaml)
+	fmt.Fprintf(s.Out, "%s: %d images, %d gradients at %.0f/s and at most %d evaluations at %.0f/s, about %s\n", cost.Network, cost.Images, cost.Gradients, cost.GradientRate,
+		cost.Evaluations, cost.ForwardRate, roundSeconds(cost.TotalSeconds))
+	return nil
+}

@@ -1,0 +1,14 @@
+package cli
+
+import "github.com/spf13/cobra"
+
+func newLab4Cmd(s *Streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "lab4",
+		Short: "Adversarial attacks on trained networks",
+		Args:  noArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newFGSMCmd(s))
+	return cmd
+}

@@ -1,0 +1,318 @@
+package labs
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"dla/internal/attack"
+	"dla/internal/config"
+	"dla/internal/data"
+	"dla/internal/metrics"
+	"dla/internal/train"
+	"dla/internal/weights"
+)
+
+// Adversarial sets: the test images as an attack has left them, on the disk, to be shown to other networks.
+
+// AttackNames are the attacks that a set can be made with.
+var AttackNames = []string{"fgsm", "fgsm-targeted", "pgd", "pgd-targeted", "pgd-l2", "noise"}
+
+// Kinds of adversarial sets.
+const (
+	AsImages      = "images"      // PNG files, 8 bits a value, in a folder for each class
+	AsSafetensors = "safetensors" // float32 as the attack left them
+)
+
+// Files of an adversarial set.
+const (
+	aboutName       = "about.json"
+	adversarialName = "adversarial.safetensors"
+)
+
+// AdversarialSet is what about.json says of one.
+type AdversarialSet struct {
+	attack.Outcome
+	Network string   `json:"network"`
+	Source  string   `json:"source"`
+	Weights string   `json:"weights_sha256"`
+	Data    string   `json:"data"`
+	Seed    uint64   `json:"seed"`
+	Classes []string `json:"classes"`
+}
+
+// Save attacks the first of cfg's networks by the attack called kind, of radius eps (L-infinity in steps of
+// 8 bits, L2 in pixel values), and writes what the test images become to the new folder dir.
+func Save(ctx context.Context, cfg config.FGSM, kind string, eps float64, dir, as string, opt Options) (AdversarialSet, error) {
+	var s AdversarialSet
+	if list, err := os.ReadDir(dir); err == nil && len(list) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return s, fmt.Errorf("%s is there already and not an empty folder; name another", dir)
+	}
+	nets, ds, err := victims(ctx, &cfg, opt)
+	if err != nil {
+		return s, err
+	}
+	n := nets[0]
+	if i := n.Images; as == AsImages && (i.H != 32 || i.W != 32 || i.C != 3) {
+		return s, fmt.Errorf("the images of %s are %d x %d in %d channels, and folders of images are read back in 32 x 32 RGB only; use --save-as %s", ds.Name, i.H, i.W, i.C, AsSafetensors)
+	}
+	goal, err := goals(cfg.Target, config.RandomTarget, ds.Test.Classes, cfg.Seed)
+	if err != nil {
+		return s, fmt.Errorf("target: %w", err)
+	}
+	v, err := newVictim(n, firstImages(ds, cfg.Limit))
+	if err != nil {
+		return s, err
+	}
+	word, rest, _ := strings.Cut(kind, "-")
+	norm, targeted := attack.Linf, rest == "targeted"
+	var a attack.Attack
+	switch word {
+	case "fgsm":
+		a = attack.FGSM{Eps: eps / 255, Targeted: targeted}
+	case "noise":
+		a = attack.Noise{Eps: eps / 255, Seed: cfg.Seed}
+	case "pgd":
+		if rest == "l2" {
+			norm = attack.L2
+		}
+		a = pgd(cfg, norm, eps, targeted)
+	default:
+		return s, fmt.Errorf("unknown attack %q: known are %s", kind, strings.Join(AttackNames, ", "))
+	}
+
+	// Into a folder of another name first: a set is whole, or not there.
+	if err := os.MkdirAll(filepath.Dir(filepath.Clean(dir)), 0o755); err != nil {
+		return s, fmt.Errorf("%w; name another folder", err)
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(filepath.Clean(dir)), ".dla-adversarial-")
+	if err != nil {
+		return s, fmt.Errorf("%w; name another folder", err)
+	}
+	defer os.RemoveAll(tmp) // gone where all went well
+	out := setWriter{dir: tmp, set: ds.Test}
+	w := v.wayOf(word, a, norm, eps, targeted)
+	w.each = out.images
+	if as == AsSafetensors {
+		w.each = out.collect
+	}
+	if err := v.face(ctx, name(w.Outcome), []*way{w}, goal, opt.Sink); err != nil {
+		return s, err
+	}
+	if as == AsSafetensors {
+		if err := out.save(); err != nil {
+			return s, err
+		}
+	}
+	s = AdversarialSet{w.Outcome, n.Name, n.Source, n.Weights, ds.Name, cfg.Seed, ds.Test.Classes}
+	b, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return s, err
+	}
+	if err := os.WriteFile(filepath.Join(tmp, aboutName), append(b, '\n'), 0o644); err != nil {
+		return s, fmt.Errorf("%w; free some space there or name another folder", err)
+	}
+	if err := os.Chmod(tmp, 0o755); err != nil {
+		return s, err
+	}
+	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty one
+		return s, err
+	}
+	return s, os.Rename(tmp, dir)
+}
+
+// setWriter writes the images of an adversarial set.
+type setWriter struct {
+	dir           string
+	set           *data.Set
+	x             []float32
+	labels, index []float32
+}
+
+// images writes each image as a PNG of its class.
+func (s *setWriter) images(b attack.Batch, y []int32, _, rounded, _ []float32) error {
+	root, err := os.OpenRoot(s.dir) // class names lead nowhere else
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	h, w := s.set.H, s.set.W
+	img := image.NewNRGBA(image.Rect(0, 0, w, h))
+	var file bytes.Buffer
+	for i, label := range y {
+		px := levels(rounded[i*h*w*3 : (i+1)*h*w*3])
+		for p := range h * w {
+			img.SetNRGBA(p%w, p/w, color.NRGBA{px[3*p], px[3*p+1], px[3*p+2], 255})
+		}
+		file.Reset()
+		if err := png.Encode(&file, img); err != nil {
+			return err
+		}
+		folder := filepath.Join("test", s.set.Classes[label])
+		err := root.MkdirAll(folder, 0o755)
+		if err == nil {
+			err = root.WriteFile(filepath.Join(folder, fmt.Sprintf("%05d.png", b.Index[i])), file.Bytes(), 0o644)
+		}
+		if err != nil {
+			return fmt.Errorf("%w; free some space there or name another folder", err)
+		}
+	}
+	return nil
+}
+
+// collect keeps the images for save.
+func (s *setWriter) collect(b attack.Batch, y []int32, adv, _, _ []float32) error {
+	s.x = append(s.x, adv...)
+	for i, label := range y {
+		s.labels, s.index = append(s.labels, float32(label)), append(s.index, float32(b.Index[i]))
+	}
+	return nil
+}
+
+// save writes what collect has kept.
+func (s *setWriter) save() error {
+	n := len(s.labels)
+	_, err := weights.Save(filepath.Join(s.dir, adversarialName), []weights.Tensor{
+		{Name: "images", Shape: []int{n, s.set.H, s.set.W, s.set.C}, Data: s.x},
+		{Name: "labels", Shape: []int{n}, Data: s.labels}, {Name: "index", Shape: []int{n}, Data: s.index},
+	}, map[string]string{"classes": strings.Join(s.set.Classes, "\n")})
+	if err != nil {
+		return fmt.Errorf("%w; free some space there or name another folder", err)
+	}
+	return nil
+}
+
+// Evaluated is how a network fares on a saved set.
+type Evaluated struct {
+	Network  string     `json:"network"`
+	Source   string     `json:"source"`
+	N        int        `json:"n"`
+	Correct  int        `json:"correct"`
+	Accuracy float64    `json:"accuracy"`
+	CI95     [2]float64 `json:"ci95"`
+	Clean    float64    `json:"clean_accuracy"` // on its own test set, as its record has it
+}
+
+// EvaluateSet shows the adversarial set in the folder dir, or any images of the networks' classes, to each of
+// the networks that cfg names.
+func EvaluateSet(ctx context.Context, cfg config.FGSM, dir string, opt Options) ([]Evaluated, error) {
+	nets, ds, err := victims(ctx, &cfg, opt)
+	if err != nil {
+		return nil, err
+	}
+	i := nets[0].Images
+	x, labels, err := readImages(ctx, dir, ds, i, opt)
+	if err != nil {
+		return nil, err
+	}
+	px := i.H * i.W * i.C
+	var all []Evaluated
+	for _, n := range nets {
+		scorer, err := n.Scorer(evalBatch)
+		if err != nil {
+			return nil, err
+		}
+		var sum train.Stats
+		bx, by := scorer.EvalBuffers()
+		steps := (len(labels) + evalBatch - 1) / evalBatch
+		opt.Sink(train.Event{Kind: train.EvalStart, Steps: steps, Message: n.Name})
+		for step := range steps {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			lo, hi := step*evalBatch, min(len(labels), (step+1)*evalBatch)
+			copy(bx, x[lo*px:hi*px])
+			copy(by, labels[lo:hi])
+			s, err := scorer.EvalStep(hi - lo)
+			if err != nil {
+				return nil, err
+			}
+			sum.Add(s)
+			opt.Sink(train.Event{Kind: train.EvalStep, Step: step + 1, Steps: steps, Items: s.N, Loss: sum.Loss(), Accuracy: sum.Accuracy()})
+		}
+		e := Evaluated{Network: n.Name, Source: n.Source, N: sum.N, Correct: sum.Correct, Accuracy: sum.Accuracy(), Clean: n.Result.Test.Accuracy}
+		e.CI95[0], e.CI95[1] = metrics.Wilson(sum.Correct, sum.N)
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+// readImages reads the images and labels of an adversarial set, or of a folder of images whose classes have
+// the names of ds's.
+func readImages(ctx context.Context, dir string, ds *data.Dataset, want data.Description, opt Options) ([]float32, []int32, error) {
+	file := filepath.Join(dir, adversarialName)
+	if filepath.Ext(dir) == ".safetensors" {
+		file = dir
+	}
+	if _, err := os.Stat(file); err == nil {
+		return readTensors(file, want)
+	}
+	set, err := data.Folder(ctx, filepath.Base(dir), dir, opt.Data.Progress)
+	if err != nil {
+		return nil, nil, err
+	}
+	if want.H != 32 || want.W != 32 || want.C != 3 {
+		return nil, nil, fmt.Errorf("%s holds images of 32 x 32 RGB, the network takes %d x %d in %d channels; name a set of %s", dir, want.H, want.W, want.C, ds.Name)
+	}
+	place := make([]int32, len(set.Test.Classes))
+	for i, class := range set.Test.Classes {
+		if place[i] = int32(slices.Index(ds.Test.Classes, class)); place[i] < 0 {
+			return nil, nil, fmt.Errorf("%s: no class of %s is called %q; its folders must be among %s", dir, ds.Name, class, strings.Join(ds.Test.Classes, ", "))
+		}
+	}
+	b := data.Batch{X: make([]float32, len(set.Test.Pixels)), Y: make([]int32, set.Test.N)}
+	data.NewLoader(data.All(set.Test), set.Test.N, false, 0).Batch(0, 0, &b)
+	for i, l := range b.Y {
+		b.Y[i] = place[l]
+	}
+	return b.X, b.Y, nil
+}
+
+// readTensors reads what setWriter.save wrote. Values outside [0, 1] and labels that are no classes are
+// errors.
+func readTensors(file string, want data.Description) ([]float32, []int32, error) {
+	f, err := weights.Load(file, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	fail := func(format string, args ...any) ([]float32, []int32, error) {
+		return nil, nil, fmt.Errorf("%s is no adversarial set for this network: %s; make one with `dla lab4 fgsm --save`", file, fmt.Sprintf(format, args...))
+	}
+	var images, labels weights.Tensor
+	for _, t := range f.Tensors {
+		switch t.Name {
+		case "images":
+			images = t
+		case "labels":
+			labels = t
+		}
+	}
+	n := len(labels.Data)
+	if n == 0 || !slices.Equal(images.Shape, []int{n, want.H, want.W, want.C}) {
+		return fail("images have the shape %v, want [%d %d %d %d]", images.Shape, n, want.H, want.W, want.C)
+	}
+	for i, v := range images.Data {
+		if !(v >= 0 && v <= 1) {
+			return fail("value %d of its images is %g, not in [0, 1]", i, v)
+		}
+	}
+	y := make([]int32, n)
+	for i, l := range labels.Data {
+		if !(l >= 0 && int(l) < want.Classes) || l != float32(math.Trunc(float64(l))) {
+			return fail("label %d is %g, not a class of %d", i, l, want.Classes)
+		}
+		y[i] = int32(l)
+	}
+	return images.Data, y, nil
+}

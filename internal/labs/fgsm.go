@@ -1,0 +1,637 @@
+package labs
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"dla/internal/attack"
+	"dla/internal/config"
+	"dla/internal/data"
+	"dla/internal/kernel"
+	"dla/internal/report"
+	"dla/internal/run"
+	"dla/internal/train"
+	"dla/internal/weights"
+)
+
+// FGSMExperiment is the name of the attacks in records.
+const FGSMExperiment = "lab4/fgsm"
+
+// examplesName is the file of a run that holds the images its figures show.
+const examplesName = "examples.json"
+
+// AttackResult is what result.json holds of the attacks on a network.
+type AttackResult struct {
+	Test        TestResult        `json:"test"` // of the images as they are
+	Network     string            `json:"network"`
+	Source      string            `json:"source"` // run or folder of the weights
+	Weights     string            `json:"weights_sha256"`
+	Params      int               `json:"params"`
+	Classes     []string          `json:"classes"`
+	Attacks     []attack.Outcome  `json:"attacks"`
+	Transfer    []attack.Transfer `json:"transfer,omitempty"`
+	Checks      []Check           `json:"checks"`
+	Examples    run.Attachment    `json:"examples"` // []attack.Example
+	WallSeconds float64           `json:"wall_seconds"`
+	Note        string            `json:"note,omitempty"`
+}
+
+// Attacked is a run of the attacks.
+type Attacked struct {
+	ID, Dir string
+	Config  config.FGSM
+	Reason  train.Reason
+	Result  AttackResult // when Done
+	Reused  bool         // an earlier, finished run of the same settings and weights
+	Figures []string
+}
+
+// Done says that all attacks have been made.
+func (a Attacked) Done() bool { return a.Reason == train.Finished }
+
+// Failed are the self-checks that did not hold.
+func (r AttackResult) Failed() []Check {
+	return slices.DeleteFunc(slices.Clone(r.Checks), func(c Check) bool { return c.OK })
+}
+
+// FGSM attacks a trained network on the test set it was made for: FGSM, targeted and not, over a sweep of
+// radii beside noise of the same size; PGD; the Square attack; and with several networks a matrix of what
+// images made for the one do to the others. The figures' examples and the self-checks are part of the
+// record.
+func FGSM(ctx context.Context, cfg config.FGSM, opt Options) (Attacked, error) {
+	began := time.Now()
+	a := Attacked{Config: cfg}
+	nets, ds, err := victims(ctx, &cfg, opt)
+	if err != nil {
+		return a, err
+	}
+	goal, err := goals(cfg.Target, config.RandomTarget, ds.Test.Classes, cfg.Seed)
+	if err != nil {
+		return a, fmt.Errorf("target: %w", err)
+	}
+	a.Config = cfg
+
+	// The record, or the one there is.
+	n := nets[0]
+	yaml, err := config.Marshal(cfg)
+	if err != nil {
+		return a, err
+	}
+	env := opt.Env
+	env.Data = run.DataInfo{Name: ds.Name, Source: ds.Source, Fingerprint: ds.Fingerprint, Synthetic: ds.Synthetic}
+	spec := run.Spec{Experiment: FGSMExperiment, Variant: n.Name, Seed: cfg.Seed, Config: yaml, ConfigHash: config.Hash(yaml), Env: env}
+	if opt.Resume {
+		rec, err := finished(opt.Root, spec)
+		if err != nil {
+			return a, err
+		}
+		if rec != nil {
+			a.ID, a.Dir, a.Reused, a.Reason = rec.ID, rec.Dir, true, train.Finished
+			a.Result, err = attackResultOf(*rec)
+			return a, err
+		}
+	}
+	r, err := run.Create(opt.Root, spec)
+	if err != nil {
+		return a, err
+	}
+	done := false
+	defer func() {
+		if err != nil && !done {
+			err = errors.Join(err, r.SetStatus(run.StatusFailed, err.Error()))
+		}
+		err = errors.Join(err, r.Close())
+	}()
+	a.ID, a.Dir = r.ID(), r.Dir()
+
+	v, err := newVictim(n, firstImages(ds, cfg.Limit))
+	if err != nil {
+		return a, err
+	}
+	if a.Result, err = assault(ctx, v, nets, goal, cfg, r, opt); err != nil {
+		if interrupted(ctx) {
+			a.Reason = train.Interrupted // the images have not been seen whole: nothing is recorded of it
+			err = nil
+			return a, r.SetStatus(run.StatusInterrupted, "by a signal")
+		}
+		return a, err
+	}
+	if ds.Synthetic {
+		a.Result.Note = report.SyntheticNote(ds.Name)
+	}
+	a.Result.WallSeconds = time.Since(began).Seconds()
+	if err = r.Finish(a.Result); err != nil {
+		return a, err
+	}
+	done = true
+	a.Reason = train.Finished
+
+	// Figures, from the record alone.
+	rec, err := run.Find(opt.Root, r.ID())
+	if err != nil {
+		return a, err
+	}
+	a.Figures, err = report.Figures([]run.Record{rec}, filepath.Join(r.Dir(), "figures"))
+	return a, err
+}
+
+// victims loads the networks of cfg, whose weights it then names, and the data they were all trained on.
+func victims(ctx context.Context, cfg *config.FGSM, opt Options) ([]*Network, *data.Dataset, error) {
+	var nets []*Network
+	for i, from := range cfg.Checkpoints {
+		n, err := FindNetworkToUse(opt.Root, from)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(cfg.Weights) > 0 && cfg.Weights[i] != n.Weights {
+			return nil, nil, fmt.Errorf("%s has weights with fingerprint %.12s…, wanted are %.12s… (weights); make the original network available again", n.Source, n.Weights, cfg.Weights[i])
+		}
+		nets = append(nets, n)
+	}
+	cfg.Weights = nil
+	for _, n := range nets {
+		cfg.Weights = append(cfg.Weights, n.Weights)
+		if n.Data.Fingerprint != nets[0].Data.Fingerprint {
+			return nil, nil, fmt.Errorf("%s was trained on %s, %s on %s with other images; name networks of one data set", nets[0].Source, nets[0].Data.Name, n.Source, n.Data.Name)
+		}
+	}
+	ds, err := loadData(ctx, config.Data{Name: nets[0].Data.Name}, opt)
+	if err != nil {
+		return nil, nil, err
+	}
+	if ds.Fingerprint != nets[0].Data.Fingerprint {
+		return nil, nil, fmt.Errorf("%s was trained on %s with fingerprint %.12s…, the data found has %.12s…; make the original data available again (dla data verify)", nets[0].Source, nets[0].Data.Name, nets[0].Data.Fingerprint, ds.Fingerprint)
+	}
+	for _, n := range nets {
+		opt.Say("network: %s of %s, %d parameters, test accuracy %.2f %%", n.Name, n.Source, n.Params.Count(), 100*n.Result.Test.Accuracy)
+	}
+	return nets, ds, nil
+}
+
+// firstImages is the first n of the test set, or all for 0. Its order is that of the images' hashes where it
+// was read from files, so they are a fair sample.
+func firstImages(ds *data.Dataset, n int) data.Subset {
+	all := data.All(ds.Test)
+	if n > 0 {
+		return all.First(n)
+	}
+	return all
+}
+
+// finished finds the newest finished run of the same experiment, settings and data as spec; nil where
+// there is none.
+func finished(root string, spec run.Spec) (*run.Record, error) {
+	list, err := run.List(root)
+	if err != nil {
+		return nil, err
+	}
+	for i := len(list) - 1; i >= 0; i-- {
+		s := list[i]
+		if s.Experiment != spec.Experiment || s.Status != run.StatusFinished || s.Seed != spec.Seed || s.Fingerprint != spec.Env.Data.Fingerprint {
+			continue
+		}
+		rec, err := run.Find(root, s.ID)
+		if err != nil {
+			return nil, err
+		}
+		if sameSettings(rec, spec) {
+			return &rec, nil
+		}
+	}
+	return nil, nil
+}
+
+// assault makes all attacks.
+func assault(ctx context.Context, v *victim, nets []*Network, goal func(index, label int32) int32, cfg config.FGSM, r *run.Run, opt Options) (AttackResult, error) {
+	res := AttackResult{Network: v.net.Name, Source: v.net.Source, Weights: v.net.Weights, Params: v.net.Params.Count(), Classes: v.images.Set.Classes}
+	scorer, err := v.net.Scorer(evalBatch)
+	if err != nil {
+		return res, err
+	}
+	if res.Test, _, err = testOnce(ctx, scorer, v.images, opt.Sink); err != nil {
+		return res, err
+	}
+	opt.Say("%-30s accuracy %6.2f %% of %d images", "as they are", 100*res.Test.Accuracy, res.Test.N)
+	attempt := func(on *victim, name string, ways ...*way) error {
+		if err := on.face(ctx, name, ways, goal, opt.Sink); err != nil {
+			return err
+		}
+		for _, w := range ways {
+			opt.Say("%s", outcomeLine(w.Outcome))
+			res.Attacks = append(res.Attacks, w.Outcome)
+		}
+		return nil
+	}
+
+	// One step, and noise of the same size.
+	if err := attempt(v, "fgsm", v.sweep(cfg.Sweep.Eps, false)...); err != nil {
+		return res, err
+	}
+	if err := attempt(v, "fgsm, targeted", v.sweep(cfg.Sweep.Eps, true)...); err != nil {
+		return res, err
+	}
+	var noise []*way
+	for _, e := range cfg.Sweep.Eps {
+		noise = append(noise, v.wayOf("noise", attack.Noise{Eps: e / 255, Seed: cfg.Seed}, attack.Linf, e, false))
+	}
+	if err := attempt(v, "noise", noise...); err != nil {
+		return res, err
+	}
+
+	// Many steps.
+	for _, set := range []struct {
+		eps      []float64
+		norm     attack.Norm
+		targeted bool
+	}{{cfg.PGD.Eps, attack.Linf, false}, {cfg.PGD.EpsTargeted, attack.Linf, true}, {cfg.PGD.EpsL2, attack.L2, false}} {
+		for _, e := range set.eps {
+			w := v.wayOf("pgd", pgd(cfg, set.norm, e, set.targeted), set.norm, e, set.targeted)
+			if err := attempt(v, name(w.Outcome), w); err != nil {
+				return res, err
+			}
+		}
+	}
+
+	// Without gradients.
+	if cfg.Square.Images > 0 {
+		few := *v
+		few.images = v.images.First(cfg.Square.Images)
+		i := v.net.Images
+		a := attack.Square{Eps: cfg.Square.Eps / 255, Queries: cfg.Square.Queries, H: i.H, W: i.W, C: i.C, Seed: cfg.Seed}
+		if err := attempt(&few, "square", few.wayOf("square", a, attack.Linf, cfg.Square.Eps, false)); err != nil {
+			return res, err
+		}
+	}
+
+	// What images made for one network do to another.
+	if len(nets) > 1 {
+		if res.Transfer, err = transfer(ctx, nets, v.images.First(cfg.Transfer.Images), cfg, opt); err != nil {
+			return res, err
+		}
+	}
+
+	shown, err := examples(ctx, v, goal, cfg, opt.Sink)
+	if err != nil {
+		return res, err
+	}
+	if res.Examples, err = attachJSON(r, examplesName, shown); err != nil {
+		return res, err
+	}
+	res.Checks, err = attackChecks(ctx, v, res)
+	return res, err
+}
+
+// pgd is the attack with the settings of cfg.
+func pgd(cfg config.FGSM, norm attack.Norm, eps float64, targeted bool) attack.PGD {
+	if norm == attack.Linf {
+		eps /= 255
+	}
+	return attack.PGD{Norm: norm, Eps: eps, Step: 2.5 * eps / float64(cfg.PGD.Steps), Steps: cfg.PGD.Steps, Restarts: cfg.PGD.Restarts, Targeted: targeted, Seed: cfg.Seed}
+}
+
+// name says what an outcome is of: pgd l2 0.5.
+func name(o attack.Outcome) string {
+	s := o.Attack
+	if o.Targeted {
+		s += ", targeted"
+	}
+	if o.Norm == attack.L2 {
+		return fmt.Sprintf("%s, L2 %g", s, o.Eps)
+	}
+	return fmt.Sprintf("%s, %g/255", s, o.Eps)
+}
+
+// outcomeLine says in a line what came of an attack.
+func outcomeLine(o attack.Outcome) string {
+	line := fmt.Sprintf("%-30s accuracy %6.2f %%  confidence %6.2f %%", name(o), 100*o.Accuracy, 100*o.Confidence)
+	if o.Targeted {
+		line += fmt.Sprintf("  success %6.2f %%", 100*o.Success)
+	}
+	return line + fmt.Sprintf("  %7.1f s", o.Seconds)
+}
+
+// transfer attacks each network by FGSM and PGD and shows the images to all of them.
+func transfer(ctx context.Context, nets []*Network, images data.Subset, cfg config.FGSM, opt Options) ([]attack.Transfer, error) {
+	var all []*victim
+	for _, n := range nets {
+		v, err := newVictim(n, images)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	var matrix []attack.Transfer
+	eps := cfg.Transfer.Eps
+	none := func(int32, int32) int32 { return 0 }
+	for _, kind := range []struct {
+		name string
+		attack.Attack
+	}{{"fgsm", attack.FGSM{Eps: eps / 255}}, {"pgd", pgd(cfg, attack.Linf, eps, false)}} {
+		for i, v := range all {
+			row := make([]attack.Transfer, len(all))
+			w := v.wayOf(kind.name, kind.Attack, attack.Linf, eps, false)
+			w.each = func(_ attack.Batch, y []int32, adv, _, _ []float32) error {
+				for j, o := range all {
+					z, err := o.target.Logits(adv)
+					if err != nil {
+						return err
+					}
+					row[j].Add(z, y)
+				}
+				return nil
+			}
+			title := fmt.Sprintf("%s, %g/255, made for %s", kind.name, eps, cfg.Checkpoints[i])
+			if err := v.face(ctx, title, []*way{w}, none, opt.Sink); err != nil {
+				return nil, err
+			}
+			var seen []string
+			for j := range row {
+				row[j].Attack, row[j].Eps, row[j].For, row[j].On = kind.name, eps, cfg.Checkpoints[i], cfg.Checkpoints[j]
+				seen = append(seen, fmt.Sprintf("%s %.2f %%", row[j].On, 100*row[j].Accuracy()))
+			}
+			opt.Say("%s: accuracy of %s", title, strings.Join(seen, ", "))
+			matrix = append(matrix, row...)
+		}
+	}
+	return matrix, nil
+}
+
+// examples are the images of the figures: of each kind the first of every class on which FGSM succeeds,
+// image and change rounded to 8 bits, as they are shown; where these are too few, others on which it
+// succeeds, and then such on which it does not. All are images that the network gets right as they are.
+func examples(ctx context.Context, v *victim, goal func(index, label int32) int32, cfg config.FGSM, sink train.Sink) ([]attack.Example, error) {
+	var all []attack.Example
+	for _, targeted := range []bool{false, true} {
+		var best [3][]attack.Example // by how well they suit
+		seen := map[int32]bool{}
+		w := v.wayOf("fgsm", attack.FGSM{Eps: cfg.Examples.Eps / 255, Targeted: targeted}, attack.Linf, cfg.Examples.Eps, targeted)
+		enough := errors.New("enough")
+		px, classes := v.target.Values(), v.target.Classes()
+		w.each = func(b attack.Batch, y []int32, _, rounded, logits []float32) error {
+			logits = slices.Clone(logits)
+			clean, err := v.target.Logits(b.X)
+			if err != nil {
+				return err
+			}
+			for i, label := range y {
+				e := attack.Example{Targeted: targeted, Eps: cfg.Examples.Eps, Index: b.Index[i], Label: label, Goal: b.Y[i],
+					H: v.net.Images.H, W: v.net.Images.W, C: v.net.Images.C, Image: levels(b.X[i*px : (i+1)*px]), Changed: levels(rounded[i*px : (i+1)*px])}
+				e.Before.Class, e.Before.P = attack.Top(clean[i*classes : (i+1)*classes])
+				e.After.Class, e.After.P = attack.Top(logits[i*classes : (i+1)*classes])
+				if e.Before.Class != int(label) {
+					continue
+				}
+				at := 2
+				switch success := e.Success(); {
+				case success && !seen[label]:
+					at, seen[label] = 0, true
+				case success:
+					at = 1
+				}
+				if best[at] = append(best[at], e); len(best[0]) == cfg.Examples.Images {
+					return enough
+				}
+			}
+			return nil
+		}
+		if err := v.face(ctx, "examples", []*way{w}, goal, sink); err != nil && !errors.Is(err, enough) {
+			return nil, err
+		}
+		chosen := slices.Concat(best[0], best[1], best[2])
+		all = append(all, chosen[:min(len(chosen), cfg.Examples.Images)]...)
+	}
+	return all, nil
+}
+
+// levels is x, whose values are multiples of 1/255, as bytes.
+func levels(x []float32) []byte {
+	b := make([]byte, len(x))
+	for i, v := range x {
+		b[i] = byte(math.Round(255 * float64(v)))
+	}
+	return b
+}
+
+// attachJSON writes v as JSON to the file name of r.
+func attachJSON(r *run.Run, name string, v any) (run.Attachment, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	if err := e.Encode(v); err != nil {
+		return run.Attachment{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return r.Attach(name, b.Bytes())
+}
+
+// attackChecks are what must hold of any network and of any correct attack. What is a matter of chance is
+// given three standard errors of the number of images.
+func attackChecks(ctx context.Context, v *victim, res AttackResult) ([]Check, error) {
+	var all []Check
+	add := func(ok bool, value float64, what, found string, args ...any) {
+		all = append(all, Check{What: what, Found: fmt.Sprintf(found, args...), Value: value, OK: ok})
+	}
+	of := func(kind string, targeted bool) []attack.Outcome {
+		return slices.DeleteFunc(slices.Clone(res.Attacks), func(o attack.Outcome) bool {
+			return o.Attack != kind || o.Targeted != targeted || o.Norm != attack.Linf
+		})
+	}
+	fgsm, noise, many := of("fgsm", false), of("noise", false), of("pgd", false)
+	at := func(list []attack.Outcome, eps float64) attack.Outcome {
+		return list[slices.IndexFunc(list, func(o attack.Outcome) bool { return o.Eps == eps })]
+	}
+	chance, n := 1/float64(len(res.Classes)), float64(res.Test.N)
+	luck := 3 * math.Sqrt(0.25/n) // of a share
+
+	// Nothing changes at radius 0.
+	still, err := v.still(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range slices.Concat(of("fgsm", false), of("fgsm", true), noise) {
+		if o.Eps == 0 {
+			still = max(still, o.MaxChange, math.Abs(float64(o.Correct-res.Test.Correct)))
+		}
+	}
+	add(still == 0, still, "epsilon 0 changes nothing", "largest change %g by FGSM, targeted FGSM, noise and PGD; accuracy %.2f %% and %.2f %%", still, 100*fgsm[0].Accuracy, 100*res.Test.Accuracy)
+
+	over, lowest, highest := 0.0, 1.0, 0.0
+	for _, o := range res.Attacks {
+		if o.Radius() > 0 {
+			over = max(over, o.MaxChange/o.Radius())
+		}
+		lowest, highest = min(lowest, o.MinValue), max(highest, o.MaxValue)
+	}
+	add(over <= 1+1e-6, over, "no change is larger than epsilon", "the largest is %.9f of it, over %d attacks", over, len(res.Attacks))
+	add(lowest >= 0 && highest <= 1, highest, "pixels stay within [0, 1]", "%g to %g", lowest, highest)
+
+	worst := -1.0
+	var beside []string
+	for _, o := range many {
+		f := at(fgsm, o.Eps)
+		worst = max(worst, o.Accuracy-f.Accuracy)
+		beside = append(beside, fmt.Sprintf("%.2f and %.2f %% at %g/255", 100*o.Accuracy, 100*f.Accuracy, o.Eps))
+	}
+	if len(many) > 0 {
+		add(worst <= 0, worst, "PGD is no weaker than FGSM", "accuracy %s", strings.Join(beside, ", "))
+	}
+
+	// A single large step overshoots: FGSM's accuracy may come back from below chance up to it.
+	rise := -1.0
+	for _, list := range [][]attack.Outcome{fgsm, many} {
+		for i := 1; i < len(list); i++ {
+			rise = max(rise, min(list[i].Accuracy-list[i-1].Accuracy, list[i].Accuracy-chance))
+		}
+	}
+	add(rise <= luck, rise, "accuracy falls with epsilon until it is at chance", "the largest rise above it is %.2f points, of FGSM and PGD", 100*max(0, rise))
+
+	end := fgsm[len(fgsm)-1]
+	add(end.Accuracy <= chance+luck, end.Accuracy, "a large epsilon reaches chance", "%.2f %% at %g/255; chance is %.2f %%", 100*end.Accuracy, end.Eps, 100*chance)
+
+	// Where FGSM has done most of what it can and noise next to nothing.
+	best := 0
+	for i, o := range fgsm {
+		if o.Accuracy-noise[i].Accuracy < fgsm[best].Accuracy-noise[best].Accuracy {
+			best = i
+		}
+	}
+	lost, lostToNoise := res.Test.Accuracy-fgsm[best].Accuracy, res.Test.Accuracy-noise[best].Accuracy
+	add(lostToNoise <= lost/2+luck/3, lostToNoise, "random noise of the same size is much weaker", "it costs %.2f points where FGSM costs %.2f, at %g/255", 100*lostToNoise, 100*lost, fgsm[best].Eps)
+
+	back := -1.0
+	beside = nil
+	for _, o := range slices.Concat(fgsm, many) {
+		if o.Eps >= 1 {
+			back = max(back, o.Rounded-o.Accuracy)
+		}
+		if o.Attack == "pgd" || o.Eps == 1 {
+			beside = append(beside, fmt.Sprintf("%s %.2f and %.2f %%", name(o), 100*o.Rounded, 100*o.Accuracy))
+		}
+	}
+	add(back <= 0.05+luck, back, "rounding to 8 bits does not undo an attack", "accuracy after and before: %s", strings.Join(beside, "; "))
+
+	now := weights.Fingerprint(v.net.state())
+	add(now == res.Weights, 0, "weights and running statistics are unchanged, bit for bit", "fingerprint %.12s… before and %.12s… after", res.Weights, now)
+	return all, nil
+}
+
+// still is the largest change by PGD of radius 0, in either norm, of a batch of images.
+func (v *victim) still(ctx context.Context) (float64, error) {
+	some := *v
+	some.images = v.images.First(v.target.Rows())
+	largest := 0.0
+	for _, norm := range []attack.Norm{attack.Linf, attack.L2} {
+		w := some.wayOf("pgd", attack.PGD{Norm: norm, Step: 0.01, Steps: 2, Restarts: 2}, norm, 0, false)
+		if err := some.face(ctx, "checks", []*way{w}, func(int32, int32) int32 { return 0 }, func(train.Event) {}); err != nil {
+			return 0, err
+		}
+		largest = max(largest, w.MaxChange)
+	}
+	return largest, nil
+}
+
+// attackResultOf is the result of a finished run of the attacks.
+func attackResultOf(rec run.Record) (AttackResult, error) {
+	var r AttackResult
+	if err := json.Unmarshal(rec.Result, &r); err != nil {
+		return r, fmt.Errorf("run %s: result.json: %w; remove it with `dla runs rm %s`", rec.ID, err, rec.ID)
+	}
+	return r, nil
+}
+
+func fgsmConfig(rec run.Record) (config.FGSM, error) {
+	cfg := config.DefaultFGSM()
+	if err := config.Load(&cfg, rec.Config, filepath.Join(rec.ID, "config.yaml")); err != nil {
+		return cfg, err
+	}
+	return cfg, cfg.Validate()
+}
+
+// FindNetworkToUse is FindNetwork for a network that is to be built on: runs are looked for under root and
+// under runs, and the error says how one is got.
+func FindNetworkToUse(root, from string) (*Network, error) {
+	n, err := FindNetwork(root, from)
+	if err != nil && root != "runs" {
+		if other, otherErr := FindNetwork("runs", from); otherErr == nil {
+			return other, nil
+		}
+	}
+	if err == nil {
+		return n, nil
+	}
+	if _, statErr := os.Stat(filepath.Join(CheckpointsDir, from)); statErr == nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("no network to attack: %w; `dla models ls` lists the checkpoints there are, and `dla lab1 resnet --config configs/lab1/resnet-short.yaml` trains one, to be named by its run's id", err)
+}
+
+// AttackCost is what the attacks of a configuration will take, for --dry-run.
+type AttackCost struct {
+	Network      string  `json:"network"`
+	Images       int     `json:"images"`
+	Gradients    int     `json:"gradients"`       // of an image
+	Evaluations  int     `json:"evaluations"`     // of an image, forward alone; the Square attack's are the most there can be
+	GradientRate float64 `json:"gradients_per_s"` // measured here on blank images
+	ForwardRate  float64 `json:"evaluations_per_s"`
+	TotalSeconds float64 `json:"total_seconds"`
+	Threads      int     `json:"threads"`
+	Kernel       string  `json:"kernel"`
+}
+
+// CostOfFGSM loads the networks, times some passes on blank images and says what all attacks of cfg would
+// take. It reads no data.
+func CostOfFGSM(cfg config.FGSM, root string) (AttackCost, error) {
+	var c AttackCost
+	var nets []*Network
+	for _, from := range cfg.Checkpoints {
+		n, err := FindNetworkToUse(root, from)
+		if err != nil {
+			return c, err
+		}
+		nets = append(nets, n)
+	}
+	n := nets[0].Images.Test
+	if cfg.Limit > 0 {
+		n = min(n, cfg.Limit)
+	}
+	v, err := newVictim(nets[0], data.Subset{})
+	if err != nil {
+		return c, err
+	}
+	c = AttackCost{Network: nets[0].Name, Images: n, Threads: kernel.Threads(), Kernel: kernel.Level()}
+	many := len(cfg.PGD.Eps) + len(cfg.PGD.EpsTargeted) + len(cfg.PGD.EpsL2)
+	c.Gradients = n * (2 + many*cfg.PGD.Steps*cfg.PGD.Restarts)
+	c.Evaluations = n*(1+2*(3*len(cfg.Sweep.Eps)+many)) + min(n, cfg.Square.Images)*cfg.Square.Queries
+	if k := len(nets); k > 1 {
+		some := min(n, cfg.Transfer.Images)
+		c.Gradients += k * some * (1 + cfg.PGD.Steps*cfg.PGD.Restarts)
+		c.Evaluations += 2 * k * some * (2 + k)
+	}
+	b := attack.Batch{X: make([]float32, evalBatch*v.target.Values()), Y: make([]int32, evalBatch)}
+	rate := func(pass func() error) (float64, error) {
+		best := time.Duration(math.MaxInt64)
+		for range 3 {
+			began := time.Now()
+			if err := pass(); err != nil {
+				return 0, err
+			}
+			best = min(best, time.Since(began))
+		}
+		return evalBatch / best.Seconds(), nil
+	}
+	if c.GradientRate, err = rate(func() error { _, err := v.target.Gradient(b); return err }); err != nil {
+		return c, err
+	}
+	if c.ForwardRate, err = rate(func() error { _, err := v.target.Logits(b.X); return err }); err != nil {
+		return c, err
+	}
+	c.TotalSeconds = float64(c.Gradients)/c.GradientRate + float64(c.Evaluations)/c.ForwardRate
+	return c, nil
+}

@@ -1,0 +1,358 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"dla/internal/attack"
+	"dla/internal/plot"
+	"dla/internal/run"
+)
+
+// attackResult is what figures and tables take of the result of lab4 fgsm.
+type attackResult struct {
+	Test struct {
+		N        int     `json:"n"`
+		Accuracy float64 `json:"accuracy"`
+	} `json:"test"`
+	Network  string            `json:"network"`
+	Classes  []string          `json:"classes"`
+	Attacks  []attack.Outcome  `json:"attacks"`
+	Transfer []attack.Transfer `json:"transfer"`
+	Checks   []struct {
+		Name   string `json:"name"`
+		Found  string `json:"found"`
+		Passed bool   `json:"passed"`
+	} `json:"checks"`
+	Examples run.Attachment `json:"examples"`
+
+	steps int // of PGD
+	shown []attack.Example
+}
+
+// attacksOf reads r's result and its examples, and checks what is drawn of them.
+func attacksOf(r run.Record) (attackResult, error) {
+	var res attackResult
+	if err := json.Unmarshal(r.Result, &res); err != nil {
+		return res, fmt.Errorf("run %s: result.json: %w", r.ID, err)
+	}
+	b, err := r.Attached(res.Examples)
+	if err != nil {
+		return res, err
+	}
+	if err := json.Unmarshal(b, &res.shown); err != nil {
+		return res, fmt.Errorf("run %s: %s: %w", r.ID, res.Examples.File, err)
+	}
+	for _, e := range res.shown {
+		px := e.H * e.W * e.C
+		for _, class := range []int{int(e.Label), int(e.Goal), e.Before.Class, e.After.Class} {
+			if class < 0 || class >= len(res.Classes) {
+				return res, fmt.Errorf("run %s: %s has an image of class %d, of %d; put back a good copy of the run", r.ID, res.Examples.File, class, len(res.Classes))
+			}
+		}
+		if len(e.Image) != px || len(e.Changed) != px || e.C != 1 && e.C != 3 {
+			return res, fmt.Errorf("run %s: %s has an image that is not whole; put back a good copy of the run", r.ID, res.Examples.File)
+		}
+	}
+	var c struct {
+		PGD struct {
+			Steps int `yaml:"steps"`
+		} `yaml:"pgd"`
+	}
+	if err := yaml.Unmarshal(r.Config, &c); err != nil {
+		return res, fmt.Errorf("run %s: config.yaml: %w", r.ID, err)
+	}
+	res.steps = c.PGD.Steps
+	return res, nil
+}
+
+// of are the outcomes of one attack in L-infinity.
+func (r attackResult) of(kind string, targeted bool) []attack.Outcome {
+	return slices.DeleteFunc(slices.Clone(r.Attacks), func(o attack.Outcome) bool {
+		return o.Attack != kind || o.Targeted != targeted || o.Norm != attack.Linf
+	})
+}
+
+// AttackFigures draws a run of lab4 fgsm into dir: curves against epsilon, and examples.
+func AttackFigures(r run.Record, dir string) ([]string, error) {
+	var files []string
+	for _, draw := range []func(run.Record, string) ([]string, error){attackCurves, attackExamples(false, "untargeted"), attackExamples(true, "targeted")} {
+		names, err := draw(r, dir)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, names...)
+	}
+	slices.Sort(files)
+	return slices.Compact(files), nil // figures.json is written by each
+}
+
+// one makes what draws a record draw the only one of a section.
+func one(draw func(run.Record, string) ([]string, error)) func([]run.Record, string) ([]string, error) {
+	return func(recs []run.Record, dir string) ([]string, error) {
+		if len(recs) != 1 {
+			return nil, fmt.Errorf("there are %d runs where one is drawn; choose it by its id with select", len(recs))
+		}
+		return draw(recs[0], dir)
+	}
+}
+
+// attackCurves draws what becomes of accuracy, of targeted attacks' success and of confidence with epsilon.
+func attackCurves(r run.Record, dir string) ([]string, error) {
+	res, err := attacksOf(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("figures: %w", err)
+	}
+	sweep := res.of("fgsm", false)
+	var names []string
+	for _, o := range sweep {
+		names = append(names, fmt.Sprint(o.Eps))
+	}
+	curve := func(label, kind string, targeted bool, colour int, value func(attack.Outcome) float64) plot.Curve {
+		c := plot.Curve{Label: label, Colour: colour}
+		list := res.of(kind, targeted)
+		if still := res.of("fgsm", targeted); kind == "pgd" && len(list) > 0 && list[0].Eps > 0 && still[0].Eps == 0 {
+			list = append(still[:1], list...) // at 0 nothing changes, by any attack: a self-check has it
+		}
+		for _, o := range list {
+			if at := slices.IndexFunc(sweep, func(s attack.Outcome) bool { return s.Eps == o.Eps }); at >= 0 {
+				c.X, c.Mean = append(c.X, float64(at)), append(c.Mean, value(o))
+			}
+		}
+		return c
+	}
+	accuracy := func(o attack.Outcome) float64 { return o.Accuracy }
+	success := func(o attack.Outcome) float64 { return o.Success }
+	confidence := func(o attack.Outcome) float64 { return o.Confidence }
+	pgd := fmt.Sprintf("PGD-%d", res.steps)
+	chance := plot.Curve{Label: "chance", Colour: 6, Dashed: true}
+	for i := range sweep {
+		chance.X, chance.Mean = append(chance.X, float64(i)), append(chance.Mean, 1/float64(len(res.Classes)))
+	}
+	var files []string
+	for _, f := range []struct {
+		name, title, label string
+		curves             []plot.Curve
+	}{
+		{"accuracy", "Accuracy under attack", "accuracy", []plot.Curve{
+			curve("random noise", "noise", false, 2, accuracy), curve("FGSM", "fgsm", false, 0, accuracy), curve(pgd, "pgd", false, 1, accuracy),
+			curve("Square, no gradients", "square", false, 3, accuracy), chance}},
+		{"success", "Targeted attacks", "images taken for the class wished for", []plot.Curve{
+			curve("FGSM, targeted", "fgsm", true, 0, success), curve(pgd+", targeted", "pgd", true, 1, success)}},
+		{"confidence", "Confidence under attack", "mean probability of the class predicted", []plot.Curve{
+			curve("random noise", "noise", false, 2, confidence), curve("FGSM", "fgsm", false, 0, confidence), curve(pgd, "pgd", false, 1, confidence)}},
+	} {
+		fig := plot.Figure{Title: f.title, Subtitle: res.about(r), Warning: warning([]run.Record{r}), XLabel: "epsilon (L-infinity), in steps of 1/255",
+			XNames: names, YLabel: f.label, Percent: true, Curves: f.curves}
+		made, err := fig.Save(filepath.Join(dir, f.name))
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, made...)
+	}
+	name, err := writeTraces([]run.Record{r}, dir)
+	return append(files, name), err
+}
+
+// about says what a figure is of.
+func (r attackResult) about(rec run.Record) string {
+	return fmt.Sprintf("%s on %s · %d test images, accuracy %.1f %%", r.Network, setName(rec), r.Test.N, 100*r.Test.Accuracy)
+}
+
+// attackExamples draws the images that were kept of one kind: image, change, and what becomes of it, with
+// what the network says to them.
+func attackExamples(targeted bool, name string) func(run.Record, string) ([]string, error) {
+	return func(r run.Record, dir string) ([]string, error) {
+		res, err := attacksOf(r)
+		if err != nil {
+			return nil, err
+		}
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, fmt.Errorf("figures: %w", err)
+		}
+		rows := []plot.GridRow{{Label: "image"}, {Label: "change,\nstretched"}, {Label: "image\n+ change"}}
+		eps := 0.0
+		for _, e := range res.shown {
+			if e.Targeted != targeted {
+				continue
+			}
+			eps = e.Eps
+			says := func(p attack.Prediction) string { return fmt.Sprintf("%s\n%.1f %%", res.Classes[p.Class], 100*p.P) }
+			picture := func(b []byte) plot.Picture { return plot.Picture{H: e.H, W: e.W, Pixels: b} }
+			rows[0].Cells = append(rows[0].Cells, plot.Cell{Picture: picture(e.Image), Caption: says(e.Before)})
+			change := plot.Cell{Picture: picture(contrast(e))}
+			if targeted {
+				change.Caption = "towards " + res.Classes[e.Goal]
+			}
+			rows[1].Cells = append(rows[1].Cells, change)
+			rows[2].Cells = append(rows[2].Cells, plot.Cell{Picture: picture(e.Changed), Caption: says(e.After), Alert: e.After.Class != int(e.Label)})
+		}
+		var files []string
+		if len(rows[0].Cells) > 0 {
+			title := fmt.Sprintf("FGSM, epsilon %g/255", eps)
+			if targeted {
+				title = fmt.Sprintf("Targeted FGSM, epsilon %g/255", eps)
+			}
+			g := plot.Grid{Title: title, Subtitle: fmt.Sprintf("%s on %s · predictions with their probability; %s", res.Network, setName(r), res.rate(targeted, eps)),
+				Warning: warning([]run.Record{r}), Rows: rows}
+			if files, err = g.Save(filepath.Join(dir, name)); err != nil {
+				return nil, err
+			}
+		}
+		trace, err := writeTraces([]run.Record{r}, dir)
+		return append(files, trace), err
+	}
+}
+
+// rate says how often the attack of the examples succeeds, where that was measured.
+func (r attackResult) rate(targeted bool, eps float64) string {
+	for _, o := range r.of("fgsm", targeted) {
+		if o.Eps == eps && targeted {
+			return fmt.Sprintf("it succeeds on %.1f %% of all images", 100*o.Success)
+		}
+		if o.Eps == eps {
+			return fmt.Sprintf("accuracy falls from %.1f to %.1f %%", 100*r.Test.Accuracy, 100*o.Accuracy)
+		}
+	}
+	return fmt.Sprintf("accuracy without attack %.1f %%", 100*r.Test.Accuracy)
+}
+
+// contrast is the change of e, stretched so that its largest value is black or white and 0 is grey.
+func contrast(e attack.Example) []byte {
+	largest := 1
+	for i, v := range e.Image {
+		largest = max(largest, int(e.Changed[i])-int(v), int(v)-int(e.Changed[i]))
+	}
+	b := make([]byte, len(e.Image))
+	for i, v := range e.Image {
+		d := float64(int(e.Changed[i])-int(v)) / float64(largest)
+		b[i] = byte(math.Round(127.5 * (1 + d)))
+	}
+	return b
+}
+
+// Attacks is the runs of lab4 fgsm as Markdown tables: the sweep over epsilon, other attacks, the transfer
+// matrix, and the self-checks.
+func Attacks(recs []run.Record) (string, error) {
+	var b strings.Builder
+	for i, r := range recs {
+		res, err := attacksOf(r)
+		if err != nil {
+			return "", err
+		}
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		res.table(&b)
+		fmt.Fprintf(&b, "\n%s on %s, %d test images, accuracy %.2f %%; seed %d, %s kernels. Epsilon is in steps of 1/255; confidence is the mean probability of the class predicted.\n",
+			res.Network, setName(r), res.Test.N, 100*res.Test.Accuracy, r.Seed, r.Env.Kernel)
+	}
+	return b.String(), nil
+}
+
+func (r attackResult) table(b *strings.Builder) {
+	percent := func(list []attack.Outcome, eps float64, value func(attack.Outcome) float64) string {
+		if i := slices.IndexFunc(list, func(o attack.Outcome) bool { return o.Eps == eps }); i >= 0 {
+			return fmt.Sprintf("%.2f", 100*value(list[i]))
+		}
+		return "–"
+	}
+	accuracy := func(o attack.Outcome) float64 { return o.Accuracy }
+	success := func(o attack.Outcome) float64 { return o.Success }
+	noise, fgsm, goal, pgd, pgdGoal := r.of("noise", false), r.of("fgsm", false), r.of("fgsm", true), r.of("pgd", false), r.of("pgd", true)
+	fmt.Fprintf(b, "| epsilon | noise: accuracy %% | FGSM: accuracy %% | rounded to 8 bits | confidence %% | PGD-%d: accuracy %% | targeted FGSM: success %% | targeted PGD-%d: success %% |\n", r.steps, r.steps)
+	b.WriteString("|---:|---:|---:|---:|---:|---:|---:|---:|\n")
+	for _, o := range fgsm {
+		fmt.Fprintf(b, "| %g | %s | %.2f | %.2f | %.2f | %s | %s | %s |\n", o.Eps, percent(noise, o.Eps, accuracy), 100*o.Accuracy, 100*o.Rounded, 100*o.Confidence,
+			percent(pgd, o.Eps, accuracy), percent(goal, o.Eps, success), percent(pgdGoal, o.Eps, success))
+	}
+	var others []attack.Outcome
+	for _, o := range r.Attacks {
+		if o.Norm == attack.L2 || o.Attack == "square" {
+			others = append(others, o)
+		}
+	}
+	if len(others) > 0 {
+		b.WriteString("\n| attack | radius | images | accuracy % | 95 % interval |\n|---|---|---:|---:|---:|\n")
+		for _, o := range others {
+			label, radius := fmt.Sprintf("PGD-%d, L2", r.steps), fmt.Sprint(o.Eps)
+			if o.Attack == "square" {
+				label, radius = "Square, no gradients", fmt.Sprintf("%g/255", o.Eps)
+			}
+			fmt.Fprintf(b, "| %s | %s | %d | %.2f | %.2f-%.2f |\n", label, radius, o.N, 100*o.Accuracy, 100*o.CI95[0], 100*o.CI95[1])
+		}
+	}
+	r.matrix(b)
+	b.WriteString("\n| self-check | | found |\n|---|---|---|\n")
+	for _, c := range r.Checks {
+		passed := "holds"
+		if !c.Passed {
+			passed = "FAILS"
+		}
+		fmt.Fprintf(b, "| %s | %s | %s |\n", c.Name, passed, c.Found)
+	}
+}
+
+// matrix writes what images made for one network do to the others.
+func (r attackResult) matrix(b *strings.Builder) {
+	var on []string
+	for _, t := range r.Transfer {
+		if !slices.Contains(on, t.On) {
+			on = append(on, t.On)
+		}
+	}
+	if len(on) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\n| made for, by | %s |\n|---|%s\n", strings.Join(on, ": accuracy % | ")+": accuracy %", strings.Repeat("---:|", len(on)))
+	for i, t := range r.Transfer {
+		if i%len(on) == 0 {
+			fmt.Fprintf(b, "| %s, %s at %g/255 |", t.For, strings.ToUpper(t.Attack), t.Eps)
+		}
+		fmt.Fprintf(b, " %.2f |", 100*t.Accuracy())
+		if i%len(on) == len(on)-1 {
+			b.WriteString("\n")
+		}
+	}
+	fmt.Fprintf(b, "\nOn the first %d test images.\n", r.Transfer[0].N)
+}
+
+// examplesTable is the images of a figure of examples in words.
+func examplesTable(targeted bool) func([]run.Record) (string, error) {
+	return func(recs []run.Record) (string, error) {
+		var b strings.Builder
+		b.WriteString("| test image | class | before | after |\n|---:|---|---|---|\n")
+		if targeted {
+			b.Reset()
+			b.WriteString("| test image | class | towards | before | after |\n|---:|---|---|---|---|\n")
+		}
+		for _, r := range recs {
+			res, err := attacksOf(r)
+			if err != nil {
+				return "", err
+			}
+			for _, e := range res.shown {
+				if e.Targeted != targeted {
+					continue
+				}
+				goal := ""
+				if targeted {
+					goal = " " + res.Classes[e.Goal] + " |"
+				}
+				fmt.Fprintf(&b, "| %d | %s |%s %s, %.1f %% | %s, %.1f %% |\n", e.Index, res.Classes[e.Label], goal,
+					res.Classes[e.Before.Class], 100*e.Before.P, res.Classes[e.After.Class], 100*e.After.P)
+			}
+		}
+		return b.String(), nil
+	}
+}
