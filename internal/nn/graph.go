@@ -17,6 +17,7 @@ type Graph struct {
 	nodes    map[string]*G.Node // parameters' nodes in this graph
 	training bool
 	stats    []*RunningStats
+	step     *G.Node // see StepNode
 	err      error
 }
 
@@ -52,7 +53,10 @@ func (g *Graph) Input(name string, shape ...int) *G.Node {
 }
 
 // Labels adds a leaf of rows class indices (int32).
-func (g *Graph) Labels(name string, rows int) *G.Node {
+func (g *Graph) Labels(name string, rows int) *G.Node { return g.Ints(name, rows) }
+
+// Ints adds an int32 leaf of rows elements, zero until it is written to.
+func (g *Graph) Ints(name string, rows int) *G.Node {
 	v := tensor.New(tensor.WithShape(rows), tensor.WithBacking(make([]int32, rows)))
 	return G.NewTensor(g.ExprGraph, tensor.Int32, 1, G.WithShape(rows), G.WithName(name), G.WithValue(v))
 }

@@ -23,7 +23,11 @@ func FanIn(fanIn int) Init {
 // HeNormal is normal of mean 0 and variance 2/fanIn (He et al. 2015, https://arxiv.org/abs/1502.01852):
 // for layers followed by ReLU.
 func HeNormal(fanIn int) Init {
-	std := math.Sqrt(2 / float64(fanIn))
+	return Normal(math.Sqrt(2 / float64(fanIn)))
+}
+
+// Normal is normal of mean 0.
+func Normal(std float64) Init {
 	return func(w []float32, s *rng.Stream) {
 		for i := range w {
 			w[i] = float32(s.Normal() * std)

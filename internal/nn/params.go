@@ -66,6 +66,26 @@ func (p *Params) Count() int {
 	return n
 }
 
+// Put adds weights with the given values, before any graph asks for them: what was loaded. data is shared, not
+// copied. A name that is there already is an error.
+func (p *Params) Put(name string, shape []int, data []float32) error {
+	if _, ok := p.byName[name]; ok {
+		return fmt.Errorf("nn: parameter %s is there already", name)
+	}
+	if n := tensor.Shape(shape).TotalSize(); n != len(data) {
+		return fmt.Errorf("nn: parameter %s of shape %v has %d elements", name, shape, len(data))
+	}
+	p.add(&Param{Name: name, Shape: slices.Clone(shape), Data: data})
+	return nil
+}
+
+// add lists q, whose Data is complete.
+func (p *Params) add(q *Param) {
+	q.value = tensor.New(tensor.WithShape(q.Shape...), tensor.WithBacking(q.Data))
+	p.list = append(p.list, q)
+	p.byName[q.Name] = q
+}
+
 // get returns the tensor called name, making and initialising it at first use.
 func (p *Params) get(name string, init Init, buffer bool, shape []int) (*Param, error) {
 	if q, ok := p.byName[name]; ok {
@@ -82,12 +102,10 @@ func (p *Params) get(name string, init Init, buffer bool, shape []int) (*Param, 
 		n *= d
 	}
 	q := &Param{Name: name, Shape: slices.Clone(shape), Data: kernel.Alloc(n), Buffer: buffer}
-	q.value = tensor.New(tensor.WithShape(shape...), tensor.WithBacking(q.Data))
 	h := fnv.New64a()
 	h.Write([]byte(name))
 	s := rng.New(p.seed, "init", 0, h.Sum64())
 	init(q.Data, &s)
-	p.list = append(p.list, q)
-	p.byName[name] = q
+	p.add(q)
 	return q, nil
 }

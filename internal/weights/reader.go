@@ -127,9 +127,7 @@ func shorter(err error) error {
 
 // parse reads the header of a file of size bytes and checks that its tensors fill the rest, without gaps.
 func (r *Reader) parse(size int64) error {
-	d := json.NewDecoder(bytes.NewReader(r.header[8:]))
-	d.UseNumber()
-	if err := uniqueKeys(d); err != nil {
+	if err := UniqueKeys(r.header[8:]); err != nil {
 		return err
 	}
 	var meta safetensors.Metadata
@@ -250,8 +248,15 @@ func fromF16(h uint16) float32 {
 	return math.Float32frombits(sign | (exp+112)<<23 | mant<<13)
 }
 
-// uniqueKeys reads one JSON value and refuses an object that names a key twice: readers disagree on
-// which one counts, so such a file could mean different weights to different programs.
+// UniqueKeys refuses JSON in which an object names a key twice: readers disagree on which one counts, so such
+// a file could mean different things to different programs.
+func UniqueKeys(b []byte) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	return uniqueKeys(d)
+}
+
+// uniqueKeys is UniqueKeys of the next value.
 func uniqueKeys(d *json.Decoder) error {
 	open, err := d.Token()
 	if err != nil {
@@ -269,7 +274,7 @@ func uniqueKeys(d *json.Decoder) error {
 			}
 			name, _ := key.(string)
 			if seen[name] {
-				return fmt.Errorf("key %q stands twice in the header", name)
+				return fmt.Errorf("key %q stands twice", name)
 			}
 			seen[name] = true
 		}

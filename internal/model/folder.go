@@ -1,0 +1,365 @@
+package model
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"dla/internal/kernel"
+	"dla/internal/nn"
+	"dla/internal/weights"
+)
+
+// A Hugging Face folder has the sizes of an encoder in config.json and its weights in model.safetensors; one
+// of sentence-transformers lists in modules.json what follows the encoder.
+
+const (
+	configName  = "config.json"
+	weightsName = "model.safetensors"
+	modulesName = "modules.json"
+)
+
+// ReadEncoder reads config.json of the Hugging Face folder dir. What is missing, of another type, out of
+// bounds or not computed here (another activation than GELU by erf, relative positions of BERT, decoders) is
+// an error that names the file and the key; keys that change nothing are passed over.
+func ReadEncoder(dir string) (*Encoder, error) {
+	c, err := readConfig(filepath.Join(dir, configName))
+	if err != nil {
+		return nil, err
+	}
+	e := &Encoder{Family: c.text("model_type", "")}
+	if _, ok := families[e.Family]; !ok {
+		return nil, fmt.Errorf("%s: model_type is %q; the encoders here are bert, distilbert and mpnet", c.path, e.Family)
+	}
+	distil := e.Family == "distilbert"
+	key := func(usual, distilled string) string {
+		if distil {
+			return distilled
+		}
+		return usual
+	}
+	e.Vocabulary = c.integer("vocab_size", 1, 1<<24)
+	e.Positions = c.integer("max_position_embeddings", 1, 1<<16)
+	e.Width = c.integer(key("hidden_size", "dim"), 1, 1<<14)
+	e.Layers = c.integer(key("num_hidden_layers", "n_layers"), 0, 256)
+	e.Heads = c.integer(key("num_attention_heads", "n_heads"), 1, 1<<10)
+	e.Inner = c.integer(key("intermediate_size", "hidden_dim"), 1, 1<<16)
+	e.PadID = c.integer("pad_token_id", 0, 1<<24)
+	e.Dropout = c.number(key("hidden_dropout_prob", "dropout"), 0, 1)
+	e.AttentionDropout = c.number(key("attention_probs_dropout_prob", "attention_dropout"), 0, 1)
+	e.Eps = 1e-12
+	if !distil {
+		e.Eps = c.number("layer_norm_eps", 0, 1)
+	}
+	switch e.Family {
+	case "bert":
+		e.Kinds = c.integer("type_vocab_size", 1, 1<<10)
+		c.want("position_embedding_type", "absolute")
+		c.wantFalse("is_decoder")
+		c.wantFalse("add_cross_attention")
+	case "mpnet":
+		e.Buckets = c.integer("relative_attention_num_buckets", 4, 1<<10)
+		if e.Buckets%4 != 0 {
+			c.fail("relative_attention_num_buckets", "a multiple of 4")
+		}
+	}
+	c.want(key("hidden_act", "activation"), "gelu")
+	if c.err == nil && e.Width%e.Heads != 0 {
+		c.err = fmt.Errorf("%s: a width of %d is not %d heads", c.path, e.Width, e.Heads)
+	}
+	if c.err == nil && e.MaxTokens() < 1 {
+		c.err = fmt.Errorf("%s: max_position_embeddings of %d leaves no position for a token behind pad_token_id %d", c.path, e.Positions, e.PadID)
+	}
+	return e, c.err
+}
+
+// configFile is a config.json; the first error sticks.
+type configFile struct {
+	path   string
+	fields map[string]any
+	err    error
+}
+
+// maxConfig bounds the JSON files of a folder.
+const maxConfig = 1 << 20
+
+func readJSON(path string, v any) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", path, err)
+	}
+	if len(b) > maxConfig {
+		return fmt.Errorf("%s is longer than %d bytes, no file of a model's sizes", path, maxConfig)
+	}
+	if err = weights.UniqueKeys(b); err == nil {
+		d := json.NewDecoder(strings.NewReader(string(b)))
+		d.UseNumber()
+		if err = d.Decode(v); err == nil && d.More() {
+			err = errors.New("something follows the JSON value")
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s is not what it should be (%w); replace it with a good copy", path, err)
+	}
+	return nil
+}
+
+func readConfig(path string) (*configFile, error) {
+	c := &configFile{path: path}
+	return c, readJSON(path, &c.fields)
+}
+
+func (c *configFile) fail(key, want string) {
+	if c.err != nil {
+		return
+	}
+	if v, ok := c.fields[key]; ok {
+		c.err = fmt.Errorf("%s: %s is %v, want %s", c.path, key, v, want)
+	} else {
+		c.err = fmt.Errorf("%s: %s is missing, want %s", c.path, key, want)
+	}
+}
+
+// integer is the value of key, a whole number from low to high.
+func (c *configFile) integer(key string, low, high int64) int {
+	n, ok := c.fields[key].(json.Number)
+	v, err := n.Int64()
+	if !ok || err != nil || v < low || v > high {
+		c.fail(key, fmt.Sprintf("a whole number from %d to %d", low, high))
+	}
+	return int(v)
+}
+
+// number is the value of key, at least low and below high.
+func (c *configFile) number(key string, low, high float64) float64 {
+	n, ok := c.fields[key].(json.Number)
+	v, err := n.Float64()
+	if !ok || err != nil || !(v >= low && v < high) {
+		c.fail(key, fmt.Sprintf("a number of at least %g and below %g", low, high))
+	}
+	return v
+}
+
+// text is the value of key, or otherwise where there is none.
+func (c *configFile) text(key, otherwise string) string {
+	v, ok := c.fields[key]
+	if !ok {
+		return otherwise
+	}
+	s, ok := v.(string)
+	if !ok {
+		c.fail(key, "a text")
+	}
+	return s
+}
+
+// want checks that key, where it is there, has the value that is computed here.
+func (c *configFile) want(key, value string) {
+	if c.text(key, value) != value {
+		c.fail(key, fmt.Sprintf("%q, the only one that is computed here", value))
+	}
+}
+
+func (c *configFile) wantFalse(key string) {
+	if v, ok := c.fields[key]; ok && v != false {
+		c.fail(key, "false, for an encoder")
+	}
+}
+
+// shape is one weight an encoder has.
+type shape struct {
+	name string
+	dims []int
+}
+
+// weights lists all weights by name and shape, in the order in which Hidden asks for them.
+func (e *Encoder) weights() (all []shape) {
+	add := func(name string, dims ...int) { all = append(all, shape{name, dims}) }
+	linear := func(name string, out, in int) {
+		add(name+".weight", out, in)
+		add(name+".bias", out)
+	}
+	norm := func(name string) {
+		add(name+".weight", e.Width)
+		add(name+".bias", e.Width)
+	}
+	add("embeddings.word_embeddings.weight", e.Vocabulary, e.Width)
+	add("embeddings.position_embeddings.weight", e.Positions, e.Width)
+	if e.Kinds > 0 {
+		add("embeddings.token_type_embeddings.weight", e.Kinds, e.Width)
+	}
+	norm("embeddings.LayerNorm")
+	if e.Buckets > 0 {
+		add(biasName, e.Buckets, e.Heads)
+	}
+	f := families[e.Family]
+	for i := range e.Layers {
+		name := fmt.Sprintf(f.layer, i)
+		q, k, v, o := e.Projections(i)
+		for _, p := range []string{q, k, v, o} {
+			linear(p, e.Width, e.Width)
+		}
+		norm(name + f.afterAttention)
+		linear(name+f.inner, e.Inner, e.Width)
+		linear(name+f.outer, e.Width, e.Inner)
+		norm(name + f.after)
+	}
+	return all
+}
+
+// Load reads the weights of the folder dir into p, where Hidden then finds them. A weight that is missing, of
+// another shape or not finite, and a tensor that is neither a weight nor of a known head, are an error that
+// names file and tensor; then p holds nothing new. A file of the encoder with a head has its weights behind
+// the family's prefix. Each tensor is read straight into its place, so that memory holds the weights once.
+func (e *Encoder) Load(dir string, p *nn.Params) error {
+	path := filepath.Join(dir, weightsName)
+	r, err := weights.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w; the weights of a Hugging Face folder are read from %s, in one file", err, weightsName)
+	}
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	f := families[e.Family]
+	prefix := ""
+	if slices.ContainsFunc(r.Tensors, func(t weights.Info) bool { return strings.HasPrefix(t.Name, f.prefix) }) {
+		prefix = f.prefix
+	}
+	wanted := e.weights()
+	if err := e.match(r.Tensors, prefix, wanted); err != nil {
+		return fmt.Errorf("%s does not have the weights that %s describes: %w", path, configName, err)
+	}
+	data := make([][]float32, len(wanted))
+	for i, w := range wanted {
+		n := 1
+		for _, d := range w.dims {
+			n *= d
+		}
+		data[i] = kernel.Alloc(n)
+		if err := r.Read(prefix+w.name, data[i]); err != nil {
+			return err
+		}
+	}
+	for i, w := range wanted {
+		if err := p.Put(w.name, w.dims, data[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// match compares what a file has with what is wanted.
+func (e *Encoder) match(tensors []weights.Info, prefix string, wanted []shape) error {
+	have := make(map[string][]int, len(tensors))
+	for _, t := range tensors {
+		have[t.Name] = t.Shape
+	}
+	var wrong []string
+	for _, w := range wanted {
+		dims, ok := have[prefix+w.name]
+		switch {
+		case !ok:
+			wrong = append(wrong, prefix+w.name+" is missing")
+		case !slices.Equal(dims, w.dims):
+			wrong = append(wrong, fmt.Sprintf("%s has shape %v, want %v", prefix+w.name, dims, w.dims))
+		}
+		delete(have, prefix+w.name)
+	}
+	for _, t := range tensors {
+		if _, ok := have[t.Name]; ok && !e.ignored(strings.TrimPrefix(t.Name, prefix)) {
+			wrong = append(wrong, t.Name+" is not wanted")
+		}
+	}
+	if len(wrong) > 5 {
+		wrong = append(wrong[:5], fmt.Sprintf("and %d more", len(wrong)-5))
+	}
+	if len(wrong) > 0 {
+		return errors.New(strings.Join(wrong, "; "))
+	}
+	return nil
+}
+
+// ignored says whether a tensor is known to be no part of the encoder.
+func (e *Encoder) ignored(name string) bool {
+	return slices.ContainsFunc(families[e.Family].ignored, func(p string) bool { return strings.HasPrefix(name, p) })
+}
+
+// Parameters is the number of weights.
+func (e *Encoder) Parameters() int {
+	n := 0
+	for _, w := range e.weights() {
+		size := 1
+		for _, d := range w.dims {
+			size *= d
+		}
+		n += size
+	}
+	return n
+}
+
+// ReadPooling reads what follows the encoder in a folder of sentence-transformers. A folder without modules.json
+// gives the mean, not normalised. Modules that are not computed here are an error.
+func ReadPooling(dir string) (Pooling, error) {
+	var modules []struct{ Path, Type string }
+	path := filepath.Join(dir, modulesName)
+	if err := readJSON(path, &modules); errors.Is(err, fs.ErrNotExist) {
+		return Pooling{}, nil
+	} else if err != nil {
+		return Pooling{}, err
+	}
+	var p Pooling
+	pooled := false
+	for i, m := range modules {
+		kind := m.Type[strings.LastIndexByte(m.Type, '.')+1:]
+		switch {
+		case i == 0 && kind == "Transformer" && m.Path == "":
+		case i == 1 && kind == "Pooling" && filepath.IsLocal(m.Path):
+			c, err := readConfig(filepath.Join(dir, m.Path, configName))
+			if err != nil {
+				return Pooling{}, err
+			}
+			if p, err = c.pooling(); err != nil {
+				return Pooling{}, err
+			}
+			pooled = true
+		case i == 2 && kind == "Normalize":
+			p.Normalize = true
+		default:
+			return Pooling{}, fmt.Errorf("%s: module %d is %s; read are Transformer, Pooling and then Normalize", path, i, m.Type)
+		}
+	}
+	if !pooled {
+		return Pooling{}, fmt.Errorf("%s has no Pooling", path)
+	}
+	return p, nil
+}
+
+// pooling is the one mode that is on, of the two that are computed here.
+func (c *configFile) pooling() (Pooling, error) {
+	var on []string
+	for key, v := range c.fields {
+		if strings.HasPrefix(key, "pooling_mode_") && v == true {
+			on = append(on, key)
+		}
+	}
+	switch {
+	case slices.Equal(on, []string{"pooling_mode_mean_tokens"}):
+		return Pooling{}, nil
+	case slices.Equal(on, []string{"pooling_mode_cls_token"}):
+		return Pooling{CLS: true}, nil
+	}
+	slices.Sort(on)
+	return Pooling{}, fmt.Errorf("%s: pooling by %v; computed are pooling_mode_mean_tokens or pooling_mode_cls_token, one of them", c.path, on)
+}
