@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -161,5 +162,165 @@ func TestDistanceBuckets(t *testing.T) {
 		if b != want[i] {
 			t.Errorf("distance %d is in bucket %d, want %d", i-(span-1), b, want[i])
 		}
+	}
+}
+
+// TestEmbeddingsOfRealModels: the vectors of sentence-transformers, for the models that $DLA_MODELS has.
+func TestEmbeddingsOfRealModels(t *testing.T) {
+	folder := os.Getenv("DLA_MODELS")
+	if folder == "" {
+		t.Skip("DLA_MODELS names no folder of models")
+	}
+	var golden []struct {
+		Name, DType string // rounded to halves, MiniLM is another model
+		IDs         [][]int32
+		Step        int
+		Embeddings  [][]float64
+	}
+	readTest(t, "testdata/encoders/embeddings.json", &golden)
+	for _, want := range golden {
+		t.Run(want.Name+"/"+want.DType, func(t *testing.T) {
+			dir := filepath.Join(folder, want.Name)
+			r, err := weights.Open(filepath.Join(dir, "model.safetensors"))
+			if err != nil {
+				t.Skipf("%s is not in DLA_MODELS: %v", want.Name, err)
+			}
+			defer r.Close()
+			if !slices.ContainsFunc(r.Tensors, func(i weights.Info) bool { return i.DType == want.DType }) {
+				t.Skipf("%s in DLA_MODELS is not of type %s", want.Name, want.DType)
+			}
+			e, err := ReadEncoder(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pooling, err := ReadPooling(dir)
+			if err != nil || pooling.CLS || !pooling.Normalize {
+				t.Fatalf("pooling %+v, %v", pooling, err)
+			}
+			params := nn.NewParams(1)
+			if err := e.Load(dir, params); err != nil {
+				t.Fatal(err)
+			}
+			g := nn.NewGraph(params)
+			in := g.Packed(400, len(want.IDs))
+			y := pooling.Embedding(g, e.Hidden(g, in), in)
+			if g.Err() != nil {
+				t.Fatal(g.Err())
+			}
+			p, err := engine.Compile(g.ExprGraph, y)
+			if err != nil {
+				t.Fatal(err)
+			}
+			put(t, p, in, want.IDs)
+			if err := p.Run(); err != nil {
+				t.Fatal(err)
+			}
+			worst := 0.0
+			for s, row := range want.Embeddings {
+				for i, w := range row {
+					worst = max(worst, math.Abs(float64(p.Read(y).F32[s*e.Width+i*want.Step])-w))
+				}
+			}
+			if !(worst < 2e-6) {
+				t.Errorf("an element differs by %.2g", worst)
+			}
+		})
+	}
+}
+
+// trainStep is a training graph of the golden BERT, with dropout.
+type trainStep struct {
+	*engine.Program
+	in     nn.Packed
+	labels *G.Node
+	step   *G.Node
+	loss   *G.Node
+	grads  []*G.Node
+}
+
+func newTrainStep(t *testing.T, freeze bool, tokens int) *trainStep {
+	t.Helper()
+	dir := filepath.Join("testdata", "encoders", "mpnet")
+	e, err := ReadEncoder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	params := nn.NewParams(1)
+	if err := e.Load(dir, params); err != nil {
+		t.Fatal(err)
+	}
+	if freeze {
+		params.Freeze()
+	}
+	g := nn.NewTrainingGraph(params)
+	s := &trainStep{in: g.Packed(tokens, 8), labels: g.Labels("labels", 8)}
+	y := nn.Linear(g, "head", Pooling{}.Embedding(g, e.Hidden(g, s.in), s.in), 2)
+	s.loss = nn.CrossEntropy(g, y, s.labels, 0)
+	if s.grads, err = g.Gradients(s.loss); err != nil {
+		t.Fatal(err)
+	}
+	s.step = g.StepNode()
+	if s.Program, err = engine.Compile(g.ExprGraph, append([]*G.Node{s.loss}, s.grads...)...); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// run is the loss and all gradients of the given sentences, as training step n.
+func (s *trainStep) run(t *testing.T, ids [][]int32, n int32) (all []float32) {
+	t.Helper()
+	put(t, s.Program, s.in, ids)
+	if err := s.Read(s.labels).Resize(len(ids)); err != nil {
+		t.Fatal(err)
+	}
+	s.Read(s.step).I32[0] = n
+	if err := s.Run(); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range append([]*G.Node{s.loss}, s.grads...) {
+		all = append(all, s.Read(n).F32...)
+	}
+	return all
+}
+
+// TestDropoutBySteps: a step's gradients depend on its number, and on nothing that came before it or on how
+// much room there is.
+func TestDropoutBySteps(t *testing.T) {
+	var s sentences
+	readTest(t, "testdata/encoders/sentences.json", &s)
+	a, b := newTrainStep(t, false, 100), newTrainStep(t, false, 64)
+	first := a.run(t, s.IDs, 5)
+	if slices.Equal(a.run(t, s.IDs[1:], 6), first) || slices.Equal(a.run(t, s.IDs, 6), first) {
+		t.Error("step 6 dropped what step 5 did")
+	}
+	for name, p := range map[string]*trainStep{"again": a, "in another graph": b} {
+		if !slices.Equal(p.run(t, s.IDs, 5), first) {
+			t.Errorf("step 5 %s has other gradients", name)
+		}
+	}
+}
+
+// TestFrozenEncoder: what is frozen has no gradient and costs none: only the head's are computed.
+func TestFrozenEncoder(t *testing.T) {
+	frozen, whole := newTrainStep(t, true, 64), newTrainStep(t, false, 64)
+	if len(frozen.grads) != 2 {
+		t.Errorf("%d gradients, want those of the head", len(frozen.grads))
+	}
+	if frozen.Len() > whole.Len()/2 {
+		t.Errorf("%d nodes are run, %d without freezing", frozen.Len(), whole.Len())
+	}
+}
+
+func TestEncoderStepAllocatesNothing(t *testing.T) {
+	var s sentences
+	readTest(t, "testdata/encoders/sentences.json", &s)
+	p := newTrainStep(t, false, 64)
+	p.run(t, s.IDs, 1)
+	if n := testing.AllocsPerRun(5, func() {
+		if err := p.Run(); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations a step", n)
 	}
 }
