@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"dla/internal/download"
 )
 
 // Options say where to look for a set. The zero value is what users want.
@@ -19,18 +21,14 @@ type Options struct {
 }
 
 // Progress reports how far a file is fetched, copied or decoded, in bytes of it.
-type Progress struct {
-	Verb        string // fetching, copying or decoding
-	File        string
-	Done, Total int64
-}
+type Progress = download.Progress
 
 // fileProgress gives reports about one file.
 func fileProgress(report func(Progress), verb, file string) func(done, total int64) {
 	if report == nil {
 		return func(int64, int64) {}
 	}
-	return func(done, total int64) { report(Progress{verb, file, done, total}) }
+	return func(done, total int64) { report(Progress{Verb: verb, File: file, Done: done, Total: total}) }
 }
 
 func (o Options) dir() string {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"dla/internal/atomicfile"
+	"dla/internal/download"
 )
 
 // tiny is a set of two small files, served by handler.
@@ -154,8 +155,8 @@ func fill(t *testing.T, content map[string][]byte) string {
 }
 
 func TestPullFromAServerThatStalls(t *testing.T) {
-	defer func(d time.Duration) { stallLimit = d }(stallLimit)
-	stallLimit = 50 * time.Millisecond
+	defer func(d time.Duration) { download.StallLimit = d }(download.StallLimit)
+	download.StallLimit = 50 * time.Millisecond
 	done := make(chan struct{})
 	e, _ := tiny(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "10")

@@ -1,16 +1,13 @@
 package data
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	neturl "net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +15,7 @@ import (
 	"time"
 
 	"dla/internal/atomicfile"
+	"dla/internal/download"
 )
 
 // Pull puts a form of e into dir, e's folder in a cache, from the first source that has it: its mirrors,
@@ -93,16 +91,7 @@ type localError struct{ error }
 
 func (e localError) Unwrap() error { return e.error }
 
-// client gives up soon on a machine that has no network.
-var client = &http.Client{Transport: &http.Transport{
-	Proxy:                 http.ProxyFromEnvironment,
-	DialContext:           (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
-	TLSHandshakeTimeout:   5 * time.Second,
-	ResponseHeaderTimeout: 10 * time.Second,
-}}
-
-// stallLimit is how long a transfer may bring nothing.
-var stallLimit = 20 * time.Second
+var client = &http.Client{Transport: download.Transport}
 
 func (f *Form) fromMirror(ctx context.Context, base, dir string, progress func(Progress)) error {
 	for _, file := range f.Files {
@@ -118,34 +107,19 @@ func (f *Form) fromMirror(ctx context.Context, base, dir string, progress func(P
 
 // fetch downloads f from url into dir.
 func (f File) fetch(ctx context.Context, url, dir string, done func(n, total int64)) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stall := time.AfterFunc(stallLimit, func() { cancel(fmt.Errorf("nothing came for %v", stallLimit)) })
-	defer stall.Stop()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	resp, err := client.Do(req)
+	resp, err := download.Do(client, req)
 	if err != nil {
-		var u *neturl.Error
-		if errors.As(err, &u) { // its text repeats the address
-			err = u.Err
-		}
-		return fmt.Errorf("%s: %w", f.Name, cmp.Or(context.Cause(ctx), err))
+		return fmt.Errorf("%s: %w", f.Name, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s: %s", f.Name, resp.Status)
 	}
-	err = f.store(resp.Body, dir, func(n, total int64) {
-		stall.Reset(stallLimit)
-		done(n, total)
-	})
-	if cause := context.Cause(ctx); cause != nil && err != nil {
-		return fmt.Errorf("%s: the transfer broke off: %w", f.Name, cause)
-	}
-	return err
+	return f.store(resp.Body, dir, done)
 }
 
 // store writes what src gives as f into dir, if it is f; a localError where dir is at fault.
