@@ -1,0 +1,370 @@
+package hub
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"dla/internal/spelling"
+	"dla/internal/text"
+	"dla/internal/weights"
+)
+
+// KnownModel is an encoder that has a short name.
+type KnownModel struct {
+	Short string // as --encoder takes it
+	Repo  string // OWNER/NAME on the hub
+	About string
+}
+
+// Known lists the encoders of lab 3.
+var Known = []KnownModel{
+	{"minilm", "sentence-transformers/all-MiniLM-L6-v2", "sentence encoder, 6 layers of width 384, 91 MB"},
+	{"mpnet", "sentence-transformers/all-mpnet-base-v2", "sentence encoder, 12 layers of width 768, 438 MB"},
+	{"distilbert", "distilbert/distilbert-base-uncased", "language model, 6 layers of width 768, 268 MB"},
+}
+
+// names are all that k is called: minilm, all-MiniLM-L6-v2, sentence-transformers/all-MiniLM-L6-v2. By
+// the second DistilBERT was known to the hub before that had owners, and is to many a cache.
+func (k KnownModel) names() []string { return []string{k.Short, path.Base(k.Repo), k.Repo} }
+
+func known(name string) (KnownModel, bool) {
+	i := slices.IndexFunc(Known, func(k KnownModel) bool { return slices.Contains(k.names(), name) })
+	if i < 0 {
+		return KnownModel{}, false
+	}
+	return Known[i], true
+}
+
+// spellings are all names of what is called name.
+func spellings(name string) []string {
+	if k, ok := known(name); ok {
+		return k.names()
+	}
+	return []string{name}
+}
+
+// shortest is the short name of what is called name, where it has one.
+func shortest(name string) string {
+	if k, ok := known(name); ok {
+		return k.Short
+	}
+	return name
+}
+
+// RepoOf is the repository (OWNER/NAME) of a name that Pull takes.
+func RepoOf(name string) (string, error) {
+	if k, ok := known(name); ok {
+		return k.Repo, nil
+	}
+	if repoForm.MatchString(name) {
+		return name, nil
+	}
+	return "", fmt.Errorf("unknown model %q%s: known are %s, and OWNER/NAME of the hub", name, didYouMean(name), shortNames())
+}
+
+func shortNames() string {
+	var s []string
+	for _, k := range Known {
+		s = append(s, k.Short)
+	}
+	return strings.Join(s, ", ")
+}
+
+// didYouMean asks whether a known model was meant, where its name is near.
+func didYouMean(name string) string {
+	var all []string
+	for _, k := range Known {
+		all = append(all, k.names()...)
+	}
+	near := spelling.Nearest(name, all)
+	if d := spelling.Distance(name, near); d == 0 || d > len(name)/3 {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %s?)", near)
+}
+
+// Encoder is a Hugging Face folder on this machine: config.json, tokenizer, model.safetensors.
+type Encoder struct {
+	Name      string `json:"name"` // Find finds it by
+	ModelType string `json:"model_type,omitempty"`
+	Params    int    `json:"params,omitempty"`
+	Bytes     int64  `json:"bytes,omitempty"` // of the files that are used
+	Source    string `json:"source"`          // folder, DLA_MODELS, imported, hub cache, or absent
+	Dir       string `json:"dir,omitempty"`
+	Broken    string `json:"broken,omitempty"` // why it cannot be used
+}
+
+// err is what to say of an encoder that cannot be used.
+func (e Encoder) err() error {
+	switch {
+	case e.Broken == "":
+		return nil
+	case e.Source == hubCache:
+		return fmt.Errorf("%s; get it anew with `dla models pull %s`", e.Broken, e.Name)
+	case e.Source == imported:
+		return fmt.Errorf("%s; import it anew with `dla models import FOLDER --name %s`", e.Broken, e.Name)
+	}
+	return errors.New(e.Broken)
+}
+
+// The sources of encoders, in the order they are looked in.
+const (
+	folder    = "folder"
+	dlaModels = "DLA_MODELS"
+	imported  = "imported"
+	hubCache  = "hub cache"
+)
+
+// modelTypes are those of config.json that can be run.
+var modelTypes = []string{"bert", "distilbert", "mpnet"}
+
+// modelType reads config.json of dir.
+func modelType(dir string) (string, error) {
+	file := filepath.Join(dir, "config.json")
+	b, err := readFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("%s has no config.json; wanted is a Hugging Face folder with config.json, tokenizer.json and model.safetensors", dir)
+	}
+	if err != nil {
+		return "", err
+	}
+	var c struct {
+		ModelType string `json:"model_type"`
+	}
+	if err := json.Unmarshal(b, &c); err != nil {
+		return "", fmt.Errorf("%s is no configuration of a model: %w; replace it with a good copy", file, err)
+	}
+	if !slices.Contains(modelTypes, c.ModelType) {
+		return "", fmt.Errorf("%s is of the model type %q; those that can be used are %s", file, c.ModelType, strings.Join(modelTypes, ", "))
+	}
+	return c.ModelType, nil
+}
+
+// check says what the Hugging Face folder dir holds: a model and a tokenizer that can be used, and weights of which
+// the header is read.
+func check(dir string) Encoder {
+	e := Encoder{Name: dir, Source: folder, Dir: dir}
+	err := func() (err error) {
+		if e.ModelType, err = modelType(dir); err != nil {
+			return err
+		}
+		if _, err = text.Load(dir, 0); err != nil {
+			return err
+		}
+		w, err := weights.Open(filepath.Join(dir, "model.safetensors"))
+		if err != nil {
+			return err
+		}
+		defer w.Close()
+		for _, t := range w.Tensors {
+			if strings.Contains(t.DType, "F") { // tensors of integers are positions and the like
+				e.Params += t.Len()
+			}
+		}
+		for _, name := range wanted {
+			if st, err := os.Stat(filepath.Join(dir, filepath.FromSlash(name))); err == nil {
+				e.Bytes += st.Size()
+			}
+		}
+		return nil
+	}()
+	if err != nil {
+		e.Broken = err.Error()
+	}
+	return e
+}
+
+// open opens a file of a model, and refuses one that is none or too large.
+func open(path string) (*os.File, int64, error) {
+	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() { // opening a pipe would block
+		return nil, 0, fmt.Errorf("%s is not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	st, err := f.Stat()
+	if most := largest(filepath.Base(path)); err == nil && st.Size() > most {
+		err = fmt.Errorf("%s has %d bytes, and such a file of more than %d is not read", path, st.Size(), most)
+	}
+	if err != nil {
+		f.Close() // read only
+		return nil, 0, err
+	}
+	return f, st.Size(), nil
+}
+
+// readFile reads a file of a model other than its weights.
+func readFile(path string) ([]byte, error) {
+	f, _, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFile))
+}
+
+// bareForm is a name that an encoder may be imported by.
+var bareForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$`)
+
+// place is where an encoder may be.
+type place struct{ dir, source string }
+
+// localDirs are the folders whose folders are encoders.
+func localDirs() ([]place, error) {
+	own, err := importedDir()
+	if err != nil {
+		return nil, err
+	}
+	dirs := []place{{own, imported}}
+	if d := os.Getenv("DLA_MODELS"); d != "" {
+		dirs = slices.Insert(dirs, 0, place{d, dlaModels})
+	}
+	return dirs, nil
+}
+
+// places are where the encoder called name may be, but for a folder of that name.
+func (h *Hub) places(name string) ([]place, error) {
+	if !bareForm.MatchString(name) && !repoForm.MatchString(name) {
+		return nil, nil
+	}
+	names := spellings(name)
+	dirs, err := localDirs()
+	if err != nil {
+		return nil, err
+	}
+	var all []place
+	for _, in := range dirs {
+		for _, n := range names {
+			all = append(all, place{filepath.Join(in.dir, filepath.FromSlash(n)), in.source})
+		}
+	}
+	if dir, ok := h.snapshot(h.folderOf(name)); ok {
+		all = append(all, place{dir, hubCache})
+	}
+	return all, nil
+}
+
+// snapshot is the folder of the commit that main is of a repository's folder in the cache.
+func (h *Hub) snapshot(folder string) (dir string, ok bool) {
+	commit, err := readFile(filepath.Join(h.Cache, folder, "refs", "main"))
+	if err != nil || !commitForm.Match(commit) {
+		return "", false
+	}
+	return filepath.Join(h.Cache, folder, "snapshots", string(commit)), true
+}
+
+// isModel says whether dir looks like a Hugging Face folder at all.
+func isModel(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "config.json"))
+	return err == nil
+}
+
+// Find is the encoder called name: the folder name, or the one of that name in $DLA_MODELS, imported, or in
+// the hub's cache, whichever is first. What is found is whole as far as can be told without reading
+// the weights. An error names the command that gets or mends it.
+func Find(name string) (Encoder, error) {
+	h, err := FromEnv()
+	if err != nil {
+		return Encoder{}, err
+	}
+	if isModel(name) {
+		e := check(name)
+		return e, e.err()
+	}
+	places, err := h.places(name)
+	if err != nil {
+		return Encoder{}, err
+	}
+	for _, p := range places {
+		if isModel(p.dir) {
+			e := check(p.dir)
+			e.Name, e.Source = name, p.source
+			return e, e.err()
+		}
+	}
+	if st, err := os.Stat(name); err == nil && st.IsDir() {
+		return Encoder{}, errors.New(check(name).Broken)
+	}
+	if _, err := RepoOf(name); err != nil {
+		return Encoder{}, fmt.Errorf("%w, and a folder; `dla models ls` lists those on this machine", err)
+	}
+	return Encoder{}, fmt.Errorf("the encoder %s is not on this machine; get it with `dla models pull %s`, without network with `dla models import FOLDER --name %s`", name, name, path.Base(name))
+}
+
+// cached is the model of repo in the hub's cache, where the cache has any of it.
+func (h *Hub) cached(repo string) (Encoder, bool) {
+	dir, ok := h.snapshot(h.folderOf(repo))
+	if !ok || !isModel(dir) {
+		return Encoder{}, false
+	}
+	e := check(dir)
+	e.Name, e.Source = shortest(repo), hubCache
+	return e, true
+}
+
+// List lists the encoders on this machine, in the order they are looked for, and the known ones that
+// are not here.
+func List() ([]Encoder, error) {
+	h, err := FromEnv()
+	if err != nil {
+		return nil, err
+	}
+	dirs, err := localDirs()
+	if err != nil {
+		return nil, err
+	}
+	var all []Encoder
+	has := func(name string) bool {
+		return slices.ContainsFunc(all, func(e Encoder) bool { return e.Name == name })
+	}
+	add := func(name string, p place) {
+		if _, err := modelType(p.dir); err != nil { // the cache may hold models of any kind
+			return
+		}
+		e := check(p.dir)
+		e.Source = p.source
+		if name = shortest(name); !has(name) { // else Find finds the other one by it
+			e.Name = name
+		}
+		all = append(all, e)
+	}
+	for _, in := range dirs {
+		for _, n := range folders(in.dir) {
+			add(n, place{filepath.Join(in.dir, n), in.source})
+		}
+	}
+	for _, n := range folders(h.Cache) {
+		repo, ok := strings.CutPrefix(n, "models--")
+		if dir, there := h.snapshot(n); ok && there {
+			add(strings.Replace(repo, "--", "/", 1), place{dir, hubCache})
+		}
+	}
+	for _, k := range Known {
+		if !has(k.Short) {
+			all = append(all, Encoder{Name: k.Short, Source: "absent"})
+		}
+	}
+	return all, nil
+}
+
+// folders are the names of what dir holds, none where it is not there; those with a leading dot are
+// not meant for others.
+func folders(dir string) []string {
+	list, _ := os.ReadDir(dir)
+	var names []string
+	for _, d := range list {
+		if !strings.HasPrefix(d.Name(), ".") {
+			names = append(names, d.Name())
+		}
+	}
+	return names
+}

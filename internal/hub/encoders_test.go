@@ -1,0 +1,252 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"dla/internal/atomicfile"
+)
+
+// put writes the files of a model into a new folder called name and returns its path.
+func put(t *testing.T, in, name string, files map[string][]byte) string {
+	t.Helper()
+	dir := filepath.Join(in, name)
+	for file, b := range files {
+		path := filepath.Join(dir, filepath.FromSlash(file))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func importing(t *testing.T, dir, name string) Encoder {
+	t.Helper()
+	e, err := Import(context.Background(), dir, name, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// TestFindOrder: a folder comes before $DLA_MODELS, that before what was imported, that before the hub's cache.
+func TestFindOrder(t *testing.T) {
+	s := serve(t)
+	work := t.TempDir()
+	t.Chdir(work)
+	want := func(source, dir string) {
+		t.Helper()
+		for _, name := range []string{"minilm", "all-MiniLM-L6-v2"} {
+			e, err := Find(name)
+			if err != nil || e.Source != source || e.Dir != dir && dir != name || e.Params != 50_000 {
+				t.Errorf("Find(%s) is %+v, %v; want %s in %s", name, e, err, source, dir)
+			}
+		}
+	}
+	_, err := Find("minilm")
+	if err == nil || !strings.Contains(err.Error(), "get it with `dla models pull minilm`, without network with `dla models import FOLDER --name minilm`") {
+		t.Errorf("error %v", err)
+	}
+	e := s.mustPull()
+	want(hubCache, e.Dir)
+
+	e = importing(t, put(t, t.TempDir(), "all-MiniLM-L6-v2", model(t, 1)), "")
+	want(imported, e.Dir)
+
+	shared := t.TempDir()
+	t.Setenv("DLA_MODELS", shared)
+	want(imported, e.Dir)
+	want(dlaModels, put(t, shared, "all-MiniLM-L6-v2", model(t, 1)))
+
+	list, err := List()
+	if err != nil || len(list) != 5 {
+		t.Fatalf("List is %+v, %v; want three copies and two that are absent", list, err)
+	}
+	for i, want := range []struct{ name, source string }{{"minilm", dlaModels}, {list[1].Dir, imported}, {list[2].Dir, hubCache}, {"mpnet", "absent"}, {"distilbert", "absent"}} {
+		if list[i].Name != want.name || list[i].Source != want.source || list[i].Broken != "" {
+			t.Errorf("entry %d is %+v, want %v", i, list[i], want)
+		}
+		if found, err := Find(list[i].Name); want.source != "absent" && (err != nil || found.Dir != list[i].Dir) {
+			t.Errorf("Find(%s) is %+v, %v", list[i].Name, found, err)
+		}
+	}
+
+	// A folder that only happens to have the name is none of a model.
+	if err := os.Mkdir("minilm", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	want(dlaModels, list[0].Dir)
+	for _, name := range []string{"minilm", "all-MiniLM-L6-v2"} {
+		put(t, work, name, model(t, 1))
+		if e, err := Find(name); err != nil || e.Source != folder || e.Dir != name {
+			t.Errorf("Find(%s) is %+v, %v; want the folder", name, e, err)
+		}
+	}
+}
+
+// TestFindOfOldCaches: DistilBERT is found under the name that the hub gave it first, and brought up to
+// date there; another model of that name is not taken for it.
+func TestFindOfOldCaches(t *testing.T) {
+	s := serve(t)
+	commit := strings.Repeat("c3", 20)
+	old := put(t, os.Getenv("HF_HOME"), "hub/models--distilbert-base-uncased/snapshots/"+commit, model(t, 1))
+	put(t, os.Getenv("HF_HOME"), "hub/models--distilbert-base-uncased/refs", map[string][]byte{"main": []byte(commit)})
+	for _, name := range []string{"distilbert", "distilbert-base-uncased", "distilbert/distilbert-base-uncased"} {
+		if e, err := Find(name); err != nil || e.Dir != old {
+			t.Errorf("Find(%s) is %+v, %v", name, e, err)
+		}
+	}
+	list, err := List()
+	if err != nil || list[0].Name != "distilbert" || list[0].Dir != old {
+		t.Errorf("List is %+v, %v", list, err)
+	}
+	s.repo = "distilbert/distilbert-base-uncased"
+	e, _, err := s.hubPull("distilbert")
+	if want := filepath.Join(os.Getenv("HF_HOME"), "hub", "models--distilbert-base-uncased", "snapshots", s.commit); err != nil || e.Dir != want {
+		t.Errorf("pulled %+v, %v, want %s", e, err, want)
+	}
+	if e, err := Find("somebody/distilbert-base-uncased"); err == nil {
+		t.Errorf("found %+v", e)
+	}
+}
+
+func TestFindMistakes(t *testing.T) {
+	serve(t)
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("empty", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"minlm":     `unknown model "minlm" (did you mean minilm?): known are minilm, mpnet, distilbert, and OWNER/NAME of the hub, and a folder; ` + "`dla models ls`",
+		"./nowhere": `unknown model "./nowhere"`,
+		"":          `unknown model ""`,
+		"..":        "has no config.json",
+		"empty":     "empty has no config.json; wanted is a Hugging Face folder",
+		"a/b":       "get it with `dla models pull a/b`, without network with `dla models import FOLDER --name b`",
+	} {
+		if _, err := Find(name); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: error %v, want %q", name, err, want)
+		}
+	}
+}
+
+// TestImportRefuses: what is no encoder is told by its file, and nothing is kept of it.
+func TestImportRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		file    string
+		content []byte // nil: absent
+		want    string
+	}{
+		"no configuration":      {"config.json", nil, "has no config.json"},
+		"a configuration cut":   {"config.json", []byte(`{"model_type": "be`), "config.json is no configuration of a model"},
+		"a type of a number":    {"config.json", []byte(`{"model_type": 7}`), "config.json is no configuration of a model"},
+		"another model":         {"config.json", []byte(`{"model_type": "roberta"}`), `config.json is of the model type "roberta"; those that can be used are bert, distilbert, mpnet`},
+		"no type":               {"config.json", []byte(`{}`), `is of the model type ""`},
+		"no tokenizer":          {"vocab.txt", nil, "neither tokenizer.json nor vocab.txt"},
+		"a tokenizer cut":       {"tokenizer.json", []byte(`{"model": `), "tokenizer.json: unexpected end of JSON input"},
+		"no weights":            {"model.safetensors", nil, "model.safetensors: no such file"},
+		"weights cut":           {"model.safetensors", model(t, 1)["model.safetensors"][:1000], "model.safetensors is not a whole safetensors file"},
+		"weights of Git LFS":    {"model.safetensors", []byte("version https://git-lfs.github.com/spec/v1\n"), "model.safetensors is not a whole safetensors file"},
+		"a large configuration": {"config.json", make([]byte, maxFile+1), "is not read"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			serve(t)
+			files := model(t, 1)
+			if files[c.file] = c.content; c.content == nil {
+				delete(files, c.file)
+			}
+			dir := put(t, t.TempDir(), "m", files)
+			_, err := Import(context.Background(), dir, "", nil)
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), dir) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("error %v, want one line with %q", err, c.want)
+			}
+			if list, _ := List(); len(list) != len(Known) {
+				t.Errorf("List is %+v", list)
+			}
+		})
+	}
+	serve(t)
+	dir := put(t, t.TempDir(), "m", model(t, 1))
+	for _, name := range []string{"../m", "a/b", ".hidden", strings.Repeat("x", 200)} {
+		if _, err := Import(context.Background(), dir, name, nil); err == nil || !strings.Contains(err.Error(), "cannot be called") {
+			t.Errorf("%q: error %v", name, err)
+		}
+	}
+}
+
+// TestImportReplaces: a new import takes the place of the old, and one that fails leaves it.
+func TestImportReplaces(t *testing.T) {
+	serve(t)
+	first := importing(t, put(t, t.TempDir(), "m", model(t, 1)), "mine")
+	atomicfile.Fault = func(op, path string) error {
+		if op == "write" && filepath.Base(path) == "model.safetensors" {
+			return syscall.ENOSPC
+		}
+		return nil
+	}
+	defer func() { atomicfile.Fault = nil }()
+	next := put(t, t.TempDir(), "m", model(t, 2))
+	if _, err := Import(context.Background(), next, "mine", nil); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "set DLA_MODELS=DIR") {
+		t.Errorf("error %v", err)
+	}
+	atomicfile.Fault = nil
+	weights := func() string {
+		b, err := os.ReadFile(filepath.Join(first.Dir, "model.safetensors"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	if weights() != string(model(t, 1)["model.safetensors"]) {
+		t.Error("a failed import spoilt the one before")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Import(ctx, next, "mine", nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("stopped: error %v", err)
+	}
+	if e := importing(t, next, "mine"); e.Dir != first.Dir || weights() != string(model(t, 2)["model.safetensors"]) {
+		t.Errorf("imported %+v", e)
+	}
+	// One killed between its two renames is taken up by the next, here one of what is there itself.
+	own := filepath.Dir(first.Dir)
+	if err := os.Rename(first.Dir, filepath.Join(own, ".old-mine")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Import(context.Background(), filepath.Join(own, ".old-mine"), "other", nil); err != nil {
+		t.Error(err)
+	}
+	importing(t, next, "mine")
+	list, err := os.ReadDir(own)
+	var names []string
+	for _, d := range list {
+		names = append(names, d.Name())
+	}
+	if strings.Join(names, " ") != ".lock mine other" {
+		t.Errorf("the folder holds %v (%v)", names, err)
+	}
+}
+
+// TestImportOfLinks: a snapshot of the cache, which is links, is imported as files.
+func TestImportOfLinks(t *testing.T) {
+	s := serve(t)
+	e := importing(t, s.mustPull().Dir, "mine")
+	err := filepath.WalkDir(e.Dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type()&fs.ModeSymlink != 0 {
+			t.Errorf("%s is a link", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

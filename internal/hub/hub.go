@@ -1,0 +1,278 @@
+// Package hub gets encoders from a Hugging Face hub and finds those on this machine. It shares the
+// hub's cache with Hugging Face's own tools: what they fetched is found, and they find what is fetched
+// here. It is apart from package weights so that what reads tensors knows nothing of networks.
+package hub
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"dla/internal/download"
+)
+
+// Hub is a hub and the cache of its files on this machine.
+type Hub struct {
+	Endpoint *url.URL
+	Cache    string // the folder of models--OWNER--NAME
+
+	offline bool
+	client  *http.Client
+	reached bool          // once it has answered
+	pause   time.Duration // before the second try of what failed; it doubles from there
+}
+
+// FromEnv is the hub that the environment names, by the variables of Hugging Face's tools: HF_ENDPOINT,
+// HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_TOKEN_PATH, HF_HUB_OFFLINE.
+// https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables
+func FromEnv() (*Hub, error) {
+	endpoint, err := url.Parse(strings.TrimRight(cmp.Or(os.Getenv("HF_ENDPOINT"), "https://huggingface.co"), "/"))
+	if err != nil || endpoint.Host == "" || endpoint.Scheme != "https" && endpoint.Scheme != "http" {
+		return nil, fmt.Errorf("HF_ENDPOINT is %q, want an address like https://huggingface.co", os.Getenv("HF_ENDPOINT"))
+	}
+	home := os.Getenv("HF_HOME")
+	if home == "" {
+		cache := os.Getenv("XDG_CACHE_HOME")
+		if cache == "" {
+			user, err := os.UserHomeDir()
+			if err != nil {
+				return nil, fmt.Errorf("no folder to keep models in: %w; set HF_HOME to one", err)
+			}
+			cache = filepath.Join(user, ".cache") // on every system
+		}
+		home = filepath.Join(cache, "huggingface")
+	}
+	token := os.Getenv("HF_TOKEN")
+	if token == "" {
+		b, err := os.ReadFile(cmp.Or(os.Getenv("HF_TOKEN_PATH"), filepath.Join(home, "token")))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("the token of the hub: %w", err)
+		}
+		token = string(b)
+	}
+	return &Hub{
+		Endpoint: endpoint,
+		Cache:    cmp.Or(os.Getenv("HF_HUB_CACHE"), filepath.Join(home, "hub")),
+		offline:  slices.Contains([]string{"1", "ON", "YES", "TRUE"}, strings.ToUpper(os.Getenv("HF_HUB_OFFLINE"))),
+		client:   &http.Client{Transport: authorized{endpoint, strings.TrimSpace(token)}},
+		pause:    time.Second,
+	}, nil
+}
+
+// authorized adds the token to requests that go to the endpoint's host, and to no other: a redirect
+// leads to a storage host, which is not to see it.
+type authorized struct {
+	endpoint *url.URL
+	token    string
+}
+
+// RoundTrip sends r.
+func (a authorized) RoundTrip(r *http.Request) (*http.Response, error) {
+	if a.token != "" && r.URL.Scheme == a.endpoint.Scheme && strings.EqualFold(r.URL.Host, a.endpoint.Host) {
+		r = r.Clone(r.Context())
+		r.Header.Set("Authorization", "Bearer "+a.token)
+	}
+	return download.Transport.RoundTrip(r)
+}
+
+// temporary is a failure that a later try may mend.
+type temporary struct {
+	error
+	after time.Duration // how long to wait, where the hub says so
+}
+
+func (e temporary) Unwrap() error { return e.error }
+
+// tries bounds how often something is tried without getting further, longestWait how long it is waited between.
+const (
+	tries       = 5
+	longestWait = time.Minute
+)
+
+// retry calls try until it succeeds, fails for good, or has failed several times since it got further.
+func (h *Hub) retry(ctx context.Context, try func() (further bool, err error)) error {
+	for n := 0; ; n++ {
+		further, err := try()
+		var t temporary
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil || !errors.As(err, &t) {
+			return err
+		}
+		if further {
+			n = 0
+		}
+		if n == tries-1 {
+			return fmt.Errorf("%w; given up after %d tries: call it again to go on from there", err, tries)
+		}
+		wait := max(h.pause<<n, t.after)
+		if wait > longestWait {
+			return fmt.Errorf("%w; the hub asks to wait %v: call it again then", err, wait)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// unreachable is a hub that did not answer at all.
+type unreachable struct{ error }
+
+func (e unreachable) Unwrap() error { return e.error }
+
+// send sends one request about repo. Its redirects are followed as far as follow, if any, lets. What is no answer
+// to work with (2xx, 3xx or 416) is an error.
+func (h *Hub) send(ctx context.Context, method, repo string, from int64, path ...string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, h.Endpoint.JoinPath(path...).String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("User-Agent", "dla")
+	req.Header.Set("Accept-Encoding", "identity") // sizes and hashes are of the file as it is
+	if from > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
+	}
+	client := *h.client
+	if method == http.MethodHead { // the hash stands where the redirects leave the hub
+		client.CheckRedirect = func(r *http.Request, via []*http.Request) error {
+			if r.Response.Header.Get("X-Linked-Etag") != "" || len(via) >= 10 {
+				return http.ErrUseLastResponse
+			}
+			return nil
+		}
+	}
+	resp, err := download.Do(&client, req)
+	if err != nil {
+		var op *net.OpError
+		var cert *tls.CertificateVerificationError
+		if !h.reached && errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") || errors.As(err, &cert) {
+			return nil, unreachable{fmt.Errorf("%s cannot be reached: %w", h.Endpoint.Host, err)}
+		}
+		return nil, temporary{fmt.Errorf("%s: %w", h.Endpoint.Host, err), 0}
+	}
+	h.reached = true
+	if resp.StatusCode < 400 || resp.StatusCode == http.StatusRequestedRangeNotSatisfiable {
+		return resp, nil
+	}
+	resp.Body.Close() // read only
+	return nil, h.refusal(resp, repo)
+}
+
+// refusal says what an answer of 400 and above means, and what to do.
+func (h *Hub) refusal(resp *http.Response, repo string) error {
+	host, code := resp.Request.URL.Host, resp.Header.Get("X-Error-Code")
+	status := fmt.Errorf("%s answers %q", host, resp.Status)
+	page := h.Endpoint.JoinPath(repo).String()
+	with := "without a token"
+	if h.client.Transport.(authorized).token != "" {
+		with = "with this token"
+	}
+	switch {
+	case resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusRequestTimeout || resp.StatusCode >= 500:
+		return temporary{status, retryAfter(resp.Header.Get("Retry-After"))}
+	case host != h.Endpoint.Host: // a storage host, whose address is good for a while only: the hub gives another
+		return temporary{status, 0}
+	case code == "GatedRepo":
+		return fmt.Errorf("%s is gated: accept its terms at %s and set HF_TOKEN to a token of that account", repo, page)
+	case code == "RepoNotFound", resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusUnauthorized && with == "without a token":
+		// The hub answers 401 to strangers whether a repository is private or not there.
+		return fmt.Errorf("%s has no model %s that may be read %s%s; if it is private, set HF_TOKEN (%w)", host, repo, with, didYouMean(repo), status)
+	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:
+		return fmt.Errorf("%s may not be read %s: see %s and set HF_TOKEN (%w)", repo, with, page, status)
+	}
+	return status
+}
+
+// retryAfter is how long the header says to wait: seconds or a date.
+func retryAfter(header string) time.Duration {
+	if n, err := strconv.ParseUint(header, 10, 31); err == nil {
+		return time.Duration(n) * time.Second
+	}
+	if at, err := http.ParseTime(header); err == nil {
+		return time.Until(at)
+	}
+	return 0
+}
+
+var (
+	repoForm   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}$`)
+	commitForm = regexp.MustCompile(`^[0-9a-f]{40}$`)
+	hashForm   = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+)
+
+// maxListing bounds the answer that lists a repository's files.
+const maxListing = 16 << 20
+
+// resolve asks for the commit that is main of repo now, and the names of its files.
+func (h *Hub) resolve(ctx context.Context, repo string) (commit string, files []string, err error) {
+	err = h.retry(ctx, func() (bool, error) {
+		resp, err := h.send(ctx, http.MethodGet, repo, 0, "api/models", repo, "revision/main")
+		if err != nil {
+			return false, err
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(io.LimitReader(resp.Body, maxListing+1))
+		if err != nil {
+			return false, temporary{fmt.Errorf("%s: the transfer broke off: %w", h.Endpoint.Host, err), 0}
+		}
+		var answer struct {
+			SHA      string
+			Siblings []struct{ RFilename string }
+		}
+		if err := json.Unmarshal(b, &answer); err != nil || len(b) > maxListing || !commitForm.MatchString(answer.SHA) {
+			return false, fmt.Errorf("%s does not answer as a hub does; set HF_ENDPOINT to one, or to nothing for huggingface.co", h.Endpoint.Host)
+		}
+		commit = answer.SHA
+		for _, s := range answer.Siblings {
+			files = append(files, s.RFilename)
+		}
+		return false, nil
+	})
+	return commit, files, err
+}
+
+// blob is what the hub says of a file: the hash of its content and its size, -1 where that is not said.
+type blob struct {
+	hash string // SHA-256 of a large file, Git's SHA-1 of a small one
+	size int64
+}
+
+// head asks for the hash and the size of a file of at most most bytes.
+func (h *Hub) head(ctx context.Context, repo, commit, name string, most int64) (blob, error) {
+	resp, err := h.send(ctx, http.MethodHead, repo, 0, repo, "resolve", commit, name)
+	if err != nil {
+		return blob{}, err
+	}
+	defer resp.Body.Close()
+	tag := cmp.Or(resp.Header.Get("X-Linked-Etag"), resp.Header.Get("ETag"))
+	b := blob{strings.Trim(strings.TrimPrefix(tag, "W/"), `"`), resp.ContentLength}
+	if linked := resp.Header.Get("X-Linked-Size"); linked != "" || resp.StatusCode >= 300 {
+		if b.size, err = strconv.ParseInt(linked, 10, 64); err != nil {
+			b.size = -1
+		}
+	}
+	switch {
+	case !hashForm.MatchString(b.hash):
+		return b, fmt.Errorf("%s says no hash of %s that it could be checked by (it says %q); set HF_ENDPOINT to another hub", h.Endpoint.Host, name, tag)
+	case b.size > most:
+		return b, fmt.Errorf("%s of %s has %d bytes, and no more than %d are fetched of such a file", name, repo, b.size, most)
+	}
+	return b, nil
+}

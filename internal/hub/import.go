@@ -1,0 +1,133 @@
+package hub
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"dla/internal/atomicfile"
+	"dla/internal/download"
+)
+
+// importedDir is where imported encoders are kept: models under the user's cache folder.
+func importedDir() (string, error) {
+	d, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("no folder to keep models in: %w; set DLA_MODELS to one", err)
+	}
+	return filepath.Join(d, "dla", "models"), nil
+}
+
+// Import copies the files of the Hugging Face folder dir that an encoder needs, so that Find knows it
+// by name (dir's own where name is empty) even when dir is gone. They are checked first, and one that
+// was imported by that name stays as it is until the new one is whole.
+func Import(ctx context.Context, dir, name string, progress func(download.Progress)) (Encoder, error) {
+	if st, err := os.Stat(dir); err != nil {
+		return Encoder{}, err
+	} else if !st.IsDir() {
+		return Encoder{}, fmt.Errorf("%s is no folder; wanted is one with config.json, tokenizer.json and model.safetensors", dir)
+	}
+	if e := check(dir); e.Broken != "" {
+		return e, errors.New(e.Broken)
+	}
+	if name == "" {
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return Encoder{}, err
+		}
+		name = filepath.Base(abs)
+	}
+	if !bareForm.MatchString(name) {
+		return Encoder{}, fmt.Errorf("an encoder cannot be called %q: letters, digits, dots, hyphens and underscores make a name; choose one with --name", name)
+	}
+	own, err := importedDir()
+	if err != nil {
+		return Encoder{}, err
+	}
+	e, err := importInto(ctx, own, dir, name, progress)
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%s cannot be imported: %w; mend that, or put it into a folder DIR/%s and set DLA_MODELS=DIR", dir, err, name)
+	}
+	return e, err
+}
+
+// importInto is Import of what has been checked, into the folder own.
+func importInto(ctx context.Context, own, dir, name string, progress func(download.Progress)) (Encoder, error) {
+	if err := os.MkdirAll(own, 0o755); err != nil {
+		return Encoder{}, err
+	}
+	l := flock.New(filepath.Join(own, ".lock"), flock.SetPermissions(0o644))
+	if _, err := l.TryLockContext(ctx, 100*time.Millisecond); err != nil {
+		return Encoder{}, err
+	}
+	defer func() { _ = l.Unlock() }()
+	fresh, old, at := filepath.Join(own, ".new"), filepath.Join(own, ".old-"+name), filepath.Join(own, name)
+	_ = os.Rename(old, at) // after an import that was killed between the renames below
+	if err := errors.Join(os.RemoveAll(old), os.RemoveAll(fresh)); err != nil {
+		return Encoder{}, err
+	}
+	defer func() { _ = os.RemoveAll(fresh) }() // else the next import does
+	for _, file := range wanted {
+		file = filepath.FromSlash(file)
+		if err := copyFile(ctx, filepath.Join(dir, file), filepath.Join(fresh, file), progress); err != nil {
+			return Encoder{}, err
+		}
+	}
+	if e := check(fresh); e.Broken != "" { // dir has changed meanwhile
+		return e, errors.New(e.Broken)
+	}
+	if err := os.Rename(at, old); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return Encoder{}, err
+	}
+	if err := os.Rename(fresh, at); err != nil {
+		_ = os.Rename(old, at) // where there was one
+		return Encoder{}, err
+	}
+	if err := errors.Join(atomicfile.SyncDir(own), os.RemoveAll(old)); err != nil {
+		return Encoder{}, err
+	}
+	e := check(at)
+	e.Name, e.Source = name, imported
+	return e, nil
+}
+
+// copyFile copies src, where it is there.
+func copyFile(ctx context.Context, src, dst string, progress func(download.Progress)) error {
+	r, size, err := open(src)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
+		return err
+	}
+	var n int64
+	report := func() {
+		if progress != nil {
+			progress(download.Progress{Verb: "copying", File: filepath.Base(src), Done: n, Total: size})
+		}
+	}
+	_, _, err = atomicfile.Write(dst, func(w io.Writer) error {
+		for {
+			report()
+			m, err := io.CopyN(w, r, 1<<20)
+			if n += m; errors.Is(err, io.EOF) {
+				return ctx.Err()
+			}
+			if err := cmp.Or(err, ctx.Err()); err != nil {
+				return err
+			}
+		}
+	})
+	return err
+}

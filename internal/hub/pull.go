@@ -1,0 +1,376 @@
+package hub
+
+// The cache is laid out as Hugging Face's tools do, so that they and this program find each other's
+// files (https://huggingface.co/docs/huggingface_hub/guides/manage-cache):
+//
+//	models--OWNER--NAME/blobs/HASH                    a file's content, called by its hash
+//	models--OWNER--NAME/blobs/HASH.incomplete         the part of it that has come
+//	models--OWNER--NAME/snapshots/COMMIT/config.json  a link to its blob
+//	models--OWNER--NAME/refs/main                     the commit that main was when last asked for
+//	.locks/models--OWNER--NAME/HASH.lock              held by the process that fetches HASH
+//
+// Names in it are a hash, a commit or one of wanted: what a hub says is never used as a path. A part
+// needs no If-Range: it is called by the hash of the whole, so that a file that has changed has another.
+
+import (
+	"context"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"dla/internal/atomicfile"
+	"dla/internal/download"
+)
+
+// wanted are the files of an encoder, as far as a repository has them, in the order they are fetched:
+// whether a model is one that can be used is known before its weights come.
+var wanted = []string{
+	"config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt",
+	"modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling/config.json", "model.safetensors",
+}
+
+// The largest files that are fetched, imported or read.
+const (
+	maxWeights = 4 << 30
+	maxFile    = 64 << 20 // of all others
+)
+
+func largest(name string) int64 {
+	if name == "model.safetensors" {
+		return maxWeights
+	}
+	return maxFile
+}
+
+// Pull fetches the model name, one of Known or OWNER/NAME, into the cache and returns it, with how that was done:
+// from where, or that it was there. A file that is whole is kept, one that is damaged replaced.
+// When ctx ends, the part of a file that has come is kept, and the next call goes on from there.
+func (h *Hub) Pull(ctx context.Context, name string, progress func(download.Progress)) (e Encoder, how string, err error) {
+	repo, err := RepoOf(name)
+	if err != nil {
+		return e, "", err
+	}
+	if h.offline {
+		if e, ok := h.cached(repo); ok && e.Broken == "" {
+			return e, "already", nil
+		}
+		return e, "", fmt.Errorf("%s is not whole in %s, and HF_HUB_OFFLINE is set: unset it to fetch", repo, h.Cache)
+	}
+	commit, files, err := h.resolve(ctx, repo)
+	var away unreachable
+	if errors.As(err, &away) {
+		if e, ok := h.cached(repo); ok && e.Broken == "" {
+			return e, fmt.Sprintf("already; whether it is the newest is not known (%v)", err), nil
+		}
+		return e, "", fmt.Errorf("%w; with its files at hand: `dla models import FOLDER --name %s`", err, path.Base(name))
+	}
+	if err != nil {
+		return e, "", err
+	}
+	for _, need := range []string{"config.json", "model.safetensors"} {
+		if !slices.Contains(files, need) {
+			return e, "", fmt.Errorf("%s has no file %s: it is in a form that is not read here; take another model", repo, need)
+		}
+	}
+	folder := filepath.Join(h.Cache, h.folderOf(repo))
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return e, "", h.unwritable(err)
+	}
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return e, "", h.unwritable(err)
+	}
+	defer root.Close()
+	p := &pull{Hub: h, root: root, repo: repo, commit: commit, progress: progress}
+	snapshot := filepath.Join(folder, "snapshots", commit)
+	for _, file := range wanted {
+		if !slices.Contains(files, file) {
+			continue
+		}
+		if err := p.file(ctx, file); err != nil {
+			return e, "", fmt.Errorf("%s: %w", file, err)
+		}
+		if file == "config.json" {
+			if _, err := modelType(snapshot); err != nil {
+				return e, "", err
+			}
+		}
+	}
+	if e = check(snapshot); e.Broken != "" {
+		return e, "", fmt.Errorf("%s cannot be used: %s", repo, e.Broken)
+	}
+	if err := root.MkdirAll("refs", 0o755); err != nil {
+		return e, "", h.unwritable(err)
+	}
+	if err := atomicfile.WriteBytes(filepath.Join(folder, "refs", "main"), []byte(commit)); err != nil {
+		return e, "", h.unwritable(err)
+	}
+	e, _ = h.cached(repo)
+	if !p.fetched {
+		return e, "already", nil
+	}
+	return e, "from " + h.Endpoint.Host, nil
+}
+
+func (h *Hub) unwritable(err error) error {
+	return fmt.Errorf("the model cannot be kept: %w; mend that, or set HF_HOME to a folder with room", err)
+}
+
+// folderOf is the name of repo's folder in the cache.
+func folderOf(repo string) string { return "models--" + strings.ReplaceAll(repo, "/", "--") }
+
+// folderOf is the name of the folder in the cache that has repo, under whichever of its names.
+func (h *Hub) folderOf(repo string) string {
+	for _, n := range spellings(repo) {
+		if _, ok := h.snapshot(folderOf(n)); ok {
+			return folderOf(n)
+		}
+	}
+	return folderOf(repo)
+}
+
+// pull is the fetching of one commit of a repository into its folder of the cache.
+type pull struct {
+	*Hub
+	root         *os.Root
+	repo, commit string
+	progress     func(download.Progress)
+	fetched      bool // whether anything had to be
+}
+
+// errDamaged is of bytes that came and are not those that the hub's hash tells of.
+var errDamaged = errors.New("what came is not what the hub's hash tells of")
+
+// file puts a file where the snapshot has it. Each try asks anew what the file is.
+func (p *pull) file(ctx context.Context, name string) error {
+	var best int64 // how much of it there has been
+	wrong := 0     // how often it was damaged
+	return p.retry(ctx, func() (further bool, err error) {
+		b, err := p.head(ctx, p.repo, p.commit, name, largest(name))
+		if err != nil {
+			return false, err
+		}
+		if matches(p.root, path.Join("snapshots", p.commit, name), b.hash) {
+			return false, nil
+		}
+		unlock, err := p.lock(ctx, b, name)
+		if err != nil {
+			return false, err
+		}
+		defer unlock()
+		if !matches(p.root, "blobs/"+b.hash, b.hash) {
+			n, err := p.fetch(ctx, b, name)
+			if errors.Is(err, errDamaged) {
+				if wrong++; wrong < 2 { // else a partial file of before may have been at fault
+					err = temporary{err, 0}
+				}
+			}
+			if err != nil {
+				further = n >= best+1<<20
+				best = max(best, n)
+				return further, err
+			}
+		}
+		if err := p.link(name, b.hash); err != nil {
+			return false, p.unwritable(err)
+		}
+		return false, nil
+	})
+}
+
+// lock waits until no other process, of this program or of Hugging Face's, fetches the same file.
+func (p *pull) lock(ctx context.Context, b blob, name string) (unlock func(), err error) {
+	dir := filepath.Join(p.Cache, ".locks", filepath.Base(p.root.Name()))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, p.unwritable(err)
+	}
+	l := flock.New(filepath.Join(dir, b.hash+".lock"), flock.SetPermissions(0o644))
+	ok, err := l.TryLock()
+	if !ok && err == nil {
+		p.report("waiting for", name, 0, b.size)
+		_, err = l.TryLockContext(ctx, 200*time.Millisecond)
+	}
+	if err != nil {
+		return nil, p.unwritable(err)
+	}
+	return func() { _ = l.Unlock() }, nil
+}
+
+func (p *pull) report(verb, name string, n, total int64) {
+	if p.progress != nil {
+		p.progress(download.Progress{Verb: verb, File: name, Done: n, Total: max(total, 0)})
+	}
+}
+
+// fetch makes b's file a blob, going on from the part of it that is there. It returns how many
+// bytes of the file there are.
+func (p *pull) fetch(ctx context.Context, b blob, name string) (int64, error) {
+	p.fetched = true
+	if err := p.root.MkdirAll("blobs", 0o755); err != nil {
+		return 0, p.unwritable(err)
+	}
+	part := "blobs/" + b.hash + ".incomplete"
+	f, err := p.root.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return 0, p.unwritable(err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return 0, p.unwritable(err)
+	}
+	n := st.Size()
+	if n > b.size { // or the size is not known
+		n = 0
+	}
+	if n != b.size {
+		n, err = p.download(ctx, f, n, b, name)
+		if err != nil {
+			return n, err
+		}
+	}
+	if err := f.Sync(); err != nil {
+		return n, p.unwritable(err)
+	}
+	if err := f.Close(); err != nil {
+		return n, p.unwritable(err)
+	}
+	if !matches(p.root, part, b.hash) {
+		if err := p.root.Remove(part); err != nil {
+			return 0, p.unwritable(err)
+		}
+		return 0, errDamaged
+	}
+	if err := p.root.Rename(part, "blobs/"+b.hash); err != nil {
+		return n, p.unwritable(err)
+	}
+	if err := atomicfile.SyncDir(filepath.Join(p.root.Name(), "blobs")); err != nil {
+		return n, p.unwritable(err)
+	}
+	return n, nil
+}
+
+// download appends the bytes from have on to f and returns how many f has then.
+func (p *pull) download(ctx context.Context, f *os.File, have int64, b blob, name string) (int64, error) {
+	resp, err := p.send(ctx, http.MethodGet, p.repo, have, p.repo, "resolve", p.commit, name)
+	if err != nil {
+		return have, err
+	}
+	defer resp.Body.Close()
+	var wrong error
+	switch from := resp.Header.Get("Content-Range"); {
+	case resp.StatusCode == http.StatusOK: // all of it, whatever was asked for
+		have = 0
+	case have == 0 || resp.StatusCode != http.StatusPartialContent || from != fmt.Sprintf("bytes %d-%d/%d", have, b.size-1, b.size):
+		wrong = temporary{fmt.Errorf("%s answers %q with the part %q, asked for the bytes from %d on of %d", resp.Request.URL.Host, resp.Status, from, have, b.size), 0}
+		have = 0
+	}
+	if err := f.Truncate(have); err != nil {
+		return 0, p.unwritable(err)
+	}
+	if _, err := f.Seek(have, io.SeekStart); err != nil {
+		return 0, p.unwritable(err)
+	}
+	if wrong != nil {
+		return 0, wrong
+	}
+	most := b.size
+	if b.size < 0 {
+		most = largest(name)
+	}
+	w := &counting{f: f, path: name, n: have, done: func(n int64) { p.report("fetching", name, n, b.size) }}
+	w.done(have)
+	_, err = io.Copy(w, io.LimitReader(resp.Body, most-have+1))
+	switch {
+	case w.err != nil:
+		return w.n, p.unwritable(w.err)
+	case err != nil:
+		return w.n, temporary{fmt.Errorf("the transfer broke off: %w", err), 0}
+	case w.n < b.size:
+		return w.n, temporary{fmt.Errorf("the transfer ended after %d bytes of %d", w.n, b.size), 0}
+	case w.n > most:
+		return 0, errors.Join(temporary{fmt.Errorf("more than the %d bytes of the file came", most), 0}, f.Truncate(0))
+	}
+	return w.n, nil
+}
+
+// counting writes to f and reports how far it is.
+type counting struct {
+	f    *os.File
+	path string
+	n    int64
+	done func(n int64)
+	err  error // of the disk
+}
+
+// Write writes b.
+func (c *counting) Write(b []byte) (n int, err error) {
+	if err = atomicfile.Check("write", c.path); err == nil {
+		n, err = c.f.Write(b)
+	}
+	c.n += int64(n)
+	c.err = err
+	c.done(c.n)
+	return n, err
+}
+
+// matches says whether the file called name is there and has the hash.
+func matches(root *os.Root, name, want string) bool {
+	if st, err := root.Stat(name); err != nil || !st.Mode().IsRegular() { // opening a pipe would block
+		return false
+	}
+	f, err := root.Open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	var h hash.Hash
+	if h = sha256.New(); len(want) == hex.EncodedLen(sha1.Size) { // as Git does
+		h = sha1.New()
+		fmt.Fprintf(h, "blob %d\x00", st.Size())
+	}
+	_, err = io.Copy(h, f)
+	return err == nil && hex.EncodeToString(h.Sum(nil)) == want
+}
+
+// link makes the snapshot's file a link to the blob; where links cannot be, the blob itself goes there.
+func (p *pull) link(name, hash string) error {
+	at := path.Join("snapshots", p.commit, name)
+	if err := p.root.MkdirAll(path.Dir(at), 0o755); err != nil {
+		return err
+	}
+	link := at + ".incomplete"
+	if err := p.root.Remove(link); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	blob, from := "blobs/"+hash, link
+	up := strings.Repeat("../", strings.Count(at, "/"))
+	err := atomicfile.Check("symlink", link)
+	if err == nil {
+		err = p.root.Symlink(filepath.FromSlash(up+blob), link)
+	}
+	if err != nil {
+		from = blob
+	}
+	if err := p.root.Rename(from, at); err != nil {
+		return err
+	}
+	return atomicfile.SyncDir(filepath.Join(p.root.Name(), filepath.FromSlash(path.Dir(at))))
+}
