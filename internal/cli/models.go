@@ -12,19 +12,26 @@ import (
 	"dla/internal/bench"
 	"dla/internal/config"
 	"dla/internal/data"
+	"dla/internal/hub"
 	"dla/internal/labs"
 	"dla/internal/model"
 )
 
 func newModelsCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "models",
-		Short:   "Networks: what there is, layers, parameters, multiply-adds, memory; trained ones",
-		Example: "  dla models ls\n  dla models show resnet20 --res\n  dla models export 20261124-0930 checkpoints/lab1-teacher",
-		Args:    noArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:   "models",
+		Short: "Networks: what there is, layers, parameters, multiply-adds, memory; trained ones; encoders",
+		Long: `The networks of lab 1 are built here and trained; the encoders of lab 3 are Hugging Face folders
+(config.json, tokenizer.json, model.safetensors). An encoder is looked for as a folder, then in
+$DLA_MODELS, then among the imported ones, then in the cache of Hugging Face's tools.`,
+		Example: `  dla models ls
+  dla models show resnet20 --res
+  dla models export 20261124-0930 checkpoints/lab1-teacher
+  dla models pull minilm`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newModelsLsCmd(s), newModelsShowCmd(s), newModelsExportCmd(s))
+	cmd.AddCommand(newModelsLsCmd(s), newModelsShowCmd(s), newModelsExportCmd(s), newModelsPullCmd(s), newModelsImportCmd(s))
 	return cmd
 }
 
@@ -82,12 +89,13 @@ func newModelsLsCmd(s *Streams) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "ls",
-		Short: "List the networks with their parameters and what an image costs, and the trained ones that ship",
+		Short: "List the networks with their parameters and what an image costs, the trained ones that ship, and the encoders",
 		Long: `List the networks there are, by the names that --model of other commands takes. Parameters are the
 trained weights; MACs are the multiply-adds of one image's forward pass. With and without skip
 connections (--res) a network has as many of both.
 
-Below them the trained networks under checkpoints/, by the names that --teacher takes.`,
+Below them the trained networks under checkpoints/, by the names that --teacher takes, and the encoders
+on this machine, by the names that --encoder takes.`,
 		Example: "  dla models ls\n  dla models ls --json",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -107,11 +115,16 @@ Below them the trained networks under checkpoints/, by the names that --teacher 
 			if err != nil {
 				return err
 			}
+			encoders, err := hub.List()
+			if err != nil {
+				return err
+			}
 			if asJSON {
 				return writeJSON(s.Out, struct {
 					Networks    []listedModel     `json:"networks"`
 					Checkpoints []labs.Checkpoint `json:"checkpoints"`
-				}{all, append([]labs.Checkpoint{}, trained...)})
+					Encoders    []hub.Encoder     `json:"encoders"`
+				}{all, append([]labs.Checkpoint{}, trained...), encoders})
 			}
 			w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "NAME\tPARAMETERS\tMACS/IMAGE\tINPUT\tWHAT")
@@ -128,7 +141,11 @@ Below them the trained networks under checkpoints/, by the names that --teacher 
 				}
 				fmt.Fprintf(w, "%s\t%s\t%.2f %%\t%s\t%s\n", c.Name, thousands(c.Params), 100*c.TestAccuracy, c.Data, c.Network)
 			}
-			return w.Flush()
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			fmt.Fprintln(s.Out)
+			return writeEncoders(s.Out, encoders)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")

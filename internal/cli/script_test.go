@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"dla/internal/weights"
 )
 
 func TestMain(m *testing.M) {
@@ -16,6 +18,13 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			// safetensors FILE writes weights, which are no text
+			"safetensors": func(ts *testscript.TestScript, _ bool, args []string) {
+				_, err := weights.Save(ts.MkAbs(args[0]), []weights.Tensor{{Name: "w", Shape: []int{2}, Data: []float32{1, 2}}}, nil)
+				ts.Check(err)
+			},
+		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("XDG_CACHE_HOME", e.WorkDir+"/cache")
 			e.Setenv("HOME", e.WorkDir)
