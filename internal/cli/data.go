@@ -22,7 +22,9 @@ what the network gives is kept in the cache. Every file is checked by SHA-256 be
 
 A set may come in several forms, of which one is enough. cifar10 is read from its published archive
 cifar-10-binary.tar.gz, from cifar10-png.tar.gz, or unpacked: cifar-10-batches-bin/, or folders
-train/CLASS/ and test/CLASS/ of lossless images. It is decoded once; the result is kept in the cache.`,
+train/CLASS/ and test/CLASS/ of lossless images. It is decoded once; the result is kept in the cache.
+rotten_tomatoes is read from its published archive rt-polaritydata.tar.gz, or unpacked, in its own encoding
+(Windows-1252) or in UTF-8.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -66,6 +68,8 @@ func locations(ctx context.Context, names []string, deep bool, progress func(dat
 			l.Status, l.Form, l.Dir, l.Bytes = "ready", at.Form, at.Dir, at.Bytes()
 			var wrong error
 			switch {
+			case deep && e.IsText():
+				l.Detail, wrong = sentencesOf(ctx, at)
 			case deep:
 				wrong = at.Verify(ctx, progress)
 			case at.Unpacked():
@@ -83,6 +87,17 @@ func locations(ctx context.Context, names []string, deep bool, progress func(dat
 		all = append(all, l)
 	}
 	return all, nil
+}
+
+// sentencesOf says what a set of sentences holds, or what is wrong with it.
+func sentencesOf(ctx context.Context, at data.Found) (string, error) {
+	s, err := at.Sentences(ctx)
+	if err != nil {
+		return "", err
+	}
+	r := s.Repeats()
+	return fmt.Sprintf("%d + %d + %d sentences for training, validation and test; but for spacing and punctuation %d repeat one of another part and %d one of their own",
+		len(s.Train), len(s.Val), len(s.Test), r.Across, r.Within), nil
 }
 
 // catalogued are the names of the sets that have files.
@@ -186,7 +201,10 @@ All are checked by SHA-256 first; where one is missing or another file, nothing 
 
 cifar10 may also be any folder, tar or tar.gz with the published images, in its binary form
 (data_batch_1.bin, …) or as train/CLASS/NAME.png and test/CLASS/NAME.png: they are decoded, compared
-with the published ones and kept decoded.`,
+with the published ones and kept decoded.
+
+rotten_tomatoes may also be any folder, tar or tar.gz with rt-polarity.neg and rt-polarity.pos, in
+Windows-1252 as published or in UTF-8: the sentences are compared with the published ones and kept in UTF-8.`,
 		Example: `  dla data import mnist ~/Downloads/mnist
   dla data import cifar10 ~/Downloads/cifar-10-binary.tar.gz
   dla data import cifar10 ~/cifar10-images`,
@@ -269,6 +287,9 @@ the content with the published one. Exit code 1 where something is damaged.`,
 			for _, l := range all {
 				if !asJSON {
 					fmt.Fprintf(s.Out, "%s: %s %s\n", l.Name, l.Status, l.Dir)
+				}
+				if !asJSON && l.Status == "ready" && l.Detail != "" {
+					fmt.Fprintf(s.Out, "  %s\n", l.Detail)
 				}
 				if l.Status == "damaged" && err == nil {
 					err = fmt.Errorf("%s: %s; %s", l.Name, l.Detail, l.remedy)

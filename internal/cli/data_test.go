@@ -39,6 +39,8 @@ func TestDataMistakes(t *testing.T) {
 		{"data pull synthetic-shapes", exitUsage, "is built in"},
 		{"data pull cifar10-jpeg", exitFailure, "cifar10-jpeg has no address that it could be fetched from; with its files at hand: `dla data import cifar10-jpeg"},
 		{"data import cifar10 " + empty, exitFailure, empty + ": holds no images in train/CLASS/"},
+		{"data import rotten_tomatoes " + empty, exitFailure, empty + ": holds no rt-polarity.neg"},
+		{"data verify rotten_tomatoes", exitFailure, "get it with `dla data pull rotten_tomatoes`"},
 		{"data import cifar10-jpeg " + empty, exitFailure, "cifar10-images.tar.gz"},
 	} {
 		_, errs, code := dla("", false, strings.Fields(tc.args)...)
@@ -146,5 +148,31 @@ func TestDataPeople(t *testing.T) {
 	}
 	if l := listed(t)["cifar100-people"]; l.Status != "ready" {
 		t.Errorf("ls: %+v", l)
+	}
+}
+
+// TestDataSentences imports the real sentences; verify says what they are.
+func TestDataSentences(t *testing.T) {
+	src := filepath.Join(os.Getenv("DLA_DATA"), "rotten_tomatoes")
+	if _, err := os.Stat(src); os.Getenv("DLA_DATA") == "" || err != nil {
+		t.Skip("DLA_DATA is not set or has no rotten_tomatoes")
+	}
+	ownCache(t)
+	if _, errs, code := dla("", false, "data", "import", "rotten_tomatoes", src); code != 0 {
+		t.Fatalf("import: exit code %d: %s", code, errs)
+	}
+	out, errs, code := dla("", false, "data", "verify", "rotten_tomatoes")
+	if code != 0 || !strings.Contains(out, "rotten_tomatoes: ready") || !strings.Contains(out, "8530 + 1066 + 1066 sentences for training, validation and test; but for spacing and punctuation 0 repeat one of another part and 2 one of their own") {
+		t.Errorf("verify: exit code %d: %s%s", code, out, errs)
+	}
+	l := listed(t)["rotten_tomatoes"]
+	if l.Status != "ready" || l.Form != "UTF-8" || l.Bytes != 1238901 {
+		t.Fatalf("ls: %+v", l)
+	}
+	if err := os.WriteFile(filepath.Join(l.Dir, "rt-polarity.pos"), []byte("good\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, errs, code := dla("", false, "data", "verify"); code != exitFailure || !strings.Contains(out, "rotten_tomatoes: damaged") || !strings.Contains(errs, "rt-polarity.pos is damaged: 5 bytes, want 626395; get it anew with `dla data pull rotten_tomatoes`") {
+		t.Errorf("verify of a damaged file: exit code %d: %s%s", code, out, errs)
 	}
 }

@@ -32,7 +32,9 @@ type Form struct {
 	Module  string   // a Go module that carries the files in its folder data, as path@version
 
 	// read reads the verified form at its path.
-	read  func(ctx context.Context, path string, done func(n, total int64)) (train, test *Set, err error)
+	read      func(ctx context.Context, path string, done func(n, total int64)) (train, test *Set, err error)
+	sentences sentenceReader // instead of read, of a set of sentences
+
 	slow  bool // reading takes seconds: the result is kept
 	lossy bool // what it decodes to depends on the decoder
 }
@@ -117,6 +119,28 @@ var Catalogue = []Entry{{
 		read:   readPeople,
 		slow:   true,
 	}},
+}, {
+	Name:        "rotten_tomatoes",
+	About:       "sentences of film reviews, negative or positive, 8,530 train + 1,066 validation + 1,066 test (Pang, Lee)",
+	Folder:      "rotten_tomatoes",
+	Fingerprint: "0267939557312f85daf97525b91c80b06fd0ddaa40b8fabacca006df4fbeab9f",
+	Forms: []Form{{
+		Name:      "archive",
+		Files:     []File{{"rt-polaritydata.tar.gz", 487770, "a05befe52aafda71d458d188a1c54506a998b1308613ba76bbda2e5029409ce9"}},
+		Mirrors:   []string{"https://www.cs.cornell.edu/people/pabo/movie-review-data/", "https://storage.googleapis.com/seldon-datasets/sentence_polarity_v1/"},
+		sentences: readPolarity,
+	}, {
+		Name: "UTF-8",
+		Files: []File{
+			{"rt-polarity.neg", 612506, "2d11cfbc790f1cd96d78339f41ce53ced1efa83cd22d37d6788fa3fe3d17e2fd"},
+			{"rt-polarity.pos", 626395, "4134882974a28d0c7b5151256f0e33a6169984ee7372c279e673f1114f475d58"},
+		},
+		sentences: readPolarity,
+	}, kept, {
+		Name:      "unpacked archive",
+		Folder:    "rt-polaritydata",
+		sentences: readPolarity,
+	}},
 }}
 
 // BuiltIn lists the sets that are drawn here and have no files.
@@ -125,11 +149,17 @@ var BuiltIn = []Entry{
 	{Name: SyntheticShapes, About: "drawn shapes of ten kinds, 32x32 colour, 10,000 train + 2,000 test"},
 }
 
-// Names lists all sets that Load knows.
+// Names lists all sets of images, which Load knows.
 func Names() []string {
+	return namesOf(func(e Entry) bool { return !e.IsText() })
+}
+
+func namesOf(want func(Entry) bool) []string {
 	var names []string
 	for _, e := range slices.Concat(Catalogue, BuiltIn) {
-		names = append(names, e.Name)
+		if want(e) {
+			names = append(names, e.Name)
+		}
 	}
 	return names
 }
@@ -143,9 +173,22 @@ func Lookup(name string) (Entry, error) {
 	if i := slices.IndexFunc(Catalogue, named); i >= 0 {
 		return Catalogue[i], nil
 	}
-	names := Names()
+	return Entry{}, fmt.Errorf("unknown data set %q: known are %s", name, listed(namesOf(func(Entry) bool { return true })))
+}
+
+// lookupImages is Lookup among the sets of images.
+func lookupImages(name string) (Entry, error) {
+	e, err := Lookup(name)
+	if err == nil && e.IsText() {
+		err = fmt.Errorf("%s is a set of sentences, and images are wanted: of %s", name, listed(Names()))
+	}
+	return e, err
+}
+
+// listed puts names into a sentence.
+func listed(names []string) string {
 	last := len(names) - 1
-	return Entry{}, fmt.Errorf("unknown data set %q: known are %s and %s", name, strings.Join(names[:last], ", "), names[last])
+	return strings.Join(names[:last], ", ") + " and " + names[last]
 }
 
 // CacheDir is where sets are kept on this machine: data under the user's cache folder.

@@ -7,7 +7,7 @@ type Description struct {
 	Train, Test int // images
 }
 
-// Describe says what the set called name is like. An unknown name is an error.
+// Describe says what the set of images called name is like. An unknown name is an error.
 func Describe(name string) (Description, error) {
 	switch name {
 	case "mnist":
@@ -21,6 +21,6 @@ func Describe(name string) (Description, error) {
 	case "cifar100-people":
 		return Description{32, 32, 3, 5, 2500, 500}, nil
 	}
-	_, err := Lookup(name)
+	_, err := lookupImages(name)
 	return Description{}, err
 }

@@ -59,7 +59,7 @@ func Load(ctx context.Context, name string, opt Options) (*Dataset, error) {
 	case SyntheticShapes:
 		return shapesDataset(), nil
 	}
-	e, err := Lookup(name)
+	e, err := lookupImages(name)
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +237,7 @@ func (at Found) Check() error {
 	return at.form.verify(at.Dir)
 }
 
-// Verify is Check, and reads an unpacked folder whole.
+// Verify is Check, and reads an unpacked folder of images whole.
 func (at Found) Verify(ctx context.Context, progress func(Progress)) error {
 	if !at.Unpacked() {
 		return at.Check()

@@ -199,7 +199,7 @@ func (f File) copyFrom(src, dir string, progress func(Progress)) error {
 
 // Import puts the set at src into dir, e's folder in a cache. src is a folder with the published files,
 // which are copied, or one of them under any name; or, where e has such forms, any folder, tar or
-// tar.gz with the content, of which a decoded copy is made. All is checked first: what is not the
+// tar.gz with the content, of which a decoded copy is made, or of sentences two files. All is checked first: what is not the
 // published set is an error, and what dir had stays.
 func (e Entry) Import(ctx context.Context, src, dir string, progress func(Progress)) error {
 	st, err := os.Stat(src)
@@ -209,7 +209,11 @@ func (e Entry) Import(ctx context.Context, src, dir string, progress func(Progre
 	if err := e.makeFolder(dir); err != nil {
 		return err
 	}
-	err = e.importFrom(ctx, src, st, dir, progress)
+	if e.IsText() {
+		err = e.importSentences(ctx, src, st, dir, progress)
+	} else {
+		err = e.importFrom(ctx, src, st, dir, progress)
+	}
 	var local localError
 	if errors.As(err, &local) {
 		return localError{e.unwritable(local.error)}

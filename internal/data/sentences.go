@@ -1,0 +1,277 @@
+package data
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/charmap"
+
+	"dla/internal/atomicfile"
+)
+
+// Sentences is a set of labelled sentences in three parts.
+type Sentences struct {
+	Name             string
+	Text             []string
+	Labels           []int32
+	Classes          []string // name of each label
+	Train, Val, Test []int32  // indices
+	Source           string   // where it was found
+	Fingerprint      string   // SHA-256 (hex) of all sentences and labels, in order
+}
+
+// Repeats counts the sentences whose letters and digits are those of an earlier one, in the order train,
+// validation, test: copies often differ in spacing and punctuation.
+type Repeats struct {
+	Within     int `json:"within"`      // of the same part
+	Across     int `json:"across"`      // of another part: what a model has seen it is then tested on
+	OtherLabel int `json:"other_label"` // of both, those with another label than the earlier one
+}
+
+// Repeats counts those of s.
+func (s *Sentences) Repeats() Repeats {
+	var r Repeats
+	type first struct{ part, label int32 }
+	seen := map[string]first{}
+	for part, index := range [][]int32{s.Train, s.Val, s.Test} {
+		for _, i := range index {
+			key := strings.Map(func(c rune) rune {
+				if unicode.IsLetter(c) || unicode.IsDigit(c) {
+					return unicode.ToLower(c)
+				}
+				return -1
+			}, s.Text[i])
+			before, ok := seen[key]
+			switch {
+			case !ok:
+				seen[key] = first{int32(part), s.Labels[i]}
+				continue
+			case before.part == int32(part):
+				r.Within++
+			default:
+				r.Across++
+			}
+			if before.label != s.Labels[i] {
+				r.OtherLabel++
+			}
+		}
+	}
+	return r
+}
+
+// The sentence polarity set v1.0 of Pang and Lee 2005 (https://arxiv.org/abs/cs/0506075): 5,331 sentences
+// of each class, from reviews on Rotten Tomatoes. It is published as two files of one sentence a line in
+// Windows-1252, the characters from 0x80 to 0x9f being dashes, quotation marks and ellipses. The Hugging
+// Face set was made of it by reading those bytes as Latin-1, of which 0x85 is a line break (NEL): the ends
+// of sentences were stripped of white space and with it of ellipses, and what stayed of those characters
+// are control characters. So here an ellipsis at an end counts as white space and control characters are
+// read as Windows-1252 again: all forms give the same sentences.
+
+// polarityClasses are in the order of the labels, which is that of the Hugging Face set.
+var polarityClasses = []string{"neg", "pos"}
+
+// The parts of a class, in file order: the split of the Hugging Face set.
+const (
+	polarityTrain = 4265
+	polarityVal   = 533
+	polarityTest  = 533
+)
+
+// Whatever form a set of sentences is imported from, but its published files, it is kept in this one: the
+// sentences of each class as they are here.
+var kept = Form{
+	Name: "sentences",
+	Files: []File{
+		{"neg.txt", 607174, "2c97c3a7de6382b5ae71b032aecd29f5da82759763543ab15b84fd4c30fbd866"},
+		{"pos.txt", 621076, "261f966fb5e72a5aafa431866bd8b832c2f69755e1f52c1fb0cd0129bd44663a"},
+	},
+	sentences: linesOf("neg.txt", "pos.txt"),
+}
+
+// readPolarity reads the files of the archive, packed or not.
+var readPolarity = linesOf("rt-polarity.neg", "rt-polarity.pos")
+
+// sentenceReader reads the sentences of each class from the folder or archive at path.
+type sentenceReader func(ctx context.Context, path string) ([][]string, error)
+
+// linesOf reads the lines of a file for each class, wherever in a folder or archive these lie.
+func linesOf(names ...string) sentenceReader {
+	class := func(name string) int { return slices.Index(names, path.Base(name)) }
+	return func(ctx context.Context, path string) ([][]string, error) {
+		classes := make([][]string, len(names))
+		err := walk(ctx, path, func(name string) bool { return class(name) >= 0 }, func(int64, int64) {}, func(name string, size int64, r io.Reader) error {
+			if classes[class(name)] != nil {
+				return errors.New("is there twice")
+			}
+			b := make([]byte, size)
+			if _, err := io.ReadFull(r, b); err != nil {
+				return truncated("the file", err)
+			}
+			lines, whole := strings.CutSuffix(decodeText(b), "\n")
+			if !whole {
+				return errors.New("truncated: its last line has no end")
+			}
+			classes[class(name)] = strings.Split(lines, "\n")
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if i := slices.IndexFunc(classes, func(lines []string) bool { return lines == nil }); i >= 0 {
+			return nil, fmt.Errorf("%s: holds no %s", path, names[i])
+		}
+		return classes, nil
+	}
+}
+
+// decodeText reads b as UTF-8, or else as Windows-1252.
+func decodeText(b []byte) string {
+	if utf8.Valid(b) {
+		return string(b)
+	}
+	var s strings.Builder
+	for _, c := range b {
+		s.WriteRune(charmap.Windows1252.DecodeByte(c))
+	}
+	return s.String()
+}
+
+// tidy is a sentence as all forms give it.
+func tidy(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r >= 0x80 && r < 0xa0 {
+			return charmap.Windows1252.DecodeByte(byte(r))
+		}
+		return r
+	}, s)
+	return strings.TrimFunc(s, func(r rune) bool { return unicode.IsSpace(r) || r == '…' })
+}
+
+// polarity makes the set of the sentences of each class.
+func polarity(classes [][]string) (*Sentences, error) {
+	s := &Sentences{Classes: polarityClasses}
+	h := sha256.New()
+	for label, lines := range classes {
+		if want := polarityTrain + polarityVal + polarityTest; len(lines) != want {
+			return nil, fmt.Errorf("%d sentences of the class %s, want %d", len(lines), polarityClasses[label], want)
+		}
+		for i, line := range lines {
+			at := int32(len(s.Text))
+			line = tidy(line)
+			fmt.Fprintf(h, "%d\t%s\n", label, line)
+			s.Text, s.Labels = append(s.Text, line), append(s.Labels, int32(label))
+			switch {
+			case i < polarityTrain:
+				s.Train = append(s.Train, at)
+			case i < polarityTrain+polarityVal:
+				s.Val = append(s.Val, at)
+			default:
+				s.Test = append(s.Test, at)
+			}
+		}
+	}
+	s.Fingerprint = hex.EncodeToString(h.Sum(nil))
+	return s, nil
+}
+
+// LoadSentences finds the set of sentences called name as Load does one of images, and checks it: each file
+// by its SHA-256 where that is known, and the sentences by the set's fingerprint.
+func LoadSentences(ctx context.Context, name string, opt Options) (*Sentences, error) {
+	e, err := Lookup(name)
+	if err != nil {
+		return nil, err
+	}
+	if !e.IsText() {
+		return nil, fmt.Errorf("%s is a set of images, not of sentences", name)
+	}
+	at, err := e.locate(ctx, opt)
+	if Nowhere(err) {
+		return nil, fmt.Errorf("%w; %s", err, e.Obtain())
+	}
+	if err != nil {
+		return nil, err
+	}
+	s, err := at.Sentences(ctx)
+	if err != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("%s: %w; %s", e.Name, err, e.Remedy(at.Dir, opt))
+	}
+	return s, err
+}
+
+// IsText says whether e is a set of sentences.
+func (e Entry) IsText() bool { return len(e.Forms) > 0 && e.Forms[0].sentences != nil }
+
+// Sentences verifies and reads the form that was found, which is one of a set of sentences.
+func (at Found) Sentences(ctx context.Context) (*Sentences, error) {
+	if err := at.form.verify(at.Dir); err != nil {
+		return nil, err
+	}
+	s, err := at.Entry.readSentences(ctx, at.form.sentences, at.form.path(at.Dir))
+	if err != nil {
+		return nil, err
+	}
+	s.Source = at.Source + ", " + at.Form
+	return s, nil
+}
+
+// readSentences reads what is at path and compares it with the published set.
+func (e Entry) readSentences(ctx context.Context, read sentenceReader, path string) (*Sentences, error) {
+	classes, err := read(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	s, err := polarity(classes)
+	if err == nil && s.Fingerprint != e.Fingerprint {
+		err = fmt.Errorf("its sentences are not the published ones of %s: their fingerprint is %.12s…, want %.12s…", e.Name, s.Fingerprint, e.Fingerprint)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	s.Name = e.Name
+	return s, nil
+}
+
+// importSentences is Import of a set of sentences: published files are copied; what else has the
+// sentences is kept as two files of them.
+func (e Entry) importSentences(ctx context.Context, src string, st os.FileInfo, dir string, progress func(Progress)) error {
+	for i := range e.Forms {
+		f := &e.Forms[i]
+		switch {
+		case st.IsDir() && f.Files != nil && f.verify(src) == nil:
+			return f.copyFrom(src, dir, progress)
+		case !st.IsDir() && len(f.Files) == 1 && f.Files[0].verify(src) == nil:
+			return f.Files[0].copyFrom(src, dir, progress)
+		}
+	}
+	s, err := e.readSentences(ctx, readPolarity, src)
+	if err != nil {
+		return err
+	}
+	for label, file := range kept.Files {
+		_, _, err := atomicfile.Write(filepath.Join(dir, file.Name), func(w io.Writer) error {
+			for i, line := range s.Text {
+				if s.Labels[i] == int32(label) {
+					if _, err := io.WriteString(w, line+"\n"); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return localError{err}
+		}
+	}
+	return nil
+}
