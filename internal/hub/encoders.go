@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"dla/internal/model"
 	"dla/internal/spelling"
 	"dla/internal/text"
 	"dla/internal/weights"
@@ -123,39 +123,19 @@ const (
 	hubCache  = "hub cache"
 )
 
-// modelTypes are those of config.json that can be run.
-var modelTypes = []string{"bert", "distilbert", "mpnet"}
-
-// modelType reads config.json of dir.
-func modelType(dir string) (string, error) {
-	file := filepath.Join(dir, "config.json")
-	b, err := readFile(file)
-	if errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("%s has no config.json; wanted is a Hugging Face folder with config.json, tokenizer.json and model.safetensors", dir)
-	}
-	if err != nil {
-		return "", err
-	}
-	var c struct {
-		ModelType string `json:"model_type"`
-	}
-	if err := json.Unmarshal(b, &c); err != nil {
-		return "", fmt.Errorf("%s is no configuration of a model: %w; replace it with a good copy", file, err)
-	}
-	if !slices.Contains(modelTypes, c.ModelType) {
-		return "", fmt.Errorf("%s is of the model type %q; those that can be used are %s", file, c.ModelType, strings.Join(modelTypes, ", "))
-	}
-	return c.ModelType, nil
-}
-
 // check says what the Hugging Face folder dir holds: a model and a tokenizer that can be used, and weights of which
 // the header is read.
 func check(dir string) Encoder {
 	e := Encoder{Name: dir, Source: folder, Dir: dir}
-	err := func() (err error) {
-		if e.ModelType, err = modelType(dir); err != nil {
+	err := func() error {
+		if !isModel(dir) {
+			return fmt.Errorf("%s has no config.json; wanted is a Hugging Face folder with config.json, tokenizer.json and model.safetensors", dir)
+		}
+		m, err := model.ReadEncoder(dir)
+		if err != nil {
 			return err
 		}
+		e.ModelType = m.Family
 		if _, err = text.Load(dir, 0); err != nil {
 			return err
 		}
@@ -264,8 +244,8 @@ func (h *Hub) snapshot(folder string) (dir string, ok bool) {
 
 // isModel says whether dir looks like a Hugging Face folder at all.
 func isModel(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, "config.json"))
-	return err == nil
+	st, err := os.Stat(filepath.Join(dir, "config.json"))
+	return err == nil && st.Mode().IsRegular()
 }
 
 // Find is the encoder called name: the folder name, or the one of that name in $DLA_MODELS, imported, or in
@@ -327,7 +307,7 @@ func List() ([]Encoder, error) {
 		return slices.ContainsFunc(all, func(e Encoder) bool { return e.Name == name })
 	}
 	add := func(name string, p place) {
-		if _, err := modelType(p.dir); err != nil { // the cache may hold models of any kind
+		if _, err := model.ReadEncoder(p.dir); err != nil { // the cache may hold models of any kind
 			return
 		}
 		e := check(p.dir)

@@ -59,13 +59,13 @@ func TestFindOrder(t *testing.T) {
 	e := s.mustPull()
 	want(hubCache, e.Dir)
 
-	e = importing(t, put(t, t.TempDir(), "all-MiniLM-L6-v2", model(t, 1)), "")
+	e = importing(t, put(t, t.TempDir(), "all-MiniLM-L6-v2", repository(t, 1)), "")
 	want(imported, e.Dir)
 
 	shared := t.TempDir()
 	t.Setenv("DLA_MODELS", shared)
 	want(imported, e.Dir)
-	want(dlaModels, put(t, shared, "all-MiniLM-L6-v2", model(t, 1)))
+	want(dlaModels, put(t, shared, "all-MiniLM-L6-v2", repository(t, 1)))
 
 	list, err := List()
 	if err != nil || len(list) != 5 {
@@ -86,7 +86,7 @@ func TestFindOrder(t *testing.T) {
 	}
 	want(dlaModels, list[0].Dir)
 	for _, name := range []string{"minilm", "all-MiniLM-L6-v2"} {
-		put(t, work, name, model(t, 1))
+		put(t, work, name, repository(t, 1))
 		if e, err := Find(name); err != nil || e.Source != folder || e.Dir != name {
 			t.Errorf("Find(%s) is %+v, %v; want the folder", name, e, err)
 		}
@@ -98,7 +98,7 @@ func TestFindOrder(t *testing.T) {
 func TestFindOfOldCaches(t *testing.T) {
 	s := serve(t)
 	commit := strings.Repeat("c3", 20)
-	old := put(t, os.Getenv("HF_HOME"), "hub/models--distilbert-base-uncased/snapshots/"+commit, model(t, 1))
+	old := put(t, os.Getenv("HF_HOME"), "hub/models--distilbert-base-uncased/snapshots/"+commit, repository(t, 1))
 	put(t, os.Getenv("HF_HOME"), "hub/models--distilbert-base-uncased/refs", map[string][]byte{"main": []byte(commit)})
 	for _, name := range []string{"distilbert", "distilbert-base-uncased", "distilbert/distilbert-base-uncased"} {
 		if e, err := Find(name); err != nil || e.Dir != old {
@@ -147,20 +147,20 @@ func TestImportRefuses(t *testing.T) {
 		want    string
 	}{
 		"no configuration":      {"config.json", nil, "has no config.json"},
-		"a configuration cut":   {"config.json", []byte(`{"model_type": "be`), "config.json is no configuration of a model"},
-		"a type of a number":    {"config.json", []byte(`{"model_type": 7}`), "config.json is no configuration of a model"},
-		"another model":         {"config.json", []byte(`{"model_type": "roberta"}`), `config.json is of the model type "roberta"; those that can be used are bert, distilbert, mpnet`},
-		"no type":               {"config.json", []byte(`{}`), `is of the model type ""`},
+		"a configuration cut":   {"config.json", []byte(`{"model_type": "be`), "config.json is not what it should be"},
+		"a type of a number":    {"config.json", []byte(`{"model_type": 7}`), "config.json: model_type"},
+		"another model":         {"config.json", []byte(`{"model_type": "roberta"}`), `config.json: model_type is "roberta"; the encoders here are bert, distilbert and mpnet`},
+		"no type":               {"config.json", []byte(`{}`), `model_type is ""`},
 		"no tokenizer":          {"vocab.txt", nil, "neither tokenizer.json nor vocab.txt"},
 		"a tokenizer cut":       {"tokenizer.json", []byte(`{"model": `), "tokenizer.json: unexpected end of JSON input"},
 		"no weights":            {"model.safetensors", nil, "model.safetensors: no such file"},
-		"weights cut":           {"model.safetensors", model(t, 1)["model.safetensors"][:1000], "model.safetensors is not a whole safetensors file"},
+		"weights cut":           {"model.safetensors", repository(t, 1)["model.safetensors"][:1000], "model.safetensors is not a whole safetensors file"},
 		"weights of Git LFS":    {"model.safetensors", []byte("version https://git-lfs.github.com/spec/v1\n"), "model.safetensors is not a whole safetensors file"},
-		"a large configuration": {"config.json", make([]byte, maxFile+1), "is not read"},
+		"a large configuration": {"config.json", make([]byte, 2<<20), "config.json is longer than"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			serve(t)
-			files := model(t, 1)
+			files := repository(t, 1)
 			if files[c.file] = c.content; c.content == nil {
 				delete(files, c.file)
 			}
@@ -175,7 +175,7 @@ func TestImportRefuses(t *testing.T) {
 		})
 	}
 	serve(t)
-	dir := put(t, t.TempDir(), "m", model(t, 1))
+	dir := put(t, t.TempDir(), "m", repository(t, 1))
 	for _, name := range []string{"../m", "a/b", ".hidden", strings.Repeat("x", 200)} {
 		if _, err := Import(context.Background(), dir, name, nil); err == nil || !strings.Contains(err.Error(), "cannot be called") {
 			t.Errorf("%q: error %v", name, err)
@@ -186,7 +186,7 @@ func TestImportRefuses(t *testing.T) {
 // TestImportReplaces: a new import takes the place of the old, and one that fails leaves it.
 func TestImportReplaces(t *testing.T) {
 	serve(t)
-	first := importing(t, put(t, t.TempDir(), "m", model(t, 1)), "mine")
+	first := importing(t, put(t, t.TempDir(), "m", repository(t, 1)), "mine")
 	atomicfile.Fault = func(op, path string) error {
 		if op == "write" && filepath.Base(path) == "model.safetensors" {
 			return syscall.ENOSPC
@@ -194,7 +194,7 @@ func TestImportReplaces(t *testing.T) {
 		return nil
 	}
 	defer func() { atomicfile.Fault = nil }()
-	next := put(t, t.TempDir(), "m", model(t, 2))
+	next := put(t, t.TempDir(), "m", repository(t, 2))
 	if _, err := Import(context.Background(), next, "mine", nil); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "set DLA_MODELS=DIR") {
 		t.Errorf("error %v", err)
 	}
@@ -206,7 +206,7 @@ func TestImportReplaces(t *testing.T) {
 		}
 		return string(b)
 	}
-	if weights() != string(model(t, 1)["model.safetensors"]) {
+	if weights() != string(repository(t, 1)["model.safetensors"]) {
 		t.Error("a failed import spoilt the one before")
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -214,7 +214,7 @@ func TestImportReplaces(t *testing.T) {
 	if _, err := Import(ctx, next, "mine", nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("stopped: error %v", err)
 	}
-	if e := importing(t, next, "mine"); e.Dir != first.Dir || weights() != string(model(t, 2)["model.safetensors"]) {
+	if e := importing(t, next, "mine"); e.Dir != first.Dir || weights() != string(repository(t, 2)["model.safetensors"]) {
 		t.Errorf("imported %+v", e)
 	}
 	// One killed between its two renames is taken up by the next, here one of what is there itself.

@@ -1,6 +1,7 @@
 // Package hub gets encoders from a Hugging Face hub and finds those on this machine. It shares the
 // hub's cache with Hugging Face's own tools: what they fetched is found, and they find what is fetched
-// here. It is apart from package weights so that what reads tensors knows nothing of networks.
+// here. It is apart from package weights so that what reads tensors knows nothing of networks, and above
+// model and text, which say whether what it found can be used.
 package hub
 
 import (

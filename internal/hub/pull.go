@@ -33,6 +33,7 @@ import (
 
 	"dla/internal/atomicfile"
 	"dla/internal/download"
+	"dla/internal/model"
 )
 
 // wanted are the files of an encoder, as far as a repository has them, in the order they are fetched:
@@ -104,7 +105,7 @@ func (h *Hub) Pull(ctx context.Context, name string, progress func(download.Prog
 			return e, "", fmt.Errorf("%s: %w", file, err)
 		}
 		if file == "config.json" {
-			if _, err := modelType(snapshot); err != nil {
+			if _, err := model.ReadEncoder(snapshot); err != nil {
 				return e, "", err
 			}
 		}

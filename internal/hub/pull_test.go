@@ -27,8 +27,12 @@ import (
 
 const repo = "sentence-transformers/all-MiniLM-L6-v2"
 
-// model is the content of a small encoder's repository.
-func model(t *testing.T, fill float32) map[string][]byte {
+const config = `{"model_type": "bert", "vocab_size": 6, "max_position_embeddings": 8, "type_vocab_size": 2,
+	"hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8, "hidden_act": "gelu",
+	"pad_token_id": 0, "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1, "layer_norm_eps": 1e-12}`
+
+// repository is the content of a small encoder's repository.
+func repository(t *testing.T, fill float32) map[string][]byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "w")
 	data := make([]float32, 50_000)
@@ -43,7 +47,7 @@ func model(t *testing.T, fill float32) map[string][]byte {
 		t.Fatal(err)
 	}
 	return map[string][]byte{
-		"config.json":           []byte(`{"model_type": "bert"}`),
+		"config.json":           []byte(config),
 		"vocab.txt":             []byte("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ngood\n"),
 		"modules.json":          []byte(`[]`),
 		"1_Pooling/config.json": []byte(`{"pooling_mode_mean_tokens": true}`),
@@ -73,7 +77,7 @@ const token = "hf_secret"
 // serve starts a server and sets the environment to it and to an empty cache.
 func serve(t *testing.T) *server {
 	t.Helper()
-	s := &server{t: t, files: model(t, 1), repo: repo, commit: strings.Repeat("a1", 20)}
+	s := &server{t: t, files: repository(t, 1), repo: repo, commit: strings.Repeat("a1", 20)}
 	s.hub = httptest.NewServer(http.HandlerFunc(s.answer))
 	s.store = httptest.NewServer(http.HandlerFunc(s.give))
 	t.Cleanup(s.hub.Close)
@@ -488,7 +492,7 @@ func TestBadPart(t *testing.T) {
 // TestChangedFile: a file that changes while it is fetched, and a main that moves, give the new file whole.
 func TestChangedFile(t *testing.T) {
 	s := serve(t)
-	other := model(t, 2)
+	other := repository(t, 2)
 	tries := 0
 	s.onStore = func(w http.ResponseWriter, r *http.Request) bool {
 		if tries++; tries == 2 { // after a cut, and after the hub has told the old hash again
@@ -501,7 +505,7 @@ func TestChangedFile(t *testing.T) {
 	s.mustPull()
 
 	old := s.commit
-	s.files, s.commit = model(t, 3), strings.Repeat("b2", 20)
+	s.files, s.commit = repository(t, 3), strings.Repeat("b2", 20)
 	if e := s.mustPull(); e.Dir != s.folder("snapshots", s.commit) {
 		t.Errorf("pulled %s", e.Dir)
 	}
@@ -645,14 +649,14 @@ func TestHostileAnswers(t *testing.T) {
 			w.Header().Set("X-Linked-Size", "100000000000")
 			return r.Method == http.MethodHead
 		}},
-		"more than it said": {"more than the 22 bytes of the file came", func(s *server, w http.ResponseWriter, r *http.Request) bool {
+		"more than it said": {fmt.Sprintf("more than the %d bytes of the file came", len(config)), func(s *server, w http.ResponseWriter, r *http.Request) bool {
 			if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/config.json") {
-				w.Write(make([]byte, 100))
+				w.Write(make([]byte, len(config)+1))
 				return true
 			}
 			return false
 		}},
-		"another kind of model": {`is of the model type "gpt2"; those that can be used are bert, distilbert, mpnet`, func(s *server, _ http.ResponseWriter, _ *http.Request) bool {
+		"another kind of model": {`config.json: model_type is "gpt2"; the encoders here are bert, distilbert and mpnet`, func(s *server, _ http.ResponseWriter, _ *http.Request) bool {
 			s.files["config.json"] = []byte(`{"model_type": "gpt2"}`)
 			return false
 		}},
