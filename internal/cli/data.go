@@ -23,8 +23,8 @@ what the network gives is kept in the cache. Every file is checked by SHA-256 be
 A set may come in several forms, of which one is enough. cifar10 is read from its published archive
 cifar-10-binary.tar.gz, from cifar10-png.tar.gz, or unpacked: cifar-10-batches-bin/, or folders
 train/CLASS/ and test/CLASS/ of lossless images. It is decoded once; the result is kept in the cache.
-rotten_tomatoes is read from its published archive rt-polaritydata.tar.gz, or unpacked, in its own encoding
-(Windows-1252) or in UTF-8.`,
+rotten_tomatoes is read from its published archive rt-polaritydata.tar.gz, from rt-polarity.neg and .pos in
+UTF-8, or from train.parquet, validation.parquet and test.parquet, which the Hugging Face Hub has.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -204,7 +204,8 @@ cifar10 may also be any folder, tar or tar.gz with the published images, in its 
 with the published ones and kept decoded.
 
 rotten_tomatoes may also be any folder, tar or tar.gz with rt-polarity.neg and rt-polarity.pos, in
-Windows-1252 as published or in UTF-8: the sentences are compared with the published ones and kept in UTF-8.`,
+Windows-1252 as published or in UTF-8, or a folder with the Hub's parquet files: the sentences are compared
+with the published ones and kept in UTF-8.`,
 		Example: `  dla data import mnist ~/Downloads/mnist
   dla data import cifar10 ~/Downloads/cifar-10-binary.tar.gz
   dla data import cifar10 ~/cifar10-images`,

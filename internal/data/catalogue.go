@@ -27,7 +27,7 @@ type File struct {
 type Form struct {
 	Name    string
 	Files   []File
-	Folder  string   // instead of Files; the folder that is there where this form is
+	Folder  string   // instead of Files; the folder (or the file) that is there where this form is
 	Mirrors []string // base addresses; a file's name is appended
 	Module  string   // a Go module that carries the files in its folder data, as path@version
 
@@ -140,6 +140,10 @@ var Catalogue = []Entry{{
 		Name:      "unpacked archive",
 		Folder:    "rt-polaritydata",
 		sentences: readPolarity,
+	}, {
+		Name:      "parquet",
+		Folder:    "train.parquet", // beside it the other two; the Hub writes them anew now and then
+		sentences: readParquet,
 	}},
 }}
 

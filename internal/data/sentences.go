@@ -18,6 +18,7 @@ import (
 	"golang.org/x/text/encoding/charmap"
 
 	"dla/internal/atomicfile"
+	"dla/internal/parquet"
 )
 
 // Sentences is a set of labelled sentences in three parts.
@@ -254,7 +255,13 @@ func (e Entry) importSentences(ctx context.Context, src string, st os.FileInfo, 
 			return f.Files[0].copyFrom(src, dir, progress)
 		}
 	}
-	s, err := e.readSentences(ctx, readPolarity, src)
+	read := readPolarity // wherever in a folder or archive the two files lie
+	for _, f := range e.Forms {
+		if st.IsDir() && f.Folder != "" && !absent(filepath.Join(src, f.Folder)) {
+			read = f.sentences
+		}
+	}
+	s, err := e.readSentences(ctx, read, src)
 	if err != nil {
 		return err
 	}
@@ -274,4 +281,54 @@ func (e Entry) importSentences(ctx context.Context, src string, st os.FileInfo, 
 		}
 	}
 	return nil
+}
+
+// maxParquet bounds a file of the Hub's, of which the largest has 0.7 MB.
+const maxParquet = 32 << 20
+
+// readParquet reads the three files that the Hub has, in the folder at path. A part holds the positive
+// sentences first; those of a class are in the order of the archive.
+func readParquet(ctx context.Context, path string) ([][]string, error) {
+	classes := make([][]string, len(polarityClasses))
+	for _, part := range []string{"train", "validation", "test"} {
+		name := filepath.Join(path, part+".parquet")
+		texts, labels, err := readParquetFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		for i, label := range labels {
+			if label < 0 || int(label) >= len(classes) {
+				return nil, fmt.Errorf("%s: label %d of row %d is neither 0 nor 1", name, label, i)
+			}
+			classes[label] = append(classes[label], texts[i])
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+	return classes, nil
+}
+
+// readParquetFile reads the columns text and label.
+func readParquetFile(name string) (texts []string, labels []int64, err error) {
+	st, err := os.Stat(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !st.Mode().IsRegular() || st.Size() > maxParquet {
+		return nil, nil, fmt.Errorf("is no regular file of at most %d bytes", maxParquet)
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := parquet.Open(b)
+	if err != nil {
+		return nil, nil, err
+	}
+	if texts, err = f.Strings("text"); err != nil {
+		return nil, nil, err
+	}
+	labels, err = f.Ints("label")
+	return texts, labels, err
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"slices"
@@ -105,7 +106,7 @@ func TestRottenTomatoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, src := range map[string]string{"UTF-8": fill(t, utf8), "Windows-1252": fill(t, raw), "archive": packed(t, raw), "UTF-8 archive": packed(t, utf8)} {
+	for name, src := range map[string]string{"UTF-8": fill(t, utf8), "Windows-1252": fill(t, raw), "archive": packed(t, raw), "UTF-8 archive": packed(t, utf8), "parquet": fill(t, hub(t, raw))} {
 		cache := t.TempDir()
 		dir := filepath.Join(cache, e.Folder)
 		if err := e.Import(ctx, src, dir, nil); err != nil {
@@ -124,9 +125,18 @@ func TestRottenTomatoes(t *testing.T) {
 			t.Errorf("%s: pull of what is there: %v", name, err)
 		}
 	}
+	// So does the folder of parquet files itself, where it is found.
+	at := filepath.Join(t.TempDir(), "rotten_tomatoes")
+	if err := os.Rename(fill(t, hub(t, raw)), at); err != nil {
+		t.Fatal(err)
+	}
+	again, err := LoadSentences(ctx, "rotten_tomatoes", Options{Dir: filepath.Dir(at), Cache: t.TempDir(), Offline: true})
+	if err != nil || again.Fingerprint != s.Fingerprint || again.Source != "$DLA_DATA, parquet" {
+		t.Errorf("parquet: error %v", err)
+	}
 	// Unpacked into $DLA_DATA it has no checksum, and its content is compared.
 	root := t.TempDir()
-	at := filepath.Join(root, "rotten_tomatoes", "rt-polaritydata")
+	at = filepath.Join(root, "rotten_tomatoes", "rt-polaritydata")
 	if err := os.MkdirAll(filepath.Dir(at), 0o750); err != nil {
 		t.Fatal(err)
 	}
@@ -144,6 +154,76 @@ func TestRottenTomatoes(t *testing.T) {
 	if _, err := LoadSentences(ctx, "rotten_tomatoes", opt); err == nil || !strings.Contains(err.Error(), "its sentences are not the published ones") || !strings.Contains(err.Error(), "replace the files in") {
 		t.Errorf("a character changed: error %v", err)
 	}
+}
+
+// hub is the three parquet files as the Hub has them: positive sentences first, read as Latin-1, stripped
+// of what Python takes for white space.
+func hub(t *testing.T, raw map[string][]byte) map[string][]byte {
+	t.Helper()
+	lines := map[string][]string{}
+	for name, b := range raw {
+		var latin strings.Builder
+		for _, c := range b {
+			latin.WriteRune(rune(c))
+		}
+		for line := range strings.SplitSeq(strings.TrimSuffix(latin.String(), "\n"), "\n") {
+			lines[name] = append(lines[name], strings.TrimSpace(line))
+		}
+	}
+	files := map[string][]byte{}
+	for part, rows := range map[string][2]int{"train": {0, 4265}, "validation": {4265, 4798}, "test": {4798, 5331}} {
+		var texts []string
+		var labels []int64
+		for label, name := range map[int64]string{1: "rt-polarity.pos", 0: "rt-polarity.neg"} {
+			for _, line := range lines[name][rows[0]:rows[1]] {
+				texts, labels = append(texts, line), append(labels, label)
+			}
+		}
+		files[part+".parquet"] = parquetFile(texts, labels)
+	}
+	return files
+}
+
+// parquetFile writes the columns text and label, plainly. Its metadata is in Thrift's compact protocol, each
+// field with its number in full.
+func parquetFile(texts []string, labels []int64) []byte {
+	zigzag := func(n int64) []byte { return binary.AppendUvarint(nil, uint64(n<<1)^uint64(n>>63)) }
+	field := func(id int64, kind byte, content ...byte) []byte {
+		return append(append([]byte{kind}, zigzag(id)...), content...)
+	}
+	number := func(id, n int64) []byte { return field(id, 6, zigzag(n)...) }
+	text := func(id int64, s string) []byte {
+		return field(id, 8, append(binary.AppendUvarint(nil, uint64(len(s))), s...)...)
+	}
+	object := func(fields ...[]byte) []byte { return append(slices.Concat(fields...), 0) }
+	list := func(id int64, all ...[]byte) []byte {
+		return field(id, 9, append([]byte{byte(len(all))<<4 | 12}, slices.Concat(all...)...)...)
+	}
+
+	var strs, ints []byte
+	for i, s := range texts {
+		strs = append(binary.LittleEndian.AppendUint32(strs, uint32(len(s))), s...)
+		ints = binary.LittleEndian.AppendUint64(ints, uint64(labels[i]))
+	}
+	n := int64(len(texts))
+	out := []byte("PAR1")
+	var schema, chunks [][]byte
+	schema = append(schema, object(text(4, "root"), number(5, 2)))
+	for _, c := range []struct {
+		name string
+		kind int64
+		b    []byte
+	}{{"text", 6, strs}, {"label", 2, ints}} {
+		start := int64(len(out))
+		size := int64(len(c.b))
+		out = append(out, object(number(1, 0), number(2, size), number(3, size), field(5, 12, object(number(1, n), number(2, 0), number(3, 3), number(4, 3))...))...)
+		out = append(out, c.b...)
+		schema = append(schema, object(number(1, c.kind), number(3, 0), text(4, c.name)))
+		chunks = append(chunks, object(field(3, 12, object(number(1, c.kind), number(4, 0), number(5, n), number(7, int64(len(out))-start), number(9, start))...)))
+	}
+	meta := object(number(1, 1), list(2, schema...), number(3, n), list(4, object(list(1, chunks...), number(3, n))))
+	out = append(out, meta...)
+	return append(binary.LittleEndian.AppendUint32(out, uint32(len(meta))), "PAR1"...)
 }
 
 // TestHostileSentences: what is not the set is an error that says so, and nothing is kept.
@@ -174,6 +254,9 @@ func TestHostileSentences(t *testing.T) {
 		"a file twice":     {twice, "rt-polarity.neg: is there twice"},
 		"no archive":       {filepath.Join(fill(t, map[string][]byte{"x": []byte("hello")}), "x"), "is neither a folder nor a tar or tar.gz"},
 		"an empty archive": {packed(t, nil), "holds no rt-polarity.neg"},
+		"one parquet file": {fill(t, map[string][]byte{"train.parquet": parquetFile([]string{"a"}, []int64{1})}), "validation.parquet"},
+		"another label":    {fill(t, map[string][]byte{"train.parquet": parquetFile([]string{"a"}, []int64{2})}), "train.parquet: label 2 of row 0 is neither 0 nor 1"},
+		"no parquet file":  {fill(t, map[string][]byte{"train.parquet": []byte("PAR1")}), "train.parquet: is no whole parquet file"},
 		"nowhere":          {filepath.Join(t.TempDir(), "nowhere"), "nowhere"},
 	} {
 		dir := t.TempDir()
