@@ -229,10 +229,9 @@ func dryRunDistill(s *Streams, cfgs []config.Distill, asJSON bool) error {
 		if err != nil {
 			return err
 		}
-		plans = append(plans, plan{Variant: name, Seed: c.Seed, Config: c, training: c.Plain()},
-			plan{Variant: variantName(c.Plain()), Seed: c.Seed, Config: c.Plain(), training: c.Plain()})
+		plans = append(plans, planned(name, c.Seed, c, c.Plain()), planned(variantName(c.Plain()), c.Seed, c.Plain(), c.Plain()))
 		if t := c.TeacherTraining(); i == 0 && c.Teacher.From == "" {
-			plans = append(plans, plan{Variant: variantName(t), Seed: t.Seed, Config: t, training: t})
+			plans = append(plans, planned(variantName(t), t.Seed, t, t))
 		}
 	}
 	return dryRun(s, distillLine(cfgs), plans, asJSON)

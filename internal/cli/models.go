@@ -132,14 +132,18 @@ on this machine, by the names that --encoder takes.`,
 				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", m.Name, thousands(m.Params), inMillions(m.MACs), shape(m.Input), m.About)
 			}
 			if len(trained) > 0 {
-				fmt.Fprintln(w, "\nCHECKPOINT\tPARAMETERS\tTEST ACC\tDATA\tNETWORK")
+				fmt.Fprintln(w, "\nCHECKPOINT\tPARAMETERS\tTEST\tDATA\tNETWORK")
 			}
 			for _, c := range trained {
 				if c.Broken != "" {
 					fmt.Fprintf(w, "%s\t-\t-\t-\tbroken: %s\n", c.Name, c.Broken)
 					continue
 				}
-				fmt.Fprintf(w, "%s\t%s\t%.2f %%\t%s\t%s\n", c.Name, thousands(c.Params), 100*c.TestAccuracy, c.Data, c.Network)
+				reached := fmt.Sprintf("%.2f %%", 100*c.TestAccuracy)
+				if c.TestMSE > 0 {
+					reached = fmt.Sprintf("MSE %.4f", c.TestMSE)
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", c.Name, thousands(c.Params), reached, c.Data, c.Network)
 			}
 			if err := w.Flush(); err != nil {
 				return err
@@ -256,11 +260,15 @@ checkpoints/ is known to other commands by its name. One that is there already i
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: completeExport(&root),
 		RunE: func(_ *cobra.Command, args []string) error {
-			n, err := labs.Export(root, args[0], args[1])
+			c, err := labs.Export(root, args[0], args[1])
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(s.Out, "%s, %s parameters, trained on %s, test accuracy %.2f %%: %s\n", n.Name, thousands(n.Params.Count()), n.Data.Name, 100*n.Result.Test.Accuracy, n.Source)
+			reached := fmt.Sprintf("accuracy %.2f %%", 100*c.TestAccuracy)
+			if c.TestMSE > 0 {
+				reached = fmt.Sprintf("squared error %.6f", c.TestMSE)
+			}
+			fmt.Fprintf(s.Out, "%s, %s parameters, trained on %s, test %s: %s\n", c.Network, thousands(c.Params), c.Data, reached, c.Name)
 			return nil
 		},
 	}

@@ -343,7 +343,7 @@ func drawStudy(s *Streams, all []labs.Trained, recs []run.Record, root, name str
 	if err != nil {
 		return err
 	}
-	if n := all[0].Result.Note; n != "" {
+	if n := all[0].Note(); n != "" {
 		fmt.Fprintf(s.Out, "NOTE: %s\n", n)
 	}
 	fmt.Fprintf(s.Out, "%d runs in %s, %d figure files in %s\n", len(all), root, len(files), dir)
@@ -355,7 +355,7 @@ func drawStudy(s *Streams, all []labs.Trained, recs []run.Record, root, name str
 func dryRunResnet(s *Streams, cfgs []config.Resnet, asJSON bool) error {
 	var plans []plan
 	for _, c := range cfgs {
-		plans = append(plans, plan{Variant: variantName(c), Seed: c.Seed, Config: c, training: c})
+		plans = append(plans, planned(variantName(c), c.Seed, c, c))
 	}
 	return dryRun(s, oneLine(cfgs), plans, asJSON)
 }

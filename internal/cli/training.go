@@ -178,24 +178,33 @@ func reached(t labs.Trained) string {
 	if t.Reused {
 		note = ", finished before"
 	}
+	if t.Autoencoder != nil {
+		return fmt.Sprintf("%s seed %d: test MSE %.6f%s", t.Variant, t.Config.Seed, t.Autoencoder.Test.MSE, note)
+	}
 	return fmt.Sprintf("%s seed %d: test accuracy %.2f %%%s", t.Variant, t.Config.Seed, 100*t.Result.Test.Accuracy, note)
 }
 
 // closing says what a finished run reached, where its record is and what to type next.
 func closing(s *Streams, t labs.Trained, root string) {
-	r := t.Result
 	w := s.Out
 	fmt.Fprintln(w)
-	if r.Note != "" {
-		fmt.Fprintf(w, "  NOTE            %s\n", r.Note)
+	if note := t.Note(); note != "" {
+		fmt.Fprintf(w, "  NOTE            %s\n", note)
 	}
 	if t.Config.Data.Limit > 0 {
 		fmt.Fprintf(w, "  NOTE            trained and tested on %d images of each split only\n", t.Config.Data.Limit)
 	}
-	fmt.Fprintf(w, "  test accuracy   %.2f %%  (95 %% interval %.2f-%.2f, n = %d)\n", 100*r.Test.Accuracy, 100*r.Test.CI95[0], 100*r.Test.CI95[1], r.Test.N)
-	fmt.Fprintf(w, "  validation      %.2f %% at epoch %d of %d, which selected the weights; %.2f %% at the last\n", 100*r.Val.Accuracy, r.BestEpoch, r.Epochs, 100*r.LastVal.Accuracy)
-	fmt.Fprintf(w, "  network         %s, %d parameters\n", t.Variant, r.Params)
-	fmt.Fprintf(w, "  wall time       %s\n", time.Duration(r.WallSeconds*float64(time.Second)).Round(100*time.Millisecond))
+	seconds := t.Result.WallSeconds
+	if t.Autoencoder != nil {
+		seconds = t.Autoencoder.WallSeconds
+		closingAutoencoder(s, t)
+	} else {
+		r := t.Result
+		fmt.Fprintf(w, "  test accuracy   %.2f %%  (95 %% interval %.2f-%.2f, n = %d)\n", 100*r.Test.Accuracy, 100*r.Test.CI95[0], 100*r.Test.CI95[1], r.Test.N)
+		fmt.Fprintf(w, "  validation      %.2f %% at epoch %d of %d, which selected the weights; %.2f %% at the last\n", 100*r.Val.Accuracy, r.BestEpoch, r.Epochs, 100*r.LastVal.Accuracy)
+		fmt.Fprintf(w, "  network         %s, %d parameters\n", t.Variant, r.Params)
+	}
+	fmt.Fprintf(w, "  wall time       %s\n", time.Duration(seconds*float64(time.Second)).Round(100*time.Millisecond))
 	fmt.Fprintf(w, "  record          %s\n", t.Dir)
 	if len(t.Figures) > 0 {
 		fmt.Fprintf(w, "  figures         %s\n", filepath.Join(t.Dir, "figures"))
@@ -231,11 +240,16 @@ func stopped(s *Streams, t labs.Trained, code int, root string, study bool) erro
 
 // plan is a run that --dry-run tells of.
 type plan struct {
-	Variant  string    `json:"variant"`
-	Seed     uint64    `json:"seed"`
-	Config   any       `json:"config"`
-	Cost     labs.Cost `json:"cost"`
-	training config.Resnet
+	Variant string    `json:"variant"`
+	Seed    uint64    `json:"seed"`
+	Config  any       `json:"config"`
+	Cost    labs.Cost `json:"cost"`
+	cost    func() (labs.Cost, error)
+}
+
+// planned is the plan of a classifier's training, within an experiment's settings.
+func planned(variant string, seed uint64, settings any, c config.Resnet) plan {
+	return plan{Variant: variant, Seed: seed, Config: settings, cost: func() (labs.Cost, error) { return labs.CostOf(c) }}
 }
 
 // dryRun prints the settings of the first of plans, and what each training will cost.
@@ -244,7 +258,7 @@ func dryRun(s *Streams, head string, plans []plan, asJSON bool) error {
 	total := 0.0
 	for i, p := range plans {
 		if _, ok := costs[p.Variant]; !ok {
-			cost, err := labs.CostOf(p.training)
+			cost, err := p.cost()
 			if err != nil {
 				return err
 			}

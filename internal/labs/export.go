@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 
 	"dla/internal/atomicfile"
-	"dla/internal/run"
 	"dla/internal/weights"
 )
 
@@ -18,39 +17,42 @@ var recordFiles = []string{"config.yaml", "env.json", "result.json"}
 // Export writes the checkpoint of the finished run id under root to the folder dir: its best weights and
 // running statistics, and beside them the configuration, environment and result of the run. A folder
 // with other things in it than a checkpoint is refused.
-func Export(root, id, dir string) (*Network, error) {
-	n, err := LoadRun(root, id)
+func Export(root, id, dir string) (Checkpoint, error) {
+	k, err := keptRun(root, id)
 	if err != nil {
-		return nil, err
+		return Checkpoint{}, err
 	}
-	rec, err := run.Find(root, n.Source)
-	if err != nil {
-		return nil, err
+	if _, err := describe(k); err != nil { // before anything is written: weights that cannot be loaded do not ship
+		return Checkpoint{}, err
 	}
 	list, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w; name another folder", err)
+		return Checkpoint{}, fmt.Errorf("%w; name another folder", err)
 	}
 	_, err = os.Stat(filepath.Join(dir, modelName))
 	if len(list) > 0 && err != nil {
-		return nil, fmt.Errorf("%s holds other things than a checkpoint; name another folder", dir)
+		return Checkpoint{}, fmt.Errorf("%s holds other things than a checkpoint; name another folder", dir)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("%w; name another folder", err)
+		return Checkpoint{}, fmt.Errorf("%w; name another folder", err)
 	}
-	if _, err := weights.Save(filepath.Join(dir, modelName), n.state(), nil); err != nil {
-		return nil, err
+	if _, err := weights.Save(filepath.Join(dir, modelName), k.file.Tensors, nil); err != nil {
+		return Checkpoint{}, err
 	}
 	for _, name := range recordFiles {
-		b, err := os.ReadFile(filepath.Join(rec.Dir, name))
+		b, err := os.ReadFile(filepath.Join(k.Dir, name))
 		if err != nil {
-			return nil, fmt.Errorf("run %s: %w", rec.ID, err)
+			return Checkpoint{}, fmt.Errorf("run %s: %w", k.ID, err)
 		}
 		if err := atomicfile.WriteBytes(filepath.Join(dir, name), b); err != nil {
-			return nil, err
+			return Checkpoint{}, err
 		}
 	}
-	return LoadCheckpoint(dir) // what was written is what will be read
+	written, err := keptFolder(dir) // what was written is what will be read
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	return describe(written)
 }
 
 // shipped is the checkpoint under checkpoints/ with the given fingerprint; nil where there is none.
@@ -74,7 +76,24 @@ type Checkpoint struct {
 	Data         string  `json:"data,omitempty"`
 	Params       int     `json:"params,omitempty"`
 	TestAccuracy float64 `json:"test_accuracy,omitempty"`
-	Broken       string  `json:"broken,omitempty"` // why it cannot be loaded
+	TestMSE      float64 `json:"test_mse,omitempty"` // of an autoencoder
+	Broken       string  `json:"broken,omitempty"`   // why it cannot be loaded
+}
+
+// describe loads k and says what it is. Its name is where it came from.
+func describe(k keptWeights) (Checkpoint, error) {
+	if k.Experiment == AutoencoderExperiment {
+		a, err := restoreAutoencoder(k)
+		if err != nil {
+			return Checkpoint{}, err
+		}
+		return Checkpoint{Name: a.Source, Network: a.Name, Data: a.Data.Name, Params: a.Params.Count(), TestMSE: a.Result.Test.MSE}, nil
+	}
+	n, err := restore(k)
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	return Checkpoint{Name: n.Source, Network: n.Name, Data: n.Data.Name, Params: n.Params.Count(), TestAccuracy: n.Result.Test.Accuracy}, nil
 }
 
 // Checkpoints lists the checkpoints under dir, by name. Where there is no dir there are none.
@@ -91,11 +110,13 @@ func Checkpoints(dir string) ([]Checkpoint, error) {
 		if !e.IsDir() {
 			continue
 		}
-		c := Checkpoint{Name: e.Name()}
-		if n, err := LoadCheckpoint(filepath.Join(dir, e.Name())); err != nil {
+		k, err := keptFolder(filepath.Join(dir, e.Name()))
+		var c Checkpoint
+		if err == nil {
+			c, err = describe(k)
+		}
+		if c.Name = e.Name(); err != nil {
 			c.Broken = err.Error()
-		} else {
-			c.Network, c.Data, c.Params, c.TestAccuracy = n.Name, n.Data.Name, n.Params.Count(), n.Result.Test.Accuracy
 		}
 		all = append(all, c)
 	}

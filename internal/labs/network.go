@@ -37,75 +37,86 @@ const modelName = "model.safetensors"
 // FindNetwork loads the trained network that from names: a checkpoint's folder, the name of one under
 // checkpoints/, or the id of a finished run under root.
 func FindNetwork(root, from string) (*Network, error) {
-	for _, dir := range []string{from, filepath.Join(CheckpointsDir, from)} {
-		if _, err := os.Stat(filepath.Join(dir, modelName)); err == nil {
-			return LoadCheckpoint(dir)
-		}
-	}
-	if st, err := os.Stat(from); err == nil && st.IsDir() {
-		return nil, fmt.Errorf("%s holds no %s; make it with `dla models export RUN_ID %s`", from, modelName, from)
-	}
-	n, err := LoadRun(root, from)
+	k, err := findKept(root, from)
 	if err != nil {
-		return nil, fmt.Errorf("%q is no folder with a checkpoint, and as a run: %w", from, err)
+		return nil, err
 	}
-	return n, nil
+	return restore(k)
 }
 
 // LoadRun loads the best weights of the finished run id under root.
 func LoadRun(root, id string) (*Network, error) {
-	rec, err := run.Find(root, id)
+	k, err := keptRun(root, id)
 	if err != nil {
 		return nil, err
 	}
-	if rec.Status != run.StatusFinished {
-		return nil, fmt.Errorf("run %s is %s, not finished; `dla runs resume %s` finishes it", rec.ID, rec.Status, rec.ID)
-	}
-	f, _, err := rec.BestWeights()
-	if err != nil {
-		return nil, err
-	}
-	return restore(rec, f, rec.ID)
+	return restore(k)
 }
 
 // LoadCheckpoint loads the folder of a checkpoint, as `dla models export` makes it.
 func LoadCheckpoint(dir string) (*Network, error) {
-	rec, err := run.ReadFolder(dir)
+	k, err := keptFolder(dir)
 	if err != nil {
 		return nil, err
 	}
-	f, err := weights.Load(filepath.Join(dir, modelName), "")
-	if err != nil {
-		return nil, err
-	}
-	return restore(rec, f, dir)
+	return restore(k)
 }
 
-// restore builds the network that rec's run trained and gives it the weights of f. What does not fit,
-// and weights that are not those of the run's result, are errors.
-func restore(rec run.Record, f *weights.File, source string) (*Network, error) {
-	fail := func(err error) (*Network, error) {
-		return nil, fmt.Errorf("the network of %s cannot be loaded: %w; put back a good copy", source, err)
+// keptWeights are what a finished training left: its record and its best weights.
+type keptWeights struct {
+	run.Record
+	file   *weights.File
+	source string // run id or folder
+}
+
+// findKept finds what from names, as FindNetwork does.
+func findKept(root, from string) (keptWeights, error) {
+	for _, dir := range []string{from, filepath.Join(CheckpointsDir, from)} {
+		if _, err := os.Stat(filepath.Join(dir, modelName)); err == nil {
+			return keptFolder(dir)
+		}
 	}
-	training, err := trainingOf(rec)
+	if st, err := os.Stat(from); err == nil && st.IsDir() {
+		return keptWeights{}, fmt.Errorf("%s holds no %s; make it with `dla models export RUN_ID %s`", from, modelName, from)
+	}
+	k, err := keptRun(root, from)
 	if err != nil {
-		return fail(err)
+		return k, fmt.Errorf("%q is no folder with a checkpoint, and as a run: %w", from, err)
 	}
-	cfg := training.Model
-	n := &Network{Source: source, Params: nn.NewParams(0), Data: rec.Env.Data, Config: training}
-	if n.Images, err = data.Describe(n.Data.Name); err != nil {
-		return fail(err)
+	return k, nil
+}
+
+func keptRun(root, id string) (keptWeights, error) {
+	rec, err := run.Find(root, id)
+	if err != nil {
+		return keptWeights{}, err
 	}
-	if n.Result, err = resultOf(rec); err != nil {
-		return fail(err)
+	if rec.Status != run.StatusFinished {
+		return keptWeights{}, fmt.Errorf("run %s is %s, not finished; `dla runs resume %s` finishes it", rec.ID, rec.Status, rec.ID)
 	}
-	if n.Model, err = network(cfg, n.Images.C); err != nil {
-		return fail(err)
+	f, _, err := rec.BestWeights()
+	return keptWeights{rec, f, rec.ID}, err
+}
+
+func keptFolder(dir string) (keptWeights, error) {
+	rec, err := run.ReadFolder(dir)
+	if err != nil {
+		return keptWeights{}, err
 	}
-	n.Name = n.Model.Name()
-	// A configuration that is not the file's could ask for more memory than there is.
+	f, err := weights.Load(filepath.Join(dir, modelName), "")
+	return keptWeights{rec, f, dir}, err
+}
+
+// unloadable is the error of a checkpoint with something wrong in it.
+func (k keptWeights) unloadable(err error) error {
+	return fmt.Errorf("the network of %s cannot be loaded: %w; put back a good copy", k.source, err)
+}
+
+// mayHold says whether the weights are enough for a network of cfg: a configuration that is not the file's
+// could ask for more memory than there is.
+func (k keptWeights) mayHold(cfg config.Model) error {
 	elements := 0
-	for _, t := range f.Tensors {
+	for _, t := range k.file.Tensors {
 		elements += len(t.Data)
 	}
 	perSquare := 16 * 9 // of a ResNet's last convolutions
@@ -113,26 +124,60 @@ func restore(rec run.Record, f *weights.File, source string) (*Network, error) {
 		perSquare = 2 * cfg.Depth
 	}
 	if perSquare*cfg.Width*cfg.Width > elements {
-		return fail(fmt.Errorf("the configuration is of a larger network than the %d values of the weights", elements))
+		return fmt.Errorf("the configuration is of a larger network than the %d values of the weights", elements)
 	}
-	g := nn.NewGraph(n.Params)
-	n.Model.Logits(g, g.Input("x", append([]int{1}, n.row()...)...), n.Images.Classes)
-	if g.Err() != nil {
-		return fail(g.Err())
+	return nil
+}
+
+// restore builds the classifier that k's run trained and gives it its weights. What does not fit, and
+// weights that are not those of the run's result, are errors.
+func restore(k keptWeights) (*Network, error) {
+	if k.Experiment == AutoencoderExperiment {
+		return nil, fmt.Errorf("%s is an autoencoder; wanted is a classifier", k.source)
+	}
+	training, err := trainingOf(k.Record)
+	if err != nil {
+		return nil, k.unloadable(err)
+	}
+	n := &Network{Source: k.source, Params: nn.NewParams(0), Data: k.Env.Data, Config: training}
+	if n.Images, err = data.Describe(n.Data.Name); err != nil {
+		return nil, k.unloadable(err)
+	}
+	if n.Result, err = resultOf(k.Record); err != nil {
+		return nil, k.unloadable(err)
+	}
+	if err := k.mayHold(training.Model); err != nil {
+		return nil, k.unloadable(err)
+	}
+	if n.Model, err = network(training.Model, n.Images.C); err != nil {
+		return nil, k.unloadable(err)
+	}
+	n.Name = n.Model.Name()
+	if err := define(n.Params, n.Model, n.Images); err != nil {
+		return nil, k.unloadable(err)
 	}
 	state := n.state()
-	if err := weights.Copy(state, f.Tensors); err != nil {
-		return fail(err)
+	if err := weights.Copy(state, k.file.Tensors); err != nil {
+		return nil, k.unloadable(err)
 	}
 	if n.Weights = weights.Fingerprint(state); n.Weights != n.Result.WeightsSHA256 {
-		return fail(fmt.Errorf("the weights are not those of the run's result: fingerprint %.12s…, not %.12s…", n.Weights, n.Result.WeightsSHA256))
+		return nil, k.unloadable(fmt.Errorf("the weights are not those of the run's result: fingerprint %.12s…, not %.12s…", n.Weights, n.Result.WeightsSHA256))
 	}
 	return n, nil
 }
 
+// define asks p for all that the classifier m has.
+func define(p *nn.Params, m model.Model, images data.Description) error {
+	g := nn.NewGraph(p)
+	m.Logits(g, g.Input("x", append([]int{1}, m.Input(images.H, images.W, images.C)...)...), images.Classes)
+	return g.Err()
+}
+
 // state is the weights and running statistics.
-func (n *Network) state() (ts []weights.Tensor) {
-	for _, q := range n.Params.List() {
+func (n *Network) state() []weights.Tensor { return stateOf(n.Params) }
+
+func stateOf(p *nn.Params) (ts []weights.Tensor) {
+	for _, q := range p.List() {
 		ts = append(ts, weights.Tensor{Name: q.Name, Shape: q.Shape, Data: q.Data})
 	}
 	return ts

@@ -79,27 +79,38 @@ const (
 	gradNormsName   = "grad_norms.jsonl"
 )
 
-// Trained is one run of a classifier.
+// Trained is one run of a classifier, or of an autoencoder.
 type Trained struct {
 	ID, Dir string
 	Variant string
-	Config  config.Resnet // seed, data, model, training
+	Config  config.Resnet // seed, data, model (a classifier's), training
 	Reason  train.Reason
 	Result  Result // when Done
 	Reused  bool   // an earlier, finished run of the same configuration
 	Figures []string
+
+	Autoencoder *AutoencoderResult // when Done, instead of Result, where an autoencoder was trained
 }
 
 // Done says that the training came to its end.
 func (t Trained) Done() bool { return t.Reason == train.Finished || t.Reason == train.EarlyStop }
 
-// training is one run to be made of a classifier: an ordinary training, and what its experiment adds.
+// Note is what must be said wherever the result is shown, where there is something.
+func (t Trained) Note() string {
+	if t.Autoencoder != nil {
+		return t.Autoencoder.Note
+	}
+	return t.Result.Note
+}
+
+// training is one run to be made: an ordinary training of a classifier, and what its experiment adds.
 type training struct {
 	experiment string
 	variant    string
 	settings   any           // all of them, as config.yaml holds them
 	cfg        config.Resnet // those of an ordinary training
 	lesson     *lesson       // nil: from the labels alone
+	encoder    *Network      // whose features a decoder is trained on; nil: a classifier is trained
 }
 
 // lesson is what a student is taught beside the labels.
@@ -126,6 +137,8 @@ func Resume(ctx context.Context, id string, opt Options) (Trained, error) {
 		return resumeDistill(ctx, rec, opt)
 	case FGSMExperiment:
 		return Trained{}, fmt.Errorf("run %s is of attacks, which keep nothing until they are done; make them anew with `dla lab4 fgsm`", rec.ID)
+	case AutoencoderExperiment:
+		return resumeAutoencoder(ctx, rec, opt)
 	}
 	return Trained{}, fmt.Errorf("run %s is of experiment %q, which this version of dla does not know", rec.ID, rec.Experiment)
 }
@@ -216,11 +229,15 @@ func reuse(ctx context.Context, ds *data.Dataset, tr training, spec run.Spec, op
 		switch rec.Status {
 		case run.StatusFinished:
 			t := Trained{ID: rec.ID, Dir: rec.Dir, Variant: rec.Variant, Config: tr.cfg, Reused: true}
-			if t.Result, err = resultOf(rec); err != nil {
-				return Trained{}, true, err
+			if tr.encoder != nil {
+				t.Autoencoder = new(AutoencoderResult)
+				err = readResult(rec, t.Autoencoder)
+				t.Reason = t.Autoencoder.Reason
+				return t, true, err
 			}
+			t.Result, err = resultOf(rec)
 			t.Reason = t.Result.Reason
-			return t, true, nil
+			return t, true, err
 		case run.StatusInterrupted, run.StatusPaused:
 			r, err := run.Resume(opt.Root, s.ID)
 			if err != nil {
@@ -248,6 +265,8 @@ func sameSettings(rec run.Record, spec run.Spec) bool {
 		settings, err = distillConfig(rec)
 	case FGSMExperiment:
 		settings, err = fgsmConfig(rec)
+	case AutoencoderExperiment:
+		settings, err = autoencoderConfig(rec)
 	}
 	if err != nil {
 		return false // of a version whose settings were others
@@ -256,13 +275,15 @@ func sameSettings(rec run.Record, spec run.Spec) bool {
 	return err == nil && config.Hash(yaml) == spec.ConfigHash
 }
 
-// resultOf is the result of a finished run.
-func resultOf(rec run.Record) (Result, error) {
-	var r Result
-	if err := json.Unmarshal(rec.Result, &r); err != nil {
-		return r, fmt.Errorf("run %s: result.json: %w; remove it with `dla runs rm %s`", rec.ID, err, rec.ID)
+// resultOf is the result of a finished run of a classifier.
+func resultOf(rec run.Record) (r Result, err error) { return r, readResult(rec, &r) }
+
+// readResult reads the result of a finished run into r.
+func readResult(rec run.Record, r any) error {
+	if err := json.Unmarshal(rec.Result, r); err != nil {
+		return fmt.Errorf("run %s: result.json: %w; remove it with `dla runs rm %s`", rec.ID, err, rec.ID)
 	}
-	return r, nil
+	return nil
 }
 
 // network is the network cfg names, for images of the given number of channels.
@@ -313,16 +334,23 @@ func build(cfg config.Resnet, sz size, steps int, l *lesson) (*built, error) {
 		b.net, b.program = student.Classifier, student
 	}
 	b.macs = b.net.Eval().MACs() / evalBatch
-	if b.optimizer, err = optim.New(optim.Config{Name: t.Optimizer, Momentum: t.Momentum, Nesterov: t.Nesterov, WeightDecay: t.WeightDecay,
-		Decoupled: t.Decoupled, Beta1: t.Beta1, Beta2: t.Beta2, Eps: t.Eps}, b.net.Params()); err != nil {
-		return nil, err
+	b.optimizer, b.schedule, err = optimise(t, b.net.Params(), steps)
+	return b, err
+}
+
+// optimise makes the optimiser of params and its schedule, for epochs of so many steps.
+func optimise(t config.Train, params []optim.Param, steps int) (optim.Optimizer, optim.Schedule, error) {
+	o, err := optim.New(optim.Config{Name: t.Optimizer, Momentum: t.Momentum, Nesterov: t.Nesterov, WeightDecay: t.WeightDecay,
+		Decoupled: t.Decoupled, Beta1: t.Beta1, Beta2: t.Beta2, Eps: t.Eps}, params)
+	if err != nil {
+		return nil, optim.Schedule{}, err
 	}
 	milestones := make([]int, len(t.Milestones))
 	for i, epoch := range t.Milestones {
 		milestones[i] = epoch * steps
 	}
-	b.schedule, err = optim.NewSchedule(optim.ScheduleConfig{Name: t.Schedule, Warmup: t.WarmupSteps, Milestones: milestones, Gamma: t.Gamma}, t.LR, t.Epochs*steps)
-	return b, err
+	s, err := optim.NewSchedule(optim.ScheduleConfig{Name: t.Schedule, Warmup: t.WarmupSteps, Milestones: milestones, Gamma: t.Gamma}, t.LR, t.Epochs*steps)
+	return o, s, err
 }
 
 // setConv chooses the algorithm of the convolutions, for the whole process.
@@ -331,6 +359,35 @@ func setConv(t config.Train) { kernel.SetConvDirect(t.Conv == "direct") }
 // augment is how training images are changed.
 func augment(a config.Augment) data.Augment {
 	return data.Augment{Flip: a.Flip, Crop: a.Crop, Cutout: a.Cutout, Copies: a.Copies}
+}
+
+// learner is what fit trains, a network with its optimiser, and what is to be recorded of it then.
+type learner interface {
+	// job is the training's program, optimiser and schedule.
+	job() train.Job
+	// steps is the compiled training graph.
+	steps() *engine.Program
+	// conclude tests the network, which has the weights that validation selected, once. It sets what t
+	// says of the result and returns it.
+	conclude(ctx context.Context, e ended, t *Trained) (result any, err error)
+}
+
+// ended is a training at its end.
+type ended struct {
+	train.Outcome
+	run  *run.Run
+	data *data.Dataset
+	test data.Subset
+	last string // fingerprint of the last epoch's weights
+	sink train.Sink
+}
+
+// learner makes what tr trains, for epochs of so many steps.
+func (tr training) learner(ds *data.Dataset, steps int) (learner, error) {
+	if tr.encoder != nil {
+		return newDecoder(tr.cfg, tr.encoder, steps)
+	}
+	return build(tr.cfg, sizeOf(ds), steps, tr.lesson)
 }
 
 // fit trains r to its end, or to where it is stopped, and closes it.
@@ -352,17 +409,18 @@ func fit(ctx context.Context, r *run.Run, ds *data.Dataset, tr training, opt Opt
 	val := data.NewLoader(p.val, evalBatch, false, 0)
 
 	// Model, and its training.
-	b, err := build(cfg, sizeOf(ds), trainer.Steps(), tr.lesson)
+	b, err := tr.learner(ds, trainer.Steps())
 	if err != nil {
 		return t, err
 	}
 	if opt.Profile != nil {
-		b.net.Train().Profile(true)
-		defer func() { opt.Profile(tr.variant, b.net.Train().Costs()) }()
+		b.steps().Profile(true)
+		defer func() { opt.Profile(tr.variant, b.steps().Costs()) }()
 	}
-	job := train.Job{Program: b.program, Optimizer: b.optimizer, Schedule: b.schedule, Train: trainer, Val: val,
-		Epochs: cfg.Train.Epochs, Patience: cfg.Train.Patience, ClipNorm: cfg.Train.ClipNorm, GradNorms: cfg.Train.GradNorms,
-		MaxTime: opt.MaxTime, CheckpointEvery: time.Minute, Run: r, Sink: opt.Sink}
+	job := b.job()
+	job.Train, job.Val = trainer, val
+	job.Epochs, job.Patience, job.ClipNorm, job.GradNorms = cfg.Train.Epochs, cfg.Train.Patience, cfg.Train.ClipNorm, cfg.Train.GradNorms
+	job.MaxTime, job.CheckpointEvery, job.Run, job.Sink = opt.MaxTime, time.Minute, r, opt.Sink
 	out, err := job.Fit(ctx)
 	if err != nil {
 		return t, err
@@ -376,8 +434,8 @@ func fit(ctx context.Context, r *run.Run, ds *data.Dataset, tr training, opt Opt
 	}
 
 	// Test, once, with the weights of the epoch that validation selected.
-	live := b.net.State()
-	last := weights.Fingerprint(live)
+	live := job.Program.State()
+	e := ended{out, r, ds, p.test, weights.Fingerprint(live), opt.Sink}
 	best, _, err := r.BestWeights()
 	if err != nil {
 		return t, err
@@ -385,7 +443,7 @@ func fit(ctx context.Context, r *run.Run, ds *data.Dataset, tr training, opt Opt
 	if err := weights.Copy(live, best.Tensors); err != nil {
 		return t, fmt.Errorf("run %s: best weights do not fit the model: %w", r.ID(), err)
 	}
-	test, predictions, err := testOnce(ctx, b.net.Scorer, p.test, opt.Sink)
+	result, err := b.conclude(ctx, e, &t)
 	if ctx.Err() != nil {
 		t.Reason = train.Interrupted // the test has not been seen whole: nothing is recorded of it
 		return t, r.SetStatus(run.StatusInterrupted, "by a signal, before the test")
@@ -393,27 +451,7 @@ func fit(ctx context.Context, r *run.Run, ds *data.Dataset, tr training, opt Opt
 	if err != nil {
 		return t, err
 	}
-	t.Result = Result{
-		Test: test, BestEpoch: out.BestEpoch, Epochs: out.Epochs, Reason: out.Reason, WallSeconds: out.Seconds,
-		Val:     run.Measure{Loss: out.BestVal.Loss(), Accuracy: out.BestVal.Accuracy()},
-		LastVal: run.Measure{Loss: out.LastVal.Loss(), Accuracy: out.LastVal.Accuracy()},
-		Params:  b.params.Count(), MACs: b.macs, PeakBytes: b.net.PeakBytes(),
-		WeightsSHA256: weights.Fingerprint(live), LastWeightsSHA256: last,
-	}
-	if ds.Synthetic {
-		t.Result.Note = report.SyntheticNote(ds.Name)
-	}
-	if t.Result.Predictions, err = r.Attach(predictionsName, predictions); err != nil {
-		return t, err
-	}
-	if cfg.Train.GradNorms {
-		a, err := attachLines(r, gradNormsName, out.GradNorms)
-		if err != nil {
-			return t, err
-		}
-		t.Result.GradNorms = &a
-	}
-	if err := r.Finish(t.Result); err != nil {
+	if err := r.Finish(result); err != nil {
 		return t, err
 	}
 	finished = true
@@ -425,6 +463,50 @@ func fit(ctx context.Context, r *run.Run, ds *data.Dataset, tr training, opt Opt
 	}
 	t.Figures, err = report.Figures([]run.Record{rec}, filepath.Join(r.Dir(), "figures"))
 	return t, err
+}
+
+func (b *built) job() train.Job {
+	return train.Job{Program: b.program, Optimizer: b.optimizer, Schedule: b.schedule}
+}
+
+func (b *built) steps() *engine.Program { return b.net.Train() }
+
+// conclude is the test of a classifier.
+func (b *built) conclude(ctx context.Context, e ended, t *Trained) (any, error) {
+	test, predictions, err := testOnce(ctx, b.net.Scorer, e.test, e.sink)
+	if err != nil {
+		return nil, err
+	}
+	t.Result = Result{
+		Test: test, BestEpoch: e.BestEpoch, Epochs: e.Epochs, Reason: e.Reason, WallSeconds: e.Seconds,
+		Val: measured(e.BestVal), LastVal: measured(e.LastVal),
+		Params: b.params.Count(), MACs: b.macs, PeakBytes: b.net.PeakBytes(),
+		WeightsSHA256: weights.Fingerprint(b.net.State()), LastWeightsSHA256: e.last, Note: noteOf(e.data),
+	}
+	if t.Result.Predictions, err = e.run.Attach(predictionsName, predictions); err != nil {
+		return nil, err
+	}
+	t.Result.GradNorms, err = attachGradNorms(e)
+	return t.Result, err
+}
+
+func measured(s train.Stats) run.Measure { return run.Measure{Loss: s.Loss(), Accuracy: s.Accuracy()} }
+
+// noteOf is what must be said of results on ds.
+func noteOf(ds *data.Dataset) string {
+	if ds.Synthetic {
+		return report.SyntheticNote(ds.Name)
+	}
+	return ""
+}
+
+// attachGradNorms keeps the gradient norms of a training that measured them; nil of another.
+func attachGradNorms(e ended) (*run.Attachment, error) {
+	if len(e.GradNorms) == 0 {
+		return nil, nil
+	}
+	a, err := attachLines(e.run, gradNormsName, e.GradNorms)
+	return &a, err
 }
 
 // attachLines writes each of all as a line of JSON to the file name of r.
@@ -484,6 +566,17 @@ type Cost struct {
 // CostOf builds cfg's network for its data set, less the validation part, times some steps on blank
 // images and says what the whole training would take. It reads no data.
 func CostOf(cfg config.Resnet) (Cost, error) {
+	return costOf(cfg, func(set data.Description, steps int) (learner, Cost, error) {
+		b, err := build(cfg, size{set.H, set.W, set.C, set.Classes}, steps, nil)
+		if err != nil {
+			return nil, Cost{}, err
+		}
+		return b, Cost{Params: b.params.Count(), MACs: b.macs, PeakBytes: b.net.PeakBytes(), TrainFLOPs: 6 * float64(b.macs)}, nil
+	})
+}
+
+// costOf is CostOf of what build makes, with the cost of it that is known, TrainFLOPs being of an image.
+func costOf(cfg config.Resnet, build func(set data.Description, steps int) (learner, Cost, error)) (Cost, error) {
 	set, err := data.Describe(cfg.Data.Name)
 	if err != nil {
 		return Cost{}, err
@@ -493,20 +586,20 @@ func CostOf(cfg config.Resnet) (Cost, error) {
 		n = min(n, cfg.Data.Limit)
 	}
 	steps := (n + cfg.Train.BatchSize - 1) / cfg.Train.BatchSize
-	b, err := build(cfg, size{set.H, set.W, set.C, set.Classes}, steps, nil)
+	l, c, err := build(set, steps)
 	if err != nil {
-		return Cost{}, err
+		return c, err
 	}
-	c := Cost{Params: b.params.Count(), MACs: b.macs, PeakBytes: b.net.PeakBytes(), Steps: steps * cfg.Train.Epochs,
-		Threads: kernel.Threads(), Kernel: kernel.Level()}
-	c.TrainFLOPs = 6 * float64(c.MACs) * float64(n) * float64(cfg.Train.Epochs)
+	c.Steps, c.Threads, c.Kernel = steps*cfg.Train.Epochs, kernel.Threads(), kernel.Level()
+	c.TrainFLOPs *= float64(n) * float64(cfg.Train.Epochs)
 	best := time.Duration(1<<63 - 1)
+	job := l.job()
 	for range 5 {
 		start := time.Now()
-		if _, err := b.net.TrainStep(cfg.Train.BatchSize); err != nil {
+		if _, err := job.Program.TrainStep(cfg.Train.BatchSize); err != nil {
 			return c, err
 		}
-		b.optimizer.Step(0)
+		job.Optimizer.Step(0)
 		best = min(best, time.Since(start))
 	}
 	c.StepSeconds = best.Seconds()

@@ -130,11 +130,15 @@ var ownFigures = map[string]func(run.Record, string) ([]string, error){"lab4/fgs
 // Figures draws loss, val_loss and accuracy against the epoch, one line a variant (mean and range
 // over its seeds), as PNG and SVG into dir, with figures.json, which names the runs they were made
 // of. Runs on different data are not drawn together. A record that is of no training has figures of its
-// own, in a folder of its name where there are others beside it.
+// own, in a folder of its name where there are others beside it; so have autoencoders, together.
 func Figures(recs []run.Record, dir string) ([]string, error) {
 	var files []string
-	var trainings []run.Record
+	var trainings, autoencoders []run.Record
 	for _, r := range recs {
+		if isAutoencoder(r) {
+			autoencoders = append(autoencoders, r)
+			continue
+		}
 		draw, ok := ownFigures[r.Experiment]
 		if !ok {
 			trainings = append(trainings, r)
@@ -145,6 +149,17 @@ func Figures(recs []run.Record, dir string) ([]string, error) {
 			at = filepath.Join(dir, r.ID)
 		}
 		names, err := draw(r, at)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, names...)
+	}
+	if len(autoencoders) > 0 {
+		at := dir
+		if len(recs) > len(autoencoders) {
+			at = filepath.Join(dir, "autoencoder")
+		}
+		names, err := autoencoderFigures(autoencoders, at)
 		if err != nil {
 			return nil, err
 		}

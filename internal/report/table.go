@@ -52,8 +52,18 @@ type row struct {
 }
 
 // Table is the finished runs of recs as a Markdown table, a variant a row: mean and sample standard
-// deviation over seeds. Where no network has convolutions it has no column of them.
+// deviation over seeds. Where no network has convolutions it has no column of them. Autoencoders have a
+// table of their own.
 func Table(recs []run.Record) (string, error) {
+	others := slices.DeleteFunc(slices.Clone(recs), isAutoencoder)
+	if len(others) < len(recs) {
+		table, err := autoencoderTable(slices.DeleteFunc(slices.Clone(recs), func(r run.Record) bool { return !isAutoencoder(r) }))
+		if err != nil || len(others) == 0 {
+			return table, err
+		}
+		rest, err := Table(others)
+		return rest + "\n" + table, err
+	}
 	var rows []row
 	for _, g := range groups(recs) {
 		w := row{label: g.label()}
@@ -127,10 +137,13 @@ func layersOf(r run.Record) (model.Layers, error) {
 }
 
 // spread is mean ± standard deviation, the latter where there are two values or more.
-func spread(x []float64) string {
+func spread(x []float64) string { return spreadOf("%.2f", x) }
+
+// spreadOf is spread with numbers in the given format.
+func spreadOf(format string, x []float64) string {
 	mean, sd := metrics.MeanStd(x)
 	if math.IsNaN(sd) {
-		return fmt.Sprintf("%.2f", mean)
+		return fmt.Sprintf(format, mean)
 	}
-	return fmt.Sprintf("%.2f ± %.2f", mean, sd)
+	return fmt.Sprintf(format+" ± "+format, mean, sd)
 }

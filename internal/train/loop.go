@@ -332,17 +332,20 @@ func measure(s Stats) run.Measure { return run.Measure{Loss: s.Loss(), Accuracy:
 
 // Evaluate runs p over all of b. An ended ctx is an error.
 func Evaluate(ctx context.Context, p Evaluable, b Batches, sink Sink) (Stats, error) {
+	return EvaluateEach(ctx, p, b, sink, func() {})
+}
+
+// EvaluateEach is Evaluate that calls each after every batch, whose results p holds then.
+func EvaluateEach(ctx context.Context, p Evaluable, b Batches, sink Sink, each func()) (Stats, error) {
 	var batch data.Batch
 	batch.X, batch.Y = p.EvalBuffers()
-	return evaluate(ctx, p, b, &batch, sink, func() {})
+	return evaluate(ctx, p, b, &batch, sink, each)
 }
 
 // Predict is Evaluate that also returns the class predicted for each sample, in the order of b.
 func Predict(ctx context.Context, s *Scorer, b Batches, sink Sink) (Stats, []int32, error) {
-	var batch data.Batch
-	batch.X, batch.Y = s.EvalBuffers()
 	classes := make([]int32, 0, b.Len())
-	stats, err := evaluate(ctx, s, b, &batch, sink, func() { classes = s.appendPredictions(classes) })
+	stats, err := EvaluateEach(ctx, s, b, sink, func() { classes = s.appendPredictions(classes) })
 	return stats, classes, err
 }
 

@@ -1,0 +1,176 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"dla/internal/metrics"
+	"dla/internal/plot"
+	"dla/internal/run"
+)
+
+// autoencoderResult is what figures and tables take of an autoencoder's result.json.
+type autoencoderResult struct {
+	Test struct {
+		N   int     `json:"n"`
+		MSE float64 `json:"mse"`
+	} `json:"test"`
+	BestEpoch   int         `json:"best_epoch"`
+	Val         run.Measure `json:"val"`
+	Params      int         `json:"params"`
+	MACs        int         `json:"macs"`
+	WallSeconds float64     `json:"wall_seconds"`
+	Encoder     struct {
+		Params    int  `json:"params"`
+		Unchanged bool `json:"unchanged"`
+	} `json:"encoder"`
+	Examples struct {
+		Pictures run.Attachment `json:"pictures"`
+		Images   []struct {
+			Class     string  `json:"class"`
+			MSEBefore float64 `json:"mse_before"`
+			MSE       float64 `json:"mse"`
+		} `json:"images"`
+	} `json:"examples"`
+}
+
+func autoencoderResultOf(r run.Record) (res autoencoderResult, err error) {
+	if err := json.Unmarshal(r.Result, &res); err != nil {
+		return res, fmt.Errorf("run %s: result.json: %w", r.ID, err)
+	}
+	return res, nil
+}
+
+// isAutoencoder says whether r is of lab4 autoencoder, which has no accuracy.
+func isAutoencoder(r run.Record) bool { return r.Experiment == "lab4/autoencoder" }
+
+// autoencoderFigures draws the loss of autoencoders in training and validation against the epoch, and, once
+// it is finished, the first one's reconstructions before and after training, as PNG and SVG into dir, with
+// figures.json.
+func autoencoderFigures(recs []run.Record, dir string) ([]string, error) {
+	if err := drawable(recs); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("figures: %w", err)
+	}
+	gs := groups(recs)
+	const mse = "mean squared error of values from 0 to 1"
+	fig := plot.Figure{Title: "Reconstruction loss", Subtitle: subtitle(recs, gs), Warning: warning(recs), XLabel: "epoch", YLabel: mse, Log: true}
+	for i, g := range gs {
+		for _, k := range []kind{
+			{label: "training", value: func(e run.Epoch) float64 { return e.Train.Loss }},
+			{label: "validation", value: func(e run.Epoch) float64 { return e.Val.Loss }},
+		} {
+			c := g.curve(k, gs)
+			c.Label, c.Colour, c.Dashed = k.label, i, k.label == "training"
+			if len(gs) > 1 {
+				c.Label = g.label() + ", " + k.label
+			}
+			fig.Curves = append(fig.Curves, c)
+		}
+	}
+	files, err := fig.Save(filepath.Join(dir, "loss"))
+	if err != nil {
+		return nil, err
+	}
+	if first := gs[0].runs[0]; first.Result != nil {
+		grid, err := reconstructions(first)
+		if err != nil {
+			return nil, err
+		}
+		grid.Warning = warning(recs)
+		grid.Subtitle = fmt.Sprintf("the first test image of each class · %s, seed %d · mean squared error under each", gs[0].label(), first.Seed)
+		names, err := grid.Save(filepath.Join(dir, "reconstructions"))
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, names...)
+	}
+	name, err := writeTraces(recs, dir)
+	return append(files, name), err
+}
+
+// reconstructions is the grid of r's examples.
+func reconstructions(r run.Record) (plot.Grid, error) {
+	grid := plot.Grid{Title: "Reconstructions before and after training"}
+	res, err := autoencoderResultOf(r)
+	if err != nil {
+		return grid, err
+	}
+	b, err := r.Attached(res.Examples.Pictures)
+	if err != nil {
+		return grid, err
+	}
+	fail := func(err error) (plot.Grid, error) {
+		return grid, fmt.Errorf("run %s: %s: %w; put back a good copy of the run", r.ID, res.Examples.Pictures.File, err)
+	}
+	img, err := png.Decode(bytes.NewReader(b))
+	if err != nil {
+		return fail(err)
+	}
+	n, size := len(res.Examples.Images), img.Bounds().Size()
+	labels := []string{"image", "before", "after"}
+	if n == 0 || size.X%n != 0 || size.Y%len(labels) != 0 {
+		return fail(fmt.Errorf("%d x %d pixels are no %d rows of %d pictures", size.X, size.Y, len(labels), n))
+	}
+	w, h := size.X/n, size.Y/len(labels)
+	for y, label := range labels {
+		row := plot.GridRow{Label: label}
+		for x, e := range res.Examples.Images {
+			caption := []string{e.Class, fmt.Sprintf("%.4f", e.MSEBefore), fmt.Sprintf("%.4f", e.MSE)}[y]
+			row.Cells = append(row.Cells, plot.Cell{Picture: pictureAt(img, x*w, y*h, h, w), Caption: caption})
+		}
+		grid.Rows = append(grid.Rows, row)
+	}
+	return grid, nil
+}
+
+// pictureAt is the h x w pixels of img from (x, y) on.
+func pictureAt(img image.Image, x, y, h, w int) plot.Picture {
+	p := plot.Picture{H: h, W: w}
+	at := img.Bounds().Min.Add(image.Pt(x, y))
+	for i := range h * w {
+		c := color.NRGBAModel.Convert(img.At(at.X+i%w, at.Y+i/w)).(color.NRGBA)
+		p.Pixels = append(p.Pixels, c.R, c.G, c.B)
+	}
+	return p
+}
+
+// autoencoderTable is the finished runs of recs as a Markdown table, an encoder a row: mean and sample
+// standard deviation over seeds.
+func autoencoderTable(recs []run.Record) (string, error) {
+	var b strings.Builder
+	b.WriteString("| autoencoder | encoder's parameters, frozen | decoder's, trained | MFLOP an image | seeds | best epoch | val. MSE | test MSE | wall time, s |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|\n")
+	for _, g := range groups(recs) {
+		var val, test, wall []float64
+		var last autoencoderResult
+		for _, r := range g.runs {
+			if r.Result == nil {
+				continue
+			}
+			var err error
+			if last, err = autoencoderResultOf(r); err != nil {
+				return "", err
+			}
+			if !last.Encoder.Unchanged {
+				return "", fmt.Errorf("run %s does not say that its encoder stayed as it was", r.ID)
+			}
+			val, test, wall = append(val, last.Val.Loss), append(test, last.Test.MSE), append(wall, last.WallSeconds)
+		}
+		if len(test) == 0 {
+			continue
+		}
+		seconds, _ := metrics.MeanStd(wall)
+		fmt.Fprintf(&b, "| %s | %d | %d | %.1f | %d | %d | %s | %s | %.1f |\n", g.label(), last.Encoder.Params, last.Params, 2*float64(last.MACs)/1e6, len(test), last.BestEpoch,
+			spreadOf("%.5f", val), spreadOf("%.5f", test), seconds)
+	}
+	return b.String(), nil
+}
