@@ -14,10 +14,10 @@ endif
 export CGO_ENABLED = 0
 GOLANGCI = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help build run test test-long race lint fuzz bench figures figures-check generate generated cross lab1 lab1-mlp lab1-cnn lab1-distill lab4-fgsm
+.PHONY: help build run test test-long race lint fuzz bench figures figures-check generate generated cross lab1 lab1-mlp lab1-cnn lab1-distill lab4-fgsm lab4-autoencoder
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build ./dla, one static binary
 	go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o dla ./cmd/dla
@@ -89,6 +89,10 @@ lab1-distill: build ## the teacher, and the student with it and without
 
 lab4-fgsm: build ## attacks on the checkpoint that ships, by gradients and without
 	./dla lab4 fgsm --config configs/lab4/fgsm.yaml --out results/lab4/fgsm --resume
+	$(MAKE) figures
+
+lab4-autoencoder: build ## a decoder of the frozen features of the checkpoint that ships
+	./dla lab4 autoencoder --config configs/lab4/autoencoder.yaml --out results/lab4/autoencoder --resume
 	$(MAKE) figures
 
 figures: build ## make the README's figures and tables from the records in results/

@@ -1,9 +1,15 @@
 package report
 
 import (
+	"bytes"
 	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -224,5 +230,103 @@ func TestSectionsRefuses(t *testing.T) {
 	}
 	if _, err := (Section{Name: "a", Runs: "nowhere", Table: "study"}).records(t.TempDir()); err == nil || !strings.Contains(err.Error(), "no finished run under") {
 		t.Errorf("no records: %v", err)
+	}
+}
+
+// autoencoderRecord makes a finished run of an autoencoder with two examples, of 4 x 4 pixels.
+func autoencoderRecord(t *testing.T, root string, seed uint64, unchanged bool) run.Record {
+	t.Helper()
+	r, err := run.Create(root, run.Spec{Experiment: "lab4/autoencoder", Variant: "ae-resnet20", Seed: seed, Config: []byte("seed: 0\n"),
+		Env: run.Env{Revision: "r", Data: run.DataInfo{Name: "cifar10", Fingerprint: "f"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for e := range 2 {
+		m := run.Measure{Loss: 0.1 / float64(e+1), Accuracy: math.NaN()}
+		if err := r.AppendMetrics(run.Epoch{Epoch: e + 1, Train: m, Val: m}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	img := image.NewNRGBA(image.Rect(0, 0, 8, 12))
+	for i := range img.Pix {
+		img.Pix[i] = 255
+	}
+	img.SetNRGBA(5, 9, color.NRGBA{1, 2, 3, 255}) // of the second picture of the third row: (1, 1)
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		t.Fatal(err)
+	}
+	a, err := r.Attach("reconstructions.png", b.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Finish(map[string]any{"test": map[string]any{"n": 10, "mse": 0.02 + 0.01*float64(seed)}, "best_epoch": 2, "val": map[string]any{"loss": 0.05}, "params": 56259,
+		"macs": 69746688, "wall_seconds": 10.0, "encoder": map[string]any{"params": 269722, "unchanged": unchanged},
+		"examples": map[string]any{"pictures": a, "images": []map[string]any{{"class": "cat", "mse_before": 2.5, "mse": 0.01}, {"class": "dog", "mse_before": 1.5, "mse": 0.03}}}}); err != nil {
+		t.Fatal(err)
+	}
+	rec, err := run.Find(root, r.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rec
+}
+
+// TestAutoencoders: a loss figure over the seeds, the first one's pictures, a table; beside classifiers in a
+// folder and a table of their own.
+func TestAutoencoders(t *testing.T) {
+	root, dir := t.TempDir(), t.TempDir()
+	recs := []run.Record{autoencoderRecord(t, root, 0, true), autoencoderRecord(t, root, 1, true)}
+	files, err := Figures(recs, dir)
+	if err != nil || len(files) != 5 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for name, want := range map[string][]string{
+		"loss.svg":            {"Reconstruction loss", "training", "validation", "2 seeds each", "mean squared error"},
+		"reconstructions.svg": {"Reconstructions before and after training", "image", "before", "after", "cat", "dog", "2.5000", "0.0300", "ae-resnet20, seed 0"},
+		"figures.json":        {recs[0].ID, recs[1].ID},
+	} {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range want {
+			if !strings.Contains(string(b), w) {
+				t.Errorf("%s lacks %q", name, w)
+			}
+		}
+	}
+	table, err := Table(recs)
+	if want := "| ae-resnet20 | 269722 | 56259 | 139.5 | 2 | 2 | 0.05000 ± 0.00000 | 0.02500 ± 0.00707 | 10.0 |"; err != nil || !strings.Contains(table, want) {
+		t.Errorf("table\n%s%v, want a line %s", table, err, want)
+	}
+	grid, err := reconstructions(recs[0])
+	if err != nil || len(grid.Rows) != 3 || len(grid.Rows[0].Cells) != 2 {
+		t.Fatalf("%+v, %v", grid, err)
+	}
+	if p := grid.Rows[2].Cells[1]; p.H != 4 || p.W != 4 || !bytes.Equal(p.Pixels[(4+1)*3:][:3], []byte{1, 2, 3}) || p.Caption != "0.0300" {
+		t.Errorf("the last picture is %+v", p)
+	}
+
+	// Beside a classifier.
+	mixed := append(recs, record(t, root, "lab1/resnet", "mlp-d1-res", 0, config.DefaultResnet(), "01", nil))
+	files, err = Figures(mixed, t.TempDir())
+	if err != nil || !slices.ContainsFunc(files, func(f string) bool { return strings.HasSuffix(filepath.ToSlash(f), "autoencoder/reconstructions.png") }) || !slices.ContainsFunc(files, func(f string) bool { return filepath.Base(f) == "accuracy.png" }) {
+		t.Errorf("%v, %v", files, err)
+	}
+	if table, err := Table(mixed); err != nil || !strings.Contains(table, "| d1 residual |") || !strings.Contains(table, "| ae-resnet20 |") {
+		t.Errorf("table\n%s%v", table, err)
+	}
+
+	// An encoder that changed has no place in a table, and damaged pictures none in a figure.
+	if _, err := Table([]run.Record{autoencoderRecord(t, t.TempDir(), 0, false)}); err == nil || !strings.Contains(err.Error(), "encoder stayed as it was") {
+		t.Errorf("an encoder that changed: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(recs[0].Dir, "reconstructions.png"), []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Figures(recs, dir); err == nil || !strings.Contains(err.Error(), "reconstructions.png is damaged") {
+		t.Errorf("damaged pictures: %v", err)
 	}
 }
