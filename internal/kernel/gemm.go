@@ -63,9 +63,10 @@ func (g *Gemm) Do() {
 	panels := tiles(g.N, wide)
 	g.rowTiles = tiles(g.M, simd.rows[2])
 	g.packB, g.product = gemmTask{g, true}, gemmTask{g, false}
-	// Packing pays where many tiles of rows read a panel, and is needed where rows of B are columns of
-	// op(B) or the last panel is cut off.
-	if g.packed = nil; g.TransB || g.N%simd.floats != 0 || g.rowTiles > 32 {
+	// Packing pays where many tiles of rows read a panel, sooner where rows of B are so far apart that they
+	// would fight over the cache, and is needed where rows of B are columns of op(B) or the last panel is
+	// cut off.
+	if g.packed = nil; g.TransB || g.N%simd.floats != 0 || g.rowTiles > 32 || g.rowTiles > 8 && g.LDB%512 == 0 {
 		g.packed = borrow(panels * g.K * wide)
 		defer giveBack()
 		run(&g.packB, panels)
@@ -146,7 +147,7 @@ func (g *Gemm) multiply(l *lane, chunk int) {
 		k0, k1 := cut(g.K, block, blocks), cut(g.K, block+1, blocks)
 		first, last := block == 0, block == blocks-1
 		if copyA {
-			g.copyA(scratch, t0, t1, k0, k1)
+			g.copyA(scratch, row0, row1, k0, k1)
 		}
 		for panel := p0; panel < p1; panel++ {
 			j := panel * wide
@@ -178,8 +179,8 @@ func (g *Gemm) multiply(l *lane, chunk int) {
 				i, n := cut(g.M, t, g.rowTiles), cut(g.M, t+1, g.rowTiles)
 				n -= i
 				switch {
-				case copyA && g.TransA: // a tile as [k][n]
-					l.a, l.lda = at(scratch, (i-row0)*(k1-k0)), uintptr(4*n)
+				case copyA && g.TransA: // as [k][rows]
+					l.a, l.lda = at(scratch, i-row0), uintptr(4*(row1-row0))
 				case copyA: // as [n][k]
 					l.a, l.lda = at(scratch, (i-row0)*(k1-k0)), uintptr(4*(k1-k0))
 				case g.TransA:
@@ -202,19 +203,16 @@ func (g *Gemm) multiply(l *lane, chunk int) {
 	}
 }
 
-// copyA copies the tiles t0 … t1 of rows, from column k0 to k1 of op(A), one after the other to dst.
-func (g *Gemm) copyA(dst []float32, t0, t1, k0, k1 int) {
-	for t := t0; t < t1; t++ {
-		i0, i1 := cut(g.M, t, g.rowTiles), cut(g.M, t+1, g.rowTiles)
-		if g.TransA {
-			for k := k0; k < k1; k++ {
-				dst = dst[copy(dst, g.A[k*g.LDA+i0:k*g.LDA+i1]):]
-			}
-			continue
+// copyA copies rows row0 … row1, columns k0 … k1 of op(A) to dst, in the order in which they lie in A.
+func (g *Gemm) copyA(dst []float32, row0, row1, k0, k1 int) {
+	if g.TransA {
+		for k := k0; k < k1; k++ {
+			dst = dst[copy(dst, g.A[k*g.LDA+row0:k*g.LDA+row1]):]
 		}
-		for i := i0; i < i1; i++ {
-			dst = dst[copy(dst, g.A[i*g.LDA+k0:i*g.LDA+k1]):]
-		}
+		return
+	}
+	for i := row0; i < row1; i++ {
+		dst = dst[copy(dst, g.A[i*g.LDA+k0:i*g.LDA+k1]):]
 	}
 }
 

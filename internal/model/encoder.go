@@ -28,8 +28,8 @@ type Encoder struct {
 	PadID      int // of the token that fills batches; no batch here has it
 	Eps        float64
 
-	// The probabilities of dropping, in training: elements of the embeddings and of each layer's two outputs,
-	// and attention probabilities.
+	// The probabilities of dropping, in training: elements of the embeddings and of each layer's two outputs
+	// (DistilBERT drops none of the attention's), and attention probabilities.
 	Dropout, AttentionDropout float64
 
 	// Linear builds the linear layers of a transformer layer; nil: nn.Linear. An adapter puts itself here and
@@ -44,7 +44,9 @@ type family struct {
 	afterAttention      string // layer normalisations
 	inner, outer, after string
 
-	prefix   string   // of the encoder's tensors where a file has a head as well
+	keepsAttention bool // no dropout of the attention\'s output
+
+	prefix   string // of the encoder's tensors where a file has a head as well
 	firstRow func(padID int) int
 	ignored  []string // prefixes of tensors that are no part of the encoder: heads of pre-training and others
 }
@@ -59,7 +61,7 @@ var families = map[string]family{
 	"distilbert": {
 		layer: "transformer.layer.%d.", q: "attention.q_lin", k: "attention.k_lin", v: "attention.v_lin", o: "attention.out_lin",
 		afterAttention: "sa_layer_norm", inner: "ffn.lin1", outer: "ffn.lin2", after: "output_layer_norm",
-		prefix: "distilbert.", firstRow: func(int) int { return 0 },
+		keepsAttention: true, prefix: "distilbert.", firstRow: func(int) int { return 0 },
 		ignored: []string{"embeddings.position_ids", "vocab_transform.", "vocab_layer_norm.", "vocab_projector.", "pre_classifier.", "classifier."},
 	},
 	"mpnet": {
@@ -103,7 +105,10 @@ func (e *Encoder) Hidden(g *nn.Graph, in nn.Packed) *G.Node {
 		name := fmt.Sprintf(f.layer, i)
 		q, k, v, o := e.Projections(i)
 		y := nn.Attention(g, name+"attention", linear(g, q, x, e.Width), linear(g, k, x, e.Width), linear(g, v, x, e.Width), in.Offsets, e.Heads, bias, e.AttentionDropout)
-		y = nn.Dropout(g, name+"attention.dropout", linear(g, o, y, e.Width), e.Dropout)
+		y = linear(g, o, y, e.Width)
+		if !f.keepsAttention {
+			y = nn.Dropout(g, name+"attention.dropout", y, e.Dropout)
+		}
 		x = nn.LayerNorm(g, name+f.afterAttention, y, x, e.Eps)
 		y = nn.GELU(g, name+"gelu", linear(g, name+f.inner, x, e.Inner))
 		y = nn.Dropout(g, name+"dropout", linear(g, name+f.outer, y, e.Width), e.Dropout)

@@ -12,6 +12,7 @@ import (
 	G "gorgonia.org/gorgonia"
 
 	"dla/internal/engine"
+	"dla/internal/kernel"
 	"dla/internal/nn"
 	"dla/internal/weights"
 )
@@ -283,8 +284,8 @@ func (s *trainStep) run(t *testing.T, ids [][]int32, n int32) (all []float32) {
 	return all
 }
 
-// TestDropoutBySteps: a step's gradients depend on its number, and on nothing that came before it or on how
-// much room there is.
+// TestDropoutBySteps: a step's gradients depend on its number, and not on what came before it, how much room
+// there is or how many threads there are.
 func TestDropoutBySteps(t *testing.T) {
 	var s sentences
 	readTest(t, "testdata/encoders/sentences.json", &s)
@@ -296,6 +297,13 @@ func TestDropoutBySteps(t *testing.T) {
 	for name, p := range map[string]*trainStep{"again": a, "in another graph": b} {
 		if !slices.Equal(p.run(t, s.IDs, 5), first) {
 			t.Errorf("step 5 %s has other gradients", name)
+		}
+	}
+	defer kernel.SetThreads(kernel.Threads())
+	for _, threads := range []int{1, 2, 4} {
+		kernel.SetThreads(threads)
+		if !slices.Equal(a.run(t, s.IDs, 5), first) {
+			t.Errorf("step 5 has other gradients on %d threads", threads)
 		}
 	}
 }

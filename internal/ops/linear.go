@@ -112,11 +112,21 @@ func (o *linearDX) MACs(in [][]int) int { return in[0][0] * in[1][0] * in[1][1] 
 
 // Run computes dx [rows, in].
 func (o *linearDX) Run(out *engine.Tensor, in []*engine.Tensor) error {
+	return o.run(out, in, false)
+}
+
+// RunAdd adds dx to what out holds: the gradients by the other layers that read x.
+func (o *linearDX) RunAdd(out *engine.Tensor, in []*engine.Tensor) error {
+	return o.run(out, in, true)
+}
+
+func (o *linearDX) run(out *engine.Tensor, in []*engine.Tensor, accumulate bool) error {
 	dz, w := in[0], in[1]
 	if err := out.Resize(dz.Rows(), w.Shape[1]); err != nil {
 		return err
 	}
 	g := &o.gemm
+	g.Accumulate = accumulate
 	g.M, g.N, g.K = dz.Rows(), w.Shape[1], w.Shape[0]
 	g.A, g.LDA = dz.F32, g.K
 	g.B, g.LDB = w.F32, g.N
