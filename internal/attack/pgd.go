@@ -164,11 +164,12 @@ func (a *pgdTask) startL2(at, x []float32, r *rng.Stream) {
 }
 
 // projectL2 moves at to the nearest point of the ball about x, and then into [0,1], which takes it no
-// further from x.
+// further from x. The ball is a millionth smaller than it may be: rounding then never leads out of it.
 func (a *pgdTask) projectL2(at, x []float32) {
+	limit := float64(a.eps) * (1 - 1e-6)
 	norm, scale := L2.Distance(x, at), float32(1)
-	if norm > float64(a.eps) {
-		scale = float32(float64(a.eps) / norm)
+	if norm > limit {
+		scale = float32(limit / norm)
 	}
 	for j, v := range x {
 		if scale < 1 {

@@ -29,7 +29,8 @@ func newPlotCmd(s *Streams) *cobra.Command {
 over its seeds, as PNG and SVG, with figures.json, which names the runs they were made of.
 
 RUN is an id, a beginning of one, or a pattern such as '*-d5-*'; --all takes every finished run. Runs
-that recorded gradient norms (lab1 resnet --grad-norms) are drawn layer by layer as well.
+that recorded gradient norms (lab1 resnet --grad-norms) are drawn layer by layer as well. A run that is
+of no training (lab4 fgsm) has figures of its own, in a folder of its name where there are others.
 
 --readme, in the root of the repository, draws every figure and writes every table of README.md from
 the records that results/figures.yaml names; with --check it only says what would change, and fails
@@ -57,7 +58,7 @@ where that is anything.`,
 				return writeJSON(s.Out, map[string]any{"runs": len(recs), "files": files})
 			}
 			if o.table {
-				t, err := report.Table(recs)
+				t, err := report.Tables(recs)
 				if err != nil {
 					return err
 				}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
+	"dla/internal/report"
 	"dla/internal/run"
 )
 
@@ -199,6 +200,18 @@ func show(s *Streams, r run.Record, root string) error {
 	fmt.Fprintf(w, "data      %s, %s%s (fingerprint %.12s)\n", e.Data.Name, synthetic, e.Data.Source, e.Data.Fingerprint)
 	fmt.Fprintf(w, "program   dla %s, revision %.12s, %s, %s kernels, %d threads, %s\n", e.Version, e.Revision, e.GoVersion, e.Kernel, e.Threads, e.CPU)
 	fmt.Fprintf(w, "started   %s\ncommand   %s\n\n%s\n", e.Started.Format(time.RFC3339), strings.Join(e.Command, " "), r.Config)
+	table, own, err := report.OwnTable(r)
+	switch {
+	case err != nil:
+		return err
+	case own && done:
+		fmt.Fprintln(w, table)
+		fmt.Fprintf(w, "wall time %.1f s\n", res.WallSeconds)
+		return nil
+	case own:
+		fmt.Fprintln(w, "next: the command above once more; it keeps nothing until it is done")
+		return nil
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "epoch\tloss\tacc %\tval_loss\tval_acc %\tlr\t")
 	for _, m := range r.Metrics {

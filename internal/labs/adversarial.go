@@ -55,15 +55,18 @@ type AdversarialSet struct {
 // Save attacks the first of cfg's networks by the attack called kind, of radius eps (L-infinity in steps of
 // 8 bits, L2 in pixel values), and writes what the test images become to the new folder dir.
 func Save(ctx context.Context, cfg config.FGSM, kind string, eps float64, dir, as string, opt Options) (AdversarialSet, error) {
-	var s AdversarialSet
 	if list, err := os.ReadDir(dir); err == nil && len(list) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return s, fmt.Errorf("%s is there already and not an empty folder; name another", dir)
+		return AdversarialSet{}, fmt.Errorf("%s is there already and not an empty folder; name another", dir)
 	}
 	nets, ds, err := victims(ctx, &cfg, opt)
 	if err != nil {
-		return s, err
+		return AdversarialSet{}, err
 	}
-	n := nets[0]
+	return saveOn(ctx, nets[0], ds, cfg, kind, eps, dir, as, opt)
+}
+
+// saveOn attacks n on the test set of ds. There must be nothing in dir.
+func saveOn(ctx context.Context, n *Network, ds *data.Dataset, cfg config.FGSM, kind string, eps float64, dir, as string, opt Options) (s AdversarialSet, err error) {
 	if i := n.Images; as == AsImages && (i.H != 32 || i.W != 32 || i.C != 3) {
 		return s, fmt.Errorf("the images of %s are %d x %d in %d channels, and folders of images are read back in 32 x 32 RGB only; use --save-as %s", ds.Name, i.H, i.W, i.C, AsSafetensors)
 	}
@@ -211,6 +214,11 @@ func EvaluateSet(ctx context.Context, cfg config.FGSM, dir string, opt Options) 
 	if err != nil {
 		return nil, err
 	}
+	return evaluateOn(ctx, nets, ds, dir, opt)
+}
+
+// evaluateOn shows the images in dir to nets, which tell the classes of ds.
+func evaluateOn(ctx context.Context, nets []*Network, ds *data.Dataset, dir string, opt Options) ([]Evaluated, error) {
 	i := nets[0].Images
 	x, labels, err := readImages(ctx, dir, ds, i, opt)
 	if err != nil {

@@ -43,18 +43,22 @@ func (v *victim) wayOf(name string, a attack.Attack, norm attack.Norm, eps float
 	return w
 }
 
-// sweep is FGSM at each radius, in steps of 8 bits, of one gradient.
+// sweep is FGSM at each radius, in steps of 8 bits, of one gradient, whose time counts for each of them.
 func (v *victim) sweep(eps []float64, targeted bool) []*way {
 	var ways []*way
 	var g []float32
+	var took time.Duration
 	for i, e := range eps {
 		a := attack.FGSM{Eps: e / 255, Targeted: targeted}
 		w := v.wayOf("fgsm", a, attack.Linf, e, targeted)
 		w.run = func(_ context.Context, b attack.Batch, dst []float32) (err error) {
-			if i == 0 {
+			if began := time.Now(); i == 0 {
 				if g, err = v.target.Gradient(b); err != nil {
 					return err
 				}
+				took = time.Since(began)
+			} else {
+				w.Seconds += took.Seconds()
 			}
 			a.Step(v.target, b, g, dst)
 			return nil

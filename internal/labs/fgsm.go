@@ -68,17 +68,21 @@ func (r AttackResult) Failed() []Check {
 // images made for the one do to the others. The figures' examples and the self-checks are part of the
 // record.
 func FGSM(ctx context.Context, cfg config.FGSM, opt Options) (Attacked, error) {
-	began := time.Now()
-	a := Attacked{Config: cfg}
 	nets, ds, err := victims(ctx, &cfg, opt)
 	if err != nil {
-		return a, err
+		return Attacked{Config: cfg}, err
 	}
+	return fgsmOn(ctx, nets, ds, cfg, opt)
+}
+
+// fgsmOn attacks nets, whose weights cfg names, on the test set of ds.
+func fgsmOn(ctx context.Context, nets []*Network, ds *data.Dataset, cfg config.FGSM, opt Options) (a Attacked, err error) {
+	began := time.Now()
+	a.Config = cfg
 	goal, err := goals(cfg.Target, config.RandomTarget, ds.Test.Classes, cfg.Seed)
 	if err != nil {
 		return a, fmt.Errorf("target: %w", err)
 	}
-	a.Config = cfg
 
 	// The record, or the one there is.
 	n := nets[0]
@@ -144,25 +148,11 @@ func FGSM(ctx context.Context, cfg config.FGSM, opt Options) (Attacked, error) {
 	return a, err
 }
 
-// victims loads the networks of cfg, whose weights it then names, and the data they were all trained on.
+// victims loads the networks of cfg and the data they were all trained on.
 func victims(ctx context.Context, cfg *config.FGSM, opt Options) ([]*Network, *data.Dataset, error) {
-	var nets []*Network
-	for i, from := range cfg.Checkpoints {
-		n, err := FindNetworkToUse(opt.Root, from)
-		if err != nil {
-			return nil, nil, err
-		}
-		if len(cfg.Weights) > 0 && cfg.Weights[i] != n.Weights {
-			return nil, nil, fmt.Errorf("%s has weights with fingerprint %.12s…, wanted are %.12s… (weights); make the original network available again", n.Source, n.Weights, cfg.Weights[i])
-		}
-		nets = append(nets, n)
-	}
-	cfg.Weights = nil
-	for _, n := range nets {
-		cfg.Weights = append(cfg.Weights, n.Weights)
-		if n.Data.Fingerprint != nets[0].Data.Fingerprint {
-			return nil, nil, fmt.Errorf("%s was trained on %s, %s on %s with other images; name networks of one data set", nets[0].Source, nets[0].Data.Name, n.Source, n.Data.Name)
-		}
+	nets, err := networksOf(cfg, opt)
+	if err != nil {
+		return nil, nil, err
 	}
 	ds, err := loadData(ctx, config.Data{Name: nets[0].Data.Name}, opt)
 	if err != nil {
@@ -175,6 +165,29 @@ func victims(ctx context.Context, cfg *config.FGSM, opt Options) ([]*Network, *d
 		opt.Say("network: %s of %s, %d parameters, test accuracy %.2f %%", n.Name, n.Source, n.Params.Count(), 100*n.Result.Test.Accuracy)
 	}
 	return nets, ds, nil
+}
+
+// networksOf loads the networks of cfg, which then names their weights. They must be of one data set.
+func networksOf(cfg *config.FGSM, opt Options) ([]*Network, error) {
+	var nets []*Network
+	for i, from := range cfg.Checkpoints {
+		n, err := findVictim(opt.Root, from)
+		if err != nil {
+			return nil, err
+		}
+		if len(cfg.Weights) > 0 && cfg.Weights[i] != n.Weights {
+			return nil, fmt.Errorf("%s has weights with fingerprint %.12s…, wanted are %.12s… (weights); make the original network available again", n.Source, n.Weights, cfg.Weights[i])
+		}
+		nets = append(nets, n)
+	}
+	cfg.Weights = nil
+	for _, n := range nets {
+		cfg.Weights = append(cfg.Weights, n.Weights)
+		if n.Data.Fingerprint != nets[0].Data.Fingerprint {
+			return nil, fmt.Errorf("%s was trained on %s, %s on %s with other images; name networks of one data set", nets[0].Source, nets[0].Data.Name, n.Source, n.Data.Name)
+		}
+	}
+	return nets, nil
 }
 
 // firstImages is the first n of the test set, or all for 0. Its order is that of the images' hashes where it
@@ -469,7 +482,7 @@ func attackChecks(ctx context.Context, v *victim, res AttackResult) ([]Check, er
 		}
 		lowest, highest = min(lowest, o.MinValue), max(highest, o.MaxValue)
 	}
-	add(over <= 1+1e-6, over, "no change is larger than epsilon", "the largest is %.9f of it, over %d attacks", over, len(res.Attacks))
+	add(over <= 1, over, "no change is larger than epsilon", "the largest is %.9f of it, over %d attacks", over, len(res.Attacks))
 	add(lowest >= 0 && highest <= 1, highest, "pixels stay within [0, 1]", "%g to %g", lowest, highest)
 
 	worst := -1.0
@@ -480,7 +493,8 @@ func attackChecks(ctx context.Context, v *victim, res AttackResult) ([]Check, er
 		beside = append(beside, fmt.Sprintf("%.2f and %.2f %% at %g/255", 100*o.Accuracy, 100*f.Accuracy, o.Eps))
 	}
 	if len(many) > 0 {
-		add(worst <= 0, worst, "PGD is no weaker than FGSM", "accuracy %s", strings.Join(beside, ", "))
+		// From a random start a step or two may miss an image that FGSM gets.
+		add(worst <= max(1/n, 1e-3), worst, "PGD is no weaker than FGSM", "accuracy %s", strings.Join(beside, ", "))
 	}
 
 	// A single large step overshoots: FGSM's accuracy may come back from below chance up to it.
@@ -495,15 +509,13 @@ func attackChecks(ctx context.Context, v *victim, res AttackResult) ([]Check, er
 	end := fgsm[len(fgsm)-1]
 	add(end.Accuracy <= chance+luck, end.Accuracy, "a large epsilon reaches chance", "%.2f %% at %g/255; chance is %.2f %%", 100*end.Accuracy, end.Eps, 100*chance)
 
-	// Where FGSM has done most of what it can and noise next to nothing.
-	best := 0
-	for i, o := range fgsm {
-		if o.Accuracy-noise[i].Accuracy < fgsm[best].Accuracy-noise[best].Accuracy {
-			best = i
-		}
+	// At the smallest epsilon by which FGSM has cost half of what can be lost.
+	half := slices.IndexFunc(fgsm, func(o attack.Outcome) bool { return o.Accuracy <= (res.Test.Accuracy+chance)/2 })
+	if half < 0 {
+		half = len(fgsm) - 1
 	}
-	lost, lostToNoise := res.Test.Accuracy-fgsm[best].Accuracy, res.Test.Accuracy-noise[best].Accuracy
-	add(lostToNoise <= lost/2+luck/3, lostToNoise, "random noise of the same size is much weaker", "it costs %.2f points where FGSM costs %.2f, at %g/255", 100*lostToNoise, 100*lost, fgsm[best].Eps)
+	lost, lostToNoise := res.Test.Accuracy-fgsm[half].Accuracy, res.Test.Accuracy-noise[half].Accuracy
+	add(lostToNoise <= lost/2+luck/3, lostToNoise, "random noise of the same size is much weaker", "it costs %.2f points where FGSM costs %.2f, at %g/255", 100*lostToNoise, 100*lost, fgsm[half].Eps)
 
 	back := -1.0
 	beside = nil
@@ -554,9 +566,9 @@ func fgsmConfig(rec run.Record) (config.FGSM, error) {
 	return cfg, cfg.Validate()
 }
 
-// FindNetworkToUse is FindNetwork for a network that is to be built on: runs are looked for under root and
+// findVictim is FindNetwork for a network that is to be built on: runs are looked for under root and
 // under runs, and the error says how one is got.
-func FindNetworkToUse(root, from string) (*Network, error) {
+func findVictim(root, from string) (*Network, error) {
 	n, err := FindNetwork(root, from)
 	if err != nil && root != "runs" {
 		if other, otherErr := FindNetwork("runs", from); otherErr == nil {
@@ -591,7 +603,7 @@ func CostOfFGSM(cfg config.FGSM, root string) (AttackCost, error) {
 	var c AttackCost
 	var nets []*Network
 	for _, from := range cfg.Checkpoints {
-		n, err := FindNetworkToUse(root, from)
+		n, err := findVictim(root, from)
 		if err != nil {
 			return c, err
 		}

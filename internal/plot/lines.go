@@ -4,6 +4,7 @@
 package plot
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"image/color"
@@ -86,7 +87,7 @@ func save(base string, w, h vg.Length, drawing func(draw.Canvas) error) ([]strin
 		ext    string
 		canvas vg.CanvasSizer
 		out    io.WriterTo
-	}{{".png", png, png}, {".svg", svg, svg}} {
+	}{{".png", png, png}, {".svg", svg, pngInSVG{svg}}} {
 		if err := drawing(draw.New(o.canvas)); err != nil {
 			return nil, fmt.Errorf("drawing %s: %w", base+o.ext, err)
 		}
@@ -99,6 +100,20 @@ func save(base string, w, h vg.Length, drawing func(draw.Canvas) error) ([]strin
 		files = append(files, filepath.Clean(base+o.ext))
 	}
 	return files, nil
+}
+
+// pngInSVG is a drawing whose pictures say what they are: gonum/plot writes PNG and calls it JPEG, which
+// some viewers believe.
+type pngInSVG struct{ io.WriterTo }
+
+// WriteTo implements io.WriterTo.
+func (s pngInSVG) WriteTo(w io.Writer) (int64, error) {
+	var b bytes.Buffer
+	if _, err := s.WriterTo.WriteTo(&b); err != nil {
+		return 0, err
+	}
+	n, err := w.Write(bytes.ReplaceAll(b.Bytes(), []byte("data:image/jpg;base64,"), []byte("data:image/png;base64,")))
+	return int64(n), err
 }
 
 // margin is the white around every figure.

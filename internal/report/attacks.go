@@ -121,7 +121,7 @@ func attackCurves(r run.Record, dir string) ([]string, error) {
 	curve := func(label, kind string, targeted bool, colour int, value func(attack.Outcome) float64) plot.Curve {
 		c := plot.Curve{Label: label, Colour: colour}
 		list := res.of(kind, targeted)
-		if still := res.of("fgsm", targeted); kind == "pgd" && len(list) > 0 && list[0].Eps > 0 && still[0].Eps == 0 {
+		if still := res.of("fgsm", targeted); kind == "pgd" && len(list) > 0 && list[0].Eps > 0 && len(still) > 0 && still[0].Eps == 0 {
 			list = append(still[:1], list...) // at 0 nothing changes, by any attack: a self-check has it
 		}
 		for _, o := range list {

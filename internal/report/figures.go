@@ -124,8 +124,55 @@ type trace struct {
 	ResultSHA256  string `json:"result_sha256,omitempty"`  // of another experiment
 }
 
-// ownFigures draw the record of an experiment that is no training, by itself.
-var ownFigures = map[string]func(run.Record, string) ([]string, error){"lab4/fgsm": AttackFigures}
+// own are the experiments that are no trainings: how a record of one is drawn, by itself, and its table.
+var own = map[string]struct {
+	figures func(run.Record, string) ([]string, error)
+	table   func([]run.Record) (string, error)
+}{"lab4/fgsm": {AttackFigures, Attacks}}
+
+// OwnTable is the tables of a record that is of no training; ok is false where it is of one.
+func OwnTable(r run.Record) (table string, ok bool, err error) {
+	o, ok := own[r.Experiment]
+	if !ok || r.Result == nil {
+		return "", ok, nil
+	}
+	table, err = o.table([]run.Record{r})
+	return table, true, err
+}
+
+// Tables is Table of the trainings among recs, the table of the autoencoders, and the tables of every other
+// record.
+func Tables(recs []run.Record) (string, error) {
+	var trainings, autoencoders []run.Record
+	var others, all []string
+	for _, r := range recs {
+		t, ok, err := OwnTable(r)
+		switch {
+		case err != nil:
+			return "", err
+		case ok:
+			others = append(others, t)
+		case isAutoencoder(r):
+			autoencoders = append(autoencoders, r)
+		default:
+			trainings = append(trainings, r)
+		}
+	}
+	for _, kind := range []struct {
+		recs  []run.Record
+		table func([]run.Record) (string, error)
+	}{{trainings, Table}, {autoencoders, autoencoderTable}} {
+		if len(kind.recs) == 0 {
+			continue
+		}
+		t, err := kind.table(kind.recs)
+		if err != nil {
+			return "", err
+		}
+		all = append(all, t)
+	}
+	return strings.Join(append(all, others...), "\n"), nil
+}
 
 // Figures draws loss, val_loss and accuracy against the epoch, one line a variant (mean and range
 // over its seeds), as PNG and SVG into dir, with figures.json, which names the runs they were made
@@ -139,7 +186,7 @@ func Figures(recs []run.Record, dir string) ([]string, error) {
 			autoencoders = append(autoencoders, r)
 			continue
 		}
-		draw, ok := ownFigures[r.Experiment]
+		o, ok := own[r.Experiment]
 		if !ok {
 			trainings = append(trainings, r)
 			continue
@@ -148,7 +195,7 @@ func Figures(recs []run.Record, dir string) ([]string, error) {
 		if len(recs) > 1 {
 			at = filepath.Join(dir, r.ID)
 		}
-		names, err := draw(r, at)
+		names, err := o.figures(r, at)
 		if err != nil {
 			return nil, err
 		}

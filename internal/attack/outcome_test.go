@@ -1,0 +1,69 @@
+package attack
+
+import (
+	"math"
+	"slices"
+	"testing"
+)
+
+// TestOutcome counts four images of two values and three classes, one of them already of the class aimed at.
+func TestOutcome(t *testing.T) {
+	o := Outcome{Attack: "fgsm", Norm: Linf, Eps: 51, Targeted: true}
+	b := Batch{X: []float32{0, 0, 0.5, 0.5, 1, 1, 0, 1}, Y: []int32{1, 2, 0, 2}}
+	adv := []float32{0.2, 0, 0.5, 0.4, 0.8, 1, 0.1, 1}
+	up := float32(math.Log(2)) // two other classes of logit 0: a probability of 1/2
+	logits := []float32{0, up, 0, up, 0, 0, 0, 0, up, 0, 0, up}
+	rounded := []float32{up, 0, 0, up, 0, 0, up, 0, 0, 0, 0, up}
+	o.Add(b, []int32{0, 0, 2, 2}, adv, logits, rounded, 3)
+	o.Close()
+	if o.N != 4 || o.Correct != 3 || o.Accuracy != 0.75 || o.Aimed != 3 || o.Success != 1./3 || o.Rounded != 0.75 {
+		t.Errorf("%+v", o)
+	}
+	if math.Abs(o.Confidence-0.5) > 1e-6 || math.Abs(o.MaxChange-0.2) > 1e-6 || o.MinValue != 0 || o.MaxValue != 1 || o.Radius() != 0.2 {
+		t.Errorf("%+v", o)
+	}
+	if !(o.CI95[0] < 0.75 && o.CI95[1] > 0.75) {
+		t.Errorf("an interval of %v", o.CI95)
+	}
+	l2 := Outcome{Norm: L2, Eps: 0.5}
+	l2.Add(b, []int32{0, 0, 2, 2}, []float32{0.3, 0.4, 0.5, 0.5, 1, 1, 0, 1}, logits, rounded, 3)
+	if math.Abs(l2.MaxChange-0.5) > 1e-6 || l2.Radius() != 0.5 || l2.Aimed != 0 {
+		t.Errorf("%+v", l2)
+	}
+}
+
+func TestTransferAndExamples(t *testing.T) {
+	var tr Transfer
+	tr.Add([]float32{1, 0, 0, 1, 0, 1}, []int32{0, 0, 1})
+	if tr.N != 3 || tr.Correct != 2 || tr.Accuracy() != 2./3 || (Transfer{}).Accuracy() != 0 {
+		t.Errorf("%+v", tr)
+	}
+	e := Example{Label: 1, Goal: 2, After: Prediction{Class: 0}}
+	if !e.Success() {
+		t.Error("an image taken for another class is none that was missed")
+	}
+	if e.Targeted = true; e.Success() {
+		t.Error("a targeted attack that led elsewhere is a success")
+	}
+}
+
+// TestRound: to the nearest of 256 levels, but no further from the image than the radius.
+func TestRound(t *testing.T) {
+	level := func(v float64) float32 { return float32(v) / 255 }
+	x := []float32{level(100), level(100), level(100), level(0), level(255), level(100)}
+	adv := []float32{level(100.51), level(99.4), level(101.4), level(0.2), level(254.6), level(97)}
+	for eps, want := range map[float64][]float32{
+		0.5 / 255:   {100, 100, 100, 0, 255, 100},
+		1.4 / 255:   {101, 99, 101, 0, 255, 99},
+		math.Inf(1): {101, 99, 101, 0, 255, 97},
+	} {
+		dst := make([]float32, len(x))
+		Round(dst, adv, x, eps)
+		for i := range want {
+			want[i] /= 255
+		}
+		if !slices.Equal(dst, want) {
+			t.Errorf("radius %g/255: %v, want %v", 255*eps, dst, want)
+		}
+	}
+}

@@ -1,0 +1,312 @@
+package labs
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"dla/internal/attack"
+	"dla/internal/config"
+	"dla/internal/data"
+	"dla/internal/run"
+	"dla/internal/train"
+	"dla/internal/weights"
+)
+
+// tinyAttacks are those on a network of moments, whose checkpoint they name.
+func tinyAttacks(t *testing.T, root string, mlp bool) config.FGSM {
+	t.Helper()
+	c := config.DefaultFGSM()
+	c.Checkpoints = []string{trained(t, root, tiny(mlp)).ID}
+	c.Limit = 60
+	c.Sweep.Eps = []float64{0, 1, 8, 64}
+	c.PGD = config.PGD{Eps: []float64{1, 8}, EpsTargeted: []float64{8}, EpsL2: []float64{0.5}, Steps: 4, Restarts: 2}
+	c.Square = config.Square{Eps: 8, Queries: 10, Images: 20}
+	return c
+}
+
+// networksAndData are the networks of c and their data, which is drawn once for all tests.
+func networksAndData(t *testing.T, root string, c *config.FGSM) ([]*Network, *data.Dataset) {
+	t.Helper()
+	nets, err := networksOf(c, options(t, root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nets, set(t, nets[0].Data.Name)
+}
+
+// attacked is FGSM on them.
+func attacked(ctx context.Context, t *testing.T, root string, c config.FGSM, opt Options) (Attacked, error) {
+	t.Helper()
+	nets, ds := networksAndData(t, root, &c)
+	return fgsmOn(ctx, nets, ds, c, opt)
+}
+
+// victimOf is the network of c on its test images.
+func victimOf(t *testing.T, root string, c config.FGSM) *victim {
+	t.Helper()
+	nets, ds := networksAndData(t, root, &c)
+	v, err := newVictim(nets[0], firstImages(ds, c.Limit))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// TestFGSMRecord: of colour and of grey images: what the record says is so, what its examples show is what
+// the network says to these very bytes, and asked again it is found.
+func TestFGSMRecord(t *testing.T) {
+	for _, mlp := range []bool{false, true} {
+		root := t.TempDir()
+		cfg := tinyAttacks(t, root, mlp)
+		a, err := attacked(context.Background(), t, root, cfg, options(t, root))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res := a.Result
+		if !a.Done() || len(res.Attacks) != 3*4+4+1 || res.Test.N != 60 || len(a.Figures) != 11 || len(res.Checks) != 9 {
+			t.Errorf("%d attacks on %d images, %d figures, %d checks: %+v", len(res.Attacks), res.Test.N, len(a.Figures), len(res.Checks), a)
+		}
+		for _, o := range res.Attacks {
+			if n := map[bool]int{true: 20, false: 60}[o.Attack == "square"]; o.N != n || o.Eps == 0 && o.Correct != res.Test.Correct || o.MaxChange > o.Radius() {
+				t.Errorf("%+v", o)
+			}
+		}
+		rec, err := run.Find(root, a.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := rec.Attached(res.Examples)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var shown []attack.Example
+		if err := json.Unmarshal(text, &shown); err != nil {
+			t.Fatal(err)
+		}
+		v := victimOf(t, root, cfg)
+		kinds := 0
+		for _, e := range shown {
+			for _, half := range []struct {
+				px   []byte
+				says attack.Prediction
+			}{{e.Image, e.Before}, {e.Changed, e.After}} {
+				x := make([]float32, len(half.px))
+				for i, b := range half.px {
+					x[i] = float32(b) / 255
+				}
+				logits, err := v.target.Logits(x)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if class, p := attack.Top(logits); class != half.says.Class || math.Abs(p-half.says.P) > 1e-6 {
+					t.Errorf("image %d: %d with %g, the record says %+v", e.Index, class, p, half.says)
+				}
+			}
+			if e.Before.Class != int(e.Label) || e.Targeted == (e.Goal == e.Label) {
+				t.Errorf("image %d is shown as %+v", e.Index, e)
+			}
+			if e.Targeted {
+				kinds++
+			}
+		}
+		if len(shown) > 10 || kinds > 5 || len(shown) == 0 {
+			t.Errorf("%d examples, %d of them targeted", len(shown), kinds)
+		}
+		again, err := attacked(context.Background(), t, root, cfg, options(t, root))
+		if err != nil || !again.Reused || again.ID != a.ID {
+			t.Errorf("asked again: %+v, %v", again, err)
+		}
+		cfg.Weights = []string{"0123"}
+		if _, err := FGSM(context.Background(), cfg, options(t, root)); err == nil || !strings.Contains(err.Error(), "wanted are 0123") {
+			t.Errorf("other weights than wanted: %v", err)
+		}
+	}
+}
+
+// TestFGSMInterrupted leaves a record that says so, which is neither reused nor resumed.
+func TestFGSMInterrupted(t *testing.T) {
+	root := t.TempDir()
+	cfg := tinyAttacks(t, root, true)
+	ctx, cancel := context.WithCancel(context.Background())
+	opt := options(t, root)
+	opt.Sink = func(e train.Event) {
+		if strings.HasPrefix(e.Message, "pgd") {
+			cancel()
+		}
+	}
+	a, err := attacked(ctx, t, root, cfg, opt)
+	if err != nil || a.Done() || a.Reason != train.Interrupted {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	rec, err := run.Find(root, a.ID)
+	if err != nil || rec.Status != run.StatusInterrupted {
+		t.Errorf("%s, %v", rec.Status, err)
+	}
+	if _, err := Resume(context.Background(), a.ID, options(t, root)); err == nil || !strings.Contains(err.Error(), "dla lab4 fgsm") {
+		t.Errorf("resumed: %v", err)
+	}
+	if b, err := attacked(context.Background(), t, root, cfg, options(t, root)); err != nil || b.Reused || !b.Done() {
+		t.Errorf("%+v, %v", b, err)
+	}
+}
+
+// TestAttackChecksCanFail: each by a result in which just that is not so.
+func TestAttackChecksCanFail(t *testing.T) {
+	root := t.TempDir()
+	v := victimOf(t, root, tinyAttacks(t, root, true))
+	at := func(kind string, eps, accuracy float64) attack.Outcome {
+		return attack.Outcome{Attack: kind, Norm: attack.Linf, Eps: eps, N: 10000, Correct: int(10000 * accuracy), Accuracy: accuracy, Rounded: accuracy,
+			MaxChange: eps / 255, MinValue: 0, MaxValue: 1}
+	}
+	good := func() AttackResult {
+		return AttackResult{Test: TestResult{N: 10000, Correct: 9000, Accuracy: 0.9}, Weights: v.net.Weights, Classes: make([]string, 10), Attacks: []attack.Outcome{
+			at("fgsm", 0, 0.9), at("fgsm", 1, 0.4), at("fgsm", 8, 0.02), at("fgsm", 64, 0.1), // back up to chance, not beyond
+			at("noise", 0, 0.9), at("noise", 1, 0.89), at("noise", 8, 0.8), at("noise", 64, 0.2), at("pgd", 1, 0.3), at("pgd", 8, 0)}}
+	}
+	failed := func(r AttackResult) (names []string) {
+		all, err := attackChecks(context.Background(), v, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range (AttackResult{Checks: all}).Failed() {
+			names = append(names, c.What)
+		}
+		return names
+	}
+	if names := failed(good()); len(names) > 0 {
+		t.Errorf("of a good result these fail: %v", names)
+	}
+	for want, spoil := range map[string]func(*AttackResult){
+		"epsilon 0 changes nothing":                                 func(r *AttackResult) { r.Attacks[4].Correct-- },
+		"no change is larger than epsilon":                          func(r *AttackResult) { r.Attacks[9].MaxChange *= 1.0000001 },
+		"pixels stay within [0, 1]":                                 func(r *AttackResult) { r.Attacks[2].MinValue = -1e-9 },
+		"PGD is no weaker than FGSM":                                func(r *AttackResult) { r.Attacks[8].Accuracy = 0.41 },
+		"accuracy falls with epsilon until it is at chance":         func(r *AttackResult) { r.Attacks[2].Accuracy, r.Attacks[2].Rounded = 0.5, 0.5 },
+		"a large epsilon reaches chance":                            func(r *AttackResult) { r.Attacks[2].Accuracy, r.Attacks[3].Accuracy = 0.2, 0.2 },
+		"random noise of the same size is much weaker":              func(r *AttackResult) { r.Attacks[5].Accuracy = 0.5 },
+		"rounding to 8 bits does not undo an attack":                func(r *AttackResult) { r.Attacks[8].Rounded = 0.6 },
+		"weights and running statistics are unchanged, bit for bit": func(r *AttackResult) { r.Weights = "other" },
+	} {
+		r := good()
+		spoil(&r)
+		if names := failed(r); !slices.Equal(names, []string{want}) {
+			t.Errorf("%s: failed are %v", want, names)
+		}
+	}
+}
+
+func TestGoals(t *testing.T) {
+	classes := []string{"a", "b", "c", "d"}
+	random, err := goals(config.RandomTarget, config.RandomTarget, classes, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := [4][4]int{}
+	for i := range int32(4000) {
+		count[i%4][random(i, i%4)]++
+	}
+	for label, row := range count {
+		for goal, n := range row {
+			if (label == goal) != (n == 0) || label != goal && (n < 270 || n > 400) {
+				t.Errorf("of 1000 images of class %d, %d aim at %d", label, n, goal)
+			}
+		}
+	}
+	named, err := goals("c", config.RandomTarget, classes, 7)
+	if err != nil || named(3, 1) != 2 {
+		t.Errorf("a named goal: %v", err)
+	}
+}
+
+// TestSavedSetIsWhatTheAttackLeft: evaluated again by the network it was made for, an adversarial set gives
+// the accuracy that was measured when it was made, to the last image; in both forms.
+func TestSavedSetIsWhatTheAttackLeft(t *testing.T) {
+	root := t.TempDir()
+	cfg := tinyAttacks(t, root, false)
+	ctx := context.Background()
+	for as, kind := range map[string]string{AsImages: "fgsm", AsSafetensors: "pgd-l2"} {
+		dir := filepath.Join(t.TempDir(), "a", "set")
+		nets, ds := networksAndData(t, root, &cfg)
+		s, err := saveOn(ctx, nets[0], ds, cfg, kind, 0.7, dir, as, options(t, root))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := evaluateOn(ctx, nets, ds, dir, options(t, root))
+		if err != nil || len(all) != 1 {
+			t.Fatal(all, err)
+		}
+		want := s.Accuracy
+		if as == AsImages {
+			want = s.Rounded
+		}
+		if all[0].N != 60 || all[0].Accuracy != want {
+			t.Errorf("%s: %+v, want an accuracy of %g", as, all[0], want)
+		}
+		if left, err := filepath.Glob(filepath.Join(filepath.Dir(dir), ".dla-*")); err != nil || len(left) > 0 {
+			t.Errorf("left over: %v, %v", left, err)
+		}
+		if _, err := Save(ctx, cfg, kind, 0.7, dir, as, options(t, root)); err == nil {
+			t.Errorf("%s: a set was overwritten", as)
+		}
+	}
+	grey := tinyAttacks(t, root, true)
+	greys, digits := networksAndData(t, root, &grey)
+	if _, err := saveOn(ctx, greys[0], digits, grey, "fgsm", 8, filepath.Join(t.TempDir(), "x"), AsImages, options(t, root)); err == nil || !strings.Contains(err.Error(), "--save-as safetensors") {
+		t.Errorf("grey images as a folder: %v", err)
+	}
+	dir := filepath.Join(t.TempDir(), "grey")
+	if _, err := saveOn(ctx, greys[0], digits, grey, "noise", 8, dir, AsSafetensors, options(t, root)); err != nil {
+		t.Error(err)
+	}
+	nets, ds := networksAndData(t, root, &cfg)
+	if _, err := evaluateOn(ctx, nets, ds, dir, options(t, root)); err == nil || !strings.Contains(err.Error(), "images have the shape [60 28 28 1], want [60 32 32 3]") {
+		t.Errorf("a set of other images: %v", err)
+	}
+}
+
+// TestReadTensorsRefuses what would be no images of the classes.
+func TestReadTensorsRefuses(t *testing.T) {
+	root := t.TempDir()
+	v := victimOf(t, root, tinyAttacks(t, root, true))
+	px := 28 * 28
+	for want, spoil := range map[string]func(x, y []float32) []weights.Tensor{
+		"images have the shape []": func(_, y []float32) []weights.Tensor {
+			return []weights.Tensor{{Name: "labels", Shape: []int{2}, Data: y}}
+		},
+		"want [0 28 28 1]": func(x, _ []float32) []weights.Tensor {
+			return []weights.Tensor{{Name: "images", Shape: []int{2, 28, 28, 1}, Data: x}}
+		},
+		"value 5 of its images is NaN": func(x, y []float32) []weights.Tensor {
+			x[5] = float32(math.NaN())
+			return nil
+		},
+		"value 0 of its images is -0.1": func(x, y []float32) []weights.Tensor { x[0] = -0.1; return nil },
+		"label 1 is 10":                 func(_, y []float32) []weights.Tensor { y[1] = 10; return nil },
+		"label 1 is 0.5":                func(_, y []float32) []weights.Tensor { y[1] = 0.5; return nil },
+	} {
+		x, y := make([]float32, 2*px), make([]float32, 2)
+		ts := spoil(x, y)
+		if ts == nil {
+			ts = []weights.Tensor{{Name: "images", Shape: []int{2, 28, 28, 1}, Data: x}, {Name: "labels", Shape: []int{2}, Data: y}}
+		}
+		path := filepath.Join(t.TempDir(), "set.safetensors")
+		if _, err := weights.Save(path, ts, nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := readTensors(path, v.net.Images); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("error %v, want one with %q", err, want)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(root, "x.safetensors"), []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := readTensors(filepath.Join(root, "x.safetensors"), v.net.Images); err == nil {
+		t.Error("a broken file was read")
+	}
+}

@@ -1,0 +1,135 @@
+package report
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"dla/internal/attack"
+	"dla/internal/config"
+	"dla/internal/run"
+)
+
+// attackRecord is a finished run of attacks on pictures of 2 x 2, with the examples given.
+func attackRecord(t *testing.T, root string, shown []attack.Example) run.Record {
+	t.Helper()
+	yaml, err := config.Marshal(config.DefaultFGSM())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := run.Create(root, run.Spec{Experiment: "lab4/fgsm", Variant: "resnet20", Config: yaml, Env: run.Env{Data: run.DataInfo{Name: "cifar10", Fingerprint: "f"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	text, err := json.Marshal(shown)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := r.Attach("examples.json", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(kind string, targeted bool, norm attack.Norm, eps, accuracy float64) attack.Outcome {
+		return attack.Outcome{Attack: kind, Targeted: targeted, Norm: norm, Eps: eps, N: 100, Accuracy: accuracy, Success: 1 - accuracy, Confidence: 0.5, Rounded: accuracy}
+	}
+	result := map[string]any{"test": map[string]any{"n": 100, "accuracy": 0.9}, "network": "resnet20", "classes": []string{"cat", "dog"}, "examples": a,
+		"attacks": []attack.Outcome{at("fgsm", false, attack.Linf, 0, 0.9), at("fgsm", false, attack.Linf, 8, 0.1), at("fgsm", true, attack.Linf, 8, 0.25),
+			at("noise", false, attack.Linf, 8, 0.85), at("pgd", false, attack.Linf, 8, 0.05), at("pgd", false, attack.L2, 0.5, 0.03), at("square", false, attack.Linf, 8, 0.2)},
+		"transfer": []attack.Transfer{{Attack: "fgsm", Eps: 8, For: "a", On: "a", N: 10, Correct: 1}, {Attack: "fgsm", Eps: 8, For: "a", On: "b", N: 10, Correct: 5},
+			{Attack: "fgsm", Eps: 8, For: "b", On: "a", N: 10, Correct: 6}, {Attack: "fgsm", Eps: 8, For: "b", On: "b", N: 10, Correct: 2}},
+		"checks": []map[string]any{{"name": "one", "found": "so", "passed": true}, {"name": "two", "found": "not so", "passed": false}}}
+	if err := r.Finish(result); err != nil {
+		t.Fatal(err)
+	}
+	rec, err := run.Find(root, r.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rec
+}
+
+// example is a whole one.
+func example(targeted bool) attack.Example {
+	return attack.Example{Targeted: targeted, Eps: 8, Index: 7, Label: 0, Goal: 1, H: 2, W: 2, C: 3, Image: make([]byte, 12),
+		Changed: slices.Repeat([]byte{0, 8, 4}, 4), Before: attack.Prediction{Class: 0, P: 0.99}, After: attack.Prediction{Class: 1, P: 0.5}}
+}
+
+func TestAttackTables(t *testing.T) {
+	r := attackRecord(t, t.TempDir(), []attack.Example{example(false), example(true)})
+	table, err := Attacks([]run.Record{r})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| 0 | – | 90.00 | 90.00 | 50.00 | – | – | – |\n", "| 8 | 85.00 | 10.00 | 10.00 | 50.00 | 5.00 | 75.00 | – |\n",
+		"| PGD-20, L2 | 0.5 | 100 | 3.00 |", "| Square, no gradients | 8/255 | 100 | 20.00 |",
+		"| a, FGSM at 8/255 | 10.00 | 50.00 |\n| b, FGSM at 8/255 | 60.00 | 20.00 |\n", "On the first 10 test images.",
+		"| one | holds | so |", "| two | FAILS | not so |", "resnet20 on CIFAR-10, 100 test images, accuracy 90.00 %",
+	} {
+		if !strings.Contains(table, want) {
+			t.Errorf("no %q in\n%s", want, table)
+		}
+	}
+	words, err := sectionKinds["targeted"].table([]run.Record{r})
+	if err != nil || !strings.Contains(words, "| 7 | cat | dog | cat, 99.0 % | dog, 50.0 % |") || strings.Count(words, "| 7 |") != 1 {
+		t.Errorf("%s (%v)", words, err)
+	}
+	training := record(t, t.TempDir(), "lab1/resnet", "mlp-d1-res", 0, config.DefaultResnet(), "11", nil)
+	both, err := Tables([]run.Record{r, training})
+	if err != nil || !strings.HasPrefix(both, "| network |") || !strings.HasSuffix(both, table) {
+		t.Errorf("%s (%v)", both, err)
+	}
+}
+
+// TestAttackFiguresBesideTrainings: each kind has its own.
+func TestAttackFiguresBesideTrainings(t *testing.T) {
+	root, dir := t.TempDir(), t.TempDir()
+	r := attackRecord(t, root, []attack.Example{example(true)})
+	training := record(t, root, "lab1/resnet", "mlp-d1-res", 0, config.DefaultResnet(), "11", nil)
+	files, err := Figures([]run.Record{r, training}, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{filepath.Join(dir, "loss.png"), filepath.Join(dir, r.ID, "accuracy.svg"), filepath.Join(dir, r.ID, "targeted.png"), filepath.Join(dir, r.ID, "figures.json")} {
+		if _, err := os.Stat(want); err != nil || !slices.Contains(files, want) {
+			t.Errorf("%s is missing among %v (%v)", want, files, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, r.ID, "untargeted.png")); err == nil {
+		t.Error("examples of a kind that the record has none of were drawn")
+	}
+	if _, err := sectionKinds["attacks"].figures([]run.Record{r, r}, dir); err == nil || !strings.Contains(err.Error(), "choose it by its id with select") {
+		t.Errorf("two runs in one section: %v", err)
+	}
+}
+
+// TestDamagedExamplesAreRefused, whatever is wrong with them, by every figure and table.
+func TestDamagedExamplesAreRefused(t *testing.T) {
+	for want, spoil := range map[string]func(*attack.Example){
+		"of class 2, of 2":  func(e *attack.Example) { e.After.Class = 2 },
+		"of class -1, of 2": func(e *attack.Example) { e.Goal = -1 },
+		"not whole":         func(e *attack.Example) { e.Changed = e.Changed[1:] },
+		"is not whole":      func(e *attack.Example) { e.C, e.H = 2, 3 },
+	} {
+		e := example(false)
+		spoil(&e)
+		r := attackRecord(t, t.TempDir(), []attack.Example{e})
+		if _, err := Figures([]run.Record{r}, t.TempDir()); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), r.ID) {
+			t.Errorf("figures: error %v, want one with %q", err, want)
+		}
+		if _, err := Tables([]run.Record{r}); err == nil {
+			t.Error("a table was made of damaged examples")
+		}
+	}
+	r := attackRecord(t, t.TempDir(), []attack.Example{example(false)})
+	if err := os.WriteFile(filepath.Join(r.Dir, "examples.json"), []byte("[]"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Attacks([]run.Record{r}); err == nil || !strings.Contains(err.Error(), "examples.json is damaged") {
+		t.Errorf("examples that were changed: %v", err)
+	}
+}
