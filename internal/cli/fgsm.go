@@ -83,7 +83,7 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 	f.IntVar(&o.limit, "limit", def.Limit, "attack only the first so many test images; 0: all")
 	f.StringVar(&o.out, "out", "runs", "directory of run records")
 	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one for each core. Results do not depend on it")
-	f.BoolVar(&o.resume, "resume", false, "reuse a finished run of the same settings, weights and data")
+	f.BoolVar(&o.resume, "resume", false, "reuse a finished run of the same settings, weights and data, continue an interrupted one")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the resolved settings and what the attacks will cost, and stop")
 	f.BoolVar(&o.fastDevRun, "fast-dev-run", false, "few images and few steps, to see that everything works")
 	f.BoolVar(&o.json, "json", false, "with --dry-run, --save or --evaluate: print JSON")
@@ -195,7 +195,7 @@ func runFGSM(cmd *cobra.Command, s *Streams, o fgsmOptions) (err error) {
 		return err
 	}
 	if !a.Done() {
-		fmt.Fprintf(s.Err, "\nstopped; attacks keep nothing until they are done. Start again with the same command\n")
+		fmt.Fprintf(s.Err, "\nstopped; the attacks that are done are kept. Go on with the same command and --resume\n")
 		return &ExitError{Code: max(x.code(), 130)}
 	}
 	return closingFGSM(s, a, o.out)

@@ -209,7 +209,7 @@ func show(s *Streams, r run.Record, root string) error {
 		fmt.Fprintf(w, "wall time %.1f s\n", res.WallSeconds)
 		return nil
 	case own:
-		fmt.Fprintln(w, "next: the command above once more; it keeps nothing until it is done")
+		fmt.Fprintln(w, "next: the command above once more, with --resume")
 		return nil
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)

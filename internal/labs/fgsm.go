@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -93,20 +94,31 @@ func fgsmOn(ctx context.Context, nets []*Network, ds *data.Dataset, cfg config.F
 	env := opt.Env
 	env.Data = run.DataInfo{Name: ds.Name, Source: ds.Source, Fingerprint: ds.Fingerprint, Synthetic: ds.Synthetic}
 	spec := run.Spec{Experiment: FGSMExperiment, Variant: n.Name, Seed: cfg.Seed, Config: yaml, ConfigHash: config.Hash(yaml), Env: env}
+	var r *run.Run
 	if opt.Resume {
-		rec, err := finished(opt.Root, spec)
+		rec, err := earlier(opt.Root, spec)
 		if err != nil {
 			return a, err
 		}
-		if rec != nil {
+		switch {
+		case rec == nil:
+		case rec.Status == run.StatusFinished:
 			a.ID, a.Dir, a.Reused, a.Reason = rec.ID, rec.Dir, true, train.Finished
 			a.Result, err = attackResultOf(*rec)
 			return a, err
+		default:
+			if r, err = run.Resume(opt.Root, rec.ID); err != nil {
+				return a, err
+			}
+			if _, err = r.Restore(); err != nil {
+				return a, errors.Join(err, r.Close())
+			}
 		}
 	}
-	r, err := run.Create(opt.Root, spec)
-	if err != nil {
-		return a, err
+	if r == nil {
+		if r, err = run.Create(opt.Root, spec); err != nil {
+			return a, err
+		}
 	}
 	done := false
 	defer func() {
@@ -121,10 +133,12 @@ func fgsmOn(ctx context.Context, nets []*Network, ds *data.Dataset, cfg config.F
 	if err != nil {
 		return a, err
 	}
-	if a.Result, err = assault(ctx, v, nets, goal, cfg, r, opt); err != nil {
+	made := attacksMade{r: r, Kernel: kernel.Level()}
+	made.read(opt)
+	before := made.Seconds
+	if a.Result, err = assault(ctx, v, nets, goal, cfg, &made, opt); err != nil {
 		if interrupted(ctx) {
-			a.Reason = train.Interrupted // the images have not been seen whole: nothing is recorded of it
-			err = nil
+			a.Reason = train.Interrupted
 			return a, r.SetStatus(run.StatusInterrupted, "by a signal")
 		}
 		return a, err
@@ -132,7 +146,10 @@ func fgsmOn(ctx context.Context, nets []*Network, ds *data.Dataset, cfg config.F
 	if ds.Synthetic {
 		a.Result.Note = report.SyntheticNote(ds.Name)
 	}
-	a.Result.WallSeconds = time.Since(began).Seconds()
+	a.Result.WallSeconds = before + time.Since(began).Seconds()
+	if err = made.forget(); err != nil {
+		return a, err
+	}
 	if err = r.Finish(a.Result); err != nil {
 		return a, err
 	}
@@ -200,16 +217,17 @@ func firstImages(ds *data.Dataset, n int) data.Subset {
 	return all
 }
 
-// finished finds the newest finished run of the same experiment, settings and data as spec; nil where
-// there is none.
-func finished(root string, spec run.Spec) (*run.Record, error) {
+// earlier finds the newest run of the same experiment, settings and data as spec that is finished or was
+// stopped; nil where there is none.
+func earlier(root string, spec run.Spec) (*run.Record, error) {
 	list, err := run.List(root)
 	if err != nil {
 		return nil, err
 	}
 	for i := len(list) - 1; i >= 0; i-- {
 		s := list[i]
-		if s.Experiment != spec.Experiment || s.Status != run.StatusFinished || s.Seed != spec.Seed || s.Fingerprint != spec.Env.Data.Fingerprint {
+		if s.Experiment != spec.Experiment || s.Seed != spec.Seed || s.Fingerprint != spec.Env.Data.Fingerprint ||
+			s.Status != run.StatusFinished && s.Status != run.StatusInterrupted {
 			continue
 		}
 		rec, err := run.Find(root, s.ID)
@@ -223,8 +241,66 @@ func finished(root string, spec run.Spec) (*run.Record, error) {
 	return nil, nil
 }
 
+// attacksMade are the attacks that a run has behind it, kept on the disk so that one that is stopped goes on
+// from there. What comes of an attack depends on nothing that came before it.
+type attacksMade struct {
+	r       *run.Run
+	Kernel  string           `json:"kernel"`
+	Seconds float64          `json:"seconds"` // of all processes so far
+	Attacks []attack.Outcome `json:"attacks"`
+}
+
+// madeName is their file while the run is not finished.
+const madeName = "attacks.json"
+
+// read takes what an earlier process has kept. Of other kernels, whose last bits are others, and where
+// it cannot be read, everything is made anew.
+func (m *attacksMade) read(opt Options) {
+	var old attacksMade
+	b, err := os.ReadFile(filepath.Join(m.r.Dir(), madeName))
+	if err != nil || json.Unmarshal(b, &old) != nil || old.Kernel != m.Kernel {
+		return
+	}
+	m.Attacks, m.Seconds = old.Attacks, old.Seconds
+	opt.Say("%d attacks were made before", len(m.Attacks))
+}
+
+// next are the outcomes of ways, where they were the next to be made after so many.
+func (m *attacksMade) next(after int, ways []*way) bool {
+	if len(m.Attacks) < after+len(ways) {
+		return false
+	}
+	for i, w := range ways {
+		o := m.Attacks[after+i]
+		if o.Attack != w.Attack || o.Targeted != w.Targeted || o.Norm != w.Norm || o.Eps != w.Eps {
+			return false
+		}
+	}
+	for i, w := range ways {
+		w.Outcome = m.Attacks[after+i]
+	}
+	return true
+}
+
+// keep writes all, made in so many seconds, to the disk.
+func (m *attacksMade) keep(all []attack.Outcome, took time.Duration) error {
+	m.Attacks = all
+	m.Seconds += took.Seconds()
+	_, err := attachJSON(m.r, madeName, m)
+	return err
+}
+
+// forget removes the file: the result is about to hold all of it.
+func (m *attacksMade) forget() error {
+	err := os.Remove(filepath.Join(m.r.Dir(), madeName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // assault makes all attacks.
-func assault(ctx context.Context, v *victim, nets []*Network, goal func(index, label int32) int32, cfg config.FGSM, r *run.Run, opt Options) (AttackResult, error) {
+func assault(ctx context.Context, v *victim, nets []*Network, goal func(index, label int32) int32, cfg config.FGSM, made *attacksMade, opt Options) (AttackResult, error) {
 	res := AttackResult{Network: v.net.Name, Source: v.net.Source, Weights: v.net.Weights, Params: v.net.Params.Count(), Classes: v.images.Set.Classes}
 	scorer, err := v.net.Scorer(evalBatch)
 	if err != nil {
@@ -235,14 +311,23 @@ func assault(ctx context.Context, v *victim, nets []*Network, goal func(index, l
 	}
 	opt.Say("%-30s accuracy %6.2f %% of %d images", "as they are", 100*res.Test.Accuracy, res.Test.N)
 	attempt := func(on *victim, name string, ways ...*way) error {
-		if err := on.face(ctx, name, ways, goal, opt.Sink); err != nil {
-			return err
+		began := time.Now()
+		before := made.next(len(res.Attacks), ways)
+		if !before {
+			if err := on.face(ctx, name, ways, goal, opt.Sink); err != nil {
+				return err
+			}
 		}
 		for _, w := range ways {
-			opt.Say("%s", outcomeLine(w.Outcome))
 			res.Attacks = append(res.Attacks, w.Outcome)
+			if !before {
+				opt.Say("%s", outcomeLine(w.Outcome))
+			}
 		}
-		return nil
+		if before {
+			return nil
+		}
+		return made.keep(res.Attacks, time.Since(began))
 	}
 
 	// One step, and noise of the same size.
@@ -296,7 +381,7 @@ func assault(ctx context.Context, v *victim, nets []*Network, goal func(index, l
 	if err != nil {
 		return res, err
 	}
-	if res.Examples, err = attachJSON(r, examplesName, shown); err != nil {
+	if res.Examples, err = attachJSON(made.r, examplesName, shown); err != nil {
 		return res, err
 	}
 	res.Checks, err = attackChecks(ctx, v, res)

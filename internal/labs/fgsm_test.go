@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -129,14 +130,20 @@ func TestFGSMRecord(t *testing.T) {
 	}
 }
 
-// TestFGSMInterrupted leaves a record that says so, which is neither reused nor resumed.
-func TestFGSMInterrupted(t *testing.T) {
+// TestFGSMGoesOn: a run that was interrupted leaves a record that says so; asked again with Resume it goes on
+// after the attacks it has made, to the result of a run that was not.
+func TestFGSMGoesOn(t *testing.T) {
 	root := t.TempDir()
 	cfg := tinyAttacks(t, root, true)
+	whole, err := attacked(context.Background(), t, root, cfg, options(t, root))
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	opt := options(t, root)
+	opt.Resume = false
 	opt.Sink = func(e train.Event) {
-		if strings.HasPrefix(e.Message, "pgd") {
+		if strings.HasPrefix(e.Message, "pgd, targeted") {
 			cancel()
 		}
 	}
@@ -148,11 +155,45 @@ func TestFGSMInterrupted(t *testing.T) {
 	if err != nil || rec.Status != run.StatusInterrupted {
 		t.Errorf("%s, %v", rec.Status, err)
 	}
-	if _, err := Resume(context.Background(), a.ID, options(t, root)); err == nil || !strings.Contains(err.Error(), "dla lab4 fgsm") {
-		t.Errorf("resumed: %v", err)
+	if _, err := Resume(context.Background(), a.ID, options(t, root)); err == nil || !strings.Contains(err.Error(), "--resume") {
+		t.Errorf("resumed by its id: %v", err)
 	}
-	if b, err := attacked(context.Background(), t, root, cfg, options(t, root)); err != nil || b.Reused || !b.Done() {
-		t.Errorf("%+v, %v", b, err)
+	if err := run.Remove(root, whole.ID); err != nil { // or it would be taken
+		t.Fatal(err)
+	}
+	var made []string
+	opt.Resume = true
+	opt.Sink = func(e train.Event) {
+		if e.Message != "" {
+			made = append(made, e.Message)
+		}
+	}
+	b, err := attacked(context.Background(), t, root, cfg, opt)
+	if err != nil || b.ID != a.ID || b.Reused || !b.Done() {
+		t.Fatalf("%+v, %v", b, err)
+	}
+	if want := []string{"pgd, targeted, 8/255", "pgd, L2 0.5", "square", "examples", "examples"}; !slices.Equal(made, want) {
+		t.Errorf("made %v, want %v", made, want)
+	}
+	for _, r := range []*AttackResult{&whole.Result, &b.Result} {
+		r.WallSeconds = 0
+		for i, o := range r.Attacks {
+			text, err := json.Marshal(o) // what a record holds of it
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Attacks[i] = attack.Outcome{}
+			if err := json.Unmarshal(text, &r.Attacks[i]); err != nil {
+				t.Fatal(err)
+			}
+			r.Attacks[i].Seconds = 0
+		}
+	}
+	if !reflect.DeepEqual(whole.Result, b.Result) {
+		t.Errorf("in one piece %+v\nin two %+v", whole.Result, b.Result)
+	}
+	if _, err := os.Stat(filepath.Join(b.Dir, madeName)); err == nil {
+		t.Error("what is kept of a run under way is left in a finished one")
 	}
 }
 

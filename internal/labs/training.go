@@ -136,7 +136,7 @@ func Resume(ctx context.Context, id string, opt Options) (Trained, error) {
 	case DistillExperiment:
 		return resumeDistill(ctx, rec, opt)
 	case FGSMExperiment:
-		return Trained{}, fmt.Errorf("run %s is of attacks, which keep nothing until they are done; make them anew with `dla lab4 fgsm`", rec.ID)
+		return Trained{}, fmt.Errorf("run %s is of attacks, which go on with the command that began them and --resume; `dla runs show %s` shows it", rec.ID, rec.ID)
 	case AutoencoderExperiment:
 		return resumeAutoencoder(ctx, rec, opt)
 	}

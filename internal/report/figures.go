@@ -140,38 +140,29 @@ func OwnTable(r run.Record) (table string, ok bool, err error) {
 	return table, true, err
 }
 
-// Tables is Table of the trainings among recs, the table of the autoencoders, and the tables of every other
-// record.
+// Tables is Table of the trainings among recs, and then the tables of every other record.
 func Tables(recs []run.Record) (string, error) {
-	var trainings, autoencoders []run.Record
-	var others, all []string
+	var trainings []run.Record
+	var all []string
 	for _, r := range recs {
 		t, ok, err := OwnTable(r)
-		switch {
-		case err != nil:
-			return "", err
-		case ok:
-			others = append(others, t)
-		case isAutoencoder(r):
-			autoencoders = append(autoencoders, r)
-		default:
-			trainings = append(trainings, r)
-		}
-	}
-	for _, kind := range []struct {
-		recs  []run.Record
-		table func([]run.Record) (string, error)
-	}{{trainings, Table}, {autoencoders, autoencoderTable}} {
-		if len(kind.recs) == 0 {
-			continue
-		}
-		t, err := kind.table(kind.recs)
 		if err != nil {
 			return "", err
 		}
-		all = append(all, t)
+		if ok {
+			all = append(all, t)
+		} else {
+			trainings = append(trainings, r)
+		}
 	}
-	return strings.Join(append(all, others...), "\n"), nil
+	if len(trainings) > 0 {
+		t, err := Table(trainings)
+		if err != nil {
+			return "", err
+		}
+		all = append([]string{t}, all...)
+	}
+	return strings.Join(all, "\n"), nil
 }
 
 // Figures draws loss, val_loss and accuracy against the epoch, one line a variant (mean and range
