@@ -187,16 +187,16 @@ func split(ds *data.Dataset, cfg config.Resnet) parts {
 }
 
 // start makes a run of tr, or finds the one that Resume asks to reuse, and trains it.
-func start(ctx context.Context, ds *data.Dataset, tr training, opt Options) (Trained, error) {
+func start(ctx context.Context, m material, tr training, opt Options) (Trained, error) {
 	yaml, err := config.Marshal(tr.settings)
 	if err != nil {
 		return Trained{}, err
 	}
 	env := opt.Env
-	env.Data = run.DataInfo{Name: ds.Name, Source: ds.Source, Fingerprint: ds.Fingerprint, Synthetic: ds.Synthetic}
+	env.Data = m.info()
 	spec := run.Spec{Experiment: tr.experiment, Variant: tr.variant, Seed: tr.cfg.Seed, Config: yaml, ConfigHash: config.Hash(yaml), Env: env}
 	if opt.Resume {
-		if t, found, err := reuse(ctx, ds, tr, spec, opt); found || err != nil {
+		if t, found, err := reuse(ctx, m, tr, spec, opt); found || err != nil {
 			return t, err
 		}
 	}
@@ -204,19 +204,19 @@ func start(ctx context.Context, ds *data.Dataset, tr training, opt Options) (Tra
 	if err != nil {
 		return Trained{}, err
 	}
-	return fit(ctx, r, ds, tr, opt)
+	return fit(ctx, r, m, tr, opt)
 }
 
 // reuse looks for the newest run of the same settings on the same data: a finished one is returned as
 // it is, an interrupted one is continued.
-func reuse(ctx context.Context, ds *data.Dataset, tr training, spec run.Spec, opt Options) (Trained, bool, error) {
+func reuse(ctx context.Context, m material, tr training, spec run.Spec, opt Options) (Trained, bool, error) {
 	list, err := run.List(opt.Root)
 	if err != nil {
 		return Trained{}, false, err
 	}
 	for i := len(list) - 1; i >= 0; i-- {
 		s := list[i]
-		if s.Experiment != spec.Experiment || s.Variant != spec.Variant || s.Seed != spec.Seed || s.Fingerprint != ds.Fingerprint {
+		if s.Experiment != spec.Experiment || s.Variant != spec.Variant || s.Seed != spec.Seed || s.Fingerprint != spec.Env.Data.Fingerprint {
 			continue
 		}
 		rec, err := run.Find(opt.Root, s.ID)
@@ -243,7 +243,7 @@ func reuse(ctx context.Context, ds *data.Dataset, tr training, spec run.Spec, op
 			if err != nil {
 				return Trained{}, true, err
 			}
-			t, err := fit(ctx, r, ds, tr, opt)
+			t, err := fit(ctx, r, m, tr, opt)
 			return t, true, err
 		}
 	}
@@ -375,14 +375,54 @@ type learner interface {
 // ended is a training at its end.
 type ended struct {
 	train.Outcome
+	tested
 	run  *run.Run
-	data *data.Dataset
-	test data.Subset
 	last string // fingerprint of the last epoch's weights
 	sink train.Sink
 }
 
-// learner makes what tr trains, for epochs of so many steps.
+// tested is what a learner of images is tested on.
+type tested struct {
+	data *data.Dataset
+	test data.Subset
+}
+
+// material is what is trained on: images, or features of sentences.
+type material interface {
+	// info is what a record says of it.
+	info() run.DataInfo
+	// prepare makes what tr trains, and its batches.
+	prepare(tr training) (prepared, error)
+}
+
+// prepared is a training ready to begin.
+type prepared struct {
+	learner
+	tested
+	train, val train.Batches
+	close      func() // when it is over
+}
+
+// images is a data set of images as material.
+type images struct{ *data.Dataset }
+
+func (m images) info() run.DataInfo {
+	return run.DataInfo{Name: m.Name, Source: m.Source, Fingerprint: m.Fingerprint, Synthetic: m.Synthetic}
+}
+
+func (m images) prepare(tr training) (prepared, error) {
+	cfg := tr.cfg
+	p := split(m.Dataset, cfg)
+	trainer := data.NewPrefetch(data.NewAugmentedLoader(p.train, cfg.Train.BatchSize, cfg.Seed, augment(cfg.Data.Augment)), batchesAhead)
+	l, err := tr.learner(m.Dataset, trainer.Steps())
+	if err != nil {
+		trainer.Close()
+		return prepared{}, err
+	}
+	return prepared{l, tested{m.Dataset, p.test}, trainer, data.NewLoader(p.val, evalBatch, false, 0), trainer.Close}, nil
+}
+
+// learner makes what tr trains on images, for epochs of so many steps.
 func (tr training) learner(ds *data.Dataset, steps int) (learner, error) {
 	if tr.encoder != nil {
 		return newDecoder(tr.cfg, tr.encoder, steps)
@@ -391,7 +431,7 @@ func (tr training) learner(ds *data.Dataset, steps int) (learner, error) {
 }
 
 // fit trains r to its end, or to where it is stopped, and closes it.
-func fit(ctx context.Context, r *run.Run, ds *data.Dataset, tr training, opt Options) (t Trained, err error) {
+func fit(ctx context.Context, r *run.Run, m material, tr training, opt Options) (t Trained, err error) {
 	finished := false
 	defer func() {
 		if err != nil && !finished {
@@ -402,23 +442,18 @@ func fit(ctx context.Context, r *run.Run, ds *data.Dataset, tr training, opt Opt
 	cfg := tr.cfg
 	t = Trained{ID: r.ID(), Dir: r.Dir(), Variant: tr.variant, Config: cfg}
 
-	// Data.
-	p := split(ds, cfg)
-	trainer := data.NewPrefetch(data.NewAugmentedLoader(p.train, cfg.Train.BatchSize, cfg.Seed, augment(cfg.Data.Augment)), batchesAhead)
-	defer trainer.Close()
-	val := data.NewLoader(p.val, evalBatch, false, 0)
-
-	// Model, and its training.
-	b, err := tr.learner(ds, trainer.Steps())
+	// Data and model, and its training.
+	b, err := m.prepare(tr)
 	if err != nil {
 		return t, err
 	}
+	defer b.close()
 	if opt.Profile != nil {
 		b.steps().Profile(true)
 		defer func() { opt.Profile(tr.variant, b.steps().Costs()) }()
 	}
 	job := b.job()
-	job.Train, job.Val = trainer, val
+	job.Train, job.Val = b.train, b.val
 	job.Epochs, job.Patience, job.ClipNorm, job.GradNorms = cfg.Train.Epochs, cfg.Train.Patience, cfg.Train.ClipNorm, cfg.Train.GradNorms
 	job.MaxTime, job.CheckpointEvery, job.Run, job.Sink = opt.MaxTime, time.Minute, r, opt.Sink
 	out, err := job.Fit(ctx)
@@ -435,7 +470,7 @@ func fit(ctx context.Context, r *run.Run, ds *data.Dataset, tr training, opt Opt
 
 	// Test, once, with the weights of the epoch that validation selected.
 	live := job.Program.State()
-	e := ended{out, r, ds, p.test, weights.Fingerprint(live), opt.Sink}
+	e := ended{out, b.tested, r, weights.Fingerprint(live), opt.Sink}
 	best, _, err := r.BestWeights()
 	if err != nil {
 		return t, err
