@@ -14,7 +14,7 @@ endif
 export CGO_ENABLED = 0
 GOLANGCI = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help build run test test-long race lint fuzz bench figures figures-check generate generated cross lab1 lab1-mlp lab1-cnn lab1-distill lab4-fgsm lab4-autoencoder
+.PHONY: help build run test test-long race lint fuzz bench figures figures-check generate generated cross lab1 lab1-mlp lab1-cnn lab1-distill lab4-fgsm lab4-autoencoder lab4-ood
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +93,10 @@ lab4-fgsm: build ## attacks on the checkpoint that ships, by gradients and witho
 
 lab4-autoencoder: build ## a decoder of the frozen features of the checkpoint that ships
 	./dla lab4 autoencoder --config configs/lab4/autoencoder.yaml --out results/lab4/autoencoder --resume
+	$(MAKE) figures
+
+lab4-ood: build ## detectors of out-of-distribution images on the checkpoint that ships
+	./dla lab4 ood --config configs/lab4/ood.yaml --out results/lab4/ood --resume
 	$(MAKE) figures
 
 figures: build ## make the README's figures and tables from the records in results/

@@ -5,10 +5,10 @@ import "github.com/spf13/cobra"
 func newLab4Cmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lab4",
-		Short: "Adversarial attacks on trained networks, and autoencoders of them",
+		Short: "Attacks on trained networks, autoencoders of them, and images out of distribution",
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newFGSMCmd(s), newAutoencoderCmd(s))
+	cmd.AddCommand(newFGSMCmd(s), newAutoencoderCmd(s), newOODCmd(s))
 	return cmd
 }

@@ -139,6 +139,8 @@ func Resume(ctx context.Context, id string, opt Options) (Trained, error) {
 		return Trained{}, fmt.Errorf("run %s is of attacks, which go on with the command that began them and --resume; `dla runs show %s` shows it", rec.ID, rec.ID)
 	case AutoencoderExperiment:
 		return resumeAutoencoder(ctx, rec, opt)
+	case OODExperiment:
+		return Trained{}, fmt.Errorf("run %s is of detectors, whose record is written when they are done; begin again with `dla lab4 ood`, the features computed so far are kept", rec.ID)
 	}
 	return Trained{}, fmt.Errorf("run %s is of experiment %q, which this version of dla does not know", rec.ID, rec.Experiment)
 }
@@ -267,6 +269,8 @@ func sameSettings(rec run.Record, spec run.Spec) bool {
 		settings, err = fgsmConfig(rec)
 	case AutoencoderExperiment:
 		settings, err = autoencoderConfig(rec)
+	case OODExperiment:
+		settings, err = oodConfig(rec)
 	}
 	if err != nil {
 		return false // of a version whose settings were others

@@ -125,39 +125,59 @@ func (r *Ranking) weighted(weights []uint16) Detection {
 	return d
 }
 
-// Point is a point of a ROC curve: a threshold lets in TPR of the samples in distribution and FPR of
-// those out of it.
-type Point struct{ FPR, TPR float64 }
-
-// ROC is the curve from (0,0), where nothing is let in, to (1,1). Where it has more than about limit
-// points it is thinned to those next to limit even steps along both axes; those that are left lie on
-// the whole curve.
-func (r *Ranking) ROC(limit int) []Point {
-	all := []Point{{0, 0}}
-	in, out, from := 0, 0, int32(0)
-	for _, end := range r.ends {
-		for _, at := range r.order[from:end] {
-			if int(at) < r.in {
-				in++
-			} else {
-				out++
-			}
-		}
+// ROC is the ROC curve: a threshold, from the lowest up, lets in in[i] of the samples in distribution (the
+// true positives) and out[i] of those out of it. It begins with none of either and ends with all. Where it
+// has more than limit points it is thinned to those that are at least 2/limit of either axis apart; what is
+// left lies on the whole curve.
+func (r *Ranking) ROC(limit int) (in, out []int) {
+	in, out = []int{0}, []int{0}
+	a, b, from := 0, 0, int32(0)
+	thin := len(r.ends) > limit
+	for i, end := range r.ends {
+		g, h := r.count(from, end)
 		from = end
-		all = append(all, Point{float64(out) / float64(r.out), float64(in) / float64(r.in)})
-	}
-	if len(all) <= limit {
-		return all
-	}
-	thin := all[:1]
-	step, last := 1/float64(limit/2), all[0]
-	for i, p := range all[1:] {
-		if p.FPR-last.FPR >= step || p.TPR-last.TPR >= step || i == len(all)-2 {
-			thin = append(thin, p)
-			last = p
+		a, b = a+g, b+h
+		last := len(in) - 1
+		if !thin || i == len(r.ends)-1 || limit*(a-in[last]) >= 2*r.in || limit*(b-out[last]) >= 2*r.out {
+			in, out = append(in, a), append(out, b)
 		}
 	}
-	return thin
+	return in, out
+}
+
+// count is how many samples at the places from … end of order are in and out of distribution.
+func (r *Ranking) count(from, end int32) (in, out int) {
+	for _, at := range r.order[from:end] {
+		if int(at) < r.in {
+			in++
+		}
+	}
+	return in, int(end-from) - in
+}
+
+// Histogram counts the samples in and out of distribution in so many bins of equal width from lo to hi,
+// between which lie all scores but the lowest and the highest of a thousand; these are counted in the first
+// and the last bin.
+func (r *Ranking) Histogram(bins int) (lo, hi float64, in, out []int) {
+	at := func(place int) float64 {
+		i, _ := slices.BinarySearch(r.ends, int32(place+1))
+		return r.scores[i]
+	}
+	cut := len(r.order) / 1000
+	lo, hi = at(cut), at(len(r.order)-1-cut)
+	in, out = make([]int, bins), make([]int, bins)
+	from := int32(0)
+	for i, end := range r.ends {
+		bin := 0
+		if hi > lo {
+			bin = int(float64(bins) * min(1, max(0, (r.scores[i]-lo)/(hi-lo))))
+		}
+		g, h := r.count(from, end)
+		from = end
+		bin = min(bin, bins-1)
+		in[bin], out[bin] = in[bin]+g, out[bin]+h
+	}
+	return lo, hi, in, out
 }
 
 // Quantiles are n scores at even steps of rank from the lowest to the highest, of the samples in and out

@@ -42,13 +42,13 @@ func TestDetectionGolden(t *testing.T) {
 				t.Errorf("%s: measure %d is %.15g, scikit-learn has %.15g", c.Name, m, *v, w)
 			}
 		}
-		roc := r.ROC(1000)
-		if len(roc) != len(c.FPR) {
-			t.Fatalf("%s: %d points of the curve, scikit-learn has %d", c.Name, len(roc), len(c.FPR))
+		in, out := r.ROC(1000)
+		if len(in) != len(c.FPR) || len(out) != len(c.FPR) {
+			t.Fatalf("%s: %d points of the curve, scikit-learn has %d", c.Name, len(in), len(c.FPR))
 		}
-		for i, p := range roc {
-			if math.Abs(p.FPR-c.FPR[i]) > 1e-12 || math.Abs(p.TPR-c.TPR[i]) > 1e-12 {
-				t.Errorf("%s: point %d of the curve is %v, scikit-learn has %g, %g", c.Name, i, p, c.FPR[i], c.TPR[i])
+		for i := range in {
+			if fpr, tpr := float64(out[i])/float64(len(c.Out)), float64(in[i])/float64(len(c.In)); math.Abs(fpr-c.FPR[i]) > 1e-12 || math.Abs(tpr-c.TPR[i]) > 1e-12 {
+				t.Errorf("%s: point %d of the curve is %g, %g, scikit-learn has %g, %g", c.Name, i, fpr, tpr, c.FPR[i], c.TPR[i])
 			}
 		}
 	}
@@ -99,17 +99,54 @@ func TestROCThinned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole, thin := r.ROC(1<<20), r.ROC(300)
-	if len(whole) < 7000 || len(thin) > 301 || len(thin) < 150 || thin[0] != (Point{}) || thin[len(thin)-1] != (Point{1, 1}) {
-		t.Fatalf("%d points of %d, from %v to %v", len(thin), len(whole), thin[0], thin[len(thin)-1])
+	wholeIn, wholeOut := r.ROC(1 << 20)
+	in, out := r.ROC(300)
+	last := len(in) - 1
+	if len(wholeIn) < 7000 || len(in) > 301 || len(in) < 150 || in[0] != 0 || out[0] != 0 || in[last] != 5000 || out[last] != 3000 {
+		t.Fatalf("%d points of %d, from %d, %d to %d, %d", len(in), len(wholeIn), in[0], out[0], in[last], out[last])
 	}
-	for i, p := range thin {
-		if !slices.Contains(whole, p) {
-			t.Errorf("point %v is not on the curve", p)
+	at := 0
+	for i := range in {
+		for at < len(wholeIn) && (wholeIn[at] != in[i] || wholeOut[at] != out[i]) {
+			at++
 		}
-		if i > 0 && (p.FPR-thin[i-1].FPR > 0.01 || p.TPR-thin[i-1].TPR > 0.01) {
-			t.Errorf("points %v and %v are far apart", thin[i-1], p)
+		if at == len(wholeIn) {
+			t.Fatalf("point %d, %d is not on the curve", in[i], out[i])
 		}
+		if i > 0 && (in[i]-in[i-1] > 5000/100 || out[i]-out[i-1] > 3000/100) {
+			t.Errorf("points %d and %d are far apart", i-1, i)
+		}
+	}
+}
+
+func TestHistogram(t *testing.T) {
+	r, err := Rank("x", []float64{0, 1, 1, 2, 10}, []float64{9, 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lo, hi, in, out := r.Histogram(5)
+	if lo != 0 || hi != 10 || !slices.Equal(in, []int{3, 1, 0, 0, 1}) || !slices.Equal(out, []int{0, 0, 0, 0, 2}) {
+		t.Errorf("from %g to %g: %v, %v", lo, hi, in, out)
+	}
+	far := append(scores(1, 4999, 0, 0), 1e9) // one score far away is in the last bin
+	if r, err = Rank("x", far, scores(2, 5000, 0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	lo, hi, in, out = r.Histogram(20)
+	sum := func(x []int) (n int) {
+		for _, v := range x {
+			n += v
+		}
+		return n
+	}
+	if hi > 5 || lo < -5 || sum(in) != 5000 || sum(out) != 5000 || in[19] == 0 {
+		t.Errorf("from %g to %g: %v, %v", lo, hi, in, out)
+	}
+	if r, err = Rank("x", []float64{3, 3}, []float64{3}); err != nil {
+		t.Fatal(err)
+	}
+	if lo, hi, in, _ = r.Histogram(4); lo != 3 || hi != 3 || in[0] != 2 {
+		t.Errorf("of one value: from %g to %g, %v", lo, hi, in)
 	}
 }
 

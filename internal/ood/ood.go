@@ -8,6 +8,7 @@ package ood
 
 import (
 	"fmt"
+	"math"
 
 	"dla/internal/kernel"
 	"dla/internal/metrics"
@@ -41,7 +42,8 @@ type Network struct {
 }
 
 // NewNetwork is the classifier with the given head. Arrays that do not fit each other are errors, and so
-// is a class without a training image: its features' mean is what several detectors compare with.
+// are a head that makes other logits of the features, and a class without a training image: several
+// detectors compare with its mean.
 func NewNetwork(head Head, train, val *Features) (*Network, error) {
 	n := &Network{Head: head, Classes: len(head.Bias), Train: train, Val: val}
 	if n.Classes < 2 || len(head.Weight)%n.Classes != 0 {
@@ -63,6 +65,11 @@ func NewNetwork(head Head, train, val *Features) (*Network, error) {
 	for c, k := range count {
 		if k == 0 {
 			return nil, fmt.Errorf("of %d training images none is of class %d, which detectors must know; take more of them", train.N, c)
+		}
+	}
+	for i, v := range n.headOf(train.Pooled[:min(train.N, rowsAChunk)*n.Width], n.Weight) {
+		if w := float64(train.Logits[i]); math.Abs(float64(v)-w) > 1e-3*(1+math.Abs(w)) {
+			return nil, fmt.Errorf("the head makes a logit of %g of the features of training image %d, the network %g", v, i/n.Classes, w)
 		}
 	}
 	return n, nil
@@ -136,9 +143,9 @@ type Tried struct {
 	AUROC float64 `json:"auroc"`
 }
 
-// Choose fits m to n with the value of its parameter that best tells n's validation images from outliers,
-// the first of equals; outliers must not be what is evaluated.
-func (m Method) Choose(n *Network, outliers *Features) (d Detector, value float64, tried []Tried, err error) {
+// Choose fits m to n with the value of its parameter that best tells images in distribution from outliers,
+// the first of equals. Neither may be what is evaluated.
+func (m Method) Choose(n *Network, in, outliers *Features) (d Detector, value float64, tried []Tried, err error) {
 	if len(m.Values) == 0 {
 		d, err = m.Fit(n, 0)
 		return d, 0, nil, err
@@ -149,7 +156,7 @@ func (m Method) Choose(n *Network, outliers *Features) (d Detector, value float6
 		if err != nil {
 			return nil, 0, nil, err
 		}
-		r, err := metrics.Rank(fmt.Sprintf("%s with %s %g", m.Name, m.Parameter, v), candidate(n.Val), candidate(outliers))
+		r, err := metrics.Rank(fmt.Sprintf("%s with %s %g", m.Name, m.Parameter, v), candidate(in), candidate(outliers))
 		if err != nil {
 			return nil, 0, nil, err
 		}

@@ -149,7 +149,7 @@ func TestDirection(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, m := range Methods {
-		d, value, tried, err := m.Choose(n, out)
+		d, value, tried, err := m.Choose(n, n.Val, out)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -228,10 +228,16 @@ func TestRefuses(t *testing.T) {
 	if _, err := NewNetwork(n.Head, &train, n.Val); err == nil || !strings.Contains(err.Error(), "none is of class 2") {
 		t.Errorf("a class without images: %v", err)
 	}
+	head := n.Head
+	head.Bias = slices.Clone(head.Bias)
+	head.Bias[1]++
+	if _, err := NewNetwork(head, n.Train, n.Val); err == nil || !strings.Contains(err.Error(), "of the features of training image 0, the network") {
+		t.Errorf("another head: %v", err)
+	}
 	bad := Method{Name: "bad", Parameter: "p", Values: []float64{3}, Fit: func(*Network, float64) (Detector, error) {
 		return func(f *Features) []float64 { return slices.Repeat([]float64{math.NaN()}, f.N) }, nil
 	}}
-	if _, _, _, err := bad.Choose(n, test); err == nil || !strings.Contains(err.Error(), "detector bad with p 3: the score of sample 0 in distribution is NaN") {
+	if _, _, _, err := bad.Choose(n, n.Val, test); err == nil || !strings.Contains(err.Error(), "detector bad with p 3: the score of sample 0 in distribution is NaN") {
 		t.Errorf("NaN scores: %v", err)
 	}
 }

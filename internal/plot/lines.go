@@ -233,6 +233,11 @@ func (f Figure) axes(p *plot.Plot, curves []Curve) {
 		p.X.Tick.Marker = plot.ConstantTicks(names)
 	}
 	p.X.Label.Text = f.XLabel // what Y is stands under the title, where it is read without turning the head
+	styleAxes(p)
+}
+
+// styleAxes gives p the axes of the house: thin, grey, and a grid of horizontal lines.
+func styleAxes(p *plot.Plot) {
 	for _, a := range []*plot.Axis{&p.X, &p.Y} {
 		a.Label.TextStyle = style(9, grey, false)
 		a.Label.TextStyle.XAlign, a.Label.TextStyle.YAlign = text.XCenter, text.YBottom

@@ -128,7 +128,7 @@ type trace struct {
 var own = map[string]struct {
 	figures func(run.Record, string) ([]string, error)
 	table   func([]run.Record) (string, error)
-}{"lab4/fgsm": {AttackFigures, Attacks}}
+}{"lab4/fgsm": {AttackFigures, Attacks}, "lab4/ood": {OODFigures, oodTable("")}}
 
 // OwnTable is the tables of a record that is of no training; ok is false where it is of one.
 func OwnTable(r run.Record) (table string, ok bool, err error) {

@@ -41,6 +41,9 @@ var sectionKinds = map[string]struct {
 	"attacks":      {Attacks, one(attackCurves)},
 	"untargeted":   {examplesTable(false), one(attackExamples(false, "examples"))},
 	"targeted":     {examplesTable(true), one(attackExamples(true, "examples"))},
+	"ood-people":   {oodTable("cifar100-people"), one(oodFigures("cifar100-people"))},
+	"ood-fake":     {oodTable("fake"), one(oodFigures("fake"))},
+	"ood-jpeg":     {oodTable("cifar10-jpeg"), one(oodFigures("cifar10-jpeg"))},
 }
 
 // Sections reads the list of sections in the YAML file path. Folders in it are relative to the

@@ -1,0 +1,201 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dla/internal/config"
+	"dla/internal/kernel"
+	"dla/internal/labs"
+	"dla/internal/report"
+)
+
+// oodOptions are the flags of `dla lab4 ood`.
+type oodOptions struct {
+	config      string
+	sets        []string
+	seed        uint64
+	checkpoint  string
+	autoencoder string
+	folders     []string
+	limit       int
+
+	out        string
+	threads    int
+	resume     bool
+	dryRun     bool
+	fastDevRun bool
+	json       bool
+}
+
+func newOODCmd(s *Streams) *cobra.Command {
+	def := config.DefaultOOD()
+	var o oodOptions
+	cmd := &cobra.Command{
+		Use:   "ood",
+		Short: "Detect out-of-distribution images: fifteen detectors on a trained classifier",
+		Long: `Tell images of other kinds from a classifier's test set: CIFAR-100's people (2,500 images, five
+classes), seeded noise, JPEG copies of the test set (a shift, not outliers), and any folder of images.
+
+Detectors: max softmax and reconstruction error (the lab's), max logit, energy, ODIN, Mahalanobis, relative
+Mahalanobis, KNN, ViM, GEN, ReAct, DICE, ASH-S, SHE, KL matching. The larger a score, the more an image
+is out of distribution. What of them has a setting is tuned on validation images and distorted copies of
+these, none of which is evaluated. The reconstruction error needs an autoencoder (--autoencoder).
+
+For each detector and set: AUROC, AUPR both ways with its base rate, FPR95 and detection accuracy, with 95 %
+intervals from a stratified bootstrap; sorted scores, histograms, ROC curves, the worst misses. Features are
+computed once for all detectors and kept in the user's cache folder.
+
+Settings come from, later ones winning: built-in defaults, --config, flags, --set.`,
+		Example: `  dla lab4 ood                                                  # the checkpoint resnet20
+  dla lab4 ood --checkpoint 20261124-093015-resnet20-s0 --ood dogs=photos/dogs --ood cats=cats.tar.gz
+  dla lab4 ood --checkpoint resnet20 --autoencoder resnet20-ae
+  dla lab4 ood --set 'sets.names=[fake]' --set sets.fake=2500
+  dla lab4 ood --fast-dev-run                                   # to see that everything works`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runOOD(cmd, s, o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.config, "config", "", "YAML file with settings (see configs/lab4)")
+	f.StringArrayVar(&o.sets, "set", nil, "one setting, as sets.fake=2500; repeatable")
+	f.Uint64Var(&o.seed, "seed", def.Seed, "seed of the noise, of the distorted images and of the bootstrap")
+	f.StringVar(&o.checkpoint, "checkpoint", def.Checkpoint, "classifier: a checkpoint's name or folder, or a run's id")
+	f.StringVar(&o.autoencoder, "autoencoder", def.Autoencoder, "autoencoder for the reconstruction error, likewise; empty: without it")
+	f.StringArrayVar(&o.folders, "ood", nil, "further set of outliers, as name=folder (or tar, tar.gz) of 32x32 images; repeatable")
+	f.IntVar(&o.limit, "limit", def.Limit, "use only so many images of each part; 0: all")
+	f.StringVar(&o.out, "out", "runs", "directory of run records")
+	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one for each core. Results do not depend on it")
+	f.BoolVar(&o.resume, "resume", false, "reuse a finished run of the same settings and data")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the resolved settings and what the evaluation will cost, and stop")
+	f.BoolVar(&o.fastDevRun, "fast-dev-run", false, "500 images of each part and 100 resamples, to see that everything works")
+	f.BoolVar(&o.json, "json", false, "print JSON")
+	return cmd
+}
+
+// settings resolves the settings.
+func (o oodOptions) settings(cmd *cobra.Command) (config.OOD, error) {
+	set := cmd.Flags().Changed
+	c := config.DefaultOOD()
+	if o.config != "" {
+		if err := config.LoadFile(&c, o.config); err != nil {
+			return c, err
+		}
+	}
+	if set("seed") {
+		c.Seed = o.seed
+	}
+	if set("checkpoint") {
+		c.Checkpoint = o.checkpoint
+	}
+	if set("autoencoder") {
+		c.Autoencoder = o.autoencoder
+	}
+	if set("ood") {
+		c.Sets.Folders = o.folders
+	}
+	if o.fastDevRun {
+		c.Limit, c.Resamples = 500, 100
+	}
+	if set("limit") {
+		c.Limit = o.limit
+	}
+	for _, a := range o.sets {
+		if err := config.Set(&c, a); err != nil {
+			return c, err
+		}
+	}
+	if o.threads < 0 {
+		return c, fmt.Errorf("--threads %d: want 0 or more", o.threads)
+	}
+	return c, c.Validate()
+}
+
+func runOOD(cmd *cobra.Command, s *Streams, o oodOptions) (err error) {
+	cfg, err := o.settings(cmd)
+	if err != nil {
+		return usageError(err)
+	}
+	flags := trainingFlags{out: o.out, threads: o.threads, resume: o.resume}
+	flags.setThreads()
+	if o.dryRun {
+		return dryRunOOD(s, cfg, labs.Options{Root: o.out}, o.json)
+	}
+	x, err := flags.begin(cmd, s)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, x.close()) }()
+	fmt.Fprintln(s.Err, oodLine(cfg))
+	d, err := labs.OOD(x.ctx, cfg, x.opt)
+	x.progress.Close()
+	if x.ctx.Err() != nil {
+		fmt.Fprintln(s.Err, "\nstopped; the features computed so far are kept. Begin again with the same command")
+		return &ExitError{Code: max(x.code(), 130)}
+	}
+	if err != nil {
+		return err
+	}
+	return closingOOD(s, d, o)
+}
+
+// oodLine shows the resolved settings.
+func oodLine(c config.OOD) string {
+	sets := strings.Join(append(append([]string{}, c.Sets.Names...), c.Sets.Folders...), " ")
+	line := fmt.Sprintf("lab4 ood: %s against %s, seed %d; %d threads, %s kernels", c.Checkpoint, sets, c.Seed, kernel.Threads(), kernel.Level())
+	if c.Limit > 0 {
+		line += fmt.Sprintf("; ONLY %d images of each part", c.Limit)
+	}
+	return line
+}
+
+// closingOOD prints the tables, the sign check, where the record is and what to type next.
+func closingOOD(s *Streams, d labs.Detected, o oodOptions) error {
+	if o.json {
+		return writeJSON(s.Out, d.Result)
+	}
+	table, err := report.OODTable(d.Record, "")
+	if err != nil {
+		return err
+	}
+	w := s.Out
+	fmt.Fprintf(w, "\n%s\n", table)
+	if d.Result.Note != "" {
+		fmt.Fprintf(w, "  NOTE            %s\n", d.Result.Note)
+	}
+	c := d.Result.Signs
+	fmt.Fprintf(w, "  sign check      passed: AUROC %g of a perfect detector, %g of its negation, %g of a constant\n", c.Perfect, c.Negated, c.Constant)
+	again := ""
+	if d.Reused {
+		again = ", finished before"
+	}
+	fmt.Fprintf(w, "  wall time       %s%s\n", time.Duration(d.Result.WallSeconds*float64(time.Second)).Round(100*time.Millisecond), again)
+	fmt.Fprintf(w, "  record          %s\n", d.Record.Dir)
+	if len(d.Figures) > 0 {
+		fmt.Fprintf(w, "  figures         %s\n", filepath.Join(d.Record.Dir, "figures"))
+	}
+	fmt.Fprintf(w, "\nnext: dla runs show %s%s\n      dla lab4 ood --ood NAME=FOLDER   # any images of your own\n", d.Record.ID, outFlag(o.out))
+	return nil
+}
+
+// dryRunOOD prints the settings and what the evaluation will cost, reading no data.
+func dryRunOOD(s *Streams, cfg config.OOD, opt labs.Options, asJSON bool) error {
+	cost, err := labs.CostOfOOD(cfg, opt)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return writeJSON(s.Out, map[string]any{"config": cfg, "cost": cost})
+	}
+	yaml, err := config.Marshal(cfg)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.Out, "%s\n%s\n%d images forward at %.1f MFLOP, %d input gradients: about %s, less where features are kept already\n", oodLine(cfg), yaml,
+		cost.Images, 2*float64(cost.MACs)/1e6, cost.Gradients, roundSeconds(cost.Seconds))
+	return nil
+}

@@ -1,0 +1,81 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// OOD are the settings of lab4 ood: detectors of out-of-distribution images on a trained classifier.
+type OOD struct {
+	Experiment  string  `yaml:"experiment" json:"experiment"`
+	Seed        uint64  `yaml:"seed" json:"seed"`               // of the noise images, of the images to tune on and of the bootstrap
+	Checkpoint  string  `yaml:"checkpoint" json:"checkpoint"`   // name under checkpoints/, folder or run id of a classifier
+	Autoencoder string  `yaml:"autoencoder" json:"autoencoder"` // likewise of an autoencoder, for the reconstruction error; empty: without
+	Weights     string  `yaml:"weights" json:"weights"`         // SHA-256 (fingerprint) the classifier must have; recorded by a run
+	Sets        OODSets `yaml:"sets" json:"sets"`
+	Limit       int     `yaml:"limit" json:"limit"`         // use only so many images of each part; 0: all
+	Tuning      int     `yaml:"tuning" json:"tuning"`       // validation images that hyper-parameters are chosen on
+	Resamples   int     `yaml:"resamples" json:"resamples"` // of the bootstrap
+}
+
+// OODSets are the sets that are to be told from the test set.
+type OODSets struct {
+	Names   []string `yaml:"names,flow" json:"names"`     // fake, and sets of the catalogue
+	Fake    int      `yaml:"fake" json:"fake"`            // noise images of the set fake
+	Folders []string `yaml:"folders,flow" json:"folders"` // name=folder: images in folders, tar or tar.gz
+}
+
+const oodExperiment = "lab4/ood"
+
+// DefaultOOD is the lab's: CIFAR-100's people and noise, and the JPEG copies of the test set beside them.
+func DefaultOOD() OOD {
+	return OOD{
+		Experiment: oodExperiment,
+		Checkpoint: "resnet20",
+		Sets:       OODSets{Names: []string{"cifar100-people", "fake", "cifar10-jpeg"}, Fake: 10000, Folders: []string{}},
+		Tuning:     2000,
+		Resamples:  1000,
+	}
+}
+
+// Validate names the first setting that cannot be.
+func (c OOD) Validate() error {
+	if c.Experiment != oodExperiment {
+		return fmt.Errorf("experiment is %q, want %s", c.Experiment, oodExperiment)
+	}
+	if c.Checkpoint == "" {
+		return fmt.Errorf("checkpoint is empty, want a run's id, a folder or the name of a checkpoint")
+	}
+	for _, n := range []struct {
+		key          string
+		v, low, high int
+	}{
+		{"limit", c.Limit, 0, math.MaxInt32}, {"sets.fake", c.Sets.Fake, 1, 100000}, {"tuning", c.Tuning, 10, 50000}, {"resamples", c.Resamples, 10, 100000},
+	} {
+		if n.v < n.low || n.v > n.high {
+			return fmt.Errorf("%s is %d, want %d to %d", n.key, n.v, n.low, n.high)
+		}
+	}
+	names := slices.Clone(c.Sets.Names)
+	for _, f := range c.Sets.Folders {
+		name, path, ok := strings.Cut(f, "=")
+		if !ok || name == "" || path == "" {
+			return fmt.Errorf("sets.folders has %q, want name=folder", f)
+		}
+		if strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return fmt.Errorf("sets.folders has a set called %q, want letters, digits, - and _: it names a folder of figures", name)
+		}
+		names = append(names, name)
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("sets.names and sets.folders are empty, want a set to tell from the test set")
+	}
+	for i, n := range names {
+		if slices.Contains(names[:i], n) {
+			return fmt.Errorf("the set %q is there twice", n)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,40 @@
+package config
+
+import (
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// TestOODPreset: the file holds every setting at its default.
+func TestOODPreset(t *testing.T) {
+	c := OOD{}
+	if err := LoadFile(&c, filepath.Join("..", "..", "configs", "lab4", "ood.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if want := DefaultOOD(); !reflect.DeepEqual(c, want) {
+		t.Errorf("%+v, the defaults are %+v", c, want)
+	}
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOODMistakes(t *testing.T) {
+	for set, want := range map[string]string{
+		"experiment=lab4/fgsm": "want lab4/ood", `checkpoint=""`: "checkpoint is empty", "limit=-1": "limit is -1", "sets.fake=0": "sets.fake is 0",
+		"tuning=1": "tuning is 1", "resamples=0": "resamples is 0", "sets.names=[]": "want a set to tell from the test set",
+		"sets.names=[fake, fake]": `the set "fake" is there twice`, "sets.folders=[fake=x]": `the set "fake" is there twice`,
+		"sets.folders=[x]": "want name=folder", "sets.folders=[=x]": "want name=folder", "sets.folders=[../x=y]": "want letters, digits, - and _",
+	} {
+		c := DefaultOOD()
+		if err := Set(&c, set); err != nil {
+			t.Errorf("%s: %v", set, err)
+			continue
+		}
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want one with %q", set, err, want)
+		}
+	}
+}

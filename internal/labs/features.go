@@ -1,0 +1,277 @@
+package labs
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	G "gorgonia.org/gorgonia"
+
+	"dla/internal/attack"
+	"dla/internal/data"
+	"dla/internal/engine"
+	"dla/internal/kernel"
+	"dla/internal/model"
+	"dla/internal/nn"
+	"dla/internal/ood"
+	"dla/internal/train"
+	"dla/internal/weights"
+)
+
+// featuresVersion is that of what the features of a network are.
+const featuresVersion = "1"
+
+// featuresOf is what kept features were computed of: two with equal ones are equal.
+type featuresOf struct {
+	Version string `json:"version"`
+	What    string `json:"what"`    // features, or the result of which change of the images
+	Weights string `json:"weights"` // SHA-256 (fingerprint) of all weights it depends on
+	Images  string `json:"images"`  // SHA-256 of their pixels, in order
+	Kernel  string `json:"kernel"`  // instruction set and convolutions: they differ in the last bits
+}
+
+// kept gives the tensors that compute computes of what key says, from the user's cache folder where they
+// are there, and keeps them there. What is damaged or of something else is computed anew, and a folder that
+// cannot be written to costs time alone.
+func keptFeatures(key featuresOf, opt Options, compute func() ([]weights.Tensor, error)) ([]weights.Tensor, error) {
+	source, err := json.Marshal(key)
+	if err != nil {
+		return nil, err
+	}
+	name := sha256.Sum256(source)
+	cache, cacheErr := os.UserCacheDir()
+	path := filepath.Join(cache, "dla", "features", hex.EncodeToString(name[:8])+".safetensors")
+	if cacheErr == nil {
+		f, err := weights.Load(path, "")
+		switch {
+		case err == nil && f.Meta["of"] == string(source) && f.Meta["sha256"] == weights.Fingerprint(f.Tensors):
+			return f.Tensors, nil
+		case err == nil:
+			err = errors.New("it is damaged, or of something else")
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			opt.Say("%s is made anew: %v", path, err)
+		}
+	}
+	ts, err := compute()
+	if err != nil {
+		return nil, err
+	}
+	if cacheErr == nil {
+		cacheErr = os.MkdirAll(filepath.Dir(path), 0o755)
+	}
+	if cacheErr == nil {
+		_, cacheErr = weights.Save(path, ts, map[string]string{"of": string(source), "sha256": weights.Fingerprint(ts)})
+	}
+	if cacheErr != nil {
+		opt.Say("features will be computed again the next time, as they cannot be kept: %v", cacheErr)
+	}
+	return ts, nil
+}
+
+// hashImages is the SHA-256 (hex) of the pixels of s's images, in order, and of their shape.
+func hashImages(s data.Subset) string {
+	h := sha256.New()
+	fmt.Fprintln(h, len(s.Index), s.Set.H, s.Set.W, s.Set.C)
+	px := s.Set.H * s.Set.W * s.Set.C
+	for _, i := range s.Index {
+		h.Write(s.Set.Pixels[int(i)*px:][:px])
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// extractor computes what detectors see of images: a network's features and logits, and its logits after a
+// step of ODIN's.
+type extractor struct {
+	n              *Network
+	prog           *engine.Program
+	x              *engine.Tensor
+	pooled, logits *engine.Tensor
+	shape          []int
+	pixels         []float32 // of x, of a whole batch
+	labels         []int32
+	target         *attack.Target // nil until a step is asked for
+}
+
+func newExtractor(n *Network) (*extractor, error) {
+	setConv(n.Config.Train)
+	e := &extractor{n: n, shape: append([]int{evalBatch}, n.row()...), labels: make([]int32, evalBatch)}
+	g := nn.NewGraph(n.Params)
+	x := g.Input("x", e.shape...)
+	pooled, logits := n.Model.Head(g, n.Model.Features(g, x), n.Images.Classes)
+	if g.Err() != nil {
+		return nil, g.Err()
+	}
+	prog, err := engine.Compile(g.ExprGraph, pooled, logits)
+	if err != nil {
+		return nil, fmt.Errorf("compiling the evaluation graph: %w", err)
+	}
+	e.prog, e.x, e.pooled, e.logits = prog, prog.Read(x), prog.Read(pooled), prog.Read(logits)
+	e.pixels = e.x.F32
+	return e, nil
+}
+
+// key is that of what is computed of images by weights.
+func (e *extractor) key(what, weights, images string) featuresOf {
+	return featuresOf{featuresVersion, what, weights, images, kernel.Level() + ", " + e.n.Config.Train.Conv}
+}
+
+// eachBatch puts the batches of s, one after the other, into x and y and gives f its rows and the first's
+// place. It stops with ctx's cause when ctx is done.
+func eachBatch(ctx context.Context, s data.Subset, x []float32, y []int32, f func(from, rows int) error) error {
+	loader := data.NewLoader(s, evalBatch, false, 0)
+	b := data.Batch{X: x, Y: y}
+	for i := range loader.Steps() {
+		if interrupted(ctx) {
+			return context.Cause(ctx)
+		}
+		loader.Batch(0, i, &b)
+		if err := f(i*evalBatch, b.Rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// features are those of s, whose pixels have the hash images.
+func (e *extractor) features(ctx context.Context, s data.Subset, images string, opt Options) (*ood.Features, error) {
+	n := len(s.Index)
+	width, classes := e.pooled.Cols(), e.logits.Cols()
+	ts, err := keptFeatures(e.key("features", e.n.Weights, images), opt, func() ([]weights.Tensor, error) {
+		pooled, logits := make([]float32, n*width), make([]float32, n*classes)
+		err := eachBatch(ctx, s, e.pixels, e.labels, func(from, rows int) error {
+			e.shape[0] = rows
+			if err := e.x.Resize(e.shape...); err != nil {
+				return err
+			}
+			if err := e.prog.Run(); err != nil {
+				return err
+			}
+			copy(pooled[from*width:], e.pooled.F32)
+			copy(logits[from*classes:], e.logits.F32)
+			return nil
+		})
+		return []weights.Tensor{{Name: "logits", Shape: []int{n, classes}, Data: logits}, {Name: "pooled", Shape: []int{n, width}, Data: pooled}}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	f := &ood.Features{N: n, Logits: ts[0].Data, Pooled: ts[1].Data, Labels: make([]int32, n), Stepped: map[float64][]float32{}}
+	for i, at := range s.Index {
+		f.Labels[i] = s.Set.Labels[at]
+	}
+	return f, nil
+}
+
+// softened is a network with its logits divided by ODIN's temperature.
+type softened struct{ model.Model }
+
+// Logits are those of the network / T.
+func (s softened) Logits(g *nn.Graph, x *G.Node, classes int) *G.Node {
+	mean, std := make([]float64, classes), make([]float64, classes)
+	for i := range std {
+		std[i] = ood.ODINTemperature
+	}
+	return nn.Standardize(g, "temperature", s.Model.Logits(g, x, classes), mean, std)
+}
+
+// odin is the softened network with the gradient of its input, compiled at first use.
+func (e *extractor) odin() (*attack.Target, error) {
+	var err error
+	if e.target == nil {
+		e.target, err = attack.NewTarget(softened{e.n.Model}, e.n.Params, e.n.row(), e.n.Images.Classes, evalBatch)
+	}
+	return e.target, err
+}
+
+// step adds to f, the features of s, the logits of its images after ODIN's steps of the given sizes, within
+// [0,1]. The gradient is computed once for all.
+func (e *extractor) step(ctx context.Context, f *ood.Features, s data.Subset, images string, sizes []float64, opt Options) error {
+	target, err := e.odin()
+	if err != nil {
+		return err
+	}
+	classes, px := target.Classes(), target.Values()
+	ts, err := keptFeatures(e.key(fmt.Sprint("logits after ODIN's steps of ", sizes), e.n.Weights, images), opt, func() ([]weights.Tensor, error) {
+		var ts []weights.Tensor
+		for i := range sizes {
+			ts = append(ts, weights.Tensor{Name: fmt.Sprintf("step%03d", i), Shape: []int{f.N, classes}, Data: make([]float32, f.N*classes)})
+		}
+		moved := make([]float32, evalBatch*px)
+		err := eachBatch(ctx, s, e.pixels, e.labels, func(from, rows int) error {
+			x, y := e.pixels[:rows*px], e.labels[:rows]
+			for i := range y {
+				c, _ := attack.Top(f.Logits[(from+i)*classes:][:classes])
+				y[i] = int32(c)
+			}
+			gradient, err := target.Gradient(attack.Batch{X: x, Y: y})
+			if err != nil {
+				return err
+			}
+			for i, size := range sizes {
+				descend(moved, x, gradient, float32(size))
+				logits, err := target.Logits(moved[:rows*px])
+				if err != nil {
+					return err
+				}
+				for j, v := range logits {
+					ts[i].Data[from*classes+j] = v * ood.ODINTemperature
+				}
+			}
+			return nil
+		})
+		return ts, err
+	})
+	for i, t := range ts {
+		f.Stepped[sizes[i]] = t.Data
+	}
+	return err
+}
+
+// errors are the mean squared errors of a's reconstructions of s, by r, which is a compiled.
+func (e *extractor) errors(ctx context.Context, a *Autoencoder, r *train.Reconstructor, s images, opt Options) ([]float64, error) {
+	ts, err := keptFeatures(e.key("reconstruction errors", a.Weights, s.Fingerprint), opt, func() ([]weights.Tensor, error) {
+		all := make([]float32, s.N)
+		x, y := r.EvalBuffers()
+		err := eachBatch(ctx, s.Subset, x, y, func(from, rows int) error {
+			_, err := r.EvalStep(rows)
+			copy(all[from:], r.Errors())
+			return err
+		})
+		return []weights.Tensor{{Name: "errors", Shape: []int{s.N}, Data: all}}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	all := make([]float64, s.N)
+	for i, v := range ts[0].Data {
+		all[i] = float64(v)
+	}
+	return all, nil
+}
+
+// descend is dst = x - step·sign(gradient), within [0,1].
+func descend(dst, x, gradient []float32, step float32) {
+	for i, g := range gradient {
+		v := x[i]
+		switch {
+		case g > 0:
+			v = max(0, v-step)
+		case g < 0:
+			v = min(1, v+step)
+		}
+		dst[i] = v
+	}
+}
+
+// head is the network's last layer: its last weights.
+func (n *Network) head() ood.Head {
+	q := n.Params.Trained()
+	return ood.Head{Weight: q[len(q)-2].Data, Bias: q[len(q)-1].Data}
+}

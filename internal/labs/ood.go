@@ -1,0 +1,539 @@
+package labs
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"dla/internal/attack"
+	"dla/internal/config"
+	"dla/internal/data"
+	"dla/internal/kernel"
+	"dla/internal/metrics"
+	"dla/internal/ood"
+	"dla/internal/report"
+	"dla/internal/run"
+)
+
+// OODExperiment is the name of the evaluation of detectors in records.
+const OODExperiment = "lab4/ood"
+
+// Detected is a run of the detectors.
+type Detected struct {
+	Record  run.Record
+	Result  run.OOD
+	Reused  bool // an earlier, finished run of the same settings, weights and data
+	Figures []string
+}
+
+// OOD tells images from those of the test set by every detector, on the network of cfg: features of all
+// images once, hyper-parameters chosen on distorted validation images, every measure with its interval,
+// record and figures. It stops with ctx's cause when ctx is done.
+func OOD(ctx context.Context, cfg config.OOD, opt Options) (d Detected, err error) {
+	began := time.Now()
+	n, err := FindNetworkToUse(opt.Root, cfg.Checkpoint)
+	if err != nil {
+		return d, err
+	}
+	if w := cfg.Weights; w != "" && w != n.Weights {
+		return d, fmt.Errorf("the classifier %s has weights with fingerprint %.12s…, wanted are %.12s… (weights); make the original one available again", n.Source, n.Weights, w)
+	}
+	cfg.Weights = n.Weights
+	opt.Say("classifier: %s of %s, test accuracy %.2f %%", n.Name, n.Source, 100*n.Result.Test.Accuracy)
+	var auto *Autoencoder
+	if cfg.Autoencoder != "" {
+		if auto, err = FindAutoencoder(opt.Root, cfg.Autoencoder); err != nil {
+			return d, fmt.Errorf("the autoencoder: %w", err)
+		}
+		if auto.Data.Fingerprint != n.Data.Fingerprint {
+			return d, fmt.Errorf("the autoencoder %s was trained on %s with fingerprint %.12s…, the classifier on %s with %.12s…; name one of the same data", auto.Source, auto.Data.Name, auto.Data.Fingerprint, n.Data.Name, n.Data.Fingerprint)
+		}
+		opt.Say("autoencoder: %s of %s, mean squared error %.5f", auto.Name, auto.Source, auto.Result.Test.MSE)
+	}
+	ds, err := dataOfNetwork(ctx, n, opt)
+	if err != nil {
+		return d, err
+	}
+	parts, err := oodParts(ctx, n, ds, cfg, opt)
+	if err != nil {
+		return d, err
+	}
+
+	yaml, err := config.Marshal(cfg)
+	if err != nil {
+		return d, err
+	}
+	env := opt.Env
+	env.Data = run.DataInfo{Name: ds.Name, Source: ds.Source, Fingerprint: ds.Fingerprint, Synthetic: ds.Synthetic}
+	spec := run.Spec{Experiment: OODExperiment, Variant: n.Name, Seed: cfg.Seed, Config: yaml, ConfigHash: config.Hash(yaml), Env: env}
+	if opt.Resume {
+		if d, found, err := parts.reuse(spec, opt); found || err != nil {
+			return d, err
+		}
+	}
+	r, err := run.Create(opt.Root, spec)
+	if err != nil {
+		return d, err
+	}
+	finished := false
+	defer func() {
+		if err != nil && !finished {
+			status := run.StatusFailed
+			if interrupted(ctx) {
+				status = run.StatusInterrupted
+			}
+			err = errors.Join(err, r.SetStatus(status, err.Error()))
+		}
+		err = errors.Join(err, r.Close())
+	}()
+
+	found, err := detect(ctx, n, auto, parts, opt)
+	if err != nil {
+		return d, err
+	}
+	d.Result, err = found.result(parts, cfg, opt)
+	if err != nil {
+		return d, err
+	}
+	res := &d.Result
+	res.Network, res.Checkpoint, res.WeightsSHA256, res.TestAccuracy = n.Name, n.Source, n.Weights, n.Result.Test.Accuracy
+	if auto != nil {
+		res.Autoencoder = auto.Source
+	}
+	if ds.Synthetic {
+		res.Note = report.SyntheticNote(ds.Name)
+	}
+	if cfg.Limit > 0 {
+		res.Note = strings.TrimPrefix(fmt.Sprintf("%s; ONLY %d images of each part", res.Note, cfg.Limit), "; ")
+	}
+	if res.Curves, err = attachJSON(r, oodCurvesName, found.curves(parts)); err != nil {
+		return d, err
+	}
+	res.WallSeconds = time.Since(began).Seconds()
+	if err := r.Finish(res); err != nil {
+		return d, err
+	}
+	finished = true
+
+	// Figures, from the record alone.
+	if d.Record, err = run.Find(opt.Root, r.ID()); err != nil {
+		return d, err
+	}
+	d.Figures, err = report.Figures([]run.Record{d.Record}, filepath.Join(r.Dir(), "figures"))
+	return d, err
+}
+
+// oodCurvesName is the file that figures are drawn from.
+const oodCurvesName = "ood_curves.json"
+
+// dataOfNetwork reads the data that n was trained on.
+func dataOfNetwork(ctx context.Context, n *Network, opt Options) (*data.Dataset, error) {
+	ds, err := loadData(ctx, config.Data{Name: n.Data.Name}, opt)
+	if err != nil {
+		return nil, err
+	}
+	if ds.Fingerprint != n.Data.Fingerprint {
+		return nil, fmt.Errorf("the classifier %s was trained on %s with fingerprint %.12s…, the data found now has %.12s…; make the original data available again (dla data verify)", n.Source, n.Data.Name, n.Data.Fingerprint, ds.Fingerprint)
+	}
+	return ds, nil
+}
+
+// images is a part of a set, and what a record says of it.
+type images struct {
+	run.OODSet
+	data.Subset
+}
+
+// named are s under a name.
+func named(name, about, source string, s data.Subset) images {
+	return images{run.OODSet{Name: name, About: about, Source: source, N: len(s.Index), Fingerprint: hashImages(s)}, s}
+}
+
+// partsOOD are the images that detectors need.
+type partsOOD struct {
+	train, val images // of the classifier's training
+	in         images // its test set
+	out        []images
+	tuneIn     images // the first of val
+	tuneOut    images // the same, distorted: those hyper-parameters are chosen on
+}
+
+// oodParts gathers the images. Those a set shares with what the classifier was trained on or is tested on
+// are refused: they are not out of distribution.
+func oodParts(ctx context.Context, n *Network, ds *data.Dataset, cfg config.OOD, opt Options) (*partsOOD, error) {
+	training := n.Config
+	training.Data.Limit = cfg.Limit
+	split := split(ds, training)
+	p := &partsOOD{
+		train:  named(ds.Name, "training images", ds.Source, split.train),
+		val:    named(ds.Name, "validation images", ds.Source, split.val),
+		in:     named(ds.Name, fmt.Sprintf("%s, test set", title(ds.Name)), ds.Source, split.test),
+		tuneIn: named(ds.Name, "validation images", ds.Source, split.val.First(cfg.Tuning)),
+	}
+	p.tuneOut = named("distorted", "distorted validation images", "drawn", data.All(data.Distort(p.tuneIn.Subset, cfg.Seed)))
+	for _, name := range cfg.Sets.Names {
+		s, err := outliers(ctx, name, cfg, opt)
+		if err != nil {
+			return nil, err
+		}
+		p.out = append(p.out, s)
+	}
+	for _, f := range cfg.Sets.Folders {
+		name, path, _ := strings.Cut(f, "=")
+		set, err := data.Folder(ctx, name, path, opt.Data.Progress)
+		if err != nil {
+			return nil, fmt.Errorf("the set %s: %w", name, err)
+		}
+		s := data.All(set.Test)
+		p.out = append(p.out, named(name, fmt.Sprintf("%s, a folder of images", name), path, s))
+	}
+	for i := range p.out {
+		s := &p.out[i]
+		if cfg.Limit > 0 {
+			*s = images{s.OODSet, s.First(cfg.Limit)}
+			s.N, s.Fingerprint = len(s.Index), hashImages(s.Subset)
+		}
+		if a, b := s.Set, ds.Test; a.H != b.H || a.W != b.W || a.C != b.C {
+			return nil, fmt.Errorf("the images of the set %s are %dx%d with %d channels, those of %s %dx%d with %d; leave it out with --set sets.names=[…]", s.Name, a.W, a.H, a.C, ds.Name, b.W, b.H, b.C)
+		}
+		for part, known := range map[string]data.Subset{"trained": split.train, "validated": split.val, "tested": split.test} {
+			if same := data.Overlap(known, s.Subset); len(same) > 0 {
+				return nil, fmt.Errorf("the set %s is no set of outliers: %d of its %d images, the first its number %d, are among those of %s that the classifier is %s on; take them out", s.Name, len(same), s.N, same[0].B, ds.Name, part)
+			}
+		}
+		opt.Say("against: %s, %d images", s.About, s.N)
+	}
+	return p, nil
+}
+
+// outliers is the set called name: noise, or one of the catalogue.
+func outliers(ctx context.Context, name string, cfg config.OOD, opt Options) (images, error) {
+	if name == data.FakeName {
+		return named(name, fmt.Sprintf("FakeData, uniform noise of seed %d", cfg.Seed), "drawn", data.All(data.Fake(cfg.Sets.Fake, cfg.Seed))), nil
+	}
+	ds, err := data.Load(ctx, name, opt.Data)
+	if err != nil {
+		return images{}, fmt.Errorf("%w; or leave it out with --set sets.names=[…]", err)
+	}
+	switch name {
+	case peopleName: // five classes; its 500 test images serve nobody here
+		return named(name, fmt.Sprintf("CIFAR-100 people, training part: %s", strings.Join(ds.Train.Classes, ", ")), ds.Source, data.All(ds.Train)), nil
+	case "cifar10-jpeg":
+		s := named(name, "CIFAR-10, test set as JPEG of quality 75", ds.Source, data.All(ds.Test))
+		s.Shift = true
+		return s, nil
+	}
+	return named(name, title(name)+", test set", ds.Source, data.All(ds.Test)), nil
+}
+
+// peopleName is the set whose training images are evaluated, as it has no other use here.
+const peopleName = "cifar100-people"
+
+// title is a set's name as it is written.
+func title(name string) string {
+	switch name {
+	case "cifar10":
+		return "CIFAR-10"
+	case "mnist":
+		return "MNIST"
+	}
+	return name
+}
+
+// reuse looks for a finished run of the same settings on the same images.
+func (p *partsOOD) reuse(spec run.Spec, opt Options) (d Detected, found bool, err error) {
+	rec, err := finished(opt.Root, spec)
+	if err != nil || rec == nil {
+		return d, err != nil, err
+	}
+	d = Detected{Record: *rec, Reused: true}
+	if err := json.Unmarshal(rec.Result, &d.Result); err != nil {
+		return d, true, fmt.Errorf("run %s: result.json: %w; remove it with `dla runs rm %s`", rec.ID, err, rec.ID)
+	}
+	same := func(a run.OODSet, b images) bool { return a.Name == b.Name && a.Fingerprint == b.Fingerprint }
+	return d, slices.EqualFunc(d.Result.Sets, p.out, same), nil
+}
+
+// detection is the detectors of a network and their scores of all images.
+type detection struct {
+	detectors []run.OODDetector
+	in        [][]float64               // [detector][image]
+	out       [][][]float64             // [set][detector][image]
+	rankings  [][]*metrics.Ranking      // [set][detector]
+	features  map[*images]*ood.Features // of in and the sets
+}
+
+// detect computes the features of all images, makes every detector of n and scores with it; that of the
+// reconstruction error where there is an autoencoder.
+func detect(ctx context.Context, n *Network, auto *Autoencoder, p *partsOOD, opt Options) (*detection, error) {
+	e, err := newExtractor(n)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	count := 0
+	features := func(s images) *ood.Features {
+		if err != nil {
+			return nil
+		}
+		var f *ood.Features
+		f, err = e.features(ctx, s.Subset, s.Fingerprint, opt)
+		count += s.N
+		return f
+	}
+	trained, val, tuneOut, in := features(p.train), features(p.val), features(p.tuneOut), features(p.in)
+	var out []*ood.Features
+	for _, s := range p.out {
+		out = append(out, features(s))
+	}
+	if err != nil {
+		return nil, err
+	}
+	opt.Say("features of %d images: %.1f s", count, time.Since(began).Seconds())
+	tuneIn := first(val, p.tuneIn.N)
+	network, err := ood.NewNetwork(n.head(), trained, val)
+	for _, f := range append([]*ood.Features{tuneIn, tuneOut, in}, out...) {
+		if err == nil {
+			err = network.Check(f)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the classifier %s: %w", n.Source, err)
+	}
+
+	d := &detection{out: make([][][]float64, len(out)), rankings: make([][]*metrics.Ranking, len(out)), features: map[*images]*ood.Features{&p.in: in}}
+	for i, f := range out {
+		d.features[&p.out[i]] = f
+	}
+	for _, m := range ood.Methods {
+		if m.Name == ood.Reconstruction && auto == nil {
+			continue
+		}
+		if interrupted(ctx) {
+			return nil, context.Cause(ctx)
+		}
+		began := time.Now()
+		if m.Name == ood.Reconstruction {
+			r, err := auto.Reconstructor(evalBatch)
+			if err == nil {
+				in.Errors, err = e.errors(ctx, auto, r, p.in, opt)
+			}
+			for i, s := range p.out {
+				if err == nil {
+					out[i].Errors, err = e.errors(ctx, auto, r, s, opt)
+				}
+			}
+			if err != nil {
+				return nil, fmt.Errorf("the autoencoder %s: %w", auto.Source, err)
+			}
+		}
+		if m.Name == ood.ODIN {
+			err = errors.Join(e.step(ctx, tuneIn, p.tuneIn.Subset, p.tuneIn.Fingerprint, m.Values, opt), e.step(ctx, tuneOut, p.tuneOut.Subset, p.tuneOut.Fingerprint, m.Values, opt))
+			if err != nil {
+				return nil, err
+			}
+		}
+		score, value, tried, err := m.Choose(network, tuneIn, tuneOut)
+		if err != nil {
+			return nil, fmt.Errorf("detector %s: %w", m.Name, err)
+		}
+		if m.Name == ood.ODIN {
+			err := e.step(ctx, in, p.in.Subset, p.in.Fingerprint, []float64{value}, opt)
+			for i, s := range p.out {
+				err = errors.Join(err, e.step(ctx, out[i], s.Subset, s.Fingerprint, []float64{value}, opt))
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		about := run.OODDetector{Name: m.Name, Label: m.Label, Source: m.Source, Parameter: m.Parameter, Value: value}
+		for _, t := range tried {
+			about.Tried = append(about.Tried, run.OODTried(t))
+		}
+		d.detectors, d.in = append(d.detectors, about), append(d.in, score(in))
+		at := len(d.in) - 1
+		for i, f := range out {
+			d.out[i] = append(d.out[i], score(f))
+			r, err := metrics.Rank(m.Name, d.in[at], d.out[i][at])
+			if err != nil {
+				return nil, err
+			}
+			d.rankings[i] = append(d.rankings[i], r)
+		}
+		chosen := ""
+		if m.Parameter != "" {
+			chosen = fmt.Sprintf(", %s %g", m.Parameter, value)
+		}
+		opt.Say("%s%s: %.1f s", m.Label, chosen, time.Since(began).Seconds())
+	}
+	return d, nil
+}
+
+// first is the first n images of f.
+func first(f *ood.Features, n int) *ood.Features {
+	width, classes := len(f.Pooled)/f.N, len(f.Logits)/f.N
+	return &ood.Features{N: n, Pooled: f.Pooled[:n*width], Logits: f.Logits[:n*classes], Labels: f.Labels[:n], Stepped: map[float64][]float32{}}
+}
+
+// result is the measures of all detectors on all sets.
+func (d *detection) result(p *partsOOD, cfg config.OOD, opt Options) (run.OOD, error) {
+	res := run.OOD{In: p.in.OODSet, Detectors: d.detectors, Resamples: cfg.Resamples,
+		Tuning: run.OODTuning{In: p.tuneIn.N, Out: p.tuneOut.N, About: fmt.Sprintf("validation images, and the same distorted (%s)", strings.Join(p.tuneOut.Set.Classes, ", "))}}
+	began := time.Now()
+	for i, s := range p.out {
+		res.Sets = append(res.Sets, s.OODSet)
+		signs, err := metrics.CheckSigns(p.in.N, s.N)
+		if err != nil {
+			return res, err
+		}
+		res.Signs = signs
+		intervals := metrics.Bootstrap(d.rankings[i], cfg.Resamples, cfg.Seed)
+		for k, r := range d.rankings[i] {
+			score := run.OODScore{Set: s.Name, Detector: d.detectors[k].Name, Detection: r.Detection(), CI95: intervals[k]}
+			score.BaseIn, score.BaseOut = r.BaseRates()
+			res.Scores = append(res.Scores, score)
+		}
+	}
+	opt.Say("intervals from %d resamples: %.1f s", cfg.Resamples, time.Since(began).Seconds())
+	return res, nil
+}
+
+// How much of scores a record keeps.
+const (
+	rocPoints     = 200
+	sortedPoints  = 101
+	histogramBins = 50
+	missedImages  = 8
+)
+
+// curves is what figures need.
+func (d *detection) curves(p *partsOOD) (c run.OODCurves) {
+	for i, s := range p.out {
+		for k, r := range d.rankings[i] {
+			v := run.OODCurve{Set: s.Name, Detector: d.detectors[k].Name}
+			v.ROCIn, v.ROCOut = r.ROC(rocPoints)
+			in, out := r.Quantiles(sortedPoints)
+			v.SortedIn, v.SortedOut = toFloat32(in), toFloat32(out)
+			v.Lo, v.Hi, v.HistIn, v.HistOut = r.Histogram(histogramBins)
+			c.Curves = append(c.Curves, v)
+		}
+	}
+	c.Misses = append(c.Misses, misses(&p.in, d.in[0], d.features[&p.in], p.in.Set.Classes, false))
+	for i := range p.out {
+		c.Misses = append(c.Misses, misses(&p.out[i], d.out[i][0], d.features[&p.out[i]], p.in.Set.Classes, true))
+	}
+	return c
+}
+
+func toFloat32(x []float64) []float32 {
+	y := make([]float32, len(x))
+	for i, v := range x {
+		y[i] = float32(v)
+	}
+	return y
+}
+
+// misses are the images of s that score as the others should: lowest where s is out of distribution, else
+// highest. classes are those the network tells apart.
+func misses(s *images, scores []float64, f *ood.Features, classes []string, isOut bool) run.OODMisses {
+	order := make([]int, s.N)
+	for i := range order {
+		order[i] = i
+	}
+	sign := -1.0
+	if isOut {
+		sign = 1
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(sign*scores[a], sign*scores[b]) })
+	m := run.OODMisses{Set: s.Name}
+	px := s.Set.H * s.Set.W * s.Set.C
+	for _, i := range order[:min(missedImages, s.N)] {
+		at := int(s.Index[i])
+		best, _ := attack.Top(f.Logits[i*len(classes):][:len(classes)])
+		m.Images = append(m.Images, run.OODMiss{Index: at, Class: s.Set.Classes[s.Set.Labels[at]], Predicted: classes[best],
+			Score: scores[i], H: s.Set.H, W: s.Set.W, Pixels: s.Set.Pixels[at*px:][:px]})
+	}
+	return m
+}
+
+func oodConfig(rec run.Record) (config.OOD, error) {
+	cfg := config.DefaultOOD()
+	if err := config.Load(&cfg, rec.Config, filepath.Join(rec.ID, "config.yaml")); err != nil {
+		return cfg, err
+	}
+	return cfg, cfg.Validate()
+}
+
+// OODCost is what an evaluation of detectors takes, for --dry-run.
+type OODCost struct {
+	Images    int     `json:"images"`    // whose features are computed
+	Gradients int     `json:"gradients"` // input gradients, for ODIN
+	MACs      int     `json:"macs"`      // one image, forward
+	Seconds   float64 `json:"seconds"`   // of both, at the rate of blank images here; the detectors come to it
+	Threads   int     `json:"threads"`
+	Kernel    string  `json:"kernel"`
+}
+
+// CostOfOOD times the classifier of cfg on blank images. It reads no data, so folders of images are not
+// counted.
+func CostOfOOD(cfg config.OOD, opt Options) (OODCost, error) {
+	n, err := FindNetworkToUse(opt.Root, cfg.Checkpoint)
+	if err != nil {
+		return OODCost{}, err
+	}
+	limited := func(images int) int {
+		if cfg.Limit > 0 {
+			return min(images, cfg.Limit)
+		}
+		return images
+	}
+	val := n.Config.Data.Val
+	tuning := min(cfg.Tuning, limited(val))
+	scored := limited(n.Images.Test)
+	for _, name := range cfg.Sets.Names {
+		images := cfg.Sets.Fake
+		if name != data.FakeName {
+			d, err := data.Describe(name)
+			if err != nil {
+				return OODCost{}, err
+			}
+			images = d.Test
+			if name == peopleName {
+				images = d.Train
+			}
+		}
+		scored += limited(images)
+	}
+	c := OODCost{Images: limited(n.Images.Train-val) + limited(val) + tuning + scored, Gradients: 2*tuning + scored, Threads: kernel.Threads(), Kernel: kernel.Level()}
+	e, err := newExtractor(n)
+	if err != nil {
+		return c, err
+	}
+	target, err := e.odin()
+	if err != nil {
+		return c, err
+	}
+	c.MACs = e.prog.MACs() / evalBatch
+	forward, gradient := time.Duration(1<<63-1), time.Duration(1<<63-1)
+	for range 3 {
+		began := time.Now()
+		if err := e.prog.Run(); err != nil {
+			return c, err
+		}
+		forward = min(forward, time.Since(began))
+		began = time.Now()
+		if _, err := target.Gradient(attack.Batch{X: e.pixels, Y: e.labels}); err != nil {
+			return c, err
+		}
+		gradient = min(gradient, time.Since(began))
+	}
+	steps := scored + 2*tuning*len(ood.ODINSteps) // forward passes after ODIN's steps
+	c.Seconds = (float64(c.Images+steps)*forward.Seconds() + float64(c.Gradients)*gradient.Seconds()) / evalBatch
+	return c, nil
+}

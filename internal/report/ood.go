@@ -1,0 +1,324 @@
+package report
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"dla/internal/plot"
+	"dla/internal/run"
+)
+
+// oodOf is the result of an evaluation of detectors.
+func oodOf(r run.Record) (run.OOD, error) {
+	var res run.OOD
+	if err := json.Unmarshal(r.Result, &res); err != nil {
+		return res, fmt.Errorf("run %s: result.json: %w", r.ID, err)
+	}
+	return res, nil
+}
+
+// oodTable makes the table of a set.
+func oodTable(set string) func([]run.Record) (string, error) {
+	return func(recs []run.Record) (string, error) {
+		if len(recs) != 1 {
+			return "", fmt.Errorf("there are %d runs where one is shown; choose it by its id with select", len(recs))
+		}
+		return OODTable(recs[0], set)
+	}
+}
+
+// OODTable is the detectors of rec on the set called set, or on all where that is empty, as Markdown tables,
+// the best detector first: each measure in percent with its 95 % interval.
+func OODTable(rec run.Record, set string) (string, error) {
+	res, err := oodOf(rec)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	found := false
+	for _, s := range res.Sets {
+		if set != "" && s.Name != set {
+			continue
+		}
+		found = true
+		scores := scoresOn(res, s.Name)
+		if len(scores) == 0 {
+			return "", fmt.Errorf("there are no scores of the set %s", s.Name)
+		}
+		fmt.Fprintf(&b, "%s (%d images) against %s (%d)", res.In.About, res.In.N, s.About, s.N)
+		if s.Shift {
+			b.WriteString(": the same images changed, so 50 is what a detector should come to that looks at what is in them")
+		}
+		fmt.Fprintf(&b, ". Classifier %s, test accuracy %.2f %%.\n\n", res.Network, 100*res.TestAccuracy)
+		if res.Note != "" {
+			fmt.Fprintf(&b, "NOTE: %s.\n\n", res.Note)
+		}
+		fmt.Fprintf(&b, "| detector | AUROC | AUPR in (chance %.1f) | AUPR out (chance %.1f) | FPR95 | detection accuracy | setting |\n|---|---:|---:|---:|---:|---:|---|\n", 100*scores[0].BaseIn, 100*scores[0].BaseOut)
+		for _, x := range scores {
+			d := detectorOf(res, x.Detector)
+			setting := ""
+			if d.Parameter != "" {
+				setting = fmt.Sprintf("%s %g", d.Parameter, d.Value)
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", d.Label, interval(x.AUROC, x.CI95.AUROC), interval(x.AUPRIn, x.CI95.AUPRIn),
+				interval(x.AUPROut, x.CI95.AUPROut), interval(x.FPR95, x.CI95.FPR95), interval(x.Accuracy, x.CI95.Accuracy), setting)
+		}
+		b.WriteString("\n")
+	}
+	if !found {
+		return "", fmt.Errorf("the set %s was not evaluated", set)
+	}
+	fmt.Fprintf(&b, "In percent; in brackets 95 %% intervals from %d resamples. FPR95: outliers let in where 95 %% of the test set are. Detection accuracy: of the best threshold, both kinds weighing the same. "+
+		"Settings chosen on %d %s: none of what is evaluated. Sign check: AUROC %g of a perfect detector, %g of its negation, %g of a constant.\n",
+		res.Resamples, res.Tuning.In, res.Tuning.About, res.Signs.Perfect, res.Signs.Negated, res.Signs.Constant)
+	return b.String(), nil
+}
+
+func interval(v float64, ci [2]float64) string {
+	return fmt.Sprintf("%.2f (%.2f–%.2f)", 100*v, 100*ci[0], 100*ci[1])
+}
+
+// scoresOn are the scores on a set, the best AUROC first.
+func scoresOn(res run.OOD, set string) []run.OODScore {
+	scores := slices.DeleteFunc(slices.Clone(res.Scores), func(x run.OODScore) bool { return x.Set != set })
+	slices.SortStableFunc(scores, func(a, b run.OODScore) int { return cmp.Compare(b.AUROC, a.AUROC) })
+	return scores
+}
+
+func detectorOf(res run.OOD, name string) run.OODDetector {
+	if i := slices.IndexFunc(res.Detectors, func(d run.OODDetector) bool { return d.Name == name }); i >= 0 {
+		return res.Detectors[i]
+	}
+	return run.OODDetector{Name: name, Label: name}
+}
+
+// oodFolders are the lab's names of the folders of figures.
+var oodFolders = map[string]string{"fake": "FakeData", "cifar100-people": "CIFAR100 OOD"}
+
+// OODFigures draws the figures of every set of rec into a folder of its own under dir.
+func OODFigures(rec run.Record, dir string) ([]string, error) {
+	res, err := oodOf(rec)
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, s := range res.Sets {
+		names, err := oodSetFigures(rec, s.Name, filepath.Join(dir, cmp.Or(oodFolders[s.Name], s.Name)))
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, names...)
+	}
+	return files, nil
+}
+
+// labFigures are the detectors that the lab draws, and what it calls their figures.
+var labFigures = []struct{ detector, name, score string }{
+	{"max-softmax", "soft", "1 - max softmax"},
+	{"mse", "mse", "mean squared error of the reconstruction"},
+}
+
+// oodFigures draws the figures of a set.
+func oodFigures(set string) func(run.Record, string) ([]string, error) {
+	return func(rec run.Record, dir string) ([]string, error) { return oodSetFigures(rec, set, dir) }
+}
+
+// oodSetFigures draws the figures of the set called name into dir: the lab's two detectors' sorted scores,
+// histogram and ROC curve, all detectors' ROC curves and histograms, and the images missed worst.
+func oodSetFigures(rec run.Record, name, dir string) ([]string, error) {
+	res, err := oodOf(rec)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(res.Sets, func(s run.OODSet) bool { return s.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("run %s: the set %s was not evaluated", rec.ID, name)
+	}
+	b, err := rec.Attached(res.Curves)
+	if err != nil {
+		return nil, err
+	}
+	o := oodDrawing{res: res, set: res.Sets[i], dir: dir}
+	if err := json.Unmarshal(b, &o.curves); err != nil {
+		return nil, fmt.Errorf("run %s: %s: %w", rec.ID, res.Curves.File, err)
+	}
+	if err := o.check(); err != nil {
+		return nil, fmt.Errorf("run %s: %s: %w; put back a good copy of the run", rec.ID, res.Curves.File, err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("figures: %w", err)
+	}
+	for _, draw := range []func() error{o.lab, o.rocs, o.histograms, o.misses} {
+		if err := draw(); err != nil {
+			return nil, err
+		}
+	}
+	traces, err := writeTraces([]run.Record{rec}, dir)
+	return append(o.files, traces), err
+}
+
+// oodDrawing is the drawing of the figures of a set.
+type oodDrawing struct {
+	res    run.OOD
+	set    run.OODSet
+	curves run.OODCurves
+	dir    string
+	files  []string
+}
+
+// check is an error where the curves are not drawable.
+func (o *oodDrawing) check() error {
+	for _, c := range o.curves.Curves {
+		if len(c.ROCIn) != len(c.ROCOut) || len(c.ROCIn) == 0 || len(c.HistIn) != len(c.HistOut) {
+			return fmt.Errorf("the curves of detector %s on %s are cut", c.Detector, c.Set)
+		}
+	}
+	return nil
+}
+
+// saver is a figure of whatever kind.
+type saver interface {
+	Save(base string) ([]string, error)
+}
+
+func (o *oodDrawing) save(name string, f saver) error {
+	files, err := f.Save(filepath.Join(o.dir, name))
+	o.files = append(o.files, files...)
+	return err
+}
+
+// names are those of the two kinds of image.
+func (o *oodDrawing) names() (in, out string) {
+	return short(o.res.In), short(o.set)
+}
+
+// short is what a set is called in a figure.
+func short(s run.OODSet) string {
+	about, _, _ := strings.Cut(s.About, ":")
+	switch s.Name {
+	case "fake":
+		return "FakeData noise"
+	case "cifar100-people":
+		return "CIFAR-100 people"
+	case "cifar10-jpeg":
+		return "CIFAR-10 as JPEG"
+	}
+	return strings.ReplaceAll(about, ", test set", " test")
+}
+
+// sub is the grey line of every figure: of a detector, or of all.
+func (o *oodDrawing) sub(what string) string {
+	in, out := o.names()
+	return fmt.Sprintf("%s%s (%d) against %s (%d)", what, in, o.res.In.N, out, o.set.N)
+}
+
+// curve is that of a detector; false where there is none.
+func (o *oodDrawing) curve(detector string) (run.OODCurve, run.OODScore, bool) {
+	i := slices.IndexFunc(o.curves.Curves, func(c run.OODCurve) bool { return c.Set == o.set.Name && c.Detector == detector })
+	k := slices.IndexFunc(o.res.Scores, func(x run.OODScore) bool { return x.Set == o.set.Name && x.Detector == detector })
+	if i < 0 || k < 0 {
+		return run.OODCurve{}, run.OODScore{}, false
+	}
+	return o.curves.Curves[i], o.res.Scores[k], true
+}
+
+// lab draws the lab's figures of its two detectors.
+func (o *oodDrawing) lab() error {
+	in, out := o.names()
+	for _, l := range labFigures {
+		c, x, ok := o.curve(l.detector)
+		if !ok {
+			continue
+		}
+		label := detectorOf(o.res, l.detector).Label
+		sorted := plot.Figure{Title: "Sorted scores: " + label, Subtitle: o.sub(""), Warning: o.res.Note, XLabel: "images by rising score, %", YLabel: l.score,
+			Curves: []plot.Curve{rising(in, c.SortedIn, 0), rising(out, c.SortedOut, 4)}}
+		hist := plot.Histograms{Title: "Histogram: " + label, Subtitle: o.sub(""), Warning: o.res.Note, XLabel: l.score + ": larger is more out of distribution", Panels: []plot.Panel{o.panel(c, "")}}
+		roc := plot.ROC{Title: "ROC: " + label, Subtitle: o.sub(""), Warning: o.res.Note, XLabel: rocX(out), YLabel: rocY(in), Curves: []plot.Curve{o.roc(c, x, label)}}
+		if err := errors.Join(o.save(l.name+"_plot", sorted), o.save(l.name+"_hist", hist), o.save(l.name+"_roc", roc)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func rocX(out string) string { return out + " let in: false positive rate" }
+func rocY(in string) string  { return in + " let in: true positive rate" }
+
+// rising are sorted scores at even steps of rank.
+func rising(label string, scores []float32, colour int) plot.Curve {
+	c := plot.Curve{Label: label, Colour: colour}
+	for i, v := range scores {
+		c.X, c.Mean = append(c.X, 100*float64(i)/float64(max(1, len(scores)-1))), append(c.Mean, float64(v))
+	}
+	return c
+}
+
+// panel is a detector's histogram.
+func (o *oodDrawing) panel(c run.OODCurve, title string) plot.Panel {
+	in, out := o.names()
+	return plot.Panel{Title: title, Lo: c.Lo, Hi: c.Hi, Bars: []plot.Bars{{Label: in, Counts: c.HistIn, Of: o.res.In.N}, {Label: out, Counts: c.HistOut, Of: o.set.N, Colour: 4}}}
+}
+
+// roc is a detector's ROC curve.
+func (o *oodDrawing) roc(c run.OODCurve, x run.OODScore, label string) plot.Curve {
+	v := plot.Curve{Label: fmt.Sprintf("%s %.3f", label, x.AUROC)}
+	for i := range c.ROCIn {
+		v.X, v.Mean = append(v.X, float64(c.ROCOut[i])/float64(o.set.N)), append(v.Mean, float64(c.ROCIn[i])/float64(o.res.In.N))
+	}
+	return v
+}
+
+// rocs draws the ROC curves of all detectors, the best first.
+func (o *oodDrawing) rocs() error {
+	in, out := o.names()
+	fig := plot.ROC{Title: "ROC of all detectors, with AUROC", Subtitle: o.sub(""), Warning: o.res.Note, XLabel: rocX(out), YLabel: rocY(in)}
+	for i, s := range scoresOn(o.res, o.set.Name) {
+		c, x, ok := o.curve(s.Detector)
+		if !ok {
+			continue
+		}
+		v := o.roc(c, x, detectorOf(o.res, s.Detector).Label)
+		v.Colour, v.Dashed = i, i >= 8
+		fig.Curves = append(fig.Curves, v)
+	}
+	return o.save("roc_all", fig)
+}
+
+// histograms draws those of all detectors, the best first.
+func (o *oodDrawing) histograms() error {
+	fig := plot.Histograms{Title: "Scores by all detectors: larger is more out of distribution", Subtitle: o.sub(""), Warning: o.res.Note, Columns: 3}
+	for _, s := range scoresOn(o.res, o.set.Name) {
+		if c, x, ok := o.curve(s.Detector); ok {
+			fig.Panels = append(fig.Panels, o.panel(c, fmt.Sprintf("%s  AUROC %.3f", detectorOf(o.res, s.Detector).Label, x.AUROC)))
+		}
+	}
+	return o.save("hist_all", fig)
+}
+
+// misses draws the images that the first detector is most wrong about.
+func (o *oodDrawing) misses() error {
+	in, out := o.names()
+	fig := plot.Grid{Title: "Worst misses: " + o.res.Detectors[0].Label, Subtitle: "each with its class, what the network takes it for, and its score", Warning: o.res.Note}
+	for i, m := range o.curves.Misses {
+		label := in + "\nthat looks most\nout of distribution"
+		if i > 0 { // after those in distribution
+			label = out + "\nthat looks most\nin distribution"
+			if m.Set != o.set.Name {
+				continue
+			}
+		}
+		row := plot.GridRow{Label: label}
+		for _, i := range m.Images {
+			row.Cells = append(row.Cells, plot.Cell{Picture: plot.Picture{H: i.H, W: i.W, Pixels: i.Pixels}, Caption: fmt.Sprintf("%s\n→ %s\n%.3g", i.Class, i.Predicted, i.Score)})
+		}
+		fig.Rows = append(fig.Rows, row)
+	}
+	return o.save("misses", fig)
+}

@@ -1,0 +1,105 @@
+package run
+
+import "dla/internal/metrics"
+
+// OOD is what result.json holds of an evaluation of detectors of out-of-distribution images.
+type OOD struct {
+	Network       string        `json:"network"`
+	Checkpoint    string        `json:"checkpoint"` // run id or folder
+	WeightsSHA256 string        `json:"weights_sha256"`
+	TestAccuracy  float64       `json:"test_accuracy"`         // as its training recorded it
+	Autoencoder   string        `json:"autoencoder,omitempty"` // of the reconstruction error; run id or folder
+	In            OODSet        `json:"in"`
+	Sets          []OODSet      `json:"sets"`
+	Tuning        OODTuning     `json:"tuning"`
+	Detectors     []OODDetector `json:"detectors"`
+	Scores        []OODScore    `json:"scores"` // of every set, by every detector
+	Resamples     int           `json:"resamples"`
+	Signs         metrics.Signs `json:"sign_check"` // AUROC of a perfect detector, of its negation, of a constant
+	Curves        Attachment    `json:"curves"`     // OODCurves
+	WallSeconds   float64       `json:"wall_seconds"`
+	Note          string        `json:"note,omitempty"`
+}
+
+// OODSet is images that detectors were evaluated on.
+type OODSet struct {
+	Name        string `json:"name"`
+	About       string `json:"about"` // which images, as a reader would say it
+	Source      string `json:"source"`
+	N           int    `json:"n"`
+	Fingerprint string `json:"fingerprint"`     // SHA-256 (hex) of the pixels, in order
+	Shift       bool   `json:"shift,omitempty"` // the same kind of image under another condition: not outliers
+}
+
+// OODTuning says on what hyper-parameters were chosen, none of it being evaluated.
+type OODTuning struct {
+	In    int    `json:"in"`
+	Out   int    `json:"out"`
+	About string `json:"about"`
+}
+
+// OODDetector is a detector and how its hyper-parameter was chosen.
+type OODDetector struct {
+	Name      string     `json:"name"`
+	Label     string     `json:"label"`
+	Source    string     `json:"source"`
+	Parameter string     `json:"parameter,omitempty"`
+	Value     float64    `json:"value,omitempty"`
+	Tried     []OODTried `json:"tried,omitempty"`
+}
+
+// OODTried is a value of a hyper-parameter and the AUROC it came to on the images for tuning.
+type OODTried struct {
+	Value float64 `json:"value"`
+	AUROC float64 `json:"auroc"`
+}
+
+// OODScore is how well a detector tells a set from the images in distribution.
+type OODScore struct {
+	Set      string `json:"set"`
+	Detector string `json:"detector"`
+	metrics.Detection
+	BaseIn  float64           `json:"base_rate_in"` // what AUPR comes to by chance
+	BaseOut float64           `json:"base_rate_out"`
+	CI95    metrics.Intervals `json:"ci95"`
+}
+
+// OODCurves is the file that figures are drawn from: nothing of it needs scores, images or weights again.
+type OODCurves struct {
+	Curves []OODCurve  `json:"curves"` // in the order of OOD.Scores
+	Misses []OODMisses `json:"misses"` // of the first detector: in distribution, then each set
+}
+
+// OODCurve is one detector's scores of the images in distribution and of a set.
+type OODCurve struct {
+	Set      string `json:"set"`
+	Detector string `json:"detector"`
+
+	ROCIn  []int `json:"roc_in"` // images let in by rising thresholds, points of the whole curve
+	ROCOut []int `json:"roc_out"`
+
+	SortedIn  []float32 `json:"sorted_in"` // scores at even steps of rank
+	SortedOut []float32 `json:"sorted_out"`
+
+	Lo      float64 `json:"lo"` // of the histogram; what lies beyond is in the first and last bin
+	Hi      float64 `json:"hi"`
+	HistIn  []int   `json:"hist_in"`
+	HistOut []int   `json:"hist_out"`
+}
+
+// OODMisses are the images of a set that a detector is most wrong about, the worst first.
+type OODMisses struct {
+	Set    string    `json:"set"`
+	Images []OODMiss `json:"images"`
+}
+
+// OODMiss is one of them.
+type OODMiss struct {
+	Index     int     `json:"index"`
+	Class     string  `json:"class"`     // its own
+	Predicted string  `json:"predicted"` // by the network
+	Score     float64 `json:"score"`
+	H         int     `json:"h"`
+	W         int     `json:"w"`
+	Pixels    []byte  `json:"pixels"` // 8 bits, [H, W, channels]
+}
