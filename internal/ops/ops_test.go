@@ -176,6 +176,14 @@ var graphs = []struct {
 		drop := &ops.AttentionDropout{P: 0.2, Draws: ops.Draws{Seed: 1, Purpose: "a", Step: n.ints("step", 3)}}
 		return n.do(ops.Attention(n.leaf("q", 7, 8), n.leaf("k", 7, 8), n.leaf("v", 7, 8), n.ints("offsets", 0, 3, 7), 2, bias, drop))
 	})},
+	{"low-rank", tokenGraph(func(n *net) *G.Node {
+		return n.do(ops.LowRank(n.leaf("y", 5, 7), n.leaf("x", 5, 6), n.leaf("a", 3, 6), n.leaf("b", 7, 3), 0.7))
+	})},
+	{"low-rank beside a linear layer", tokenGraph(func(n *net) *G.Node {
+		x := n.leaf("x", 5, 6)
+		y := n.do(ops.Linear(x, n.leaf("w", 7, 6), n.leaf("bias", 7), false))
+		return n.do(ops.LowRank(y, x, n.leaf("a", 2, 6), n.leaf("b", 7, 2), 1.5))
+	})},
 	{"encoder layer", tokenGraph(func(n *net) *G.Node {
 		x, offsets := n.leaf("x", 7, 8), n.ints("offsets", 0, 3, 7)
 		linear := func(name string, x *G.Node, out int) *G.Node {
@@ -676,6 +684,8 @@ func TestShapeErrors(t *testing.T) {
 		"standardize":    func() (*G.Node, error) { return ops.Standardize(x, []float64{0}, []float64{1}) },
 		"mse":            func() (*G.Node, error) { return ops.MSE(x, w) },
 		"squared-errors": func() (*G.Node, error) { return ops.SquaredErrors(x, w) },
+		"lowrank-down":   func() (*G.Node, error) { return ops.LowRank(x, x, w, w, 1) },
+		"lowrank-up":     func() (*G.Node, error) { return ops.LowRank(x, w, w, x, 1) },
 		"distill":        func() (*G.Node, error) { return ops.Distill(x, w, classes(g, 1, 2, 3, 4, 5, 0), 0.5, 2) },
 	} {
 		_, err := build()
@@ -688,6 +698,23 @@ func TestShapeErrors(t *testing.T) {
 				t.Errorf("%s: error %q does not name %s", name, err, want)
 			}
 		}
+	}
+}
+
+// TestLowRankOfZero: where b is 0 the sum is y, to the bit.
+func TestLowRankOfZero(t *testing.T) {
+	g := G.NewGraph()
+	x, w, bias := leaf(g, 1, "x", 33, 20), leaf(g, 1, "w", 40, 20), leaf(g, 1, "bias", 40)
+	b := leaf(g, 1, "b", 40, 8)
+	clear(must[*engine.Tensor](t)(engine.FromValue(b.Value())).F32)
+	y := must[*G.Node](t)(ops.Linear(x, w, bias, false))
+	sum := must[*G.Node](t)(ops.LowRank(y, x, leaf(g, 1, "a", 8, 20), b, 2))
+	p := must[*engine.Program](t)(engine.Compile(g, y, sum))
+	if err := p.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(p.Read(sum).F32, p.Read(y).F32) {
+		t.Error("an adapter of 0 changes the layer")
 	}
 }
 

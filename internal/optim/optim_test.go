@@ -88,6 +88,7 @@ func TestSchedulesAgainstPyTorch(t *testing.T) {
 		"cosine":   {Name: "cosine"},
 		"onecycle": {Name: "onecycle"},
 		"warmup":   {Name: "constant", Warmup: 4},
+		"linear":   {Name: "linear", Warmup: 4},
 	} {
 		want := g.Schedules[name]
 		s, err := NewSchedule(cfg, 0.4, len(want))
@@ -215,7 +216,7 @@ func TestMistakes(t *testing.T) {
 		total int
 		want  string
 	}{
-		{ScheduleConfig{Name: "linear"}, 1, 1, "onecycle"}, {ScheduleConfig{Name: "cosine"}, math.NaN(), 1, "learning rate"},
+		{ScheduleConfig{Name: "poly"}, 1, 1, "onecycle"}, {ScheduleConfig{Name: "cosine"}, math.NaN(), 1, "learning rate"},
 		{ScheduleConfig{Name: "cosine"}, 1, 0, "0 steps"}, {ScheduleConfig{Name: "constant", Warmup: -1}, 1, 1, "warm-up"}, {ScheduleConfig{Name: "step"}, 1, 1, "gamma"},
 	} {
 		if _, err := NewSchedule(tc.cfg, tc.lr, tc.total); err == nil || !strings.Contains(err.Error(), tc.want) {

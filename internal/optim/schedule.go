@@ -9,7 +9,7 @@ import (
 
 // ScheduleConfig names a learning-rate schedule. Steps are optimiser steps, counted from 0.
 type ScheduleConfig struct {
-	Name       string  // constant, step, cosine or onecycle
+	Name       string  // constant, linear, step, cosine or onecycle
 	Warmup     int     // steps of linear warm-up: step i has (i+1)/(Warmup+1) of the rate; not for onecycle, which has its own
 	Milestones []int   // step: multiply the rate by Gamma from each of these steps on
 	Gamma      float64 // step
@@ -24,10 +24,11 @@ type Schedule struct {
 }
 
 // Schedules are the names NewSchedule knows.
-var Schedules = []string{"constant", "step", "cosine", "onecycle"}
+var Schedules = []string{"constant", "linear", "step", "cosine", "onecycle"}
 
 // NewSchedule makes the schedule of cfg for a training of total steps with base rate lr, which is
-// the peak of onecycle. They equal PyTorch's: step is MultiStepLR, cosine is CosineAnnealingLR with
+// the peak of onecycle. They equal PyTorch's: linear falls to 0 from the end of the warm-up on, as
+// transformers' get_linear_schedule_with_warmup from its second step (the first has the rate 0), step is MultiStepLR, cosine is CosineAnnealingLR with
 // T_max = total and eta_min = 0, onecycle is OneCycleLR with its defaults (pct_start 0.3, cosine,
 // div_factor 25, final_div_factor 1e4), all stepped once an optimiser step.
 func NewSchedule(cfg ScheduleConfig, lr float64, total int) (Schedule, error) {
@@ -53,6 +54,10 @@ func NewSchedule(cfg ScheduleConfig, lr float64, total int) (Schedule, error) {
 func (s Schedule) LR(step int) float64 {
 	lr := s.lr
 	switch s.cfg.Name {
+	case "linear":
+		if step >= s.cfg.Warmup {
+			lr *= float64(s.total-step) / float64(s.total-s.cfg.Warmup)
+		}
 	case "step":
 		for _, m := range s.cfg.Milestones {
 			if step >= m {

@@ -1,6 +1,6 @@
 """Writes golden.json: what PyTorch's optimisers, schedules and clipping do, step by step.
 
-    python golden.py            (PyTorch 2.8)
+    python golden.py            (PyTorch 2.8, transformers 5.24)
 
 Gradients are fixed numbers, so the Go side needs no model: gradient of element i at step t is
 sin(1.7 i + 0.9 t + 0.3), rounded to float32 on both sides from float64.
@@ -46,6 +46,13 @@ out["schedules"]["step"] = rates(lambda o: S.MultiStepLR(o, [20, 35], gamma=0.1)
 out["schedules"]["cosine"] = rates(lambda o: S.CosineAnnealingLR(o, T))
 out["schedules"]["onecycle"] = rates(lambda o: S.OneCycleLR(o, max_lr=lr, total_steps=T))
 out["schedules"]["warmup"] = rates(lambda o: S.LinearLR(o, start_factor=1 / 5, total_iters=4))
+from transformers import get_linear_schedule_with_warmup
+def linear(warmup):  # from its second step on
+    o = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr); s = get_linear_schedule_with_warmup(o, warmup + 1, T + 1); r = []
+    for _ in range(T):
+        o.step(); s.step(); r.append(o.param_groups[0]["lr"])
+    return r
+out["schedules"]["linear"] = linear(4)
 for limit in [0.5, 1.0, 100.0]:
     ps = [torch.nn.Parameter(torch.zeros(n)) for n in (3, 4)]
     g = grad(0); ps[0].grad = g[:3].clone(); ps[1].grad = g[3:].clone()
