@@ -56,7 +56,7 @@ var families = map[string]family{
 		layer: "encoder.layer.%d.", q: "attention.self.query", k: "attention.self.key", v: "attention.self.value", o: "attention.output.dense",
 		afterAttention: "attention.output.LayerNorm", inner: "intermediate.dense", outer: "output.dense", after: "output.LayerNorm",
 		prefix: "bert.", firstRow: func(int) int { return 0 },
-		ignored: []string{"pooler.", "embeddings.position_ids", "cls.", "classifier."},
+		ignored: []string{"pooler.", "embeddings.position_ids", "cls.", "pre_classifier.", "classifier."},
 	},
 	"distilbert": {
 		layer: "transformer.layer.%d.", q: "attention.q_lin", k: "attention.k_lin", v: "attention.v_lin", o: "attention.out_lin",
@@ -68,7 +68,7 @@ var families = map[string]family{
 		layer: "encoder.layer.%d.", q: "attention.attn.q", k: "attention.attn.k", v: "attention.attn.v", o: "attention.attn.o",
 		afterAttention: "attention.LayerNorm", inner: "intermediate.dense", outer: "output.dense", after: "output.LayerNorm",
 		prefix: "mpnet.", firstRow: func(padID int) int { return padID + 1 },
-		ignored: []string{"pooler.", "embeddings.position_ids", "lm_head.", "classifier."},
+		ignored: []string{"pooler.", "embeddings.position_ids", "lm_head.", "pre_classifier.", "classifier."},
 	},
 }
 

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"dla/internal/kernel"
 	"dla/internal/nn"
 	"dla/internal/weights"
 )
@@ -241,23 +240,7 @@ func (e *Encoder) Load(dir string, p *nn.Params) error {
 	if err := e.match(r.Tensors, prefix, wanted); err != nil {
 		return fmt.Errorf("%s does not have the weights that %s describes: %w", path, configName, err)
 	}
-	data := make([][]float32, len(wanted))
-	for i, w := range wanted {
-		n := 1
-		for _, d := range w.dims {
-			n *= d
-		}
-		data[i] = kernel.Alloc(n)
-		if err := r.Read(prefix+w.name, data[i]); err != nil {
-			return err
-		}
-	}
-	for i, w := range wanted {
-		if err := p.Put(w.name, w.dims, data[i]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return readInto(r, prefix, wanted, p)
 }
 
 // match compares what a file has with what is wanted.

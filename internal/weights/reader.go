@@ -216,6 +216,18 @@ func (r *Reader) Read(name string, dst []float32) error {
 	return nil
 }
 
+// Expect checks that there is a tensor called name and that it has the shape dims.
+func (r *Reader) Expect(name string, dims []int) error {
+	at, ok := r.byName[name]
+	if !ok {
+		return fmt.Errorf("%s has no tensor %q", r.path, name)
+	}
+	if s := r.Tensors[at].Shape; !slices.Equal(s, dims) {
+		return fmt.Errorf("%s: tensor %q has shape %v, want %v", r.path, name, s, dims)
+	}
+	return nil
+}
+
 // raw fills dst with the bits of a tensor of type F32, and adds its bytes to sum where not nil.
 func (r *Reader) raw(info Info, dst []float32, sum hash.Hash) error {
 	if len(dst) == 0 {

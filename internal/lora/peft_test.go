@@ -1,0 +1,374 @@
+package lora
+
+import (
+	"encoding/json"
+	"flag"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	G "gorgonia.org/gorgonia"
+
+	"dla/internal/engine"
+	"dla/internal/model"
+	"dla/internal/nn"
+	"dla/internal/weights"
+)
+
+var update = flag.Bool("update", false, "write testdata/ours anew; then run testdata/golden.py, which has PEFT load it")
+
+const encoders = "../model/testdata/encoders"
+
+var families = []string{"bert", "distilbert", "mpnet"}
+
+// classifierOf is the small encoder of a family with a head for two classes, nothing dropped, its weights in p.
+func classifierOf(t testing.TB, family string, p *nn.Params) *model.SentenceClassifier {
+	t.Helper()
+	dir := filepath.Join(encoders, family)
+	e, err := model.ReadEncoder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Dropout, e.AttentionDropout = 0, 0
+	if err := e.Load(dir, p); err != nil {
+		t.Fatal(err)
+	}
+	p.Freeze()
+	c, err := model.NewSentenceClassifier(e, dir, 0, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// compiled is a graph over the golden sentences, which are put into it.
+type compiled struct {
+	*engine.Program
+	logits, loss *G.Node
+	grads        []*G.Node
+}
+
+func compile(t testing.TB, c *model.SentenceClassifier, p *nn.Params, train bool) compiled {
+	t.Helper()
+	var s struct{ IDs [][]int32 }
+	b, err := os.ReadFile(filepath.Join(encoders, "sentences.json"))
+	if err == nil {
+		err = json.Unmarshal(b, &s)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := nn.NewGraph(p)
+	if train {
+		g = nn.NewTrainingGraph(p)
+	}
+	in, labels := g.Packed(100, len(s.IDs)), g.Labels("labels", 4)
+	o := compiled{logits: c.Logits(g, in)}
+	o.loss = nn.CrossEntropy(g, o.logits, labels, 0)
+	if train {
+		if o.grads, err = g.Gradients(o.loss); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if g.Err() != nil {
+		t.Fatal(g.Err())
+	}
+	if o.Program, err = engine.Compile(g.ExprGraph, append([]*G.Node{o.loss, o.logits}, o.grads...)...); err != nil {
+		t.Fatal(err)
+	}
+	var ids, positions []int32
+	offsets := []int32{0}
+	for _, sentence := range s.IDs {
+		for i := range sentence {
+			positions = append(positions, int32(i))
+		}
+		ids = append(ids, sentence...)
+		offsets = append(offsets, int32(len(ids)))
+	}
+	for node, v := range map[*G.Node][]int32{in.IDs: ids, in.Positions: positions, in.Offsets: offsets, labels: {1, 0, 0, 1}} {
+		leaf := o.Read(node)
+		if err := leaf.Resize(len(v)); err != nil {
+			t.Fatal(err)
+		}
+		copy(leaf.I32, v)
+	}
+	if err := o.Run(); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func golden(t testing.TB, path string) map[string][]float32 {
+	t.Helper()
+	f, err := weights.Load(path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string][]float32{}
+	for _, g := range f.Tensors {
+		all[g.Name] = g.Data
+	}
+	return all
+}
+
+// far is the largest difference, over the largest value.
+func far(got, want []float32) float64 {
+	if len(got) != len(want) {
+		return math.Inf(1)
+	}
+	diff, size := 0.0, 0.0
+	for i, w := range want {
+		diff, size = max(diff, math.Abs(float64(got[i]-w))), max(size, math.Abs(float64(w)))
+	}
+	return diff / size
+}
+
+// loaded is the classifier of a family with the adapter in dir.
+func loaded(t *testing.T, family, dir string) (*model.SentenceClassifier, Adapter, *nn.Params) {
+	t.Helper()
+	p := nn.NewParams(1)
+	c := classifierOf(t, family, p)
+	f, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := f.Adapter(family)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Classes != 2 {
+		t.Errorf("a head of %d classes, want 2", f.Classes)
+	}
+	if err := f.Load(a, c, p); err != nil {
+		t.Fatal(err)
+	}
+	a.Dropout = 0
+	a.Attach(c.Encoder)
+	return c, a, p
+}
+
+// TestAdaptersOfPEFT: of adapters that PEFT made, logits, loss and every gradient equal PEFT's.
+func TestAdaptersOfPEFT(t *testing.T) {
+	for family, targets := range map[string]string{"bert": "qkvo", "distilbert": "qv", "mpnet": "q"} {
+		t.Run(family, func(t *testing.T) {
+			dir := filepath.Join("testdata", "peft", family)
+			c, a, p := loaded(t, family, dir)
+			if a.Targets != targets || a.Rank != 3 || a.Alpha != 5 {
+				t.Errorf("read %+v", a)
+			}
+			o := compile(t, c, p, true)
+			if n := a.Count(c.Encoder) + c.HeadParameters(); n != p.Count() {
+				t.Errorf("%d weights are trained, %d by the formula", p.Count(), n)
+			}
+			want := golden(t, filepath.Join(dir, "golden.safetensors"))
+			for name, node := range map[string]*G.Node{"logits": o.logits, "loss": o.loss} {
+				if d := far(o.Read(node).F32, want[name]); !(d < 5e-6) {
+					t.Errorf("%s differ by %.2g", name, d)
+				}
+			}
+			if len(want) != 2+len(p.Trained()) {
+				t.Errorf("PEFT trains %d tensors, here %d", len(want)-2, len(p.Trained()))
+			}
+			for i, q := range p.Trained() {
+				if d := far(o.Read(o.grads[i]).F32, want["grad/"+q.Name]); !(d < 5e-5) {
+					t.Errorf("gradient of %s differs by %.2g", q.Name, d)
+				}
+			}
+		})
+	}
+}
+
+// TestAdaptersForPEFT: what is written is what PEFT has loaded (testdata/ours, checked by golden.py), and gives
+// the logits that PEFT computed with it.
+func TestAdaptersForPEFT(t *testing.T) {
+	for family, targets := range map[string]string{"bert": "qv", "distilbert": "qkvo", "mpnet": "qvk"} {
+		t.Run(family, func(t *testing.T) {
+			p := nn.NewParams(5)
+			c := classifierOf(t, family, p)
+			a := Adapter{Targets: targets, Rank: 4, Alpha: 16, Dropout: 0.1}
+			a.Attach(c.Encoder)
+			compile(t, c, p, false) // makes the weights
+			for _, q := range p.Trained() {
+				if strings.HasSuffix(q.Name, loraB) {
+					for i := range q.Data {
+						q.Data[i] = float32(i%7-3) / 16
+					}
+				}
+			}
+			o := compile(t, c, p, false)
+			dir := filepath.Join("testdata", "ours", family)
+			at := dir
+			if !*update {
+				at = t.TempDir()
+			}
+			if err := a.Write(at, c, family, p, map[string]string{"labels": `["neg","pos"]`}); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range []string{ConfigName, WeightsName} {
+				got, err := os.ReadFile(filepath.Join(at, name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				want, err := os.ReadFile(filepath.Join(dir, name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !slices.Equal(got, want) {
+					t.Errorf("%s is not the one that PEFT has loaded; see -update", name)
+				}
+			}
+			if d := far(o.Read(o.logits).F32, golden(t, filepath.Join(dir, "golden.safetensors"))["logits"]); !(d < 5e-6) {
+				t.Errorf("logits differ from PEFT's by %.2g", d)
+			}
+			again, _, p2 := loaded(t, family, at)
+			o2 := compile(t, again, p2, false)
+			if !slices.Equal(o2.Read(o2.logits).F32, o.Read(o.logits).F32) {
+				t.Error("read back, the logits are others")
+			}
+		})
+	}
+}
+
+// TestMerged: merged weights give the logits of the adapters, in plain layers.
+func TestMerged(t *testing.T) {
+	for _, family := range families {
+		c, a, p := loaded(t, family, filepath.Join("testdata", "peft", family))
+		o := compile(t, c, p, false)
+		m, err := a.Merged(c.Encoder, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Linear = nil
+		o2 := compile(t, c, m, false)
+		if d := far(o2.Read(o2.logits).F32, o.Read(o.logits).F32); !(d > 0 && d < 1e-5) {
+			t.Errorf("%s: merged, the logits differ by %.2g", family, d)
+		}
+		if _, err := a.Merged(c.Encoder, m); err == nil {
+			t.Errorf("%s: adapters that are not there were merged", family)
+		}
+		// As a folder it is read again.
+		dir := filepath.Join(t.TempDir(), "merged")
+		if err := c.Write(dir, filepath.Join(encoders, family), m, []string{"neg", "pos"}); err != nil {
+			t.Fatal(err)
+		}
+		e, err := model.ReadEncoder(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p3 := nn.NewParams(0)
+		if err := e.Load(dir, p3); err != nil {
+			t.Fatal(err)
+		}
+		c3, err := model.NewSentenceClassifier(e, dir, 0, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c3.LoadHead(dir, p3); err != nil {
+			t.Fatal(err)
+		}
+		o3 := compile(t, c3, p3, false)
+		if !slices.Equal(o3.Read(o3.logits).F32, o2.Read(o2.logits).F32) {
+			t.Errorf("%s: read from a folder, the logits are others", family)
+		}
+		if labels, err := model.Labels(dir); err != nil || !slices.Equal(labels, []string{"neg", "pos"}) {
+			t.Errorf("%s: labels %v, %v", family, labels, err)
+		}
+		if err := c.Write(dir, filepath.Join(encoders, family), m, []string{"neg", "pos"}); err == nil || !strings.Contains(err.Error(), "name another folder") {
+			t.Errorf("%s: a folder was written over: %v", family, err)
+		}
+	}
+}
+
+// TestZeroAdapter: adapters that have learned nothing change nothing, to the bit, and frozen weights have no
+// gradient.
+func TestZeroAdapter(t *testing.T) {
+	for _, family := range families {
+		p := nn.NewParams(3)
+		c := classifierOf(t, family, p)
+		o := compile(t, c, p, false)
+		a := Adapter{Targets: "qkvo", Rank: 2, Alpha: 4, Dropout: 0.5}
+		a.Attach(c.Encoder)
+		o2 := compile(t, c, p, true)
+		o3 := compile(t, c, p, false)
+		for _, z := range []compiled{o2, o3} {
+			if !slices.Equal(z.Read(z.logits).F32, o.Read(o.logits).F32) {
+				t.Errorf("%s: an adapter of 0 changes the logits", family)
+			}
+		}
+		if len(o2.grads) != 2*4*c.Layers+4 {
+			t.Errorf("%s: %d gradients, want those of %d adapters and the head", family, len(o2.grads), 4*c.Layers)
+		}
+	}
+}
+
+// TestRefusals: what is no adapter that can be used here is an error that names the file and the reason.
+func TestRefusals(t *testing.T) {
+	good := filepath.Join("testdata", "peft", "bert")
+	config, err := os.ReadFile(filepath.Join(good, ConfigName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.ReadFile(filepath.Join(good, WeightsName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := func(key string, v any) []byte {
+		var m map[string]any
+		if err := json.Unmarshal(config, &m); err != nil {
+			t.Fatal(err)
+		}
+		m[key] = v
+		b, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	for name, c := range map[string]struct {
+		config, file []byte
+		want         string
+	}{
+		"another kind":   {set("peft_type", "IA3"), file, `peft_type is "IA3"`},
+		"biases":         {set("bias", "all"), file, `bias is "all"`},
+		"dora":           {set("use_dora", true), file, "use_dora is true"},
+		"patterns":       {set("rank_pattern", map[string]int{"query": 4}), file, "rank_pattern"},
+		"a regex":        {set("target_modules", "query|key"), file, "target_modules"},
+		"other layers":   {set("target_modules", []string{"query", "intermediate.dense"}), file, "attention's layers"},
+		"rank 0":         {set("r", 0), file, "rank is 0"},
+		"another rank":   {set("r", 4), file, "want [4 32]"},
+		"more than said": {set("target_modules", []string{"query"}), file, "no place here"},
+		"no JSON":        {[]byte("{"), file, ConfigName},
+		"twice":          {[]byte(`{"r":1,"r":2}`), file, "stands twice"},
+		"cut short":      {config, file[:len(file)-1], WeightsName},
+		"no weights":     {config, nil, WeightsName},
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, ConfigName), c.config, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if c.file != nil {
+			if err := os.WriteFile(filepath.Join(dir, WeightsName), c.file, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f, err := Open(dir)
+		if err == nil {
+			var a Adapter
+			if a, err = f.Adapter("bert"); err == nil {
+				p := nn.NewParams(1)
+				err = f.Load(a, classifierOf(t, "bert", p), p)
+			}
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), dir) {
+			t.Errorf("%s: error %v, want one that names %s and %s", name, err, dir, c.want)
+		}
+	}
+	for _, a := range []Adapter{{"", 1, 1, 0}, {"qq", 1, 1, 0}, {"x", 1, 1, 0}, {"q", 0, 1, 0}, {"q", 1, 0, 0}, {"q", 1, math.NaN(), 0}, {"q", 1, 1, 1}} {
+		if a.Validate() == nil {
+			t.Errorf("%+v was accepted", a)
+		}
+	}
+}
