@@ -101,7 +101,7 @@ func AutoencoderStudy(ctx context.Context, encoder *Network, cfgs []config.Autoe
 	var all []Trained
 	for _, cfg := range cfgs {
 		opt.MaxTime = shared.left()
-		t, err := start(ctx, images{ds}, autoencoderTraining(cfg, encoder), opt)
+		t, err := start(ctx, imageMaterial{ds}, autoencoderTraining(cfg, encoder), opt)
 		if err != nil {
 			return all, err
 		}
@@ -173,7 +173,7 @@ func resumeAutoencoder(ctx context.Context, rec run.Record, opt Options) (Traine
 	if err != nil {
 		return Trained{}, err
 	}
-	return fit(ctx, r, images{ds}, autoencoderTraining(cfg, encoder), opt)
+	return fit(ctx, r, imageMaterial{ds}, autoencoderTraining(cfg, encoder), opt)
 }
 
 func autoencoderConfig(rec run.Record) (config.Autoencoder, error) {

@@ -33,7 +33,7 @@ func autoencode(ctx context.Context, t *testing.T, cfg config.Autoencoder, opt O
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr, err := start(ctx, images{set(t, cfg.Data.Name)}, autoencoderTraining(cfg, encoder), opt)
+	tr, err := start(ctx, imageMaterial{set(t, cfg.Data.Name)}, autoencoderTraining(cfg, encoder), opt)
 	if err != nil {
 		t.Fatal(err)
 	}

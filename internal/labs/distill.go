@@ -110,7 +110,7 @@ func Distill(ctx context.Context, cfgs []config.Distill, opt Options, each func(
 		var pair Pair
 		opt.MaxTime = shared.left()
 		tr := training{experiment: DistillExperiment, variant: name, settings: cfg, cfg: cfg.Plain(), lesson: lesson}
-		if pair.Distilled, err = start(ctx, images{ds}, tr, opt); err != nil {
+		if pair.Distilled, err = start(ctx, imageMaterial{ds}, tr, opt); err != nil {
 			return d, err
 		}
 		if !pair.Distilled.Done() {
@@ -399,7 +399,7 @@ func resumeDistill(ctx context.Context, rec run.Record, opt Options) (Trained, e
 	if err != nil {
 		return Trained{}, err
 	}
-	return fit(ctx, r, images{ds}, training{experiment: DistillExperiment, variant: name, settings: cfg, cfg: cfg.Plain(), lesson: lesson}, opt)
+	return fit(ctx, r, imageMaterial{ds}, training{experiment: DistillExperiment, variant: name, settings: cfg, cfg: cfg.Plain(), lesson: lesson}, opt)
 }
 
 func distillConfig(rec run.Record) (config.Distill, error) {

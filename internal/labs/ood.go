@@ -37,7 +37,7 @@ type Detected struct {
 // record and figures. It stops with ctx's cause when ctx is done.
 func OOD(ctx context.Context, cfg config.OOD, opt Options) (d Detected, err error) {
 	began := time.Now()
-	n, err := FindNetworkToUse(opt.Root, cfg.Checkpoint)
+	n, err := findVictim(opt.Root, cfg.Checkpoint)
 	if err != nil {
 		return d, err
 	}
@@ -248,8 +248,8 @@ func title(name string) string {
 
 // reuse looks for a finished run of the same settings on the same images.
 func (p *partsOOD) reuse(spec run.Spec, opt Options) (d Detected, found bool, err error) {
-	rec, err := finished(opt.Root, spec)
-	if err != nil || rec == nil {
+	rec, err := earlier(opt.Root, spec)
+	if err != nil || rec == nil || rec.Status != run.StatusFinished {
 		return d, err != nil, err
 	}
 	d = Detected{Record: *rec, Reused: true}
@@ -483,7 +483,7 @@ type OODCost struct {
 // CostOfOOD times the classifier of cfg on blank images. It reads no data, so folders of images are not
 // counted.
 func CostOfOOD(cfg config.OOD, opt Options) (OODCost, error) {
-	n, err := FindNetworkToUse(opt.Root, cfg.Checkpoint)
+	n, err := findVictim(opt.Root, cfg.Checkpoint)
 	if err != nil {
 		return OODCost{}, err
 	}

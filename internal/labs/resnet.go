@@ -44,7 +44,7 @@ func resnetOn(ctx context.Context, ds *data.Dataset, cfg config.Resnet, opt Opti
 	if err != nil {
 		return Trained{}, err
 	}
-	return start(ctx, images{ds}, tr, opt)
+	return start(ctx, imageMaterial{ds}, tr, opt)
 }
 
 func resnetTraining(cfg config.Resnet) (training, error) {
@@ -70,7 +70,7 @@ func resumeResnet(ctx context.Context, rec run.Record, opt Options) (Trained, er
 	if err != nil {
 		return Trained{}, err
 	}
-	return fit(ctx, r, images{ds}, tr, opt)
+	return fit(ctx, r, imageMaterial{ds}, tr, opt)
 }
 
 func resnetConfig(rec run.Record) (config.Resnet, error) {

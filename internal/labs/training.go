@@ -407,14 +407,14 @@ type prepared struct {
 	close      func() // when it is over
 }
 
-// images is a data set of images as material.
-type images struct{ *data.Dataset }
+// imageMaterial is a data set of images as material.
+type imageMaterial struct{ *data.Dataset }
 
-func (m images) info() run.DataInfo {
+func (m imageMaterial) info() run.DataInfo {
 	return run.DataInfo{Name: m.Name, Source: m.Source, Fingerprint: m.Fingerprint, Synthetic: m.Synthetic}
 }
 
-func (m images) prepare(tr training) (prepared, error) {
+func (m imageMaterial) prepare(tr training) (prepared, error) {
 	cfg := tr.cfg
 	p := split(m.Dataset, cfg)
 	trainer := data.NewPrefetch(data.NewAugmentedLoader(p.train, cfg.Train.BatchSize, cfg.Seed, augment(cfg.Data.Augment)), batchesAhead)
