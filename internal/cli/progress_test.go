@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -73,5 +74,21 @@ func TestProgressStepsAreFree(t *testing.T) {
 			t.Errorf("terminal %v: %v allocations a step", tty, n)
 		}
 		p.Close()
+	}
+}
+
+// TestProgressWithoutAccuracy of a program that has none: its losses to more digits, on a terminal and off it.
+func TestProgressWithoutAccuracy(t *testing.T) {
+	none := math.NaN()
+	var out bytes.Buffer
+	p := newProgress(&Streams{Err: &out})
+	p.Event(train.Event{Kind: train.EpochEnd, Epoch: 3, Epochs: 10, TrainLoss: 0.0512, TrainAcc: none, ValLoss: 0.00701, ValAcc: none, Throughput: 345, Seconds: 4.06})
+	if want := "epoch  3/10  loss 0.051200  val_loss 0.007010     345 img/s    4.1 s\n"; out.String() != want {
+		t.Errorf("printed %q\nwant    %q", out.String(), want)
+	}
+	p.loss.Store(math.Float64bits(0.01))
+	p.acc.Store(math.Float64bits(none))
+	if got := p.readings(); got != " loss 0.010000  0 img/s  ETA 0s" {
+		t.Errorf("beside the bar: %q", got)
 	}
 }

@@ -345,14 +345,17 @@ func FuzzImageFolder(f *testing.F) {
 	f.Add(zip(pets.tar(true)))
 	f.Add(pets.with("train/dog/3.png", jpegOf(rgb(3, 5, 0))).tar(false))
 	f.Add(tarClaim("train/cat/9.png", 1<<40))
+	f.Add(tree{"a.png": pngOf(rgb(3, 5, 0)), "cat/b.png": pngOf(rgb(3, 5, 1)), "test/c.png": pngOf(rgb(3, 5, 2))}.tar(false))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		train, test, err := readImages(context.Background(), file(t, "f", b), imageSpec{}, quiet)
-		if err != nil {
-			return
-		}
-		for _, s := range []*Set{train, test} {
-			if s.N < 1 || len(s.Pixels) != s.N*s.H*s.W*s.C || len(s.Labels) != s.N || int(slices.Max(s.Labels)) >= len(s.Classes) {
-				t.Errorf("a set of %d images, %dx%dx%d, has %d values and %d labels", s.N, s.H, s.W, s.C, len(s.Pixels), len(s.Labels))
+		for _, spec := range []imageSpec{{}, {loose: true}} {
+			train, test, err := readImages(context.Background(), file(t, "f", b), spec, quiet)
+			if err != nil {
+				continue
+			}
+			for _, s := range []*Set{train, test} {
+				if s.N < 1 || len(s.Pixels) != s.N*s.H*s.W*s.C || len(s.Labels) != s.N || int(slices.Max(s.Labels)) >= len(s.Classes) {
+					t.Errorf("a set of %d images, %dx%dx%d, has %d values and %d labels", s.N, s.H, s.W, s.C, len(s.Pixels), len(s.Labels))
+				}
 			}
 		}
 	})
