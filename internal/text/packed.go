@@ -36,6 +36,14 @@ func (p *Packed) clear() {
 	p.IDs, p.Positions, p.Offsets, p.Labels, p.Index = p.IDs[:0], p.Positions[:0], append(p.Offsets[:0], 0), p.Labels[:0], p.Index[:0]
 }
 
+// Take makes p the sentences lo to hi of o, with their labels and places.
+func (p *Packed) Take(o *Packed, lo, hi int) {
+	p.clear()
+	for i := lo; i < hi; i++ {
+		p.add(o.Sentence(i), o.Labels[i], o.Index[i])
+	}
+}
+
 // add lays a sentence behind the others. The memory is often a graph's input, which must not be left
 // for a larger one, so a sentence that has no room is a panic: a mistake of the caller.
 func (p *Packed) add(ids []int32, label, index int32) {

@@ -72,9 +72,10 @@ func (s Stats) Accuracy() float64 {
 	return float64(s.Correct) / float64(max(1, s.N))
 }
 
-// better says whether s is a better validation than o: by accuracy, or by loss where there is none.
-func (s Stats) better(o Stats) bool {
-	if s.NoAccuracy {
+// better says whether s is a better validation than o: by accuracy, or by loss where that is asked for or there
+// is no accuracy.
+func (s Stats) better(o Stats, byLoss bool) bool {
+	if s.NoAccuracy || byLoss {
 		return s.Loss() < o.Loss()
 	}
 	return s.Accuracy() > o.Accuracy()
@@ -199,14 +200,19 @@ func (h *half) run(rows int) (Stats, error) {
 	if err := h.prog.Run(); err != nil {
 		return Stats{}, err
 	}
-	s := Stats{N: rows, LossSum: float64(h.loss.Scalar()) * float64(rows)}
-	classes := h.logits.Cols()
-	for i, label := range h.y.I32 {
-		if int32(argmax(h.logits.F32[i*classes:(i+1)*classes])) == label {
+	return scored(h.loss, h.logits, h.y.I32), nil
+}
+
+// scored are the statistics of a batch with the given mean loss, logits [rows, classes] and labels [rows].
+func scored(loss, logits *engine.Tensor, labels []int32) Stats {
+	s := Stats{N: len(labels), LossSum: float64(loss.Scalar()) * float64(len(labels))}
+	classes := logits.Cols()
+	for i, label := range labels {
+		if int32(argmax(logits.F32[i*classes:(i+1)*classes])) == label {
 			s.Correct++
 		}
 	}
-	return s, nil
+	return s
 }
 
 // argmax is the index of the largest element, the first of equals.

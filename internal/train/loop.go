@@ -42,6 +42,7 @@ type Job struct {
 
 	Epochs          int
 	Patience        int           // epochs without a better validation before stopping; 0: never
+	SelectByLoss    bool          // the better validation is the one of the smaller loss, not of the higher accuracy
 	ClipNorm        float64       // bound on the global gradient norm; 0: off
 	GradNorms       bool          // measure the gradient of each weight tensor
 	MaxTime         time.Duration // of this process; 0: none
@@ -66,7 +67,7 @@ const (
 type Outcome struct {
 	Reason    Reason
 	Epochs    int   // epochs completed
-	BestEpoch int   // 1-based, by validation accuracy (or loss, see Stats), the earliest of equals
+	BestEpoch int   // 1-based, by validation accuracy (or loss, see SelectByLoss and Stats), the earliest of equals
 	BestVal   Stats // of that epoch
 	LastVal   Stats // of the last epoch
 	Seconds   float64
@@ -187,7 +188,7 @@ func (l *loop) epoch(ctx context.Context, before float64) (Reason, error) {
 	if err := l.finite("after"); err != nil {
 		return "", err
 	}
-	best := l.st.Best == 0 || val.better(l.st.BestVal)
+	best := l.st.Best == 0 || val.better(l.st.BestVal, l.SelectByLoss)
 	if best {
 		l.st.Best, l.st.BestVal = l.st.Epoch+1, val
 	}
@@ -342,8 +343,15 @@ func EvaluateEach(ctx context.Context, p Evaluable, b Batches, sink Sink, each f
 	return evaluate(ctx, p, b, &batch, sink, each)
 }
 
+// Predictor is an Evaluable that classifies: a Scorer or a SentenceScorer.
+type Predictor interface {
+	Evaluable
+	// appendPredictions adds the classes with the largest logits of the last EvalStep to dst.
+	appendPredictions(dst []int32) []int32
+}
+
 // Predict is Evaluate that also returns the class predicted for each sample, in the order of b.
-func Predict(ctx context.Context, s *Scorer, b Batches, sink Sink) (Stats, []int32, error) {
+func Predict(ctx context.Context, s Predictor, b Batches, sink Sink) (Stats, []int32, error) {
 	classes := make([]int32, 0, b.Len())
 	stats, err := EvaluateEach(ctx, s, b, sink, func() { classes = s.appendPredictions(classes) })
 	return stats, classes, err

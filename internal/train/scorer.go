@@ -67,10 +67,13 @@ func (s *Scorer) Score(dst []float32, b *data.Batch) error {
 }
 
 // appendPredictions adds the classes with the largest logits of the last EvalStep to dst.
-func (s *Scorer) appendPredictions(dst []int32) []int32 {
-	classes := s.eval.logits.Cols()
-	for i := range s.eval.y.I32 {
-		dst = append(dst, int32(argmax(s.Logits()[i*classes:(i+1)*classes])))
+func (s *Scorer) appendPredictions(dst []int32) []int32 { return appendArgmax(dst, s.eval.logits) }
+
+// appendArgmax adds the class with the largest of each row's logits [rows, classes] to dst.
+func appendArgmax(dst []int32, logits *engine.Tensor) []int32 {
+	classes := logits.Cols()
+	for i := range logits.Rows() {
+		dst = append(dst, int32(argmax(logits.F32[i*classes:(i+1)*classes])))
 	}
 	return dst
 }
