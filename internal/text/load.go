@@ -23,7 +23,7 @@ import (
 
 // What a folder may hold. Files that claim more are refused before memory is taken for it.
 const (
-	maxTokenizerFile = 16 << 20 // bytes; that of LaBSE, with 500,000 tokens, has 9.6 MB
+	maxTokenizerFile = 16 << 20 // bytes; BERT's, of 30,522 tokens, has 0.5 MB
 	maxVocabulary    = 1 << 20  // tokens
 	maxWordChars     = 1000     // a word's characters, which WordPiece's time grows with the square of
 	maxAdded         = 1000     // tokens beside the vocabulary's, each of which is looked for
@@ -101,10 +101,8 @@ func (d *definition) tokenizer() *Tokenizer {
 		model:      wordpiece.NewWordPieceBuilder().Vocab(&vocab).UnkToken(d.unknown).ContinuingSubwordPrefix(d.prefix).MaxInputCharsPerWord(d.maxWordChars).Build(),
 		normalizer: d.normalizer, maxLength: d.maxLength, vocabulary: len(d.vocab),
 	}
-	ids := maps.Clone(d.vocab)
 	var raw, folded []mark
 	for _, a := range d.added {
-		ids[a.Content] = a.ID
 		t.vocabulary = max(t.vocabulary, a.ID+1)
 		if a.Normalized {
 			folded = append(folded, mark{d.normalizer.apply(a.Content), int32(a.ID)})
@@ -113,7 +111,9 @@ func (d *definition) tokenizer() *Tokenizer {
 		}
 	}
 	t.raw, t.folded = newMarks(raw), newMarks(folded)
-	t.first, t.last = int32(ids[d.first]), int32(ids[d.last])
+	first, _ := d.id(d.first) // check has seen both
+	last, _ := d.id(d.last)
+	t.first, t.last = int32(first), int32(last)
 	h := sha256.New()
 	fmt.Fprintf(h, "%q %q %d %+v %q %q %d %+v\n", d.prefix, d.unknown, d.maxWordChars, d.normalizer, d.first, d.last, d.maxLength, d.added)
 	for _, w := range slices.Sorted(maps.Keys(d.vocab)) {
