@@ -7,7 +7,7 @@ import (
 
 // Distort makes of every image of s one that is no longer of its class, in turn one of five ways: what a
 // detector of outliers may be tuned on where the outliers themselves must stay unseen. The first, second and
-// fourth are among those of Hendrycks et al. 2019 (https://arxiv.org/abs/1812.04606, section 4.3). Image i
+// fourth are among those of Hendrycks et al. 2019 (https://arxiv.org/abs/1812.04606). Image i
 // depends on seed, on i and on the images of s; its label is the way.
 func Distort(s Subset, seed uint64) *Set {
 	src := s.Set

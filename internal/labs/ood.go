@@ -202,9 +202,12 @@ func oodParts(ctx context.Context, n *Network, ds *data.Dataset, cfg config.OOD,
 		if a, b := s.Set, ds.Test; a.H != b.H || a.W != b.W || a.C != b.C {
 			return nil, fmt.Errorf("the images of the set %s are %dx%d with %d channels, those of %s %dx%d with %d; leave it out with --set sets.names=[…]", s.Name, a.W, a.H, a.C, ds.Name, b.W, b.H, b.C)
 		}
-		for part, known := range map[string]data.Subset{"trained": split.train, "validated": split.val, "tested": split.test} {
-			if same := data.Overlap(known, s.Subset); len(same) > 0 {
-				return nil, fmt.Errorf("the set %s is no set of outliers: %d of its %d images, the first its number %d, are among those of %s that the classifier is %s on; take them out", s.Name, len(same), s.N, same[0].B, ds.Name, part)
+		for _, known := range []struct {
+			data.Subset
+			part string
+		}{{split.train, "trained"}, {split.val, "validated"}, {split.test, "tested"}} {
+			if same := data.Overlap(known.Subset, s.Subset); len(same) > 0 {
+				return nil, fmt.Errorf("the set %s is no set of outliers: %d of its %d images, the first its number %d, are among those of %s that the classifier is %s on; take them out", s.Name, len(same), s.N, same[0].B, ds.Name, known.part)
 			}
 		}
 		opt.Say("against: %s, %d images", s.About, s.N)

@@ -80,10 +80,13 @@ func (n *Network) Check(f *Features) error {
 	if f.N < 1 || len(f.Pooled) != f.N*n.Width || len(f.Logits) != f.N*n.Classes {
 		return fmt.Errorf("%d images with %d features and %d logits, of a network with %d and %d for each", f.N, len(f.Pooled), len(f.Logits), n.Width, n.Classes)
 	}
-	for what, x := range map[string][]float32{"feature": f.Pooled, "logit": f.Logits} {
-		for i, v := range x {
+	for _, x := range []struct {
+		what string
+		data []float32
+	}{{"feature", f.Pooled}, {"logit", f.Logits}} {
+		for i, v := range x.data {
 			if v-v != 0 {
-				return fmt.Errorf("a %s of image %d is %g; are the network's weights good?", what, i/(len(x)/f.N), v)
+				return fmt.Errorf("a %s of image %d is %g; are the network's weights good?", x.what, i/(len(x.data)/f.N), v)
 			}
 		}
 	}
