@@ -49,6 +49,11 @@ func (t *gemmTask) chunk(l *lane, i int) {
 // A that meet it stay in the second-level cache.
 const blockK = 512
 
+// groupTiles is how many tiles of rows are multiplied by a panel before going on to the next: as many as
+// stay in the second-level cache at blockK, since what is larger than it, all of op(B), is read once for
+// each group.
+const groupTiles = 14
+
 // Do computes the product.
 func (g *Gemm) Do() {
 	if g.M == 0 || g.N == 0 {
@@ -73,8 +78,8 @@ func (g *Gemm) Do() {
 	}
 	// Enough chunks to share out, each large enough to be worth it; by shape alone.
 	g.rowCut = g.rowTiles
-	if g.rowTiles > 32 {
-		g.rowCut = max(32, g.rowTiles/8)
+	if g.rowTiles > 32 || g.rowTiles > 8 && panels >= 16 {
+		g.rowCut = tiles(g.rowTiles, groupTiles)
 	}
 	g.columnCut = min(panels, tiles(16, g.rowCut))
 	run(&g.product, g.rowCut*g.columnCut)
