@@ -103,7 +103,7 @@ func Compile(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) (*Program, error)
 		p.outputs[n] = slot[n]
 		kept[slot[n]] = true
 	}
-	p.steps = fuseSums(p.steps, kept)
+	p.steps = absorb(fuseSums(p.steps, kept), kept)
 	var pl planner
 	for i := range p.steps {
 		if err := pl.add(&p.steps[i]); err != nil {

@@ -64,6 +64,50 @@ func fuseSums(steps []step, kept map[*Tensor]bool) []step {
 		made[sum.out] = at
 		gone[i] = true
 	}
+	return without(steps, gone)
+}
+
+// Absorber is an op that can do the work of one that follows it in the pass that computes its own output.
+type Absorber interface {
+	Op
+	// Absorb is the op that does both, if there is one.
+	Absorb(next Op) (Op, bool)
+}
+
+// absorb merges each op with one input into the Absorber that computes that input for it alone.
+func absorb(steps []step, kept map[*Tensor]bool) []step {
+	made, uses := map[*Tensor]int{}, map[*Tensor]int{}
+	for i := range steps {
+		made[steps[i].out] = i
+		for _, t := range steps[i].in {
+			uses[t]++
+		}
+	}
+	gone := map[int]bool{}
+	for i := range steps {
+		if len(steps[i].in) != 1 {
+			continue
+		}
+		t := steps[i].in[0]
+		at, ok := made[t]
+		if !ok || uses[t] != 1 || kept[t] {
+			continue
+		}
+		a, ok := steps[at].op.(Absorber)
+		if !ok {
+			continue
+		}
+		if op, ok := a.Absorb(steps[i].op); ok {
+			steps[at].op, steps[at].out = op, steps[i].out
+			made[steps[at].out] = at
+			gone[i] = true
+		}
+	}
+	return without(steps, gone)
+}
+
+// without is steps but those that are gone.
+func without(steps []step, gone map[int]bool) []step {
 	left := steps[:0]
 	for i := range steps {
 		if !gone[i] {

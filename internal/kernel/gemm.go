@@ -8,7 +8,7 @@ package kernel
 // not change the order (k ascending) in which an element is summed.
 
 // Gemm is C[M,N] = op(A)·op(B), plus C where Accumulate, plus Bias[N] where not nil, and then
-// max(0, ·) where ReLU (NaN stays NaN). Matrices are row-major with leading dimensions LDA, LDB,
+// max(0, ·) where ReLU (NaN stays NaN) or GELU's x·Φ(x). Matrices are row-major with leading dimensions LDA, LDB,
 // LDC; op(A) [M,K] is A, or Aᵀ of a [K,M] matrix where TransA; likewise op(B) [K,N].
 //
 // Do allocates nothing once the workspace has grown to its sizes. Slices that are too short panic.
@@ -24,7 +24,7 @@ type Gemm struct {
 	LDC        int
 	Accumulate bool
 	Bias       []float32
-	ReLU       bool
+	ReLU, GELU bool
 
 	packed                      []float32 // op(B) as panels of [K][width], zeros beyond N; nil: B is read where it lies
 	rowTiles, rowCut, columnCut int       // tiles of rows; groups of tiles and of panels, a pair of them a chunk
@@ -54,6 +54,32 @@ const blockK = 512
 // each group.
 const groupTiles = 14
 
+// leastChunks is how many chunks a product is to have, if there are as many tiles.
+const leastChunks = 16
+
+// bestCut is the number of groups of rows, of at most groupTiles, with which the least of A and B is moved:
+// all of A once for each group of columns, of which there are leastChunks all told, or three times where it
+// is copied, and all of op(B) once for each group of rows.
+func (g *Gemm) bestCut(panels int) int {
+	first, weight := tiles(g.rowTiles, groupTiles), 1
+	if g.copiesA() {
+		weight = 3
+	}
+	best, least := first, 0
+	for cut := first; cut <= min(g.rowTiles, max(first, leastChunks)); cut++ {
+		moved := min(panels, tiles(leastChunks, cut))*g.M*weight + cut*g.N
+		if least == 0 || moved < least {
+			best, least = cut, moved
+		}
+	}
+	return best
+}
+
+// copiesA says whether rows of A are so far apart that a chunk had better copy its own.
+func (g *Gemm) copiesA() bool {
+	return g.TransA && g.LDA >= 512 || !g.TransA && g.LDA%512 == 0
+}
+
 // Do computes the product.
 func (g *Gemm) Do() {
 	if g.M == 0 || g.N == 0 {
@@ -79,9 +105,9 @@ func (g *Gemm) Do() {
 	// Enough chunks to share out, each large enough to be worth it; by shape alone.
 	g.rowCut = g.rowTiles
 	if g.rowTiles > 32 || g.rowTiles > 8 && panels >= 16 {
-		g.rowCut = tiles(g.rowTiles, groupTiles)
+		g.rowCut = g.bestCut(panels)
 	}
-	g.columnCut = min(panels, tiles(16, g.rowCut))
+	g.columnCut = min(panels, tiles(leastChunks, g.rowCut))
 	run(&g.product, g.rowCut*g.columnCut)
 }
 
@@ -111,6 +137,9 @@ func (g *Gemm) noProduct() {
 	zeros := make([]float32, g.N)
 	for i := range g.M {
 		g.finish(g.C[i*g.LDC:][:g.N], zeros, 0, g.Accumulate, true)
+	}
+	if g.GELU {
+		g.gelu(0, g.M, 0, g.N)
 	}
 }
 
@@ -142,7 +171,7 @@ func (g *Gemm) multiply(l *lane, chunk int) {
 	blocks := tiles(g.K, blockK)
 	largest := (g.K + blocks - 1) / blocks
 	row0, row1 := cut(g.M, t0, g.rowTiles), cut(g.M, t1, g.rowTiles)
-	copyA := g.TransA && g.LDA >= 512 || !g.TransA && g.LDA%512 == 0
+	copyA := g.copiesA()
 	edge := 0 // scratch for a tile that is cut off by the end of a row
 	if copyA {
 		edge = (row1 - row0) * largest
@@ -204,6 +233,9 @@ func (g *Gemm) multiply(l *lane, chunk int) {
 					g.finish(g.C[(i+r)*g.LDC+j:][:cols], scratch[edge+r*width:], j, !first || g.Accumulate, last)
 				}
 			}
+			if last && g.GELU {
+				g.gelu(row0, row1, j, cols)
+			}
 		}
 	}
 }
@@ -218,6 +250,14 @@ func (g *Gemm) copyA(dst []float32, row0, row1, k0, k1 int) {
 	}
 	for i := row0; i < row1; i++ {
 		dst = dst[copy(dst, g.A[i*g.LDA+k0:i*g.LDA+k1]):]
+	}
+}
+
+// gelu applies the function to cols columns of some rows of C, from column j on.
+func (g *Gemm) gelu(row0, row1, j, cols int) {
+	for i := row0; i < row1; i++ {
+		c := g.C[i*g.LDC+j:][:cols]
+		geluRow(c, c)
 	}
 }
 

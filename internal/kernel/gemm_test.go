@@ -68,6 +68,7 @@ func (g guarded) whole() bool {
 type product struct {
 	m, n, k                        int
 	transA, transB, acc, bias, rel bool
+	gelu                           bool
 	pad                            int // of the leading dimensions
 }
 
@@ -84,7 +85,7 @@ func (p product) run(seed uint64) error {
 	a, b, c := newGuarded(ar, ac, ac+p.pad, &s), newGuarded(br, bc, bc+p.pad, &s), newGuarded(p.m, p.n, p.n+p.pad, &s)
 	bias := newGuarded(1, p.n, p.n, &s)
 	before := guarded{m: slices.Clone(c.m), ld: c.ld}
-	g := Gemm{M: p.m, N: p.n, K: p.k, A: a.m, LDA: a.ld, TransA: p.transA, B: b.m, LDB: b.ld, TransB: p.transB, C: c.m, LDC: c.ld, Accumulate: p.acc, ReLU: p.rel}
+	g := Gemm{M: p.m, N: p.n, K: p.k, A: a.m, LDA: a.ld, TransA: p.transA, B: b.m, LDB: b.ld, TransB: p.transB, C: c.m, LDC: c.ld, Accumulate: p.acc, ReLU: p.rel, GELU: p.gelu}
 	if p.bias {
 		g.Bias = bias.m
 	}
@@ -110,6 +111,9 @@ func (p product) run(seed uint64) error {
 			}
 			if p.rel {
 				want = max(0, want)
+			}
+			if p.gelu {
+				want *= math.Erfc(-want/math.Sqrt2) / 2
 			}
 			if got := c.at(i, j); !(math.Abs(got-want) <= 1e-6*size) {
 				return fmt.Errorf("C[%d,%d] = %g, want %g", i, j, got, want)
@@ -137,7 +141,9 @@ func TestGemm(t *testing.T) {
 		for seed := range uint64(400) {
 			s := rng.New(seed, "shapes", 0, 0)
 			p := product{m: 1 + s.IntN(40), n: 1 + s.IntN(70), k: s.IntN(50), pad: s.IntN(3) * 5, transA: s.IntN(2) == 0, transB: s.IntN(2) == 0,
-				acc: s.IntN(2) == 0, bias: s.IntN(2) == 0, rel: s.IntN(2) == 0}
+				acc: s.IntN(2) == 0, bias: s.IntN(2) == 0}
+			act := s.IntN(3)
+			p.rel, p.gelu = act == 1, act == 2
 			if err := p.run(seed); err != nil {
 				t.Fatalf("%s: %+v: %v", level, p, err)
 			}

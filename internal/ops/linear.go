@@ -24,8 +24,18 @@ func Linear(x, w, b *G.Node, relu bool) (*G.Node, error) {
 
 type linear struct {
 	base
-	relu bool
-	gemm kernel.Gemm
+	relu, gelu bool
+	gemm       kernel.Gemm
+}
+
+// Absorb takes a GELU in: where the engine finds that nothing else needs what comes before it.
+func (o *linear) Absorb(next engine.Op) (engine.Op, bool) {
+	if _, ok := next.(*gelu); !ok || o.relu || o.gelu {
+		return nil, false
+	}
+	both := &linear{gelu: true}
+	both.base = newBase("linear+gelu", both, 2, 2, 1, 2)
+	return both, true
 }
 
 func (o *linear) shape(in []tensor.Shape) (tensor.Shape, error) {
@@ -52,7 +62,7 @@ func (o *linear) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	g.M, g.N, g.K = x.Rows(), w.Shape[0], w.Shape[1]
 	g.A, g.LDA = x.F32, g.K
 	g.B, g.LDB, g.TransB = w.F32, g.K, true
-	g.C, g.LDC, g.Bias, g.ReLU = out.F32, g.N, b.F32, o.relu
+	g.C, g.LDC, g.Bias, g.ReLU, g.GELU = out.F32, g.N, b.F32, o.relu, o.gelu
 	g.Do()
 	return nil
 }

@@ -536,6 +536,24 @@ func TestImageShapeErrors(t *testing.T) {
 	}
 }
 
+// TestLinearAbsorbsGELU: where nothing needs what comes before it, and there alone; with the same values.
+func TestLinearAbsorbsGELU(t *testing.T) {
+	n := &net{t: t, g: G.NewGraph(), seed: 1}
+	x := n.leaf("x", 20, 9)
+	z := n.do(ops.Linear(x, n.leaf("w", 37, 9), n.leaf("b", 37), false))
+	y := n.do(ops.GELU(z))
+	both, apart := must[*engine.Program](t)(engine.Compile(n.g, y)), must[*engine.Program](t)(engine.Compile(n.g, y, z))
+	for p, want := range map[*engine.Program]int{both: 1, apart: 2} {
+		if p.Len() != want {
+			t.Errorf("%d nodes, want %d", p.Len(), want)
+		}
+		if err := p.Run(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	equal(t, "y", both.Read(y).F32, apart.Read(y).F32, 1e-6)
+}
+
 // TestTokenOpsRefuse: ids, positions, offsets and lengths that do not fit are errors of the run, which name
 // the op and the place.
 func TestTokenOpsRefuse(t *testing.T) {
