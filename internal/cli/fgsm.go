@@ -126,7 +126,7 @@ func (o fgsmOptions) settings(cmd *cobra.Command) (config.FGSM, error) {
 		}
 	}
 	if o.fastDevRun {
-		c.Limit, c.PGD.Steps, c.Square.Images, c.Square.Queries, c.Transfer.Images = 64, 4, 32, 20, 32
+		c.Limit, c.PGD.Steps, c.Square.Images, c.Square.Queries, c.Transfer.Images = 32, 4, 16, 20, 16
 	}
 	for _, a := range o.sets {
 		if err := config.Set(&c, a); err != nil {
