@@ -130,7 +130,7 @@ func oodFigures(set string) func(run.Record, string) ([]string, error) {
 }
 
 // oodSetFigures draws the figures of the set called name into dir: the lab's two detectors' sorted scores,
-// histogram and ROC curve, all detectors' ROC curves and histograms, and the images missed worst.
+// histogram and ROC curve, all detectors' ROC curves, histograms and sorted scores, and the images missed worst.
 func oodSetFigures(rec run.Record, name, dir string) ([]string, error) {
 	res, err := oodOf(rec)
 	if err != nil {
@@ -154,7 +154,7 @@ func oodSetFigures(rec run.Record, name, dir string) ([]string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("figures: %w", err)
 	}
-	for _, draw := range []func() error{o.lab, o.rocs, o.histograms, o.misses} {
+	for _, draw := range []func() error{o.lab, o.rocs, o.panels, o.misses} {
 		if err := draw(); err != nil {
 			return nil, err
 		}
@@ -212,10 +212,10 @@ func short(s run.OODSet) string {
 	return strings.ReplaceAll(about, ", test set", " test")
 }
 
-// sub is the grey line of every figure: of a detector, or of all.
-func (o *oodDrawing) sub(what string) string {
+// sub is the grey line of every figure.
+func (o *oodDrawing) sub() string {
 	in, out := o.names()
-	return fmt.Sprintf("%s%s (%d) against %s (%d)", what, in, o.res.In.N, out, o.set.N)
+	return fmt.Sprintf("%s (%d) against %s (%d)", in, o.res.In.N, out, o.set.N)
 }
 
 // curve is that of a detector; false where there is none.
@@ -237,10 +237,10 @@ func (o *oodDrawing) lab() error {
 			continue
 		}
 		label := detectorOf(o.res, l.detector).Label
-		sorted := plot.Figure{Title: "Sorted scores: " + label, Subtitle: o.sub(""), Warning: o.res.Note, XLabel: "images by rising score, %", YLabel: l.score,
+		sorted := plot.Figure{Title: "Sorted scores: " + label, Subtitle: o.sub(), Warning: o.res.Note, XLabel: "images by rising score, %", YLabel: l.score,
 			Curves: []plot.Curve{rising(in, c.SortedIn, 0), rising(out, c.SortedOut, 4)}}
-		hist := plot.Histograms{Title: "Histogram: " + label, Subtitle: o.sub(""), Warning: o.res.Note, XLabel: l.score + ": larger is more out of distribution", Panels: []plot.Panel{o.panel(c, "")}}
-		roc := plot.ROC{Title: "ROC: " + label, Subtitle: o.sub(""), Warning: o.res.Note, XLabel: rocX(out), YLabel: rocY(in), Curves: []plot.Curve{o.roc(c, x, label)}}
+		hist := plot.Panels{Title: "Histogram: " + label, YLabel: "share of the images", Subtitle: o.sub(), Warning: o.res.Note, XLabel: l.score + ": larger is more out of distribution", Panels: []plot.Panel{o.panel(c, "")}}
+		roc := plot.ROC{Title: "ROC: " + label, Subtitle: o.sub(), Warning: o.res.Note, XLabel: rocX(out), YLabel: rocY(in), Curves: []plot.Curve{o.roc(c, x, label)}}
 		if err := errors.Join(o.save(l.name+"_plot", sorted), o.save(l.name+"_hist", hist), o.save(l.name+"_roc", roc)); err != nil {
 			return err
 		}
@@ -278,7 +278,7 @@ func (o *oodDrawing) roc(c run.OODCurve, x run.OODScore, label string) plot.Curv
 // rocs draws the ROC curves of all detectors, the best first.
 func (o *oodDrawing) rocs() error {
 	in, out := o.names()
-	fig := plot.ROC{Title: "ROC of all detectors, with AUROC", Subtitle: o.sub(""), Warning: o.res.Note, XLabel: rocX(out), YLabel: rocY(in)}
+	fig := plot.ROC{Title: "ROC of all detectors, with AUROC", Subtitle: o.sub(), Warning: o.res.Note, XLabel: rocX(out), YLabel: rocY(in)}
 	for i, s := range scoresOn(o.res, o.set.Name) {
 		c, x, ok := o.curve(s.Detector)
 		if !ok {
@@ -291,15 +291,21 @@ func (o *oodDrawing) rocs() error {
 	return o.save("roc_all", fig)
 }
 
-// histograms draws those of all detectors, the best first.
-func (o *oodDrawing) histograms() error {
-	fig := plot.Histograms{Title: "Scores by all detectors: larger is more out of distribution", Subtitle: o.sub(""), Warning: o.res.Note, Columns: 3}
+// panels draws the histograms and the sorted scores of all detectors, the best first.
+func (o *oodDrawing) panels() error {
+	in, out := o.names()
+	hist := plot.Panels{Title: "Scores by all detectors: larger is more out of distribution", Subtitle: o.sub(), Warning: o.res.Note, YLabel: "share of the images", Columns: 3}
+	sorted := plot.Panels{Title: "Sorted scores by all detectors", Subtitle: o.sub(), Warning: o.res.Note, YLabel: "score, against images by rising score, %", Columns: 3}
 	for _, s := range scoresOn(o.res, o.set.Name) {
-		if c, x, ok := o.curve(s.Detector); ok {
-			fig.Panels = append(fig.Panels, o.panel(c, fmt.Sprintf("%s  AUROC %.3f", detectorOf(o.res, s.Detector).Label, x.AUROC)))
+		c, x, ok := o.curve(s.Detector)
+		if !ok {
+			continue
 		}
+		title := fmt.Sprintf("%s  AUROC %.3f", detectorOf(o.res, s.Detector).Label, x.AUROC)
+		hist.Panels = append(hist.Panels, o.panel(c, title))
+		sorted.Panels = append(sorted.Panels, plot.Panel{Title: title, Curves: []plot.Curve{rising(in, c.SortedIn, 0), rising(out, c.SortedOut, 4)}})
 	}
-	return o.save("hist_all", fig)
+	return errors.Join(o.save("hist_all", hist), o.save("sorted_all", sorted))
 }
 
 // misses draws the images that the first detector is most wrong about.

@@ -106,7 +106,7 @@ func TestOODFigures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"soft_plot.png", "soft_hist.svg", "soft_roc.png", "roc_all.svg", "hist_all.png", "misses.svg", "figures.json"} {
+	for _, name := range []string{"soft_plot.png", "soft_hist.svg", "soft_roc.png", "roc_all.svg", "hist_all.png", "sorted_all.svg", "misses.svg", "figures.json"} {
 		for _, set := range []string{"FakeData", "pets"} {
 			if !slices.Contains(files, filepath.Join(dir, set, name)) {
 				t.Errorf("no %s of %s in %v", name, set, files)

@@ -3,6 +3,7 @@ package plot
 import (
 	"fmt"
 	"image/color"
+	"math"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -18,19 +19,21 @@ type Bars struct {
 	Colour int // index of the palette
 }
 
-// Panel is one histogram: several Bars over the same bins from Lo to Hi.
+// Panel is a small chart: a histogram of several Bars over the same bins from Lo to Hi, or lines.
 type Panel struct {
 	Title  string // above it, where there are several panels
 	Lo, Hi float64
 	Bars   []Bars
+	Curves []Curve // instead of Bars, of finite points
 }
 
-// Histograms is a chart of one or more histograms, each with its own scale.
-type Histograms struct {
+// Panels is a chart of one or more panels, each with its own scale.
+type Panels struct {
 	Title    string
 	Subtitle string // grey, under the title
 	Warning  string // red
 	XLabel   string
+	YLabel   string // the quantity, the first words of the subtitle
 	Panels   []Panel
 	Columns  int // of panels; of several
 }
@@ -41,10 +44,10 @@ const (
 )
 
 // Save writes h as base.png and base.svg and returns both names. One without a panel is an error.
-func (h Histograms) Save(base string) ([]string, error) {
+func (h Panels) Save(base string) ([]string, error) {
 	switch n := len(h.Panels); {
 	case n == 0:
-		return nil, fmt.Errorf("drawing %s: there is no histogram", base)
+		return nil, fmt.Errorf("drawing %s: there is no panel", base)
 	case n == 1:
 		return save(base, width, height, h.draw)
 	}
@@ -58,19 +61,25 @@ func (h Histograms) Save(base string) ([]string, error) {
 	return save(base, w, head+vg.Length(rows)*(panelHeight+panelGap), h.draw)
 }
 
-func (h Histograms) draw(c draw.Canvas) error {
+func (h Panels) draw(c draw.Canvas) error {
 	c.SetColor(color.White)
 	c.Fill(c.Rectangle.Path())
-	sub := "share of the images"
+	sub := h.YLabel
 	if h.Subtitle != "" {
 		sub += " · " + h.Subtitle
 	}
 	top := header(c, h.Title, sub, h.Warning)
 	at := vg.Point{X: c.Min.X + margin, Y: top - 2}
-	for _, b := range h.Panels[0].Bars { // the legend: the names in their colours
-		st := style(9, palette[b.Colour%len(palette)], true)
-		c.FillText(st, at, b.Label)
-		at.X += st.Width(b.Label) + 14
+	legend := func(label string, colour int) { // the names in their colours
+		st := style(9, palette[colour%len(palette)], true)
+		c.FillText(st, at, label)
+		at.X += st.Width(label) + 14
+	}
+	for _, b := range h.Panels[0].Bars {
+		legend(b.Label, b.Colour)
+	}
+	for _, cv := range h.Panels[0].Curves {
+		legend(cv.Label, cv.Colour)
 	}
 	top -= 16
 	if len(h.Panels) == 1 {
@@ -91,30 +100,22 @@ func (h Histograms) draw(c draw.Canvas) error {
 	return nil
 }
 
-// panel draws one histogram into c.
-func (h Histograms) panel(c draw.Canvas, pn Panel, small bool) error {
+// panel draws one chart into c.
+func (h Panels) panel(c draw.Canvas, pn Panel, small bool) error {
 	p := plot.New()
-	lo, hi := pn.Lo, pn.Hi
-	if !(hi > lo) { // one value: a bin about it
-		lo, hi = lo-0.5, lo+0.5
+	add, percent := pn.bars, true
+	if len(pn.Curves) > 0 {
+		add, percent = pn.lines, false
 	}
-	p.X.Min, p.X.Max, p.Y.Min = lo, hi, 0
-	p.Y.Max = 0
-	for _, b := range pn.Bars {
-		for _, n := range b.Counts {
-			p.Y.Max = max(p.Y.Max, float64(n)/float64(max(1, b.Of)))
-		}
+	if err := add(p); err != nil {
+		return err
 	}
-	if p.Y.Max == 0 {
-		p.Y.Max = 1
-	}
-	p.Y.Max *= 1.05
 	xTicks, yTicks := 8, 5
 	if small {
 		xTicks, yTicks = 3, 3
 	}
-	p.X.Tick.Marker = plot.ConstantTicks(niceTicks(lo, hi, xTicks, false))
-	p.Y.Tick.Marker = plot.ConstantTicks(niceTicks(0, p.Y.Max, yTicks, true))
+	p.X.Tick.Marker = plot.ConstantTicks(niceTicks(p.X.Min, p.X.Max, xTicks, false))
+	p.Y.Tick.Marker = plot.ConstantTicks(niceTicks(p.Y.Min, p.Y.Max, yTicks, percent))
 	if !small {
 		p.X.Label.Text = h.XLabel
 	}
@@ -124,12 +125,22 @@ func (h Histograms) panel(c draw.Canvas, pn Panel, small bool) error {
 			a.Tick.Label.Font = style(7, grey, false).Font
 		}
 	}
+	p.Draw(c)
+	return nil
+}
+
+// bars adds the histogram to p, and its scale.
+func (pn Panel) bars(p *plot.Plot) error {
+	lo, hi, top := pn.Lo, pn.Hi, 0.0
+	if !(hi > lo) { // one value: a bin about it
+		lo, hi = lo-0.5, lo+0.5
+	}
 	for _, b := range pn.Bars {
-		var xy plotter.XYs
 		n := float64(len(b.Counts))
-		xy = append(xy, plotter.XY{X: lo, Y: 0})
+		xy := plotter.XYs{{X: lo, Y: 0}}
 		for i, k := range b.Counts {
 			y := float64(k) / float64(max(1, b.Of))
+			top = max(top, y)
 			xy = append(xy, plotter.XY{X: lo + (hi-lo)*float64(i)/n, Y: y}, plotter.XY{X: lo + (hi-lo)*float64(i+1)/n, Y: y})
 		}
 		xy = append(xy, plotter.XY{X: hi, Y: 0})
@@ -143,6 +154,31 @@ func (h Histograms) panel(c draw.Canvas, pn Panel, small bool) error {
 		area.Color = fill
 		p.Add(area)
 	}
-	p.Draw(c)
+	if top == 0 {
+		top = 1
+	}
+	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = lo, hi, 0, top*1.05
+	return nil
+}
+
+// lines adds the curves to p, and their scale.
+func (pn Panel) lines(p *plot.Plot) error {
+	xlo, xhi, ylo, yhi := math.Inf(1), math.Inf(-1), math.Inf(1), math.Inf(-1)
+	for _, cv := range pn.Curves {
+		for i, x := range cv.X {
+			xlo, xhi, ylo, yhi = min(xlo, x), max(xhi, x), min(ylo, cv.Mean[i]), max(yhi, cv.Mean[i])
+		}
+		if err := addLine(p, cv); err != nil {
+			return err
+		}
+	}
+	if !(xhi > xlo) {
+		xlo, xhi = 0, 1
+	}
+	if !(yhi > ylo) {
+		ylo, yhi = ylo-0.5, ylo+0.5
+	}
+	pad := (yhi - ylo) * 0.06
+	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = xlo, xhi, ylo-pad, yhi+pad
 	return nil
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // histograms is a figure of as many panels.
-func histograms(panels int) Histograms {
-	h := Histograms{Title: "Scores", Subtitle: "toy data", Warning: "not photographs", XLabel: "score", Columns: 3}
+func histograms(panels int) Panels {
+	h := Panels{Title: "Scores", Subtitle: "toy data", Warning: "not photographs", XLabel: "score", YLabel: "share", Columns: 3}
 	for i := range panels {
 		p := Panel{Title: "detector " + string(rune('a'+i)), Lo: -1, Hi: float64(i + 1)}
 		for k, label := range []string{"inside", "outside"} {
@@ -23,6 +23,19 @@ func histograms(panels int) Histograms {
 			p.Bars = append(p.Bars, b)
 		}
 		h.Panels = append(h.Panels, p)
+	}
+	return h
+}
+
+// lines is a figure of as many panels of lines.
+func lines(panels int) Panels {
+	h := histograms(panels)
+	h.YLabel = "score"
+	for i := range h.Panels {
+		h.Panels[i].Bars = nil
+		for k, label := range []string{"inside", "outside"} {
+			h.Panels[i].Curves = append(h.Panels[i].Curves, Curve{Label: label, Colour: 4 * k, X: []float64{0, 50, 100}, Mean: []float64{-1, float64(k), float64(i)}})
+		}
 	}
 	return h
 }
@@ -47,9 +60,10 @@ func TestDetectorFigures(t *testing.T) {
 		save  func(base string) ([]string, error)
 		words []string
 	}{
-		"one":  {histograms(1).Save, []string{"Scores", "toy data", "not photographs", "inside", "outside", "0 %"}},
-		"many": {histograms(5).Save, []string{"Scores", "detector a", "detector e", "outside"}},
-		"roc":  {curves().Save, []string{"ROC", "toy data", "let in wrongly", "let in rightly", "detector a 0.9", "detector o 0.9", "100 %"}},
+		"one":   {histograms(1).Save, []string{"Scores", "toy data", "not photographs", "inside", "outside", "0 %"}},
+		"lines": {lines(4).Save, []string{"Scores", "score", "detector d", "inside", "outside"}},
+		"many":  {histograms(5).Save, []string{"Scores", "detector a", "detector e", "outside"}},
+		"roc":   {curves().Save, []string{"ROC", "toy data", "let in wrongly", "let in rightly", "detector a 0.9", "detector o 0.9", "100 %"}},
 	} {
 		dir := t.TempDir()
 		files, err := c.save(filepath.Join(dir, "a"))
@@ -91,13 +105,13 @@ func TestDetectorFiguresOfOddData(t *testing.T) {
 		empty.Panels[i].Bars[0] = Bars{Label: "none"}
 		empty.Panels[i].Bars[1] = Bars{Label: "none", Counts: make([]int, 4)}
 	}
-	for name, save := range map[string]func(string) ([]string, error){"one value": h.Save, "nothing": empty.Save, "no curve": ROC{}.Save,
+	for name, save := range map[string]func(string) ([]string, error){"one value": h.Save, "nothing": empty.Save, "no curve": ROC{}.Save, "a flat line": Panels{Panels: []Panel{{Curves: []Curve{{X: []float64{1, 1}, Mean: []float64{2, 2}}}}}}.Save,
 		"a point": ROC{Curves: []Curve{{X: []float64{0.5}, Mean: []float64{0.5}}}}.Save} {
 		if _, err := save(filepath.Join(t.TempDir(), "x")); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := (Histograms{}).Save(filepath.Join(t.TempDir(), "x")); err == nil {
-		t.Error("no histogram was drawn")
+	if _, err := (Panels{}).Save(filepath.Join(t.TempDir(), "x")); err == nil {
+		t.Error("no panel was drawn")
 	}
 }
