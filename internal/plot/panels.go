@@ -103,6 +103,7 @@ func (h Panels) draw(c draw.Canvas) error {
 // panel draws one chart into c.
 func (h Panels) panel(c draw.Canvas, pn Panel, small bool) error {
 	p := plot.New()
+	styleAxes(p) // its grid lies under what comes
 	add, percent := pn.bars, true
 	if len(pn.Curves) > 0 {
 		add, percent = pn.lines, false
@@ -119,7 +120,6 @@ func (h Panels) panel(c draw.Canvas, pn Panel, small bool) error {
 	if !small {
 		p.X.Label.Text = h.XLabel
 	}
-	styleAxes(p)
 	if small {
 		for _, a := range []*plot.Axis{&p.X, &p.Y} {
 			a.Tick.Label.Font = style(7, grey, false).Font
