@@ -13,6 +13,9 @@ import (
 // the first ones the image is doubled in size, once each, until it has its own (resize, then convolve: Odena
 // et al. 2016, https://distill.pub/2016/deconv-checkerboard).
 //
+// The weights start small, as PyTorch's do: features are larger than pixel values, and from He et al.'s
+// initial weights the decoder is still behind after some hundred steps that bring it down to them.
+//
 // The output is linear: a sigmoid would reach black and white, which photographs are full of, only with
 // infinite inputs and with vanishing gradients on the way. What lies outside [0, 1] is cut where it is shown.
 type AutoEncoder struct {
@@ -52,9 +55,9 @@ func (m AutoEncoder) Reconstruct(g *nn.Graph, x *G.Node) *G.Node {
 			h = nn.Upsample(g, name+".upsample", h)
 		}
 		if i < len(decoderFilters) {
-			h = nn.Conv2DReLU(g, name, h, decoderFilters[i], 3, 1)
+			h = nn.Conv2DFanIn(g, name, h, decoderFilters[i], 3, 1, true)
 		} else {
-			h = nn.Conv2DBias(g, name, h, want[3], 3, 1)
+			h = nn.Conv2DFanIn(g, name, h, want[3], 3, 1, false)
 		}
 	}
 	return h

@@ -26,10 +26,21 @@ func Conv2DBias(g *Graph, name string, x *G.Node, out, k, stride int) *G.Node {
 	})
 }
 
-// Conv2DReLU is Conv2D, then plus a bias, name.bias [out], which starts at 0, and ReLU.
-func Conv2DReLU(g *Graph, name string, x *G.Node, out, k, stride int) *G.Node {
-	y := Conv2D(g, name, x, out, k, stride)
-	return g.layer(name, func() (*G.Node, error) { return ops.BiasReLU(y, g.Param(name+".bias", Constant(0), out)) })
+// Conv2DFanIn is Conv2D with a bias, name.bias [out], and ReLU where wanted, initialised as torch.nn.Conv2d
+// does: weights of a sixth of Conv2D's variance.
+func Conv2DFanIn(g *Graph, name string, x *G.Node, out, k, stride int, relu bool) *G.Node {
+	return g.layer(name, func() (*G.Node, error) {
+		in := x.Shape()[3]
+		w, b := g.Param(name+".weight", FanIn(k*k*in), k, k, in, out), g.Param(name+".bias", FanIn(k*k*in), out)
+		if !relu {
+			return ops.Conv2D(x, w, b, stride)
+		}
+		y, err := ops.Conv2D(x, w, nil, stride)
+		if err != nil {
+			return nil, err
+		}
+		return ops.BiasReLU(y, b)
+	})
 }
 
 // Upsample gives each pixel of x [N, H, W, C] four times: [N, 2H, 2W, C], nearest neighbour.
