@@ -309,6 +309,28 @@ func TestAutoencoders(t *testing.T) {
 		t.Errorf("the last picture is %+v", p)
 	}
 
+	// As a section of the README, which a second time is what the records give.
+	site := t.TempDir()
+	readme := filepath.Join(site, "README.md")
+	if err := os.WriteFile(readme, []byte("# x\n<!-- table: lab4-autoencoder -->\n<!-- end -->\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(root, filepath.Join(site, "records")); err != nil {
+		t.Fatal(err)
+	}
+	section := []Section{{Name: "lab4-autoencoder", Runs: "records", Figures: "imgs/lab4/autoencoder", Table: "autoencoder"}}
+	for _, want := range []int{6, 0} {
+		if changed, err := Readme(site, section, false); err != nil || len(changed) != want {
+			t.Errorf("the README's section changed %v, %v; want %d files", changed, err, want)
+		}
+	}
+	if b, err := os.ReadFile(readme); err != nil || !strings.Contains(string(b), "| ae-resnet20 | 269722 |") {
+		t.Errorf("README %s, %v", b, err)
+	}
+	if err := os.Rename(filepath.Join(site, "records"), root); err != nil {
+		t.Fatal(err)
+	}
+
 	// Beside a classifier.
 	mixed := append(recs, record(t, root, "lab1/resnet", "mlp-d1-res", 0, config.DefaultResnet(), "01", nil))
 	files, err = Figures(mixed, t.TempDir())
