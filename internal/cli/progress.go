@@ -20,6 +20,7 @@ import (
 // a second the bar is told, and what it shows is read from atomics by the goroutine that draws it.
 type progressView struct {
 	s     *Streams
+	items string        // what a training goes through: images, sentences
 	bars  *mpb.Progress // nil off a terminal
 	bar   *mpb.Bar
 	name  string        // of the pass the bar is about
@@ -29,7 +30,7 @@ type progressView struct {
 	left  atomic.Int64  // nanoseconds to the end of the pass
 	began time.Time     // when the pass did
 	shown time.Time     // when the bar was last told
-	items int           // since began
+	done  int           // items, since began
 	first int           // steps that were over then
 
 	download     string // what is being done to which file
@@ -39,7 +40,10 @@ type progressView struct {
 // refresh is how often the bar is told and drawn.
 const refresh = 100 * time.Millisecond
 
-func newProgress(s *Streams) *progressView { return &progressView{s: s} }
+// heartbeat is how often there is a line off a terminal, of a pass that no line follows.
+const heartbeat = 30 * time.Second
+
+func newProgress(s *Streams) *progressView { return &progressView{s: s, items: "images"} }
 
 // Event shows one event of the training loop.
 func (p *progressView) Event(e train.Event) {
@@ -57,12 +61,12 @@ func (p *progressView) Event(e train.Event) {
 			best = "  * best"
 		}
 		if math.IsNaN(e.ValAcc) {
-			fmt.Fprintf(p.s.Err, "epoch %*d/%d  loss %.6f  val_loss %.6f  %6.0f img/s  %5.1f s%s\n", len(fmt.Sprint(e.Epochs)), e.Epoch, e.Epochs,
-				e.TrainLoss, e.ValLoss, e.Throughput, e.Seconds, best)
+			fmt.Fprintf(p.s.Err, "epoch %*d/%d  loss %.6f  val_loss %.6f  %6.0f %s/s  %5.1f s%s\n", len(fmt.Sprint(e.Epochs)), e.Epoch, e.Epochs,
+				e.TrainLoss, e.ValLoss, e.Throughput, p.unit(), e.Seconds, best)
 			return
 		}
-		fmt.Fprintf(p.s.Err, "epoch %*d/%d  loss %.4f  acc %6.2f %%  val_loss %.4f  val_acc %6.2f %%  %6.0f img/s  %5.1f s%s\n", len(fmt.Sprint(e.Epochs)), e.Epoch, e.Epochs,
-			e.TrainLoss, 100*e.TrainAcc, e.ValLoss, 100*e.ValAcc, e.Throughput, e.Seconds, best)
+		fmt.Fprintf(p.s.Err, "epoch %*d/%d  loss %.4f  acc %6.2f %%  val_loss %.4f  val_acc %6.2f %%  %6.0f %s/s  %5.1f s%s\n", len(fmt.Sprint(e.Epochs)), e.Epoch, e.Epochs,
+			e.TrainLoss, 100*e.TrainAcc, e.ValLoss, 100*e.ValAcc, e.Throughput, p.unit(), e.Seconds, best)
 	}
 }
 
@@ -70,17 +74,21 @@ func (p *progressView) Event(e train.Event) {
 // that is worth showing: a pass shorter than that has none.
 func (p *progressView) pass(name string, done int) {
 	p.Flush()
-	p.name, p.began, p.items, p.first = name, time.Now(), 0, done
+	p.name, p.began, p.done, p.first = name, time.Now(), 0, done
 	p.shown = p.began
 }
 
 // step counts a step and, now and then, tells the bar.
 func (p *progressView) step(e train.Event) {
+	p.done += e.Items
+	now := time.Now()
 	if !p.s.ErrTTY {
+		if math.IsNaN(e.Loss) && math.IsNaN(e.Accuracy) && now.Sub(p.shown) >= heartbeat {
+			p.shown = now
+			fmt.Fprintf(p.s.Err, "%s%d/%d\n", p.name, e.Step, e.Steps)
+		}
 		return
 	}
-	p.items += e.Items
-	now := time.Now()
 	if now.Sub(p.shown) < refresh && (p.bar == nil || e.Step < e.Steps) {
 		return
 	}
@@ -88,7 +96,7 @@ func (p *progressView) step(e train.Event) {
 	elapsed := now.Sub(p.began)
 	p.loss.Store(math.Float64bits(e.Loss))
 	p.acc.Store(math.Float64bits(e.Accuracy))
-	p.rate.Store(uint64(float64(p.items) / elapsed.Seconds()))
+	p.rate.Store(uint64(float64(p.done) / elapsed.Seconds()))
 	p.left.Store(int64(elapsed) / int64(max(e.Step-p.first, 1)) * int64(e.Steps-e.Step))
 	if p.bar == nil {
 		p.bars = mpb.New(mpb.WithOutput(p.s.Err), mpb.WithAutoRefresh(), mpb.WithWidth(100), mpb.WithRefreshRate(refresh))
@@ -102,14 +110,24 @@ func (p *progressView) step(e train.Event) {
 // readings are the numbers beside the bar; the drawing goroutine calls it.
 func (p *progressView) readings() string {
 	lossValue, acc := math.Float64frombits(p.loss.Load()), math.Float64frombits(p.acc.Load())
-	loss := fmt.Sprintf("loss %.4f  acc %.2f %%", lossValue, 100*acc)
+	loss := fmt.Sprintf(" loss %.4f  acc %.2f %%", lossValue, 100*acc)
 	switch {
+	case math.IsNaN(acc) && math.IsNaN(lossValue): // nothing is learnt or tested
+		loss = ""
 	case math.IsNaN(acc):
-		loss = fmt.Sprintf("loss %.6f", lossValue)
+		loss = fmt.Sprintf(" loss %.6f", lossValue)
 	case math.IsNaN(lossValue): // under attack there is none worth showing
-		loss = fmt.Sprintf("acc %.2f %%", 100*acc)
+		loss = fmt.Sprintf(" acc %.2f %%", 100*acc)
 	}
-	return fmt.Sprintf(" %s  %d img/s  ETA %s", loss, p.rate.Load(), time.Duration(p.left.Load()).Round(time.Second))
+	return fmt.Sprintf("%s  %d %s/s  ETA %s", loss, p.rate.Load(), p.unit(), time.Duration(p.left.Load()).Round(time.Second))
+}
+
+// unit is short for the items: img for images.
+func (p *progressView) unit() string {
+	if p.items == "images" {
+		return "img"
+	}
+	return p.items
 }
 
 // barStyle is a cyan block bar, or mpb's ASCII one under NO_COLOR.

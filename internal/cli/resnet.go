@@ -217,7 +217,7 @@ func (o resnetOptions) finish(c *config.Resnet) error {
 	return err
 }
 
-func sameSettings(a, b config.Resnet) bool {
+func sameSettings(a, b any) bool {
 	x, errA := config.Marshal(a)
 	y, errB := config.Marshal(b)
 	return errA == nil && errB == nil && string(x) == string(y)
@@ -295,7 +295,7 @@ func recipe(c config.Resnet, seeds int) string {
 		line += ", convolutions direct"
 	}
 	if c.Data.Limit > 0 {
-		line += fmt.Sprintf("; ONLY %d images of each split", c.Data.Limit)
+		line += fmt.Sprintf("; ONLY %d %s of each split", c.Data.Limit, itemsOf(c.Data.Name))
 	}
 	return line
 }

@@ -2,10 +2,13 @@ package cli
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"dla/internal/model"
+	"dla/internal/nn"
 	"dla/internal/weights"
 )
 
@@ -24,12 +27,30 @@ func TestScripts(t *testing.T) {
 				_, err := weights.Save(ts.MkAbs(args[0]), []weights.Tensor{{Name: "w", Shape: []int{2}, Data: []float32{1, 2}}}, nil)
 				ts.Check(err)
 			},
+			// encoder DIR writes the weights of the encoder that DIR/config.json describes, drawn at random
+			"encoder": func(ts *testscript.TestScript, _ bool, args []string) {
+				dir := ts.MkAbs(args[0])
+				e, err := model.ReadEncoder(dir)
+				ts.Check(err)
+				p := nn.NewParams(1)
+				g := nn.NewGraph(p)
+				e.Hidden(g, g.Packed(2, 1))
+				ts.Check(g.Err())
+				var all []weights.Tensor
+				for _, q := range p.List() {
+					all = append(all, weights.Tensor{Name: q.Name, Shape: q.Shape, Data: q.Data})
+				}
+				_, err = weights.Save(filepath.Join(dir, "model.safetensors"), all, nil)
+				ts.Check(err)
+			},
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("XDG_CACHE_HOME", e.WorkDir+"/cache")
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("LocalAppData", e.WorkDir+"/cache")
 			e.Setenv("DLA_DATA", "")
+			e.Setenv("DLA_MODELS", "")
+			e.Setenv("HF_HOME", e.WorkDir+"/hub")
 			return nil
 		},
 	})

@@ -160,6 +160,9 @@ func resumeRun(cmd *cobra.Command, s *Streams, root, id string, maxTime time.Dur
 		return err
 	}
 	defer func() { err = errors.Join(err, x.close()) }()
+	if rec, err := run.Find(root, id); err == nil { // else it is what Resume says
+		x.progress.items = itemsOf(rec.Env.Data.Name)
+	}
 	t, err := labs.Resume(x.ctx, id, x.opt)
 	x.progress.Close()
 	if err != nil {
@@ -192,7 +195,7 @@ func closing(s *Streams, t labs.Trained, root string) {
 		fmt.Fprintf(w, "  NOTE            %s\n", note)
 	}
 	if t.Config.Data.Limit > 0 {
-		fmt.Fprintf(w, "  NOTE            trained and tested on %d images of each split only\n", t.Config.Data.Limit)
+		fmt.Fprintf(w, "  NOTE            trained and tested on %d %s of each split only\n", t.Config.Data.Limit, itemsOf(t.Config.Data.Name))
 	}
 	seconds := t.Result.WallSeconds
 	if t.Autoencoder != nil {
@@ -278,13 +281,21 @@ func dryRun(s *Streams, head string, plans []plan, asJSON bool) error {
 	}
 	fmt.Fprintf(s.Out, "%s\n%s\n", head, yaml)
 	for _, p := range plans {
-		fmt.Fprintf(s.Out, "%-16s seed %-3d %9d parameters  %6.1f MFLOP/image forward  %8.1f GFLOP in all  %5.1f MB step memory  about %s\n", p.Variant, p.Seed,
+		fmt.Fprintf(s.Out, "%-16s seed %-3d %9d parameters  %6.1f MFLOP/sample forward  %8.1f GFLOP in all  %5.1f MB step memory  about %s\n", p.Variant, p.Seed,
 			p.Cost.Params, 2*float64(p.Cost.MACs)/1e6, p.Cost.TrainFLOPs/1e9, float64(p.Cost.PeakBytes)/1e6, roundSeconds(p.Cost.TotalSeconds))
 	}
 	if len(plans) > 1 {
 		fmt.Fprintf(s.Out, "%d runs, about %s\n", len(plans), roundSeconds(total))
 	}
 	return nil
+}
+
+// itemsOf is what the data set called name is of.
+func itemsOf(name string) string {
+	if data.IsText(name) {
+		return "sentences"
+	}
+	return "images"
 }
 
 func roundSeconds(sec float64) time.Duration {

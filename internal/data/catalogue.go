@@ -151,12 +151,19 @@ var Catalogue = []Entry{{
 var BuiltIn = []Entry{
 	{Name: SyntheticDigits, About: "digits drawn from fonts, 28x28 grey, 20,000 train + 4,000 test"},
 	{Name: SyntheticShapes, About: "drawn shapes of ten kinds, 32x32 colour, 10,000 train + 2,000 test"},
+	{Name: SyntheticSentences, About: "made-up reviews, negative or positive, 1,000 train + 200 validation + 200 test"},
 }
 
 // Names lists all sets of images, which Load knows.
 func Names() []string {
 	return namesOf(func(e Entry) bool { return !e.IsText() })
 }
+
+// SentenceNames lists all sets of sentences, which LoadSentences knows.
+func SentenceNames() []string { return namesOf(Entry.IsText) }
+
+// IsText says whether name is that of a set of sentences.
+func IsText(name string) bool { return slices.Contains(SentenceNames(), name) }
 
 func namesOf(want func(Entry) bool) []string {
 	var names []string

@@ -29,6 +29,7 @@ type Sentences struct {
 	Classes          []string // name of each label
 	Train, Val, Test []int32  // indices
 	Source           string   // where it was found
+	Synthetic        bool     // made up here
 	Fingerprint      string   // SHA-256 (hex) of all sentences and labels, in order
 }
 
@@ -189,12 +190,12 @@ func polarity(classes [][]string) (*Sentences, error) {
 // LoadSentences finds the set of sentences called name as Load does one of images, and checks it: each file
 // by its SHA-256 where that is known, and the sentences by the set's fingerprint.
 func LoadSentences(ctx context.Context, name string, opt Options) (*Sentences, error) {
-	e, err := Lookup(name)
+	if name == SyntheticSentences {
+		return syntheticSentences(), nil
+	}
+	e, err := lookupSentences(name)
 	if err != nil {
 		return nil, err
-	}
-	if !e.IsText() {
-		return nil, fmt.Errorf("%s is a set of images, not of sentences", name)
 	}
 	at, err := e.locate(ctx, opt)
 	if Nowhere(err) {
@@ -210,8 +211,29 @@ func LoadSentences(ctx context.Context, name string, opt Options) (*Sentences, e
 	return s, err
 }
 
+// DescribeSentences says how many sentences the training part of the set called name has, and how many
+// classes there are, from the catalogue alone.
+func DescribeSentences(name string) (train, classes int, err error) {
+	if name == SyntheticSentences {
+		return sentencesTrain, len(polarityClasses), nil
+	}
+	_, err = lookupSentences(name)
+	return polarityTrain * len(polarityClasses), len(polarityClasses), err
+}
+
+// lookupSentences is Lookup among the sets of sentences.
+func lookupSentences(name string) (Entry, error) {
+	e, err := Lookup(name)
+	if err == nil && !e.IsText() || slices.Contains(Names(), name) {
+		err = fmt.Errorf("%s is a set of images, and sentences are wanted: of %s", name, listed(SentenceNames()))
+	}
+	return e, err
+}
+
 // IsText says whether e is a set of sentences.
-func (e Entry) IsText() bool { return len(e.Forms) > 0 && e.Forms[0].sentences != nil }
+func (e Entry) IsText() bool {
+	return e.Name == SyntheticSentences || len(e.Forms) > 0 && e.Forms[0].sentences != nil
+}
 
 // Sentences verifies and reads the form that was found, which is one of a set of sentences.
 func (at Found) Sentences(ctx context.Context) (*Sentences, error) {

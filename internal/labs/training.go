@@ -61,6 +61,8 @@ type Result struct {
 	Predictions       run.Attachment `json:"predictions"` // of the test set: metrics.Predictions
 
 	GradNorms *run.Attachment `json:"grad_norms,omitempty"` // where train.grad_norms asks for them
+	Train     *run.Measure    `json:"train,omitempty"`      // of lab3: of the best epoch, on the training part as in evaluation
+	Encoder   *Encoded        `json:"encoder,omitempty"`    // of lab3: the frozen encoder
 	Note      string          `json:"note,omitempty"`
 }
 
@@ -111,6 +113,7 @@ type training struct {
 	cfg        config.Resnet // those of an ordinary training
 	lesson     *lesson       // nil: from the labels alone
 	encoder    *Network      // whose features a decoder is trained on; nil: a classifier is trained
+	head       config.Head   // of a training on features
 }
 
 // lesson is what a student is taught beside the labels.
@@ -141,6 +144,8 @@ func Resume(ctx context.Context, id string, opt Options) (Trained, error) {
 		return resumeAutoencoder(ctx, rec, opt)
 	case OODExperiment:
 		return Trained{}, fmt.Errorf("run %s is of detectors, whose record is written when they are done; begin again with `dla lab4 ood`, the features computed so far are kept", rec.ID)
+	case BaselineExperiment:
+		return resumeBaseline(ctx, rec, opt)
 	}
 	return Trained{}, fmt.Errorf("run %s is of experiment %q, which this version of dla does not know", rec.ID, rec.Experiment)
 }
@@ -168,10 +173,15 @@ func dataOf(ctx context.Context, rec run.Record, dc config.Data, opt Options) (*
 	if err != nil {
 		return nil, err
 	}
-	if ds.Fingerprint != rec.Env.Data.Fingerprint {
-		return nil, fmt.Errorf("run %s began on %s with fingerprint %.12s…, the data found now has %.12s…; make the original data available again (dla data verify)", rec.ID, rec.Env.Data.Name, rec.Env.Data.Fingerprint, ds.Fingerprint)
+	return ds, sameFingerprint(rec, ds.Fingerprint)
+}
+
+// sameFingerprint says whether data with the given fingerprint is that which rec began with.
+func sameFingerprint(rec run.Record, fingerprint string) error {
+	if fingerprint != rec.Env.Data.Fingerprint {
+		return fmt.Errorf("run %s began on %s with fingerprint %.12s…, the data found now has %.12s…; make the original data available again (dla data verify)", rec.ID, rec.Env.Data.Name, rec.Env.Data.Fingerprint, fingerprint)
 	}
-	return ds, nil
+	return nil
 }
 
 // parts are a data set's images as a training uses them. The validation part is drawn from the training
@@ -271,6 +281,8 @@ func sameSettings(rec run.Record, spec run.Spec) bool {
 		settings, err = autoencoderConfig(rec)
 	case OODExperiment:
 		settings, err = oodConfig(rec)
+	case BaselineExperiment:
+		settings, err = baselineConfig(rec)
 	}
 	if err != nil {
 		return false // of a version whose settings were others
@@ -516,17 +528,26 @@ func (b *built) conclude(ctx context.Context, e ended, t *Trained) (any, error) 
 	if err != nil {
 		return nil, err
 	}
+	if err := b.record(e, t, test, predictions); err != nil {
+		return nil, err
+	}
+	t.Result.Note = noteOf(e.data)
+	return t.Result, nil
+}
+
+// record makes t's result, but for its note, and keeps the predictions.
+func (b *built) record(e ended, t *Trained, test TestResult, predictions metrics.Predictions) (err error) {
 	t.Result = Result{
 		Test: test, BestEpoch: e.BestEpoch, Epochs: e.Epochs, Reason: e.Reason, WallSeconds: e.Seconds,
 		Val: measured(e.BestVal), LastVal: measured(e.LastVal),
 		Params: b.params.Count(), MACs: b.macs, PeakBytes: b.net.PeakBytes(),
-		WeightsSHA256: weights.Fingerprint(b.net.State()), LastWeightsSHA256: e.last, Note: noteOf(e.data),
+		WeightsSHA256: weights.Fingerprint(b.net.State()), LastWeightsSHA256: e.last,
 	}
 	if t.Result.Predictions, err = e.run.Attach(predictionsName, predictions); err != nil {
-		return nil, err
+		return err
 	}
 	t.Result.GradNorms, err = attachGradNorms(e)
-	return t.Result, err
+	return err
 }
 
 func measured(s train.Stats) run.Measure { return run.Measure{Loss: s.Loss(), Accuracy: s.Accuracy()} }
@@ -562,13 +583,18 @@ func attachLines[T any](r *run.Run, name string, all []T) (run.Attachment, error
 
 // testOnce evaluates s on the test set.
 func testOnce(ctx context.Context, s *train.Scorer, test data.Subset, sink train.Sink) (TestResult, metrics.Predictions, error) {
-	stats, classes, err := train.Predict(ctx, s, data.NewLoader(test, evalBatch, false, 0), sink)
-	if err != nil {
-		return TestResult{}, nil, err
-	}
 	labels := make([]int32, len(test.Index))
 	for i, at := range test.Index {
 		labels[i] = test.Set.Labels[at]
+	}
+	return testOn(ctx, s, data.NewLoader(test, evalBatch, false, 0), labels, sink)
+}
+
+// testOn evaluates s on all of b, whose labels in order are given.
+func testOn(ctx context.Context, s *train.Scorer, b train.Batches, labels []int32, sink train.Sink) (TestResult, metrics.Predictions, error) {
+	stats, classes, err := train.Predict(ctx, s, b, sink)
+	if err != nil {
+		return TestResult{}, nil, err
 	}
 	predictions, err := metrics.NewPredictions(classes, labels)
 	lo, hi := metrics.Wilson(stats.Correct, stats.N)
@@ -629,6 +655,11 @@ func costOf(cfg config.Resnet, build func(set data.Description, steps int) (lear
 	if err != nil {
 		return c, err
 	}
+	return timed(c, l, cfg, n, steps)
+}
+
+// timed completes the cost c of l's training on n samples, in epochs of so many steps.
+func timed(c Cost, l learner, cfg config.Resnet, n, steps int) (Cost, error) {
 	c.Steps, c.Threads, c.Kernel = steps*cfg.Train.Epochs, kernel.Threads(), kernel.Level()
 	c.TrainFLOPs *= float64(n) * float64(cfg.Train.Epochs)
 	best := time.Duration(1<<63 - 1)

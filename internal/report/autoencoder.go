@@ -48,9 +48,6 @@ func autoencoderResultOf(r run.Record) (res autoencoderResult, err error) {
 	return res, nil
 }
 
-// isAutoencoder says whether r is of lab4 autoencoder, which has no accuracy.
-func isAutoencoder(r run.Record) bool { return r.Experiment == "lab4/autoencoder" }
-
 // autoencoderFigures draws the loss of autoencoders in training and validation against the epoch, and, once
 // it is finished, the first one's reconstructions before and after training, as PNG and SVG into dir, with
 // figures.json.

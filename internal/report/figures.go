@@ -165,18 +165,55 @@ func Tables(recs []run.Record) (string, error) {
 	return strings.Join(all, "\n"), nil
 }
 
+// kindOfTraining is a training that has figures and a table of its own, for all runs of it together.
+type kindOfTraining struct {
+	experiment, folder string
+	figures            func([]run.Record, string) ([]string, error)
+	table              func([]run.Record) (string, error)
+}
+
+var kindsOfTraining = []kindOfTraining{
+	{"lab4/autoencoder", "autoencoder", autoencoderFigures, autoencoderTable},
+	{"lab3/baseline", "baseline", baselineFigures, Baseline},
+}
+
+// separate takes the runs of k out of recs.
+func (k kindOfTraining) separate(recs []run.Record) (its, others []run.Record) {
+	for _, r := range recs {
+		if r.Experiment == k.experiment {
+			its = append(its, r)
+		} else {
+			others = append(others, r)
+		}
+	}
+	return its, others
+}
+
 // Figures draws loss, val_loss and accuracy against the epoch, one line a variant (mean and range
 // over its seeds), as PNG and SVG into dir, with figures.json, which names the runs they were made
 // of. Runs on different data are not drawn together. A record that is of no training has figures of its
-// own, in a folder of its name where there are others beside it; so have autoencoders, together.
+// own, in a folder of its name where there are others beside it; so have the
+// kindsOfTraining, all runs of one together.
 func Figures(recs []run.Record, dir string) ([]string, error) {
 	var files []string
-	var trainings, autoencoders []run.Record
-	for _, r := range recs {
-		if isAutoencoder(r) {
-			autoencoders = append(autoencoders, r)
+	var trainings []run.Record
+	rest := recs
+	for _, k := range kindsOfTraining {
+		its, others := k.separate(rest)
+		if rest = others; len(its) == 0 {
 			continue
 		}
+		at := dir
+		if len(recs) > len(its) {
+			at = filepath.Join(dir, k.folder)
+		}
+		names, err := k.figures(its, at)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, names...)
+	}
+	for _, r := range rest {
 		o, ok := own[r.Experiment]
 		if !ok {
 			trainings = append(trainings, r)
@@ -187,17 +224,6 @@ func Figures(recs []run.Record, dir string) ([]string, error) {
 			at = filepath.Join(dir, r.ID)
 		}
 		names, err := o.figures(r, at)
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, names...)
-	}
-	if len(autoencoders) > 0 {
-		at := dir
-		if len(recs) > len(autoencoders) {
-			at = filepath.Join(dir, "autoencoder")
-		}
-		names, err := autoencoderFigures(autoencoders, at)
 		if err != nil {
 			return nil, err
 		}
@@ -239,8 +265,11 @@ func Figures(recs []run.Record, dir string) ([]string, error) {
 
 // SyntheticNote is what is to be said wherever results on the synthetic set called name are shown.
 func SyntheticNote(name string) string {
-	if name == "synthetic-digits" {
+	switch name {
+	case "synthetic-digits":
 		return "synthetic digits, not MNIST"
+	case "synthetic-sentences":
+		return "synthetic sentences, not reviews"
 	}
 	return "synthetic images, not photographs"
 }
@@ -286,7 +315,7 @@ func subtitle(recs []run.Record, gs []*group) string {
 // setName is r's data set as a reader would say it.
 func setName(r run.Record) string {
 	name := r.Env.Data.Name
-	if known, ok := map[string]string{"mnist": "MNIST", "cifar10": "CIFAR-10"}[name]; ok {
+	if known, ok := map[string]string{"mnist": "MNIST", "cifar10": "CIFAR-10", "rotten_tomatoes": "Rotten Tomatoes"}[name]; ok {
 		name = known
 	}
 	return name

@@ -38,6 +38,7 @@ var sectionKinds = map[string]struct {
 	"study":        {Table, Figures},
 	"distillation": {Distillation, Figures},
 	"autoencoder":  {autoencoderTable, Figures},
+	"baseline":     {Baseline, Figures},
 	"attacks":      {Attacks, one(attackCurves)},
 	"untargeted":   {examplesTable(false), one(attackExamples(false, "examples"))},
 	"targeted":     {examplesTable(true), one(attackExamples(true, "examples"))},

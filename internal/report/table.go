@@ -32,6 +32,10 @@ type result struct {
 	WallSeconds float64         `json:"wall_seconds"`
 	Predictions run.Attachment  `json:"predictions"`
 	GradNorms   *run.Attachment `json:"grad_norms"`
+	Train       *run.Measure    `json:"train"` // of lab3
+	Encoder     *struct {
+		Params int `json:"params"`
+	} `json:"encoder"` // of lab3
 }
 
 // resultOf is what tables take of r's result.
@@ -52,12 +56,15 @@ type row struct {
 }
 
 // Table is the finished runs of recs as a Markdown table, a variant a row: mean and sample standard
-// deviation over seeds. Where no network has convolutions it has no column of them. Autoencoders have a
-// table of their own.
+// deviation over seeds. Where no network has convolutions it has no column of them. The
+// kindsOfTraining have tables of their own.
 func Table(recs []run.Record) (string, error) {
-	others := slices.DeleteFunc(slices.Clone(recs), isAutoencoder)
-	if len(others) < len(recs) {
-		table, err := autoencoderTable(slices.DeleteFunc(slices.Clone(recs), func(r run.Record) bool { return !isAutoencoder(r) }))
+	for _, k := range kindsOfTraining {
+		its, others := k.separate(recs)
+		if len(its) == 0 {
+			continue
+		}
+		table, err := k.table(its)
 		if err != nil || len(others) == 0 {
 			return table, err
 		}

@@ -92,6 +92,7 @@ type Classifier struct {
 	params  []optim.Param
 	train   half
 	running []running
+	step    *engine.Tensor // the number that dropout draws by; nil: nothing is dropped
 }
 
 // running is one layer's running statistics and where a step leaves those of its batch.
@@ -145,6 +146,9 @@ func newClassifier(arch Architecture, p *nn.Params, rowShape []int, classes, bat
 	for _, s := range g.RunningStats() {
 		c.running = append(c.running, running{s, prog.Read(s.Batch)})
 	}
+	if n := g.StepNode(); n != nil {
+		c.step = prog.Read(n)
+	}
 	c.Scorer, err = NewScorer(arch, p, rowShape, classes, evalBatch)
 	return c, err
 }
@@ -167,6 +171,15 @@ func (c *Classifier) Params() []optim.Param { return c.params }
 
 // TrainBuffers are the inputs and labels of the training graph, at full size.
 func (c *Classifier) TrainBuffers() ([]float32, []int32) { return c.train.buffers() }
+
+// Prepare numbers the step, for dropout: by its epoch and its place there, so that a resumed training drops
+// what it would have. The first 65,536 steps of an epoch have numbers of their own.
+func (c *Classifier) Prepare(_ *data.Batch, epoch, step int) error {
+	if c.step != nil {
+		c.step.I32[0] = int32(uint32(epoch)<<16 + uint32(step))
+	}
+	return nil
+}
 
 // TrainStep computes loss, accuracy and gradients of the first rows samples of TrainBuffers, and moves
 // the running statistics.

@@ -1,0 +1,14 @@
+package cli
+
+import "github.com/spf13/cobra"
+
+func newLab3Cmd(s *Streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "lab3",
+		Short: "Sentence encoders: frozen, with a head trained on their features",
+		Args:  noArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newBaselineCmd(s))
+	return cmd
+}

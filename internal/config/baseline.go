@@ -1,0 +1,93 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// Baseline are the settings of lab3 baseline: the training of a head on the features of a frozen encoder.
+type Baseline struct {
+	Experiment string       `yaml:"experiment" json:"experiment"`
+	Seed       uint64       `yaml:"seed" json:"seed"` // of the head's initial weights, of dropout and of the order of batches
+	Data       SentenceData `yaml:"data" json:"data"`
+	Encoder    Features     `yaml:"encoder" json:"encoder"`
+	Head       Head         `yaml:"head" json:"head"`
+	Train      Train        `yaml:"train" json:"train"`
+}
+
+// SentenceData says which sentences are trained on.
+type SentenceData struct {
+	Name  string `yaml:"name" json:"name"`
+	Limit int    `yaml:"limit" json:"limit"` // use only so many of each part; 0: all
+}
+
+// Features says what a sentence's features are.
+type Features struct {
+	From      string `yaml:"from" json:"from"`           // minilm, mpnet, distilbert, OWNER/NAME or a folder
+	Weights   string `yaml:"weights" json:"weights"`     // SHA-256 (fingerprint) they must have; recorded by a run
+	Pooling   string `yaml:"pooling" json:"pooling"`     // of a sentence's last hidden states: mean, cls
+	Normalize bool   `yaml:"normalize" json:"normalize"` // to length 1, as sentence-transformers does
+}
+
+// How a sentence's hidden states become one vector.
+const (
+	PoolMean = "mean" // the mean over its tokens, with the first and the last
+	PoolCLS  = "cls"  // the first token's
+)
+
+// Poolings are the kinds there are.
+var Poolings = []string{PoolMean, PoolCLS}
+
+// Head says what is trained: two linear layers.
+type Head struct {
+	Hidden      int     `yaml:"hidden" json:"hidden"`           // width between them
+	Dropout     float64 `yaml:"dropout" json:"dropout"`         // probability, of the elements between them
+	Standardize bool    `yaml:"standardize" json:"standardize"` // features to mean 0 and deviation 1 over the training part
+}
+
+const baselineExperiment = "lab3/baseline"
+
+// DefaultBaseline is the lab's: a head on the features of the smallest encoder. What was tried for its
+// recipe is in configs/lab3/baseline.yaml.
+func DefaultBaseline() Baseline {
+	t := DefaultResnet().Train
+	t.Epochs, t.BatchSize, t.Patience = 40, 128, 10
+	t.Optimizer, t.LR, t.WeightDecay, t.Schedule = "adamw", 1e-3, 0.1, "cosine"
+	return Baseline{
+		Experiment: baselineExperiment,
+		Data:       SentenceData{Name: "rotten_tomatoes"},
+		Encoder:    Features{From: "minilm", Pooling: PoolMean},
+		Head:       Head{Hidden: 256, Dropout: 0.5, Standardize: true},
+		Train:      t,
+	}
+}
+
+// Training is the part that every training has. Its model is not the head's.
+func (c Baseline) Training() Resnet {
+	r := DefaultResnet()
+	r.Seed, r.Train = c.Seed, c.Train
+	r.Data.Name, r.Data.Limit = c.Data.Name, c.Data.Limit
+	return r
+}
+
+// Validate names the first setting that cannot be.
+func (c Baseline) Validate() error {
+	if c.Experiment != baselineExperiment {
+		return fmt.Errorf("experiment is %q, want %s", c.Experiment, baselineExperiment)
+	}
+	if c.Encoder.From == "" {
+		return fmt.Errorf("encoder.from is empty, want minilm, mpnet, distilbert, OWNER/NAME or a folder")
+	}
+	if !slices.Contains(Poolings, c.Encoder.Pooling) {
+		return fmt.Errorf("encoder.pooling is %q, want one of %s", c.Encoder.Pooling, strings.Join(Poolings, ", "))
+	}
+	if c.Head.Hidden < 1 || c.Head.Hidden > 1<<14 {
+		return fmt.Errorf("head.hidden is %d, want 1 to %d", c.Head.Hidden, 1<<14)
+	}
+	if d := c.Head.Dropout; !(d >= 0 && d < 1) || math.IsNaN(d) {
+		return fmt.Errorf("head.dropout is %g, want at least 0 and below 1", d)
+	}
+	return c.Training().Validate()
+}

@@ -1,0 +1,235 @@
+package labs
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"dla/internal/config"
+	"dla/internal/data"
+	"dla/internal/engine"
+	"dla/internal/hub"
+	"dla/internal/kernel"
+	"dla/internal/model"
+	"dla/internal/nn"
+	"dla/internal/run"
+	"dla/internal/text"
+	"dla/internal/train"
+	"dla/internal/weights"
+)
+
+// SentenceEncoder is a Hugging Face folder with an encoder and its tokenizer. Its weights are read when
+// they are wanted.
+type SentenceEncoder struct {
+	*model.Encoder
+	Name      string // it was found by
+	Source    string // where
+	Weights   string // SHA-256 (hex) of config.json and model.safetensors
+	Tokenizer *text.Tokenizer
+	dir       string
+}
+
+// FindSentenceEncoder finds the encoder called name (hub.Find), which must have the weights with the given
+// fingerprint where that is not empty.
+func FindSentenceEncoder(name, fingerprint string) (*SentenceEncoder, error) {
+	found, err := hub.Find(name)
+	if err != nil {
+		return nil, err
+	}
+	e := &SentenceEncoder{Name: name, Source: found.Source, dir: found.Dir}
+	if e.Encoder, err = model.ReadEncoder(e.dir); err != nil {
+		return nil, err
+	}
+	if e.Tokenizer, err = text.Load(e.dir, 0); err != nil {
+		return nil, err
+	}
+	if n := e.Tokenizer.Vocabulary(); n > e.Vocabulary {
+		return nil, fmt.Errorf("%s: the tokenizer has %d tokens and the encoder %d; fetch the folder anew", e.dir, n, e.Vocabulary)
+	}
+	if e.Tokenizer.MaxLength() > e.MaxTokens() { // of a folder that does not say, or says more than there is
+		if e.Tokenizer, err = text.Load(e.dir, e.MaxTokens()); err != nil {
+			return nil, err
+		}
+	}
+	if e.Weights, err = hashFiles(e.dir, "config.json", "model.safetensors"); err != nil {
+		return nil, err
+	}
+	if fingerprint != "" && fingerprint != e.Weights {
+		return nil, fmt.Errorf("the encoder %s in %s has the fingerprint %.12s…, wanted is %.12s… (encoder.weights); make the original encoder available again", name, e.dir, e.Weights, fingerprint)
+	}
+	return e, nil
+}
+
+// hashFiles is the SHA-256 (hex) of the content of files of dir.
+func hashFiles(dir string, names ...string) (string, error) {
+	h := sha256.New()
+	for _, name := range names {
+		f, err := os.Open(filepath.Join(dir, name))
+		if err != nil {
+			return "", err
+		}
+		n, err := io.Copy(h, f)
+		f.Close() // read only
+		if err != nil {
+			return "", fmt.Errorf("reading %s: %w", filepath.Join(dir, name), err)
+		}
+		fmt.Fprintf(h, "\n%s %d\n", name, n)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// Limits of a batch of sentences in an encoder without gradients: they change speed and memory, not results.
+const (
+	embedTokens    = 1024
+	embedSentences = 128
+)
+
+// embedder is an encoder compiled to give one vector a sentence.
+type embedder struct {
+	prog    *engine.Program
+	in      text.Packed // over the memory of the three leaves
+	leaves  [3]*engine.Tensor
+	vectors *engine.Tensor
+}
+
+// newEmbedder compiles e for batches of at most so many tokens and sentences, over weights that p holds or
+// that are drawn at random.
+func newEmbedder(e *SentenceEncoder, p *nn.Params, pooling model.Pooling, tokens, sentences int) (*embedder, error) {
+	g := nn.NewGraph(p)
+	in := g.Packed(tokens, sentences)
+	y := pooling.Embedding(g, e.Hidden(g, in), in)
+	if g.Err() != nil {
+		return nil, g.Err()
+	}
+	prog, err := engine.Compile(g.ExprGraph, y)
+	if err != nil {
+		return nil, fmt.Errorf("compiling the encoder: %w", err)
+	}
+	m := &embedder{prog: prog, leaves: [3]*engine.Tensor{prog.Read(in.IDs), prog.Read(in.Positions), prog.Read(in.Offsets)}, vectors: prog.Read(y)}
+	m.in = text.Packed{IDs: m.leaves[0].I32, Positions: m.leaves[1].I32, Offsets: m.leaves[2].I32, Labels: make([]int32, sentences), Index: make([]int32, sentences)}
+	return m, nil
+}
+
+// run computes the vectors [sentences, width] of what is in m.in, good until the next run.
+func (m *embedder) run() ([]float32, error) {
+	for i, n := range []int{len(m.in.IDs), len(m.in.Positions), len(m.in.Offsets)} {
+		if err := m.leaves[i].Resize(n); err != nil {
+			return nil, err
+		}
+	}
+	err := m.prog.Run()
+	return m.vectors.F32, err
+}
+
+// embeddingsOf is what kept vectors were computed of: two with equal ones are equal.
+type embeddingsOf struct {
+	Version   string `json:"version"`
+	Weights   string `json:"weights"`
+	Tokenizer string `json:"tokenizer"` // fingerprint
+	Pooling   string `json:"pooling"`
+	Text      string `json:"text"`   // SHA-256 of the sentences, in order
+	Kernel    string `json:"kernel"` // instruction set: they differ in the last bits
+}
+
+// embeddingsVersion is that of what the vectors of a sentence are.
+const embeddingsVersion = "1"
+
+// embeddings are the encoder's vectors [sentences, width] of sentences, pooled and not normalised: from the
+// user's cache folder, or computed and kept there.
+func (e *SentenceEncoder) embeddings(ctx context.Context, sentences []string, pooling string, opt Options) ([]float32, error) {
+	h := sha256.New()
+	for _, s := range sentences {
+		fmt.Fprintf(h, "%q\n", s)
+	}
+	key := embeddingsOf{embeddingsVersion, e.Weights, e.Tokenizer.Fingerprint(), pooling, hex.EncodeToString(h.Sum(nil)), kernel.Level()}
+	ts, err := keptFeatures(key, opt, func() ([]weights.Tensor, error) {
+		x, err := e.embed(ctx, sentences, model.Pooling{CLS: pooling == config.PoolCLS}, opt)
+		return []weights.Tensor{{Name: "embeddings", Shape: []int{len(sentences), e.Width}, Data: x}}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ts[0].Data, nil
+}
+
+// embed computes the vectors of sentences.
+func (e *SentenceEncoder) embed(ctx context.Context, sentences []string, pooling model.Pooling, opt Options) ([]float32, error) {
+	packed := e.Tokenizer.Pack(sentences, nil)
+	all, longest := make([]int32, len(sentences)), 0
+	for i := range all {
+		all[i], longest = int32(i), max(longest, len(packed.Sentence(i)))
+	}
+	loader, err := text.NewLoader(packed, all, text.Limits{Tokens: max(longest, embedTokens), Sentences: embedSentences}, false, 0)
+	if err != nil {
+		return nil, err
+	}
+	steps := loader.Steps(0)
+	opt.Say("%s encodes %d sentences, %d tokens, once: the features are kept", e.Name, len(sentences), packed.Tokens())
+	p := nn.NewParams(0)
+	if err := e.Load(e.dir, p); err != nil {
+		return nil, err
+	}
+	m, err := newEmbedder(e, p, pooling, loader.MaxTokens(), loader.MaxSentences())
+	if err != nil {
+		return nil, err
+	}
+	x, began := make([]float32, len(sentences)*e.Width), time.Now()
+	opt.Sink(train.Event{Kind: train.EvalStart, Steps: steps, Message: "features of " + e.Name})
+	for i := range steps {
+		if interrupted(ctx) {
+			return nil, context.Cause(ctx)
+		}
+		loader.Batch(0, i, &m.in)
+		y, err := m.run()
+		if err != nil {
+			return nil, err
+		}
+		for row, at := range m.in.Index {
+			copy(x[int(at)*e.Width:], y[row*e.Width:(row+1)*e.Width])
+		}
+		opt.Sink(train.Event{Kind: train.EvalStep, Step: i + 1, Steps: steps, Items: m.in.Len(), Loss: math.NaN(), Accuracy: math.NaN()})
+	}
+	if i := slices.IndexFunc(x, func(v float32) bool { return v-v != 0 }); i >= 0 {
+		return nil, fmt.Errorf("the encoder %s gives vectors that are not finite, first for sentence %d (%.40q); its weights are damaged or of another model", e.Name, i/e.Width+1, sentences[i/e.Width])
+	}
+	seconds := time.Since(began).Seconds()
+	opt.Say("%s: %d sentences in %.1f s, %.0f a second", e.Name, len(sentences), seconds, float64(len(sentences))/seconds)
+	return x, nil
+}
+
+// loadSentences reads the set of sentences called name.
+func loadSentences(ctx context.Context, name string, opt Options) (*data.Sentences, error) {
+	s, err := data.LoadSentences(ctx, name, opt.Data)
+	if err != nil {
+		return nil, err
+	}
+	if s.Synthetic {
+		opt.Say("SYNTHETIC SENTENCES, made up here")
+	}
+	opt.Say("data: %s, %d train + %d validation + %d test sentences, from %s", s.Name, len(s.Train), len(s.Val), len(s.Test), s.Source)
+	return s, nil
+}
+
+// sentencesInfo is what a record says of s.
+func sentencesInfo(s *data.Sentences) run.DataInfo {
+	return run.DataInfo{Name: s.Name, Source: s.Source, Fingerprint: s.Fingerprint, Synthetic: s.Synthetic}
+}
+
+// limited are at most n of index, evenly from its whole length, since a class follows the other there; 0: all.
+func limited(index []int32, n int) []int32 {
+	if n == 0 || n >= len(index) {
+		return index
+	}
+	some := make([]int32, n)
+	for i := range some {
+		some[i] = index[i*len(index)/n]
+	}
+	return some
+}

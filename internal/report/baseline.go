@@ -1,0 +1,141 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"dla/internal/metrics"
+	"dla/internal/plot"
+	"dla/internal/run"
+)
+
+// baselineExperiment is lab3 baseline's name in records.
+const baselineExperiment = "lab3/baseline"
+
+// sentenceEncoders are the encoders of lab 3 as they are asked for and as a reader would say them, in the
+// order of tables.
+var sentenceEncoders = []struct{ short, name string }{{"distilbert", "DistilBERT"}, {"minilm", "MiniLM"}, {"mpnet", "MPNet"}}
+
+// encoderName is the encoder of a variant, minilm-mlp256, as a reader would say it.
+func encoderName(variant string) (name string, order int) {
+	short, _, _ := strings.Cut(variant, "-")
+	for i, e := range sentenceEncoders {
+		if e.short == short {
+			return e.name, i
+		}
+	}
+	return short, len(sentenceEncoders)
+}
+
+// baselineFigures draws accuracy and loss of heads on frozen encoders, in training and validation against
+// the epoch, as PNG and SVG into dir, with figures.json. Training is measured while it goes on, with
+// elements dropped.
+func baselineFigures(recs []run.Record, dir string) ([]string, error) {
+	if err := drawable(recs); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("figures: %w", err)
+	}
+	gs := baselineGroups(recs)
+	var files []string
+	for _, f := range []struct {
+		name, title, label string
+		percent            bool
+		of                 func(run.Measure) float64
+	}{
+		{"baseline_accuracy", "Accuracy of a head on frozen features", "accuracy", true, func(m run.Measure) float64 { return m.Accuracy }},
+		{"baseline_loss", "Loss of a head on frozen features", "cross-entropy", false, func(m run.Measure) float64 { return m.Loss }},
+	} {
+		fig := plot.Figure{Title: f.title, Subtitle: subtitle(recs, gs), Warning: warning(recs), XLabel: "epoch", YLabel: f.label, Percent: f.percent}
+		for i, g := range gs {
+			for _, k := range []kind{
+				{label: "training", value: func(e run.Epoch) float64 { return f.of(e.Train) }},
+				{label: "validation", value: func(e run.Epoch) float64 { return f.of(e.Val) }},
+			} {
+				c := g.curve(k, gs)
+				name, _ := encoderName(g.variant)
+				c.Label, c.Colour, c.Dashed = name+", "+k.label, i, k.label == "training"
+				fig.Curves = append(fig.Curves, c)
+			}
+		}
+		names, err := fig.Save(filepath.Join(dir, f.name))
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, names...)
+	}
+	name, err := writeTraces(recs, dir)
+	return append(files, name), err
+}
+
+// baselineGroups are the variants of recs in the order of the table.
+func baselineGroups(recs []run.Record) []*group {
+	gs := groups(recs)
+	slices.SortStableFunc(gs, func(a, b *group) int {
+		_, i := encoderName(a.variant)
+		_, j := encoderName(b.variant)
+		return i - j
+	})
+	return gs
+}
+
+// Baseline is the finished runs of recs as a Markdown table, an encoder a row: means and sample standard
+// deviations over seeds, and the Wilson interval of the mean test accuracy. An encoder of the lab that has
+// no run is a row that says so.
+func Baseline(recs []run.Record) (string, error) {
+	var b strings.Builder
+	b.WriteString("| frozen encoder | size (parameters) | head, trained | seeds | train_acc % | val_acc % | test accuracy % | 95 % interval |\n|---|---:|---:|---:|---:|---:|---:|---:|\n")
+	var seen []string
+	gs := baselineGroups(recs)
+	row := func(g *group) error {
+		var train, val, test []float64
+		var last result
+		for _, r := range g.runs {
+			if r.Result == nil {
+				continue
+			}
+			var err error
+			if last, err = resultOf(r); err != nil {
+				return err
+			}
+			if last.Train == nil || last.Encoder == nil {
+				return fmt.Errorf("run %s does not say what it reached on the training part", r.ID)
+			}
+			train, val, test = append(train, 100*last.Train.Accuracy), append(val, 100*last.Val.Accuracy), append(test, 100*last.Test.Accuracy)
+		}
+		if len(test) == 0 {
+			return nil
+		}
+		name, _ := encoderName(g.variant)
+		mean, _ := metrics.MeanStd(test)
+		lo, hi := metrics.Wilson(int(math.Round(mean/100*float64(last.Test.N))), last.Test.N)
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %s | %s | %s | %.2f–%.2f, n = %d |\n", name, last.Encoder.Params, last.Params, len(test), spread(train), spread(val), spread(test), 100*lo, 100*hi, last.Test.N)
+		seen = append(seen, name)
+		return nil
+	}
+	for i, e := range sentenceEncoders {
+		for _, g := range gs {
+			if _, at := encoderName(g.variant); at == i {
+				if err := row(g); err != nil {
+					return "", err
+				}
+			}
+		}
+		if !slices.Contains(seen, e.name) {
+			fmt.Fprintf(&b, "| %s | | | 0 | not run here: | `dla models pull %s` | `dla lab3 baseline --encoder %s` | |\n", e.name, e.short, e.short)
+		}
+	}
+	for _, g := range gs {
+		if _, at := encoderName(g.variant); at == len(sentenceEncoders) {
+			if err := row(g); err != nil {
+				return "", err
+			}
+		}
+	}
+	return b.String(), nil
+}
