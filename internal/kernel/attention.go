@@ -98,15 +98,19 @@ func (a *Attention) run(backward bool) {
 // vectorPad is how far a row is read beyond its end: up to the longest vector.
 const vectorPad = 16
 
-// spread writes each head's bias by distance.
+// spread writes each head's bias by distance, as far as the longest sentence reaches.
 func (a *Attention) spread() {
 	row := 2*a.Span - 1 + vectorPad
+	longest := 0
+	for i, o := range a.Offsets[1:] {
+		longest = max(longest, int(o-a.Offsets[i]))
+	}
 	if len(a.byDistance) < a.Heads*row {
 		a.byDistance = Alloc(a.Heads * row)
 	}
 	for h := range a.Heads {
-		for i, b := range a.Bucket[:2*a.Span-1] {
-			a.byDistance[h*row+i] = a.Table[int(b)*a.Heads+h]
+		for i := a.Span - longest; i < a.Span+longest-1; i++ {
+			a.byDistance[h*row+i] = a.Table[int(a.Bucket[i])*a.Heads+h]
 		}
 	}
 }

@@ -154,6 +154,43 @@ func TestEncodersAgainstHuggingFace(t *testing.T) {
 	}
 }
 
+// TestRandomEncoders: without a folder an encoder draws its weights, the same ones and in the same order as
+// Load puts them there, and builds its linear layers by the hook that adapters use.
+func TestRandomEncoders(t *testing.T) {
+	for family := range families {
+		e, err := ReadEncoder(filepath.Join("testdata", "encoders", family))
+		if err != nil {
+			t.Fatal(err)
+		}
+		built := map[string]bool{}
+		e.Linear = func(g *nn.Graph, name string, x *G.Node, out int) *G.Node {
+			built[name] = true
+			return nn.Linear(g, name, x, out)
+		}
+		params := nn.NewParams(1)
+		g := nn.NewGraph(params)
+		if e.Hidden(g, g.Packed(8, 2)); g.Err() != nil {
+			t.Fatal(g.Err())
+		}
+		for i, w := range e.weights() {
+			if q := params.List()[i]; q.Name != w.name || !slices.Equal(q.Shape, w.dims) {
+				t.Errorf("%s: weight %d is %s %v, want %s %v", family, i, q.Name, q.Shape, w.name, w.dims)
+			}
+		}
+		for layer := range e.Layers {
+			q, k, v, o := e.Projections(layer)
+			for _, name := range []string{q, k, v, o} {
+				if !built[name] {
+					t.Errorf("%s: %s was not built by Linear", family, name)
+				}
+			}
+		}
+		if len(built) != 6*e.Layers {
+			t.Errorf("%s: %d linear layers, want %d", family, len(built), 6*e.Layers)
+		}
+	}
+}
+
 // TestDistanceBuckets: those of the reference for every distance to 600.
 func TestDistanceBuckets(t *testing.T) {
 	var want []int32
