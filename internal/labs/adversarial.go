@@ -70,7 +70,7 @@ func saveOn(ctx context.Context, n *Network, ds *data.Dataset, cfg config.FGSM, 
 	if i := n.Images; as == AsImages && (i.H != 32 || i.W != 32 || i.C != 3) {
 		return s, fmt.Errorf("the images of %s are %d x %d in %d channels, and folders of images are read back in 32 x 32 RGB only; use --save-as %s", ds.Name, i.H, i.W, i.C, AsSafetensors)
 	}
-	goal, err := goals(cfg.Target, config.RandomTarget, ds.Test.Classes, cfg.Seed)
+	goal, err := goals(cfg.Target, ds.Test.Classes, cfg.Seed)
 	if err != nil {
 		return s, fmt.Errorf("target: %w", err)
 	}
@@ -103,14 +103,14 @@ func saveOn(ctx context.Context, n *Network, ds *data.Dataset, cfg config.FGSM, 
 	if err != nil {
 		return s, fmt.Errorf("%w; name another folder", err)
 	}
-	defer os.RemoveAll(tmp) // gone where all went well
+	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }() // gone where all went well
 	out := setWriter{dir: tmp, set: ds.Test}
 	w := v.wayOf(word, a, norm, eps, targeted)
 	w.each = out.images
 	if as == AsSafetensors {
 		w.each = out.collect
 	}
-	if err := v.face(ctx, name(w.Outcome), []*way{w}, goal, opt.Sink); err != nil {
+	if err := v.face(ctx, outcomeName(w.Outcome), []*way{w}, goal, opt.Sink); err != nil {
 		return s, err
 	}
 	if as == AsSafetensors {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dla/internal/attack"
+	"dla/internal/config"
 	"dla/internal/data"
 	"dla/internal/rng"
 	"dla/internal/train"
@@ -131,10 +132,10 @@ func (v *victim) face(ctx context.Context, name string, ways []*way, goal func(i
 	return nil
 }
 
-// goals chooses the class that targeted attacks aim at: the one called name, or where that is random,
+// goals chooses the class that targeted attacks aim at: the one called name, or for config.RandomTarget
 // another than the image's own, drawn by seed and the image's number.
-func goals(name, random string, classes []string, seed uint64) (func(index, label int32) int32, error) {
-	if name == random {
+func goals(name string, classes []string, seed uint64) (func(index, label int32) int32, error) {
+	if name == config.RandomTarget {
 		return func(index, label int32) int32 {
 			r := rng.New(seed, "target", 0, uint64(index))
 			c := int32(r.IntN(len(classes) - 1))

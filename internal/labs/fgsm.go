@@ -80,7 +80,7 @@ func FGSM(ctx context.Context, cfg config.FGSM, opt Options) (Attacked, error) {
 func fgsmOn(ctx context.Context, nets []*Network, ds *data.Dataset, cfg config.FGSM, opt Options) (a Attacked, err error) {
 	began := time.Now()
 	a.Config = cfg
-	goal, err := goals(cfg.Target, config.RandomTarget, ds.Test.Classes, cfg.Seed)
+	goal, err := goals(cfg.Target, ds.Test.Classes, cfg.Seed)
 	if err != nil {
 		return a, fmt.Errorf("target: %w", err)
 	}
@@ -353,7 +353,7 @@ func assault(ctx context.Context, v *victim, nets []*Network, goal func(index, l
 	}{{cfg.PGD.Eps, attack.Linf, false}, {cfg.PGD.EpsTargeted, attack.Linf, true}, {cfg.PGD.EpsL2, attack.L2, false}} {
 		for _, e := range set.eps {
 			w := v.wayOf("pgd", pgd(cfg, set.norm, e, set.targeted), set.norm, e, set.targeted)
-			if err := attempt(v, name(w.Outcome), w); err != nil {
+			if err := attempt(v, outcomeName(w.Outcome), w); err != nil {
 				return res, err
 			}
 		}
@@ -396,8 +396,8 @@ func pgd(cfg config.FGSM, norm attack.Norm, eps float64, targeted bool) attack.P
 	return attack.PGD{Norm: norm, Eps: eps, Step: 2.5 * eps / float64(cfg.PGD.Steps), Steps: cfg.PGD.Steps, Restarts: cfg.PGD.Restarts, Targeted: targeted, Seed: cfg.Seed}
 }
 
-// name says what an outcome is of: pgd l2 0.5.
-func name(o attack.Outcome) string {
+// outcomeName says what an outcome is of: pgd l2 0.5.
+func outcomeName(o attack.Outcome) string {
 	s := o.Attack
 	if o.Targeted {
 		s += ", targeted"
@@ -410,7 +410,7 @@ func name(o attack.Outcome) string {
 
 // outcomeLine says in a line what came of an attack.
 func outcomeLine(o attack.Outcome) string {
-	line := fmt.Sprintf("%-30s accuracy %6.2f %%  confidence %6.2f %%", name(o), 100*o.Accuracy, 100*o.Confidence)
+	line := fmt.Sprintf("%-30s accuracy %6.2f %%  confidence %6.2f %%", outcomeName(o), 100*o.Accuracy, 100*o.Confidence)
 	if o.Targeted {
 		line += fmt.Sprintf("  success %6.2f %%", 100*o.Success)
 	}
@@ -609,7 +609,7 @@ func attackChecks(ctx context.Context, v *victim, res AttackResult) ([]Check, er
 			back = max(back, o.Rounded-o.Accuracy)
 		}
 		if o.Attack == "pgd" || o.Eps == 1 {
-			beside = append(beside, fmt.Sprintf("%s %.2f and %.2f %%", name(o), 100*o.Rounded, 100*o.Accuracy))
+			beside = append(beside, fmt.Sprintf("%s %.2f and %.2f %%", outcomeName(o), 100*o.Rounded, 100*o.Accuracy))
 		}
 	}
 	add(back <= 0.05+luck, back, "rounding to 8 bits does not undo an attack", "accuracy after and before: %s", strings.Join(beside, "; "))

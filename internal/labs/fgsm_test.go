@@ -244,7 +244,7 @@ func TestAttackChecksCanFail(t *testing.T) {
 
 func TestGoals(t *testing.T) {
 	classes := []string{"a", "b", "c", "d"}
-	random, err := goals(config.RandomTarget, config.RandomTarget, classes, 7)
+	random, err := goals(config.RandomTarget, classes, 7)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +259,7 @@ func TestGoals(t *testing.T) {
 			}
 		}
 	}
-	named, err := goals("c", config.RandomTarget, classes, 7)
+	named, err := goals("c", classes, 7)
 	if err != nil || named(3, 1) != 2 {
 		t.Errorf("a named goal: %v", err)
 	}
