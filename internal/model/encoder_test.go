@@ -356,6 +356,50 @@ func TestFrozenEncoder(t *testing.T) {
 	}
 }
 
+// TestAdaptersAlone: with small layers beside q and v of a frozen encoder, theirs are the only gradients by
+// weights that are computed, and none goes further down than the lowest of them.
+func TestAdaptersAlone(t *testing.T) {
+	dir := filepath.Join("testdata", "encoders", "distilbert")
+	e, err := ReadEncoder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	params := nn.NewParams(1)
+	if err := e.Load(dir, params); err != nil {
+		t.Fatal(err)
+	}
+	params.Freeze()
+	e.Linear = func(g *nn.Graph, name string, x *G.Node, out int) *G.Node {
+		y := nn.Linear(g, name, x, out)
+		if !strings.HasSuffix(name, "q_lin") && !strings.HasSuffix(name, "v_lin") {
+			return y
+		}
+		return nn.Add(g, name, y, nn.Linear(g, name+".up", nn.Linear(g, name+".down", x, 2), out))
+	}
+	g := nn.NewTrainingGraph(params)
+	in, labels := g.Packed(64, 8), g.Labels("labels", 8)
+	loss := nn.CrossEntropy(g, Pooling{}.Embedding(g, e.Hidden(g, in), in), labels, 0)
+	grads, err := g.Gradients(loss)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := engine.Compile(g.ExprGraph, append([]*G.Node{loss}, grads...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]int{}
+	for _, s := range p.Steps() {
+		counts[strings.TrimSuffix(s.Op, " (added)")]++
+	}
+	// Four adapters of two matrices. Gradients by an input: of all six linear layers of the second layer and of
+	// the three above the first's attention, of all upper matrices, of the second layer's lower ones.
+	for op, want := range map[string]int{"linear-dw": 4 * 2, "linear-dx": 6 + 3 + 4 + 2, "embeddings-dtable": 0, "layernorm-dgamma": 0} {
+		if counts[op] != want {
+			t.Errorf("%d of %s are run, want %d", counts[op], op, want)
+		}
+	}
+}
+
 func TestEncoderStepAllocatesNothing(t *testing.T) {
 	var s sentences
 	readTest(t, "testdata/encoders/sentences.json", &s)
