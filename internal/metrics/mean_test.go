@@ -1,0 +1,40 @@
+package metrics
+
+import (
+	"math"
+	"testing"
+
+	"dla/internal/kernel"
+	"dla/internal/rng"
+)
+
+// TestBootstrapMean: the interval is about as wide as that of Student's, whatever the number of threads.
+func TestBootstrapMean(t *testing.T) {
+	before := kernel.Threads()
+	defer kernel.SetThreads(before)
+	x := make([]float64, 400)
+	r := rng.New(1, "test", 0, 0)
+	for i := range x {
+		x[i] = 3 + 2*r.Normal()
+	}
+	kernel.SetThreads(1)
+	mean, ci := BootstrapMean(x, 2000, 7)
+	want, sd := MeanStd(x)
+	half := 1.96 * sd / math.Sqrt(float64(len(x)))
+	if mean != want || math.Abs(ci[0]-(want-half)) > 0.1*half || math.Abs(ci[1]-(want+half)) > 0.1*half {
+		t.Errorf("%g in %v, want %g ± %g", mean, ci, want, half)
+	}
+	kernel.SetThreads(3)
+	if _, again := BootstrapMean(x, 2000, 7); again != ci {
+		t.Errorf("%v on three threads, %v on one", again, ci)
+	}
+	if _, other := BootstrapMean(x, 2000, 8); other == ci {
+		t.Error("another seed drew the same")
+	}
+	if mean, ci := BootstrapMean([]float64{5, 5}, 10, 0); mean != 5 || ci != [2]float64{5, 5} {
+		t.Errorf("of one value: %g in %v", mean, ci)
+	}
+	if mean, _ := BootstrapMean(nil, 10, 0); !math.IsNaN(mean) {
+		t.Errorf("of none: %g", mean)
+	}
+}
