@@ -27,7 +27,8 @@ type Panel struct {
 	Curves []Curve // instead of Bars, of finite points
 }
 
-// Panels is a chart of one or more panels, each with its own scale.
+// Panels is a chart of one or more panels, each with its own scale. Two histograms are drawn large, side by
+// side and on one scale, to be compared.
 type Panels struct {
 	Title    string
 	Subtitle string // grey, under the title
@@ -39,9 +40,21 @@ type Panels struct {
 }
 
 const (
-	panelWidth, panelHeight = 2.05 * vg.Inch, 1.35 * vg.Inch // of several panels
-	panelGap                = 10
+	panelGap = 10 // of several panels
 )
+
+// pair says that h is two histograms to be compared.
+func (h Panels) pair() bool {
+	return len(h.Panels) == 2 && len(h.Panels[0].Curves) == 0 && len(h.Panels[1].Curves) == 0
+}
+
+// grid is how several panels are laid out: the columns, and the size of a panel.
+func (h Panels) grid() (columns int, w, height vg.Length) {
+	if h.pair() {
+		return 2, 3 * vg.Inch, 2.4 * vg.Inch
+	}
+	return min(max(1, h.Columns), len(h.Panels)), 2.05 * vg.Inch, 1.35 * vg.Inch
+}
 
 // Save writes h as base.png and base.svg and returns both names. One without a panel is an error.
 func (h Panels) Save(base string) ([]string, error) {
@@ -51,7 +64,7 @@ func (h Panels) Save(base string) ([]string, error) {
 	case n == 1:
 		return save(base, width, height, h.draw)
 	}
-	columns := min(max(1, h.Columns), len(h.Panels))
+	columns, panelWidth, panelHeight := h.grid()
 	rows := (len(h.Panels) + columns - 1) / columns
 	w := vg.Length(columns)*panelWidth + vg.Length(columns-1)*panelGap + 2*margin
 	head := vg.Length(2*margin + 17 + 13 + 16)
@@ -86,14 +99,14 @@ func (h Panels) draw(c draw.Canvas) error {
 		body := draw.Crop(c, margin, -margin, margin-2, top-6-c.Max.Y)
 		return h.panel(body, h.Panels[0], false)
 	}
-	columns := min(max(1, h.Columns), len(h.Panels))
+	columns, panelWidth, panelHeight := h.grid()
 	for i, p := range h.Panels {
 		x := c.Min.X + margin + vg.Length(i%columns)*(panelWidth+panelGap)
 		y := top - vg.Length(i/columns)*(panelHeight+panelGap)
 		box := draw.Canvas{Canvas: c.Canvas, Rectangle: vg.Rectangle{Min: vg.Point{X: x, Y: y - panelHeight}, Max: vg.Point{X: x + panelWidth, Y: y}}}
 		st := style(8.5, ink, true)
 		box.FillText(st, vg.Point{X: x, Y: y - 2}, cut(p.Title, st, panelWidth))
-		if err := h.panel(draw.Crop(box, 0, 0, 0, -14), p, true); err != nil {
+		if err := h.panel(draw.Crop(box, 0, 0, 0, -14), p, !h.pair()); err != nil {
 			return err
 		}
 	}
@@ -110,6 +123,9 @@ func (h Panels) panel(c draw.Canvas, pn Panel, small bool) error {
 	}
 	if err := add(p); err != nil {
 		return err
+	}
+	if h.pair() {
+		p.Y.Max = max(h.Panels[0].top(), h.Panels[1].top())
 	}
 	xTicks, yTicks := 8, 5
 	if small {
@@ -131,7 +147,7 @@ func (h Panels) panel(c draw.Canvas, pn Panel, small bool) error {
 
 // bars adds the histogram to p, and its scale.
 func (pn Panel) bars(p *plot.Plot) error {
-	lo, hi, top := pn.Lo, pn.Hi, 0.0
+	lo, hi := pn.Lo, pn.Hi
 	if !(hi > lo) { // one value: a bin about it
 		lo, hi = lo-0.5, lo+0.5
 	}
@@ -140,7 +156,6 @@ func (pn Panel) bars(p *plot.Plot) error {
 		xy := plotter.XYs{{X: lo, Y: 0}}
 		for i, k := range b.Counts {
 			y := float64(k) / float64(max(1, b.Of))
-			top = max(top, y)
 			xy = append(xy, plotter.XY{X: lo + (hi-lo)*float64(i)/n, Y: y}, plotter.XY{X: lo + (hi-lo)*float64(i+1)/n, Y: y})
 		}
 		xy = append(xy, plotter.XY{X: hi, Y: 0})
@@ -154,11 +169,22 @@ func (pn Panel) bars(p *plot.Plot) error {
 		area.Color = fill
 		p.Add(area)
 	}
+	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = lo, hi, 0, pn.top()
+	return nil
+}
+
+// top is the upper end of the histogram's scale.
+func (pn Panel) top() float64 {
+	top := 0.0
+	for _, b := range pn.Bars {
+		for _, k := range b.Counts {
+			top = max(top, float64(k)/float64(max(1, b.Of)))
+		}
+	}
 	if top == 0 {
 		top = 1
 	}
-	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = lo, hi, 0, top*1.05
-	return nil
+	return top * 1.05
 }
 
 // lines adds the curves to p, and their scale.

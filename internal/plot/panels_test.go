@@ -62,6 +62,7 @@ func TestDetectorFigures(t *testing.T) {
 	}{
 		"one":   {histograms(1).Save, []string{"Scores", "toy data", "not photographs", "inside", "outside", "0 %"}},
 		"lines": {lines(4).Save, []string{"Scores", "score", "detector d", "inside", "outside"}},
+		"pair":  {histograms(2).Save, []string{"detector a", "detector b", "inside", "score"}},
 		"many":  {histograms(5).Save, []string{"Scores", "detector a", "detector e", "outside"}},
 		"roc":   {curves().Save, []string{"ROC", "toy data", "let in wrongly", "let in rightly", "detector a 0.9", "detector o 0.9", "100 %"}},
 	} {
