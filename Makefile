@@ -14,7 +14,7 @@ endif
 export CGO_ENABLED = 0
 GOLANGCI = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help build run test test-long race lint fuzz bench figures figures-check generate generated cross lab1 lab1-mlp lab1-cnn lab1-distill lab4-fgsm lab4-autoencoder lab4-ood
+.PHONY: help build run test test-long race lint fuzz bench figures figures-check generate generated cross lab1 lab1-mlp lab1-cnn lab1-distill lab4 lab4-fgsm lab4-autoencoder lab4-ood lab4-robust
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,8 @@ lab1-distill: build ## the teacher, and the student with it and without
 	./dla lab1 distill --config configs/lab1/distill.yaml --seeds 3 --out results/lab1/distill --resume
 	$(MAKE) figures
 
+lab4: lab4-autoencoder lab4-fgsm lab4-ood lab4-robust ## run what is not yet run of all of lab 4, then draw it
+
 lab4-fgsm: build ## attacks on the checkpoint that ships, by gradients and without
 	./dla lab4 fgsm --config configs/lab4/fgsm.yaml --out results/lab4/fgsm --resume
 	$(MAKE) figures
@@ -97,6 +99,10 @@ lab4-autoencoder: build ## a decoder of the frozen features of the checkpoint th
 
 lab4-ood: build ## detectors of out-of-distribution images on the checkpoint that ships
 	./dla lab4 ood --config configs/lab4/ood.yaml --out results/lab4/ood --resume
+	$(MAKE) figures
+
+lab4-robust: build ## the checkpoint that ships, trained against attacks and to be unsure of outliers
+	./dla lab4 robust --config configs/lab4/robust.yaml --out results/lab4/robust --resume
 	$(MAKE) figures
 
 figures: build ## make the README's figures and tables from the records in results/

@@ -9,6 +9,6 @@ func newLab4Cmd(s *Streams) *cobra.Command {
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newFGSMCmd(s), newAutoencoderCmd(s), newOODCmd(s))
+	cmd.AddCommand(newFGSMCmd(s), newAutoencoderCmd(s), newOODCmd(s), newRobustCmd(s))
 	return cmd
 }

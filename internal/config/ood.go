@@ -52,25 +52,33 @@ func (c OOD) Validate() error {
 		key          string
 		v, low, high int
 	}{
-		{"limit", c.Limit, 0, math.MaxInt32}, {"sets.fake", c.Sets.Fake, 1, 100000}, {"tuning", c.Tuning, 10, 50000}, {"resamples", c.Resamples, 10, 100000},
+		{"limit", c.Limit, 0, math.MaxInt32}, {"tuning", c.Tuning, 10, 50000}, {"resamples", c.Resamples, 10, 100000},
 	} {
 		if n.v < n.low || n.v > n.high {
 			return fmt.Errorf("%s is %d, want %d to %d", n.key, n.v, n.low, n.high)
 		}
 	}
-	names := slices.Clone(c.Sets.Names)
-	for _, f := range c.Sets.Folders {
+	return c.Sets.validate("sets")
+}
+
+// validate names the first of s, whose settings lie below key, that cannot be.
+func (s OODSets) validate(key string) error {
+	if s.Fake < 1 || s.Fake > 100000 {
+		return fmt.Errorf("%s.fake is %d, want 1 to 100000", key, s.Fake)
+	}
+	names := slices.Clone(s.Names)
+	for _, f := range s.Folders {
 		name, path, ok := strings.Cut(f, "=")
 		if !ok || name == "" || path == "" {
-			return fmt.Errorf("sets.folders has %q, want name=folder", f)
+			return fmt.Errorf("%s.folders has %q, want name=folder", key, f)
 		}
 		if strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-			return fmt.Errorf("sets.folders has a set called %q, want letters, digits, - and _: it names a folder of figures", name)
+			return fmt.Errorf("%s.folders has a set called %q, want letters, digits, - and _: it names a folder of figures", key, name)
 		}
 		names = append(names, name)
 	}
 	if len(names) == 0 {
-		return fmt.Errorf("sets.names and sets.folders are empty, want a set to tell from the test set")
+		return fmt.Errorf("%s.names and %s.folders are empty, want a set to tell from the test set", key, key)
 	}
 	for i, n := range names {
 		if slices.Contains(names[:i], n) {

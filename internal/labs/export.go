@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"dla/internal/atomicfile"
 	"dla/internal/weights"
@@ -15,8 +16,8 @@ import (
 var recordFiles = []string{"config.yaml", "env.json", "result.json"}
 
 // Export writes the checkpoint of the finished run id under root to the folder dir: its best weights and
-// running statistics, and beside them the configuration, environment and result of the run. A folder
-// with other things in it than a checkpoint is refused.
+// running statistics, and beside them the configuration, environment and result of the run, and of a
+// hardened network which outliers it was trained on. A folder with other things in it than a checkpoint is refused.
 func Export(root, id, dir string) (Checkpoint, error) {
 	k, err := keptRun(root, id)
 	if err != nil {
@@ -39,7 +40,11 @@ func Export(root, id, dir string) (Checkpoint, error) {
 	if _, err := weights.Save(filepath.Join(dir, modelName), k.file.Tensors, nil); err != nil {
 		return Checkpoint{}, err
 	}
-	for _, name := range recordFiles {
+	files := recordFiles
+	if k.Experiment == RobustExperiment {
+		files = append(slices.Clone(files), hashesName) // what it may not be evaluated on
+	}
+	for _, name := range files {
 		b, err := os.ReadFile(filepath.Join(k.Dir, name))
 		if err != nil {
 			return Checkpoint{}, fmt.Errorf("run %s: %w", k.ID, err)

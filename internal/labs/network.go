@@ -25,6 +25,8 @@ type Network struct {
 	Images  data.Description // of that set
 	Config  config.Resnet    // of its training: with the data, it says which images are of which part
 	Result  Result
+
+	record run.Record // of its training
 }
 
 // CheckpointsDir is where checkpoints that ship are looked for by name.
@@ -139,7 +141,7 @@ func restore(k keptWeights) (*Network, error) {
 	if err != nil {
 		return nil, k.unloadable(err)
 	}
-	n := &Network{Source: k.source, Params: nn.NewParams(0), Data: k.Env.Data, Config: training}
+	n := &Network{Source: k.source, Params: nn.NewParams(0), Data: k.Env.Data, Config: training, record: k.Record}
 	if n.Images, err = data.Describe(n.Data.Name); err != nil {
 		return nil, k.unloadable(err)
 	}
@@ -191,6 +193,9 @@ func trainingOf(rec run.Record) (config.Resnet, error) {
 	case DistillExperiment:
 		cfg, err := distillConfig(rec)
 		return cfg.Plain(), err
+	case RobustExperiment:
+		cfg, err := robustConfig(rec)
+		return (&hardening{cfg: cfg}).parts(), err
 	}
 	return config.Resnet{}, fmt.Errorf("it was made by experiment %q, which this version of dla does not know", rec.Experiment)
 }

@@ -177,28 +177,11 @@ func oodParts(ctx context.Context, n *Network, ds *data.Dataset, cfg config.OOD,
 		tuneIn: named(ds.Name, "validation images", ds.Source, split.val.First(cfg.Tuning)),
 	}
 	p.tuneOut = named("distorted", "distorted validation images", "drawn", data.All(data.Distort(p.tuneIn.Subset, cfg.Seed)))
-	for _, name := range cfg.Sets.Names {
-		s, err := outliers(ctx, name, cfg, opt)
-		if err != nil {
-			return nil, err
-		}
-		p.out = append(p.out, s)
+	var err error
+	if p.out, err = outlierSets(ctx, "sets", cfg.Sets, cfg.Seed, cfg.Limit, opt); err != nil {
+		return nil, err
 	}
-	for _, f := range cfg.Sets.Folders {
-		name, path, _ := strings.Cut(f, "=")
-		set, err := data.Folder(ctx, name, path, opt.Data.Progress)
-		if err != nil {
-			return nil, fmt.Errorf("the set %s: %w", name, err)
-		}
-		s := data.All(set.Test)
-		p.out = append(p.out, named(name, fmt.Sprintf("%s, a folder of images", name), path, s))
-	}
-	for i := range p.out {
-		s := &p.out[i]
-		if cfg.Limit > 0 {
-			*s = images{s.OODSet, s.First(cfg.Limit)}
-			s.N, s.Fingerprint = len(s.Index), hashImages(s.Subset)
-		}
+	for _, s := range p.out {
 		if a, b := s.Set, ds.Test; a.H != b.H || a.W != b.W || a.C != b.C {
 			return nil, fmt.Errorf("the images of the set %s are %dx%d with %d channels, those of %s %dx%d with %d; leave it out with --set sets.names=[…]", s.Name, a.W, a.H, a.C, ds.Name, b.W, b.H, b.C)
 		}
@@ -210,19 +193,50 @@ func oodParts(ctx context.Context, n *Network, ds *data.Dataset, cfg config.OOD,
 				return nil, fmt.Errorf("the set %s is no set of outliers: %d of its %d images, the first its number %d, are among those of %s that the classifier is %s on; take them out", s.Name, len(same), s.N, same[0].B, ds.Name, known.part)
 			}
 		}
+		if err := n.unexposed(s); err != nil {
+			return nil, err
+		}
 		opt.Say("against: %s, %d images", s.About, s.N)
 	}
 	return p, nil
 }
 
-// outliers is the set called name: noise, or one of the catalogue.
-func outliers(ctx context.Context, name string, cfg config.OOD, opt Options) (images, error) {
+// outlierSets reads sets, whose settings lie below key, of each at most limit images where that is not 0; seed
+// is that of the noise.
+func outlierSets(ctx context.Context, key string, sets config.OODSets, seed uint64, limit int, opt Options) (all []images, err error) {
+	for _, name := range sets.Names {
+		s, err := outliers(ctx, name, sets.Fake, seed, opt)
+		if err != nil {
+			return nil, fmt.Errorf("%w; or leave it out with --set %s.names=[…]", err, key)
+		}
+		all = append(all, s)
+	}
+	for _, f := range sets.Folders {
+		name, path, _ := strings.Cut(f, "=")
+		set, err := data.Folder(ctx, name, path, opt.Data.Progress)
+		if err != nil {
+			return nil, fmt.Errorf("the set %s: %w", name, err)
+		}
+		all = append(all, named(name, fmt.Sprintf("%s, a folder of images", name), path, data.All(set.Test)))
+	}
+	if limit > 0 {
+		for i, s := range all {
+			s.Subset = s.First(limit)
+			s.N, s.Fingerprint = len(s.Index), hashImages(s.Subset)
+			all[i] = s
+		}
+	}
+	return all, nil
+}
+
+// outliers is the set called name: fake images of noise, or one of the catalogue.
+func outliers(ctx context.Context, name string, fake int, seed uint64, opt Options) (images, error) {
 	if name == data.FakeName {
-		return named(name, fmt.Sprintf("FakeData, uniform noise of seed %d", cfg.Seed), "drawn", data.All(data.Fake(cfg.Sets.Fake, cfg.Seed))), nil
+		return named(name, fmt.Sprintf("FakeData, uniform noise of seed %d", seed), "drawn", data.All(data.Fake(fake, seed))), nil
 	}
 	ds, err := data.Load(ctx, name, opt.Data)
 	if err != nil {
-		return images{}, fmt.Errorf("%w; or leave it out with --set sets.names=[…]", err)
+		return images{}, err
 	}
 	switch name {
 	case peopleName: // five classes; its 500 test images serve nobody here

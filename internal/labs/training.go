@@ -63,6 +63,7 @@ type Result struct {
 	GradNorms *run.Attachment `json:"grad_norms,omitempty"` // where train.grad_norms asks for them
 	Train     *run.Measure    `json:"train,omitempty"`      // of lab3: of the best epoch, on the training part as in evaluation
 	Encoder   *Encoded        `json:"encoder,omitempty"`    // of lab3: the frozen encoder
+	Robust    *run.Robust     `json:"robust,omitempty"`     // of lab4 robust: the comparison with the original
 	Note      string          `json:"note,omitempty"`
 }
 
@@ -114,6 +115,15 @@ type training struct {
 	lesson     *lesson       // nil: from the labels alone
 	encoder    *Network      // whose features a decoder is trained on; nil: a classifier is trained
 	head       config.Head   // of a training on features
+	hardening  *hardening    // of a classifier against attacks and outliers; nil: none
+}
+
+// parts are the settings by which the data is split.
+func (tr training) parts() config.Resnet {
+	if tr.hardening != nil {
+		return tr.hardening.parts()
+	}
+	return tr.cfg
 }
 
 // lesson is what a student is taught beside the labels.
@@ -146,6 +156,8 @@ func Resume(ctx context.Context, id string, opt Options) (Trained, error) {
 		return Trained{}, fmt.Errorf("run %s is of detectors, whose record is written when they are done; begin again with `dla lab4 ood`, the features computed so far are kept", rec.ID)
 	case BaselineExperiment:
 		return resumeBaseline(ctx, rec, opt)
+	case RobustExperiment:
+		return resumeRobust(ctx, rec, opt)
 	}
 	return Trained{}, fmt.Errorf("run %s is of experiment %q, which this version of dla does not know", rec.ID, rec.Experiment)
 }
@@ -283,6 +295,8 @@ func sameSettings(rec run.Record, spec run.Spec) bool {
 		settings, err = oodConfig(rec)
 	case BaselineExperiment:
 		settings, err = baselineConfig(rec)
+	case RobustExperiment:
+		settings, err = robustConfig(rec)
 	}
 	if err != nil {
 		return false // of a version whose settings were others
@@ -428,7 +442,7 @@ func (m imageMaterial) info() run.DataInfo {
 
 func (m imageMaterial) prepare(tr training) (prepared, error) {
 	cfg := tr.cfg
-	p := split(m.Dataset, cfg)
+	p := split(m.Dataset, tr.parts())
 	trainer := data.NewPrefetch(data.NewAugmentedLoader(p.train, cfg.Train.BatchSize, cfg.Seed, augment(cfg.Data.Augment)), batchesAhead)
 	l, err := tr.learner(m.Dataset, trainer.Steps())
 	if err != nil {
@@ -442,6 +456,9 @@ func (m imageMaterial) prepare(tr training) (prepared, error) {
 func (tr training) learner(ds *data.Dataset, steps int) (learner, error) {
 	if tr.encoder != nil {
 		return newDecoder(tr.cfg, tr.encoder, steps)
+	}
+	if tr.hardening != nil {
+		return newHardened(tr.cfg, tr.hardening, sizeOf(ds), steps)
 	}
 	return build(tr.cfg, sizeOf(ds), steps, tr.lesson)
 }
@@ -664,8 +681,15 @@ func timed(c Cost, l learner, cfg config.Resnet, n, steps int) (Cost, error) {
 	c.TrainFLOPs *= float64(n) * float64(cfg.Train.Epochs)
 	best := time.Duration(1<<63 - 1)
 	job := l.job()
+	batch := data.Batch{Rows: cfg.Train.BatchSize, Index: make([]int32, cfg.Train.BatchSize)}
+	batch.X, batch.Y = job.Program.TrainBuffers()
 	for range 5 {
 		start := time.Now()
+		if p, ok := job.Program.(train.Preparer); ok {
+			if err := p.Prepare(&batch, 0, 0); err != nil {
+				return c, err
+			}
+		}
 		if _, err := job.Program.TrainStep(cfg.Train.BatchSize); err != nil {
 			return c, err
 		}

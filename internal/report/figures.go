@@ -25,23 +25,34 @@ type group struct {
 	network string // the variant but for its skips, as a reader would say it: d5, small, 20 layers
 	order   int    // of the network among its kind
 	res     bool
-	lesson  string // of a distilled student: temperature, weight and kind of soft labels
+	taught  string // distilled or hardened
+	lesson  string // how: of a distilled student temperature, weight and kind of soft labels
 	alone   bool   // among the groups, the only lesson its network had
 	runs    []run.Record
 }
+
+// What group.taught says.
+const (
+	distilledWord = "distilled"
+	hardenedWord  = "hardened"
+)
 
 // sizes are the lab's networks in order.
 var sizes = []string{"small", "medium", "large", "student", "teacher"}
 
 // newGroup reads a variant's name, as internal/model makes it: mlp-d5-res, cnn-small-plain, resnet20,
-// plain20-w32; and as distillation does: cnn-student-res-kd-t4-w0.9-cached. A name of another kind is its
-// own network.
+// plain20-w32; as distillation does: cnn-student-res-kd-t4-w0.9-cached; and as hardening does:
+// resnet20-robust-fgsm8-f0.1-noise-w0.5. A name of another kind is its own network.
 func newGroup(variant string) *group {
 	full := variant
 	variant, lesson, _ := strings.Cut(variant, "-kd-")
+	variant, hardening, hardened := strings.Cut(variant, "-robust")
 	g := &group{variant: full, network: variant}
 	if l := strings.SplitN(lesson, "-", 3); len(l) == 3 {
-		g.lesson = fmt.Sprintf("T %s, w %s, %s", strings.TrimPrefix(l[0], "t"), strings.TrimPrefix(l[1], "w"), l[2])
+		g.taught, g.lesson = distilledWord, fmt.Sprintf("T %s, w %s, %s", strings.TrimPrefix(l[0], "t"), strings.TrimPrefix(l[1], "w"), l[2])
+	}
+	if hardened {
+		g.taught, g.lesson = hardenedWord, strings.ReplaceAll(strings.TrimPrefix(hardening, "-"), "-", ", ")
 	}
 	name, kind := variant, ""
 	if i := strings.LastIndexByte(variant, '-'); i > 0 {
@@ -244,8 +255,13 @@ func Figures(recs []run.Record, dir string) ([]string, error) {
 		fig := plot.Figure{Title: k.title, Subtitle: subtitle(recs, gs), Warning: warning(recs), XLabel: "epoch", YLabel: k.label, Percent: k.percent, Log: k.log}
 		for _, g := range gs {
 			fig.Curves = append(fig.Curves, g.curve(k, gs))
-			if k.name == "loss" && g.lesson != "" {
+			switch {
+			case k.name == "loss" && g.taught == distilledWord:
 				fig.YLabel = "cross-entropy, distilled with the teacher's part"
+			case k.name == "loss" && g.taught == hardenedWord:
+				fig.YLabel = "cross-entropy, hardened with the outliers' part"
+			case g.taught == hardenedWord:
+				fig.YLabel = k.label + ", hardened the mean of images as they are and attacked"
 			}
 		}
 		names, err := fig.Save(filepath.Join(dir, k.name))
@@ -256,6 +272,10 @@ func Figures(recs []run.Record, dir string) ([]string, error) {
 	}
 	names, err := gradNorms(recs, gs, dir)
 	if err != nil {
+		return nil, err
+	}
+	files = append(files, names...)
+	if names, err = robustFigures(gs, dir); err != nil {
 		return nil, err
 	}
 	files = append(files, names...)
@@ -360,7 +380,7 @@ func (g *group) label() string {
 		label += " plain"
 	}
 	if g.lesson != "" {
-		label += ", distilled"
+		label += ", " + g.taught
 		if !g.alone {
 			label += " (" + g.lesson + ")"
 		}

@@ -37,6 +37,7 @@ var sectionKinds = map[string]struct {
 }{
 	"study":        {Table, Figures},
 	"distillation": {Distillation, Figures},
+	"robust":       {Robust, Figures},
 	"autoencoder":  {autoencoderTable, Figures},
 	"baseline":     {Baseline, Figures},
 	"attacks":      {Attacks, one(attackCurves)},
@@ -170,7 +171,10 @@ func (s Section) draw(root string, recs []run.Record, check bool) (changed []str
 	dir := filepath.Join(root, s.Figures)
 	var made []string
 	for _, f := range files {
-		base := filepath.Base(f)
+		base, err := filepath.Rel(tmp, f) // it may lie in a folder of its own
+		if err != nil {
+			return nil, err
+		}
 		made = append(made, base)
 		now, err := os.ReadFile(f)
 		if err != nil {
@@ -183,31 +187,35 @@ func (s Section) draw(root string, recs []run.Record, check bool) (changed []str
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		changed = append(changed, path.Join(s.Figures, base))
+		changed = append(changed, path.Join(s.Figures, filepath.ToSlash(base)))
 		if check {
 			continue
 		}
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, base)), 0o755); err != nil {
 			return nil, err
 		}
 		if err := atomicfile.WriteBytes(filepath.Join(dir, base), now); err != nil {
 			return nil, err
 		}
 	}
-	list, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	for _, e := range list {
-		if slices.Contains(made, e.Name()) {
-			continue
+	err = filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && name == dir {
+			return nil
 		}
-		changed = append(changed, path.Join(s.Figures, e.Name()))
+		if err != nil || e.IsDir() {
+			return err
+		}
+		base, err := filepath.Rel(dir, name)
+		if err != nil || slices.Contains(made, base) {
+			return err
+		}
+		changed = append(changed, path.Join(s.Figures, filepath.ToSlash(base)))
 		if !check {
-			return nil, fmt.Errorf("%s is made by none of the records; remove it", filepath.Join(dir, e.Name()))
+			return fmt.Errorf("%s is made by none of the records; remove it", name)
 		}
-	}
-	return changed, nil
+		return nil
+	})
+	return changed, err
 }
 
 const tableEnd = "<!-- end -->"

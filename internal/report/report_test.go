@@ -71,14 +71,14 @@ func record(t *testing.T, root, experiment, variant string, seed uint64, cfg any
 
 func TestNames(t *testing.T) {
 	var recs []run.Record
-	for _, v := range []string{"mlp-d5-res", "cnn-student-res-kd-t4-w0.9-cached", "cnn-student-res", "plain20-w32", "resnet20-kd-t2-w0.5-live", "resnet20-kd-t4-w0.5-live", "baseline"} {
+	for _, v := range []string{"mlp-d5-res", "cnn-student-res-kd-t4-w0.9-cached", "cnn-student-res", "plain20-w32", "resnet20-kd-t2-w0.5-live", "resnet20-kd-t4-w0.5-live", "baseline", "resnet20-robust-fgsm8-f0.1-noise-w0.5"} {
 		recs = append(recs, run.Record{Summary: run.Summary{Variant: v}})
 	}
 	var got []string
 	for _, g := range groups(recs) {
 		got = append(got, g.label())
 	}
-	want := "baseline; student residual; student residual, distilled; d5 residual; 20 layers residual, distilled (T 2, w 0.5, live); 20 layers residual, distilled (T 4, w 0.5, live); 20 layers, w32 plain"
+	want := "baseline; student residual; student residual, distilled; d5 residual; 20 layers residual, distilled (T 2, w 0.5, live); 20 layers residual, distilled (T 4, w 0.5, live); 20 layers residual, hardened (fgsm8, f0.1, noise, w0.5); 20 layers, w32 plain"
 	if s := strings.Join(got, "; "); s != want {
 		t.Errorf("%s\nwant %s", s, want)
 	}
@@ -215,7 +215,7 @@ func TestReadme(t *testing.T) {
 func TestSectionsRefuses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "figures.yaml")
 	for text, want := range map[string]string{
-		"- {name: a, runs: b, figures: c, table: pie}": "distillation, study",
+		"- {name: a, runs: b, figures: c, table: pie}": "one of attacks, ",
 		"- {name: a, runs: b, table: study}":           "entry 1 needs",
 		"- {name: a, run: b}":                          "field run not found",
 		"name: a":                                      "cannot unmarshal",

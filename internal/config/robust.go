@@ -1,0 +1,176 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Robust are the settings of lab4 robust: how a trained classifier is hardened, and how it is compared with
+// what it was.
+type Robust struct {
+	Experiment string     `yaml:"experiment" json:"experiment"`
+	Seed       uint64     `yaml:"seed" json:"seed"` // of the order of batches, what is attacked and which outliers come
+	Original   Original   `yaml:"original" json:"original"`
+	Scratch    bool       `yaml:"scratch" json:"scratch"` // train a network like the original from initial weights
+	Data       Data       `yaml:"data" json:"data"`
+	Model      Model      `yaml:"model" json:"model"` // the original's; left out, it is filled in
+	Train      Train      `yaml:"train" json:"train"`
+	Attack     Attack     `yaml:"attack" json:"attack"`
+	Outliers   Outliers   `yaml:"outliers" json:"outliers"`
+	Test       RobustTest `yaml:"test" json:"test"`
+	Images     string     `yaml:"images" json:"images"` // SHA-256 of all outliers, trained on and tested; recorded by a run
+}
+
+// Original is the classifier that is hardened. Its data, split and network are kept.
+type Original struct {
+	From    string `yaml:"from"  json:"from"`      // name under checkpoints/, folder or id of a finished run
+	Weights string `yaml:"weights" json:"weights"` // SHA-256 (fingerprint) it must have; recorded by a run
+	Seed    uint64 `yaml:"seed" json:"seed"`       // of its split; recorded by a run
+}
+
+// Attack says which images of a training are attacked and how.
+type Attack struct {
+	Kind     string  `yaml:"kind" json:"kind"`         // fgsm, pgd (L-infinity, one random start)
+	Fraction float64 `yaml:"fraction" json:"fraction"` // of each batch's images; 0: none
+	Eps      float64 `yaml:"eps" json:"eps"`           // radius, in steps of 8 bits, 1/255
+	Steps    int     `yaml:"steps" json:"steps"`       // of pgd, each of 2.5·eps/steps
+}
+
+// Outliers says which images a training learns to be unsure of (Hendrycks et al. 2019,
+// https://arxiv.org/abs/1812.04606).
+type Outliers struct {
+	Sources []string `yaml:"sources,flow" json:"sources"` // noise, a set of the catalogue, name=folder; taken in turn
+	Noise   int      `yaml:"noise" json:"noise"`          // images of noise
+	Without []string `yaml:"without,flow" json:"without"` // classes of folders that are left out
+	Share   float64  `yaml:"share" json:"share"`          // outliers in a batch, for each of its images; 0: none
+	Weight  float64  `yaml:"weight" json:"weight"`        // of KL(uniform ‖ softmax) on them beside the cross-entropy
+}
+
+// RobustTest says what the original and the hardened network are compared on, once, after training.
+type RobustTest struct {
+	Sets      OODSets   `yaml:"sets" json:"sets"`           // outliers that are told from the test set
+	Eps       []float64 `yaml:"eps,flow" json:"eps"`        // radii of the attacks, L-infinity, in steps of 8 bits
+	FGSM      int       `yaml:"fgsm" json:"fgsm"`           // test images attacked by FGSM, the first; 0: all
+	PGD       int       `yaml:"pgd" json:"pgd"`             // by PGD; 0: all
+	Steps     int       `yaml:"steps" json:"steps"`         // of PGD, each of 2.5·eps/steps
+	Resamples int       `yaml:"resamples" json:"resamples"` // of the bootstrap
+}
+
+const robustExperiment = "lab4/robust"
+
+// Kinds of attacks on a training, and the source of outliers that is drawn.
+const (
+	AttackFGSM  = "fgsm"
+	AttackPGD   = "pgd"
+	NoiseSource = "noise"
+)
+
+// AttackKinds are the attacks there are for a training.
+var AttackKinds = []string{AttackFGSM, AttackPGD}
+
+// DefaultRobust fine-tunes ResNet-20 on CIFAR-10 for some epochs at a low rate, as Hendrycks et al. 2019 do,
+// with noise for outliers; from scratch it trains for 30 at a high one.
+func DefaultRobust(scratch bool) Robust {
+	c := DefaultFor("resnet20")
+	c.Train.Schedule, c.Train.LR = "cosine", 0.01
+	if scratch {
+		c.Train.Schedule, c.Train.LR, c.Train.Epochs = "onecycle", 0.2, 30
+	}
+	return Robust{
+		Experiment: robustExperiment,
+		Original:   Original{From: "resnet20"},
+		Scratch:    scratch,
+		Data:       Data{Augment: c.Data.Augment},
+		Train:      c.Train,
+		Attack:     Attack{Kind: AttackFGSM, Fraction: 0.1, Eps: 8, Steps: 7},
+		Outliers:   Outliers{Sources: []string{NoiseSource}, Noise: 10000, Without: []string{"baby", "boy", "girl", "man", "woman"}, Share: 0.5, Weight: 0.5},
+		Test: RobustTest{Sets: OODSets{Names: []string{"fake", "cifar100-people"}, Fake: 10000, Folders: []string{}}, Eps: []float64{1, 2, 4, 8},
+			PGD: 1000, Steps: 20, Resamples: 1000},
+	}
+}
+
+// Training is the training without what hardens, of lab1 resnet, on the original's split.
+func (c Robust) Training() Resnet {
+	return Resnet{Experiment: resnetExperiment, Seed: c.Seed, Data: c.Data, Model: c.Model, Train: c.Train}
+}
+
+// Source takes a source of outliers apart: its name, and the folder where it is one.
+func Source(s string) (name, folder string) {
+	name, folder, _ = strings.Cut(s, "=")
+	return name, folder
+}
+
+// sourceName is what a set of outliers may be called: it becomes part of a run's name.
+var sourceName = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]*(=.+)?$`)
+
+// Validate names the first setting that cannot be. The data's and the network's, where they are left out, are
+// those of the original.
+func (c Robust) Validate() error {
+	if c.Experiment != robustExperiment {
+		return fmt.Errorf("experiment is %q, want %s", c.Experiment, robustExperiment)
+	}
+	if c.Original.From == "" {
+		return fmt.Errorf("original.from is empty, want the name of a checkpoint, its folder or a run's id")
+	}
+	t := c.Training()
+	if t.Data.Val == 0 {
+		t.Data.Val = 1
+	}
+	if err := t.Validate(); err != nil {
+		return err
+	}
+	if !slices.Contains(AttackKinds, c.Attack.Kind) {
+		return fmt.Errorf("attack.kind is %q, want one of %s", c.Attack.Kind, strings.Join(AttackKinds, ", "))
+	}
+	for _, x := range []struct {
+		key          string
+		v, low, high float64
+	}{
+		{"attack.fraction", c.Attack.Fraction, 0, 1}, {"outliers.share", c.Outliers.Share, 0, 16}, {"outliers.weight", c.Outliers.Weight, 0, 1e6},
+	} {
+		if !(x.v >= x.low && x.v <= x.high) {
+			return fmt.Errorf("%s is %g, want %g to %g", x.key, x.v, x.low, x.high)
+		}
+	}
+	if !(c.Attack.Eps > 0 && c.Attack.Eps <= 255) {
+		return fmt.Errorf("attack.eps is %g, want above 0 and at most 255", c.Attack.Eps)
+	}
+	for _, n := range []struct {
+		key          string
+		v, low, high int
+	}{
+		{"attack.steps", c.Attack.Steps, 1, 1000}, {"outliers.noise", c.Outliers.Noise, 1, 100000},
+		{"test.fgsm", c.Test.FGSM, 0, math.MaxInt32}, {"test.pgd", c.Test.PGD, 0, math.MaxInt32}, {"test.steps", c.Test.Steps, 1, 10000},
+		{"test.resamples", c.Test.Resamples, 10, 100000},
+	} {
+		if n.v < n.low || n.v > n.high {
+			return fmt.Errorf("%s is %d, want %d to %d", n.key, n.v, n.low, n.high)
+		}
+	}
+	var names []string
+	for _, s := range c.Outliers.Sources {
+		name, _ := Source(s)
+		if !sourceName.MatchString(s) || slices.Contains(names, name) {
+			return fmt.Errorf("outliers.sources has %q, want %s, a set's name or name=folder, each once", s, NoiseSource)
+		}
+		names = append(names, name)
+	}
+	if len(names) == 0 && c.Outliers.Share > 0 {
+		return fmt.Errorf("outliers.sources is empty; name one, or set outliers.share to 0")
+	}
+	if err := c.Test.Sets.validate("test.sets"); err != nil {
+		return err
+	}
+	for i, e := range c.Test.Eps {
+		if !(e > 0 && e <= 255) || i > 0 && e <= c.Test.Eps[i-1] {
+			return fmt.Errorf("test.eps is %v, want ascending numbers above 0 and at most 255", c.Test.Eps)
+		}
+	}
+	if len(c.Test.Eps) == 0 {
+		return fmt.Errorf("test.eps is empty, want the radii of the attacks")
+	}
+	return nil
+}

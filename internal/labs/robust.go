@@ -1,0 +1,741 @@
+package labs
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"dla/internal/attack"
+	"dla/internal/config"
+	"dla/internal/data"
+	"dla/internal/metrics"
+	"dla/internal/nn"
+	"dla/internal/ood"
+	"dla/internal/rng"
+	"dla/internal/run"
+	"dla/internal/train"
+	"dla/internal/weights"
+)
+
+// RobustExperiment is the name of hardening in records.
+const RobustExperiment = "lab4/robust"
+
+// Robust hardens a trained classifier for every configuration, which differ by seed alone: in each batch some
+// images are attacked, and outliers come with them. The hardened network and the original then face the same
+// attacks and the same sets of outliers, none of which was trained on. It stops at the first run that is
+// interrupted or runs out of time.
+func Robust(ctx context.Context, cfgs []config.Robust, opt Options, each func(Trained)) ([]Trained, error) {
+	original, err := FindNetwork(opt.Root, cfgs[0].Original.From)
+	if err != nil {
+		return nil, fmt.Errorf("the original: %w", err)
+	}
+	opt.Say("original: %s of %s, test accuracy %.2f %%", original.Name, original.Source, 100*original.Result.Test.Accuracy)
+	ds, err := dataOfNetwork(ctx, original, opt)
+	if err != nil {
+		return nil, err
+	}
+	return robustOn(ctx, ds, original, cfgs, opt, each)
+}
+
+// robustOn is Robust of an original and its data.
+func robustOn(ctx context.Context, ds *data.Dataset, original *Network, cfgs []config.Robust, opt Options, each func(Trained)) ([]Trained, error) {
+	shared := budget{opt.MaxTime, time.Now()}
+	var all []Trained
+	for _, cfg := range cfgs {
+		tr, err := robustTraining(ctx, ds, original, cfg, opt)
+		if err != nil {
+			return all, err
+		}
+		opt.MaxTime = shared.left()
+		t, err := start(ctx, imageMaterial{ds}, tr, opt)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, t)
+		if !t.Done() {
+			break
+		}
+		each(t)
+	}
+	return all, nil
+}
+
+// RobustSettings are cfg with what the original decides: data, split and network. The original must have the
+// weights that cfg names, and what cfg says of the others must be so.
+func RobustSettings(root string, cfg config.Robust) (config.Robust, error) {
+	n, err := FindNetwork(root, cfg.Original.From)
+	if err != nil {
+		return cfg, fmt.Errorf("the original: %w", err)
+	}
+	return adopt(cfg, n)
+}
+
+func adopt(cfg config.Robust, n *Network) (config.Robust, error) {
+	if w := cfg.Original.Weights; w != "" && w != n.Weights {
+		return cfg, fmt.Errorf("the original %s has weights with fingerprint %.12s…, wanted are %.12s… (original.weights); make the original network available again", n.Source, n.Weights, w)
+	}
+	other := func(key string, given, has any) error {
+		return fmt.Errorf("%s is %v, and the original %s has %v; leave it out", key, given, n.Source, has)
+	}
+	was := n.Config
+	switch {
+	case cfg.Data.Name != "" && cfg.Data.Name != n.Data.Name:
+		return cfg, other("data.name", cfg.Data.Name, n.Data.Name)
+	case cfg.Data.Val != 0 && cfg.Data.Val != was.Data.Val:
+		return cfg, other("data.val", cfg.Data.Val, was.Data.Val)
+	case cfg.Model != (config.Model{}) && cfg.Model != was.Model:
+		return cfg, other("model", cfg.Model, was.Model)
+	}
+	cfg.Original.Weights, cfg.Original.Seed = n.Weights, was.Seed
+	cfg.Data.Name, cfg.Data.Val, cfg.Model = n.Data.Name, was.Data.Val, was.Model
+	return cfg, cfg.Validate()
+}
+
+// hardening is what a training has beside an ordinary one's: how it is hardened, from what, and what is
+// compared in the end.
+type hardening struct {
+	train.Hardening
+	cfg      config.Robust
+	original *Network
+	trained  []images // the outliers
+	sets     []images // those of the comparison
+}
+
+// robustTraining readies the run of cfg: it reads all outliers, and refuses those that are trained on and
+// evaluated on.
+func robustTraining(ctx context.Context, ds *data.Dataset, original *Network, cfg config.Robust, opt Options) (training, error) {
+	cfg, err := adopt(cfg, original)
+	if err != nil {
+		return training{}, err
+	}
+	h := &hardening{cfg: cfg, original: original}
+	if h.trained, err = outliersToTrain(ctx, cfg, opt); err != nil {
+		return training{}, err
+	}
+	if h.sets, err = outlierSets(ctx, "test.sets", cfg.Test.Sets, cfg.Seed, cfg.Data.Limit, opt); err != nil {
+		return training{}, err
+	}
+	p := split(ds, h.parts())
+	known := []images{{run.OODSet{Name: ds.Name + ", training part"}, p.train}, {run.OODSet{Name: ds.Name + ", validation part"}, p.val}, {run.OODSet{Name: ds.Name + ", test set"}, p.test}}
+	for _, s := range slices.Concat(h.trained, h.sets) {
+		if a, b := s.Set, ds.Train; a.H != b.H || a.W != b.W || a.C != b.C {
+			return training{}, fmt.Errorf("the images of the outliers %s are %dx%d with %d channels, those of %s %dx%d with %d; name others (outliers.sources, test.sets)", s.Name, a.W, a.H, a.C, ds.Name, b.W, b.H, b.C)
+		}
+	}
+	for _, s := range h.trained {
+		for _, k := range slices.Concat(known, h.sets) {
+			if err := apart(s, k); err != nil {
+				return training{}, err
+			}
+		}
+	}
+	for _, s := range h.sets {
+		for _, k := range known {
+			if err := apart(s, k); err != nil {
+				return training{}, err
+			}
+		}
+		if err := original.unexposed(s); err != nil {
+			return training{}, err
+		}
+		opt.Say("compared on: %s, %d images", s.About, s.N)
+	}
+	h.Hardening = hardeningOf(cfg, h.trained)
+	if h.cfg.Images, err = imagesOf(h, cfg.Images); err != nil {
+		return training{}, err
+	}
+	name, err := RobustVariant(cfg)
+	return training{experiment: RobustExperiment, variant: name, settings: h.cfg, cfg: h.cfg.Training(), hardening: h}, err
+}
+
+// parts are the settings that split the data as the original's training did.
+func (h *hardening) parts() config.Resnet {
+	c := h.cfg.Training()
+	c.Seed = h.cfg.Original.Seed
+	return c
+}
+
+// hardened is a classifier that is hardened, and compared with the original in the end.
+type hardened struct {
+	*built
+	h *hardening
+}
+
+// newHardened builds the network, with the original's weights and statistics unless it is to begin from
+// weights of its own.
+func newHardened(cfg config.Resnet, h *hardening, sz size, steps int) (*hardened, error) {
+	setConv(cfg.Train)
+	m, err := network(cfg.Model, sz.channels)
+	if err != nil {
+		return nil, err
+	}
+	b := &built{name: m.Name(), params: nn.NewParams(cfg.Seed)}
+	robust, err := train.NewRobust(m, b.params, m.Input(sz.h, sz.w, sz.channels), sz.classes, cfg.Train.BatchSize, evalBatch, h.Hardening)
+	if err != nil {
+		return nil, err
+	}
+	if h.original != nil && !h.cfg.Scratch {
+		if err := weights.Copy(robust.State(), h.original.state()); err != nil {
+			return nil, fmt.Errorf("the original %s does not fit: %w", h.original.Source, err)
+		}
+	}
+	b.net, b.program, b.macs = robust.Classifier, robust, robust.Eval().MACs()/evalBatch
+	b.optimizer, b.schedule, err = optimise(cfg.Train, robust.Params(), steps)
+	return &hardened{b, h}, err
+}
+
+// conclude is the test of a classifier, and the comparison.
+func (d *hardened) conclude(ctx context.Context, e ended, t *Trained) (any, error) {
+	if _, err := d.built.conclude(ctx, e, t); err != nil {
+		return nil, err
+	}
+	n := *d.h.original
+	n.Source, n.Params, n.Weights, n.Config, n.Result = t.ID, d.params, t.Result.WeightsSHA256, d.h.parts(), t.Result
+	var err error
+	t.Result.Robust, err = d.h.compare(ctx, &n, e)
+	return t.Result, err
+}
+
+// imagesOf is the fingerprint of all outliers. Where it must be want, another is an error.
+func imagesOf(h *hardening, want string) (string, error) {
+	var all []string
+	for _, s := range slices.Concat(h.trained, h.sets) {
+		all = append(all, s.Fingerprint)
+	}
+	sum := config.Hash([]byte(strings.Join(all, "\n")))
+	if want != "" && want != sum {
+		return "", fmt.Errorf("the outliers have other images than when the run began: fingerprint %.12s…, not %.12s… (images); make the original folders available again", sum, want)
+	}
+	return sum, nil
+}
+
+// hardeningOf is how a network is trained with the outliers.
+func hardeningOf(cfg config.Robust, outliers []images) train.Hardening {
+	h := train.Hardening{Seed: cfg.Seed, Smoothing: cfg.Train.LabelSmoothing, Attack: trainingAttack(cfg), Fraction: cfg.Attack.Fraction,
+		Share: cfg.Outliers.Share, Weight: cfg.Outliers.Weight}
+	for _, s := range outliers {
+		h.Outliers = append(h.Outliers, s.Subset)
+	}
+	return h
+}
+
+// trainingAttack is the attack of each epoch.
+func trainingAttack(cfg config.Robust) func(epoch int) attack.Attack {
+	eps := cfg.Attack.Eps / 255
+	if cfg.Attack.Kind == config.AttackFGSM {
+		return func(int) attack.Attack { return attack.FGSM{Eps: eps} }
+	}
+	return func(epoch int) attack.Attack {
+		r := rng.New(cfg.Seed, "random starts", uint64(epoch), 0)
+		return attack.PGD{Norm: attack.Linf, Eps: eps, Step: stepOf(eps, cfg.Attack.Steps), Steps: cfg.Attack.Steps, Restarts: 1, Seed: r.Uint64()}
+	}
+}
+
+// stepOf is the size of each of PGD's steps, as Madry et al. 2018 have it: they could leave the ball.
+func stepOf(eps float64, steps int) float64 { return 2.5 * eps / float64(steps) }
+
+// outliersToTrain reads the sources of cfg.
+func outliersToTrain(ctx context.Context, cfg config.Robust, opt Options) ([]images, error) {
+	if cfg.Outliers.Share == 0 {
+		return nil, nil
+	}
+	var all []images
+	for _, source := range cfg.Outliers.Sources {
+		name, folder := config.Source(source)
+		var s data.Subset
+		about, from := "", folder
+		switch {
+		case folder != "":
+			ds, err := data.Folder(ctx, name, folder, opt.Data.Progress)
+			if err != nil {
+				return nil, fmt.Errorf("the outliers %s: %w", name, err)
+			}
+			var left []string
+			s, left = without(data.All(ds.Train), cfg.Outliers.Without)
+			about = name + ", a folder of images"
+			if len(left) > 0 {
+				about += " without " + strings.Join(left, ", ")
+			}
+			if len(s.Index) == 0 {
+				return nil, fmt.Errorf("the outliers %s: %s holds images of %s alone, which are left out (outliers.without)", name, folder, strings.Join(left, ", "))
+			}
+		case name == config.NoiseSource:
+			r := rng.New(cfg.Seed, "noise to train on", 0, 0) // no seed that is evaluated
+			s, about, from = data.All(data.Fake(cfg.Outliers.Noise, r.Uint64())), "uniform noise", "drawn"
+		default:
+			ds, err := data.Load(ctx, name, opt.Data)
+			if err != nil {
+				return nil, fmt.Errorf("the outliers %s: %w", name, err)
+			}
+			s, about, from = data.All(ds.Train), title(name)+", training part", ds.Source
+		}
+		if cfg.Data.Limit > 0 {
+			s = s.First(cfg.Data.Limit)
+		}
+		all = append(all, named(name, about, from, s))
+		opt.Say("outliers to train on: %s, %d images", about, len(s.Index))
+	}
+	return all, nil
+}
+
+// without are the images of s of other classes than those named, and which of these it has.
+func without(s data.Subset, classes []string) (data.Subset, []string) {
+	var left []string
+	kept := data.Subset{Set: s.Set}
+	for _, i := range s.Index {
+		name := s.Set.Classes[s.Set.Labels[i]]
+		if !slices.Contains(classes, name) {
+			kept.Index = append(kept.Index, i)
+		} else if !slices.Contains(left, name) {
+			left = append(left, name)
+		}
+	}
+	slices.Sort(left)
+	return kept, left
+}
+
+// apart is an error where a and b share an image.
+func apart(a, b images) error {
+	same := data.Overlap(a.Subset, b.Subset)
+	if len(same) == 0 {
+		return nil
+	}
+	class := func(s images, i int32) string { return s.Set.Classes[s.Set.Labels[i]] }
+	m := same[0]
+	return fmt.Errorf("the outliers %s and %s have %d images in common, the first of them number %d (%s) of the one and number %d (%s) of the other; what is trained on must not be evaluated, and outliers are of none of the classes: take them out of one of the two",
+		a.Name, b.Name, len(same), m.A, class(a, m.A), m.B, class(b, m.B))
+}
+
+// hashesName is the file of a run that tells which images its network was trained to be unsure of, whoever
+// evaluates it later.
+const hashesName = "outliers.sha256"
+
+// hashes are those of the images of sets and those in known, each once and ascending.
+func hashes(sets []images, known []byte) []byte {
+	var all [][run.HashSize]byte
+	for len(known) >= run.HashSize {
+		all = append(all, [run.HashSize]byte(known))
+		known = known[run.HashSize:]
+	}
+	for _, s := range sets {
+		for _, i := range s.Index {
+			h := s.Set.Hash(int(i))
+			all = append(all, [run.HashSize]byte(h[:]))
+		}
+	}
+	slices.SortFunc(all, func(a, b [run.HashSize]byte) int { return bytes.Compare(a[:], b[:]) })
+	var b []byte
+	for _, h := range slices.Compact(all) {
+		b = append(b, h[:]...)
+	}
+	return b
+}
+
+// exposure are the hashes of the outliers that n was trained on; none where it was not hardened.
+func (n *Network) exposure() ([]byte, error) {
+	if n.Result.Robust == nil {
+		return nil, nil
+	}
+	b, err := n.record.Attached(n.Result.Robust.Hashes)
+	if err != nil {
+		return nil, fmt.Errorf("which outliers %s was trained on is not known: %w", n.Source, err)
+	}
+	return b, nil
+}
+
+// unexposed is an error where n was trained to be unsure of an image of s: what is trained on must not be
+// evaluated.
+func (n *Network) unexposed(s images) error {
+	b, err := n.exposure()
+	if err != nil || b == nil {
+		return err
+	}
+	known := make(map[[run.HashSize]byte]bool, len(b)/run.HashSize)
+	for ; len(b) >= run.HashSize; b = b[run.HashSize:] {
+		known[[run.HashSize]byte(b)] = true
+	}
+	same, first := 0, int32(0)
+	for _, i := range s.Index {
+		if h := s.Set.Hash(int(i)); known[[run.HashSize]byte(h[:])] {
+			if same++; same == 1 {
+				first = i
+			}
+		}
+	}
+	if same == 0 {
+		return nil
+	}
+	var trained []string
+	for _, t := range n.Result.Robust.Trained {
+		trained = append(trained, t.Name)
+	}
+	return fmt.Errorf("the classifier %s was trained on %d of the %d images of the set %s as outliers (%s), the first its number %d (%s); what is trained on must not be evaluated: leave them out",
+		n.Source, same, s.N, s.Name, strings.Join(trained, ", "), first, s.Set.Classes[s.Set.Labels[first]])
+}
+
+// compare lets the original and the hardened network face the test set as it is, outliers and attacks, and
+// keeps what comes of it beside the run.
+func (h *hardening) compare(ctx context.Context, hardened *Network, e ended) (*run.Robust, error) {
+	began := time.Now()
+	in := named(e.data.Name, title(e.data.Name)+", test set", e.data.Source, e.test)
+	res := &run.Robust{Network: h.original.Name, Original: h.original.Source, WeightsSHA256: h.original.Weights, Resamples: h.cfg.Test.Resamples, PGDSteps: h.cfg.Test.Steps}
+	for _, s := range h.trained {
+		res.Trained = append(res.Trained, s.OODSet)
+	}
+
+	// How sure both are of every image.
+	nets := [2]*Network{h.original, hardened}
+	var logits [2][]*ood.Features // of the test set, then of each of h.sets
+	for i, n := range nets {
+		scorer, err := n.Scorer(evalBatch)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range slices.Concat([]images{in}, h.sets) {
+			f, err := scoreAll(ctx, scorer, s, n.Images.Classes, e.sink)
+			if err != nil {
+				return nil, err
+			}
+			logits[i] = append(logits[i], f)
+		}
+	}
+	var err error
+	if res.Clean, err = clean(logits[0][0], logits[1][0], e.test); err != nil {
+		return nil, err
+	}
+	var histograms []run.Histogram
+	for k, s := range slices.Concat([]images{in}, h.sets) {
+		before, after := confidence(logits[0][k]), confidence(logits[1][k])
+		pair := run.ConfidencePair{OODSet: s.OODSet}
+		change := make([]float64, s.N)
+		for i := range change {
+			change[i] = after[i] - before[i]
+		}
+		pair.Before, _ = metrics.MeanStd(before)
+		pair.After, _ = metrics.MeanStd(after)
+		pair.Shift, pair.CI95 = metrics.BootstrapMean(change, h.cfg.Test.Resamples, h.cfg.Seed)
+		histograms = append(histograms, run.Histogram{Set: s.Name, Before: histogram(before), After: histogram(after)})
+		if k == 0 {
+			res.In = pair
+			continue
+		}
+		if pair.Scores, err = h.detect(logits, k); err != nil {
+			return nil, fmt.Errorf("the set %s: %w", s.Name, err)
+		}
+		if res.Signs, err = metrics.CheckSigns(in.N, s.N); err != nil {
+			return nil, err
+		}
+		res.Sets = append(res.Sets, pair)
+	}
+	text, err := json.Marshal(histograms)
+	if err != nil {
+		return nil, err
+	}
+	if res.Histograms, err = e.run.Attach(histogramsName, text); err != nil {
+		return nil, err
+	}
+
+	known, err := h.original.exposure()
+	if err != nil {
+		return nil, err
+	}
+	if res.Hashes, err = e.run.Attach(hashesName, hashes(h.trained, known)); err != nil {
+		return nil, err
+	}
+
+	// How they stand attacks.
+	for i, to := range []*[]attack.Outcome{&res.Before, &res.After} {
+		if *to, err = h.attack(ctx, nets[i], e.test, e.sink); err != nil {
+			return nil, err
+		}
+	}
+	res.Checks = h.checks(res)
+	res.Seconds = time.Since(began).Seconds()
+	return res, nil
+}
+
+// histogramsName is the file of a run that the figures of its comparison are drawn from.
+const histogramsName = "max_softmax.json"
+
+// scoreAll is what s says to the images, in their order.
+func scoreAll(ctx context.Context, s *train.Scorer, of images, classes int, sink train.Sink) (*ood.Features, error) {
+	f := &ood.Features{N: of.N}
+	b := data.Batch{}
+	b.X, b.Y = s.EvalBuffers()
+	loader := data.NewLoader(unlabelled(of.Subset), evalBatch, false, 0)
+	sink(train.Event{Kind: train.EvalStart, Steps: loader.Steps(), Message: of.Name})
+	for step := range loader.Steps() {
+		if interrupted(ctx) {
+			return nil, context.Cause(ctx)
+		}
+		loader.Batch(0, step, &b)
+		if _, err := s.EvalStep(b.Rows); err != nil {
+			return nil, err
+		}
+		f.Logits = append(f.Logits, s.Logits()...)
+		sink(train.Event{Kind: train.EvalStep, Step: step + 1, Steps: loader.Steps(), Items: b.Rows, Loss: math.NaN(), Accuracy: math.NaN()})
+	}
+	for i, v := range f.Logits {
+		if v-v != 0 {
+			return nil, fmt.Errorf("the logit of class %d for image %d of %s is %g; are the network's weights good?", i%classes, i/classes, of.Name, v)
+		}
+	}
+	return f, nil
+}
+
+// unlabelled is s with the first class as every image's: outliers have classes that the network does not know.
+func unlabelled(s data.Subset) data.Subset {
+	set := *s.Set
+	set.Labels = make([]int32, set.N)
+	return data.Subset{Set: &set, Index: s.Index}
+}
+
+// clean compares the two networks' predictions of the test set by McNemar's test.
+func clean(before, after *ood.Features, test data.Subset) (run.CleanPair, error) {
+	n := before.N
+	classes, labels := make([]int32, n), make([]int32, n)
+	predictions := func(f *ood.Features) (metrics.Predictions, error) {
+		width := len(f.Logits) / n
+		for i, at := range test.Index {
+			best, _ := attack.Top(f.Logits[i*width : (i+1)*width])
+			classes[i], labels[i] = int32(best), test.Set.Labels[at]
+		}
+		return metrics.NewPredictions(classes, labels)
+	}
+	b, err := predictions(before)
+	if err != nil {
+		return run.CleanPair{}, err
+	}
+	a, err := predictions(after)
+	if err != nil {
+		return run.CleanPair{}, err
+	}
+	c := run.CleanPair{N: n, Before: float64(b.Correct()) / float64(n), After: float64(a.Correct()) / float64(n)}
+	c.BeforeCI95[0], c.BeforeCI95[1] = metrics.Wilson(b.Correct(), n)
+	c.AfterCI95[0], c.AfterCI95[1] = metrics.Wilson(a.Correct(), n)
+	if c.OnlyBefore, c.OnlyAfter, err = b.Discordant(a); err != nil {
+		return c, err
+	}
+	p := metrics.McNemar(c.OnlyBefore, c.OnlyAfter)
+	c.P, c.Exact = p.P, p.Exact
+	return c, nil
+}
+
+// confidence is the largest probability of each image.
+func confidence(f *ood.Features) []float64 {
+	p := make([]float64, f.N)
+	width := len(f.Logits) / f.N
+	for i := range p {
+		_, p[i] = attack.Top(f.Logits[i*width : (i+1)*width])
+	}
+	return p
+}
+
+// histogram counts values of [0,1].
+func histogram(p []float64) []int {
+	h := make([]int, histogramBins)
+	for _, v := range p {
+		h[max(0, min(histogramBins-1, int(v*histogramBins)))]++
+	}
+	return h
+}
+
+// logitDetectors are those that need nothing but logits, the lab's first.
+var logitDetectors = []string{"max-softmax", "max-logit", "energy"}
+
+// detect tells the test set from set k by both networks' logits.
+func (h *hardening) detect(logits [2][]*ood.Features, k int) ([]run.DetectionPair, error) {
+	var pairs []run.DetectionPair
+	var rankings []*metrics.Ranking
+	for _, m := range ood.Methods {
+		if !slices.Contains(logitDetectors, m.Name) {
+			continue
+		}
+		pairs = append(pairs, run.DetectionPair{Detector: m.Name, Label: m.Label})
+		for i := range logits {
+			in := logits[i][0]
+			score, err := m.Fit(&ood.Network{Classes: len(in.Logits) / in.N}, 1)
+			if err != nil {
+				return nil, err
+			}
+			r, err := metrics.Rank(m.Name, score(in), score(logits[i][k]))
+			if err != nil {
+				return nil, err
+			}
+			rankings = append(rankings, r)
+		}
+	}
+	intervals := metrics.Bootstrap(rankings, h.cfg.Test.Resamples, h.cfg.Seed)
+	for i := range pairs {
+		pairs[i].Before = run.Detected{Detection: rankings[2*i].Detection(), CI95: intervals[2*i]}
+		pairs[i].After = run.Detected{Detection: rankings[2*i+1].Detection(), CI95: intervals[2*i+1]}
+	}
+	return pairs, nil
+}
+
+// attack lets n face FGSM and PGD at every radius, from 0 up.
+func (h *hardening) attack(ctx context.Context, n *Network, test data.Subset, sink train.Sink) ([]attack.Outcome, error) {
+	t := h.cfg.Test
+	eps := append([]float64{0}, t.Eps...) // at 0 nothing may change
+	var all []attack.Outcome
+	for _, a := range []struct {
+		name string
+		n    int
+		ways func(v *victim) []*way
+	}{
+		{"fgsm", t.FGSM, func(v *victim) []*way { return v.sweep(eps, false) }},
+		{"pgd", t.PGD, func(v *victim) (ways []*way) {
+			for i, e := range eps {
+				var a attack.Attack = attack.PGD{Norm: attack.Linf, Eps: e / 255, Step: stepOf(e/255, t.Steps), Steps: t.Steps, Restarts: 1, Seed: h.cfg.Seed}
+				if i == 0 {
+					a = attack.FGSM{} // the same, in one step
+				}
+				ways = append(ways, v.wayOf("pgd", a, attack.Linf, e, false))
+			}
+			return ways
+		}},
+	} {
+		some := test
+		if a.n > 0 {
+			some = test.First(a.n)
+		}
+		v, err := newVictim(n, some)
+		if err != nil {
+			return nil, err
+		}
+		ways := a.ways(v)
+		if err := v.face(ctx, a.name, ways, func(_, label int32) int32 { return label }, sink); err != nil {
+			return nil, err
+		}
+		for _, w := range ways {
+			all = append(all, w.Outcome)
+		}
+	}
+	return all, nil
+}
+
+// checks are what must hold of the comparison.
+func (h *hardening) checks(res *run.Robust) []run.Check {
+	unchanged := weights.Fingerprint(h.original.state()) == h.original.Weights
+	found := "all its weights and statistics are, bit by bit"
+	if !unchanged {
+		found = "they are not"
+	}
+	checks := []run.Check{{Name: "the original is as it was", Found: found, Passed: unchanged}}
+	shared := 0
+	for _, a := range h.trained {
+		for _, b := range h.sets {
+			shared += len(data.Overlap(a.Subset, b.Subset))
+		}
+	}
+	checks = append(checks, run.Check{Name: "no outlier trained on is evaluated", Found: fmt.Sprintf("%d images in common", shared), Passed: shared == 0})
+	outside, worst, moved := 0.0, 0.0, 0.0
+	for _, o := range slices.Concat(res.Before, res.After) {
+		outside = max(outside, o.MaxChange-o.Radius(), -o.MinValue, o.MaxValue-1)
+		worst = max(worst, o.MaxChange*255)
+		if o.Eps == 0 {
+			moved = max(moved, o.MaxChange)
+		}
+	}
+	checks = append(checks, run.Check{Name: "at radius 0 nothing changes", Found: fmt.Sprintf("at most %g", moved), Passed: moved == 0},
+		run.Check{Name: "no pixel changes by more than the radius, or leaves [0,1]", Found: fmt.Sprintf("at most %.4g/255", worst), Passed: outside <= 0})
+
+	margin := math.Inf(1) // by which PGD's interval begins below the end of FGSM's
+	for _, list := range [][]attack.Outcome{res.Before, res.After} {
+		for i, fgsm := range list[:len(list)/2] {
+			margin = min(margin, fgsm.CI95[1]-list[len(list)/2+i].CI95[0])
+		}
+	}
+	return append(checks, run.Check{Name: "PGD is no weaker than FGSM, at any radius on either network", Found: fmt.Sprintf("its accuracy's interval begins at least %.1f points below the end of FGSM's", 100*margin), Passed: margin >= 0})
+}
+
+// resumeRobust continues the run of rec.
+func resumeRobust(ctx context.Context, rec run.Record, opt Options) (Trained, error) {
+	cfg, err := robustConfig(rec)
+	if err != nil {
+		return Trained{}, err
+	}
+	original, err := FindNetwork(opt.Root, cfg.Original.From)
+	if err != nil {
+		return Trained{}, fmt.Errorf("the original: %w", err)
+	}
+	ds, err := dataOf(ctx, rec, cfg.Data, opt)
+	if err != nil {
+		return Trained{}, err
+	}
+	tr, err := robustTraining(ctx, ds, original, cfg, opt)
+	if err != nil {
+		return Trained{}, err
+	}
+	r, err := run.Resume(opt.Root, rec.ID)
+	if err != nil {
+		return Trained{}, err
+	}
+	return fit(ctx, r, imageMaterial{ds}, tr, opt)
+}
+
+func robustConfig(rec run.Record) (config.Robust, error) {
+	cfg := config.DefaultRobust(false)
+	if err := config.Load(&cfg, rec.Config, filepath.Join(rec.ID, "config.yaml")); err != nil {
+		return cfg, err
+	}
+	return cfg, cfg.Validate()
+}
+
+// RobustVariant is the name of cfg's network in records: resnet20-robust-fgsm8-f0.1-noise-w0.5.
+func RobustVariant(cfg config.Robust) (string, error) {
+	name, err := ResnetVariant(cfg.Training())
+	if err != nil {
+		return "", err
+	}
+	number := func(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
+	name += "-robust"
+	if cfg.Scratch {
+		name += "-scratch"
+	}
+	if a := cfg.Attack; a.Fraction > 0 {
+		name += fmt.Sprintf("-%s%s-f%s", a.Kind, number(a.Eps), number(a.Fraction))
+	}
+	if o := cfg.Outliers; o.Share > 0 {
+		for _, s := range o.Sources {
+			source, _ := config.Source(s)
+			name += "-" + source
+		}
+		name += "-w" + number(o.Weight)
+	}
+	return name, nil
+}
+
+// RobustCost is CostOf for a hardening, without the comparison in the end. cfg is as RobustSettings gives it.
+func RobustCost(cfg config.Robust) (Cost, error) {
+	set, err := data.Describe(cfg.Data.Name)
+	if err != nil {
+		return Cost{}, err
+	}
+	black := &data.Set{N: 1, H: set.H, W: set.W, C: set.C, Pixels: make([]uint8, set.H*set.W*set.C)}
+	h := &hardening{cfg: cfg, Hardening: hardeningOf(cfg, []images{{Subset: data.All(black)}})}
+	return costOf(cfg.Training(), func(set data.Description, steps int) (learner, Cost, error) {
+		d, err := newHardened(cfg.Training(), h, size{set.H, set.W, set.C, set.Classes}, steps)
+		if err != nil {
+			return nil, Cost{}, err
+		}
+		return d, Cost{Params: d.params.Count(), MACs: d.macs, PeakBytes: d.net.PeakBytes(), TrainFLOPs: 6 * float64(d.macs) * h.passes()}, nil
+	})
+}
+
+// passes is how many times the work of an ordinary training's step a step of h takes: outliers beside the
+// images, and of the attacks forward passes and those back to the images, two thirds of a whole one each.
+func (h *hardening) passes() float64 {
+	attacks := 1.0
+	if h.cfg.Attack.Kind == config.AttackPGD {
+		attacks = float64(h.cfg.Attack.Steps)
+	}
+	return 1 + h.Share + attacks*h.Fraction*2/3
+}

@@ -1,0 +1,364 @@
+package labs
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"image"
+	"image/png"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"dla/internal/config"
+	"dla/internal/data"
+	"dla/internal/kernel"
+	"dla/internal/run"
+	"dla/internal/train"
+)
+
+// tinyHardening hardens the network of the run from for moments, with noise to be told from shapes.
+func tinyHardening(from string) config.Robust {
+	c := config.DefaultRobust(false)
+	c.Seed, c.Original.From, c.Data.Limit = 3, from, 96
+	c.Train.Epochs, c.Train.BatchSize = 2, 32
+	c.Outliers.Noise = 40
+	c.Test.Sets.Names, c.Test.Sets.Fake = []string{"fake"}, 50
+	c.Test.Eps, c.Test.PGD, c.Test.Steps, c.Test.Resamples = []float64{2, 8}, 40, 3, 50
+	return c
+}
+
+// harden runs cfg on data that is drawn once for all tests.
+func harden(ctx context.Context, t *testing.T, cfg config.Robust, opt Options) ([]Trained, error) {
+	t.Helper()
+	original, err := FindNetwork(opt.Root, cfg.Original.From)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return robustOn(ctx, set(t, original.Data.Name), original, []config.Robust{cfg}, opt, func(Trained) {})
+}
+
+// hardenedRun is the run of cfg.
+func hardenedRun(t *testing.T, root string, cfg config.Robust) Trained {
+	t.Helper()
+	all, err := harden(context.Background(), t, cfg, options(t, root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all[0]
+}
+
+// writeImages writes images of s as PNG files below dir, in folders by class.
+func writeImages(t *testing.T, dir string, s *data.Set, index ...int) string {
+	t.Helper()
+	for _, i := range index {
+		img := image.NewRGBA(image.Rect(0, 0, s.W, s.H))
+		for p := range s.W * s.H {
+			copy(img.Pix[4*p:], append(slices.Clone(s.Pixels[(i*s.W*s.H+p)*3:][:3]), 255))
+		}
+		var b bytes.Buffer
+		if err := png.Encode(&b, img); err != nil {
+			t.Fatal(err)
+		}
+		at := filepath.Join(dir, s.Classes[s.Labels[i]])
+		if err := os.MkdirAll(at, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(at, fmt.Sprintf("%d.png", i)), b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// TestRobust: what the record says of both networks agrees with itself, the hardened network loads as any
+// other and can be hardened again, the original keeps its split, and what is finished is not run again.
+func TestRobust(t *testing.T) {
+	root := t.TempDir()
+	original := trained(t, root, tiny(false))
+	tr := hardenedRun(t, root, tinyHardening(original.ID))
+	if tr.Variant != "plain20-w4-robust-fgsm8-f0.1-noise-w0.5" || !tr.Done() || tr.Config.Model != original.Config.Model || tr.Config.Data.Val != original.Config.Data.Val {
+		t.Fatalf("%+v", tr)
+	}
+	res := tr.Result.Robust
+	if res == nil || res.WeightsSHA256 != original.Result.WeightsSHA256 || tr.Result.WeightsSHA256 == original.Result.WeightsSHA256 {
+		t.Fatalf("%+v", res)
+	}
+	if c := res.Clean; c.After != tr.Result.Test.Accuracy || c.Before != original.Result.Test.Accuracy || c.OnlyBefore-c.OnlyAfter != int(math.Round(96*(c.Before-c.After))) {
+		t.Errorf("clean %+v, the runs have %g and %g", c, original.Result.Test.Accuracy, tr.Result.Test.Accuracy)
+	}
+	for _, c := range res.Checks {
+		if !c.Passed {
+			t.Errorf("%+v", c)
+		}
+	}
+	if len(res.Checks) != 5 || len(res.Sets) != 1 || len(res.Trained) != 1 || res.Trained[0].N != 40 {
+		t.Errorf("%+v", res)
+	}
+	for _, p := range append(res.Sets, res.In) {
+		if d := p.After - p.Before - p.Shift; d > 1e-12 || d < -1e-12 || p.Shift < p.CI95[0] || p.Shift > p.CI95[1] || p.Before < 0.1 || p.After > 1 {
+			t.Errorf("%+v", p)
+		}
+	}
+	if s := res.Sets[0]; len(s.Scores) != 3 || s.Scores[0].Detector != "max-softmax" || s.N != 50 {
+		t.Errorf("%+v", s)
+	}
+	if len(res.Before) != 6 || len(res.After) != 6 || res.Before[0].N != 96 || res.Before[3].N != 40 || res.Before[0].Accuracy != res.Clean.Before || res.After[0].Accuracy != res.Clean.After {
+		t.Errorf("attacks %+v", res.Before)
+	}
+
+	n, err := FindNetwork(root, tr.ID)
+	if err != nil || n.Name != "plain20-w4" || n.Weights != tr.Result.WeightsSHA256 {
+		t.Fatalf("%+v, %v", n, err)
+	}
+	ds := set(t, data.SyntheticShapes)
+	if a, b := split(ds, n.Config), split(ds, original.Config); !slices.Equal(a.train.Index, b.train.Index) || !slices.Equal(a.val.Index, b.val.Index) {
+		t.Error("the hardened network has another split than the original, on whose training images it would be validated")
+	}
+	folder := filepath.Join(t.TempDir(), "robust")
+	if _, err := Export(root, tr.ID, folder); err != nil {
+		t.Fatal(err)
+	}
+	if n, err = LoadCheckpoint(folder); err != nil {
+		t.Fatal(err)
+	}
+	noise, err := outliersToTrain(context.Background(), n.hardening(t), options(t, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake := named("fake", "", "", data.All(data.Fake(5, 3)))
+	if err := n.unexposed(fake); err != nil {
+		t.Error(err)
+	}
+	copy(fake.Set.Pixels[2*3072:3*3072], noise[0].Set.Pixels[7*3072:])
+	if err := n.unexposed(fake); err == nil || !strings.Contains(err.Error(), "trained on 1 of the 5 images of the set fake as outliers (noise), the first its number 2 (noise)") {
+		t.Errorf("evaluated on what it was trained on: %v", err)
+	}
+	cfg := config.DefaultOOD()
+	cfg.Limit, cfg.Tuning, cfg.Sets.Names, cfg.Sets.Folders = 96, 10, nil, []string{"static=" + writeImages(t, t.TempDir(), noise[0].Set, 3, 5)}
+	if _, err := oodParts(context.Background(), n, ds, cfg, options(t, root)); err == nil || !strings.Contains(err.Error(), "trained on 2 of the 2 images of the set static as outliers") {
+		t.Errorf("detectors on what it was trained on: %v", err)
+	}
+
+	rec, err := run.Find(root, tr.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := rec.Attached(res.Histograms)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var hs []run.Histogram
+	if err := json.Unmarshal(b, &hs); err != nil || len(hs) != 2 {
+		t.Fatalf("%s, %v", b, err)
+	}
+	for i, n := range []int{96, 50} {
+		for _, h := range [][]int{hs[i].Before, hs[i].After} {
+			sum := 0
+			for _, k := range h {
+				sum += k
+			}
+			if sum != n {
+				t.Errorf("a histogram of %d of %d images", sum, n)
+			}
+		}
+	}
+
+	if again := hardenedRun(t, root, tinyHardening(original.ID)); !again.Reused || again.ID != tr.ID {
+		t.Errorf("it was run again: %+v", again)
+	}
+	if second, err := RobustSettings(root, tinyHardening(tr.ID)); err != nil || second.Original.Weights != tr.Result.WeightsSHA256 || second.Original.Seed != original.Config.Seed {
+		t.Errorf("it cannot be hardened again: %+v, %v", second.Original, err)
+	}
+}
+
+// hardening are the settings that n was hardened with.
+func (n *Network) hardening(t *testing.T) config.Robust {
+	t.Helper()
+	cfg, err := robustConfig(n.record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// TestRobustResumes: stopped in the training or anywhere in the comparison and resumed on another number of
+// threads, it ends with the same weights and the same comparison.
+func TestRobustResumes(t *testing.T) {
+	threads := kernel.Threads()
+	defer kernel.SetThreads(threads)
+	root := t.TempDir()
+	cfg := tinyHardening(trained(t, root, tiny(false)).ID)
+	cfg.Attack.Kind, cfg.Attack.Steps, cfg.Scratch, cfg.Train.Epochs = config.AttackPGD, 2, true, 1
+	outcome := func(tr Trained) string {
+		t.Helper()
+		c := *tr.Result.Robust
+		c.Seconds = 0
+		for i := range c.Before {
+			c.Before[i].Seconds, c.After[i].Seconds = 0, 0
+		}
+		b, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tr.Result.WeightsSHA256 + string(b)
+	}
+	kernel.SetThreads(1)
+	want := outcome(hardenedRun(t, root, cfg))
+	for name, when := range map[string]func(train.Event) bool{
+		"in training": func(e train.Event) bool { return e.Kind == train.Step && e.Step == 2 },
+		"in pgd":      func(e train.Event) bool { return e.Kind == train.EvalStart && e.Message == "pgd" },
+	} {
+		kernel.SetThreads(2)
+		ctx, cancel := context.WithCancel(context.Background())
+		opt := options(t, root)
+		opt.Resume = false
+		opt.Sink = func(e train.Event) {
+			if when(e) {
+				cancel()
+			}
+		}
+		all, err := harden(ctx, t, cfg, opt)
+		if err != nil || all[0].Reason != train.Interrupted {
+			t.Fatalf("%s: %+v, %v", name, all, err)
+		}
+		kernel.SetThreads(3)
+		got, err := Resume(context.Background(), all[0].ID, options(t, root))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if outcome(got) != want {
+			t.Errorf("stopped %s and resumed: another outcome\n%s\n%s", name, outcome(got), want)
+		}
+	}
+}
+
+// TestRobustKeepsOutliersApart: an image that is trained on as an outlier is neither evaluated as one nor an
+// image of the data, whatever file it lies in.
+func TestRobustKeepsOutliersApart(t *testing.T) {
+	root := t.TempDir()
+	id := trained(t, root, tiny(false)).ID
+	ds := set(t, data.SyntheticShapes)
+	noise := data.Fake(50, 3) // the set fake of seed 3
+	noise.Classes = []string{"static"}
+	other := data.Fake(20, 99)
+	other.Classes = []string{"snow"}
+	dir := t.TempDir()
+	pets := writeImages(t, filepath.Join(dir, "pets"), other, 0, 1, 2, 3)
+	more := writeImages(t, filepath.Join(dir, "more"), other, 3, 4)
+	evaluated := writeImages(t, writeImages(t, filepath.Join(dir, "evaluated"), noise, 7), other, 10)
+	tested := writeImages(t, writeImages(t, filepath.Join(dir, "tested"), ds.Test, 5), other, 11)
+	for name, tc := range map[string]struct {
+		sources, folders []string
+		want             []string
+	}{
+		"two folders":    {[]string{"a=" + pets}, []string{"b=" + more}, []string{"the outliers a and b have 1 images in common", "(snow) of the one", "(snow) of the other"}},
+		"the same":       {[]string{"a=" + pets}, []string{"b=" + pets}, []string{"the outliers a and b have 4 images in common"}},
+		"evaluated":      {[]string{"a=" + evaluated}, nil, []string{"the outliers a and fake have 1 images in common", "(static) of the one and number 7 (noise)"}},
+		"of the data":    {[]string{"noise", "a=" + tested}, nil, []string{"the outliers a and synthetic-shapes, test set have 1 images in common", "number 5 (" + ds.Test.Classes[ds.Test.Labels[5]] + ") of the other"}},
+		"data evaluated": {[]string{"noise"}, []string{"b=" + tested}, []string{"the outliers b and synthetic-shapes, test set have 1"}},
+	} {
+		cfg := tinyHardening(id)
+		cfg.Outliers.Sources, cfg.Test.Sets.Folders = tc.sources, tc.folders
+		_, err := harden(context.Background(), t, cfg, options(t, root))
+		for _, w := range tc.want {
+			if err == nil || !strings.Contains(err.Error(), w) {
+				t.Errorf("%s: error %v, want one with %q", name, err, w)
+			}
+		}
+	}
+	if runs, err := run.List(root); err != nil || len(runs) != 1 {
+		t.Errorf("%d runs, %v: a refusal left one", len(runs), err)
+	}
+
+	// Apart, they are taken; and a run goes on with these very images alone.
+	cfg := tinyHardening(id)
+	cfg.Outliers.Sources, cfg.Test.Sets.Folders, cfg.Train.Epochs = []string{"noise", "a=" + pets}, []string{"b=" + evaluated}, 1
+	cfg.Test.Sets.Names = nil
+	ctx, cancel := context.WithCancel(context.Background())
+	opt := options(t, root)
+	opt.Sink = func(e train.Event) {
+		if e.Kind == train.Step {
+			cancel()
+		}
+	}
+	all, err := harden(ctx, t, cfg, opt)
+	if err != nil || all[0].Variant != "plain20-w4-robust-fgsm8-f0.1-noise-a-w0.5" {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	writeImages(t, pets, other, 15)
+	if _, err := Resume(context.Background(), all[0].ID, options(t, root)); err == nil || !strings.Contains(err.Error(), "the outliers have other images than when the run began") {
+		t.Errorf("resumed with another image: %v", err)
+	}
+	if err := os.Remove(filepath.Join(pets, "snow", "15.png")); err != nil {
+		t.Fatal(err)
+	}
+	tr, err := Resume(context.Background(), all[0].ID, options(t, root))
+	if err != nil || !tr.Done() || len(tr.Result.Robust.Trained) != 2 || tr.Result.Robust.Trained[1].N != 4 {
+		t.Errorf("%+v, %v", tr, err)
+	}
+}
+
+// TestOutliersWithout leaves classes of a folder out, and says so.
+func TestOutliersWithout(t *testing.T) {
+	s := data.Fake(6, 1)
+	s.Classes, s.Labels = []string{"apple", "boy", "man", "woman"}, []int32{0, 1, 0, 3, 1, 2}
+	dir := writeImages(t, t.TempDir(), s, 0, 1, 2, 3, 4, 5)
+	cfg := config.DefaultRobust(false)
+	cfg.Outliers.Sources = []string{"cifar100=" + dir}
+	all, err := outliersToTrain(context.Background(), cfg, options(t, ""))
+	if err != nil || len(all) != 1 || all[0].N != 2 || all[0].About != "cifar100, a folder of images without boy, man, woman" {
+		t.Errorf("%+v, %v", all, err)
+	}
+	cfg.Outliers.Without = append(cfg.Outliers.Without, "apple")
+	if _, err := outliersToTrain(context.Background(), cfg, options(t, "")); err == nil || !strings.Contains(err.Error(), "images of apple, boy, man, woman alone") {
+		t.Errorf("of none but these: %v", err)
+	}
+	cfg.Outliers.Without = []string{}
+	if all, err := outliersToTrain(context.Background(), cfg, options(t, "")); err != nil || all[0].N != 6 || strings.Contains(all[0].About, "without") {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
+
+// TestRobustSettings: the original decides what it is trained on; a contradiction is an error.
+func TestRobustSettings(t *testing.T) {
+	root := t.TempDir()
+	of := tiny(false)
+	of.Seed = 5
+	was := trained(t, root, of)
+	cfg := tinyHardening(was.ID)
+	got, err := RobustSettings(root, cfg)
+	if err != nil || got.Data.Name != data.SyntheticShapes || got.Model != was.Config.Model || got.Data.Val != 5000 || got.Original.Seed != 5 || got.Original.Weights != was.Result.WeightsSHA256 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if again, err := RobustSettings(root, got); err != nil || again.Model != got.Model {
+		t.Errorf("as recorded: %v", err)
+	}
+	if _, err := RobustCost(got); err != nil {
+		t.Error(err)
+	}
+	for want, edit := range map[string]func(*config.Robust){
+		"data.name is cifar10, and the original":       func(c *config.Robust) { c.Data.Name = "cifar10" },
+		"data.val is 7, and the original":              func(c *config.Robust) { c.Data.Val = 7 },
+		"model is {mlp 0 0 false}, and the original":   func(c *config.Robust) { c.Model.Name = "mlp" },
+		"wanted are abc… (original.weights)":           func(c *config.Robust) { c.Original.Weights = "abc" },
+		`the original: "nobody" is no folder`:          func(c *config.Robust) { c.Original.From = "nobody" },
+		"attack.eps is 0, want above 0 and at most 25": func(c *config.Robust) { c.Attack.Eps = 0 },
+	} {
+		bad := cfg
+		edit(&bad)
+		if _, err := RobustSettings(root, bad); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one with %q", err, want)
+		}
+	}
+
+	// Digits are no 32x32 images in colour, and there is no noise of their size.
+	cfg = tinyHardening(trained(t, root, tiny(true)).ID)
+	if _, err := harden(context.Background(), t, cfg, options(t, root)); err == nil || !strings.Contains(err.Error(), "the images of the outliers noise are 32x32 with 3 channels, those of synthetic-digits 28x28 with 1") {
+		t.Errorf("noise for digits: %v", err)
+	}
+}

@@ -1,0 +1,314 @@
+package report
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"dla/internal/attack"
+	"dla/internal/metrics"
+	"dla/internal/plot"
+	"dla/internal/run"
+)
+
+// robustOf is the comparison that r's result holds; nil where it is of no hardening, or not finished.
+func robustOf(r run.Record) (*run.Robust, error) {
+	if r.Result == nil {
+		return nil, nil
+	}
+	var res struct {
+		Robust *run.Robust `json:"robust"`
+	}
+	if err := json.Unmarshal(r.Result, &res); err != nil {
+		return nil, fmt.Errorf("run %s: result.json: %w", r.ID, err)
+	}
+	if c := res.Robust; c != nil && (len(c.Before) != len(c.After) || len(c.Before) == 0) {
+		return nil, fmt.Errorf("run %s: result.json: the attacks on the original and on the hardened network are not the same; put back a good copy of the run", r.ID)
+	}
+	return res.Robust, nil
+}
+
+// compared are the comparisons of g's runs.
+func (g *group) compared() (all []*run.Robust, err error) {
+	for _, r := range g.runs {
+		c, err := robustOf(r)
+		if err != nil {
+			return nil, err
+		}
+		if c == nil {
+			continue
+		}
+		if len(all) > 0 && comparedOn(c) != comparedOn(all[0]) {
+			return nil, fmt.Errorf("runs %s and %s were compared on different attacks or sets and do not belong in one table", g.runs[0].ID, r.ID)
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+// comparedOn is what the networks of c were compared on.
+func comparedOn(c *run.Robust) string {
+	var b strings.Builder
+	fmt.Fprintln(&b, c.Clean.N, c.PGDSteps)
+	for _, o := range c.Before {
+		fmt.Fprintln(&b, o.Attack, o.Eps, o.N)
+	}
+	for _, s := range c.Sets {
+		fmt.Fprintln(&b, s.Name, s.N)
+		for _, d := range s.Scores {
+			fmt.Fprintln(&b, d.Detector)
+		}
+	}
+	return b.String()
+}
+
+// change is a measure of the original and of the hardened network, and their difference, each with its
+// interval where it has one.
+type change struct{ before, after, difference estimate }
+
+// estimate is a number and its interval, nil where it has none.
+type estimate struct {
+	v  float64
+	ci *[2]float64
+}
+
+// cell writes the numbers of several runs as mean and standard deviation, and that of one with its interval.
+func cell(all []estimate, scale float64, format string) string {
+	var vs []float64
+	for _, e := range all {
+		vs = append(vs, scale*e.v)
+	}
+	mean, sd := metrics.MeanStd(vs)
+	text := fmt.Sprintf(format, mean)
+	switch ci := all[0].ci; {
+	case !math.IsNaN(sd):
+		return text + fmt.Sprintf(" ± "+strings.Replace(format, "+", "", 1), sd)
+	case ci != nil:
+		return text + fmt.Sprintf(" ("+format+" to "+format+")", scale*ci[0], scale*ci[1])
+	}
+	return text
+}
+
+// Robust is the finished runs of lab4 robust among recs as Markdown tables, one a variant: every measure of
+// the original and of the hardened network, and the self-checks.
+func Robust(recs []run.Record) (string, error) {
+	var b strings.Builder
+	for _, g := range groups(recs) {
+		all, err := g.compared()
+		if err != nil {
+			return "", err
+		}
+		if len(all) == 0 {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString("\n")
+		}
+		g.writeRobust(&b, all)
+	}
+	if b.Len() == 0 {
+		return "", fmt.Errorf("none of the runs is a finished one of lab4 robust")
+	}
+	return b.String(), nil
+}
+
+func (g *group) writeRobust(b *strings.Builder, all []*run.Robust) {
+	first := all[0]
+	seeds := ""
+	if len(all) > 1 {
+		seeds = fmt.Sprintf(", %d seeds", len(all))
+	}
+	fmt.Fprintf(b, "| %s%s | original | hardened | change |\n|---|---:|---:|---:|\n", g.label(), seeds)
+	line := func(label string, scale float64, format string, of func(*run.Robust) change) {
+		var before, after, difference []estimate
+		for _, r := range all {
+			c := of(r)
+			before, after, difference = append(before, c.before), append(after, c.after), append(difference, c.difference)
+		}
+		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", label, cell(before, scale, format), cell(after, scale, format), cell(difference, scale, "%+"+format[1:]))
+	}
+	line(fmt.Sprintf("test accuracy %%, %d images", first.Clean.N), 100, "%.2f", func(r *run.Robust) change {
+		c := &r.Clean
+		return change{estimate{c.Before, &c.BeforeCI95}, estimate{c.After, &c.AfterCI95}, estimate{v: c.After - c.Before}}
+	})
+	for i, o := range first.Before {
+		if o.Eps == 0 {
+			continue
+		}
+		line(fmt.Sprintf("accuracy %% under %s, epsilon %g/255, %d images", attackName(o, first.PGDSteps), o.Eps, o.N), 100, "%.2f", func(r *run.Robust) change {
+			x, y := &r.Before[i], &r.After[i]
+			return change{estimate{x.Accuracy, &x.CI95}, estimate{y.Accuracy, &y.CI95}, estimate{v: y.Accuracy - x.Accuracy}}
+		})
+	}
+	mean := func(label string, of func(*run.Robust) *run.ConfidencePair) {
+		line("mean max softmax, "+label, 1, "%.4f", func(r *run.Robust) change {
+			p := of(r)
+			return change{estimate{v: p.Before}, estimate{v: p.After}, estimate{p.Shift, &p.CI95}}
+		})
+	}
+	mean(fmt.Sprintf("test set, %d images", first.In.N), func(r *run.Robust) *run.ConfidencePair { return &r.In })
+	for k, s := range first.Sets {
+		mean(fmt.Sprintf("%s, %d images", short(s.OODSet), s.N), func(r *run.Robust) *run.ConfidencePair { return &r.Sets[k] })
+	}
+	for k, s := range first.Sets {
+		for d, pair := range s.Scores {
+			for _, m := range []struct {
+				name string
+				of   func(*run.Detected) estimate
+			}{
+				{"AUROC", func(x *run.Detected) estimate { return estimate{x.AUROC, &x.CI95.AUROC} }},
+				{"FPR95", func(x *run.Detected) estimate { return estimate{x.FPR95, &x.CI95.FPR95} }},
+			} {
+				line(fmt.Sprintf("%s %% of %s, %s", m.name, pair.Label, short(s.OODSet)), 100, "%.2f", func(r *run.Robust) change {
+					p := &r.Sets[k].Scores[d]
+					x, y := m.of(&p.Before), m.of(&p.After)
+					return change{x, y, estimate{v: y.v - x.v}}
+				})
+			}
+		}
+	}
+	b.WriteString("\n")
+	for i, c := range all {
+		exact := ""
+		if c.Clean.Exact {
+			exact = ", exact"
+		}
+		fmt.Fprintf(b, "McNemar's test of the clean accuracies, seed %d: %d test images only the original gets right, %d only the hardened network, p = %.2g%s.\n",
+			g.runs[i].Seed, c.Clean.OnlyBefore, c.Clean.OnlyAfter, c.Clean.P, exact)
+	}
+	var trained []string
+	for _, s := range first.Trained {
+		trained = append(trained, fmt.Sprintf("%s, %d images", s.About, s.N))
+	}
+	if len(trained) > 0 {
+		fmt.Fprintf(b, "Outliers trained on, none of them evaluated: %s.\n", strings.Join(trained, "; "))
+	}
+	fmt.Fprintf(b, "Intervals are of 95 %%: of accuracies Wilson's; of AUROC, FPR95 and the shifts from %d resamples, a shift's of the same images' differences.\n", first.Resamples)
+	b.WriteString("\n| self-check | seed | | found |\n|---|---:|---|---|\n")
+	for i, c := range all {
+		for _, k := range c.Checks {
+			passed := "holds"
+			if !k.Passed {
+				passed = "FAILS"
+			}
+			fmt.Fprintf(b, "| %s | %d | %s | %s |\n", k.Name, g.runs[i].Seed, passed, k.Found)
+		}
+	}
+}
+
+// attackName is the attack of o as a reader would say it.
+func attackName(o attack.Outcome, pgdSteps int) string {
+	if o.Attack == "pgd" {
+		return fmt.Sprintf("PGD-%d", pgdSteps)
+	}
+	return strings.ToUpper(o.Attack)
+}
+
+// robustFolders are what the folders of a set's figures are called.
+var robustFolders = map[string]string{"fake": "fake", "cifar100-people": "cifar"}
+
+// robustFigures draws what hardening changed, where runs of it are among gs and finished: accuracy under attack
+// against epsilon, and of each set of outliers the histograms of max softmax before and after, the latter of
+// the first seed and into a folder of its own. Of several variants each has a folder.
+func robustFigures(gs []*group, dir string) ([]string, error) {
+	var files []string
+	hardened := slices.DeleteFunc(slices.Clone(gs), func(g *group) bool { return g.taught != hardenedWord })
+	for _, g := range hardened {
+		all, err := g.compared()
+		if err != nil {
+			return nil, err
+		}
+		if len(all) == 0 {
+			continue
+		}
+		at := dir
+		if len(hardened) > 1 {
+			at = filepath.Join(dir, g.variant)
+		}
+		names, err := g.drawRobust(all, at)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, names...)
+	}
+	return files, nil
+}
+
+func (g *group) drawRobust(all []*run.Robust, dir string) ([]string, error) {
+	i := slices.IndexFunc(g.runs, func(r run.Record) bool { return r.Result != nil })
+	rec, first := g.runs[i], all[0]
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("figures: %w", err)
+	}
+	fig := plot.Figure{Title: "Accuracy under attack, before and after hardening", Subtitle: subtitle(g.runs, []*group{g}), Warning: warning(g.runs),
+		XLabel: "epsilon (L-infinity), in steps of 1/255", YLabel: "accuracy", Percent: true}
+	for n, kind := range []string{"fgsm", "pgd"} {
+		for _, after := range []bool{false, true} {
+			fig.Curves = append(fig.Curves, attackCurve(all, kind, after, n))
+		}
+	}
+	files, err := fig.Save(filepath.Join(dir, "robustness"))
+	if err != nil {
+		return nil, err
+	}
+	b, err := rec.Attached(first.Histograms)
+	if err != nil {
+		return nil, err
+	}
+	var hs []run.Histogram
+	if err := json.Unmarshal(b, &hs); err != nil {
+		return nil, fmt.Errorf("run %s: %s: %w; put back a good copy of the run", rec.ID, first.Histograms.File, err)
+	}
+	if len(hs) != len(first.Sets)+1 {
+		return nil, fmt.Errorf("run %s: %s has %d histograms, want %d; put back a good copy of the run", rec.ID, first.Histograms.File, len(hs), len(first.Sets)+1)
+	}
+	for k, s := range first.Sets {
+		at := filepath.Join(dir, cmp.Or(robustFolders[s.Name], s.Name))
+		if err := os.MkdirAll(at, 0o755); err != nil {
+			return nil, fmt.Errorf("figures: %w", err)
+		}
+		in, out := setName(rec)+" test", short(s.OODSet)
+		panel := func(title string, a, b []int) plot.Panel {
+			return plot.Panel{Title: title, Lo: 0, Hi: 1, Bars: []plot.Bars{{Label: in, Counts: a, Of: first.In.N}, {Label: out, Counts: b, Of: s.N, Colour: 4}}}
+		}
+		h := plot.Panels{Title: "Max softmax before and after hardening", XLabel: "max softmax", YLabel: "share of the images", Warning: warning(g.runs),
+			Subtitle: fmt.Sprintf("mean of %s %.3f, then %.3f", out, s.Before, s.After),
+			Panels:   []plot.Panel{panel("original", hs[0].Before, hs[k+1].Before), panel("hardened", hs[0].After, hs[k+1].After)}}
+		names, err := h.Save(filepath.Join(at, "histogram"))
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, names...)
+	}
+	return files, nil
+}
+
+// attackCurve is accuracy against epsilon under one attack, before or after hardening: mean and range over
+// the seeds.
+func attackCurve(all []*run.Robust, kind string, after bool, colour int) plot.Curve {
+	c := plot.Curve{Label: "original, " + attackName(attack.Outcome{Attack: kind}, all[0].PGDSteps), Colour: colour, Dashed: true}
+	if after {
+		c.Label, c.Dashed = strings.Replace(c.Label, "original", hardenedWord, 1), false
+	}
+	for i, o := range all[0].Before {
+		if o.Attack != kind {
+			continue
+		}
+		var vs []float64
+		for _, r := range all {
+			list := r.Before
+			if after {
+				list = r.After
+			}
+			vs = append(vs, list[i].Accuracy)
+		}
+		mean, _ := metrics.MeanStd(vs)
+		c.X, c.Mean, c.Lo, c.Hi = append(c.X, o.Eps), append(c.Mean, mean), append(c.Lo, slices.Min(vs)), append(c.Hi, slices.Max(vs))
+	}
+	return c
+}
