@@ -32,11 +32,12 @@ const oodExperiment = "lab4/ood"
 // DefaultOOD is the lab's: CIFAR-100's people and noise, and the JPEG copies of the test set beside them.
 func DefaultOOD() OOD {
 	return OOD{
-		Experiment: oodExperiment,
-		Checkpoint: "resnet20",
-		Sets:       OODSets{Names: []string{"cifar100-people", "fake", "cifar10-jpeg"}, Fake: 10000, Folders: []string{}},
-		Tuning:     2000,
-		Resamples:  1000,
+		Experiment:  oodExperiment,
+		Checkpoint:  "resnet20",
+		Autoencoder: "autoencoder",
+		Sets:        OODSets{Names: []string{"cifar100-people", "fake", "cifar10-jpeg"}, Fake: 10000, Folders: []string{}},
+		Tuning:      2000,
+		Resamples:   1000,
 	}
 }
 
