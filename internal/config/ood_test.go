@@ -7,13 +7,15 @@ import (
 	"testing"
 )
 
-// TestOODPreset: the file holds every setting at its default.
+// TestOODPreset: the file holds every setting at its default, but that it names the autoencoder that ships.
 func TestOODPreset(t *testing.T) {
 	c := OOD{}
 	if err := LoadFile(&c, filepath.Join("..", "..", "configs", "lab4", "ood.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	if want := DefaultOOD(); !reflect.DeepEqual(c, want) {
+	want := DefaultOOD()
+	want.Autoencoder = "autoencoder"
+	if !reflect.DeepEqual(c, want) {
 		t.Errorf("%+v, the defaults are %+v", c, want)
 	}
 	if err := c.Validate(); err != nil {
