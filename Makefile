@@ -45,6 +45,7 @@ fuzz: ## a minute of each fuzz target
 	go test ./internal/kernel -fuzz FuzzGemm -fuzztime 60s
 	go test ./internal/kernel -fuzz FuzzConv -fuzztime 60s
 	go test ./internal/kernel -fuzz FuzzPasses -fuzztime 60s
+	go test ./internal/kernel -fuzz FuzzEncoderPasses -fuzztime 60s
 	go test ./internal/data -fuzz FuzzIDX -fuzztime 60s
 	go test ./internal/data -fuzz FuzzImageFolder -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/data -fuzz FuzzDecoded -fuzztime 60s -fuzzminimizetime 10x
@@ -53,6 +54,7 @@ fuzz: ## a minute of each fuzz target
 	go test ./internal/text -fuzz FuzzFolder -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/parquet -fuzz FuzzOpen -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/weights -fuzz FuzzLoad -fuzztime 60s
+	go test ./internal/model -fuzz FuzzReadEncoder -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/config -fuzz FuzzLoad -fuzztime 60s
 
 bench: build ## kernels, layers, training steps, evaluation
