@@ -19,6 +19,7 @@ import (
 	"dla/internal/kernel"
 	"dla/internal/model"
 	"dla/internal/nn"
+	"dla/internal/rng"
 	"dla/internal/run"
 	"dla/internal/text"
 	"dla/internal/train"
@@ -222,14 +223,22 @@ func sentencesInfo(s *data.Sentences) run.DataInfo {
 	return run.DataInfo{Name: s.Name, Source: s.Source, Fingerprint: s.Fingerprint, Synthetic: s.Synthetic}
 }
 
-// limited are at most n of index, evenly from its whole length, since a class follows the other there; 0: all.
+// limited are at most n of index, in its order, drawn from all of it since a class may follow the other there;
+// 0: all.
 func limited(index []int32, n int) []int32 {
 	if n == 0 || n >= len(index) {
 		return index
 	}
-	some := make([]int32, n)
-	for i := range some {
-		some[i] = index[i*len(index)/n]
+	order := make([]int32, len(index))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	r := rng.New(0, "limit", 0, 0)
+	r.Perm(order)
+	some := order[:n]
+	slices.Sort(some)
+	for i, at := range some {
+		some[i] = index[at]
 	}
 	return some
 }
