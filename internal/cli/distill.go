@@ -190,10 +190,8 @@ func distillLine(cfgs []config.Distill) string {
 
 // closingDistill prints the self-checks and the tables and draws the figures.
 func closingDistill(s *Streams, d labs.Distilled, root string) error {
-	fmt.Fprintln(s.Out, "\nself-checks, all passed:")
-	for _, c := range d.Checks {
-		fmt.Fprintf(s.Out, "  %s: %s\n", c.What, c.Found)
-	}
+	fmt.Fprintln(s.Out)
+	printChecks(s.Out, d.Checks)
 	var all []labs.Trained
 	if d.Trained != nil {
 		all = append(all, *d.Trained)

@@ -253,8 +253,9 @@ func newModelsExportCmd(s *Streams) *cobra.Command {
 		Use:   "export RUN_ID FOLDER",
 		Short: "Write a finished run's best weights with its record, as a checkpoint that ships",
 		Long: `Write the weights and running statistics of the epoch that validation selected to FOLDER/model.safetensors,
-and beside them config.yaml, env.json and result.json of the run that made them. A checkpoint under
-checkpoints/ is known to other commands by its name. One that is there already is replaced.`,
+and beside them config.yaml, env.json and result.json of the run that made them; of adapters (lab3 finetune)
+adapter_config.json and adapter_model.safetensors instead. A checkpoint under checkpoints/ is known to other
+commands by its name. One that is there already is replaced.`,
 		Example: `  dla models export 20261124-0930 checkpoints/lab1-teacher
   dla lab1 distill --teacher lab1-teacher`,
 		Args:              cobra.ExactArgs(2),

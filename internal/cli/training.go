@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -217,6 +218,14 @@ func closing(s *Streams, t labs.Trained, root string) {
 		fmt.Fprintf(w, "  figures         %s\n", filepath.Join(t.Dir, "figures"))
 	}
 	fmt.Fprintf(w, "\nnext: dla runs show %s%s\n      dla runs compare ID ID\n", t.ID, outFlag(root))
+}
+
+// printChecks prints the self-checks of a run, which all passed: one that fails is an error.
+func printChecks(w io.Writer, checks []labs.Check) {
+	fmt.Fprintln(w, "self-checks, all passed:")
+	for _, c := range checks {
+		fmt.Fprintf(w, "  %s: %s\n", c.What, c.Found)
+	}
 }
 
 func outFlag(root string) string {

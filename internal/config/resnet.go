@@ -55,7 +55,7 @@ type Train struct {
 	Beta1       float64 `yaml:"beta1" json:"beta1"`         // adamw
 	Beta2       float64 `yaml:"beta2" json:"beta2"`         // adamw
 	Eps         float64 `yaml:"eps" json:"eps"`             // adamw
-	Schedule    string  `yaml:"schedule" json:"schedule"`   // constant, step, cosine, onecycle
+	Schedule    string  `yaml:"schedule" json:"schedule"`   // constant, linear, step, cosine, onecycle
 	WarmupSteps int     `yaml:"warmup_steps" json:"warmup_steps"`
 	Milestones  []int   `yaml:"milestones,flow" json:"milestones"` // epochs, for schedule step
 	Gamma       float64 `yaml:"gamma" json:"gamma"`                // schedule step
@@ -133,7 +133,7 @@ func (c Resnet) Validate() error {
 		known  []string
 	}{
 		{"train.optimizer", c.Train.Optimizer, []string{"sgd", "adamw"}},
-		{"train.schedule", c.Train.Schedule, []string{"constant", "step", "cosine", "onecycle"}},
+		{"train.schedule", c.Train.Schedule, []string{"constant", "linear", "step", "cosine", "onecycle"}},
 		{"train.conv", c.Train.Conv, []string{"winograd", "direct"}},
 	} {
 		if !slices.Contains(w.known, w.v) {

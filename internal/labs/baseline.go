@@ -118,13 +118,18 @@ func baselineConfig(rec run.Record) (config.Baseline, error) {
 // notInNames is what the name of a variant cannot hold.
 var notInNames = regexp.MustCompile(`[^0-9A-Za-z.]+`)
 
-// BaselineVariant is the name of cfg's network in records: minilm-mlp256. Of a folder it takes the last part.
+// BaselineVariant is the name of cfg's network in records: minilm-mlp256.
 func BaselineVariant(cfg config.Baseline) string {
-	from := strings.Trim(notInNames.ReplaceAllString(filepath.Base(cfg.Encoder.From), "_"), "_.")
+	return encoderInNames(cfg.Encoder.From) + "-" + model.MLPHead{Hidden: cfg.Head.Hidden}.Name()
+}
+
+// encoderInNames is what an encoder is called in the names of variants; of a folder it is the last part.
+func encoderInNames(from string) string {
+	from = strings.Trim(notInNames.ReplaceAllString(filepath.Base(from), "_"), "_.")
 	if from == "" {
-		from = "encoder"
+		return "encoder"
 	}
-	return from + "-" + model.MLPHead{Hidden: cfg.Head.Hidden}.Name()
+	return from
 }
 
 // BaselineCost is CostOf of a head's training. It does not count what the encoder does once.

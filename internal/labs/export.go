@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"dla/internal/atomicfile"
+	"dla/internal/lora"
+	"dla/internal/run"
 	"dla/internal/weights"
 )
 
@@ -19,6 +21,9 @@ var recordFiles = []string{"config.yaml", "env.json", "result.json"}
 // running statistics, and beside them the configuration, environment and result of the run, and of a
 // hardened network which outliers it was trained on. A folder with other things in it than a checkpoint is refused.
 func Export(root, id, dir string) (Checkpoint, error) {
+	if rec, err := run.Find(root, id); err == nil && rec.Experiment == FinetuneExperiment {
+		return exportAdapter(root, rec, dir)
+	}
 	k, err := keptRun(root, id)
 	if err != nil {
 		return Checkpoint{}, err
@@ -44,20 +49,71 @@ func Export(root, id, dir string) (Checkpoint, error) {
 	if k.Experiment == RobustExperiment {
 		files = append(slices.Clone(files), hashesName) // what it may not be evaluated on
 	}
-	for _, name := range files {
-		b, err := os.ReadFile(filepath.Join(k.Dir, name))
-		if err != nil {
-			return Checkpoint{}, fmt.Errorf("run %s: %w", k.ID, err)
-		}
-		if err := atomicfile.WriteBytes(filepath.Join(dir, name), b); err != nil {
-			return Checkpoint{}, err
-		}
+	if err := copyInto(dir, k.Record, "", files...); err != nil {
+		return Checkpoint{}, err
 	}
 	written, err := keptFolder(dir) // what was written is what will be read
 	if err != nil {
 		return Checkpoint{}, err
 	}
 	return describe(written)
+}
+
+// copyInto copies files of rec's folder below to dir.
+func copyInto(dir string, rec run.Record, below string, names ...string) error {
+	for _, name := range names {
+		b, err := os.ReadFile(filepath.Join(rec.Dir, below, name))
+		if err != nil {
+			return fmt.Errorf("run %s: %w", rec.ID, err)
+		}
+		if err := atomicfile.WriteBytes(filepath.Join(dir, name), b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// exportAdapter is Export of a fine-tuning: its adapter, as PEFT reads it, and the record.
+func exportAdapter(root string, rec run.Record, dir string) (Checkpoint, error) {
+	s, err := FindSentiment(root, rec.ID) // before anything is written: what cannot be loaded does not ship
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	if s.adapter == nil {
+		return Checkpoint{}, fmt.Errorf("run %s trained no adapter; a whole model is written by `dla lab3 finetune --merge`", rec.ID)
+	}
+	list, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Checkpoint{}, fmt.Errorf("%w; name another folder", err)
+	}
+	if len(list) > 0 && !lora.IsFolder(dir) {
+		return Checkpoint{}, fmt.Errorf("%s holds other things than a checkpoint; name another folder", dir)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return Checkpoint{}, fmt.Errorf("%w; name another folder", err)
+	}
+	if err := errors.Join(copyInto(dir, rec, AdapterDir, lora.WeightsName, lora.ConfigName), copyInto(dir, rec, "", recordFiles...)); err != nil {
+		return Checkpoint{}, err
+	}
+	if _, err := loadAdapter(dir); err != nil { // what was written is what will be read
+		return Checkpoint{}, err
+	}
+	c, err := describeAdapter(dir)
+	c.Name = dir
+	return c, err
+}
+
+// describeAdapter says what the adapter in dir is, without its encoder, which need not be on this machine.
+func describeAdapter(dir string) (Checkpoint, error) {
+	if _, err := lora.Open(dir); err != nil {
+		return Checkpoint{}, err
+	}
+	rec, err := run.ReadFolder(dir)
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	res, err := resultOf(rec)
+	return Checkpoint{Network: rec.Variant, Data: rec.Env.Data.Name, Params: res.Params, TestAccuracy: res.Test.Accuracy}, err
 }
 
 // shipped is the checkpoint under checkpoints/ with the given fingerprint; nil where there is none.
@@ -115,10 +171,16 @@ func Checkpoints(dir string) ([]Checkpoint, error) {
 		if !e.IsDir() {
 			continue
 		}
-		k, err := keptFolder(filepath.Join(dir, e.Name()))
+		at := filepath.Join(dir, e.Name())
 		var c Checkpoint
-		if err == nil {
-			c, err = describe(k)
+		var err error
+		if lora.IsFolder(at) {
+			c, err = describeAdapter(at)
+		} else {
+			var k keptWeights
+			if k, err = keptFolder(at); err == nil {
+				c, err = describe(k)
+			}
 		}
 		if c.Name = e.Name(); err != nil {
 			c.Broken = err.Error()

@@ -64,6 +64,7 @@ type Result struct {
 	Train     *run.Measure    `json:"train,omitempty"`      // of lab3: of the best epoch, on the training part as in evaluation
 	Encoder   *Encoded        `json:"encoder,omitempty"`    // of lab3: the frozen encoder
 	Robust    *run.Robust     `json:"robust,omitempty"`     // of lab4 robust: the comparison with the original
+	Finetuned *Finetuned      `json:"finetuned,omitempty"`  // of lab3 finetune
 	Note      string          `json:"note,omitempty"`
 }
 
@@ -158,6 +159,8 @@ func Resume(ctx context.Context, id string, opt Options) (Trained, error) {
 		return resumeBaseline(ctx, rec, opt)
 	case RobustExperiment:
 		return resumeRobust(ctx, rec, opt)
+	case FinetuneExperiment:
+		return resumeFinetune(ctx, rec, opt)
 	}
 	return Trained{}, fmt.Errorf("run %s is of experiment %q, which this version of dla does not know", rec.ID, rec.Experiment)
 }
@@ -297,6 +300,8 @@ func sameSettings(rec run.Record, spec run.Spec) bool {
 		settings, err = baselineConfig(rec)
 	case RobustExperiment:
 		settings, err = robustConfig(rec)
+	case FinetuneExperiment:
+		settings, err = finetuneConfig(rec)
 	}
 	if err != nil {
 		return false // of a version whose settings were others
@@ -608,7 +613,7 @@ func testOnce(ctx context.Context, s *train.Scorer, test data.Subset, sink train
 }
 
 // testOn evaluates s on all of b, whose labels in order are given.
-func testOn(ctx context.Context, s *train.Scorer, b train.Batches, labels []int32, sink train.Sink) (TestResult, metrics.Predictions, error) {
+func testOn(ctx context.Context, s train.Predictor, b train.Batches, labels []int32, sink train.Sink) (TestResult, metrics.Predictions, error) {
 	stats, classes, err := train.Predict(ctx, s, b, sink)
 	if err != nil {
 		return TestResult{}, nil, err

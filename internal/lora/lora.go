@@ -110,7 +110,7 @@ func (a Adapter) Merged(e *model.Encoder, p *nn.Params) (*nn.Params, error) {
 	}
 	m := nn.NewParams(0)
 	for _, q := range p.List() {
-		if strings.HasSuffix(q.Name, loraA) || strings.HasSuffix(q.Name, loraB) {
+		if IsAdapter(q.Name) {
 			continue
 		}
 		data, ok := merged[q.Name]
@@ -122,6 +122,11 @@ func (a Adapter) Merged(e *model.Encoder, p *nn.Params) (*nn.Params, error) {
 		}
 	}
 	return m, nil
+}
+
+// IsAdapter says whether weights of that name are an adapter's.
+func IsAdapter(name string) bool {
+	return strings.HasSuffix(name, loraA) || strings.HasSuffix(name, loraB)
 }
 
 // What the names of a layer's weights end in.

@@ -71,6 +71,12 @@ func (c *SentenceClassifier) HeadParameters() int {
 	return c.Width*c.Width + c.Width + c.Classes*c.Width + c.Classes
 }
 
+// Tensors is the number of tensors of the encoder.
+func (c *SentenceClassifier) Tensors() int { return len(c.weights()) }
+
+// HeadTensors is the number of tensors of the head.
+func (c *SentenceClassifier) HeadTensors() int { return len(c.head()) }
+
 // Prefix is what the names of the encoder's tensors begin with where a file has a head as well: "bert.".
 func (e *Encoder) Prefix() string { return families[e.Family].prefix }
 
@@ -142,12 +148,8 @@ var beside = []string{"tokenizer.json", "vocab.txt", "tokenizer_config.json", "s
 // and the head's. transformers loads a DistilBERT of it as DistilBertForSequenceClassification, and of the
 // others the encoder. A folder that holds anything is refused.
 func (c *SentenceClassifier) Write(dir, from string, p *nn.Params, labels []string) error {
-	list, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w; name another folder", err)
-	}
-	if len(list) > 0 {
-		return fmt.Errorf("%s is not empty; name another folder", dir)
+	if err := Unused(dir); err != nil {
+		return err
 	}
 	config, err := c.configFor(from, labels)
 	if err != nil {
@@ -190,6 +192,18 @@ func (c *SentenceClassifier) Write(dir, from string, p *nn.Params, labels []stri
 		return err
 	}
 	return atomicfile.WriteBytes(filepath.Join(dir, configName), config) // last: it makes the folder a model
+}
+
+// Unused says whether Write can make a folder dir: one that is there and holds anything is an error.
+func Unused(dir string) error {
+	list, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w; name another folder", err)
+	}
+	if len(list) > 0 {
+		return fmt.Errorf("%s is not empty; name another folder", dir)
+	}
+	return nil
 }
 
 // configFor is config.json of the folder from for a classifier of the given labels.

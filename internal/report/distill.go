@@ -62,28 +62,28 @@ func Distillation(recs []run.Record) (string, error) {
 	return b.String() + tests.String(), nil
 }
 
-// pair is a distilled student beside the plain one of its seed.
+// pair is a distilled student beside the plain one of its seed, or another comparison of two runs of one seed.
 type pair struct {
-	seed                 uint64
-	gain                 float64 // points of test accuracy
-	onlyDistilled, plain int     // test images only the one, only the other gets right
+	seed        uint64
+	gain        float64 // points of test accuracy
+	only, plain int     // test images only the one, only the other gets right
 }
 
 // writeTests writes a line of McNemar's test for each pair, and one for all where there are several. The
 // latter takes the tests of different seeds for independent, though their images are the same.
 func writeTests(b *strings.Builder, label string, pairs []pair) {
 	line := func(seed string, p pair) {
-		test := metrics.McNemar(p.onlyDistilled, p.plain)
+		test := metrics.McNemar(p.only, p.plain)
 		exact := ""
 		if test.Exact {
 			exact = " (exact)"
 		}
-		fmt.Fprintf(b, "| %s | %s | %d | %d | %.2g%s |\n", label, seed, p.onlyDistilled, p.plain, test.P, exact)
+		fmt.Fprintf(b, "| %s | %s | %d | %d | %.2g%s |\n", label, seed, p.only, p.plain, test.P, exact)
 	}
 	var sum pair
 	for _, p := range pairs {
 		line(fmt.Sprint(p.seed), p)
-		sum.onlyDistilled, sum.plain = sum.onlyDistilled+p.onlyDistilled, sum.plain+p.plain
+		sum.only, sum.plain = sum.only+p.only, sum.plain+p.plain
 	}
 	if len(pairs) > 1 {
 		line("all", sum)
@@ -104,19 +104,26 @@ func compare(r run.Record, recs []run.Record) (p pair, found bool, err error) {
 	if i < 0 {
 		return p, false, nil
 	}
+	p, err = discordant(r, recs[i])
+	return p, err == nil, err
+}
+
+// discordant compares the test predictions of r with those of another run on the same images or sentences, as
+// the plain one.
+func discordant(r, other run.Record) (p pair, err error) {
 	a, resA, err := predictionsOf(r)
 	if err != nil {
-		return p, false, err
+		return p, err
 	}
-	b, resB, err := predictionsOf(recs[i])
+	b, resB, err := predictionsOf(other)
 	if err != nil {
-		return p, false, err
+		return p, err
 	}
 	p = pair{seed: r.Seed, gain: 100 * (resA.Test.Accuracy - resB.Test.Accuracy)}
-	if p.onlyDistilled, p.plain, err = a.Discordant(b); err != nil {
-		return p, false, fmt.Errorf("runs %s and %s: %w", r.ID, recs[i].ID, err)
+	if p.only, p.plain, err = a.Discordant(b); err != nil {
+		return p, fmt.Errorf("runs %s and %s: %w", r.ID, other.ID, err)
 	}
-	return p, true, nil
+	return p, nil
 }
 
 // predictionsOf are r's predictions of the test set.

@@ -27,6 +27,7 @@ type group struct {
 	res     bool
 	taught  string // distilled or hardened
 	lesson  string // how: of a distilled student temperature, weight and kind of soft labels
+	name    string // as a reader would say it, where that is not made of the rest
 	alone   bool   // among the groups, the only lesson its network had
 	runs    []run.Record
 }
@@ -48,6 +49,10 @@ func newGroup(variant string) *group {
 	variant, lesson, _ := strings.Cut(variant, "-kd-")
 	variant, hardening, hardened := strings.Cut(variant, "-robust")
 	g := &group{variant: full, network: variant}
+	if t, ok := newTuned(full); ok {
+		g.name, g.order = t.encoder+", "+t.trained, t.order
+		return g
+	}
 	if l := strings.SplitN(lesson, "-", 3); len(l) == 3 {
 		g.taught, g.lesson = distilledWord, fmt.Sprintf("T %s, w %s, %s", strings.TrimPrefix(l[0], "t"), strings.TrimPrefix(l[1], "w"), l[2])
 	}
@@ -186,6 +191,7 @@ type kindOfTraining struct {
 var kindsOfTraining = []kindOfTraining{
 	{"lab4/autoencoder", "autoencoder", autoencoderFigures, autoencoderTable},
 	{"lab3/baseline", "baseline", baselineFigures, Baseline},
+	{"lab3/finetune", "finetune", trainingFigures, Finetuning},
 }
 
 // separate takes the runs of k out of recs.
@@ -243,7 +249,13 @@ func Figures(recs []run.Record, dir string) ([]string, error) {
 	if len(trainings) == 0 && len(files) > 0 {
 		return files, nil
 	}
-	recs = trainings
+	names, err := trainingFigures(trainings, dir)
+	return append(files, names...), err
+}
+
+// trainingFigures draws the figures that every training of a classifier has.
+func trainingFigures(recs []run.Record, dir string) ([]string, error) {
+	var files []string
 	if err := drawable(recs); err != nil {
 		return nil, err
 	}
@@ -373,6 +385,8 @@ func (g *group) curve(k kind, all []*group) plot.Curve {
 func (g *group) label() string {
 	label := g.network
 	switch {
+	case g.name != "":
+		return g.name
 	case g.network == g.variant:
 	case g.res:
 		label += " residual"

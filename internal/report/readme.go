@@ -40,6 +40,7 @@ var sectionKinds = map[string]struct {
 	"robust":       {Robust, Figures},
 	"autoencoder":  {autoencoderTable, Figures},
 	"baseline":     {Baseline, Figures},
+	"finetuning":   {Finetuning, Figures},
 	"attacks":      {Attacks, one(attackCurves)},
 	"untargeted":   {examplesTable(false), one(attackExamples(false, "examples"))},
 	"targeted":     {examplesTable(true), one(attackExamples(true, "examples"))},

@@ -1,0 +1,524 @@
+package labs
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"dla/internal/config"
+	"dla/internal/data"
+	"dla/internal/engine"
+	"dla/internal/hub"
+	"dla/internal/lora"
+	"dla/internal/model"
+	"dla/internal/nn"
+	"dla/internal/optim"
+	"dla/internal/report"
+	"dla/internal/run"
+	"dla/internal/text"
+	"dla/internal/train"
+	"dla/internal/weights"
+)
+
+// FinetuneExperiment is the name of fine-tunings in records.
+const FinetuneExperiment = "lab3/finetune"
+
+// AdapterDir is the folder of a run that holds its adapter, as PEFT reads it.
+const AdapterDir = "adapter"
+
+// The limits of a batch of sentences in evaluation: they change speed and memory, not results.
+const (
+	evalTokens    = 1024
+	evalSentences = 64
+)
+
+// Finetuned is what a fine-tuning's result has beside every training's. The parameters there are those trained.
+type Finetuned struct {
+	Total   int      `json:"total_params"`      // of encoder, adapters and head
+	Labels  []string `json:"labels"`            // of the classes
+	Adapter string   `json:"adapter,omitempty"` // folder of the run that holds it, as PEFT reads it
+	Checks  []Check  `json:"checks"`
+}
+
+// FinetuneStudy fine-tunes an encoder by every configuration: sentences, pretrained weights, adapters or none,
+// training, the best epoch's weights on the test part once, self-checks, record and figures. The encoders are
+// those of cfgs, one each. With merged not empty, the one model is written there as a Hugging Face folder, its
+// adapters added to its weights. It stops at the first run that is interrupted or runs out of time.
+func FinetuneStudy(ctx context.Context, encoders []*SentenceEncoder, cfgs []config.Finetune, merged string, opt Options, each func(i int, t Trained)) ([]Trained, error) {
+	if merged != "" { // found out before the training
+		if err := model.Unused(merged); err != nil {
+			return nil, err
+		}
+	}
+	set, err := loadSentences(ctx, cfgs[0].Data.Name, opt)
+	if err != nil {
+		return nil, err
+	}
+	shared := budget{opt.MaxTime, time.Now()}
+	var all []Trained
+	for i, cfg := range cfgs {
+		opt.MaxTime = shared.left()
+		m, tr := newFinetuning(set, encoders[i], cfg)
+		t, err := start(ctx, m, tr, opt)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, t)
+		if t.Done() && merged != "" {
+			s, err := FindSentiment(opt.Root, t.ID)
+			if err == nil {
+				err = s.Write(merged)
+			}
+			if err != nil {
+				return all, err
+			}
+		}
+		each(i, t)
+		if !t.Done() {
+			break
+		}
+	}
+	return all, nil
+}
+
+// FinetuneSettings are cfg with what a run records of its encoder.
+func FinetuneSettings(cfg config.Finetune, e *SentenceEncoder) config.Finetune {
+	cfg.Encoder.Weights = e.Weights
+	return cfg
+}
+
+// FinetuneVariant is the name of what cfg trains in records: minilm-lora-qv-r8, minilm-full.
+func FinetuneVariant(cfg config.Finetune) string {
+	name := encoderInNames(cfg.Encoder.From) + "-" + cfg.Method
+	if l := cfg.LoRA; cfg.Method == config.MethodLoRA {
+		name += fmt.Sprintf("-%s-r%d", l.Targets, l.Rank)
+		if l.Alpha != config.DefaultFinetune(cfg.Method).LoRA.Alpha {
+			name += fmt.Sprintf("-a%g", l.Alpha)
+		}
+	}
+	return name
+}
+
+// resumeFinetune continues the run of rec.
+func resumeFinetune(ctx context.Context, rec run.Record, opt Options) (Trained, error) {
+	cfg, err := finetuneConfig(rec)
+	if err != nil {
+		return Trained{}, err
+	}
+	e, err := FindSentenceEncoder(cfg.Encoder.From, cfg.Encoder.Weights)
+	if err != nil {
+		return Trained{}, err
+	}
+	set, err := loadSentences(ctx, cfg.Data.Name, opt)
+	if err != nil {
+		return Trained{}, err
+	}
+	if err := sameFingerprint(rec, set.Fingerprint); err != nil {
+		return Trained{}, err
+	}
+	r, err := run.Resume(opt.Root, rec.ID)
+	if err != nil {
+		return Trained{}, err
+	}
+	m, tr := newFinetuning(set, e, cfg)
+	return fit(ctx, r, m, tr, opt)
+}
+
+func finetuneConfig(rec run.Record) (config.Finetune, error) {
+	cfg := config.DefaultFinetune(config.MethodLoRA)
+	cfg.LoRA = config.LoRA{}
+	if err := config.Load(&cfg, rec.Config, filepath.Join(rec.ID, "config.yaml")); err != nil {
+		return cfg, err
+	}
+	return cfg, cfg.Validate()
+}
+
+// finetuning is a set of sentences and a pretrained encoder, as material.
+type finetuning struct {
+	set              *data.Sentences
+	base             *SentenceEncoder
+	cfg              config.Finetune
+	packed           *text.Packed // all sentences of the set
+	train, val, test []int32
+}
+
+func newFinetuning(set *data.Sentences, e *SentenceEncoder, cfg config.Finetune) (*finetuning, training) {
+	m := &finetuning{set: set, base: e, cfg: cfg}
+	m.train, m.val, m.test = limited(set.Train, cfg.Data.Limit), limited(set.Val, cfg.Data.Limit), limited(set.Test, cfg.Data.Limit)
+	steps := (len(m.train) + cfg.Train.BatchSize - 1) / cfg.Train.BatchSize
+	return m, training{experiment: FinetuneExperiment, variant: FinetuneVariant(cfg), settings: FinetuneSettings(cfg, e), cfg: cfg.Training(steps * cfg.Train.Epochs)}
+}
+
+func (m *finetuning) info() run.DataInfo { return sentencesInfo(m.set) }
+
+// inOrder gives the sentences of index in batches for evaluation.
+func (m *finetuning) inOrder(index []int32) (*text.Loader, error) {
+	return text.NewLoader(m.packed, index, text.Limits{Tokens: max(evalTokens, m.base.Tokenizer.MaxLength()), Sentences: evalSentences}, false, 0)
+}
+
+// prepare makes the model, its optimiser and its batches.
+func (m *finetuning) prepare(tr training) (prepared, error) {
+	m.packed = m.base.Tokenizer.Pack(m.set.Text, m.set.Labels)
+	t := m.cfg.Train
+	batches, err := text.NewLoader(m.packed, m.train, text.Limits{Sentences: t.BatchSize}, true, m.cfg.Seed)
+	if err != nil {
+		return prepared{}, err
+	}
+	sizes := train.SentenceSizes{Batch: t.BatchSize, BatchTokens: batches.MaxTokens(), Parts: t.Accumulate, Eval: evalSentences}
+	parts, err := text.NewLoader(m.packed, m.train, text.Limits{Sentences: sizes.PartSentences()}, false, 0)
+	if err != nil {
+		return prepared{}, err
+	}
+	sizes.PartTokens = parts.MaxTokens()
+	for _, index := range [][]int32{m.val, m.test} {
+		l, err := m.inOrder(index)
+		if err != nil {
+			return prepared{}, err
+		}
+		sizes.EvalTokens = max(sizes.EvalTokens, l.MaxTokens())
+	}
+	u, err := newTuner(m.cfg, tr.cfg, m.base, len(m.set.Classes), sizes, batches.Steps(0))
+	if err != nil {
+		return prepared{}, err
+	}
+	u.on = m
+	val, err := m.inOrder(m.val)
+	if err != nil {
+		return prepared{}, err
+	}
+	return prepared{learner: u, train: u.net.TrainBatches(batches), val: u.net.Batches(val), close: func() {}}, nil
+}
+
+// tuner is the learner of a fine-tuning.
+type tuner struct {
+	cfg       config.Finetune
+	base      *SentenceEncoder
+	classes   int
+	arch      *model.SentenceClassifier
+	adapter   lora.Adapter // of method lora
+	params    *nn.Params
+	frozen    []weights.Tensor
+	before    string // fingerprint of frozen before training
+	net       *train.SentenceClassifier
+	optimizer optim.Optimizer
+	schedule  optim.Schedule
+	on        *finetuning
+}
+
+// adapterOf is the adapter of cfg.
+func adapterOf(cfg config.Finetune) lora.Adapter {
+	l := cfg.LoRA
+	return lora.Adapter{Targets: l.Targets, Rank: l.Rank, Alpha: l.Alpha, Dropout: l.Dropout}
+}
+
+// sentenceArchitecture is the model of cfg: base with a head, and with adapters where it has them.
+func sentenceArchitecture(cfg config.Finetune, base *SentenceEncoder, classes int) (*model.SentenceClassifier, error) {
+	e := *base.Encoder // of its own, for the adapters
+	if cfg.Method == config.MethodLoRA {
+		adapterOf(cfg).Attach(&e)
+	}
+	return model.NewSentenceClassifier(&e, base.dir, cfg.Head.Dropout, classes)
+}
+
+// newTuner loads the encoder and makes what is trained on it, for epochs of so many steps.
+func newTuner(cfg config.Finetune, tc config.Resnet, base *SentenceEncoder, classes int, sizes train.SentenceSizes, steps int) (*tuner, error) {
+	u := &tuner{cfg: cfg, base: base, classes: classes, adapter: adapterOf(cfg), params: nn.NewParams(cfg.Seed)}
+	if err := base.Load(base.dir, u.params); err != nil {
+		return nil, err
+	}
+	if cfg.Method != config.MethodFull {
+		u.params.Freeze()
+		u.frozen = stateOf(u.params)
+	}
+	u.before = weights.Fingerprint(u.frozen)
+	var err error
+	if u.arch, err = sentenceArchitecture(cfg, base, classes); err != nil {
+		return nil, err
+	}
+	if u.net, err = train.NewSentenceClassifier(u.arch, u.params, sizes); err != nil {
+		return nil, err
+	}
+	u.optimizer, u.schedule, err = optimise(tc.Train, u.net.Params(), steps)
+	return u, err
+}
+
+func (u *tuner) job() train.Job {
+	return train.Job{Program: u.net, Optimizer: u.optimizer, Schedule: u.schedule, SelectByLoss: true}
+}
+
+func (u *tuner) steps() *engine.Program { return u.net.Train() }
+
+// trainable is how many weights are trained, by the formula of the method.
+func (u *tuner) trainable() (n int, formula string) {
+	head, e := u.arch.HeadParameters(), u.base
+	switch u.cfg.Method {
+	case config.MethodLoRA:
+		return u.adapter.Count(e.Encoder) + head, fmt.Sprintf("%d layers · %d matrices · rank %d · 2·%d + head %d", e.Layers, len(u.adapter.Targets), u.adapter.Rank, e.Width, head)
+	case config.MethodFull:
+		return e.Parameters() + head, fmt.Sprintf("encoder %d + head %d", e.Parameters(), head)
+	}
+	return head, fmt.Sprintf("head %d", head)
+}
+
+// total is how many weights there are.
+func (u *tuner) total() int {
+	n := 0
+	for _, q := range u.params.List() {
+		n += len(q.Data)
+	}
+	return n
+}
+
+// conclude tests the classifier, keeps its adapter, and looks whether all is as it should be.
+func (u *tuner) conclude(ctx context.Context, e ended, t *Trained) (any, error) {
+	m := u.on
+	loader, err := m.inOrder(m.test)
+	if err != nil {
+		return nil, err
+	}
+	labels := make([]int32, len(m.test))
+	for i, at := range m.test {
+		labels[i] = m.set.Labels[at]
+	}
+	test, predictions, err := testOn(ctx, u.net, u.net.Batches(loader), labels, e.sink)
+	if err != nil {
+		return nil, err
+	}
+	f := &Finetuned{Total: u.total(), Labels: m.set.Classes}
+	if u.cfg.Method == config.MethodLoRA {
+		f.Adapter = AdapterDir
+		if err := u.adapter.Write(filepath.Join(e.run.Dir(), AdapterDir), u.arch, baseForPEFT(u.cfg.Encoder.From), u.params, adapterMeta(u.base, m.set.Classes)); err != nil {
+			return nil, err
+		}
+	}
+	if f.Checks, err = u.checks(e.run); err != nil {
+		return nil, err
+	}
+	t.Result = Result{
+		Test: test, BestEpoch: e.BestEpoch, Epochs: e.Epochs, Reason: e.Reason, WallSeconds: e.Seconds,
+		Val: measured(e.BestVal), LastVal: measured(e.LastVal),
+		Params: u.params.Count(), MACs: u.macs(), PeakBytes: u.net.PeakBytes(),
+		WeightsSHA256: weights.Fingerprint(u.net.State()), LastWeightsSHA256: e.last,
+		Encoder:   &Encoded{Name: u.base.Name, Params: u.base.Parameters(), Width: u.base.Width, Weights: u.base.Weights, Tokenizer: u.base.Tokenizer.Fingerprint()},
+		Finetuned: f,
+	}
+	if m.set.Synthetic {
+		t.Result.Note = report.SyntheticNote(m.set.Name)
+	}
+	t.Result.Predictions, err = e.run.Attach(predictionsName, predictions)
+	return t.Result, err
+}
+
+// meanTokens is the mean length of a sentence of Rotten Tomatoes, by which costs are told.
+const meanTokens = 27
+
+// macs is the number of multiply-adds of a sentence of meanTokens tokens: those of the linear layers, and none
+// of the attention's products, which are few at that length.
+func (u *tuner) macs() int {
+	e := u.base
+	n := e.Layers * (4*e.Width*e.Width + 2*e.Width*e.Inner) * meanTokens
+	if u.cfg.Method == config.MethodLoRA {
+		n += u.adapter.Count(e.Encoder) * meanTokens
+	}
+	return n + u.arch.HeadParameters()
+}
+
+// adapterMeta is what an adapter's file says of the model it belongs to.
+func adapterMeta(base *SentenceEncoder, labels []string) map[string]string {
+	names, _ := json.Marshal(labels) // strings always can be
+	return map[string]string{metaEncoder: base.Weights, metaLabels: string(names)}
+}
+
+// Keys of an adapter's metadata.
+const (
+	metaEncoder = "encoder_sha256" // fingerprint of the encoder it was trained on
+	metaLabels  = "labels"         // JSON, in the order of the classes
+)
+
+// baseForPEFT is what PEFT finds the encoder called name by.
+func baseForPEFT(name string) string {
+	if repo, err := hub.RepoOf(name); err == nil {
+		return repo
+	}
+	return name
+}
+
+// FinetuneCost is CostOf of a fine-tuning, on sentences of mean length.
+func FinetuneCost(cfg config.Finetune, e *SentenceEncoder) (Cost, error) {
+	n, classes, err := data.DescribeSentences(cfg.Data.Name)
+	if err != nil {
+		return Cost{}, err
+	}
+	if cfg.Data.Limit > 0 {
+		n = min(n, cfg.Data.Limit)
+	}
+	steps := (n + cfg.Train.BatchSize - 1) / cfg.Train.BatchSize
+	tc := cfg.Training(steps * cfg.Train.Epochs)
+	length := min(meanTokens, e.Tokenizer.MaxLength())
+	sizes := train.SentenceSizes{Batch: cfg.Train.BatchSize, BatchTokens: length * cfg.Train.BatchSize, Parts: cfg.Train.Accumulate, Eval: 1, EvalTokens: length}
+	sizes.PartTokens = length * sizes.PartSentences()
+	u, err := newTuner(cfg, tc, e, classes, sizes, steps)
+	if err != nil {
+		return Cost{}, err
+	}
+	sentences := make([]string, cfg.Train.BatchSize)
+	for i := range sentences {
+		sentences[i] = strings.Repeat(". ", length-2)
+	}
+	index := make([]int32, len(sentences))
+	for i := range index {
+		index[i] = int32(i)
+	}
+	loader, err := text.NewLoader(e.Tokenizer.Pack(sentences, nil), index, text.Limits{Sentences: len(sentences)}, false, 0)
+	if err != nil {
+		return Cost{}, err
+	}
+	var b data.Batch
+	u.net.TrainBatches(loader).Batch(0, 0, &b)
+	flops := 6.0
+	if cfg.Method != config.MethodFull {
+		flops = 4 // no products for the gradients of frozen weights
+	}
+	return timed(Cost{Params: u.params.Count(), MACs: u.macs(), PeakBytes: u.net.PeakBytes(), TrainFLOPs: flops * float64(u.macs())}, u, tc, n, steps)
+}
+
+// checks looks whether the training was what it should be. A check that fails is an error.
+func (u *tuner) checks(r *run.Run) ([]Check, error) {
+	const some = 32 // sentences whose logits are compared
+	m := u.on
+	loader, err := m.inOrder(m.val[:min(some, len(m.val))])
+	if err != nil {
+		return nil, err
+	}
+	logits := func(arch *model.SentenceClassifier, p *nn.Params) ([]float32, error) {
+		s, err := train.NewSentenceScorer(arch, p, loader.MaxTokens(), loader.MaxSentences())
+		if err != nil {
+			return nil, err
+		}
+		var b data.Batch
+		s.Batches(loader).Batch(0, 0, &b)
+		_, err = s.EvalStep(b.Rows)
+		return s.Logits(), err
+	}
+	now, err := logits(u.arch, u.params)
+	if err != nil {
+		return nil, err
+	}
+	var all []Check
+	add := func(what, found string, value float64, ok bool) { all = append(all, Check{what, found, value, ok}) }
+
+	n, formula := u.trainable()
+	add("the weights trained are as many as the formula says", fmt.Sprintf("%d, %s", u.params.Count(), formula), float64(u.params.Count()-n), u.params.Count() == n)
+	if u.frozen != nil {
+		after := weights.Fingerprint(u.frozen)
+		add("the frozen weights have the bits they had", fmt.Sprintf("fingerprint %.12s… before, %.12s… after", u.before, after), 0, u.before == after)
+	}
+	if u.cfg.Method == config.MethodLoRA {
+		plain, err := model.NewSentenceClassifier(u.base.Encoder, u.base.dir, 0, u.classes)
+		if err != nil {
+			return nil, err
+		}
+		// New adapters, whose B is 0, beside the trained head.
+		fresh := nn.NewParams(u.cfg.Seed)
+		for _, q := range u.params.List() {
+			if !lora.IsAdapter(q.Name) {
+				if err := fresh.Put(q.Name, q.Shape, q.Data); err != nil {
+					return nil, err
+				}
+			}
+		}
+		without, err := logits(plain, fresh)
+		if err != nil {
+			return nil, err
+		}
+		with, err := logits(u.arch, fresh)
+		if err != nil {
+			return nil, err
+		}
+		d := furthest(with, without)
+		add("adapters with B = 0 give the encoder's logits, to the bit", fmt.Sprintf("largest difference %g, of %d sentences", d, loader.Len()), d, slices.Equal(with, without))
+
+		merged, err := u.adapter.Merged(u.base.Encoder, u.params)
+		if err != nil {
+			return nil, err
+		}
+		one, err := logits(plain, merged)
+		if err != nil {
+			return nil, err
+		}
+		d = furthest(one, now)
+		add("merged into the weights, the adapters give the same logits to 1e-5", fmt.Sprintf("largest difference %.2g, of logits up to %.3g", d, largest(now)), d, d <= 1e-5*max(1, largest(now)))
+	}
+
+	// What was saved, loaded anew.
+	saved, err := loadRun(r.Dir(), u.cfg, u.base, m.set.Classes)
+	if err != nil {
+		return nil, err
+	}
+	again, err := logits(saved.arch, saved.params)
+	if err != nil {
+		return nil, err
+	}
+	first := nn.NewParams(u.cfg.Seed)
+	if _, err := logits(u.arch, withoutHead(u.params, first)); err != nil { // draws the head as it was at first
+		return nil, err
+	}
+	same, moved := 0, 0
+	for _, layer := range model.HeadLayers {
+		a, b, c := dataOfLayer(u.params, layer), dataOfLayer(saved.params, layer), dataOfLayer(first, layer)
+		if slices.Equal(a, b) {
+			same++
+		}
+		if !slices.Equal(a, c) {
+			moved++
+		}
+	}
+	ok := same == 2 && moved == 2 && slices.Equal(again, now)
+	add("both layers of the head were trained, saved and loaded, and loaded anew the model gives the same logits, to the bit",
+		fmt.Sprintf("%d trained, %d loaded; largest difference of a logit %g", moved, same, furthest(again, now)), furthest(again, now), ok)
+	for _, c := range all {
+		if !c.OK {
+			return nil, fmt.Errorf("self-check: %s; found %s", c.What, c.Found)
+		}
+	}
+	return all, nil
+}
+
+// withoutHead puts what p holds but for the head into q, shared, and returns q.
+func withoutHead(p, q *nn.Params) *nn.Params {
+	for _, w := range p.List() {
+		if !slices.ContainsFunc(model.HeadLayers, func(layer string) bool { return strings.HasPrefix(w.Name, layer+".") }) {
+			_ = q.Put(w.Name, w.Shape, w.Data) // p has each name once, and q was empty
+		}
+	}
+	return q
+}
+
+// dataOfLayer are the weights and the biases of a linear layer in p.
+func dataOfLayer(p *nn.Params, layer string) (all []float32) {
+	for _, name := range []string{layer + ".weight", layer + ".bias"} {
+		for _, q := range p.List() {
+			if q.Name == name {
+				all = append(all, q.Data...)
+			}
+		}
+	}
+	return all
+}
+
+// furthest is the largest absolute difference of two vectors.
+func furthest(a, b []float32) float64 {
+	d := 0.0
+	for i := range a {
+		d = max(d, math.Abs(float64(a[i]-b[i])))
+	}
+	return d
+}
+
+// largest is the largest absolute value.
+func largest(a []float32) float64 { return furthest(a, make([]float32, len(a))) }

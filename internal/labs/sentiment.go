@@ -1,0 +1,297 @@
+package labs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+
+	"dla/internal/config"
+	"dla/internal/data"
+	"dla/internal/lora"
+	"dla/internal/model"
+	"dla/internal/nn"
+	"dla/internal/run"
+	"dla/internal/text"
+	"dla/internal/train"
+)
+
+// Sentiment is a trained classifier of sentences: a run's best weights, an adapter's folder, or one of a whole
+// model.
+type Sentiment struct {
+	Name   string   // of the variant, or of the folder
+	Source string   // run id or folder
+	Labels []string // of the classes
+	Params int      // of the whole model
+
+	base    *SentenceEncoder
+	arch    *model.SentenceClassifier
+	adapter *lora.Adapter // nil: none
+	params  *nn.Params
+}
+
+// FindSentiment loads the classifier that from names: an adapter's folder or one of a merged model, the name of
+// one under checkpoints/, or the id of a finished run under root.
+func FindSentiment(root, from string) (*Sentiment, error) {
+	for _, dir := range []string{from, filepath.Join(CheckpointsDir, from)} {
+		if lora.IsFolder(dir) {
+			return loadAdapter(dir)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "config.json")); err == nil {
+			return loadMerged(dir)
+		}
+	}
+	if st, err := os.Stat(from); err == nil && st.IsDir() {
+		return nil, fmt.Errorf("%s holds neither an adapter (%s) nor a model (config.json); name one that `dla lab3 finetune` made", from, lora.ConfigName)
+	}
+	rec, err := run.Find(root, from)
+	if err != nil {
+		return nil, fmt.Errorf("%q is no folder with an adapter or a model, and as a run: %w", from, err)
+	}
+	if rec.Experiment != FinetuneExperiment {
+		return nil, fmt.Errorf("run %s is of %s; classifiers of sentences are trained by `dla lab3 finetune`", rec.ID, rec.Experiment)
+	}
+	if rec.Status != run.StatusFinished {
+		return nil, fmt.Errorf("run %s is %s, not finished; `dla runs resume %s` finishes it", rec.ID, rec.Status, rec.ID)
+	}
+	cfg, err := finetuneConfig(rec)
+	if err != nil {
+		return nil, err
+	}
+	res, err := resultOf(rec)
+	if err != nil {
+		return nil, err
+	}
+	if res.Finetuned == nil {
+		return nil, fmt.Errorf("run %s: its result does not name the classes; put back a good copy of the run", rec.ID)
+	}
+	base, err := FindSentenceEncoder(cfg.Encoder.From, cfg.Encoder.Weights)
+	if err != nil {
+		return nil, err
+	}
+	s, err := loadRun(rec.Dir, cfg, base, res.Finetuned.Labels)
+	if err != nil {
+		return nil, err
+	}
+	s.Name, s.Source = rec.Variant, rec.ID
+	return s, nil
+}
+
+// loadRun loads the best weights of the run in dir.
+func loadRun(dir string, cfg config.Finetune, base *SentenceEncoder, labels []string) (*Sentiment, error) {
+	s := &Sentiment{Labels: labels, base: base, params: nn.NewParams(0)}
+	var err error
+	if s.arch, err = sentenceArchitecture(cfg, base, len(labels)); err != nil {
+		return nil, err
+	}
+	if cfg.Method == config.MethodLoRA {
+		a := adapterOf(cfg)
+		s.adapter = &a
+	}
+	if cfg.Method != config.MethodFull {
+		if err := base.Load(base.dir, s.params); err != nil {
+			return nil, err
+		}
+	}
+	best, _, err := run.Record{Summary: run.Summary{ID: filepath.Base(dir)}, Dir: dir}.BestWeights()
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range best.Tensors {
+		if err := s.params.Put(t.Name, t.Shape, t.Data); err != nil {
+			return nil, fmt.Errorf("%s: best weights do not fit the encoder: %w", dir, err)
+		}
+	}
+	return s, s.complete()
+}
+
+// loadAdapter loads the adapter in dir and its encoder, which must be the one it was trained on where the
+// adapter says which that is.
+func loadAdapter(dir string) (*Sentiment, error) {
+	f, err := lora.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if f.Base == "" {
+		return nil, fmt.Errorf("%s names no encoder (base_model_name_or_path); put the name of one there", filepath.Join(dir, lora.ConfigName))
+	}
+	base, err := FindSentenceEncoder(f.Base, f.Meta[metaEncoder])
+	if err != nil {
+		return nil, fmt.Errorf("the encoder of the adapter %s: %w", dir, err)
+	}
+	a, err := f.Adapter(base.Family)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sentiment{Name: filepath.Base(dir), Source: dir, base: base, adapter: &a, params: nn.NewParams(0)}
+	e := *base.Encoder
+	a.Attach(&e)
+	if s.arch, err = model.NewSentenceClassifier(&e, base.dir, 0, f.Classes); err != nil {
+		return nil, err
+	}
+	if s.Labels, err = labelsOf(f, dir); err != nil {
+		return nil, err
+	}
+	if err := base.Load(base.dir, s.params); err != nil {
+		return nil, err
+	}
+	if err := f.Load(a, s.arch, s.params); err != nil {
+		return nil, err
+	}
+	return s, s.complete()
+}
+
+// labelsOf are the names of the classes that an adapter's file gives, or else LABEL_0, LABEL_1.
+func labelsOf(f *lora.File, dir string) (all []string, err error) {
+	if names := f.Meta[metaLabels]; names != "" {
+		if err := json.Unmarshal([]byte(names), &all); err != nil || len(all) != f.Classes {
+			return nil, fmt.Errorf("%s: its labels %s are not the names of %d classes; put back a good copy", filepath.Join(dir, lora.WeightsName), names, f.Classes)
+		}
+		return all, nil
+	}
+	for i := range f.Classes {
+		all = append(all, fmt.Sprintf("LABEL_%d", i))
+	}
+	return all, nil
+}
+
+// loadMerged loads the whole model in dir.
+func loadMerged(dir string) (*Sentiment, error) {
+	base, err := FindSentenceEncoder(dir, "")
+	if err != nil {
+		return nil, err
+	}
+	s := &Sentiment{Name: filepath.Base(dir), Source: dir, base: base, params: nn.NewParams(0)}
+	if s.Labels, err = model.Labels(dir); err != nil {
+		return nil, err
+	}
+	if len(s.Labels) == 0 {
+		return nil, fmt.Errorf("%s names no classes (id2label), so the model has no head; name one that `dla lab3 finetune --merge` made, or an adapter", filepath.Join(dir, "config.json"))
+	}
+	if s.arch, err = model.NewSentenceClassifier(base.Encoder, dir, 0, len(s.Labels)); err != nil {
+		return nil, err
+	}
+	if err := base.Load(dir, s.params); err != nil {
+		return nil, err
+	}
+	if err := s.arch.LoadHead(dir, s.params); err != nil {
+		return nil, err
+	}
+	return s, s.complete()
+}
+
+// complete says whether the model has all its weights and no others, and counts them.
+func (s *Sentiment) complete() error {
+	loaded := len(s.params.List())
+	g := nn.NewGraph(s.params)
+	s.arch.Logits(g, g.Packed(2, 1))
+	if g.Err() != nil {
+		return g.Err()
+	}
+	all := s.params.List()
+	if len(all) > loaded { // a graph draws what it does not find
+		return fmt.Errorf("the classifier has no weights called %s; put back a good copy", all[loaded].Name)
+	}
+	used := s.arch.HeadTensors() + s.arch.Tensors()
+	if s.adapter != nil {
+		used += 2 * len(s.adapter.Layers(s.base.Encoder))
+	}
+	if loaded != used {
+		return fmt.Errorf("the classifier has %d tensors where the model has %d; put back a good copy", loaded, used)
+	}
+	for _, q := range all {
+		s.Params += len(q.Data)
+	}
+	return nil
+}
+
+// Write makes a Hugging Face folder of the model, its adapters added to its weights. It must not hold anything.
+func (s *Sentiment) Write(dir string) error {
+	p := s.params
+	if s.adapter != nil {
+		var err error
+		if p, err = s.adapter.Merged(s.base.Encoder, p); err != nil {
+			return err
+		}
+	}
+	return s.arch.Write(dir, s.base.dir, p, s.Labels)
+}
+
+// Prediction is what a classifier says of a sentence.
+type Prediction struct {
+	Text        string  `json:"text"`
+	Label       string  `json:"label"`
+	Probability float64 `json:"probability"` // of the label
+	Tokens      int     `json:"tokens"`
+}
+
+// Predictions are those of some sentences, and what they took.
+type Predictions struct {
+	All     []Prediction
+	Tokens  int
+	Seconds float64 // of tokenizing and computing, without loading the model
+}
+
+// Predict classifies sentences. An ended ctx is an error.
+func (s *Sentiment) Predict(ctx context.Context, sentences []string) (Predictions, error) {
+	if len(sentences) == 0 {
+		return Predictions{}, errors.New("there are no sentences to classify")
+	}
+	began := time.Now()
+	packed := s.base.Tokenizer.Pack(sentences, nil)
+	index := make([]int32, len(sentences))
+	for i := range index {
+		index[i] = int32(i)
+	}
+	loader, err := text.NewLoader(packed, index, text.Limits{Tokens: max(evalTokens, s.base.Tokenizer.MaxLength()), Sentences: evalSentences}, false, 0)
+	if err != nil {
+		return Predictions{}, err
+	}
+	tokenized := time.Since(began)
+	scorer, err := train.NewSentenceScorer(s.arch, s.params, loader.MaxTokens(), loader.MaxSentences())
+	if err != nil {
+		return Predictions{}, err
+	}
+	began = time.Now()
+	all := Predictions{Tokens: packed.Tokens()}
+	classes := len(s.Labels)
+	var b data.Batch
+	batches := scorer.Batches(loader)
+	for step := range batches.Steps() {
+		if ctx.Err() != nil {
+			return all, context.Cause(ctx)
+		}
+		batches.Batch(0, step, &b)
+		if _, err := scorer.EvalStep(b.Rows); err != nil {
+			return all, err
+		}
+		for row := range b.Rows {
+			i := len(all.All)
+			best, p := softmaxBest(scorer.Logits()[row*classes : (row+1)*classes])
+			if math.IsNaN(p) {
+				return all, fmt.Errorf("the classifier of %s gives no finite logits for %.40q; its weights are damaged", s.Source, sentences[i])
+			}
+			all.All = append(all.All, Prediction{sentences[i], s.Labels[best], p, len(packed.Sentence(i))})
+		}
+	}
+	all.Seconds = (tokenized + time.Since(began)).Seconds()
+	return all, nil
+}
+
+// softmaxBest is the class with the largest logit and its probability.
+func softmaxBest(logits []float32) (best int, p float64) {
+	for i, v := range logits {
+		if v > logits[best] {
+			best = i
+		}
+	}
+	sum := 0.0
+	for _, v := range logits {
+		sum += math.Exp(float64(v - logits[best]))
+	}
+	return best, 1 / sum
+}

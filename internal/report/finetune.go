@@ -1,0 +1,146 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"dla/internal/config"
+	"dla/internal/metrics"
+	"dla/internal/run"
+)
+
+// tuned is a variant of lab3 finetune, minilm-lora-qv-r8 or minilm-full, as a reader would say it.
+type tuned struct {
+	encoder, trained string
+	order            int // in tables: by encoder; adapters by their place and rank, then full, then the head alone
+}
+
+// newTuned reads a variant's name, as lab3 finetune makes it; ok is false for another one.
+func newTuned(variant string) (t tuned, ok bool) {
+	parts := strings.Split(variant, "-")
+	at := slices.IndexFunc(parts, func(p string) bool { return slices.Contains(config.Methods, p) })
+	if at < 1 {
+		return t, false
+	}
+	method, rest := parts[at], parts[at+1:]
+	t.encoder, t.order = encoderName(variant)
+	t.order = (t.order*len(config.Methods) + slices.Index(config.Methods, method)) * len(config.Targets)
+	switch {
+	case method == config.MethodFull && len(rest) == 0:
+		t.trained = "all weights"
+	case method == config.MethodHead && len(rest) == 0:
+		t.trained = "the head alone"
+	case method == config.MethodLoRA && len(rest) >= 2:
+		t.trained = fmt.Sprintf("LoRA %s, rank %s", strings.Join(strings.Split(rest[0], ""), ","), strings.TrimPrefix(rest[1], "r"))
+		if len(rest) > 2 {
+			t.trained += ", alpha " + strings.TrimPrefix(rest[2], "a")
+		}
+		t.order += slices.Index(config.Targets, rest[0])
+	default:
+		return tuned{}, false
+	}
+	rank := 0
+	if method == config.MethodLoRA {
+		if rank, _ = strconv.Atoi(strings.TrimPrefix(rest[1], "r")); rank < 0 || rank >= maxRank {
+			return tuned{}, false
+		}
+	}
+	t.order = t.order*maxRank + rank
+	return t, true
+}
+
+// maxRank is above the rank of every adapter.
+const maxRank = 1 << 11
+
+// Finetuning is the finished runs of recs as two Markdown tables: what was trained, a variant a row, means and
+// sample standard deviations over seeds with the Wilson interval of the mean test accuracy; and McNemar's test
+// of each variant against full fine-tuning of the same encoder from the same seed, on the same sentences.
+func Finetuning(recs []run.Record) (string, error) {
+	var b, tests strings.Builder
+	b.WriteString("| encoder | trained | trainable parameters | of all, % | seeds | val_acc % | test accuracy % | 95 % interval | wall time, s |\n|---|---|---:|---:|---:|---:|---:|---:|---:|\n")
+	for _, g := range groups(recs) {
+		var val, test, wall []float64
+		var last finetuned
+		var pairs []pair
+		for _, r := range g.runs {
+			if r.Result == nil {
+				continue
+			}
+			var err error
+			if last, err = finetunedOf(r); err != nil {
+				return "", err
+			}
+			val, test, wall = append(val, 100*last.Val.Accuracy), append(test, 100*last.Test.Accuracy), append(wall, last.WallSeconds)
+			p, ok, err := besideFull(r, recs)
+			if err != nil {
+				return "", err
+			}
+			if ok {
+				pairs = append(pairs, p)
+			}
+		}
+		if len(test) == 0 {
+			continue
+		}
+		t, _ := newTuned(g.variant)
+		mean, _ := metrics.MeanStd(test)
+		lo, hi := metrics.Wilson(int(math.Round(mean/100*float64(last.Test.N))), last.Test.N)
+		seconds, _ := metrics.MeanStd(wall)
+		fmt.Fprintf(&b, "| %s | %s | %d | %.2f | %d | %s | %s | %.2f–%.2f, n = %d | %.0f |\n", t.encoder, t.trained, last.Params, 100*float64(last.Params)/float64(max(1, last.Finetuned.Total)),
+			len(test), spread(val), spread(test), 100*lo, 100*hi, last.Test.N, seconds)
+		writeTests(&tests, t.encoder+", "+t.trained, pairs)
+	}
+	if tests.Len() > 0 {
+		b.WriteString("\n| McNemar's test against all weights | seed | only it is right | only full is | p |\n|---|---:|---:|---:|---:|\n")
+	}
+	return b.String() + tests.String(), nil
+}
+
+// finetuned is what tables take of a fine-tuning's result.
+type finetuned struct {
+	result
+	Finetuned struct {
+		Total int `json:"total_params"`
+	} `json:"finetuned"`
+}
+
+func finetunedOf(r run.Record) (finetuned, error) {
+	var f finetuned
+	if err := json.Unmarshal(r.Result, &f); err != nil {
+		return f, fmt.Errorf("run %s: result.json: %w", r.ID, err)
+	}
+	return f, nil
+}
+
+// besideFull compares the run r with the full fine-tuning of its encoder and seed on the same sentences, where
+// recs has one.
+func besideFull(r run.Record, recs []run.Record) (p pair, found bool, err error) {
+	c, err := finetuneConfig(r)
+	if err != nil || c.Method == config.MethodFull {
+		return p, false, err
+	}
+	for _, o := range recs {
+		if o.Result == nil || o.Seed != r.Seed || o.Fingerprint != r.Fingerprint {
+			continue
+		}
+		full, err := finetuneConfig(o)
+		if err != nil {
+			return p, false, err
+		}
+		if full.Method == config.MethodFull && full.Encoder == c.Encoder && full.Data == c.Data {
+			p, err = discordant(r, o)
+			return p, err == nil, err
+		}
+	}
+	return p, false, nil
+}
+
+// finetuneConfig are the settings of a run of lab3 finetune.
+func finetuneConfig(r run.Record) (c config.Finetune, err error) {
+	return c, config.Load(&c, r.Config, filepath.Join(r.ID, "config.yaml"))
+}

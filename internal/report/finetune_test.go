@@ -1,0 +1,75 @@
+package report
+
+import (
+	"strings"
+	"testing"
+
+	"dla/internal/config"
+	"dla/internal/run"
+)
+
+// tuning makes a finished run of lab3 finetune.
+func tuning(t *testing.T, root, variant, method, targets string, rank int, seed uint64, right string) run.Record {
+	t.Helper()
+	c := config.DefaultFinetune(method)
+	c.Seed = seed
+	if method == config.MethodLoRA {
+		c.LoRA.Targets, c.LoRA.Rank = targets, rank
+	}
+	return record(t, root, "lab3/finetune", variant, seed, c, right, nil)
+}
+
+// TestFinetuning: rows in the order of a reader, means over seeds, McNemar's test seed by seed against the full
+// fine-tuning of the same encoder, and of no other.
+func TestFinetuning(t *testing.T) {
+	root := t.TempDir()
+	recs := []run.Record{
+		tuning(t, root, "minilm-full", "full", "", 0, 0, "1111111100"),
+		tuning(t, root, "minilm-head", "head", "", 0, 0, "1100000000"),
+		tuning(t, root, "minilm-lora-qv-r16", "lora", "qv", 16, 0, "1111111110"),
+		tuning(t, root, "minilm-lora-qv-r8", "lora", "qv", 8, 0, "1111000011"),
+		tuning(t, root, "minilm-lora-qv-r8", "lora", "qv", 8, 1, "1111110011"),
+		tuning(t, root, "minilm-full", "full", "", 0, 1, "1111111100"),
+		tuning(t, root, "minilm-lora-q-r8-a32", "lora", "q", 8, 0, "1111000011"),
+	}
+	other := config.DefaultFinetune(config.MethodLoRA)
+	other.Encoder.From = "mpnet"
+	recs = append(recs, record(t, root, "lab3/finetune", "mpnet-lora-qv-r8", 0, other, "1111111111", nil))
+	table, err := Finetuning(recs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := 0
+	for _, want := range []string{
+		"| MiniLM | LoRA q, rank 8, alpha 32 | 1000 |",
+		"| MiniLM | LoRA q,v, rank 8 | 1000 | ",
+		" | 2 | 50.00 ± 0.00 | 70.00 ± 14.14 | 39.68–89.22, n = 10 | 10 |\n",
+		"| MiniLM | LoRA q,v, rank 16 | 1000 |",
+		"| MiniLM | all weights | 1000 |",
+		"| MiniLM | the head alone | 1000 |",
+		"| MPNet | LoRA q,v, rank 8 | 1000 |",
+		"| McNemar's test against all weights | seed |",
+		"| MiniLM, LoRA q,v, rank 8 | 0 | 2 | 4 | 0.69 (exact) |\n",
+		"| MiniLM, LoRA q,v, rank 8 | 1 | 2 | 2 | 1 (exact) |\n",
+		"| MiniLM, LoRA q,v, rank 8 | all | 4 | 6 | 0.75 (exact) |\n",
+		"| MiniLM, LoRA q,v, rank 16 | 0 | 1 | 0 | 1 (exact) |\n",
+	} {
+		i := strings.Index(table[at:], want)
+		if i < 0 {
+			t.Fatalf("the table has no %q after %d:\n%s", want, at, table)
+		}
+		at += i
+	}
+	if strings.Contains(table[strings.Index(table, "McNemar"):], "MPNet") {
+		t.Errorf("a test against another encoder:\n%s", table)
+	}
+	files, err := Figures(recs, t.TempDir())
+	if err != nil || len(files) != 7 {
+		t.Errorf("%d files of figures: %v, %v", len(files), files, err)
+	}
+	for variant, want := range map[string]string{"minilm-full": "all weights", "my-own-lora-qkvo-r4": "LoRA q,k,v,o, rank 4", "mlp-d5-res": "", "minilm-mlp256": "", "full": "", "minilm-lora-qv": "", "minilm-full-2": ""} {
+		if got, _ := newTuned(variant); got.trained != want {
+			t.Errorf("%s is read as %q, want %q", variant, got.trained, want)
+		}
+	}
+}
