@@ -49,7 +49,7 @@ func OOD(ctx context.Context, cfg config.OOD, opt Options) (d Detected, err erro
 	var auto *Autoencoder
 	if cfg.Autoencoder != "" {
 		if auto, err = FindAutoencoder(opt.Root, cfg.Autoencoder); err != nil {
-			return d, fmt.Errorf("the autoencoder: %w", err)
+			return d, fmt.Errorf("the autoencoder: %w; or go without that detector: --autoencoder \"\"", err)
 		}
 		if auto.Data.Fingerprint != n.Data.Fingerprint {
 			return d, fmt.Errorf("the autoencoder %s was trained on %s with fingerprint %.12s…, the classifier on %s with %.12s…; name one of the same data", auto.Source, auto.Data.Name, auto.Data.Fingerprint, n.Data.Name, n.Data.Fingerprint)

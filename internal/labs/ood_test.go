@@ -31,7 +31,7 @@ func tinyOOD(t *testing.T, root string) config.OOD {
 	cfg := tiny(false)
 	cfg.Data.Limit, cfg.Train.Epochs = 128, 1
 	c := config.DefaultOOD()
-	c.Checkpoint = trained(t, root, cfg).ID
+	c.Checkpoint, c.Autoencoder = trained(t, root, cfg).ID, ""
 	c.Sets.Names, c.Sets.Fake = []string{data.FakeName}, 50
 	c.Limit, c.Tuning, c.Resamples = 120, 30, 20
 	return c
