@@ -14,7 +14,7 @@ endif
 export CGO_ENABLED = 0
 GOLANGCI = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help build run test test-long race lint fuzz bench figures figures-check generate generated cross lab1 lab1-mlp lab1-cnn lab1-distill lab3-finetune lab4 lab4-fgsm lab4-autoencoder lab4-ood lab4-robust
+.PHONY: help build run test test-long race lint fuzz bench figures figures-check generate generated cross lab1 lab1-mlp lab1-cnn lab1-distill lab3 lab3-baseline lab3-finetune lab4 lab4-fgsm lab4-autoencoder lab4-ood lab4-robust
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,12 @@ lab1-cnn: build ## the CNNs and ResNet-20 on CIFAR-10
 
 lab1-distill: build ## the teacher, and the student with it and without
 	./dla lab1 distill --config configs/lab1/distill.yaml --seeds 3 --out results/lab1/distill --resume
+	$(MAKE) figures
+
+lab3: lab3-baseline lab3-finetune ## run what is not yet run of all of lab 3, then draw it
+
+lab3-baseline: build ## heads on frozen sentence encoders
+	./dla lab3 baseline --config configs/lab3/baseline.yaml --encoder minilm,mpnet --seeds 3 --out results/lab3/baseline --resume
 	$(MAKE) figures
 
 lab3-finetune: build ## the lab's grid of adapters and all weights on MiniLM, and adapters on MPNet

@@ -53,13 +53,13 @@ const baselineExperiment = "lab3/baseline"
 // recipe is in configs/lab3/baseline.yaml.
 func DefaultBaseline() Baseline {
 	t := DefaultResnet().Train
-	t.Epochs, t.BatchSize, t.Patience = 40, 128, 10
-	t.Optimizer, t.LR, t.WeightDecay, t.Schedule = "adamw", 1e-3, 0.1, "cosine"
+	t.Epochs, t.BatchSize, t.Patience = 30, 128, 10
+	t.Optimizer, t.LR, t.WeightDecay, t.Schedule = "adamw", 1e-4, 0.1, "cosine"
 	return Baseline{
 		Experiment: baselineExperiment,
 		Data:       SentenceData{Name: "rotten_tomatoes"},
 		Encoder:    Features{From: "minilm", Pooling: PoolMean},
-		Head:       Head{Hidden: 256, Dropout: 0.5, Standardize: true},
+		Head:       Head{Hidden: 512, Dropout: 0.7, Standardize: true},
 		Train:      t,
 	}
 }

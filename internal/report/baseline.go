@@ -127,7 +127,7 @@ func Baseline(recs []run.Record) (string, error) {
 			}
 		}
 		if !slices.Contains(seen, e.name) {
-			fmt.Fprintf(&b, "| %s | | | 0 | not run here: | `dla models pull %s` | `dla lab3 baseline --encoder %s` | |\n", e.name, e.short, e.short)
+			fmt.Fprintf(&b, "| %s | not run here: `dla models pull %s`, `dla lab3 baseline --encoder %s` | | | | | | |\n", e.name, e.short, e.short)
 		}
 	}
 	for _, g := range gs {
