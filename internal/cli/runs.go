@@ -133,6 +133,9 @@ type outcome struct {
 	Params        int         `json:"params"`
 	WeightsSHA256 string      `json:"weights_sha256"`
 	Note          string      `json:"note"`
+
+	// Finetuned is not nil where the validation's loss selected the epoch, not its accuracy.
+	Finetuned *struct{} `json:"finetuned"`
 }
 
 // outcomeOf reads r's result; ok is false while there is none.
@@ -230,7 +233,11 @@ func show(s *Streams, r run.Record, root string) error {
 			fmt.Fprintf(w, "selected  epoch %d, by its validation loss of %s\n", res.BestEpoch, loss(res.Val))
 		} else {
 			fmt.Fprintf(w, "\ntest      %s, n = %d\n", accuracy(res.Test.Accuracy, res.Test.CI95), res.Test.N)
-			fmt.Fprintf(w, "selected  epoch %d, by its validation accuracy of %.2f %%\n", res.BestEpoch, 100*res.Val.Accuracy)
+			by := fmt.Sprintf("accuracy of %.2f %%", 100*res.Val.Accuracy)
+			if res.Finetuned != nil {
+				by = "loss of " + loss(res.Val)
+			}
+			fmt.Fprintf(w, "selected  epoch %d, by its validation %s\n", res.BestEpoch, by)
 		}
 		fmt.Fprintf(w, "weights   %d parameters, sha256 %s\nwall time %.1f s\n", res.Params, res.WeightsSHA256, res.WallSeconds)
 	case r.Status != run.StatusRunning:

@@ -205,12 +205,19 @@ func closing(s *Streams, t labs.Trained, root string) {
 	} else {
 		r := t.Result
 		fmt.Fprintf(w, "  test accuracy   %.2f %%  (95 %% interval %.2f-%.2f, n = %d)\n", 100*r.Test.Accuracy, 100*r.Test.CI95[0], 100*r.Test.CI95[1], r.Test.N)
-		what := ""
+		what, selected := "", "which"
+		if r.Finetuned != nil {
+			selected = "whose loss"
+		}
 		if t.Result.Robust != nil {
 			what = ", the mean of images as they are and attacked,"
 		}
-		fmt.Fprintf(w, "  validation      %.2f %%%s at epoch %d of %d, which selected the weights; %.2f %% at the last\n", 100*r.Val.Accuracy, what, r.BestEpoch, r.Epochs, 100*r.LastVal.Accuracy)
-		fmt.Fprintf(w, "  network         %s, %d parameters\n", t.Variant, r.Params)
+		fmt.Fprintf(w, "  validation      %.2f %%%s at epoch %d of %d, %s selected the weights; %.2f %% at the last\n", 100*r.Val.Accuracy, what, r.BestEpoch, r.Epochs, selected, 100*r.LastVal.Accuracy)
+		fmt.Fprintf(w, "  network         %s, %d parameters", t.Variant, r.Params)
+		if r.Finetuned != nil {
+			fmt.Fprintf(w, " trained of %d", r.Finetuned.Total)
+		}
+		fmt.Fprintln(w)
 	}
 	fmt.Fprintf(w, "  wall time       %s\n", time.Duration(seconds*float64(time.Second)).Round(100*time.Millisecond))
 	fmt.Fprintf(w, "  record          %s\n", t.Dir)

@@ -46,7 +46,7 @@ type Options struct {
 
 // Result is what result.json holds of a classifier's training.
 type Result struct {
-	Test              TestResult     `json:"test"`       // of the epoch with the best validation accuracy; touched once
+	Test              TestResult     `json:"test"`       // of the epoch that validation selected; touched once
 	BestEpoch         int            `json:"best_epoch"` // 1-based
 	Val               run.Measure    `json:"val"`        // of the best epoch
 	LastVal           run.Measure    `json:"last_val"`   // of the last epoch

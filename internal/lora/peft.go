@@ -135,8 +135,11 @@ var off = []string{"rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "u
 	"layers_to_transform", "layers_pattern", "layer_replication", "target_parameters", "trainable_token_indices", "exclude_modules",
 	"alora_invocation_tokens", "arrow_config", "velora_config", "monteclora_config", "kasa_config", "megatron_config"}
 
-// maxConfig bounds adapter_config.json.
-const maxConfig = 1 << 20
+// maxClasses bounds the classes of a head, maxConfig the bytes of adapter_config.json.
+const (
+	maxClasses = 1000
+	maxConfig  = 1 << 20
+)
 
 // Open reads adapter_config.json and the header of adapter_model.safetensors of the folder dir. Adapters of
 // another kind than LoRA on the attention of these encoders, with a head, are errors that name the file.
@@ -187,8 +190,11 @@ func Open(dir string) (*File, error) {
 	defer r.Close()
 	f.Meta = r.Meta
 	i := slices.IndexFunc(r.Tensors, func(t weights.Info) bool { return t.Name == wrapped+"classifier.weight" })
-	if i < 0 || len(r.Tensors[i].Shape) != 2 || r.Tensors[i].Shape[0] < 1 {
+	if i < 0 {
 		return nil, fmt.Errorf("%s has no head: wanted are the layers %s, saved with the adapter (modules_to_save)", f.weights, strings.Join(model.HeadLayers, " and "))
+	}
+	if s := r.Tensors[i].Shape; len(s) != 2 || s[0] < 1 || s[0] > maxClasses {
+		return nil, fmt.Errorf("%s: tensor %q has shape %v, want that of 1 to %d classes by the encoder's width", f.weights, r.Tensors[i].Name, s, maxClasses)
 	}
 	f.Classes = r.Tensors[i].Shape[0]
 	return f, nil

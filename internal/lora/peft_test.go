@@ -372,3 +372,45 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 }
+
+// FuzzAdapter: whatever the files of an adapter hold, reading them ends in an adapter or in an error, in memory
+// bounded by their size.
+func FuzzAdapter(f *testing.F) {
+	good := filepath.Join("testdata", "peft", "bert")
+	config, err := os.ReadFile(filepath.Join(good, ConfigName))
+	if err != nil {
+		f.Fatal(err)
+	}
+	file, err := os.ReadFile(filepath.Join(good, WeightsName))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(config, file)
+	f.Add([]byte(`{"peft_type":"LORA","r":1,"lora_alpha":1,"target_modules":["query"]}`), file)
+	f.Fuzz(func(t *testing.T, config, file []byte) {
+		dir := t.TempDir()
+		for name, b := range map[string][]byte{ConfigName: config, WeightsName: file} {
+			if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a, err := Open(dir)
+		if err != nil {
+			return
+		}
+		for _, family := range families {
+			adapter, err := a.Adapter(family)
+			if err != nil {
+				continue
+			}
+			e := model.Encoder{Family: family, Width: 32, Layers: 2}
+			q := nn.NewParams(1)
+			if err := a.Load(adapter, &model.SentenceClassifier{Encoder: &e, Classes: a.Classes}, q); err != nil {
+				continue
+			}
+			if n := len(q.List()); n != 2*len(adapter.Layers(&e))+4 {
+				t.Errorf("%d tensors were loaded", n)
+			}
+		}
+	})
+}
