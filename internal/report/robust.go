@@ -268,7 +268,11 @@ func (g *group) drawRobust(all []*run.Robust, dir string) ([]string, error) {
 		return nil, fmt.Errorf("run %s: %s has %d histograms, want %d; put back a good copy of the run", rec.ID, first.Histograms.File, len(hs), len(first.Sets)+1)
 	}
 	for k, s := range first.Sets {
-		at := filepath.Join(dir, cmp.Or(robustFolders[s.Name], s.Name))
+		folder := cmp.Or(robustFolders[s.Name], s.Name)
+		if !filepath.IsLocal(folder) || strings.ContainsAny(folder, `/\`) { // a name, not a way out of dir
+			return nil, fmt.Errorf("run %s: result.json names a set %q; put back a good copy of the run", rec.ID, s.Name)
+		}
+		at := filepath.Join(dir, folder)
 		if err := os.MkdirAll(at, 0o755); err != nil {
 			return nil, fmt.Errorf("figures: %w", err)
 		}

@@ -16,6 +16,12 @@ import (
 // robustRecord is a finished run of lab4 robust whose hardened network has the accuracy after.
 func robustRecord(t *testing.T, root, variant string, seed uint64, after float64) run.Record {
 	t.Helper()
+	return robustRecordOn(t, root, variant, "fake", seed, after)
+}
+
+// robustRecordOn is robustRecord with outliers called set.
+func robustRecordOn(t *testing.T, root, variant, set string, seed uint64, after float64) run.Record {
+	t.Helper()
 	yaml, err := config.Marshal(config.DefaultRobust(false))
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +49,7 @@ func robustRecord(t *testing.T, root, variant string, seed uint64, after float64
 	c := run.Robust{Clean: run.CleanPair{N: 100, Before: 0.9, BeforeCI95: [2]float64{0.8, 0.95}, After: after, OnlyBefore: 12, OnlyAfter: 2, P: 0.0129, Exact: true},
 		Trained: []run.OODSet{{Name: "noise", About: "uniform noise", N: 40}}, Resamples: 50, PGDSteps: 20, Before: outcomes(0.9), After: outcomes(after),
 		In: run.ConfidencePair{OODSet: run.OODSet{Name: "cifar10", N: 3}, Before: 0.9, After: 0.85, Shift: -0.05},
-		Sets: []run.ConfidencePair{{OODSet: run.OODSet{Name: "fake", N: 4}, Before: 0.8, After: 0.2, Shift: -0.6, CI95: [2]float64{-0.62, -0.58},
+		Sets: []run.ConfidencePair{{OODSet: run.OODSet{Name: set, N: 4}, Before: 0.8, After: 0.2, Shift: -0.6, CI95: [2]float64{-0.62, -0.58},
 			Scores: []run.DetectionPair{{Detector: "max-softmax", Label: "max softmax", Before: found(0.6), After: found(0.7)}}}},
 		Checks: []run.Check{{Name: "all is well", Found: "so it is", Passed: true}, {Name: "pigs fly", Found: "no"}},
 	}
@@ -128,5 +134,9 @@ func TestRobustFigures(t *testing.T) {
 	}
 	if _, err := Figures([]run.Record{rec}, dir); err == nil || !strings.Contains(err.Error(), "max_softmax.json is damaged") {
 		t.Errorf("changed histograms: %v", err)
+	}
+	hostile := robustRecordOn(t, root, "resnet20-robust-fgsm8-f0.1-noise-w0.5", "../escaped", 1, 0.8)
+	if _, err := Figures([]run.Record{hostile}, dir); err == nil || !strings.Contains(err.Error(), `names a set "../escaped"`) {
+		t.Errorf("a set that is a way out: %v", err)
 	}
 }
