@@ -101,7 +101,7 @@ func TestValidate(t *testing.T) {
 	for set, want := range map[string]string{
 		"train.lr=0": "train.lr", "train.lr=.inf": "train.lr", "train.lr=.nan": "train.lr", "train.epochs=0": "train.epochs",
 		"model.depth=-1": "model.depth", "train.conv=fft": "winograd, direct", "train.label_smoothing=1": "train.label_smoothing", "data.augment.crop=-1": "data.augment.crop", "data.val=0": "data.val", "experiment=lab9": "experiment",
-		"train.batch_size=100000000": "train.batch_size", "train.optimizer=adam": "sgd, adamw", "train.schedule=linear": "onecycle",
+		"train.batch_size=100000000": "train.batch_size", "train.optimizer=adam": "sgd, adamw", "train.schedule=exponential": "onecycle",
 		"train.milestones=[5, 3]": "train.milestones", "train.momentum=1": "train.momentum", "train.beta2=.nan": "train.beta2",
 	} {
 		c := DefaultResnet()

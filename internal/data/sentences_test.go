@@ -282,7 +282,7 @@ func TestSentencesAreNoImages(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	}
-	for name, want := range map[string]string{"mnist": "is a set of images, not of sentences", "x": "unknown data set", "rotten_tomatoes": "get it with `dla data pull rotten_tomatoes`, on a machine without network with `dla data import"} {
+	for name, want := range map[string]string{"mnist": "is a set of images, and sentences are wanted: of rotten_tomatoes", "x": "unknown data set", "rotten_tomatoes": "get it with `dla data pull rotten_tomatoes`, on a machine without network with `dla data import"} {
 		if _, err := LoadSentences(ctx, name, none); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, want)
 		}
