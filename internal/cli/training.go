@@ -172,6 +172,9 @@ func resumeRun(cmd *cobra.Command, s *Streams, root, id string, maxTime time.Dur
 	if !t.Done() {
 		return stopped(s, t, x.code(), root, false)
 	}
+	if t.Result.Robust != nil {
+		return closingRobust(s, []labs.Trained{t}, root)
+	}
 	closing(s, t, root)
 	return nil
 }
