@@ -24,7 +24,7 @@ class SentenceClassifier(torch.nn.Module):
 
     def __init__(self, folder, classes=2):
         super().__init__()
-        encoder = AutoModel.from_pretrained(folder, add_pooling_layer=False)
+        encoder = AutoModel.from_pretrained(folder, add_pooling_layer=False, dtype=torch.float32)
         self.name, width = encoder.config.model_type, encoder.config.hidden_size
         setattr(self, self.name, encoder)
         self.pre_classifier, self.classifier = torch.nn.Linear(width, width), torch.nn.Linear(width, classes)
