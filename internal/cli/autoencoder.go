@@ -139,16 +139,7 @@ func runAutoencoder(cmd *cobra.Command, s *Streams, o autoencoderOptions) (err e
 		closing(s, last, o.out)
 		return nil
 	}
-	recs, err := recordsOf(all, o.out)
-	if err != nil {
-		return err
-	}
-	table, err := report.Table(recs)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(s.Out, "\n%s\n", table)
-	return drawStudy(s, all, recs, o.out, "lab4-autoencoder")
+	return closingStudy(s, all, o.out, report.Table, "lab4-autoencoder")
 }
 
 // autoencoderLine shows the resolved settings.

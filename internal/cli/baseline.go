@@ -179,16 +179,7 @@ func runBaseline(cmd *cobra.Command, s *Streams, o baselineOptions) (err error) 
 		closing(s, last, o.out)
 		return nil
 	}
-	recs, err := recordsOf(all, o.out)
-	if err != nil {
-		return err
-	}
-	table, err := report.Baseline(recs)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(s.Out, "\n%s\n", table)
-	return drawStudy(s, all, recs, o.out, "lab3-baseline")
+	return closingStudy(s, all, o.out, report.Baseline, "lab3-baseline")
 }
 
 // baselineLine shows the resolved settings.

@@ -235,16 +235,7 @@ func runFinetune(cmd *cobra.Command, s *Streams, o finetuneOptions) (err error) 
 		fmt.Fprintf(s.Out, "      dla lab3 predict %s \"a film to remember\"%s\n", last.ID, outFlag(o.out))
 		return nil
 	}
-	recs, err := recordsOf(all, o.out)
-	if err != nil {
-		return err
-	}
-	table, err := report.Finetuning(recs)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(s.Out, "\n%s\n", table)
-	return drawStudy(s, all, recs, o.out, "lab3-finetune")
+	return closingStudy(s, all, o.out, report.Finetuning, "lab3-finetune")
 }
 
 // finetuneLine shows the resolved settings.

@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +15,6 @@ import (
 	"dla/internal/labs"
 	"dla/internal/model"
 	"dla/internal/report"
-	"dla/internal/run"
 )
 
 func newLab1Cmd(s *Streams) *cobra.Command {
@@ -260,7 +258,7 @@ func runResnet(cmd *cobra.Command, s *Streams, o resnetOptions) (err error) {
 		closing(s, last, o.out)
 		return nil
 	}
-	return closingStudy(s, all, o.out)
+	return closingStudy(s, all, o.out, report.Table, "lab1-resnet")
 }
 
 // oneLine shows the resolved settings.
@@ -307,48 +305,6 @@ func variantName(c config.Resnet) string {
 		return c.Model.Name
 	}
 	return name
-}
-
-// closingStudy draws the study's figures and prints its table.
-func closingStudy(s *Streams, all []labs.Trained, root string) error {
-	recs, err := recordsOf(all, root)
-	if err != nil {
-		return err
-	}
-	table, err := report.Table(recs)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(s.Out, "\n%s\n", table)
-	return drawStudy(s, all, recs, root, "lab1-resnet")
-}
-
-// recordsOf are the records of runs under root.
-func recordsOf(all []labs.Trained, root string) ([]run.Record, error) {
-	var recs []run.Record
-	for _, t := range all {
-		rec, err := run.Find(root, t.ID)
-		if err != nil {
-			return nil, err
-		}
-		recs = append(recs, rec)
-	}
-	return recs, nil
-}
-
-// drawStudy draws the figures of a study's runs into the folder name under root, and says where all is.
-func drawStudy(s *Streams, all []labs.Trained, recs []run.Record, root, name string) error {
-	dir := filepath.Join(root, "figures", name)
-	files, err := report.Figures(recs, dir)
-	if err != nil {
-		return err
-	}
-	if n := all[0].Note(); n != "" {
-		fmt.Fprintf(s.Out, "NOTE: %s\n", n)
-	}
-	fmt.Fprintf(s.Out, "%d runs in %s, %d figure files in %s\n", len(all), root, len(files), dir)
-	fmt.Fprintf(s.Out, "\nnext: dla runs ls%s\n      dla plot --all%s\n", outFlag(root), strings.ReplaceAll(outFlag(root), "--out", "--runs"))
-	return nil
 }
 
 // dryRunResnet prints the settings of every run and what the training will cost, reading no data.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,7 @@ import (
 	"dla/internal/engine"
 	"dla/internal/kernel"
 	"dla/internal/labs"
+	"dla/internal/report"
 	"dla/internal/run"
 	"dla/internal/train"
 )
@@ -323,4 +325,46 @@ func itemsOf(name string) string {
 
 func roundSeconds(sec float64) time.Duration {
 	return time.Duration(sec * float64(time.Second)).Round(time.Second)
+}
+
+// closingStudy prints a study's table and draws its figures into the folder name under root.
+func closingStudy(s *Streams, all []labs.Trained, root string, tabulate func([]run.Record) (string, error), name string) error {
+	recs, err := recordsOf(all, root)
+	if err != nil {
+		return err
+	}
+	table, err := tabulate(recs)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.Out, "\n%s\n", table)
+	return drawStudy(s, all, recs, root, name)
+}
+
+// recordsOf are the records of runs under root.
+func recordsOf(all []labs.Trained, root string) ([]run.Record, error) {
+	var recs []run.Record
+	for _, t := range all {
+		rec, err := run.Find(root, t.ID)
+		if err != nil {
+			return nil, err
+		}
+		recs = append(recs, rec)
+	}
+	return recs, nil
+}
+
+// drawStudy draws the figures of a study's runs into the folder name under root, and says where all is.
+func drawStudy(s *Streams, all []labs.Trained, recs []run.Record, root, name string) error {
+	dir := filepath.Join(root, "figures", name)
+	files, err := report.Figures(recs, dir)
+	if err != nil {
+		return err
+	}
+	if n := all[0].Note(); n != "" {
+		fmt.Fprintf(s.Out, "NOTE: %s\n", n)
+	}
+	fmt.Fprintf(s.Out, "%d runs in %s, %d figure files in %s\n", len(all), root, len(files), dir)
+	fmt.Fprintf(s.Out, "\nnext: dla runs ls%s\n      dla plot --all%s\n", outFlag(root), strings.ReplaceAll(outFlag(root), "--out", "--runs"))
+	return nil
 }

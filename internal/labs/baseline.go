@@ -82,15 +82,8 @@ func resumeBaseline(ctx context.Context, rec run.Record, opt Options) (Trained, 
 	if err != nil {
 		return Trained{}, err
 	}
-	e, err := FindSentenceEncoder(cfg.Encoder.From, cfg.Encoder.Weights)
+	e, set, err := sentencesOf(ctx, rec, cfg.Encoder.From, cfg.Encoder.Weights, cfg.Data.Name, opt)
 	if err != nil {
-		return Trained{}, err
-	}
-	set, err := loadSentences(ctx, cfg.Data.Name, opt)
-	if err != nil {
-		return Trained{}, err
-	}
-	if err := sameFingerprint(rec, set.Fingerprint); err != nil {
 		return Trained{}, err
 	}
 	m, err := newFeatures(ctx, set, e, cfg, opt)

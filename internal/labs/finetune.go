@@ -110,15 +110,8 @@ func resumeFinetune(ctx context.Context, rec run.Record, opt Options) (Trained, 
 	if err != nil {
 		return Trained{}, err
 	}
-	e, err := FindSentenceEncoder(cfg.Encoder.From, cfg.Encoder.Weights)
+	e, set, err := sentencesOf(ctx, rec, cfg.Encoder.From, cfg.Encoder.Weights, cfg.Data.Name, opt)
 	if err != nil {
-		return Trained{}, err
-	}
-	set, err := loadSentences(ctx, cfg.Data.Name, opt)
-	if err != nil {
-		return Trained{}, err
-	}
-	if err := sameFingerprint(rec, set.Fingerprint); err != nil {
 		return Trained{}, err
 	}
 	r, err := run.Resume(opt.Root, rec.ID)

@@ -205,6 +205,19 @@ func (e *SentenceEncoder) embed(ctx context.Context, sentences []string, pooling
 	return x, nil
 }
 
+// sentencesOf finds the encoder from, of the weights named, and the set of sentences that rec began with.
+func sentencesOf(ctx context.Context, rec run.Record, from, weights, name string, opt Options) (*SentenceEncoder, *data.Sentences, error) {
+	e, err := FindSentenceEncoder(from, weights)
+	if err != nil {
+		return nil, nil, err
+	}
+	set, err := loadSentences(ctx, name, opt)
+	if err != nil {
+		return nil, nil, err
+	}
+	return e, set, sameFingerprint(rec, set.Fingerprint)
+}
+
 // loadSentences reads the set of sentences called name.
 func loadSentences(ctx context.Context, name string, opt Options) (*data.Sentences, error) {
 	s, err := data.LoadSentences(ctx, name, opt.Data)
