@@ -1,7 +1,6 @@
 package text
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
@@ -19,6 +18,8 @@ import (
 
 	"github.com/sugarme/tokenizer/model"
 	"github.com/sugarme/tokenizer/model/wordpiece"
+
+	"dla/internal/weights"
 )
 
 // What a folder may hold. Files that claim more are refused before memory is taken for it.
@@ -224,39 +225,10 @@ func (f *folderReader) decode(name string, v any) error {
 	if err := json.Unmarshal(b, v); err != nil { // checks the syntax and the depth of all of it first
 		return f.bad(name, "%w", err)
 	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	if err := uniqueKeys(d); err != nil {
+	if err := weights.UniqueKeys(b); err != nil {
 		return f.bad(name, "%w", err)
 	}
 	return nil
-}
-
-// uniqueKeys reads one JSON value.
-func uniqueKeys(d *json.Decoder) error {
-	open, err := d.Token()
-	if err != nil || open != json.Delim('{') && open != json.Delim('[') {
-		return err
-	}
-	seen := map[string]bool{}
-	for d.More() {
-		if open == json.Delim('{') {
-			key, err := d.Token()
-			if err != nil {
-				return err
-			}
-			name, _ := key.(string)
-			if seen[name] {
-				return fmt.Errorf("key %q stands twice in an object", name)
-			}
-			seen[name] = true
-		}
-		if err := uniqueKeys(d); err != nil {
-			return err
-		}
-	}
-	_, err = d.Token()
-	return err
 }
 
 // config reads tokenizer_config.json and special_tokens_map.json, of which either may be missing.

@@ -1,0 +1,294 @@
+package labs
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"dla/internal/attack"
+	"dla/internal/data"
+	"dla/internal/metrics"
+	"dla/internal/ood"
+	"dla/internal/run"
+	"dla/internal/train"
+	"dla/internal/weights"
+)
+
+// compare lets the original and the hardened network face the test set as it is, outliers and attacks, and
+// keeps what comes of it beside the run.
+func (h *hardening) compare(ctx context.Context, hardened *Network, e ended) (*run.Robust, error) {
+	began := time.Now()
+	in := named(e.data.Name, title(e.data.Name)+", test set", e.data.Source, e.test)
+	res := &run.Robust{Network: h.original.Name, Original: h.original.Source, WeightsSHA256: h.original.Weights, Resamples: h.cfg.Test.Resamples, PGDSteps: h.cfg.Test.Steps}
+	for _, s := range h.trained {
+		res.Trained = append(res.Trained, s.OODSet)
+	}
+
+	// How sure both are of every image.
+	nets := [2]*Network{h.original, hardened}
+	var logits [2][]*ood.Features // of the test set, then of each of h.sets
+	for i, n := range nets {
+		scorer, err := n.Scorer(evalBatch)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range slices.Concat([]images{in}, h.sets) {
+			f, err := scoreAll(ctx, scorer, s, n.Images.Classes, e.sink)
+			if err != nil {
+				return nil, err
+			}
+			logits[i] = append(logits[i], f)
+		}
+	}
+	var err error
+	if res.Clean, err = clean(logits[0][0], logits[1][0], e.test); err != nil {
+		return nil, err
+	}
+	var histograms []run.Histogram
+	for k, s := range slices.Concat([]images{in}, h.sets) {
+		before, after := confidence(logits[0][k]), confidence(logits[1][k])
+		pair := run.ConfidencePair{OODSet: s.OODSet}
+		change := make([]float64, s.N)
+		for i := range change {
+			change[i] = after[i] - before[i]
+		}
+		pair.Before, _ = metrics.MeanStd(before)
+		pair.After, _ = metrics.MeanStd(after)
+		pair.Shift, pair.CI95 = metrics.BootstrapMean(change, h.cfg.Test.Resamples, h.cfg.Seed)
+		histograms = append(histograms, run.Histogram{Set: s.Name, Before: histogram(before), After: histogram(after)})
+		if k == 0 {
+			res.In = pair
+			continue
+		}
+		if pair.Scores, err = h.detect(logits, k); err != nil {
+			return nil, fmt.Errorf("the set %s: %w", s.Name, err)
+		}
+		if res.Signs, err = metrics.CheckSigns(in.N, s.N); err != nil {
+			return nil, err
+		}
+		res.Sets = append(res.Sets, pair)
+	}
+	text, err := json.Marshal(histograms)
+	if err != nil {
+		return nil, err
+	}
+	if res.Histograms, err = e.run.Attach(histogramsName, text); err != nil {
+		return nil, err
+	}
+
+	known, err := h.original.exposure()
+	if err != nil {
+		return nil, err
+	}
+	if res.Hashes, err = e.run.Attach(hashesName, hashes(h.trained, known)); err != nil {
+		return nil, err
+	}
+
+	// How they stand attacks.
+	for i, to := range []*[]attack.Outcome{&res.Before, &res.After} {
+		if *to, err = h.attack(ctx, nets[i], e.test, e.sink); err != nil {
+			return nil, err
+		}
+	}
+	res.Checks = h.checks(res)
+	res.Seconds = time.Since(began).Seconds()
+	return res, nil
+}
+
+// histogramsName is the file of a run that the figures of its comparison are drawn from.
+const histogramsName = "max_softmax.json"
+
+// scoreAll is what s says to the images, in their order.
+func scoreAll(ctx context.Context, s *train.Scorer, of images, classes int, sink train.Sink) (*ood.Features, error) {
+	f := &ood.Features{N: of.N}
+	b := data.Batch{}
+	b.X, b.Y = s.EvalBuffers()
+	loader := data.NewLoader(unlabelled(of.Subset), evalBatch, false, 0)
+	sink(train.Event{Kind: train.EvalStart, Steps: loader.Steps(), Message: of.Name})
+	for step := range loader.Steps() {
+		if interrupted(ctx) {
+			return nil, context.Cause(ctx)
+		}
+		loader.Batch(0, step, &b)
+		if _, err := s.EvalStep(b.Rows); err != nil {
+			return nil, err
+		}
+		f.Logits = append(f.Logits, s.Logits()...)
+		sink(train.Event{Kind: train.EvalStep, Step: step + 1, Steps: loader.Steps(), Items: b.Rows, Loss: math.NaN(), Accuracy: math.NaN()})
+	}
+	for i, v := range f.Logits {
+		if v-v != 0 {
+			return nil, fmt.Errorf("the logit of class %d for image %d of %s is %g; are the network's weights good?", i%classes, i/classes, of.Name, v)
+		}
+	}
+	return f, nil
+}
+
+// unlabelled is s with the first class as every image's: outliers have classes that the network does not know.
+func unlabelled(s data.Subset) data.Subset {
+	set := *s.Set
+	set.Labels = make([]int32, set.N)
+	return data.Subset{Set: &set, Index: s.Index}
+}
+
+// clean compares the two networks' predictions of the test set by McNemar's test.
+func clean(before, after *ood.Features, test data.Subset) (run.CleanPair, error) {
+	n := before.N
+	classes, labels := make([]int32, n), make([]int32, n)
+	predictions := func(f *ood.Features) (metrics.Predictions, error) {
+		width := len(f.Logits) / n
+		for i, at := range test.Index {
+			best, _ := attack.Top(f.Logits[i*width : (i+1)*width])
+			classes[i], labels[i] = int32(best), test.Set.Labels[at]
+		}
+		return metrics.NewPredictions(classes, labels)
+	}
+	b, err := predictions(before)
+	if err != nil {
+		return run.CleanPair{}, err
+	}
+	a, err := predictions(after)
+	if err != nil {
+		return run.CleanPair{}, err
+	}
+	c := run.CleanPair{N: n, Before: float64(b.Correct()) / float64(n), After: float64(a.Correct()) / float64(n)}
+	c.BeforeCI95[0], c.BeforeCI95[1] = metrics.Wilson(b.Correct(), n)
+	c.AfterCI95[0], c.AfterCI95[1] = metrics.Wilson(a.Correct(), n)
+	if c.OnlyBefore, c.OnlyAfter, err = b.Discordant(a); err != nil {
+		return c, err
+	}
+	p := metrics.McNemar(c.OnlyBefore, c.OnlyAfter)
+	c.P, c.Exact = p.P, p.Exact
+	return c, nil
+}
+
+// confidence is the largest probability of each image.
+func confidence(f *ood.Features) []float64 {
+	p := make([]float64, f.N)
+	width := len(f.Logits) / f.N
+	for i := range p {
+		_, p[i] = attack.Top(f.Logits[i*width : (i+1)*width])
+	}
+	return p
+}
+
+// histogram counts values of [0,1].
+func histogram(p []float64) []int {
+	h := make([]int, histogramBins)
+	for _, v := range p {
+		h[max(0, min(histogramBins-1, int(v*histogramBins)))]++
+	}
+	return h
+}
+
+// logitDetectors are those that need nothing but logits, the lab's first.
+var logitDetectors = []string{"max-softmax", "max-logit", "energy"}
+
+// detect tells the test set from set k by both networks' logits.
+func (h *hardening) detect(logits [2][]*ood.Features, k int) ([]run.DetectionPair, error) {
+	var pairs []run.DetectionPair
+	var rankings []*metrics.Ranking
+	for _, m := range ood.Methods {
+		if !slices.Contains(logitDetectors, m.Name) {
+			continue
+		}
+		pairs = append(pairs, run.DetectionPair{Detector: m.Name, Label: m.Label})
+		for i := range logits {
+			in := logits[i][0]
+			score, err := m.Fit(&ood.Network{Classes: len(in.Logits) / in.N}, 1)
+			if err != nil {
+				return nil, err
+			}
+			r, err := metrics.Rank(m.Name, score(in), score(logits[i][k]))
+			if err != nil {
+				return nil, err
+			}
+			rankings = append(rankings, r)
+		}
+	}
+	intervals := metrics.Bootstrap(rankings, h.cfg.Test.Resamples, h.cfg.Seed)
+	for i := range pairs {
+		pairs[i].Before = run.Detected{Detection: rankings[2*i].Detection(), CI95: intervals[2*i]}
+		pairs[i].After = run.Detected{Detection: rankings[2*i+1].Detection(), CI95: intervals[2*i+1]}
+	}
+	return pairs, nil
+}
+
+// attack lets n face FGSM and PGD at every radius, from 0 up.
+func (h *hardening) attack(ctx context.Context, n *Network, test data.Subset, sink train.Sink) ([]attack.Outcome, error) {
+	t := h.cfg.Test
+	eps := append([]float64{0}, t.Eps...) // at 0 nothing may change
+	var all []attack.Outcome
+	for _, a := range []struct {
+		name string
+		n    int
+		ways func(v *victim) []*way
+	}{
+		{"fgsm", t.FGSM, func(v *victim) []*way { return v.sweep(eps, false) }},
+		{"pgd", t.PGD, func(v *victim) (ways []*way) {
+			for i, e := range eps {
+				var a attack.Attack = attack.PGD{Norm: attack.Linf, Eps: e / 255, Step: stepOf(e/255, t.Steps), Steps: t.Steps, Restarts: 1, Seed: h.cfg.Seed}
+				if i == 0 {
+					a = attack.FGSM{} // the same, in one step
+				}
+				ways = append(ways, v.wayOf("pgd", a, attack.Linf, e, false))
+			}
+			return ways
+		}},
+	} {
+		some := test
+		if a.n > 0 {
+			some = test.First(a.n)
+		}
+		v, err := newVictim(n, some)
+		if err != nil {
+			return nil, err
+		}
+		ways := a.ways(v)
+		if err := v.face(ctx, a.name, ways, func(_, label int32) int32 { return label }, sink); err != nil {
+			return nil, err
+		}
+		for _, w := range ways {
+			all = append(all, w.Outcome)
+		}
+	}
+	return all, nil
+}
+
+// checks are what must hold of the comparison.
+func (h *hardening) checks(res *run.Robust) []run.Check {
+	unchanged := weights.Fingerprint(h.original.state()) == h.original.Weights
+	found := "all its weights and statistics are, bit by bit"
+	if !unchanged {
+		found = "they are not"
+	}
+	checks := []run.Check{{Name: "the original is as it was", Found: found, Passed: unchanged}}
+	shared := 0
+	for _, a := range h.trained {
+		for _, b := range h.sets {
+			shared += len(data.Overlap(a.Subset, b.Subset))
+		}
+	}
+	checks = append(checks, run.Check{Name: "no outlier trained on is evaluated", Found: fmt.Sprintf("%d images in common", shared), Passed: shared == 0})
+	outside, worst, moved := 0.0, 0.0, 0.0
+	for _, o := range slices.Concat(res.Before, res.After) {
+		outside = max(outside, o.MaxChange-o.Radius(), -o.MinValue, o.MaxValue-1)
+		worst = max(worst, o.MaxChange*255)
+		if o.Eps == 0 {
+			moved = max(moved, o.MaxChange)
+		}
+	}
+	checks = append(checks, run.Check{Name: "at radius 0 nothing changes", Found: fmt.Sprintf("at most %g", moved), Passed: moved == 0},
+		run.Check{Name: "no pixel changes by more than the radius, or leaves [0,1]", Found: fmt.Sprintf("at most %.4g/255", worst), Passed: outside <= 0})
+
+	margin := math.Inf(1) // by which PGD's interval begins below the end of FGSM's
+	for _, list := range [][]attack.Outcome{res.Before, res.After} {
+		for i, fgsm := range list[:len(list)/2] {
+			margin = min(margin, fgsm.CI95[1]-list[len(list)/2+i].CI95[0])
+		}
+	}
+	return append(checks, run.Check{Name: "PGD is no weaker than FGSM, at any radius on either network", Found: fmt.Sprintf("its accuracy's interval begins at least %.1f points below the end of FGSM's", 100*margin), Passed: margin >= 0})
+}
