@@ -18,16 +18,17 @@ import (
 
 // The groups of cases.
 const (
-	Kernels = "kernels" // matrix products and convolutions
-	Layers  = "layers"  // what is bound by memory: normalisation, loss, updates
-	Steps   = "steps"   // a training step: forward, backward, update
-	Eval    = "eval"    // forward and loss
-	FGSM    = "fgsm"    // the gradient of the loss by the input, and a step along its sign
-	Memory  = "memory"  // peak resident memory of a process that trains; Linux only
+	Kernels  = "kernels"  // matrix products and convolutions
+	Layers   = "layers"   // what is bound by memory: normalisation, loss, updates
+	Steps    = "steps"    // a training step: forward, backward, update
+	Eval     = "eval"     // forward and loss
+	FGSM     = "fgsm"     // the gradient of the loss by the input, and a step along its sign
+	Encoders = "encoders" // of sentences: forward, and training steps of all weights and of LoRA's
+	Memory   = "memory"   // peak resident memory of a process that trains; Linux only
 )
 
 // Groups are all groups in the order of Cases.
-var Groups = []string{Kernels, Layers, Steps, Eval, FGSM, Memory}
+var Groups = []string{Kernels, Layers, Steps, Eval, FGSM, Encoders, Memory}
 
 // Case is one piece of work to be measured.
 type Case struct {
@@ -52,12 +53,12 @@ func WithPeer(cases []Case) []Case {
 }
 
 // Graph says whether the case runs a graph, whose ops can be timed.
-func (c Case) Graph() bool { return slices.Contains([]string{Steps, Eval, FGSM}, c.Group) }
+func (c Case) Graph() bool { return slices.Contains([]string{Steps, Eval, FGSM, Encoders}, c.Group) }
 
 // work is a case made ready for one size of batch.
 type work struct {
 	run          func() error
-	images       int             // of a run; 0: it is not about images
+	images       int             // of a run, or sentences; 0: it is about neither
 	flops, bytes float64         // of a run; bytes are what has to be read and written
 	program      *engine.Program // what run spends its time in, where that is a graph
 }
@@ -67,7 +68,7 @@ type Result struct {
 	Group string `json:"group"`
 	Case  string `json:"case"`
 	Timing
-	Images    int             `json:"images,omitempty"` // of a run
+	Images    int             `json:"images,omitempty"` // of a run, or sentences
 	PerS      float64         `json:"images_per_s,omitempty"`
 	GFLOPS    float64         `json:"gflops,omitempty"`
 	PeakShare float64         `json:"peak_share,omitempty"` // of Options.Peak
@@ -80,7 +81,7 @@ type Result struct {
 
 // Options say how to measure.
 type Options struct {
-	Batch   int     // images; FGSM takes twice as many, as the peer does
+	Batch   int     // images; FGSM takes twice as many and Encoders 32 sentences, as the peer does
 	Seconds float64 // of runs, after warming up; there are always a few
 	Peak    float64 // operations a second the processor can do, from kernel.Peak
 	Profile bool    // time every op of a graph as well
@@ -89,9 +90,9 @@ type Options struct {
 
 // Cases are all there are on this system, group by group.
 func Cases() []Case {
-	all := slices.Concat(kernelCases(), layerCases(), networkCases())
+	all := slices.Concat(kernelCases(), layerCases(), networkCases(), encoderCases())
 	if runtime.GOOS == "linux" {
-		all = append(all, memoryCase())
+		all = append(all, memoryCases()...)
 	}
 	return all
 }

@@ -9,11 +9,15 @@ import (
 	"dla/internal/model"
 )
 
-// memoryCase is a training of ResNet-20. A process's peak is of all it ever did, so whoever measures
-// it does so in a process of its own.
-func memoryCase() Case {
+// memoryCases are trainings of ResNet-20 and of all weights of each encoder. A process's peak is of all it
+// ever did, so whoever measures it does so in a process of its own.
+func memoryCases() []Case {
 	n := network{Model: model.ResNet{Blocks: 3, Width: 16, Res: true, Pixels: model.CIFAR10}, set: "cifar10"}
-	return Case{Group: Memory, Name: n.Name(), prepare: func(batch int) (*work, error) { return stepWork(n, batch) }}
+	all := []Case{{Group: Memory, Name: n.Name(), prepare: func(batch int) (*work, error) { return stepWork(n, batch) }}}
+	for _, e := range encoders() {
+		all = append(all, Case{Group: Memory, Name: e.name + "-full", prepare: func(int) (*work, error) { return fullWork(e) }})
+	}
+	return all
 }
 
 // peakRSS is the most resident memory, in bytes, that this process has had after a few runs of f.

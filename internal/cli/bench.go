@@ -45,7 +45,9 @@ five. Rates are of the median. The groups:
   steps     whole training steps
   eval      evaluation
   fgsm      gradients of the loss by the input, twice --batch images
-  memory    peak resident memory of a process that trains resnet20 (only when named; on Linux)
+  encoders  sentence encoders with random weights on 32 sentences of 32 tokens: forward, and training
+            steps of all weights and of LoRA
+  memory    peak resident memory of a process that trains (only when named; on Linux)
 
 Words that are no group choose the cases, in the groups named, whose names contain them. resnet32 and
 larger are measured only when they are named; resnet20-b and resnet20-w32-b have projection shortcuts,
@@ -55,12 +57,13 @@ cnn-2x32-res, cnn-5x32-res and cnn-7x32-res blocks of equal width, as the peer's
 run with a case's name as its last argument, and prints lines of JSON as
 {"case": "resnet20-w16 nhwc step", "min_s": 0.2, "median_s": 0.21, "per_s": 609.5, "n": 10}. Words
 of CMD are separated by spaces; THREADS in its environment is the number of threads. Ratios are of
-images a second, ours over the peer's.`,
+images or sentences a second, ours over the peer's.`,
 		Example: `  dla bench kernels
   dla bench steps eval
   dla bench steps resnet20 --profile
   dla bench conv3x3-64ch --threads 1 --seconds 3
   dla bench steps resnet110 --cpuprofile cpu.prof
+  dla bench encoders minilm --profile
   dla bench memory
   dla bench steps eval fgsm --peer "python3 torch_bench.py --compile" --json`,
 		ValidArgsFunction: completeCases,
@@ -71,7 +74,7 @@ images a second, ours over the peer's.`,
 	f.IntVar(&o.batch, "batch", 128, "images in a batch")
 	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one for each core")
 	f.StringVar(&o.peer, "peer", "", "command that measures the same work by other means; only cases that it has are run")
-	f.BoolVar(&o.profile, "profile", false, "print what each op of steps, eval and fgsm takes")
+	f.BoolVar(&o.profile, "profile", false, "print what each op of steps, eval, fgsm and encoders takes")
 	f.StringVar(&o.cpuprofile, "cpuprofile", "", "write a CPU profile, for go tool pprof, to this file")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	f.BoolVar(&o.child, "child", false, "measure memory in this very process")
@@ -123,10 +126,10 @@ func (o benchOptions) pickCases(words []string) ([]bench.Case, error) {
 				names = append(names, c.Name)
 			}
 		}
-		err = fmt.Errorf("%w (--peer leaves steps, eval and fgsm of %s)", err, strings.Join(names, ", "))
+		err = fmt.Errorf("%w (--peer leaves steps, eval, fgsm and encoders of %s)", err, strings.Join(names, ", "))
 	}
 	if err == nil && o.profile && !slices.ContainsFunc(cases, bench.Case.Graph) {
-		err = errors.New("--profile times the ops of steps, eval and fgsm; name one of these groups")
+		err = errors.New("--profile times the ops of steps, eval, fgsm and encoders; name one of these groups")
 	}
 	return cases, err
 }
@@ -275,7 +278,7 @@ var (
 		{"median ms", func(r bench.Result) string { return rate("%.3f", 1e3*r.Median) }},
 		{"n", func(r bench.Result) string { return rate("%.0f", float64(r.N)) }},
 	}
-	imageColumn = benchColumn{"img/s", func(r bench.Result) string { return rate("%.1f", r.PerS) }}
+	rateColumn  = benchColumn{"per s", func(r bench.Result) string { return rate("%.1f", r.PerS) }}
 	flopColumns = []benchColumn{
 		{"GFLOP/s", func(r bench.Result) string { return rate("%.1f", r.GFLOPS) }},
 		{"of peak", func(r bench.Result) string { return rate("%.0f %%", 100*r.PeakShare) }},
@@ -284,7 +287,7 @@ var (
 	planColumn  = benchColumn{"plan MB", func(r bench.Result) string { return rate("%.1f", float64(r.PlanBytes)/1e6) }}
 	rssColumn   = benchColumn{"peak MB", func(r bench.Result) string { return rate("%.1f", float64(r.RSSBytes)/1e6) }}
 	peerColumns = []benchColumn{
-		imageColumn,
+		rateColumn,
 		{"peer fp32", func(r bench.Result) string { return rate("%.1f", r.Peer.FP32.PerS) }},
 		{"ratio", func(r bench.Result) string { return rate("%.2f", r.Peer.Ratio) }},
 		{"peer bf16", func(r bench.Result) string {
@@ -308,7 +311,7 @@ func (t *benchTable) columns(group string) []benchColumn {
 	case group == bench.Memory:
 		return []benchColumn{planColumn, rssColumn}
 	}
-	return append(slices.Concat(timeColumns, []benchColumn{imageColumn}, flopColumns), planColumn)
+	return append(slices.Concat(timeColumns, []benchColumn{rateColumn}, flopColumns), planColumn)
 }
 
 // row prints one result, under a header where its group begins.

@@ -105,6 +105,6 @@ func (l *Loader) Batch(epoch, step int, b *Packed) {
 	b.clear()
 	for _, place := range l.order[l.starts[step]:l.starts[step+1]] {
 		at := l.index[place]
-		b.add(l.all.Sentence(int(at)), l.all.Labels[at], place)
+		b.Add(l.all.Sentence(int(at)), l.all.Labels[at], place)
 	}
 }

@@ -12,7 +12,7 @@ func numbered(n int) *Packed {
 	for i := range int32(n) {
 		ids := make([]int32, 1+(i*7)%9)
 		ids[0] = i
-		p.add(ids, i, i)
+		p.Add(ids, i, i)
 	}
 	return p
 }

@@ -40,13 +40,13 @@ func (p *Packed) clear() {
 func (p *Packed) Take(o *Packed, lo, hi int) {
 	p.clear()
 	for i := lo; i < hi; i++ {
-		p.add(o.Sentence(i), o.Labels[i], o.Index[i])
+		p.Add(o.Sentence(i), o.Labels[i], o.Index[i])
 	}
 }
 
-// add lays a sentence behind the others. The memory is often a graph's input, which must not be left
+// Add lays a sentence behind the others. The memory is often a graph's input, which must not be left
 // for a larger one, so a sentence that has no room is a panic: a mistake of the caller.
-func (p *Packed) add(ids []int32, label, index int32) {
+func (p *Packed) Add(ids []int32, label, index int32) {
 	rows := len(p.IDs) + len(ids)
 	if rows > cap(p.IDs) || rows > cap(p.Positions) || len(p.Offsets) == cap(p.Offsets) || len(p.Labels) == cap(p.Labels) || len(p.Index) == cap(p.Index) {
 		panic(fmt.Sprintf("text: %d tokens of %d sentences do not fit a batch with room for %d tokens of %d", rows, p.Len()+1, min(cap(p.IDs), cap(p.Positions)), min(cap(p.Offsets)-1, cap(p.Labels), cap(p.Index))))

@@ -90,7 +90,7 @@ func (t *Tokenizer) Pack(sentences []string, labels []int32) *Packed {
 	}
 	all := NewPacked(tokens, len(sentences))
 	for i, ids := range p.ids {
-		all.add(ids, labels[i], int32(i))
+		all.Add(ids, labels[i], int32(i))
 	}
 	return all
 }
