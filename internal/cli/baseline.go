@@ -55,7 +55,7 @@ The validation part selects the epoch; the test part is touched once, with that 
 	f.StringSliceVar(&o.encoders, "encoder", []string{def.Encoder.From}, "frozen encoder, or several: minilm,mpnet")
 	f.StringVar(&o.pooling, "pooling", def.Encoder.Pooling, "what of the tokens a sentence's vector is: mean or cls")
 	f.IntVar(&o.hidden, "hidden", def.Head.Hidden, "width between the head's two layers")
-	f.IntVar(&o.patience, "patience", def.Train.Patience, "stop after this many epochs without a better validation accuracy; 0: never")
+	f.IntVar(&o.patience, "patience", def.Train.Patience, "stop after this many epochs without a smaller validation loss; 0: never")
 	f.Lookup("config").Usage = "YAML file with settings (see configs/lab3)"
 	f.Lookup("seed").Usage = "seed of the head's initial weights, of dropout and of the order of batches"
 	f.Lookup("data").Usage = "set of sentences"

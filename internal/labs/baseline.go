@@ -256,6 +256,14 @@ type probe struct {
 	on *features
 }
 
+// job keeps the epoch of the smallest validation loss: of a thousand sentences the accuracy is too rough a
+// measure, and has its largest values early, while the loss still falls.
+func (p *probe) job() train.Job {
+	j := p.built.job()
+	j.SelectByLoss = true
+	return j
+}
+
 // conclude tests the head, and says how it does on what it was trained on, with nothing dropped.
 func (p *probe) conclude(ctx context.Context, e ended, t *Trained) (any, error) {
 	m := p.on
