@@ -3,8 +3,8 @@ the table of out-of-distribution detection.
 
     python peer_lab4.py CHECKPOINT_FOLDER CIFAR10_PNG_TAR PEOPLE_PNG_TAR [IMAGES]
 
-The network is the ResNet-20 of CHECKPOINT_FOLDER (model.safetensors), in evaluation mode, in the faster
-of two layouts. The table is that of `dla lab4 ood` but for reconstruction, the JPEG set and the bootstrap:
+The network is the ResNet-20 of CHECKPOINT_FOLDER (model.safetensors), in evaluation mode, in the layout of
+two in which two steps of PGD are faster. The table is that of `dla lab4 ood` but for reconstruction, the JPEG set and the bootstrap:
 features of the training, validation-sized and evaluated images, fourteen detectors of pytorch-ood at one
 setting each, AUROC, both AUPRs and FPR95 by scikit-learn. Needs torch, pytorch-ood, scikit-learn, pillow.
 """
@@ -95,13 +95,16 @@ test, labels = test[:LIMIT], labels[:LIMIT]
 best = {}
 for name, layout in (("nchw", torch.contiguous_format), ("nhwc", torch.channels_last)):
     use(layout)
-    pgd(test[:256], labels[:256], 8 / 255, 2)
+    pgd(test[:256], labels[:256], 8 / 255, 1)
     t0 = time.perf_counter()
-    wrong = pgd(test, labels, 8 / 255)
-    best[name] = time.perf_counter() - t0
-    print(json.dumps(dict(case=f"pgd-20 {name}", images=len(test), accuracy=1 - wrong / len(test), seconds=round(best[name], 2))), flush=True)
+    pgd(test[:1024], labels[:1024], 8 / 255, 2)
+    best[layout] = time.perf_counter() - t0, name
+layout = min(best, key=lambda k: best[k][0])
+use(layout)
+t0 = time.perf_counter()
+wrong = pgd(test, labels, 8 / 255)
+print(json.dumps(dict(case=f"pgd-20 {best[layout][1]}", images=len(test), accuracy=1 - wrong / len(test), seconds=round(time.perf_counter() - t0, 2))), flush=True)
 
-use(torch.contiguous_format if best["nchw"] < best["nhwc"] else torch.channels_last)
 from pytorch_ood.detector import ASH, DICE, GEN, RMD, SHE, EnergyBased, KLMatching, KNN, Mahalanobis, MaxLogit, MaxSoftmax, ReAct, ViM
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
