@@ -23,14 +23,61 @@ func oodOf(r run.Record) (run.OOD, error) {
 	return res, nil
 }
 
+// theOne is the record of recs, of which there must be one.
+func theOne(recs []run.Record) (run.Record, error) {
+	if len(recs) != 1 {
+		return run.Record{}, fmt.Errorf("there are %d runs where one is shown; choose it by its id with select", len(recs))
+	}
+	return recs[0], nil
+}
+
 // oodTable makes the table of a set.
 func oodTable(set string) func([]run.Record) (string, error) {
 	return func(recs []run.Record) (string, error) {
-		if len(recs) != 1 {
-			return "", fmt.Errorf("there are %d runs where one is shown; choose it by its id with select", len(recs))
+		rec, err := theOne(recs)
+		if err != nil {
+			return "", err
 		}
-		return OODTable(recs[0], set)
+		return OODTable(rec, set)
 	}
+}
+
+// oodOverview is AUROC and FPR95 of every detector on every set of the one record in recs, as a Markdown table
+// in the order of the AUROC on the first set.
+func oodOverview(recs []run.Record) (string, error) {
+	rec, err := theOne(recs)
+	if err != nil {
+		return "", err
+	}
+	res, err := oodOf(rec)
+	if err != nil {
+		return "", err
+	}
+	if len(res.Sets) == 0 {
+		return "", fmt.Errorf("run %s: no set was evaluated", rec.ID)
+	}
+	head, line := "| detector |", "|---|"
+	for _, s := range res.Sets {
+		head += fmt.Sprintf(" %s: AUROC | FPR95 |", short(s))
+		line += "---:|---:|"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n%s\n", head, line)
+	for _, x := range scoresOn(res, res.Sets[0].Name) {
+		fmt.Fprintf(&b, "| %s |", detectorOf(res, x.Detector).Label)
+		for _, s := range res.Sets {
+			i := slices.IndexFunc(res.Scores, func(y run.OODScore) bool { return y.Set == s.Name && y.Detector == x.Detector })
+			if i < 0 {
+				return "", fmt.Errorf("run %s: there is no score of %s on %s", rec.ID, x.Detector, s.Name)
+			}
+			fmt.Fprintf(&b, " %.1f | %.1f |", 100*res.Scores[i].AUROC, 100*res.Scores[i].FPR95)
+		}
+		b.WriteString("\n")
+	}
+	if res.Note != "" {
+		fmt.Fprintf(&b, "\nNOTE: %s.\n", res.Note)
+	}
+	return b.String(), nil
 }
 
 // OODTable is the detectors of rec on the set called set, or on all where that is empty, as Markdown tables,

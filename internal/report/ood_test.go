@@ -97,6 +97,16 @@ func TestOODTable(t *testing.T) {
 	if _, err := oodTable("fake")([]run.Record{rec, rec}); err == nil {
 		t.Error("two runs gave a table")
 	}
+
+	got, err = oodOverview([]run.Record{rec})
+	want := "| detector | FakeData noise: AUROC | FPR95 | pets, a folder of images: AUROC | FPR95 |\n|---|---:|---:|---:|---:|\n" +
+		"| KNN | 100.0 | 0.0 | 100.0 | 0.0 |\n| max softmax | 91.7 | 33.3 | 91.7 | 33.3 |\n"
+	if err != nil || got != want {
+		t.Errorf("overview, error %v:\n%s\nwant\n%s", err, got, want)
+	}
+	if _, err := oodOverview(nil); err == nil {
+		t.Error("no run gave a table")
+	}
 }
 
 func TestOODFigures(t *testing.T) {

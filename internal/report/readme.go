@@ -24,13 +24,13 @@ type Section struct {
 	Name    string `yaml:"name"`    // of the table's marks in the README
 	Runs    string `yaml:"runs"`    // folder of records
 	Select  string `yaml:"select"`  // pattern of run ids; empty: all that are finished
-	Figures string `yaml:"figures"` // folder
-	Table   string `yaml:"table"`   // one of sectionKinds, or speed, which has measurements for records and no figures
+	Figures string `yaml:"figures"` // folder; empty where the kind has none
+	Table   string `yaml:"table"`   // one of sectionKinds, or speed, which has measurements for records
 }
 
 const speedTable = "speed"
 
-// sectionKinds are the tables there are, each with the figures that go with it.
+// sectionKinds are the tables there are, each with the figures that go with it, or none.
 var sectionKinds = map[string]struct {
 	table   func([]run.Record) (string, error)
 	figures func([]run.Record, string) ([]string, error)
@@ -44,6 +44,7 @@ var sectionKinds = map[string]struct {
 	"attacks":      {Attacks, one(attackCurves)},
 	"untargeted":   {examplesTable(false), one(attackExamples(false, "examples"))},
 	"targeted":     {examplesTable(true), one(attackExamples(true, "examples"))},
+	"ood":          {oodOverview, nil},
 	"ood-people":   {oodTable("cifar100-people"), one(oodFigures("cifar100-people"))},
 	"ood-fake":     {oodTable("fake"), one(oodFigures("fake"))},
 	"ood-jpeg":     {oodTable("cifar10-jpeg"), one(oodFigures("cifar10-jpeg"))},
@@ -64,9 +65,9 @@ func Sections(path string) ([]Section, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	for i, s := range all {
-		_, known := sectionKinds[s.Table]
-		if speed := s.Table == speedTable; !known && !speed || s.Name == "" || s.Runs == "" || (s.Figures == "") != speed {
-			return nil, fmt.Errorf("%s: entry %d needs a name, runs, figures and a table, one of %s or speed (which has no figures)", path, i+1,
+		kind, known := sectionKinds[s.Table]
+		if !known && s.Table != speedTable || s.Name == "" || s.Runs == "" || (s.Figures == "") != (kind.figures == nil) {
+			return nil, fmt.Errorf("%s: entry %d needs a name, runs, figures and a table, one of %s or speed (of which ood and speed have no figures)", path, i+1,
 				strings.Join(slices.Sorted(maps.Keys(sectionKinds)), ", "))
 		}
 	}
@@ -151,10 +152,13 @@ func (s Section) make(root string, check bool) (changed []string, table string, 
 	if err != nil {
 		return nil, "", err
 	}
-	if changed, err = s.draw(root, recs, check); err != nil {
-		return nil, "", err
+	kind := sectionKinds[s.Table]
+	if kind.figures != nil {
+		if changed, err = s.draw(root, recs, check); err != nil {
+			return nil, "", err
+		}
 	}
-	table, err = sectionKinds[s.Table].table(recs)
+	table, err = kind.table(recs)
 	return changed, table, err
 }
 
