@@ -131,15 +131,7 @@ func runAutoencoder(cmd *cobra.Command, s *Streams, o autoencoderOptions) (err e
 	if err != nil {
 		return err
 	}
-	last := all[len(all)-1]
-	if !last.Done() {
-		return stopped(s, last, x.code(), o.out, len(cfgs) > 1)
-	}
-	if len(all) == 1 {
-		closing(s, last, o.out)
-		return nil
-	}
-	return closingStudy(s, all, o.out, report.Table, "lab4-autoencoder")
+	return x.conclude(s, all, len(cfgs), o.out, report.Table, "lab4-autoencoder")
 }
 
 // autoencoderLine shows the resolved settings.

@@ -171,15 +171,7 @@ func runBaseline(cmd *cobra.Command, s *Streams, o baselineOptions) (err error) 
 	if err != nil {
 		return err
 	}
-	last := all[len(all)-1]
-	if !last.Done() {
-		return stopped(s, last, x.code(), o.out, len(cfgs) > 1)
-	}
-	if len(all) == 1 {
-		closing(s, last, o.out)
-		return nil
-	}
-	return closingStudy(s, all, o.out, report.Baseline, "lab3-baseline")
+	return x.conclude(s, all, len(cfgs), o.out, report.Baseline, "lab3-baseline")
 }
 
 // baselineLine shows the resolved settings.

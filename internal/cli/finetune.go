@@ -219,23 +219,23 @@ func runFinetune(cmd *cobra.Command, s *Streams, o finetuneOptions) (err error) 
 		return err
 	}
 	last := all[len(all)-1]
-	if !last.Done() {
-		return stopped(s, last, x.code(), o.out, len(cfgs) > 1)
-	}
-	for _, t := range all {
-		if len(all) > 1 {
-			fmt.Fprintf(s.Out, "\n%s seed %d, ", t.Variant, t.Config.Seed)
-		} else {
-			fmt.Fprintln(s.Out)
+	if last.Done() {
+		for _, t := range all {
+			if len(all) > 1 {
+				fmt.Fprintf(s.Out, "\n%s seed %d, ", t.Variant, t.Config.Seed)
+			} else {
+				fmt.Fprintln(s.Out)
+			}
+			printChecks(s.Out, t.Result.Finetuned.Checks)
 		}
-		printChecks(s.Out, t.Result.Finetuned.Checks)
+	}
+	if err := x.conclude(s, all, len(cfgs), o.out, report.Finetuning, "lab3-finetune"); err != nil {
+		return err
 	}
 	if len(all) == 1 {
-		closing(s, last, o.out)
 		fmt.Fprintf(s.Out, "      dla lab3 predict %s \"a film to remember\"%s\n", last.ID, outFlag(o.out))
-		return nil
 	}
-	return closingStudy(s, all, o.out, report.Finetuning, "lab3-finetune")
+	return nil
 }
 
 // finetuneLine shows the resolved settings.

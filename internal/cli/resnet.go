@@ -250,15 +250,7 @@ func runResnet(cmd *cobra.Command, s *Streams, o resnetOptions) (err error) {
 		}
 		return err
 	}
-	last := all[len(all)-1]
-	if !last.Done() {
-		return stopped(s, last, x.code(), o.out, len(cfgs) > 1)
-	}
-	if len(all) == 1 {
-		closing(s, last, o.out)
-		return nil
-	}
-	return closingStudy(s, all, o.out, report.Table, "lab1-resnet")
+	return x.conclude(s, all, len(cfgs), o.out, report.Table, "lab1-resnet")
 }
 
 // oneLine shows the resolved settings.

@@ -327,6 +327,20 @@ func roundSeconds(sec float64) time.Duration {
 	return time.Duration(sec * float64(time.Second)).Round(time.Second)
 }
 
+// conclude says how a command's trainings, so many in all, came out: where the last of them was stopped, which is
+// an error; what the one reached; or a study's table and figures.
+func (x *session) conclude(s *Streams, all []labs.Trained, runs int, out string, tabulate func([]run.Record) (string, error), study string) error {
+	last := all[len(all)-1]
+	if !last.Done() {
+		return stopped(s, last, x.code(), out, runs > 1)
+	}
+	if len(all) == 1 {
+		closing(s, last, out)
+		return nil
+	}
+	return closingStudy(s, all, out, tabulate, study)
+}
+
 // closingStudy prints a study's table and draws its figures into the folder name under root.
 func closingStudy(s *Streams, all []labs.Trained, root string, tabulate func([]run.Record) (string, error), name string) error {
 	recs, err := recordsOf(all, root)
