@@ -140,18 +140,6 @@ func TestTimeRuns(t *testing.T) {
 	}
 }
 
-func TestMedian(t *testing.T) {
-	for _, tc := range []struct {
-		v    []float64
-		want float64
-	}{{[]float64{3}, 3}, {[]float64{9, 1, 2}, 2}, {[]float64{4, 1, 2, 9}, 3}} {
-		before := slices.Clone(tc.v)
-		if got := median(tc.v); got != tc.want || !slices.Equal(tc.v, before) {
-			t.Errorf("median of %v: %g, want %g", before, got, tc.want)
-		}
-	}
-}
-
 func TestParsePeak(t *testing.T) {
 	got, err := parsePeak("Name:\tdla\nVmPeak:\t  999 kB\nVmHWM:\t  226356 kB\nVmRSS:\t 12 kB\n")
 	if err != nil || got != 226356<<10 {

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"dla/internal/metrics"
 )
 
 // Peer is a program that measures the same work by other means. It is called with a part of a case's
@@ -169,7 +171,7 @@ func joinTurns(lines []PeerResult) []PeerResult {
 		}
 		r := &all[i]
 		images := r.PerS * r.Median
-		r.Min, r.Median, r.N = min(r.Min, l.Min), median(medians[l.Case]), r.N+l.N
+		r.Min, r.Median, r.N = min(r.Min, l.Min), metrics.Median(medians[l.Case]), r.N+l.N
 		r.PerS = images / r.Median
 	}
 	return all

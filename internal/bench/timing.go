@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"dla/internal/metrics"
 )
 
 // Timing is what runs of one thing took, in seconds.
@@ -41,12 +43,5 @@ func timeRuns(ctx context.Context, seconds float64, f func() error) ([]float64, 
 
 // timingOf sums times up; there is at least one.
 func timingOf(times []float64) Timing {
-	return Timing{Min: slices.Min(times), Median: median(times), N: len(times)}
-}
-
-// median is the middle value, or the mean of the middle two.
-func median(v []float64) float64 {
-	s := slices.Sorted(slices.Values(v))
-	n := len(s)
-	return (s[(n-1)/2] + s[n/2]) / 2
+	return Timing{Min: slices.Min(times), Median: metrics.Median(times), N: len(times)}
 }

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"dla/internal/kernel"
@@ -36,5 +37,17 @@ func TestBootstrapMean(t *testing.T) {
 	}
 	if mean, _ := BootstrapMean(nil, 10, 0); !math.IsNaN(mean) {
 		t.Errorf("of none: %g", mean)
+	}
+}
+
+func TestMedian(t *testing.T) {
+	for _, tc := range []struct {
+		v    []float64
+		want float64
+	}{{[]float64{3}, 3}, {[]float64{9, 1, 2}, 2}, {[]float64{4, 1, 2, 9}, 3}} {
+		before := slices.Clone(tc.v)
+		if got := Median(tc.v); got != tc.want || !slices.Equal(tc.v, before) {
+			t.Errorf("median of %v: %g, want %g", before, got, tc.want)
+		}
 	}
 }

@@ -1,7 +1,10 @@
 // Package metrics holds the statistics results are reported with.
 package metrics
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Wilson is the 95 % confidence interval of a proportion of correct in n (Wilson 1927), which stays
 // inside [0,1] and holds near its ends. With n = 0 nothing is known: [0,1].
@@ -15,6 +18,16 @@ func Wilson(correct, n int) (lo, hi float64) {
 	half := z * math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
 	d := 1 + z*z/m
 	return max(0, (mid-half)/d), min(1, (mid+half)/d)
+}
+
+// Median is the middle value of v, or the mean of the middle two; NaN where there is none.
+func Median(v []float64) float64 {
+	if len(v) == 0 {
+		return math.NaN()
+	}
+	s := slices.Sorted(slices.Values(v))
+	n := len(s)
+	return (s[(n-1)/2] + s[n/2]) / 2
 }
 
 // MeanStd is the mean and the sample standard deviation (n-1) of x; the deviation of fewer than two

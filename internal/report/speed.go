@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"dla/internal/metrics"
 )
 
 // speeds is what the table takes of a file that `dla bench --peer … --json` wrote, with what was added
@@ -33,13 +35,58 @@ type speeds struct {
 	} `json:"results"`
 }
 
-// Speed is the measurements kept in dir, of training steps, evaluation and input gradients beside the
-// peer's, as a Markdown table.
+// jobs are whole commands and their peers, timed in turns by hand: what the file jobs.json holds.
+type jobs struct {
+	Jobs []struct {
+		Job  string    `json:"job"`
+		Unit string    `json:"unit"` // s and MB, of which less is better, or a rate, as sentences/s
+		Ours []float64 `json:"ours"` // a value a turn
+		Peer []float64 `json:"peer"`
+		Note string    `json:"note"`
+	} `json:"jobs"`
+}
+
+// jobsTable is the jobs kept in dir as a Markdown table, medians; empty where there are none.
+func jobsTable(dir string) (string, error) {
+	name := filepath.Join(dir, "jobs.json")
+	text, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	var j jobs
+	if err := json.Unmarshal(text, &j); err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	var b strings.Builder
+	b.WriteString("| job | ours | peer | ratio |\n|---|---:|---:|---:|\n")
+	for _, job := range j.Jobs {
+		ours, peer := metrics.Median(job.Ours), metrics.Median(job.Peer)
+		if !(ours > 0) || !(peer > 0) {
+			return "", fmt.Errorf("%s: %s: want values above 0, ours and the peer's", name, job.Job)
+		}
+		ratio := peer / ours
+		if strings.HasSuffix(job.Unit, "/s") {
+			ratio = ours / peer
+		}
+		note := ""
+		if job.Note != "" {
+			note = " (" + job.Note + ")"
+		}
+		fmt.Fprintf(&b, "| %s%s | %.4g %s | %.4g %s | %.2f |\n", job.Job, note, ours, job.Unit, peer, job.Unit, ratio)
+	}
+	return b.String(), nil
+}
+
+// Speed is the measurements kept in dir, of training steps, evaluation, input gradients and sentence encoders,
+// and of whole jobs, beside the peer's, as Markdown tables.
 func Speed(dir string) (string, error) {
 	var b strings.Builder
-	b.WriteString("| | network | ours, images/s | peer, images/s | ratio | to the peer in bfloat16 |\n|---|---|---:|---:|---:|---:|\n")
+	b.WriteString("| | network | ours, a second | peer, a second | ratio | to the peer in bfloat16 |\n|---|---|---:|---:|---:|---:|\n")
 	var about speeds
-	for _, group := range []struct{ file, label string }{{"steps", "training step"}, {"eval", "evaluation"}, {"fgsm", "input gradient"}} {
+	for _, group := range []struct{ file, label string }{{"steps", "training step"}, {"eval", "evaluation"}, {"fgsm", "input gradient"}, {"encoders", "sentences"}} {
 		text, err := os.ReadFile(filepath.Join(dir, group.file+".json"))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -68,5 +115,12 @@ func Speed(dir string) (string, error) {
 	}
 	fmt.Fprintf(&b, "\n%s, %d threads, %s kernels, float32; measured peak %.0f GFLOP/s; peer: %s, the best of its layouts; %s, in turns, medians.\n",
 		about.CPU, about.Threads, about.Kernel, about.Peak, about.Peer, about.Date)
+	table, err := jobsTable(dir)
+	if err != nil {
+		return "", err
+	}
+	if table != "" {
+		fmt.Fprintf(&b, "\n%s", table)
+	}
 	return b.String(), nil
 }

@@ -37,3 +37,27 @@ func TestSpeed(t *testing.T) {
 		t.Errorf("error %v, want one that names the file", err)
 	}
 }
+
+func TestJobs(t *testing.T) {
+	dir := t.TempDir()
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, "jobs.json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if table, err := jobsTable(dir); table != "" || err != nil {
+		t.Errorf("without a file: %q, error %v", table, err)
+	}
+	write(`{"jobs": [{"job": "training", "unit": "s", "ours": [3, 1, 2], "peer": [8]}, {"job": "reading", "unit": "sentences/s", "ours": [300], "peer": [100, 200], "note": "padded"}]}`)
+	want := "| job | ours | peer | ratio |\n|---|---:|---:|---:|\n| training | 2 s | 8 s | 4.00 |\n| reading (padded) | 300 sentences/s | 150 sentences/s | 2.00 |\n"
+	if table, err := jobsTable(dir); table != want || err != nil {
+		t.Errorf("%s, error %v", table, err)
+	}
+	for _, bad := range []string{"{", `{"jobs": [{"job": "x", "unit": "s", "ours": [], "peer": [1]}]}`, `{"jobs": [{"job": "x", "unit": "s", "ours": [1], "peer": [0]}]}`} {
+		write(bad)
+		if table, err := jobsTable(dir); err == nil || !strings.Contains(err.Error(), "jobs.json") {
+			t.Errorf("%s gives %q, error %v", bad, table, err)
+		}
+	}
+}
