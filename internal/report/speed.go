@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"dla/internal/metrics"
@@ -86,6 +87,7 @@ func Speed(dir string) (string, error) {
 	var b strings.Builder
 	b.WriteString("| | network | ours, a second | peer, a second | ratio | to the peer in bfloat16 |\n|---|---|---:|---:|---:|---:|\n")
 	var about speeds
+	var dates []string
 	for _, group := range []struct{ file, label string }{{"steps", "training step"}, {"eval", "evaluation"}, {"fgsm", "input gradient"}, {"encoders", "sentences"}} {
 		text, err := os.ReadFile(filepath.Join(dir, group.file+".json"))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -99,6 +101,7 @@ func Speed(dir string) (string, error) {
 			return "", fmt.Errorf("%s: %w", filepath.Join(dir, group.file+".json"), err)
 		}
 		about = s
+		dates = append(dates, s.Date)
 		for _, r := range s.Results {
 			if r.Peer == nil {
 				continue
@@ -113,8 +116,12 @@ func Speed(dir string) (string, error) {
 	if about.CPU == "" {
 		return "", fmt.Errorf("there is no measurement in %s; make one with `dla bench steps --peer … --json`", dir)
 	}
+	date := slices.Min(dates)
+	if last := slices.Max(dates); last != date {
+		date += " to " + last
+	}
 	fmt.Fprintf(&b, "\n%s, %d threads, %s kernels, float32; measured peak %.0f GFLOP/s; peer: %s, the best of its layouts; %s, in turns, medians.\n",
-		about.CPU, about.Threads, about.Kernel, about.Peak, about.Peer, about.Date)
+		about.CPU, about.Threads, about.Kernel, about.Peak, about.Peer, date)
 	table, err := jobsTable(dir)
 	if err != nil {
 		return "", err
