@@ -135,36 +135,6 @@ type lesson struct {
 	logits func(dst []float32, b *data.Batch, epoch int) error
 }
 
-// Resume continues the interrupted run id, of whatever experiment, on the data it began with.
-func Resume(ctx context.Context, id string, opt Options) (Trained, error) {
-	rec, err := run.Find(opt.Root, id)
-	if err != nil {
-		return Trained{}, err
-	}
-	if rec.Status == run.StatusFinished {
-		return Trained{}, fmt.Errorf("run %s is finished and stays as it is; see it with `dla runs show %s`", rec.ID, rec.ID)
-	}
-	switch rec.Experiment {
-	case ResnetExperiment:
-		return resumeResnet(ctx, rec, opt)
-	case DistillExperiment:
-		return resumeDistill(ctx, rec, opt)
-	case FGSMExperiment:
-		return Trained{}, fmt.Errorf("run %s is of attacks, which go on with the command that began them and --resume; `dla runs show %s` shows it", rec.ID, rec.ID)
-	case AutoencoderExperiment:
-		return resumeAutoencoder(ctx, rec, opt)
-	case OODExperiment:
-		return Trained{}, fmt.Errorf("run %s is of detectors, whose record is written when they are done; begin again with `dla lab4 ood`, the features computed so far are kept", rec.ID)
-	case BaselineExperiment:
-		return resumeBaseline(ctx, rec, opt)
-	case RobustExperiment:
-		return resumeRobust(ctx, rec, opt)
-	case FinetuneExperiment:
-		return resumeFinetune(ctx, rec, opt)
-	}
-	return Trained{}, fmt.Errorf("run %s is of experiment %q, which this version of dla does not know", rec.ID, rec.Experiment)
-}
-
 // loadData reads the data set dc names.
 func loadData(ctx context.Context, dc config.Data, opt Options) (*data.Dataset, error) {
 	ds, err := data.Load(ctx, dc.Name, opt.Data)
@@ -189,14 +159,6 @@ func dataOf(ctx context.Context, rec run.Record, dc config.Data, opt Options) (*
 		return nil, err
 	}
 	return ds, sameFingerprint(rec, ds.Fingerprint)
-}
-
-// sameFingerprint says whether data with the given fingerprint is that which rec began with.
-func sameFingerprint(rec run.Record, fingerprint string) error {
-	if fingerprint != rec.Env.Data.Fingerprint {
-		return fmt.Errorf("run %s began on %s with fingerprint %.12s…, the data found now has %.12s…; make the original data available again (dla data verify)", rec.ID, rec.Env.Data.Name, rec.Env.Data.Fingerprint, fingerprint)
-	}
-	return nil
 }
 
 // parts are a data set's images as a training uses them. The validation part is drawn from the training
@@ -232,93 +194,6 @@ func start(ctx context.Context, m material, tr training, opt Options) (Trained, 
 		return Trained{}, err
 	}
 	return fit(ctx, r, m, tr, opt)
-}
-
-// reuse looks for the newest run of the same settings on the same data: a finished one is returned as
-// it is, an interrupted one is continued.
-func reuse(ctx context.Context, m material, tr training, spec run.Spec, opt Options) (Trained, bool, error) {
-	list, err := run.List(opt.Root)
-	if err != nil {
-		return Trained{}, false, err
-	}
-	for i := len(list) - 1; i >= 0; i-- {
-		s := list[i]
-		if s.Experiment != spec.Experiment || s.Variant != spec.Variant || s.Seed != spec.Seed || s.Fingerprint != spec.Env.Data.Fingerprint {
-			continue
-		}
-		rec, err := run.Find(opt.Root, s.ID)
-		if err != nil {
-			return Trained{}, true, err
-		}
-		if !sameSettings(rec, spec) {
-			continue
-		}
-		switch rec.Status {
-		case run.StatusFinished:
-			t := Trained{ID: rec.ID, Dir: rec.Dir, Variant: rec.Variant, Config: tr.cfg, Reused: true}
-			if tr.encoder != nil {
-				t.Autoencoder = new(AutoencoderResult)
-				err = readResult(rec, t.Autoencoder)
-				t.Reason = t.Autoencoder.Reason
-				return t, true, err
-			}
-			t.Result, err = resultOf(rec)
-			t.Reason = t.Result.Reason
-			return t, true, err
-		case run.StatusInterrupted, run.StatusPaused:
-			r, err := run.Resume(opt.Root, s.ID)
-			if err != nil {
-				return Trained{}, true, err
-			}
-			t, err := fit(ctx, r, m, tr, opt)
-			return t, true, err
-		}
-	}
-	return Trained{}, false, nil
-}
-
-// sameSettings says whether rec was made with the settings of spec. A record of an older version lacks
-// the settings that have come since: it was made with what are their defaults.
-func sameSettings(rec run.Record, spec run.Spec) bool {
-	if rec.ConfigHash == spec.ConfigHash {
-		return true
-	}
-	var settings any
-	var err error
-	switch rec.Experiment {
-	case ResnetExperiment:
-		settings, err = resnetConfig(rec)
-	case DistillExperiment:
-		settings, err = distillConfig(rec)
-	case FGSMExperiment:
-		settings, err = fgsmConfig(rec)
-	case AutoencoderExperiment:
-		settings, err = autoencoderConfig(rec)
-	case OODExperiment:
-		settings, err = oodConfig(rec)
-	case BaselineExperiment:
-		settings, err = baselineConfig(rec)
-	case RobustExperiment:
-		settings, err = robustConfig(rec)
-	case FinetuneExperiment:
-		settings, err = finetuneConfig(rec)
-	}
-	if err != nil {
-		return false // of a version whose settings were others
-	}
-	yaml, err := config.Marshal(settings)
-	return err == nil && config.Hash(yaml) == spec.ConfigHash
-}
-
-// resultOf is the result of a finished run of a classifier.
-func resultOf(rec run.Record) (r Result, err error) { return r, readResult(rec, &r) }
-
-// readResult reads the result of a finished run into r.
-func readResult(rec run.Record, r any) error {
-	if err := json.Unmarshal(rec.Result, r); err != nil {
-		return fmt.Errorf("run %s: result.json: %w; remove it with `dla runs rm %s`", rec.ID, err, rec.ID)
-	}
-	return nil
 }
 
 // network is the network cfg names, for images of the given number of channels.
@@ -635,73 +510,4 @@ func (b budget) left() time.Duration {
 		return 0
 	}
 	return max(time.Nanosecond, b.limit-time.Since(b.began))
-}
-
-// Cost is what a run of a configuration will take, for --dry-run.
-type Cost struct {
-	Params       int     `json:"params"`
-	MACs         int     `json:"macs"`          // one sample, forward
-	TrainFLOPs   float64 `json:"train_flops"`   // whole training: two a multiply-add, backward twice the forward
-	PeakBytes    int64   `json:"peak_bytes"`    // intermediates and gradients of a training step
-	StepSeconds  float64 `json:"step_seconds"`  // measured here on blank images
-	TotalSeconds float64 `json:"total_seconds"` // steps of all epochs at that rate
-	Steps        int     `json:"steps"`         // of all epochs
-	Threads      int     `json:"threads"`       //
-	Kernel       string  `json:"kernel"`        // instruction set
-}
-
-// CostOf builds cfg's network for its data set, less the validation part, times some steps on blank
-// images and says what the whole training would take. It reads no data.
-func CostOf(cfg config.Resnet) (Cost, error) {
-	return costOf(cfg, func(set data.Description, steps int) (learner, Cost, error) {
-		b, err := build(cfg, size{set.H, set.W, set.C, set.Classes}, steps, nil)
-		if err != nil {
-			return nil, Cost{}, err
-		}
-		return b, Cost{Params: b.params.Count(), MACs: b.macs, PeakBytes: b.net.PeakBytes(), TrainFLOPs: 6 * float64(b.macs)}, nil
-	})
-}
-
-// costOf is CostOf of what build makes, with the cost of it that is known, TrainFLOPs being of an image.
-func costOf(cfg config.Resnet, build func(set data.Description, steps int) (learner, Cost, error)) (Cost, error) {
-	set, err := data.Describe(cfg.Data.Name)
-	if err != nil {
-		return Cost{}, err
-	}
-	n := set.Train - cfg.Data.Val
-	if cfg.Data.Limit > 0 {
-		n = min(n, cfg.Data.Limit)
-	}
-	steps := (n + cfg.Train.BatchSize - 1) / cfg.Train.BatchSize
-	l, c, err := build(set, steps)
-	if err != nil {
-		return c, err
-	}
-	return timed(c, l, cfg, n, steps)
-}
-
-// timed completes the cost c of l's training on n samples, in epochs of so many steps.
-func timed(c Cost, l learner, cfg config.Resnet, n, steps int) (Cost, error) {
-	c.Steps, c.Threads, c.Kernel = steps*cfg.Train.Epochs, kernel.Threads(), kernel.Level()
-	c.TrainFLOPs *= float64(n) * float64(cfg.Train.Epochs)
-	best := time.Duration(1<<63 - 1)
-	job := l.job()
-	batch := data.Batch{Rows: cfg.Train.BatchSize, Index: make([]int32, cfg.Train.BatchSize)}
-	batch.X, batch.Y = job.Program.TrainBuffers()
-	for range 5 {
-		start := time.Now()
-		if p, ok := job.Program.(train.Preparer); ok {
-			if err := p.Prepare(&batch, 0, 0); err != nil {
-				return c, err
-			}
-		}
-		if _, err := job.Program.TrainStep(cfg.Train.BatchSize); err != nil {
-			return c, err
-		}
-		job.Optimizer.Step(0)
-		best = min(best, time.Since(start))
-	}
-	c.StepSeconds = best.Seconds()
-	c.TotalSeconds = c.StepSeconds * float64(c.Steps)
-	return c, nil
 }

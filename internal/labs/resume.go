@@ -1,0 +1,135 @@
+package labs
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"dla/internal/config"
+	"dla/internal/run"
+)
+
+// Resume continues the interrupted run id, of whatever experiment, on the data it began with.
+func Resume(ctx context.Context, id string, opt Options) (Trained, error) {
+	rec, err := run.Find(opt.Root, id)
+	if err != nil {
+		return Trained{}, err
+	}
+	if rec.Status == run.StatusFinished {
+		return Trained{}, fmt.Errorf("run %s is finished and stays as it is; see it with `dla runs show %s`", rec.ID, rec.ID)
+	}
+	switch rec.Experiment {
+	case ResnetExperiment:
+		return resumeResnet(ctx, rec, opt)
+	case DistillExperiment:
+		return resumeDistill(ctx, rec, opt)
+	case FGSMExperiment:
+		return Trained{}, fmt.Errorf("run %s is of attacks, which go on with the command that began them and --resume; `dla runs show %s` shows it", rec.ID, rec.ID)
+	case AutoencoderExperiment:
+		return resumeAutoencoder(ctx, rec, opt)
+	case OODExperiment:
+		return Trained{}, fmt.Errorf("run %s is of detectors, whose record is written when they are done; begin again with `dla lab4 ood`, the features computed so far are kept", rec.ID)
+	case BaselineExperiment:
+		return resumeBaseline(ctx, rec, opt)
+	case RobustExperiment:
+		return resumeRobust(ctx, rec, opt)
+	case FinetuneExperiment:
+		return resumeFinetune(ctx, rec, opt)
+	}
+	return Trained{}, fmt.Errorf("run %s is of experiment %q, which this version of dla does not know", rec.ID, rec.Experiment)
+}
+
+// reuse looks for the newest run of the same settings on the same data: a finished one is returned as
+// it is, an interrupted one is continued.
+func reuse(ctx context.Context, m material, tr training, spec run.Spec, opt Options) (Trained, bool, error) {
+	list, err := run.List(opt.Root)
+	if err != nil {
+		return Trained{}, false, err
+	}
+	for i := len(list) - 1; i >= 0; i-- {
+		s := list[i]
+		if s.Experiment != spec.Experiment || s.Variant != spec.Variant || s.Seed != spec.Seed || s.Fingerprint != spec.Env.Data.Fingerprint {
+			continue
+		}
+		rec, err := run.Find(opt.Root, s.ID)
+		if err != nil {
+			return Trained{}, true, err
+		}
+		if !sameSettings(rec, spec) {
+			continue
+		}
+		switch rec.Status {
+		case run.StatusFinished:
+			t := Trained{ID: rec.ID, Dir: rec.Dir, Variant: rec.Variant, Config: tr.cfg, Reused: true}
+			if tr.encoder != nil {
+				t.Autoencoder = new(AutoencoderResult)
+				err = readResult(rec, t.Autoencoder)
+				t.Reason = t.Autoencoder.Reason
+				return t, true, err
+			}
+			t.Result, err = resultOf(rec)
+			t.Reason = t.Result.Reason
+			return t, true, err
+		case run.StatusInterrupted, run.StatusPaused:
+			r, err := run.Resume(opt.Root, s.ID)
+			if err != nil {
+				return Trained{}, true, err
+			}
+			t, err := fit(ctx, r, m, tr, opt)
+			return t, true, err
+		}
+	}
+	return Trained{}, false, nil
+}
+
+// sameSettings says whether rec was made with the settings of spec. A record of an older version lacks
+// the settings that have come since: it was made with what are their defaults.
+func sameSettings(rec run.Record, spec run.Spec) bool {
+	if rec.ConfigHash == spec.ConfigHash {
+		return true
+	}
+	var settings any
+	var err error
+	switch rec.Experiment {
+	case ResnetExperiment:
+		settings, err = resnetConfig(rec)
+	case DistillExperiment:
+		settings, err = distillConfig(rec)
+	case FGSMExperiment:
+		settings, err = fgsmConfig(rec)
+	case AutoencoderExperiment:
+		settings, err = autoencoderConfig(rec)
+	case OODExperiment:
+		settings, err = oodConfig(rec)
+	case BaselineExperiment:
+		settings, err = baselineConfig(rec)
+	case RobustExperiment:
+		settings, err = robustConfig(rec)
+	case FinetuneExperiment:
+		settings, err = finetuneConfig(rec)
+	}
+	if err != nil {
+		return false // of a version whose settings were others
+	}
+	yaml, err := config.Marshal(settings)
+	return err == nil && config.Hash(yaml) == spec.ConfigHash
+}
+
+// resultOf is the result of a finished run of a classifier.
+func resultOf(rec run.Record) (r Result, err error) { return r, readResult(rec, &r) }
+
+// readResult reads the result of a finished run into r.
+func readResult(rec run.Record, r any) error {
+	if err := json.Unmarshal(rec.Result, r); err != nil {
+		return fmt.Errorf("run %s: result.json: %w; remove it with `dla runs rm %s`", rec.ID, err, rec.ID)
+	}
+	return nil
+}
+
+// sameFingerprint says whether data with the given fingerprint is that which rec began with.
+func sameFingerprint(rec run.Record, fingerprint string) error {
+	if fingerprint != rec.Env.Data.Fingerprint {
+		return fmt.Errorf("run %s began on %s with fingerprint %.12s…, the data found now has %.12s…; make the original data available again (dla data verify)", rec.ID, rec.Env.Data.Name, rec.Env.Data.Fingerprint, fingerprint)
+	}
+	return nil
+}
