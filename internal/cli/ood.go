@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"dla/internal/config"
+	"dla/internal/data"
 	"dla/internal/kernel"
 	"dla/internal/labs"
 	"dla/internal/report"
@@ -22,7 +24,7 @@ type oodOptions struct {
 	seed        uint64
 	checkpoint  string
 	autoencoder string
-	folders     []string
+	ood         []string
 	limit       int
 
 	out        string
@@ -40,7 +42,8 @@ func newOODCmd(s *Streams) *cobra.Command {
 		Use:   "ood",
 		Short: "Detect out-of-distribution images: fifteen detectors on a trained classifier",
 		Long: `Tell images of other kinds from a classifier's test set: CIFAR-100's people (2,500 images, five
-classes), seeded noise, JPEG copies of the test set (a shift, not outliers), and any folder of images.
+classes), seeded noise, JPEG copies of the test set (a shift, not outliers), and any set of images of ` + "`dla data ls`" + `,
+as svhn and textures, or any folder of images.
 
 Detectors: max softmax and reconstruction error (the lab's), max logit, energy, ODIN, Mahalanobis, relative
 Mahalanobis, KNN, ViM, GEN, ReAct, DICE, ASH-S, SHE, KL matching. The larger a score, the more an image
@@ -54,6 +57,7 @@ computed once for all detectors and kept in the user's cache folder.
 Settings come from, later ones winning: built-in defaults, --config, flags, --set.`,
 		Example: `  dla lab4 ood                                                  # the checkpoint resnet20
   dla lab4 ood --checkpoint 20261124-093015-resnet20-s0 --ood dogs=photos/dogs --ood cats=cats.tar.gz
+  dla lab4 ood --ood svhn --ood textures                        # fetched where they are not on this machine
   dla lab4 ood --checkpoint resnet20 --autoencoder resnet20-ae
   dla lab4 ood --set 'sets.names=[fake]' --set sets.fake=2500
   dla lab4 ood --fast-dev-run                                   # to see that everything works`,
@@ -66,7 +70,7 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 	f.Uint64Var(&o.seed, "seed", def.Seed, "seed of the noise, of the distorted images and of the bootstrap")
 	f.StringVar(&o.checkpoint, "checkpoint", def.Checkpoint, "classifier: a checkpoint's name or folder, or a run's id")
 	f.StringVar(&o.autoencoder, "autoencoder", def.Autoencoder, "autoencoder for the reconstruction error, likewise; empty: without it")
-	f.StringArrayVar(&o.folders, "ood", nil, "further set of outliers, as name=folder (or tar, tar.gz) of 32x32 images; repeatable")
+	f.StringArrayVar(&o.ood, "ood", nil, "further set of outliers: one of dla data ls, or name=folder (or tar, tar.gz) of 32x32 images; repeatable")
 	f.IntVar(&o.limit, "limit", def.Limit, "use only so many images of each part; 0: all")
 	f.StringVar(&o.out, "out", "runs", "directory of run records")
 	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one for each core. Results do not depend on it")
@@ -96,7 +100,10 @@ func (o oodOptions) settings(cmd *cobra.Command) (config.OOD, error) {
 		c.Autoencoder = o.autoencoder
 	}
 	if set("ood") {
-		c.Sets.Folders = o.folders
+		if err := knownSets(o.ood); err != nil {
+			return c, err
+		}
+		c.Sets.Further(o.ood)
 	}
 	if o.fastDevRun {
 		c.Limit, c.Resamples = 500, 100
@@ -113,6 +120,16 @@ func (o oodOptions) settings(cmd *cobra.Command) (config.OOD, error) {
 		return c, fmt.Errorf("--threads %d: want 0 or more", o.threads)
 	}
 	return c, c.Validate()
+}
+
+// knownSets checks those of --ood that are no folders.
+func knownSets(sets []string) error {
+	for _, name := range sets {
+		if !strings.Contains(name, "=") && !slices.Contains(data.Names(), name) {
+			return fmt.Errorf("--ood %s: want NAME=FOLDER, or a set of images: %s", name, strings.Join(data.Names(), ", "))
+		}
+	}
+	return nil
 }
 
 func runOOD(cmd *cobra.Command, s *Streams, o oodOptions) (err error) {

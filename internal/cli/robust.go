@@ -40,8 +40,8 @@ come outliers. The loss is the cross-entropy of the images, attacked or not, plu
 KL(uniform ‖ softmax) of the outliers (outlier exposure, Hendrycks et al. 2019); both kinds of rows make one
 forward pass, so batch normalisation sees both.
 
---outliers: noise, which is drawn; NAME=FOLDER, images of 32x32 pixels in a folder, tar or tar.gz, as
-CIFAR-100's, of which the people are left out (outliers.without); a set of ` + "`dla data ls`" + `. Several are
+--outliers: noise, which is drawn; NAME=FOLDER, images of 32x32 pixels in a folder, tar or tar.gz; a set of
+` + "`dla data ls`" + `, as svhn, or cifar100, of which the people are left out (outliers.without). Several are
 taken in turn. Images that are trained on are never evaluated: where a set of outliers shares one with
 those of the comparison, pixel by pixel, nothing is trained.
 
@@ -53,9 +53,9 @@ accuracy, its cost by McNemar's test, and how far the mean of max softmax moves,
 Settings come from, later ones winning: built-in defaults, --config, flags, --set.`,
 		Example: `  dla lab4 robust
   dla lab4 robust --original 20261124-0930 --attack pgd --fraction 0.5
-  dla lab4 robust --outliers noise,cifar100=data/cifar100.tar.gz --weight 1
+  dla lab4 robust --outliers noise,cifar100 --weight 1
   dla lab4 robust --scratch --epochs 30
-  dla lab4 robust --ood pets=data/pets.tar --set test.pgd=10000
+  dla lab4 robust --ood svhn --ood pets=data/pets.tar --set test.pgd=10000
   dla lab4 robust --config configs/lab4/robust.yaml --dry-run`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runRobust(cmd, s, o) },
@@ -74,7 +74,7 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 	f.StringSliceVar(&o.outliers, "outliers", def.Outliers.Sources, "outliers to train on: noise, NAME=FOLDER, or a data set; several: a,b,c")
 	f.Float64Var(&o.share, "share", def.Outliers.Share, "outliers in a batch, for each of its images; 0: none")
 	f.Float64Var(&o.weight, "weight", def.Outliers.Weight, "of the outliers' part of the loss")
-	f.StringArrayVar(&o.ood, "ood", def.Test.Sets.Folders, "another set of outliers to compare on, as NAME=FOLDER; repeatable")
+	f.StringArrayVar(&o.ood, "ood", nil, "another set of outliers to compare on: one of dla data ls, or NAME=FOLDER; repeatable")
 	completeWords(cmd, "attack", config.AttackKinds)
 	return cmd
 }
@@ -106,7 +106,7 @@ func (o robustOptions) settings(cmd *cobra.Command) ([]config.Robust, error) {
 		"original": func() { c.Original.From = o.original }, "data": func() { c.Data.Name = o.data }, "seed": func() { c.Seed = o.seed },
 		"attack": func() { c.Attack.Kind = o.attack }, "fraction": func() { c.Attack.Fraction = o.fraction }, "eps": func() { c.Attack.Eps = o.eps },
 		"steps": func() { c.Attack.Steps = o.steps }, "outliers": func() { c.Outliers.Sources = o.outliers }, "share": func() { c.Outliers.Share = o.share },
-		"weight": func() { c.Outliers.Weight = o.weight }, "ood": func() { c.Test.Sets.Folders = o.ood }, "epochs": func() { c.Train.Epochs = o.epochs },
+		"weight": func() { c.Outliers.Weight = o.weight }, "ood": func() { c.Test.Sets.Further(o.ood) }, "epochs": func() { c.Train.Epochs = o.epochs },
 	} {
 		if set(flag) {
 			assign()
@@ -115,7 +115,7 @@ func (o robustOptions) settings(cmd *cobra.Command) ([]config.Robust, error) {
 	if o.fastDevRun {
 		c.Data.Limit, c.Train.Epochs, c.Test.PGD = 512, 2, 128
 	}
-	if err := o.check(); err != nil {
+	if err := errors.Join(o.check(), knownSets(o.ood)); err != nil {
 		return nil, err
 	}
 	var all []config.Robust

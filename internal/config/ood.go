@@ -63,6 +63,19 @@ func (c OOD) Validate() error {
 }
 
 // validate names the first of s, whose settings lie below key, that cannot be.
+// Further replaces the folders by sets as --ood gives them, name=folder, and adds those of the catalogue, of
+// which it gives the name alone.
+func (s *OODSets) Further(sets []string) {
+	s.Names, s.Folders = slices.Clone(s.Names), []string{}
+	for _, f := range sets {
+		if strings.Contains(f, "=") {
+			s.Folders = append(s.Folders, f)
+		} else {
+			s.Names = append(s.Names, f)
+		}
+	}
+}
+
 func (s OODSets) validate(key string) error {
 	if s.Fake < 1 || s.Fake > 100000 {
 		return fmt.Errorf("%s.fake is %d, want 1 to 100000", key, s.Fake)

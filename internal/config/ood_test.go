@@ -38,3 +38,19 @@ func TestOODMistakes(t *testing.T) {
 		}
 	}
 }
+
+// TestFurtherSets: --ood takes sets of the catalogue by name and folders, and leaves the defaults as they are.
+func TestFurtherSets(t *testing.T) {
+	c := DefaultOOD()
+	c.Sets.Further([]string{"svhn", "pets=photos/pets", "textures"})
+	if want := []string{"cifar100-people", "fake", "cifar10-jpeg", "svhn", "textures"}; !reflect.DeepEqual(c.Sets.Names, want) || !reflect.DeepEqual(c.Sets.Folders, []string{"pets=photos/pets"}) {
+		t.Errorf("%+v", c.Sets)
+	}
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+	c.Sets.Further([]string{"svhn"})
+	if err := c.Validate(); err == nil || err.Error() != `the set "svhn" is there twice` {
+		t.Error(err)
+	}
+}

@@ -120,6 +120,40 @@ var Catalogue = []Entry{{
 		slow:   true,
 	}},
 }, {
+	Name:   "cifar100",
+	About:  "things, plants, animals and people of 100 classes, 32x32 colour, 50,000 train + 10,000 test (Krizhevsky)",
+	Folder: "cifar100",
+	Forms: []Form{{
+		Name:    "binary",
+		Files:   []File{{"cifar-100-binary.tar.gz", 168513733, "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"}},
+		Mirrors: []string{"https://www.cs.toronto.edu/~kriz/"},
+		read:    readCIFAR100,
+		slow:    true,
+	}},
+}, {
+	Name:   "svhn",
+	About:  "outliers: digits of house numbers, 32x32 colour, 73,257 train + 26,032 test (Netzer and others)",
+	Folder: "svhn",
+	Forms: []Form{{
+		Name:    "mat",
+		Files:   svhnFiles,
+		Mirrors: []string{"http://ufldl.stanford.edu/housenumbers/"},
+		read:    readSVHN,
+		slow:    true,
+	}},
+}, {
+	Name:   "textures",
+	About:  "outliers: the Describable Textures, 47 kinds, scaled to 32x32 colour, 5,640 images (Cimpoi and others)",
+	Folder: "textures",
+	Forms: []Form{{
+		Name:    "jpeg",
+		Files:   []File{{"dtd-r1.0.1.tar.gz", 625239812, "e42855a52a4950a3b59612834602aa253914755c95b0cff9ead6d07395f8e205"}},
+		Mirrors: []string{"https://www.robots.ox.ac.uk/~vgg/data/dtd/download/"},
+		read:    readTextures,
+		slow:    true,
+		lossy:   true,
+	}},
+}, {
 	Name:        "rotten_tomatoes",
 	About:       "sentences of film reviews, negative or positive, 8,530 train + 1,066 validation + 1,066 test (Pang, Lee)",
 	Folder:      "rotten_tomatoes",

@@ -14,14 +14,15 @@ import (
 
 // CIFAR-10 (https://www.cs.toronto.edu/~kriz/cifar.html) is read in its published binary form and as
 // an image folder. Both give the same set, in the same order and with the same fingerprint: see arrange.
+// CIFAR-100 is read in its binary form.
 
 // cifarClasses are in the order of the published labels.
 var cifarClasses = []string{"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
 
+// A record is a label, in CIFAR-100 two, then the red, the green and the blue plane, row by row.
 const (
-	cifarSide   = 32
-	cifarPlane  = cifarSide * cifarSide
-	cifarRecord = 1 + 3*cifarPlane // a label, then the red, the green and the blue plane, row by row
+	cifarSide  = 32
+	cifarPlane = cifarSide * cifarSide
 )
 
 // peopleClasses are those of CIFAR-100's superclass people, of which there is an image folder. Four of its
@@ -79,7 +80,7 @@ func readCIFARBinary(ctx context.Context, tree string, done func(n, total int64)
 			return nil
 		}
 		seen[at] = true
-		read, err := cifarRecords(b, base == "test_batch.bin")
+		read, err := cifarRecords(b, 1, len(cifarClasses), base == "test_batch.bin")
 		pictures = append(pictures, read...)
 		return err
 	})
@@ -95,25 +96,70 @@ func readCIFARBinary(ctx context.Context, tree string, done func(n, total int64)
 	return train, test, nil
 }
 
-// cifarRecords takes a file of records apart.
-func cifarRecords(b []byte, test bool) ([]picture, error) {
-	if len(b)%cifarRecord != 0 {
-		return nil, fmt.Errorf("truncated: %d bytes are no whole number of records of %d", len(b), cifarRecord)
+// cifarRecords takes a file of records apart, each with so many labels, of which the last counts.
+func cifarRecords(b []byte, labels, classes int, test bool) ([]picture, error) {
+	size := labels + 3*cifarPlane
+	if len(b)%size != 0 {
+		return nil, fmt.Errorf("truncated: %d bytes are no whole number of records of %d", len(b), size)
 	}
-	n := len(b) / cifarRecord
+	n := len(b) / size
 	pictures, pixels := make([]picture, n), make([]uint8, n*3*cifarPlane)
 	for i := range pictures {
-		record := b[i*cifarRecord : (i+1)*cifarRecord]
-		if int(record[0]) >= len(cifarClasses) {
-			return nil, fmt.Errorf("label %d of image %d is none of CIFAR-10's", record[0], i)
+		record := b[i*size : (i+1)*size]
+		label, planes := record[labels-1], record[labels:]
+		if int(label) >= classes {
+			return nil, fmt.Errorf("label %d of image %d is none of the %d", label, i, classes)
 		}
 		px := pixels[i*3*cifarPlane:][:3*cifarPlane]
-		red, green, blue := record[1:][:cifarPlane], record[1+cifarPlane:][:cifarPlane], record[1+2*cifarPlane:][:cifarPlane]
+		red, green, blue := planes[:cifarPlane], planes[cifarPlane:][:cifarPlane], planes[2*cifarPlane:][:cifarPlane]
 		for j := range cifarPlane {
 			o := px[3*j : 3*j+3]
 			o[0], o[1], o[2] = red[j], green[j], blue[j]
 		}
-		pictures[i] = picture{test, int32(record[0]), sha256.Sum256(px), px}
+		pictures[i] = picture{test, int32(label), sha256.Sum256(px), px}
 	}
 	return pictures, nil
+}
+
+const cifar100Classes = 100
+
+// readCIFAR100 reads the fine classes of CIFAR-100 from the folder or archive at path, in the binary form:
+// two files of records with two labels, the coarse and the fine one, and the names of the fine ones.
+func readCIFAR100(ctx context.Context, tree string, done func(n, total int64)) (train, test *Set, err error) {
+	files := []string{"train.bin", "test.bin", "fine_label_names.txt"}
+	var classes []string
+	var pictures []picture
+	seen := make([]bool, len(files))
+	want := func(name string) bool { return slices.Contains(files, path.Base(name)) }
+	err = walk(ctx, tree, want, done, func(name string, size int64, r io.Reader) error {
+		at := slices.Index(files, path.Base(name))
+		if seen[at] {
+			return errors.New("is there twice")
+		}
+		seen[at] = true
+		b := make([]byte, size)
+		if _, err := io.ReadFull(r, b); err != nil {
+			return truncated("the file", err)
+		}
+		if files[at] == "fine_label_names.txt" {
+			classes = strings.Fields(string(b))
+			if different := len(slices.Compact(slices.Sorted(slices.Values(classes)))); len(classes) != cifar100Classes || different != cifar100Classes {
+				return fmt.Errorf("lists %d classes, %d different ones, want %d", len(classes), different, cifar100Classes)
+			}
+			return nil
+		}
+		read, err := cifarRecords(b, 2, cifar100Classes, files[at] == "test.bin")
+		pictures = append(pictures, read...)
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if at := slices.Index(seen, false); at >= 0 {
+		return nil, nil, fmt.Errorf("%s: holds no %s", tree, files[at])
+	}
+	if train, test, err = arrange(pictures, classes, cifarSide, cifarSide); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", tree, err)
+	}
+	return train, test, nil
 }

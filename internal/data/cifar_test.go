@@ -86,6 +86,9 @@ func TestOrderIsAFairSample(t *testing.T) {
 	}
 }
 
+// cifarRecord is the size of a record of CIFAR-10.
+const cifarRecord = 1 + 3*cifarPlane
+
 // TestHostileCIFAR: each is one error that names the file.
 func TestHostileCIFAR(t *testing.T) {
 	binary, images := smallCIFAR()
@@ -171,6 +174,62 @@ func TestCIFAR10(t *testing.T) {
 	}
 }
 
+// smallCIFAR100 has two training images and one test image of each class, and its names.
+func smallCIFAR100() (t tree, names []string) {
+	records := func(each int, seed uint8) (b []byte) {
+		for i := range each * cifar100Classes {
+			b = append(b, 99, uint8(i%cifar100Classes)) // a coarse label, which nobody reads, and a fine one
+			for j := range 3 * cifarPlane {
+				b = append(b, uint8(j/cifarPlane*50)+uint8(i)*seed)
+			}
+		}
+		return b
+	}
+	for i := range cifar100Classes {
+		names = append(names, fmt.Sprintf("class_%02d", i))
+	}
+	return tree{"cifar-100-binary/train.bin": records(2, 1), "cifar-100-binary/test.bin": records(1, 3),
+		"cifar-100-binary/fine_label_names.txt": []byte(strings.Join(names, "\n") + "\n"), "cifar-100-binary/coarse_label_names.txt": []byte("fish\n")}, names
+}
+
+func TestCIFAR100(t *testing.T) {
+	files, names := smallCIFAR100()
+	path := file(t, "cifar.tgz", zip(files.tar(true)))
+	train, test, err := readCIFAR100(context.Background(), path, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if train.N != 200 || test.N != 100 || !slices.Equal(train.Classes, names) || !slices.Equal(test.Classes, names) {
+		t.Fatalf("%d + %d images of %v", train.N, test.N, train.Classes)
+	}
+	for i, label := range test.Labels { // red, green and blue lie side by side
+		if px, red := test.Pixels[i*3*cifarPlane:][:3], uint8(3*label); px[0] != red || px[1] != red+50 || px[2] != red+100 {
+			t.Fatalf("an image of class %d begins with %v", label, px)
+		}
+	}
+	const at = "cifar-100-binary/train.bin"
+	label := bytes.Clone(files[at])
+	label[3*(2+3*cifarPlane)+1] = 100
+	for name, tc := range map[string]struct {
+		tree tree
+		want string
+	}{
+		"truncated":      {files.with(at, files[at][:5000]), at + ": truncated: 5000 bytes"},
+		"wrong label":    {files.with(at, label), at + ": label 100 of image 3"},
+		"missing":        {files.with(at, nil), "holds no train.bin"},
+		"no names":       {files.with("cifar-100-binary/fine_label_names.txt", nil), "holds no fine_label_names.txt"},
+		"a name missing": {files.with("cifar-100-binary/fine_label_names.txt", []byte("cat dog cat")), "lists 3 classes, 2 different ones, want 100"},
+		"there twice":    {files.with("copy/train.bin", files[at]), "train.bin: is there twice"},
+		"empty class":    {files.with("cifar-100-binary/test.bin", files["cifar-100-binary/test.bin"][:(2+3*cifarPlane)*99]), "holds no images in test/class_99/"},
+	} {
+		path := file(t, "cifar.tgz", zip(tc.tree.tar(false)))
+		_, _, err := readCIFAR100(context.Background(), path, quiet)
+		if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.HasPrefix(err.Error(), path+": ") {
+			t.Errorf("%s: error %v, want one with the path and %q", name, err, tc.want)
+		}
+	}
+}
+
 // FuzzCIFARRecords: whatever the file, an error or as many images as it has records.
 func FuzzCIFARRecords(f *testing.F) {
 	binary, _ := smallCIFAR()
@@ -179,7 +238,7 @@ func FuzzCIFARRecords(f *testing.F) {
 	f.Add(good[:cifarRecord+1])
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		pictures, err := cifarRecords(b, false)
+		pictures, err := cifarRecords(b, 1, 10, false)
 		if err == nil && len(pictures) != len(b)/cifarRecord {
 			t.Errorf("%d images of %d bytes", len(pictures), len(b))
 		}

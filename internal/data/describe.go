@@ -20,6 +20,12 @@ func Describe(name string) (Description, error) {
 		return Description{32, 32, 3, 10, 50000, 10000}, nil
 	case "cifar100-people":
 		return Description{32, 32, 3, 5, 2500, 500}, nil
+	case "cifar100":
+		return Description{32, 32, 3, 100, 50000, 10000}, nil
+	case "svhn":
+		return Description{32, 32, 3, 10, 73257, 26032}, nil
+	case "textures":
+		return Description{32, 32, 3, 47, 5640, 5640}, nil
 	}
 	_, err := lookupImages(name)
 	return Description{}, err

@@ -28,6 +28,13 @@ func Folder(ctx context.Context, name, path string, progress func(Progress)) (*D
 	return &Dataset{Name: name, Train: train, Test: test, Source: path, Fingerprint: fingerprint(train, test)}, nil
 }
 
+// readTextures reads the Describable Textures, photographs of some 300 to 640 pixels a side in a folder for
+// each of 47 kinds, scaled to the size of CIFAR's images. The published lists of parts are not used: all
+// images are both parts.
+func readTextures(ctx context.Context, path string, done func(n, total int64)) (train, test *Set, err error) {
+	return readImages(ctx, path, imageSpec{h: cifarSide, w: cifarSide, loose: true, fit: true}, done)
+}
+
 // arrangeLoosely makes the two sets of pictures that may lie anywhere: of all pictures where some lie
 // outside train and test, or all in one of them.
 func arrangeLoosely(pictures []picture, classes []string, h, w int, outside bool) (train, test *Set, err error) {

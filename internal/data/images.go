@@ -18,6 +18,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"golang.org/x/image/draw"
+
 	"dla/internal/kernel"
 )
 
@@ -33,6 +35,7 @@ type imageSpec struct {
 	classes []string // nil: the folders there are, by name
 	h, w    int      // 0: those of the first image
 	loose   bool     // images lie wherever they like, and other files where they do
+	fit     bool     // images of any size and kind are made to fit
 }
 
 // place takes a file's name apart: the folder of its part, which ends in train or test where it has one,
@@ -207,7 +210,7 @@ func (r *imageReader) visit(name string, size int64, content io.Reader) error {
 			return err
 		}
 		if cfg.Width > maxSide || cfg.Height > maxSide {
-			return fmt.Errorf("is %dx%d pixels, more than %dx%d", cfg.Width, cfg.Height, maxSide, maxSide)
+			return tooLarge(cfg)
 		}
 		r.spec.w, r.spec.h = cfg.Width, cfg.Height
 	}
@@ -234,7 +237,11 @@ func (r *imageReader) decodeAll() {
 				slab = make([]uint8, px*len(b.files))
 			}
 			pixels := slab[:px:px]
-			if err := decodeImage(b.bytes[f.start:f.end], r.spec.h, r.spec.w, pixels); err != nil {
+			decode := decodeImage
+			if r.spec.fit {
+				decode = fitImage
+			}
+			if err := decode(b.bytes[f.start:f.end], r.spec.h, r.spec.w, pixels); err != nil {
 				r.fail(b.first+i, fmt.Errorf("%s: %w", f.name, err))
 				break
 			}
@@ -378,6 +385,40 @@ func decodeImage(b []byte, h, w int, dst []uint8) error {
 		return errNotRGB
 	}
 	return nil
+}
+
+// fitImage is decodeImage of an image of any size up to maxSide and of any kind: the largest piece in its
+// middle that has the shape wanted is scaled, each pixel a mean of those it covers.
+func fitImage(b []byte, h, w int, dst []uint8) error {
+	cfg, decode, err := imageConfig(b)
+	if err != nil {
+		return err
+	}
+	if cfg.Width > maxSide || cfg.Height > maxSide || cfg.Width == 0 || cfg.Height == 0 {
+		return tooLarge(cfg)
+	}
+	img, err := decode(bytes.NewReader(b))
+	if err != nil {
+		return truncated("the image", err)
+	}
+	piece := img.Bounds()
+	if cut := piece.Dx() - max(1, piece.Dy()*w/h); cut > 0 {
+		piece.Min.X += cut / 2
+		piece.Max.X -= cut - cut/2
+	} else if cut := piece.Dy() - max(1, piece.Dx()*h/w); cut > 0 {
+		piece.Min.Y += cut / 2
+		piece.Max.Y -= cut - cut/2
+	}
+	scaled := image.NewRGBA(image.Rect(0, 0, w, h))
+	draw.BiLinear.Scale(scaled, scaled.Bounds(), img, piece, draw.Src, nil)
+	for i := range h * w {
+		copy(dst[3*i:][:3], scaled.Pix[4*i:])
+	}
+	return nil
+}
+
+func tooLarge(cfg image.Config) error {
+	return fmt.Errorf("is %dx%d pixels, want 1x1 to %dx%d", cfg.Width, cfg.Height, maxSide, maxSide)
 }
 
 var errNotRGB = errors.New("is grey, has a palette, transparency or 16 bits: want 8-bit RGB")

@@ -76,6 +76,51 @@ func TestFolderMistakes(t *testing.T) {
 	}
 }
 
+// TestTexturesAreMadeToFit: photographs of any size and kind, the middle of each scaled without aliasing.
+func TestTexturesAreMadeToFit(t *testing.T) {
+	stripes := image.NewGray(image.Rect(0, 0, 320, 640)) // one pixel white, one black; above and below all white
+	for y := range 640 {
+		for x := range 320 {
+			if y < 160 || y >= 480 || x%2 == 0 {
+				stripes.Pix[y*stripes.Stride+x] = 255
+			}
+		}
+	}
+	halves := image.NewRGBA(image.Rect(0, 0, 100, 40)) // red, with blue at both ends, which are cut off
+	for y := range 40 {
+		for x := range 100 {
+			o := halves.Pix[halves.PixOffset(x, y):][:4]
+			o[3] = 255
+			if x >= 30 && x < 70 {
+				o[0] = 255
+			} else {
+				o[2] = 255
+			}
+		}
+	}
+	files := tree{"dtd/images/banded/a.jpg": jpegOf(stripes), "dtd/images/dotted/b.png": pngOf(halves), "dtd/labels/train1.txt": []byte("passed over"), "dtd/imdb/imdb.mat": []byte("passed over")}
+	train, test, err := readTextures(context.Background(), file(t, "dtd.tar.gz", zip(files.tar(false))), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if train.N != 2 || test.N != 2 || !slices.Equal(test.Classes, []string{"banded", "dotted"}) {
+		t.Fatalf("%d + %d images of %v", train.N, test.N, test.Classes)
+	}
+	for i, l := range test.Labels {
+		for j, v := range test.Pixels[i*3*32*32:][:3*32*32] {
+			grey, red := l == 0 && v > 112 && v < 143, l == 1 && v == []uint8{255, 0, 0}[j%3]
+			x := j / 3 % 32
+			if edge := x == 0 || x == 31; !grey && !red && !edge {
+				t.Fatalf("class %d, value %d at %d,%d", l, v, x, j/3/32)
+			}
+		}
+	}
+	large := file(t, "dtd.tar", tree{"dtd/images/banded/a.png": pngOf(image.NewGray(image.Rect(0, 0, 1025, 8)))}.tar(false))
+	if _, _, err := readTextures(context.Background(), large, quiet); err == nil || !strings.Contains(err.Error(), "a.png: is 1025x8 pixels, want 1x1 to 1024x1024") {
+		t.Errorf("a large image: %v", err)
+	}
+}
+
 // TestFakeIsUniformNoise that depends on the seed and the image alone.
 func TestFakeIsUniformNoise(t *testing.T) {
 	before := kernel.Threads()

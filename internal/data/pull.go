@@ -50,7 +50,8 @@ func (e Entry) pull(ctx context.Context, f *Form, dir string, progress func(Prog
 	}
 	var options []option
 	for _, m := range f.Mirrors {
-		host := strings.Split(strings.TrimPrefix(m, "https://"), "/")[0]
+		_, address, _ := strings.Cut(m, "://")
+		host, _, _ := strings.Cut(address, "/")
 		options = append(options, option{host, func() error { return f.fromMirror(ctx, m, dir, progress) }})
 	}
 	if f.Module != "" {

@@ -19,10 +19,10 @@ import (
 // of an archive is ever written to the disk, so no name in it can lead out of a folder. What an archive
 // may make a reader do is bounded all the same.
 const (
-	maxFiles     = 1 << 20  // in a tree
-	maxFileBytes = 32 << 20 // of a file; the largest that is read is a batch of CIFAR-10, 30.7 MB
-	maxBytes     = 4 << 30  // of all files of a tree
-	maxExpansion = 100      // of a tar.gz; one of small images expands by 5
+	maxFiles     = 1 << 20   // in a tree
+	maxFileBytes = 160 << 20 // of a file; the largest that is read is CIFAR-100's training part, 153.7 MB
+	maxBytes     = 4 << 30   // of all files of a tree
+	maxExpansion = 100       // of a tar.gz; one of small images expands by 5
 )
 
 // visitor gets a file of a tree: its name with slashes, its size and its content. fs.SkipAll ends the walk.

@@ -324,6 +324,17 @@ func TestOutliersWithout(t *testing.T) {
 	}
 }
 
+// TestOutliersWithoutCopies: a picture of a class that is left out is so under another label as well.
+func TestOutliersWithoutCopies(t *testing.T) {
+	s := data.Fake(5, 1)
+	s.Classes, s.Labels = []string{"apple", "boy"}, []int32{0, 1, 0, 0, 0}
+	copy(s.Pixels[3*3072:4*3072], s.Pixels[3072:]) // image 3 is image 1
+	kept, left := without(data.All(s), []string{"boy", "emu"})
+	if !slices.Equal(kept.Index, []int32{0, 2, 4}) || !slices.Equal(left, []string{"boy"}) {
+		t.Errorf("kept %v without %v", kept.Index, left)
+	}
+}
+
 // TestRobustSettings: the original decides what it is trained on; a contradiction is an error.
 func TestRobustSettings(t *testing.T) {
 	root := t.TempDir()
