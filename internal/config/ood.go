@@ -62,7 +62,6 @@ func (c OOD) Validate() error {
 	return c.Sets.validate("sets")
 }
 
-// validate names the first of s, whose settings lie below key, that cannot be.
 // Further replaces the folders by sets as --ood gives them, name=folder, and adds those of the catalogue, of
 // which it gives the name alone.
 func (s *OODSets) Further(sets []string) {
@@ -76,6 +75,7 @@ func (s *OODSets) Further(sets []string) {
 	}
 }
 
+// validate names the first of s, whose settings lie below key, that cannot be.
 func (s OODSets) validate(key string) error {
 	if s.Fake < 1 || s.Fake > 100000 {
 		return fmt.Errorf("%s.fake is %d, want 1 to 100000", key, s.Fake)
