@@ -85,6 +85,7 @@ lab1-cnn: build ## the CNNs and ResNet-20 on CIFAR-10
 	./dla lab1 resnet --config configs/lab1/cnn.yaml --model small --res both --seeds 3 --out results/lab1/cnn --resume
 	./dla lab1 resnet --config configs/lab1/cnn.yaml --model medium,large --res both --out results/lab1/cnn --resume
 	./dla lab1 resnet --config configs/lab1/resnet-short.yaml --model resnet20 --res both --out results/lab1/resnet20 --resume
+	./dla lab1 resnet --config configs/lab1/resnet-short.yaml --model resnet20 --width 32 --epochs 24 --out results/lab1/wide --resume
 	$(MAKE) figures
 
 lab1-distill: build ## the teacher, and the student with it and without
@@ -104,8 +105,8 @@ lab3-finetune: build ## the lab's grid of adapters and all weights on MiniLM, an
 
 lab4: lab4-autoencoder lab4-fgsm lab4-ood lab4-robust ## run what is not yet run of all of lab 4, then draw it
 
-lab4-fgsm: build ## attacks on the checkpoint that ships, by gradients and without
-	./dla lab4 fgsm --config configs/lab4/fgsm.yaml --out results/lab4/fgsm --resume
+lab4-fgsm: build ## attacks on the ResNet-20 that ships, by gradients and without
+	./dla lab4 fgsm --config configs/lab4/fgsm.yaml --checkpoint resnet20 --out results/lab4/fgsm --resume
 	$(MAKE) figures
 
 lab4-autoencoder: build ## a decoder of the frozen features of the checkpoint that ships
