@@ -44,7 +44,7 @@ type Attack struct {
 type Outliers struct {
 	Sources []string `yaml:"sources,flow" json:"sources"` // noise, a set of the catalogue, name=folder; taken in turn
 	Noise   int      `yaml:"noise" json:"noise"`          // images of noise
-	Without []string `yaml:"without,flow" json:"without"` // classes of folders and of cifar100 that are left out
+	Without []string `yaml:"without,flow" json:"without"` // classes that are left out of any set but cifar100-people
 	Share   float64  `yaml:"share" json:"share"`          // outliers in a batch, for each of its images; 0: none
 	Weight  float64  `yaml:"weight" json:"weight"`        // of KL(uniform ‖ softmax) on them beside the cross-entropy
 }

@@ -254,15 +254,7 @@ func outliersToTrain(ctx context.Context, cfg config.Robust, opt Options) ([]ima
 			if err != nil {
 				return nil, fmt.Errorf("the outliers %s: %w", name, err)
 			}
-			var left []string
-			s, left = without(data.All(ds.Train), cfg.Outliers.Without)
-			about = name + ", a folder of images"
-			if len(left) > 0 {
-				about += " without " + strings.Join(left, ", ")
-			}
-			if len(s.Index) == 0 {
-				return nil, fmt.Errorf("the outliers %s: %s holds images of %s alone, which are left out (outliers.without)", name, folder, strings.Join(left, ", "))
-			}
+			s, about = data.All(ds.Train), name+", a folder of images"
 		case name == config.NoiseSource:
 			r := rng.New(cfg.Seed, "noise to train on", 0, 0) // no seed that is evaluated
 			s, about, from = data.All(data.Fake(cfg.Outliers.Noise, r.Uint64())), "uniform noise", "drawn"
@@ -272,10 +264,15 @@ func outliersToTrain(ctx context.Context, cfg config.Robust, opt Options) ([]ima
 				return nil, fmt.Errorf("the outliers %s: %w", name, err)
 			}
 			s, about, from = data.All(ds.Train), title(name)+", training part", ds.Source
-			if name == "cifar100" { // and the people may still be asked for by their own name
-				var left []string
-				s, left = without(s, cfg.Outliers.Without)
+		}
+		if folder != "" || name != peopleName && name != config.NoiseSource { // these are asked for by name
+			var left []string
+			s, left = without(s, cfg.Outliers.Without)
+			if len(left) > 0 {
 				about += " without " + strings.Join(left, ", ")
+			}
+			if len(s.Index) == 0 {
+				return nil, fmt.Errorf("the outliers %s: %s holds images of %s alone, which are left out (outliers.without)", name, from, strings.Join(left, ", "))
 			}
 		}
 		if cfg.Data.Limit > 0 {
