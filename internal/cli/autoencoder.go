@@ -40,10 +40,9 @@ record has reconstructions of some test images before and after it.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runAutoencoder(cmd, s, o) },
 	}
-	o.add(cmd, def.Training())
+	o.add(cmd, "lab4", def.Training())
 	f := cmd.Flags()
 	f.StringVar(&o.encoder, "encoder", def.Encoder.From, "classifier whose features are decoded: a checkpoint, or the id of a finished run")
-	f.Lookup("config").Usage = "YAML file with settings (see configs/lab4)"
 	f.Lookup("seed").Usage = "seed of the split, the decoder's initial weights and the order of batches"
 	f.Lookup("data").Usage = "data set: that of the encoder's training, which is the default"
 	f.Lookup("data").DefValue = ""
@@ -84,20 +83,14 @@ func (o autoencoderOptions) settings(cmd *cobra.Command) (*labs.Network, []confi
 	if err != nil {
 		return nil, nil, err
 	}
-	var all []config.Autoencoder
-	for i := range o.seeds {
-		c := config.DefaultAutoencoder(encoder.Data.Name)
-		err := layers(&c)
-		c.Seed += uint64(i)
-		if err := errors.Join(err, o.assign(&c)); err != nil {
-			return nil, nil, usageError(err)
-		}
-		if err := c.Validate(); err != nil {
-			return nil, nil, usageError(err)
-		}
-		if len(all) == 0 || c.Seed != all[0].Seed { // --set seed= leaves one
-			all = append(all, c)
-		}
+	c := config.DefaultAutoencoder(encoder.Data.Name)
+	err = layers(&c)
+	if err != nil {
+		return nil, nil, usageError(err)
+	}
+	all, err := eachSeed(o.trainingFlags, c, func(c *config.Autoencoder) *uint64 { return &c.Seed }, config.Autoencoder.Validate)
+	if err != nil {
+		return nil, nil, usageError(err)
 	}
 	return encoder, all, nil
 }

@@ -50,13 +50,12 @@ The validation part selects the epoch; the test part is touched once, with that 
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runBaseline(cmd, s, o) },
 	}
-	o.add(cmd, def.Training())
+	o.add(cmd, "lab3", def.Training())
 	f := cmd.Flags()
 	f.StringSliceVar(&o.encoders, "encoder", []string{def.Encoder.From}, "frozen encoder, or several: minilm,mpnet")
 	f.StringVar(&o.pooling, "pooling", def.Encoder.Pooling, "what of the tokens a sentence's vector is: mean or cls")
 	f.IntVar(&o.hidden, "hidden", def.Head.Hidden, "width between the head's two layers")
 	f.IntVar(&o.patience, "patience", def.Train.Patience, "stop after this many epochs without a smaller validation loss; 0: never")
-	f.Lookup("config").Usage = "YAML file with settings (see configs/lab3)"
 	f.Lookup("seed").Usage = "seed of the head's initial weights, of dropout and of the order of batches"
 	f.Lookup("data").Usage = "set of sentences"
 	f.Lookup("fast-dev-run").Usage = "two epochs of 512 sentences, to see that everything works"
@@ -103,19 +102,12 @@ func (o baselineOptions) settings(cmd *cobra.Command) ([]config.Baseline, error)
 	}
 	var all []config.Baseline
 	for _, e := range encoders {
-		for i := range o.seeds {
-			one := c
-			one.Encoder.From, one.Seed = e, c.Seed+uint64(i)
-			if err := o.assign(&one); err != nil {
-				return nil, err
-			}
-			if err := one.Validate(); err != nil {
-				return nil, err
-			}
-			if !slices.ContainsFunc(all, func(x config.Baseline) bool { return sameSettings(x, one) }) {
-				all = append(all, one)
-			}
+		c.Encoder.From = e
+		seeds, err := eachSeed(o.trainingFlags, c, func(c *config.Baseline) *uint64 { return &c.Seed }, config.Baseline.Validate)
+		if err != nil {
+			return nil, err
 		}
+		all = addNew(all, seeds...)
 	}
 	return all, nil
 }

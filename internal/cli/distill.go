@@ -54,7 +54,7 @@ under --out they are not trained again; with --resume neither is the distilled s
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDistill(cmd, s, o) },
 	}
 	f := cmd.Flags()
-	o.add(cmd, def.Plain())
+	o.add(cmd, "lab1", def.Plain())
 	f.StringVar(&o.teacher, "teacher", def.Teacher.Model.Name, "network to train as the teacher, id of a finished run, or a checkpoint")
 	f.StringVar(&o.student, "student", def.Model.Name, "network to train as the student")
 	f.Float64Var(&o.temperature, "temperature", def.Distill.Temperature, "T: softens both distributions")
@@ -123,29 +123,19 @@ func (o distillOptions) settings(cmd *cobra.Command) ([]config.Distill, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	var all []config.Distill
-	for i := range o.seeds {
-		one := c
-		one.Seed += uint64(i)
-		if err := o.assign(&one); err != nil {
-			return nil, err
-		}
-		if err := one.Validate(); err != nil {
-			return nil, err
-		}
-		if _, err := labs.DistillVariant(one); err != nil {
-			return nil, err
-		}
-		if one.Teacher.From == "" {
-			if _, err := labs.ResnetVariant(one.TeacherTraining()); err != nil {
-				return nil, err
-			}
-		}
-		if len(all) == 0 || one.Seed != all[0].Seed { // --set seed= leaves one
-			all = append(all, one)
-		}
+	return eachSeed(o.trainingFlags, c, func(c *config.Distill) *uint64 { return &c.Seed }, checkDistill)
+}
+
+// checkDistill checks the settings and that there are such networks.
+func checkDistill(c config.Distill) error {
+	if err := c.Validate(); err != nil {
+		return err
 	}
-	return all, nil
+	if _, err := labs.DistillVariant(c); err != nil || c.Teacher.From != "" {
+		return err
+	}
+	_, err := labs.ResnetVariant(c.TeacherTraining())
+	return err
 }
 
 func runDistill(cmd *cobra.Command, s *Streams, o distillOptions) (err error) {

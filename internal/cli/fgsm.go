@@ -20,20 +20,11 @@ import (
 
 // fgsmOptions are the flags of `dla lab4 fgsm`.
 type fgsmOptions struct {
-	config      string
-	sets        []string
-	seed        uint64
+	experimentFlags
 	checkpoints []string
 	eps         []float64
 	target      string
 	limit       int
-
-	out        string
-	threads    int
-	resume     bool
-	dryRun     bool
-	fastDevRun bool
-	json       bool
 
 	save, saveAs, attack string
 	evaluate             string
@@ -74,19 +65,17 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 		RunE: func(cmd *cobra.Command, _ []string) error { return runFGSM(cmd, s, o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.config, "config", "", "YAML file with settings (see configs/lab4)")
-	f.StringArrayVar(&o.sets, "set", nil, "one setting, as pgd.steps=50; repeatable")
-	f.Uint64Var(&o.seed, "seed", def.Seed, "seed of random starts, of noise and of the classes aimed at")
+	o.add(cmd, "lab4", def.Seed)
+	f.Lookup("set").Usage = "one setting, as pgd.steps=50; repeatable"
+	f.Lookup("seed").Usage = "seed of random starts, of noise and of the classes aimed at"
 	f.StringSliceVar(&o.checkpoints, "checkpoint", def.Checkpoints, "network: name under checkpoints/, folder, or id of a finished run; several: a,b,c")
 	f.Float64SliceVar(&o.eps, "eps", def.Sweep.Eps, "radii of the sweep, in 1/255, from 0; with --save the one radius (of pgd-l2 in pixel values), 8 by default")
 	f.StringVar(&o.target, "target", def.Target, "class that targeted attacks aim at; random: another of each image")
 	f.IntVar(&o.limit, "limit", def.Limit, "attack only the first so many test images; 0: all")
-	f.StringVar(&o.out, "out", "runs", "directory of run records")
-	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one for each core. Results do not depend on it")
-	f.BoolVar(&o.resume, "resume", false, "reuse a finished run of the same settings, weights and data, continue an interrupted one")
-	f.BoolVar(&o.dryRun, "dry-run", false, "print the resolved settings and what the attacks will cost, and stop")
-	f.BoolVar(&o.fastDevRun, "fast-dev-run", false, "few images and few steps, to see that everything works")
-	f.BoolVar(&o.json, "json", false, "with --dry-run, --save or --evaluate: print JSON")
+	f.Lookup("resume").Usage = "reuse a finished run of the same settings, weights and data, continue an interrupted one"
+	f.Lookup("dry-run").Usage = "print the resolved settings and what the attacks will cost, and stop"
+	f.Lookup("fast-dev-run").Usage = "few images and few steps, to see that everything works"
+	f.Lookup("json").Usage = "with --dry-run, --save or --evaluate: print JSON"
 	f.StringVar(&o.save, "save", "", "write one set of adversarial images to this new folder, and stop")
 	f.StringVar(&o.saveAs, "save-as", labs.AsImages, "images (PNG, 8 bits) or safetensors (float32)")
 	f.StringVar(&o.attack, "attack", "fgsm", "with --save: "+strings.Join(labs.AttackNames, ", "))
@@ -128,13 +117,8 @@ func (o fgsmOptions) settings(cmd *cobra.Command) (config.FGSM, error) {
 	if o.fastDevRun {
 		c.Limit, c.PGD.Steps, c.Square.Images, c.Square.Queries, c.Transfer.Images = 32, 4, 16, 20, 16
 	}
-	for _, a := range o.sets {
-		if err := config.Set(&c, a); err != nil {
-			return c, err
-		}
-	}
-	if o.threads < 0 {
-		return c, fmt.Errorf("--threads %d: want 0 or more", o.threads)
+	if err := errors.Join(o.assign(&c), o.check()); err != nil {
+		return c, err
 	}
 	return c, errors.Join(c.Validate(), o.modes(set))
 }
@@ -165,15 +149,11 @@ func runFGSM(cmd *cobra.Command, s *Streams, o fgsmOptions) (err error) {
 	if err != nil {
 		return usageError(err)
 	}
-	flags := trainingFlags{out: o.out, threads: o.threads, resume: o.resume}
-	flags.setThreads()
+	o.setThreads()
 	if o.dryRun {
 		return dryRunFGSM(s, c, o)
 	}
-	x, err := flags.begin(cmd, s)
-	if err != nil {
-		return err
-	}
+	x := o.begin(cmd, s)
 	defer func() { err = errors.Join(err, x.close()) }()
 	if o.save != "" {
 		eps := c.Examples.Eps

@@ -61,7 +61,7 @@ Settings come from, later ones winning: the method's defaults, --config, flags, 
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runFinetune(cmd, s, o) },
 	}
-	o.add(cmd, def.Training(0))
+	o.add(cmd, "lab3", def.Training(0))
 	f := cmd.Flags()
 	f.StringSliceVar(&o.encoders, "encoder", []string{def.Encoder.From}, "pretrained encoder, or several: minilm,mpnet")
 	f.StringSliceVar(&o.methods, "method", []string{def.Method}, "what is trained, or several: lora,full,head")
@@ -72,7 +72,6 @@ Settings come from, later ones winning: the method's defaults, --config, flags, 
 	f.IntVar(&o.patience, "patience", def.Train.Patience, "stop after this many epochs without a smaller validation loss; 0: never")
 	f.BoolVar(&o.grid, "grid", false, "the lab's study: targets q, qv, qvk by ranks 8 and 16, and full")
 	f.StringVar(&o.merge, "merge", "", "write the trained model, adapters merged, to this Hugging Face folder")
-	f.Lookup("config").Usage = "YAML file with settings (see configs/lab3)"
 	f.Lookup("seed").Usage = "seed of the initial weights, of dropout and of the order of batches"
 	f.Lookup("data").Usage = "set of sentences"
 	f.Lookup("fast-dev-run").Usage = "two epochs of 64 sentences, to see that everything works"
@@ -113,25 +112,15 @@ func (o finetuneOptions) settings(cmd *cobra.Command) ([]config.Finetune, error)
 		}
 	}
 	var all []config.Finetune
-	add := func(encoder, method, targets string, rank int) error {
-		for i := range o.seeds {
-			c, err := o.one(set, encoder, method, targets, rank, uint64(i))
-			if err != nil {
-				return err
-			}
-			if !slices.ContainsFunc(all, func(x config.Finetune) bool { return sameSettings(x, c) }) {
-				all = append(all, c)
-			}
-		}
-		return nil
-	}
 	for _, e := range o.encoders {
 		for _, m := range o.methods {
 			for _, t := range o.targets {
 				for _, r := range o.ranks {
-					if err := add(e, m, t, r); err != nil {
+					seeds, err := o.seedsOf(set, e, m, t, r)
+					if err != nil {
 						return nil, err
 					}
+					all = addNew(all, seeds...)
 				}
 			}
 		}
@@ -142,12 +131,12 @@ func (o finetuneOptions) settings(cmd *cobra.Command) ([]config.Finetune, error)
 	return all, nil
 }
 
-// one is the settings of one run.
-func (o finetuneOptions) one(set func(string) bool, encoder, method, targets string, rank int, seed uint64) (config.Finetune, error) {
+// seedsOf is the settings of one choice of what is trained, from every seed.
+func (o finetuneOptions) seedsOf(set func(string) bool, encoder, method, targets string, rank int) ([]config.Finetune, error) {
 	c := config.DefaultFinetune(method)
 	if o.config != "" {
 		if err := config.LoadFile(&c, o.config); err != nil {
-			return c, err
+			return nil, err
 		}
 	}
 	for flag, assign := range map[string]func(){
@@ -166,14 +155,10 @@ func (o finetuneOptions) one(set func(string) bool, encoder, method, targets str
 		c.Data.Limit, c.Train.Epochs = 64, 2
 	}
 	c.Encoder.From, c.Method, c.LoRA.Targets, c.LoRA.Rank = encoder, method, targets, rank
-	c.Seed += seed
 	if method != config.MethodLoRA { // what a file or a study says of adapters is not of this run
 		c.LoRA = config.LoRA{}
 	}
-	if err := o.assign(&c); err != nil {
-		return c, err
-	}
-	return c, c.Validate()
+	return eachSeed(o.trainingFlags, c, func(c *config.Finetune) *uint64 { return &c.Seed }, config.Finetune.Validate)
 }
 
 func runFinetune(cmd *cobra.Command, s *Streams, o finetuneOptions) (err error) {

@@ -19,20 +19,11 @@ import (
 
 // oodOptions are the flags of `dla lab4 ood`.
 type oodOptions struct {
-	config      string
-	sets        []string
-	seed        uint64
+	experimentFlags
 	checkpoint  string
 	autoencoder string
 	ood         []string
 	limit       int
-
-	out        string
-	threads    int
-	resume     bool
-	dryRun     bool
-	fastDevRun bool
-	json       bool
 }
 
 func newOODCmd(s *Streams) *cobra.Command {
@@ -65,19 +56,16 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 		RunE: func(cmd *cobra.Command, _ []string) error { return runOOD(cmd, s, o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.config, "config", "", "YAML file with settings (see configs/lab4)")
-	f.StringArrayVar(&o.sets, "set", nil, "one setting, as sets.fake=2500; repeatable")
-	f.Uint64Var(&o.seed, "seed", def.Seed, "seed of the noise, of the distorted images and of the bootstrap")
+	o.add(cmd, "lab4", def.Seed)
+	f.Lookup("set").Usage = "one setting, as sets.fake=2500; repeatable"
+	f.Lookup("seed").Usage = "seed of the noise, of the distorted images and of the bootstrap"
 	f.StringVar(&o.checkpoint, "checkpoint", def.Checkpoint, "classifier: a checkpoint's name or folder, or a run's id")
 	f.StringVar(&o.autoencoder, "autoencoder", def.Autoencoder, "autoencoder for the reconstruction error, likewise; empty: without it")
 	f.StringArrayVar(&o.ood, "ood", nil, "further set of outliers: one of dla data ls, or name=folder (or tar, tar.gz) of 32x32 images; repeatable")
 	f.IntVar(&o.limit, "limit", def.Limit, "use only so many images of each part; 0: all")
-	f.StringVar(&o.out, "out", "runs", "directory of run records")
-	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one for each core. Results do not depend on it")
-	f.BoolVar(&o.resume, "resume", false, "reuse a finished run of the same settings and data")
-	f.BoolVar(&o.dryRun, "dry-run", false, "print the resolved settings and what the evaluation will cost, and stop")
-	f.BoolVar(&o.fastDevRun, "fast-dev-run", false, "500 images of each part and 100 resamples, to see that everything works")
-	f.BoolVar(&o.json, "json", false, "print JSON")
+	f.Lookup("resume").Usage = "reuse a finished run of the same settings and data"
+	f.Lookup("dry-run").Usage = "print the resolved settings and what the evaluation will cost, and stop"
+	f.Lookup("fast-dev-run").Usage = "500 images of each part and 100 resamples, to see that everything works"
 	return cmd
 }
 
@@ -111,13 +99,8 @@ func (o oodOptions) settings(cmd *cobra.Command) (config.OOD, error) {
 	if set("limit") {
 		c.Limit = o.limit
 	}
-	for _, a := range o.sets {
-		if err := config.Set(&c, a); err != nil {
-			return c, err
-		}
-	}
-	if o.threads < 0 {
-		return c, fmt.Errorf("--threads %d: want 0 or more", o.threads)
+	if err := errors.Join(o.assign(&c), o.check()); err != nil {
+		return c, err
 	}
 	return c, c.Validate()
 }
@@ -137,15 +120,11 @@ func runOOD(cmd *cobra.Command, s *Streams, o oodOptions) (err error) {
 	if err != nil {
 		return usageError(err)
 	}
-	flags := trainingFlags{out: o.out, threads: o.threads, resume: o.resume}
-	flags.setThreads()
+	o.setThreads()
 	if o.dryRun {
 		return dryRunOOD(s, cfg, labs.Options{Root: o.out}, o.json)
 	}
-	x, err := flags.begin(cmd, s)
-	if err != nil {
-		return err
-	}
+	x := o.begin(cmd, s)
 	defer func() { err = errors.Join(err, x.close()) }()
 	fmt.Fprintln(s.Err, oodLine(cfg))
 	d, err := labs.OOD(x.ctx, cfg, x.opt)

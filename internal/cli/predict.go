@@ -101,7 +101,7 @@ func runPredict(cmd *cobra.Command, s *Streams, o predictOptions, from string, t
 	if o.threads < 0 {
 		return usageError(fmt.Errorf("--threads %d: want 0 or more", o.threads))
 	}
-	trainingFlags{threads: o.threads}.setThreads()
+	experimentFlags{threads: o.threads}.setThreads()
 	sentences, err := o.sentences(s, texts)
 	if err != nil {
 		return err

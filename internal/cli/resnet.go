@@ -72,7 +72,7 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 		RunE: func(cmd *cobra.Command, _ []string) error { return runResnet(cmd, s, o) },
 	}
 	f := cmd.Flags()
-	o.add(cmd, def)
+	o.add(cmd, "lab1", def)
 	f.StringSliceVar(&o.models, "model", []string{def.Model.Name}, "network, or several: small,medium,large; with --data cifar10 the default is small")
 	f.IntSliceVar(&o.depths, "depth", []int{def.Model.Depth}, "blocks of mlp; several: 1,2,3,4,5")
 	f.IntVar(&o.width, "width", def.Model.Width, "width of mlp's layers; of a ResNet's first stage, 16 in the paper")
@@ -187,38 +187,26 @@ func (o resnetOptions) variants(cmd *cobra.Command) ([]config.Resnet, error) {
 	for _, m := range models {
 		for _, d := range depths {
 			for _, r := range res {
-				for i := range o.seeds {
-					c := base
-					c.Model.Name, c.Model.Depth, c.Model.Res, c.Seed = m, d, r, base.Seed+uint64(i)
-					if err := o.finish(&c); err != nil {
-						return nil, err
-					}
-					if !slices.ContainsFunc(all, func(x config.Resnet) bool { return sameSettings(x, c) }) {
-						all = append(all, c)
-					}
+				c := base
+				c.Model.Name, c.Model.Depth, c.Model.Res = m, d, r
+				seeds, err := eachSeed(o.trainingFlags, c, func(c *config.Resnet) *uint64 { return &c.Seed }, checkResnet)
+				if err != nil {
+					return nil, err
 				}
+				all = addNew(all, seeds...)
 			}
 		}
 	}
 	return all, nil
 }
 
-// finish makes the assignments of --set and checks the whole.
-func (o resnetOptions) finish(c *config.Resnet) error {
-	if err := o.assign(c); err != nil {
-		return err
-	}
+// checkResnet checks the settings and that there is such a network.
+func checkResnet(c config.Resnet) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	_, err := labs.ResnetVariant(*c)
+	_, err := labs.ResnetVariant(c)
 	return err
-}
-
-func sameSettings(a, b any) bool {
-	x, errA := config.Marshal(a)
-	y, errB := config.Marshal(b)
-	return errA == nil && errB == nil && string(x) == string(y)
 }
 
 func runResnet(cmd *cobra.Command, s *Streams, o resnetOptions) (err error) {

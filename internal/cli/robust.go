@@ -61,9 +61,8 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 		RunE: func(cmd *cobra.Command, _ []string) error { return runRobust(cmd, s, o) },
 	}
 	f := cmd.Flags()
-	o.add(cmd, def.Training())
+	o.add(cmd, "lab4", def.Training())
 	f.Lookup("data").Usage = "the original's data set; another is refused"
-	f.Lookup("config").Usage = "YAML file with settings (see configs/lab4)"
 	f.Lookup("seed").Usage = "seed of the order of batches, of what is attacked and of which outliers come"
 	f.StringVar(&o.original, "original", def.Original.From, "classifier to harden: name under checkpoints/, folder, or id of a finished run")
 	f.BoolVar(&o.scratch, "scratch", def.Scratch, "begin from initial weights, not from the original's")
@@ -118,21 +117,7 @@ func (o robustOptions) settings(cmd *cobra.Command) ([]config.Robust, error) {
 	if err := errors.Join(o.check(), knownSets(o.ood)); err != nil {
 		return nil, err
 	}
-	var all []config.Robust
-	for i := range o.seeds {
-		one := c
-		one.Seed += uint64(i)
-		if err := o.assign(&one); err != nil {
-			return nil, err
-		}
-		if err := one.Validate(); err != nil {
-			return nil, err
-		}
-		if len(all) == 0 || one.Seed != all[0].Seed { // --set seed= leaves one
-			all = append(all, one)
-		}
-	}
-	return all, nil
+	return eachSeed(o.trainingFlags, c, func(c *config.Robust) *uint64 { return &c.Seed }, config.Robust.Validate)
 }
 
 func runRobust(cmd *cobra.Command, s *Streams, o robustOptions) (err error) {

@@ -1,24 +1,21 @@
 package cli
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"dla/internal/buildinfo"
 	"dla/internal/config"
 	"dla/internal/data"
 	"dla/internal/engine"
-	"dla/internal/kernel"
 	"dla/internal/labs"
 	"dla/internal/report"
 	"dla/internal/run"
@@ -27,46 +24,25 @@ import (
 
 // trainingFlags are those that every command that trains has.
 type trainingFlags struct {
-	config string
-	sets   []string
-	seed   uint64
-	seeds  int
-	data   string
-	epochs int
-
-	out        string
-	threads    int
-	maxTime    time.Duration
-	resume     bool
-	dryRun     bool
-	fastDevRun bool
-	profile    bool
-	json       bool
+	experimentFlags
+	seeds   int
+	data    string
+	epochs  int
+	maxTime time.Duration
+	profile bool
 }
 
 // add gives cmd the flags, with the defaults of def.
-func (o *trainingFlags) add(cmd *cobra.Command, def config.Resnet) {
+func (o *trainingFlags) add(cmd *cobra.Command, lab string, def config.Resnet) {
+	o.experimentFlags.add(cmd, lab, def.Seed)
 	f := cmd.Flags()
-	f.StringVar(&o.config, "config", "", "YAML file with settings (see configs/lab1)")
-	f.StringArrayVar(&o.sets, "set", nil, "one setting, as train.lr=0.05; repeatable")
-	f.Uint64Var(&o.seed, "seed", def.Seed, "seed of the split, the initial weights and the order of batches")
+	f.Lookup("json").Usage = "with --dry-run: print JSON"
 	f.IntVar(&o.seeds, "seeds", 1, "train each variant from this many seeds: seed, seed+1, …")
 	f.StringVar(&o.data, "data", def.Data.Name, "data set: mnist, cifar10, synthetic-digits, synthetic-shapes; default cifar10 for all models but mlp")
 	f.IntVar(&o.epochs, "epochs", def.Train.Epochs, "passes over the training set")
-	f.StringVar(&o.out, "out", "runs", "directory of run records")
-	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one for each core. Results do not depend on it")
 	f.DurationVar(&o.maxTime, "max-time", 0, "stop with a checkpoint after this long, as 90s or 2h; exit code 3")
-	f.BoolVar(&o.resume, "resume", false, "reuse finished runs of the same settings and data, continue interrupted ones")
-	f.BoolVar(&o.dryRun, "dry-run", false, "print the resolved settings and what the training will cost, and stop")
-	f.BoolVar(&o.fastDevRun, "fast-dev-run", false, "two epochs of 512 images, to see that everything works")
 	f.BoolVar(&o.profile, "profile", false, "time every op of the training steps and print what each took; write OUT/cpu.pprof, for go tool pprof")
-	f.BoolVar(&o.json, "json", false, "with --dry-run: print JSON")
 	completeWords(cmd, "data", data.Names())
-}
-
-// completeWords completes a flag's value from words.
-func completeWords(cmd *cobra.Command, flag string, words []string) {
-	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)) // fails for an unknown flag only
 }
 
 // check names a flag that cannot be.
@@ -74,48 +50,47 @@ func (o trainingFlags) check() error {
 	if o.seeds < 1 {
 		return usageError(fmt.Errorf("--seeds %d: want at least 1", o.seeds))
 	}
-	if o.threads < 0 {
-		return usageError(fmt.Errorf("--threads %d: want 0 or more", o.threads))
-	}
-	return nil
+	return o.experimentFlags.check()
 }
 
-// assign makes the assignments of --set to the settings c.
-func (o trainingFlags) assign(c any) error {
-	for _, a := range o.sets {
-		if err := config.Set(c, a); err != nil {
-			return err
+// eachSeed is the settings c from each of the seeds asked for, with the assignments of --set made and checked;
+// seed is where settings have their seed. --set seed= leaves one.
+func eachSeed[C any](o trainingFlags, c C, seed func(*C) *uint64, check func(C) error) ([]C, error) {
+	var all []C
+	for i := range o.seeds {
+		one := c
+		*seed(&one) += uint64(i)
+		if err := o.assign(&one); err != nil {
+			return nil, err
+		}
+		if err := check(one); err != nil {
+			return nil, err
+		}
+		all = addNew(all, one)
+	}
+	return all, nil
+}
+
+// addNew appends those of more to all whose settings are not there yet.
+func addNew[C any](all []C, more ...C) []C {
+	for _, c := range more {
+		if !slices.ContainsFunc(all, func(x C) bool { return sameSettings(x, c) }) {
+			all = append(all, c)
 		}
 	}
-	return nil
+	return all
 }
 
-func (o trainingFlags) setThreads() {
-	if o.threads > 0 {
-		kernel.SetThreads(o.threads)
-	}
+func sameSettings(a, b any) bool {
+	x, errA := config.Marshal(a)
+	y, errB := config.Marshal(b)
+	return errA == nil && errB == nil && string(x) == string(y)
 }
 
-// session is one command's training: what it shows, and how it is stopped.
-type session struct {
-	ctx      context.Context
-	opt      labs.Options
-	progress *progressView
-	code     func() int // exit code that a signal asks for
-	close    func() error
-}
-
-// begin starts a session. close ends it.
+// begin starts a training's session. close ends it.
 func (o trainingFlags) begin(cmd *cobra.Command, s *Streams) (*session, error) {
-	x := &session{progress: newProgress(s)}
-	x.opt = labOptions(s, o.out, x.progress)
-	x.opt.MaxTime, x.opt.Resume = o.maxTime, o.resume
 	stopProfile := func() error { return nil }
 	if o.profile {
-		x.opt.Profile = func(variant string, costs []engine.OpCost) {
-			x.progress.Flush()
-			fmt.Fprintf(s.Err, "\n%s, training steps:\n%s", variant, costTable(costs))
-		}
 		file := filepath.Join(o.out, "cpu.pprof")
 		if err := os.MkdirAll(o.out, 0o755); err != nil {
 			return nil, fmt.Errorf("--profile: %w; choose another folder with --out", err)
@@ -132,33 +107,22 @@ func (o trainingFlags) begin(cmd *cobra.Command, s *Streams) (*session, error) {
 			return err
 		}
 	}
-	var stop func()
-	x.ctx, x.code, stop = interruptible(cmd.Context())
-	x.close = func() error {
-		x.progress.Close()
-		stop()
-		return stopProfile()
+	x := o.experimentFlags.begin(cmd, s)
+	x.opt.MaxTime = o.maxTime
+	if o.profile {
+		x.opt.Profile = func(variant string, costs []engine.OpCost) {
+			x.progress.Flush()
+			fmt.Fprintf(s.Err, "\n%s, training steps:\n%s", variant, costTable(costs))
+		}
 	}
+	end := x.close
+	x.close = func() error { return errors.Join(end(), stopProfile()) }
 	return x, nil
-}
-
-// labOptions are the options every command that trains shares.
-func labOptions(s *Streams, out string, progress *progressView) labs.Options {
-	version, revision, dirty := buildinfo.Version()
-	say := func(format string, args ...any) { progress.Flush(); fmt.Fprintf(s.Err, format+"\n", args...) }
-	return labs.Options{
-		Root: out,
-		Data: data.Options{Progress: progress.Download, Say: say},
-		Env: run.Env{Version: version, Revision: revision, Dirty: dirty, GoVersion: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
-			CPU: buildinfo.CPU(), Threads: kernel.Threads(), Kernel: kernel.Level(), Command: os.Args, Started: time.Now()},
-		Sink: progress.Event,
-		Say:  say,
-	}
 }
 
 // resumeRun is `dla runs resume`: it continues one interrupted run to its end.
 func resumeRun(cmd *cobra.Command, s *Streams, root, id string, maxTime time.Duration) (err error) {
-	x, err := trainingFlags{out: root, maxTime: maxTime}.begin(cmd, s)
+	x, err := trainingFlags{experimentFlags: experimentFlags{out: root}, maxTime: maxTime}.begin(cmd, s)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 
 // Distillation is the finished runs of recs as two Markdown tables: the networks, a variant a row, with
 // what distillation gains; and McNemar's test of each distilled student against the plain one of the same
-// seed and recipe, and of all seeds together. A plain student is found among recs by its settings.
+// seed and recipe. A plain student is found among recs by its settings.
 func Distillation(recs []run.Record) (string, error) {
 	var b, tests strings.Builder
 	b.WriteString("| network | parameters | seeds | val_acc %, best epoch | test accuracy % | gain, points |\n|---|---:|---:|---:|---:|---:|\n")

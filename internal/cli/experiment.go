@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dla/internal/buildinfo"
+	"dla/internal/config"
+	"dla/internal/data"
+	"dla/internal/kernel"
+	"dla/internal/labs"
+	"dla/internal/run"
+)
+
+// experimentFlags are those that every experiment has.
+type experimentFlags struct {
+	config string
+	sets   []string
+	seed   uint64
+
+	out        string
+	threads    int
+	resume     bool
+	dryRun     bool
+	fastDevRun bool
+	json       bool
+}
+
+// add gives cmd the flags. Its configurations are in configs/LAB; what a flag does to this experiment in particular
+// is for the command to say.
+func (o *experimentFlags) add(cmd *cobra.Command, lab string, seed uint64) {
+	f := cmd.Flags()
+	f.StringVar(&o.config, "config", "", "YAML file with settings (see configs/"+lab+")")
+	f.StringArrayVar(&o.sets, "set", nil, "one setting, as train.lr=0.05; repeatable")
+	f.Uint64Var(&o.seed, "seed", seed, "seed of the split, the initial weights and the order of batches")
+	f.StringVar(&o.out, "out", "runs", "directory of run records")
+	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one for each core. Results do not depend on it")
+	f.BoolVar(&o.resume, "resume", false, "reuse finished runs of the same settings and data, continue interrupted ones")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the resolved settings and what the training will cost, and stop")
+	f.BoolVar(&o.fastDevRun, "fast-dev-run", false, "two epochs of 512 images, to see that everything works")
+	f.BoolVar(&o.json, "json", false, "print JSON")
+}
+
+// completeWords completes a flag's value from words.
+func completeWords(cmd *cobra.Command, flag string, words []string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)) // fails for an unknown flag only
+}
+
+// check names a flag that cannot be.
+func (o experimentFlags) check() error {
+	if o.threads < 0 {
+		return usageError(fmt.Errorf("--threads %d: want 0 or more", o.threads))
+	}
+	return nil
+}
+
+// assign makes the assignments of --set to the settings c.
+func (o experimentFlags) assign(c any) error {
+	for _, a := range o.sets {
+		if err := config.Set(c, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o experimentFlags) setThreads() {
+	if o.threads > 0 {
+		kernel.SetThreads(o.threads)
+	}
+}
+
+// session is one command's experiment: what it shows, and how it is stopped.
+type session struct {
+	ctx      context.Context
+	opt      labs.Options
+	progress *progressView
+	code     func() int // exit code that a signal asks for
+	close    func() error
+}
+
+// begin starts a session. close ends it.
+func (o experimentFlags) begin(cmd *cobra.Command, s *Streams) *session {
+	x := &session{progress: newProgress(s)}
+	x.opt = labOptions(s, o.out, x.progress)
+	x.opt.Resume = o.resume
+	var stop func()
+	x.ctx, x.code, stop = interruptible(cmd.Context())
+	x.close = func() error {
+		x.progress.Close()
+		stop()
+		return nil
+	}
+	return x
+}
+
+// labOptions are the options all experiments share.
+func labOptions(s *Streams, out string, progress *progressView) labs.Options {
+	version, revision, dirty := buildinfo.Version()
+	say := func(format string, args ...any) { progress.Flush(); fmt.Fprintf(s.Err, format+"\n", args...) }
+	return labs.Options{
+		Root: out,
+		Data: data.Options{Progress: progress.Download, Say: say},
+		Env: run.Env{Version: version, Revision: revision, Dirty: dirty, GoVersion: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
+			CPU: buildinfo.CPU(), Threads: kernel.Threads(), Kernel: kernel.Level(), Command: os.Args, Started: time.Now()},
+		Sink: progress.Event,
+		Say:  say,
+	}
+}
