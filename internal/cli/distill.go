@@ -180,8 +180,10 @@ func distillLine(cfgs []config.Distill) string {
 
 // closingDistill prints the self-checks and the tables and draws the figures.
 func closingDistill(s *Streams, d labs.Distilled, root string) error {
-	fmt.Fprintln(s.Out)
-	printChecks(s.Out, d.Checks)
+	if len(d.Checks) > 0 {
+		fmt.Fprintln(s.Out)
+		printChecks(s.Out, d.Checks)
+	}
 	var all []labs.Trained
 	if d.Trained != nil {
 		all = append(all, *d.Trained)

@@ -37,7 +37,7 @@ type Distilled struct {
 	Pairs   []Pair   // one a seed
 	Stopped *Trained // the run that was interrupted or ran out of time; its ID is empty between runs
 	Labels  []string // files of soft labels; none where they are live
-	Checks  []Check
+	Checks  []Check  // none where every student was finished before
 }
 
 // Pair is a student with and without a teacher, from one seed by one recipe.
@@ -83,34 +83,13 @@ func Distill(ctx context.Context, cfgs []config.Distill, opt Options, each func(
 	}
 	opt.Say("teacher: %s of %s, %d parameters, test accuracy %.2f %%", d.Teacher.Name, d.Teacher.Source, d.Teacher.Params.Count(), 100*d.Teacher.Result.Test.Accuracy)
 
-	for i, cfg := range cfgs {
+	for _, cfg := range cfgs {
 		cfg.Teacher.Weights = d.Teacher.Weights
 
-		// What it teaches: its logits for the images the student will see.
-		lesson, labels, err := teach(ctx, ds, d.Teacher, cfg, opt)
-		if err == nil && i == 0 {
-			d.Checks, err = selfChecks(ctx, ds, d.Teacher, cfg, lesson, labels)
-		}
-		if interrupted(ctx) {
-			d.Stopped = &Trained{Reason: train.Interrupted}
-			return d, nil
-		}
-		if err != nil {
-			return d, err
-		}
-		if labels != nil && !slices.Contains(d.Labels, labels.path) {
-			d.Labels = append(d.Labels, labels.path)
-		}
-
 		// The student, with the teacher and without.
-		name, err := DistillVariant(cfg)
-		if err != nil {
-			return d, err
-		}
 		var pair Pair
 		opt.MaxTime = shared.left()
-		tr := training{experiment: DistillExperiment, variant: name, settings: cfg, cfg: cfg.Plain(), lesson: lesson}
-		if pair.Distilled, err = start(ctx, imageMaterial{ds}, tr, opt); err != nil {
+		if pair.Distilled, err = d.distilled(ctx, ds, cfg, opt); err != nil {
 			return d, err
 		}
 		if !pair.Distilled.Done() {
@@ -130,6 +109,43 @@ func Distill(ctx context.Context, cfgs []config.Distill, opt Options, each func(
 		d.Pairs = append(d.Pairs, pair)
 	}
 	return d, nil
+}
+
+// distilled trains the student that learns from d's teacher. One that Resume finds finished needs neither soft
+// labels nor their checks.
+func (d *Distilled) distilled(ctx context.Context, ds *data.Dataset, cfg config.Distill, opt Options) (t Trained, err error) {
+	tr := training{experiment: DistillExperiment, settings: cfg, cfg: cfg.Plain()}
+	if tr.variant, err = DistillVariant(cfg); err != nil {
+		return t, err
+	}
+	if opt.Resume {
+		spec, err := tr.spec(imageMaterial{ds}, opt)
+		if err != nil {
+			return t, err
+		}
+		rec, err := earlier(opt.Root, spec)
+		if err != nil {
+			return t, err
+		}
+		if rec != nil && rec.Status == run.StatusFinished {
+			return trainedBefore(*rec, tr)
+		}
+	}
+	var labels *kept
+	tr.lesson, labels, err = teach(ctx, ds, d.Teacher, cfg, opt)
+	if err == nil && d.Checks == nil {
+		d.Checks, err = selfChecks(ctx, ds, d.Teacher, cfg, tr.lesson, labels)
+	}
+	if interrupted(ctx) {
+		return Trained{Reason: train.Interrupted}, nil
+	}
+	if err != nil {
+		return t, err
+	}
+	if labels != nil && !slices.Contains(d.Labels, labels.path) {
+		d.Labels = append(d.Labels, labels.path)
+	}
+	return start(ctx, imageMaterial{ds}, tr, opt)
 }
 
 func interrupted(ctx context.Context) bool { return ctx.Err() != nil }

@@ -216,30 +216,6 @@ func firstImages(ds *data.Dataset, n int) data.Subset {
 	return all
 }
 
-// earlier finds the newest run of the same experiment, settings and data as spec that is finished or was
-// stopped; nil where there is none.
-func earlier(root string, spec run.Spec) (*run.Record, error) {
-	list, err := run.List(root)
-	if err != nil {
-		return nil, err
-	}
-	for i := len(list) - 1; i >= 0; i-- {
-		s := list[i]
-		if s.Experiment != spec.Experiment || s.Seed != spec.Seed || s.Fingerprint != spec.Env.Data.Fingerprint ||
-			s.Status != run.StatusFinished && s.Status != run.StatusInterrupted {
-			continue
-		}
-		rec, err := run.Find(root, s.ID)
-		if err != nil {
-			return nil, err
-		}
-		if sameSettings(rec, spec) {
-			return &rec, nil
-		}
-	}
-	return nil, nil
-}
-
 // attacksMade are the attacks that a run has behind it, kept on the disk so that one that is stopped goes on
 // from there. What comes of an attack depends on nothing that came before it.
 type attacksMade struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"dla/internal/config"
 	"dla/internal/run"
@@ -39,47 +40,60 @@ func Resume(ctx context.Context, id string, opt Options) (Trained, error) {
 	return Trained{}, fmt.Errorf("run %s is of experiment %q, which this version of dla does not know", rec.ID, rec.Experiment)
 }
 
-// reuse looks for the newest run of the same settings on the same data: a finished one is returned as
-// it is, an interrupted one is continued.
+// reuse looks for the newest run of tr's settings on the same data: a finished one is returned as it is, an
+// interrupted one is continued.
 func reuse(ctx context.Context, m material, tr training, spec run.Spec, opt Options) (Trained, bool, error) {
-	list, err := run.List(opt.Root)
+	rec, err := earlier(opt.Root, spec)
+	if err != nil || rec == nil {
+		return Trained{}, err != nil, err
+	}
+	if rec.Status == run.StatusFinished {
+		t, err := trainedBefore(*rec, tr)
+		return t, true, err
+	}
+	r, err := run.Resume(opt.Root, rec.ID)
 	if err != nil {
-		return Trained{}, false, err
+		return Trained{}, true, err
 	}
-	for i := len(list) - 1; i >= 0; i-- {
-		s := list[i]
-		if s.Experiment != spec.Experiment || s.Variant != spec.Variant || s.Seed != spec.Seed || s.Fingerprint != spec.Env.Data.Fingerprint {
+	t, err := fit(ctx, r, m, tr, opt)
+	return t, true, err
+}
+
+// earlier finds the newest run of the same experiment, settings and data as spec that is finished or can go
+// on; nil where there is none.
+func earlier(root string, spec run.Spec) (*run.Record, error) {
+	list, err := run.List(root)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range slices.Backward(list) {
+		if s.Experiment != spec.Experiment || s.Variant != spec.Variant || s.Seed != spec.Seed || s.Fingerprint != spec.Env.Data.Fingerprint ||
+			s.Status != run.StatusFinished && s.Status != run.StatusInterrupted && s.Status != run.StatusPaused {
 			continue
 		}
-		rec, err := run.Find(opt.Root, s.ID)
+		rec, err := run.Find(root, s.ID)
 		if err != nil {
-			return Trained{}, true, err
+			return nil, err
 		}
-		if !sameSettings(rec, spec) {
-			continue
-		}
-		switch rec.Status {
-		case run.StatusFinished:
-			t := Trained{ID: rec.ID, Dir: rec.Dir, Variant: rec.Variant, Config: tr.cfg, Reused: true}
-			if tr.encoder != nil {
-				t.Autoencoder = new(AutoencoderResult)
-				err = readResult(rec, t.Autoencoder)
-				t.Reason = t.Autoencoder.Reason
-				return t, true, err
-			}
-			t.Result, err = resultOf(rec)
-			t.Reason = t.Result.Reason
-			return t, true, err
-		case run.StatusInterrupted, run.StatusPaused:
-			r, err := run.Resume(opt.Root, s.ID)
-			if err != nil {
-				return Trained{}, true, err
-			}
-			t, err := fit(ctx, r, m, tr, opt)
-			return t, true, err
+		if sameSettings(rec, spec) {
+			return &rec, nil
 		}
 	}
-	return Trained{}, false, nil
+	return nil, nil
+}
+
+// trainedBefore is the finished run rec of tr.
+func trainedBefore(rec run.Record, tr training) (t Trained, err error) {
+	t = Trained{ID: rec.ID, Dir: rec.Dir, Variant: rec.Variant, Config: tr.cfg, Reused: true}
+	if tr.encoder != nil {
+		t.Autoencoder = new(AutoencoderResult)
+		err = readResult(rec, t.Autoencoder)
+		t.Reason = t.Autoencoder.Reason
+		return t, err
+	}
+	t.Result, err = resultOf(rec)
+	t.Reason = t.Result.Reason
+	return t, err
 }
 
 // sameSettings says whether rec was made with the settings of spec. A record of an older version lacks

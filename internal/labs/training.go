@@ -175,15 +175,20 @@ func split(ds *data.Dataset, cfg config.Resnet) parts {
 	return p
 }
 
+// spec is what a new run of tr on m begins with.
+func (tr training) spec(m material, opt Options) (run.Spec, error) {
+	yaml, err := config.Marshal(tr.settings)
+	env := opt.Env
+	env.Data = m.info()
+	return run.Spec{Experiment: tr.experiment, Variant: tr.variant, Seed: tr.cfg.Seed, Config: yaml, ConfigHash: config.Hash(yaml), Env: env}, err
+}
+
 // start makes a run of tr, or finds the one that Resume asks to reuse, and trains it.
 func start(ctx context.Context, m material, tr training, opt Options) (Trained, error) {
-	yaml, err := config.Marshal(tr.settings)
+	spec, err := tr.spec(m, opt)
 	if err != nil {
 		return Trained{}, err
 	}
-	env := opt.Env
-	env.Data = m.info()
-	spec := run.Spec{Experiment: tr.experiment, Variant: tr.variant, Seed: tr.cfg.Seed, Config: yaml, ConfigHash: config.Hash(yaml), Env: env}
 	if opt.Resume {
 		if t, found, err := reuse(ctx, m, tr, spec, opt); found || err != nil {
 			return t, err
