@@ -13,11 +13,10 @@ import (
 )
 
 // gradNorms draws the gradient's norm against the layer, from input to output, in the first and in the
-// last epoch, of those runs that recorded it: a plain network that is too deep to learn shows by how far
-// the gradient falls on its way back. A line is the mean over a variant's seeds. Where no run recorded
-// it there is no figure.
+// last epoch, of those runs that recorded it: how far it falls or grows on its way back from the output. A
+// line is the mean over a variant's seeds. Where no run recorded it there is no figure.
 func gradNorms(recs []run.Record, gs []*group, dir string) ([]string, error) {
-	fig := plot.Figure{Title: "Gradient by layer: why plain networks stop learning", Warning: warning(recs),
+	fig := plot.Figure{Title: "Gradient by layer", Warning: warning(recs),
 		XLabel: "layer, from input to output", YLabel: "norm of the gradient of its weights, mean over the epoch", Log: true}
 	var drawn []*group
 	for _, g := range gs {

@@ -135,7 +135,7 @@ func TestGradNormFigure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"20 layers plain, first epoch", "20 layers residual, last", "why plain networks stop learning", "1e-09"} {
+	for _, want := range []string{"20 layers plain, first epoch", "20 layers residual, last", "Gradient by layer", "1e-09"} {
 		if !strings.Contains(string(b), want) {
 			t.Errorf("the figure does not say %q", want)
 		}
