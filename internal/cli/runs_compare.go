@@ -1,0 +1,215 @@
+package cli
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"dla/internal/run"
+)
+
+// comparison is one run's column in `dla runs compare`.
+type comparison struct {
+	ID           string         `json:"id"`
+	Variant      string         `json:"variant"`
+	Seed         uint64         `json:"seed"`
+	Status       run.Status     `json:"status"`
+	Differs      map[string]any `json:"differs"` // settings that are not the same in all runs
+	Epochs       int            `json:"epochs"`
+	BestValAcc   *float64       `json:"best_val_accuracy,omitempty"` // nil where there is none
+	BestEpoch    int            `json:"best_epoch"`
+	LastLoss     float64        `json:"last_loss"`
+	LastValLoss  float64        `json:"last_val_loss"`
+	TestAccuracy *float64       `json:"test_accuracy,omitempty"`
+	TestMSE      *float64       `json:"test_mse,omitempty"` // of an autoencoder
+	TestCI95     []float64      `json:"test_ci95,omitempty"`
+	WallSeconds  float64        `json:"wall_seconds,omitempty"`
+	Data         string         `json:"data"`
+	Fingerprint  string         `json:"data_fingerprint"`
+	Synthetic    bool           `json:"synthetic"`
+	Metrics      []run.Epoch    `json:"metrics"`
+}
+
+func newRunsCompareCmd(s *Streams, root *string) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:               "compare ID ID…",
+		Short:             "Compare runs: where their settings differ and what they reached",
+		Example:           "  dla runs compare 20261124-093015-mlp-d5-res-s0 20261124-093512-mlp-d5-plain-s0\n  dla runs compare 20261124-0930 20261124-0935 --json",
+		Args:              cobra.MinimumNArgs(2),
+		ValidArgsFunction: completeRuns(root),
+		RunE: func(_ *cobra.Command, args []string) error {
+			var cols []comparison
+			var settings []map[string]any
+			for _, id := range args {
+				r, err := run.Find(*root, id)
+				if err != nil {
+					return err
+				}
+				if r.Status == run.StatusBroken {
+					return fmt.Errorf("run %s: %s", r.ID, r.Detail)
+				}
+				c, err := compareOne(r)
+				if err != nil {
+					return err
+				}
+				flat := map[string]any{}
+				var tree map[string]any
+				if err := yaml.Unmarshal(r.Config, &tree); err != nil {
+					return fmt.Errorf("run %s: config.yaml: %w", r.ID, err)
+				}
+				flatten(flat, "", tree)
+				cols, settings = append(cols, c), append(settings, flat)
+			}
+			keys := differing(settings)
+			for i := range cols {
+				cols[i].Differs = map[string]any{}
+				for _, k := range keys {
+					cols[i].Differs[k] = settings[i][k]
+				}
+			}
+			if asJSON {
+				return writeJSON(s.Out, cols)
+			}
+			return printComparison(s, cols, keys)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func compareOne(r run.Record) (comparison, error) {
+	c := comparison{ID: r.ID, Variant: r.Variant, Seed: r.Seed, Status: r.Status, Epochs: r.Epochs, TestAccuracy: r.TestAccuracy,
+		Data: r.Env.Data.Name, Fingerprint: r.Fingerprint, Synthetic: r.Env.Data.Synthetic, Metrics: append([]run.Epoch{}, r.Metrics...)}
+	var best run.Measure
+	c.BestValAcc = &best.Accuracy
+	for i, m := range r.Metrics {
+		scored := !math.IsNaN(m.Val.Accuracy)
+		if i == 0 || scored && m.Val.Accuracy > best.Accuracy || !scored && m.Val.Loss < best.Loss {
+			best, c.BestEpoch = m.Val, m.Epoch
+		}
+		if !scored {
+			c.BestValAcc = nil
+		}
+		c.LastLoss, c.LastValLoss = m.Train.Loss, m.Val.Loss
+	}
+	res, _, err := outcomeOf(r)
+	c.TestMSE, c.TestCI95, c.WallSeconds = res.Test.MSE, res.Test.CI95, res.WallSeconds
+	return c, err
+}
+
+func flatten(dst map[string]any, prefix string, tree map[string]any) {
+	for k, v := range tree {
+		if sub, ok := v.(map[string]any); ok {
+			flatten(dst, prefix+k+".", sub)
+		} else {
+			dst[prefix+k] = v
+		}
+	}
+}
+
+// differing are the keys whose values are not the same in all of settings, sorted.
+func differing(settings []map[string]any) []string {
+	all := map[string]bool{}
+	for _, s := range settings {
+		for k := range s {
+			all[k] = true
+		}
+	}
+	var keys []string
+	for k := range all {
+		if slices.ContainsFunc(settings, func(s map[string]any) bool { return fmt.Sprint(s[k]) != fmt.Sprint(settings[0][k]) }) {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func printComparison(s *Streams, cols []comparison, keys []string) error {
+	w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
+	row := func(name string, cell func(comparison) string) {
+		fmt.Fprint(w, name)
+		for _, c := range cols {
+			fmt.Fprint(w, "\t", cell(c))
+		}
+		fmt.Fprintln(w)
+	}
+	row("run", func(c comparison) string { return c.ID })
+	row("status", func(c comparison) string { return string(c.Status) })
+	row("data", func(c comparison) string {
+		if c.Synthetic {
+			return c.Data + ", SYNTHETIC"
+		}
+		return c.Data
+	})
+	for _, k := range keys {
+		row(k, func(c comparison) string { return fmt.Sprint(c.Differs[k]) })
+	}
+	row("epochs", func(c comparison) string { return fmt.Sprint(c.Epochs) })
+	measured := func(f func(comparison) string) func(comparison) string { // "-" before the first epoch
+		return func(c comparison) string {
+			if c.Epochs == 0 {
+				return "-"
+			}
+			return f(c)
+		}
+	}
+	lastOf := func(part func(run.Epoch) run.Measure) func(comparison) string {
+		return measured(func(c comparison) string { return loss(part(c.Metrics[len(c.Metrics)-1])) })
+	}
+	row("last loss", lastOf(func(e run.Epoch) run.Measure { return e.Train }))
+	row("last val_loss", lastOf(func(e run.Epoch) run.Measure { return e.Val }))
+	row("best val_acc", measured(func(c comparison) string {
+		if c.BestValAcc == nil {
+			return fmt.Sprintf("- (epoch %d)", c.BestEpoch)
+		}
+		return fmt.Sprintf("%.2f %% (epoch %d)", 100**c.BestValAcc, c.BestEpoch)
+	}))
+	row("test accuracy (95 %)", func(c comparison) string {
+		if c.TestAccuracy == nil {
+			return "-"
+		}
+		return accuracy(*c.TestAccuracy, c.TestCI95)
+	})
+	if slices.ContainsFunc(cols, func(c comparison) bool { return c.TestMSE != nil }) {
+		row("test squared error (95 %)", func(c comparison) string {
+			if c.TestMSE == nil {
+				return "-"
+			}
+			return squaredError(*c.TestMSE, c.TestCI95)
+		})
+	}
+	row("wall time", func(c comparison) string {
+		if c.TestAccuracy == nil && c.TestMSE == nil {
+			return "-"
+		}
+		return fmt.Sprintf("%.1f s", c.WallSeconds)
+	})
+	longest := 0
+	for _, c := range cols {
+		longest = max(longest, len(c.Metrics))
+	}
+	for i := range longest {
+		row(fmt.Sprintf("val_acc, epoch %d", i+1), func(c comparison) string {
+			if i >= len(c.Metrics) {
+				return "-"
+			}
+			if p := percent(c.Metrics[i].Val); p != "-" {
+				return p + " %"
+			}
+			return "-"
+		})
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(cols, func(c comparison) bool { return c.Fingerprint != cols[0].Fingerprint }) {
+		fmt.Fprintln(s.Out, "\nNOTE: these runs did not use the same data; their accuracies do not compare")
+	}
+	return nil
+}

@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dla/internal/report"
+	"dla/internal/run"
+)
+
+func newRunsShowCmd(s *Streams, root *string) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:               "show ID",
+		Short:             "Show one run: settings, environment, metrics, result",
+		Long:              "Show one run. An id may be shortened as long as it stays unique.",
+		Example:           "  dla runs show 20261124-093015-mlp-d5-res-s0\n  dla runs show 20261124-0930 --json",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeRuns(root),
+		RunE: func(_ *cobra.Command, args []string) error {
+			r, err := run.Find(*root, args[0])
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return writeJSON(s.Out, struct {
+					run.Record
+					Config string `json:"config"`
+				}{r, string(r.Config)})
+			}
+			return show(s, r, *root)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// outcome is what commands show of result.json.
+type outcome struct {
+	Test struct {
+		N        int
+		Accuracy float64
+		MSE      *float64  `json:"mse"` // of an autoencoder, which has no accuracy
+		CI95     []float64 `json:"ci95"`
+	} `json:"test"`
+	BestEpoch     int         `json:"best_epoch"`
+	Val           run.Measure `json:"val"`
+	WallSeconds   float64     `json:"wall_seconds"`
+	Params        int         `json:"params"`
+	WeightsSHA256 string      `json:"weights_sha256"`
+	Note          string      `json:"note"`
+
+	// Finetuned is not nil where the validation's loss selected the epoch, not its accuracy.
+	Finetuned *struct{} `json:"finetuned"`
+}
+
+// outcomeOf reads r's result; ok is false while there is none.
+func outcomeOf(r run.Record) (o outcome, ok bool, err error) {
+	if r.Result == nil {
+		return o, false, nil
+	}
+	if err := json.Unmarshal(r.Result, &o); err != nil {
+		return o, false, fmt.Errorf("%s: result.json: %w; put back a good copy or remove the run with `dla runs rm %s`", r.Dir, err, r.ID)
+	}
+	return o, true, nil
+}
+
+// accuracy is a share of n right answers with its 95 % interval, where there is one.
+func accuracy(share float64, ci []float64) string {
+	if len(ci) != 2 {
+		return fmt.Sprintf("%.2f %%", 100*share)
+	}
+	return fmt.Sprintf("%.2f %% (%.2f-%.2f)", 100*share, 100*ci[0], 100*ci[1])
+}
+
+// squaredError is a mean squared error with its 95 % interval, where there is one.
+func squaredError(mse float64, ci []float64) string {
+	if len(ci) != 2 {
+		return fmt.Sprintf("%.6f", mse)
+	}
+	return fmt.Sprintf("%.6f (%.6f-%.6f)", mse, ci[0], ci[1])
+}
+
+// loss is m's, to the digits it is worth: squared errors are small.
+func loss(m run.Measure) string {
+	if math.IsNaN(m.Accuracy) {
+		return fmt.Sprintf("%.6f", m.Loss)
+	}
+	return fmt.Sprintf("%.4f", m.Loss)
+}
+
+// percent is m's accuracy, "-" where it has none.
+func percent(m run.Measure) string {
+	if math.IsNaN(m.Accuracy) {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", 100*m.Accuracy)
+}
+
+func show(s *Streams, r run.Record, root string) error {
+	w := s.Out
+	fmt.Fprintf(w, "run       %s\nstatus    %s", r.ID, r.Status)
+	if r.Detail != "" {
+		fmt.Fprintf(w, " (%s)", r.Detail)
+	}
+	fmt.Fprintf(w, "\nfolder    %s\n", r.Dir)
+	if r.Status == run.StatusBroken {
+		return nil
+	}
+	res, done, err := outcomeOf(r)
+	if err != nil {
+		return err
+	}
+	e := r.Env
+	synthetic := ""
+	if e.Data.Synthetic {
+		synthetic = "SYNTHETIC, "
+	}
+	fmt.Fprintf(w, "data      %s, %s%s (fingerprint %.12s)\n", e.Data.Name, synthetic, e.Data.Source, e.Data.Fingerprint)
+	fmt.Fprintf(w, "program   dla %s, revision %.12s, %s, %s kernels, %d threads, %s\n", e.Version, e.Revision, e.GoVersion, e.Kernel, e.Threads, e.CPU)
+	fmt.Fprintf(w, "started   %s\ncommand   %s\n\n%s\n", e.Started.Format(time.RFC3339), strings.Join(e.Command, " "), r.Config)
+	table, own, err := report.OwnTable(r)
+	switch {
+	case err != nil:
+		return err
+	case own && done:
+		fmt.Fprintln(w, table)
+		fmt.Fprintf(w, "wall time %.1f s\n", res.WallSeconds)
+		return nil
+	case own:
+		fmt.Fprintln(w, "next: the command above once more, with --resume")
+		return nil
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "epoch\tloss\tacc %\tval_loss\tval_acc %\tlr\t")
+	for _, m := range r.Metrics {
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%.4g\t\n", m.Epoch, loss(m.Train), percent(m.Train), loss(m.Val), percent(m.Val), m.LR)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	switch {
+	case done:
+		if res.Note != "" {
+			fmt.Fprintf(w, "\nNOTE      %s", res.Note)
+		}
+		if mse := res.Test.MSE; mse != nil {
+			fmt.Fprintf(w, "\ntest      mean squared error %s, n = %d\n", squaredError(*mse, res.Test.CI95), res.Test.N)
+			fmt.Fprintf(w, "selected  epoch %d, by its validation loss of %s\n", res.BestEpoch, loss(res.Val))
+		} else {
+			fmt.Fprintf(w, "\ntest      %s, n = %d\n", accuracy(res.Test.Accuracy, res.Test.CI95), res.Test.N)
+			by := fmt.Sprintf("accuracy of %.2f %%", 100*res.Val.Accuracy)
+			if res.Finetuned != nil {
+				by = "loss of " + loss(res.Val)
+			}
+			fmt.Fprintf(w, "selected  epoch %d, by its validation %s\n", res.BestEpoch, by)
+		}
+		fmt.Fprintf(w, "weights   %d parameters, sha256 %s\nwall time %.1f s\n", res.Params, res.WeightsSHA256, res.WallSeconds)
+	case r.Status != run.StatusRunning:
+		fmt.Fprintf(w, "\nnext: dla runs resume %s%s\n", r.ID, outFlag(root))
+	}
+	return nil
+}
