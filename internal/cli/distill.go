@@ -48,7 +48,7 @@ under --out they are not trained again; with --resume neither is the distilled s
   dla lab1 distill --seeds 3 --soft-labels augmented --resume
   dla lab1 distill --teacher resnet56 --student resnet20 --temperature 2 --weight 0.5
   dla lab1 distill --teacher 20261124-0930 --soft-labels live
-  dla lab1 distill --teacher checkpoints/lab1-teacher --epochs 30
+  dla lab1 distill --teacher checkpoints/teacher --epochs 30
   dla lab1 distill --config configs/lab1/distill.yaml --set teacher.train.epochs=30 --dry-run`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDistill(cmd, s, o) },

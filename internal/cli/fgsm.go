@@ -55,12 +55,12 @@ by class or as safetensors; --evaluate FOLDER shows such a set to the networks a
 Settings come from, later ones winning: built-in defaults, --config, flags, --set.`,
 		Example: `  dla lab4 fgsm
   dla lab4 fgsm --checkpoint RUN_ID --limit 1000
-  dla lab4 fgsm --checkpoint resnet20,lab1-student           # and what transfers between them
+  dla lab4 fgsm --checkpoint resnet20,student                # and what transfers between them
   dla lab4 fgsm --eps 0,1,2,4,8 --set pgd.eps=[8] --set pgd.restarts=5
   dla lab4 fgsm --target cat
   dla lab4 fgsm --config configs/lab4/fgsm.yaml --dry-run
   dla lab4 fgsm --save adversarial/pgd-8 --attack pgd --eps 8
-  dla lab4 fgsm --checkpoint lab1-student --evaluate adversarial/pgd-8`,
+  dla lab4 fgsm --checkpoint student --evaluate adversarial/pgd-8`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runFGSM(cmd, s, o) },
 	}

@@ -26,7 +26,7 @@ func newModelsCmd(s *Streams) *cobra.Command {
 $DLA_MODELS, then among the imported ones, then in the cache of Hugging Face's tools.`,
 		Example: `  dla models ls
   dla models show resnet20 --res
-  dla models export 20261124-0930 checkpoints/lab1-teacher
+  dla models export 20261124-0930 checkpoints/my-teacher
   dla models pull minilm`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -256,8 +256,8 @@ func newModelsExportCmd(s *Streams) *cobra.Command {
 and beside them config.yaml, env.json and result.json of the run that made them; of adapters (lab3 finetune)
 adapter_config.json and adapter_model.safetensors instead. A checkpoint under checkpoints/ is known to other
 commands by its name. One that is there already is replaced.`,
-		Example: `  dla models export 20261124-0930 checkpoints/lab1-teacher
-  dla lab1 distill --teacher lab1-teacher`,
+		Example: `  dla models export 20261124-0930 checkpoints/my-teacher
+  dla lab1 distill --teacher my-teacher`,
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: completeExport(&root),
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -49,7 +49,7 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 		Example: `  dla lab4 ood                                                  # the checkpoint resnet20
   dla lab4 ood --checkpoint 20261124-093015-resnet20-s0 --ood dogs=photos/dogs --ood cats=cats.tar.gz
   dla lab4 ood --ood svhn --ood textures                        # fetched where they are not on this machine
-  dla lab4 ood --checkpoint resnet20 --autoencoder resnet20-ae
+  dla lab4 ood --checkpoint resnet20-w32 --autoencoder ''       # without the reconstruction error
   dla lab4 ood --set 'sets.names=[fake]' --set sets.fake=2500
   dla lab4 ood --fast-dev-run                                   # to see that everything works`,
 		Args: noArgs,
