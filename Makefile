@@ -79,12 +79,14 @@ lab1: lab1-mlp lab1-cnn lab1-distill ## run what is not yet run of all of lab 1,
 
 lab1-mlp: build ## the MLPs on MNIST
 	./dla lab1 resnet --config configs/lab1/mlp.yaml --depth 1,2,3,4,5,10,20 --res both --seeds 3 --out results/lab1/mlp --resume
+	./dla lab1 resnet --config configs/lab1/mlp.yaml --depth 2,10 --res both --seeds 3 --grad-norms --out results/lab1/mlp-gradients --resume
 	$(MAKE) figures
 
-lab1-cnn: build ## the CNNs and ResNet-20 on CIFAR-10
+lab1-cnn: build ## the CNNs, ResNets and plain networks on CIFAR-10
 	./dla lab1 resnet --config configs/lab1/cnn.yaml --model small --res both --seeds 3 --out results/lab1/cnn --resume
 	./dla lab1 resnet --config configs/lab1/cnn.yaml --model medium,large --res both --out results/lab1/cnn --resume
 	./dla lab1 resnet --config configs/lab1/resnet-short.yaml --model resnet20 --res both --out results/lab1/resnet20 --resume
+	./dla lab1 resnet --config configs/lab1/resnet-short.yaml --model resnet20,resnet56 --res both --epochs 10 --grad-norms --out results/lab1/depth --resume
 	./dla lab1 resnet --config configs/lab1/resnet-short.yaml --model resnet20 --width 32 --epochs 24 --out results/lab1/wide --resume
 	$(MAKE) figures
 
