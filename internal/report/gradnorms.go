@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"dla/internal/metrics"
 	"dla/internal/plot"
@@ -41,6 +43,41 @@ func gradNorms(recs []run.Record, gs []*group, dir string) ([]string, error) {
 	}
 	fig.Subtitle = subtitle(recs, drawn)
 	return fig.Save(filepath.Join(dir, "grad_norms"))
+}
+
+// gradientFigure draws the gradients by layer alone, of runs that all recorded them.
+func gradientFigure(recs []run.Record, dir string) ([]string, error) {
+	if err := drawable(recs); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("figures: %w", err)
+	}
+	files, err := gradNorms(recs, groups(recs), dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("no run recorded gradient norms; train with --grad-norms")
+	}
+	name, err := writeTraces(recs, dir)
+	return append(files, name), err
+}
+
+// gradientTable is the two ends of that figure's lines as a Markdown table, a variant a row.
+func gradientTable(recs []run.Record) (string, error) {
+	var b strings.Builder
+	b.WriteString("| network | layers | seeds | first epoch: first layer | last layer | last epoch: first layer | last layer |\n|---|---:|---:|---:|---:|---:|---:|\n")
+	for _, g := range groups(recs) {
+		first, last, err := g.gradNorms()
+		if err != nil {
+			return "", err
+		}
+		if n := len(first); n > 0 {
+			fmt.Fprintf(&b, "| %s | %d | %d | %.2g | %.2g | %.2g | %.2g |\n", g.label(), n, len(g.runs), first[0], first[n-1], last[0], last[n-1])
+		}
+	}
+	return b.String(), nil
 }
 
 // gradNorms are the means over g's seeds of the first and of the last epoch's norms, a layer each; empty

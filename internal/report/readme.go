@@ -36,6 +36,7 @@ var sectionKinds = map[string]struct {
 	figures func([]run.Record, string) ([]string, error)
 }{
 	"study":        {Table, Figures},
+	"gradients":    {gradientTable, gradientFigure},
 	"distillation": {Distillation, Figures},
 	"robust":       {Robust, Figures},
 	"autoencoder":  {autoencoderTable, Figures},

@@ -146,6 +146,16 @@ func TestGradNormFigure(t *testing.T) {
 	if files, err := Figures(recs[2:], t.TempDir()); err != nil || len(files) != 7 {
 		t.Errorf("without gradient norms: %v, %v", files, err)
 	}
+	if files, err := gradientFigure(recs, t.TempDir()); err != nil || len(files) != 3 {
+		t.Errorf("the figure alone: %v, %v", files, err)
+	}
+	if _, err := gradientFigure(recs[2:], t.TempDir()); err == nil || !strings.Contains(err.Error(), "train with --grad-norms") {
+		t.Errorf("a figure without gradient norms: %v", err)
+	}
+	table, err := gradientTable(recs)
+	if want := "| 20 layers plain | 2 | 1 | 1e-09 | 1 | 1e-09 | 1 |\n| 20 layers residual | 2 | 1 | 1 | 1 | 1 | 1 |\n"; err != nil || !strings.HasSuffix(table, want) {
+		t.Errorf("%v; no lines %q in\n%s", err, want, table)
+	}
 }
 
 func TestReadme(t *testing.T) {
