@@ -79,7 +79,7 @@ lab1: lab1-mlp lab1-cnn lab1-distill ## run what is not yet run of all of lab 1,
 
 lab1-mlp: build ## the MLPs on MNIST
 	./dla lab1 resnet --config configs/lab1/mlp.yaml --depth 1,2,3,4,5,10,20 --res both --seeds 3 --out results/lab1/mlp --resume
-	./dla lab1 resnet --config configs/lab1/mlp.yaml --depth 2,10 --res both --seeds 3 --grad-norms --out results/lab1/mlp-gradients --resume
+	./dla lab1 resnet --config configs/lab1/mlp.yaml --depth 10 --res both --seeds 3 --grad-norms --out results/lab1/mlp-gradients --resume
 	$(MAKE) figures
 
 lab1-cnn: build ## the CNNs, ResNets and plain networks on CIFAR-10

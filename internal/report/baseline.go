@@ -51,7 +51,7 @@ func baselineFigures(recs []run.Record, dir string) ([]string, error) {
 		{"baseline_accuracy", "Accuracy of a head on frozen features", "accuracy", true, func(m run.Measure) float64 { return m.Accuracy }},
 		{"baseline_loss", "Loss of a head on frozen features", "cross-entropy", false, func(m run.Measure) float64 { return m.Loss }},
 	} {
-		fig := plot.Figure{Title: f.title, Subtitle: subtitle(recs, gs), Warning: warning(recs), XLabel: "epoch", YLabel: f.label, Percent: f.percent}
+		fig := plot.Figure{Title: f.title, Subtitle: subtitle(recs, gs, "mean and range"), Warning: warning(recs), XLabel: "epoch", YLabel: f.label, Percent: f.percent}
 		for i, g := range gs {
 			for _, k := range []kind{
 				{label: "training", value: func(e run.Epoch) float64 { return f.of(e.Train) }},

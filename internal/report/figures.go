@@ -264,7 +264,7 @@ func trainingFigures(recs []run.Record, dir string) ([]string, error) {
 	}
 	gs := groups(recs)
 	for _, k := range kinds {
-		fig := plot.Figure{Title: k.title, Subtitle: subtitle(recs, gs), Warning: warning(recs), XLabel: "epoch", YLabel: k.label, Percent: k.percent, Log: k.log}
+		fig := plot.Figure{Title: k.title, Subtitle: subtitle(recs, gs, "mean and range"), Warning: warning(recs), XLabel: "epoch", YLabel: k.label, Percent: k.percent, Log: k.log}
 		for _, g := range gs {
 			fig.Curves = append(fig.Curves, g.curve(k, gs))
 			switch {
@@ -329,15 +329,16 @@ func drawable(recs []run.Record) error {
 	return nil
 }
 
-func subtitle(recs []run.Record, gs []*group) string {
+// subtitle says what data recs are of, from how many seeds, and what of these is shown where there are several.
+func subtitle(recs []run.Record, gs []*group, shown string) string {
 	low, high := len(gs[0].runs), len(gs[0].runs)
 	for _, g := range gs {
 		low, high = min(low, len(g.runs)), max(high, len(g.runs))
 	}
-	seeds := fmt.Sprintf("%d seeds each: mean and range", low)
+	seeds := fmt.Sprintf("%d seeds each: %s", low, shown)
 	switch {
 	case low != high:
-		seeds = fmt.Sprintf("%d to %d seeds each: mean and range", low, high)
+		seeds = fmt.Sprintf("%d to %d seeds each: %s", low, high, shown)
 	case low == 1:
 		seeds = "1 seed"
 	}

@@ -41,7 +41,7 @@ func gradNorms(recs []run.Record, gs []*group, dir string) ([]string, error) {
 	if len(drawn) == 0 {
 		return nil, nil
 	}
-	fig.Subtitle = subtitle(recs, drawn)
+	fig.Subtitle = subtitle(recs, drawn, "mean")
 	return fig.Save(filepath.Join(dir, "grad_norms"))
 }
 

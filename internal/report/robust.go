@@ -245,7 +245,7 @@ func (g *group) drawRobust(all []*run.Robust, dir string) ([]string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("figures: %w", err)
 	}
-	fig := plot.Figure{Title: "Accuracy under attack, before and after hardening", Subtitle: subtitle(g.runs, []*group{g}), Warning: warning(g.runs),
+	fig := plot.Figure{Title: "Accuracy under attack, before and after hardening", Subtitle: subtitle(g.runs, []*group{g}, "mean and range"), Warning: warning(g.runs),
 		XLabel: "epsilon (L-infinity), in steps of 1/255", YLabel: "accuracy", Percent: true}
 	for n, kind := range []string{"fgsm", "pgd"} {
 		for _, after := range []bool{false, true} {
