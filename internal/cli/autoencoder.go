@@ -84,8 +84,7 @@ func (o autoencoderOptions) settings(cmd *cobra.Command) (*labs.Network, []confi
 		return nil, nil, err
 	}
 	c := config.DefaultAutoencoder(encoder.Data.Name)
-	err = layers(&c)
-	if err != nil {
+	if err := layers(&c); err != nil {
 		return nil, nil, usageError(err)
 	}
 	all, err := eachSeed(o.trainingFlags, c, func(c *config.Autoencoder) *uint64 { return &c.Seed }, config.Autoencoder.Validate)

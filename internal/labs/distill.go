@@ -88,8 +88,7 @@ func Distill(ctx context.Context, cfgs []config.Distill, opt Options, each func(
 
 		// The student, with the teacher and without.
 		var pair Pair
-		opt.MaxTime = shared.left()
-		if pair.Distilled, err = d.distilled(ctx, ds, cfg, opt); err != nil {
+		if pair.Distilled, err = d.distilled(ctx, ds, cfg, shared, opt); err != nil {
 			return d, err
 		}
 		if !pair.Distilled.Done() {
@@ -113,7 +112,7 @@ func Distill(ctx context.Context, cfgs []config.Distill, opt Options, each func(
 
 // distilled trains the student that learns from d's teacher. One that Resume finds finished needs neither soft
 // labels nor their checks.
-func (d *Distilled) distilled(ctx context.Context, ds *data.Dataset, cfg config.Distill, opt Options) (t Trained, err error) {
+func (d *Distilled) distilled(ctx context.Context, ds *data.Dataset, cfg config.Distill, shared budget, opt Options) (t Trained, err error) {
 	tr := training{experiment: DistillExperiment, settings: cfg, cfg: cfg.Plain()}
 	if tr.variant, err = DistillVariant(cfg); err != nil {
 		return t, err
@@ -145,6 +144,7 @@ func (d *Distilled) distilled(ctx context.Context, ds *data.Dataset, cfg config.
 	if labels != nil && !slices.Contains(d.Labels, labels.path) {
 		d.Labels = append(d.Labels, labels.path)
 	}
+	opt.MaxTime = shared.left() // after the labelling, which counts
 	return start(ctx, imageMaterial{ds}, tr, opt)
 }
 

@@ -282,7 +282,7 @@ func trainingFigures(recs []run.Record, dir string) ([]string, error) {
 		}
 		files = append(files, names...)
 	}
-	names, err := gradNorms(recs, gs, dir)
+	names, err := gradNorms(recs, dir)
 	if err != nil {
 		return nil, err
 	}

@@ -17,35 +17,44 @@ import (
 // gradNorms draws the gradient's norm against the layer, from input to output, in the first and in the
 // last epoch, of those runs that recorded it: how far it falls or grows on its way back from the output. A
 // line is the mean over a variant's seeds. Where no run recorded it there is no figure.
-func gradNorms(recs []run.Record, gs []*group, dir string) ([]string, error) {
-	fig := plot.Figure{Title: "Gradient by layer", Warning: warning(recs),
+func gradNorms(recs []run.Record, dir string) ([]string, error) {
+	recs, err := withGradNorms(recs)
+	if err != nil || len(recs) == 0 {
+		return nil, err
+	}
+	gs := groups(recs)
+	fig := plot.Figure{Title: "Gradient by layer", Subtitle: subtitle(recs, gs, "mean"), Warning: warning(recs),
 		XLabel: "layer, from input to output", YLabel: "norm of the gradient of its weights, mean over the epoch", Log: true}
-	var drawn []*group
-	for _, g := range gs {
+	for colour, g := range gs {
 		first, last, err := g.gradNorms()
 		if err != nil {
 			return nil, err
-		}
-		if len(first) == 0 {
-			continue
 		}
 		x := make([]float64, len(first))
 		for i := range x {
 			x[i] = float64(i + 1)
 		}
-		colour := len(drawn)
-		drawn = append(drawn, g)
 		fig.Curves = append(fig.Curves, plot.Curve{Label: g.label() + ", first epoch", X: x, Mean: first, Colour: colour},
 			plot.Curve{Label: g.label() + ", last", X: x, Mean: last, Colour: colour, Dashed: true})
 	}
-	if len(drawn) == 0 {
-		return nil, nil
-	}
-	fig.Subtitle = subtitle(recs, drawn, "mean")
 	return fig.Save(filepath.Join(dir, "grad_norms"))
 }
 
-// gradientFigure draws the gradients by layer alone, of runs that all recorded them.
+// withGradNorms are those of recs that recorded gradient norms.
+func withGradNorms(recs []run.Record) (those []run.Record, err error) {
+	for _, r := range recs {
+		norms, err := gradNormsOf(r)
+		if err != nil {
+			return nil, err
+		}
+		if len(norms) > 0 {
+			those = append(those, r)
+		}
+	}
+	return those, nil
+}
+
+// gradientFigure draws the gradients by layer alone; that no run recorded them is an error.
 func gradientFigure(recs []run.Record, dir string) ([]string, error) {
 	if err := drawable(recs); err != nil {
 		return nil, err
@@ -53,7 +62,7 @@ func gradientFigure(recs []run.Record, dir string) ([]string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("figures: %w", err)
 	}
-	files, err := gradNorms(recs, groups(recs), dir)
+	files, err := gradNorms(recs, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +75,10 @@ func gradientFigure(recs []run.Record, dir string) ([]string, error) {
 
 // gradientTable is the two ends of that figure's lines as a Markdown table, a variant a row.
 func gradientTable(recs []run.Record) (string, error) {
+	recs, err := withGradNorms(recs)
+	if err != nil {
+		return "", err
+	}
 	var b strings.Builder
 	b.WriteString("| network | layers | seeds | first epoch: first layer | last layer | last epoch: first layer | last layer |\n|---|---:|---:|---:|---:|---:|---:|\n")
 	for _, g := range groups(recs) {
@@ -73,15 +86,14 @@ func gradientTable(recs []run.Record) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if n := len(first); n > 0 {
-			fmt.Fprintf(&b, "| %s | %d | %d | %.2g | %.2g | %.2g | %.2g |\n", g.label(), n, len(g.runs), first[0], first[n-1], last[0], last[n-1])
-		}
+		n := len(first)
+		fmt.Fprintf(&b, "| %s | %d | %d | %.2g | %.2g | %.2g | %.2g |\n", g.label(), n, len(g.runs), first[0], first[n-1], last[0], last[n-1])
 	}
 	return b.String(), nil
 }
 
-// gradNorms are the means over g's seeds of the first and of the last epoch's norms, a layer each; empty
-// where no run recorded them.
+// gradNorms are the means over g's seeds, which all recorded them, of the first and of the last epoch's norms,
+// a layer each.
 func (g *group) gradNorms() (first, last []float64, err error) {
 	var firsts, lasts [][]float64
 	for _, r := range g.runs {
@@ -89,18 +101,13 @@ func (g *group) gradNorms() (first, last []float64, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		if len(all) > 0 {
-			firsts, lasts = append(firsts, all[0].Norms), append(lasts, all[len(all)-1].Norms)
-		}
+		firsts, lasts = append(firsts, all[0].Norms), append(lasts, all[len(all)-1].Norms)
 	}
 	return meanByLayer(firsts), meanByLayer(lasts), nil
 }
 
 // meanByLayer averages norms, a row a run.
 func meanByLayer(norms [][]float64) []float64 {
-	if len(norms) == 0 {
-		return nil
-	}
 	mean := make([]float64, len(norms[0]))
 	for i := range mean {
 		var vs []float64
@@ -132,6 +139,9 @@ func gradNormsOf(r run.Record) ([]run.GradNorms, error) {
 		var n run.GradNorms
 		if err := json.Unmarshal(line, &n); err != nil {
 			return nil, fmt.Errorf("run %s: %s: %w", r.ID, res.GradNorms.File, err)
+		}
+		if len(n.Norms) == 0 || len(all) > 0 && len(n.Norms) != len(all[0].Norms) {
+			return nil, fmt.Errorf("run %s: %s: epoch %d has %d norms; put back a good copy of the run", r.ID, res.GradNorms.File, n.Epoch, len(n.Norms))
 		}
 		all = append(all, n)
 	}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"image"
 	"image/color"
@@ -52,8 +53,12 @@ func record(t *testing.T, root, experiment, variant string, seed uint64, cfg any
 	result := map[string]any{"test": map[string]any{"n": len(p), "accuracy": float64(p.Correct()) / float64(len(p))},
 		"val": map[string]any{"accuracy": 0.5}, "last_val": map[string]any{"accuracy": 0.5}, "params": 1000, "macs": 2000000, "wall_seconds": 10.0, "predictions": a}
 	if norms != nil {
-		line := fmt.Sprintf(`{"epoch":1,"layers":["a","b"],"norms":[%g,%g]}`, norms[0], norms[1])
-		a, err := r.Attach("grad_norms.jsonl", []byte(line+"\n"+line+"\n"))
+		first := fmt.Sprintf(`{"epoch":1,"layers":["a","b"],"norms":[%g,%g]}`, norms[0], norms[1])
+		last, err := json.Marshal(run.GradNorms{Epoch: 2, Norms: norms})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := r.Attach("grad_norms.jsonl", []byte(first+"\n"+string(last)+"\n"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,7 +157,15 @@ func TestGradNormFigure(t *testing.T) {
 	if _, err := gradientFigure(recs[2:], t.TempDir()); err == nil || !strings.Contains(err.Error(), "train with --grad-norms") {
 		t.Errorf("a figure without gradient norms: %v", err)
 	}
-	table, err := gradientTable(recs)
+	for _, norms := range [][]float64{{1, 1, 1}, {1, 1}} {
+		damaged := record(t, root, "lab1/resnet", "resnet44", 0, cfg, "1", norms)
+		_, err := gradientTable([]run.Record{damaged})
+		if bad := len(norms) != 2; (err != nil) != bad || bad && !strings.Contains(err.Error(), "epoch 2 has") {
+			t.Errorf("%d norms of two layers: error %v", len(norms), err)
+		}
+	}
+	without := record(t, root, "lab1/resnet", "resnet20", 1, cfg, "1", nil)
+	table, err := gradientTable(append(recs, without))
 	if want := "| 20 layers plain | 2 | 1 | 1e-09 | 1 | 1e-09 | 1 |\n| 20 layers residual | 2 | 1 | 1 | 1 | 1 | 1 |\n"; err != nil || !strings.HasSuffix(table, want) {
 		t.Errorf("%v; no lines %q in\n%s", err, want, table)
 	}
