@@ -356,14 +356,7 @@ func setName(r run.Record) string {
 
 // curve is the group's line: at each epoch the mean and the range over the seeds that have it.
 func (g *group) curve(k kind, all []*group) plot.Curve {
-	c := plot.Curve{Label: g.label(), Dashed: !g.res && slices.ContainsFunc(all, func(o *group) bool { return o.res })}
-	var networks []string // a lesson makes another of one
-	for _, o := range all {
-		if !slices.Contains(networks, o.network+o.lesson) {
-			networks = append(networks, o.network+o.lesson)
-		}
-	}
-	c.Colour = slices.Index(networks, g.network+g.lesson)
+	c := g.style(all)
 	for e := 1; ; e++ {
 		var vs []float64
 		for _, r := range g.runs {
@@ -380,6 +373,20 @@ func (g *group) curve(k kind, all []*group) plot.Curve {
 		c.X, c.Mean = append(c.X, float64(e)), append(c.Mean, mean)
 		c.Lo, c.Hi = append(c.Lo, slices.Min(vs)), append(c.Hi, slices.Max(vs))
 	}
+}
+
+// style is a line of g without points: a colour for each network and lesson of all, dashed without skips
+// where others have them.
+func (g *group) style(all []*group) plot.Curve {
+	c := plot.Curve{Label: g.label(), Dashed: !g.res && slices.ContainsFunc(all, func(o *group) bool { return o.res })}
+	var networks []string // a lesson makes another of one
+	for _, o := range all {
+		if !slices.Contains(networks, o.network+o.lesson) {
+			networks = append(networks, o.network+o.lesson)
+		}
+	}
+	c.Colour = slices.Index(networks, g.network+g.lesson)
+	return c
 }
 
 // label is the variant as a reader would say it.

@@ -15,29 +15,62 @@ import (
 )
 
 // gradNorms draws the gradient's norm against the layer, from input to output, in the first and in the
-// last epoch, of those runs that recorded it: how far it falls or grows on its way back from the output. A
-// line is the mean over a variant's seeds. Where no run recorded it there is no figure.
+// last epoch, a figure each, of those runs that recorded it: how far it falls or grows on its way back from
+// the output. A line is the mean over a variant's seeds. Networks of different depth are drawn over the same
+// width. Where no run recorded it there is no figure.
 func gradNorms(recs []run.Record, dir string) ([]string, error) {
 	recs, err := withGradNorms(recs)
 	if err != nil || len(recs) == 0 {
 		return nil, err
 	}
 	gs := groups(recs)
-	fig := plot.Figure{Title: "Gradient by layer", Subtitle: subtitle(recs, gs, "mean"), Warning: warning(recs),
-		XLabel: "layer, from input to output", YLabel: "norm of the gradient of its weights, mean over the epoch", Log: true}
-	for colour, g := range gs {
+	var curves [2][]plot.Curve // of the first and of the last epoch
+	sameDepth := true
+	for _, g := range gs {
 		first, last, err := g.gradNorms()
 		if err != nil {
 			return nil, err
 		}
-		x := make([]float64, len(first))
-		for i := range x {
-			x[i] = float64(i + 1)
+		for i, norms := range [][]float64{first, last} {
+			c := g.style(gs)
+			c.Mean = norms
+			curves[i] = append(curves[i], c)
 		}
-		fig.Curves = append(fig.Curves, plot.Curve{Label: g.label() + ", first epoch", X: x, Mean: first, Colour: colour},
-			plot.Curve{Label: g.label() + ", last", X: x, Mean: last, Colour: colour, Dashed: true})
+		sameDepth = sameDepth && len(first) == len(curves[0][0].Mean)
 	}
-	return fig.Save(filepath.Join(dir, "grad_norms"))
+	fig := plot.Figure{Subtitle: subtitle(recs, gs, "mean"),
+		XLabel: "layer, from input to output", YLabel: "norm of the gradient of its weights, mean over the epoch", Log: true}
+	if !sameDepth {
+		fig.XLabel += ", in percent of the way"
+	}
+	var files []string
+	for i, epoch := range []struct{ file, name string }{{"grad_norms", "first"}, {"grad_norms_last", "last"}} {
+		var missing []string // of whose gradient nothing is left, which no logarithm shows
+		for j := range curves[i] {
+			c := &curves[i][j]
+			if slices.Max(c.Mean) == 0 {
+				missing = append(missing, c.Label)
+			}
+			for l := range c.Mean {
+				x := float64(l + 1)
+				if !sameDepth {
+					x = 100 * float64(l) / float64(max(1, len(c.Mean)-1))
+				}
+				c.X = append(c.X, x)
+			}
+		}
+		fig.Title, fig.Curves = "Gradient by layer, "+epoch.name+" epoch", curves[i]
+		fig.Warning = warning(recs)
+		if missing != nil {
+			fig.Warning = strings.TrimPrefix(fig.Warning+"; 0 in every layer: "+strings.Join(missing, ", "), "; ")
+		}
+		names, err := fig.Save(filepath.Join(dir, epoch.file))
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, names...)
+	}
+	return files, nil
 }
 
 // withGradNorms are those of recs that recorded gradient norms.

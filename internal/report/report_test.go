@@ -133,25 +133,36 @@ func TestGradNormFigure(t *testing.T) {
 	recs := []run.Record{record(t, root, "lab1/resnet", "plain20", 0, cfg, "1", []float64{1e-9, 1}), record(t, root, "lab1/resnet", "resnet20", 0, cfg, "1", []float64{1, 1}),
 		record(t, root, "lab1/resnet", "resnet32", 0, cfg, "1", nil)}
 	files, err := Figures(recs, dir)
-	if err != nil || len(files) != 9 {
+	if err != nil || len(files) != 11 {
 		t.Fatalf("%v, %v", files, err)
 	}
-	b, err := os.ReadFile(filepath.Join(dir, "grad_norms.svg"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"20 layers plain, first epoch", "20 layers residual, last", "Gradient by layer", "1e-09"} {
-		if !strings.Contains(string(b), want) {
-			t.Errorf("the figure does not say %q", want)
+	for file, epoch := range map[string]string{"grad_norms.svg": "first", "grad_norms_last.svg": "last"} {
+		b, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"20 layers plain", "20 layers residual", "Gradient by layer, " + epoch + " epoch", "1e-09"} {
+			if !strings.Contains(string(b), want) {
+				t.Errorf("%s does not say %q", file, want)
+			}
+		}
+		for _, other := range []string{"32 layers", "percent of the way"} {
+			if strings.Contains(string(b), other) {
+				t.Errorf("%s says %q: of a run without gradient norms, or of depths that differ", file, other)
+			}
 		}
 	}
-	if strings.Contains(string(b), "32 layers") {
-		t.Error("a run without gradient norms is in the figure")
+	dead := append(recs[:2:2], record(t, root, "lab1/resnet", "plain110", 0, cfg, "1", []float64{0, 0}))
+	if _, err := Figures(dead, dir); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "grad_norms.svg")); err != nil || !strings.Contains(string(b), "0 in every layer: 110 layers plain") {
+		t.Errorf("a network without a gradient: the figure does not say so, %v", err)
 	}
 	if files, err := Figures(recs[2:], t.TempDir()); err != nil || len(files) != 7 {
 		t.Errorf("without gradient norms: %v, %v", files, err)
 	}
-	if files, err := gradientFigure(recs, t.TempDir()); err != nil || len(files) != 3 {
+	if files, err := gradientFigure(recs, t.TempDir()); err != nil || len(files) != 5 {
 		t.Errorf("the figure alone: %v, %v", files, err)
 	}
 	if _, err := gradientFigure(recs[2:], t.TempDir()); err == nil || !strings.Contains(err.Error(), "train with --grad-norms") {
