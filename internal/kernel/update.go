@@ -5,9 +5,10 @@ import (
 	"sync"
 )
 
-// SGDParams are the constants of one SGD update, as torch.optim.SGD names them.
+// SGDParams are the constants of one SGD update, as torch.optim.SGD names them. They are float64, as PyTorch's
+// are: what is derived from them is rounded to float32 once, at the end.
 type SGDParams struct {
-	LR, Momentum, WeightDecay float32
+	LR, Momentum, WeightDecay float64
 	Nesterov                  bool
 	Decoupled                 bool // weight decay shrinks w directly, instead of being added to the gradient
 	First                     bool // the first update: the velocity is the gradient
@@ -20,9 +21,10 @@ type SGDParams struct {
 //	w -= LR·v           (LR·(g + Momentum·v) where Nesterov)
 func SGD(w, g, v []float32, p SGDParams) {
 	v, g = v[:len(w)], g[:len(w)]
-	decay, shrink, mu, nesterov := p.WeightDecay, float32(1), p.Momentum, 0
+	lr, momentum := float32(p.LR), float32(p.Momentum)
+	decay, shrink, mu, nesterov := float32(p.WeightDecay), float32(1), momentum, 0
 	if p.Decoupled {
-		decay, shrink = 0, 1-p.LR*p.WeightDecay
+		decay, shrink = 0, float32(1-p.LR*p.WeightDecay)
 	}
 	if p.First {
 		mu = 0
@@ -32,12 +34,12 @@ func SGD(w, g, v []float32, p SGDParams) {
 	}
 	n := len(w) / simd.floats
 	if n > 0 {
-		c := constants(shrink, decay, mu, p.Momentum, p.LR)
+		c := constants(shrink, decay, mu, momentum, lr)
 		simd.sgd(&w[0], &g[0], &v[0], n, &c[0], nesterov)
 		constantsPool.Put(c)
 	}
 	for i := n * simd.floats; i < len(w); i++ {
-		sgdOne(&w[i], g[i], &v[i], shrink, decay, mu, p.Momentum, p.LR, p.Nesterov)
+		sgdOne(&w[i], g[i], &v[i], shrink, decay, mu, momentum, lr, p.Nesterov)
 	}
 }
 
@@ -62,10 +64,11 @@ func constants(v ...float32) *[8]float32 {
 	return c
 }
 
-// AdamWParams are the constants of one AdamW update, as torch.optim.AdamW names them; Bias1 and
-// Bias2 are 1 - Beta1^t and 1 - Beta2^t for step t.
+// AdamWParams are the constants of one AdamW update, as torch.optim.AdamW names them; Bias1 and Bias2 are
+// 1 - Beta1^t and 1 - Beta2^t for step t. They are float64: 1 - Beta2 of a float32 0.999 would be 1.3e-5 too small,
+// and every step 6e-6 too long.
 type AdamWParams struct {
-	LR, Beta1, Beta2, Eps, WeightDecay, Bias1, Bias2 float32
+	LR, Beta1, Beta2, Eps, WeightDecay, Bias1, Bias2 float64
 }
 
 // AdamW updates w and its moments m, v by the gradient g (Loshchilov and Hutter 2019,
@@ -76,8 +79,8 @@ type AdamWParams struct {
 //	w -= LR/Bias1 · m / (sqrt(v)/sqrt(Bias2) + Eps)
 func AdamW(w, g, m, v []float32, p AdamWParams) {
 	g, m, v = g[:len(w)], m[:len(w)], v[:len(w)]
-	step, root, shrink := p.LR/p.Bias1, float32(math.Sqrt(float64(p.Bias2))), 1-p.LR*p.WeightDecay
-	c := constants(shrink, 1-p.Beta1, p.Beta2, 1-p.Beta2, step, root, p.Eps)
+	c := constants(float32(1-p.LR*p.WeightDecay), float32(1-p.Beta1), float32(p.Beta2), float32(1-p.Beta2),
+		float32(p.LR/p.Bias1), float32(math.Sqrt(p.Bias2)), float32(p.Eps))
 	n := len(w) / simd.floats
 	if n > 0 {
 		simd.adamw(&w[0], &g[0], &m[0], &v[0], n, &c[0])

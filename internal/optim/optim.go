@@ -113,7 +113,7 @@ type sgd struct {
 
 // Step makes one update.
 func (o *sgd) Step(lr float64) {
-	o.now = kernel.SGDParams{LR: float32(lr), Momentum: float32(o.cfg.Momentum), WeightDecay: float32(o.cfg.WeightDecay),
+	o.now = kernel.SGDParams{LR: lr, Momentum: o.cfg.Momentum, WeightDecay: o.cfg.WeightDecay,
 		Nesterov: o.cfg.Nesterov, Decoupled: o.cfg.Decoupled, First: o.steps == 0}
 	kernel.Run(o, len(o.part))
 	o.steps++
@@ -150,8 +150,8 @@ func (o *adamw) Step(lr float64) {
 	o.steps++
 	t := float64(o.steps)
 	c := o.cfg
-	o.now = kernel.AdamWParams{LR: float32(lr), Beta1: float32(c.Beta1), Beta2: float32(c.Beta2), Eps: float32(c.Eps), WeightDecay: float32(c.WeightDecay),
-		Bias1: float32(1 - math.Pow(c.Beta1, t)), Bias2: float32(1 - math.Pow(c.Beta2, t))}
+	o.now = kernel.AdamWParams{LR: lr, Beta1: c.Beta1, Beta2: c.Beta2, Eps: c.Eps, WeightDecay: c.WeightDecay,
+		Bias1: 1 - math.Pow(c.Beta1, t), Bias2: 1 - math.Pow(c.Beta2, t)}
 	kernel.Run(o, len(o.part))
 }
 

@@ -56,8 +56,9 @@ var optimizers = map[string]struct {
 	"adamw-decay":        {Config{Name: "adamw", Beta1: 0.8, Beta2: 0.95, Eps: 1e-6, WeightDecay: 0.1}, 0.02},
 }
 
-// TestAgainstPyTorch compares the weights after each step. PyTorch rounds some products of two
-// constants in float64 where we do in float32, hence a few units in the last place.
+// TestAgainstPyTorch compares the weights after each step, to two units in the last place of a weight near 1:
+// PyTorch's loops fuse some products and sums, ours round each. A constant that is formed in float32 (1 - 0.999)
+// fails this from the third step on.
 func TestAgainstPyTorch(t *testing.T) {
 	g := readGolden(t)
 	if len(g.Optimizers) != len(optimizers) {
@@ -73,7 +74,7 @@ func TestAgainstPyTorch(t *testing.T) {
 			gradient(grad, step)
 			o.Step(tc.lr)
 			for i := range w {
-				if d := math.Abs(float64(w[i] - want[i])); d > 1e-6*max(1, math.Abs(float64(want[i]))) {
+				if d := math.Abs(float64(w[i] - want[i])); d > 1.2e-7*max(1, math.Abs(float64(want[i]))) {
 					t.Fatalf("%s, step %d: w[%d] = %.9g, PyTorch has %.9g", name, step+1, i, w[i], want[i])
 				}
 			}
