@@ -40,8 +40,11 @@ func newFinetuneCmd(s *Streams) *cobra.Command {
 weight, head the head alone. Several encoders, methods, targets, ranks or seeds make a study; --grid is the
 lab's: q, qv, qvk by ranks 8 and 16, and full.
 
-The head is the one Hugging Face puts on DistilBERT, linear with ReLU, dropout, linear; of DistilBERT it
-takes the first token, of the others what their folder pools by, the mean if it does not say.
+The head is that of transformers' BertForSequenceClassification, MPNetForSequenceClassification or
+DistilBertForSequenceClassification, on the first token, so that transformers and PEFT load what is written.
+--set head.kind=pooled puts one on what the encoder's folder pools by (the mean if it does not say): linear
+with ReLU, dropout, linear. transformers has no class for it; the README.md beside the weights has the lines
+that load it.
 
 AdamW, the rate rising linearly over the first steps and falling linearly to 0. The epoch with the smallest
 validation loss is kept; the test part is touched once, with its weights. Checkpoints hold what is trained
@@ -193,6 +196,17 @@ func runFinetune(cmd *cobra.Command, s *Streams, o finetuneOptions) (err error) 
 	x.progress.items = "sentences"
 	defer func() { err = errors.Join(err, x.close()) }()
 	fmt.Fprintln(s.Err, finetuneLine(cfgs))
+	var heads []string
+	for i, c := range cfgs {
+		head, err := labs.FinetuneHead(c, encoders[i])
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(heads, head) {
+			heads = append(heads, head)
+			fmt.Fprintf(s.Err, "head: %s\n", head)
+		}
+	}
 	all, err := labs.FinetuneStudy(x.ctx, encoders, cfgs, o.merge, x.opt, func(i int, t labs.Trained) {
 		x.progress.Flush()
 		if len(cfgs) > 1 && t.Done() {

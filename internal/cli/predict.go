@@ -132,7 +132,7 @@ func runPredict(cmd *cobra.Command, s *Streams, o predictOptions, from string, t
 	}
 	w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
 	for _, one := range p.All {
-		fmt.Fprintf(w, "%s\t%.4f\t%s\n", one.Label, one.Probability, oneLineOf(one.Text))
+		fmt.Fprintf(w, "%s\t%.4f\t%s\n", one.Label, one.Score(), oneLineOf(one.Text))
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -36,6 +36,10 @@ type LoRA struct {
 
 // FinetuneHead says what lies on the encoder.
 type FinetuneHead struct {
+	// Kind is HeadTransformers, the head that transformers has on the encoder's family, or HeadPooled, on what the
+	// encoder's folder pools by. Records from before there was a choice lack it (HeadUnnamed): they have the pooled
+	// head, and DistilBERT's its own.
+	Kind    string  `yaml:"kind,omitempty" json:"kind,omitempty"`
 	Dropout float64 `yaml:"dropout" json:"dropout"` // between its two layers
 }
 
@@ -61,6 +65,13 @@ const (
 	MethodHead = "head" // the head alone
 )
 
+// Heads of fine-tuned encoders.
+const (
+	HeadTransformers = "transformers"
+	HeadPooled       = "pooled"
+	HeadUnnamed      = ""
+)
+
 // Methods are those there are, Targets what adapters may be put on.
 var (
 	Methods = []string{MethodLoRA, MethodFull, MethodHead}
@@ -77,7 +88,7 @@ func DefaultFinetune(method string) Finetune {
 		Data:       SentenceData{Name: "rotten_tomatoes"},
 		Encoder:    Pretrained{From: "minilm"},
 		Method:     method,
-		Head:       FinetuneHead{Dropout: 0.2},
+		Head:       FinetuneHead{Kind: HeadTransformers, Dropout: 0.2},
 		Train: FinetuneTrain{Epochs: 4, BatchSize: 32, Accumulate: 1, LR: 5e-4, Warmup: 0.06, WeightDecay: 0.01,
 			Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, ClipNorm: 1, Patience: 2},
 	}
@@ -115,6 +126,9 @@ func (c Finetune) Validate() error {
 	}
 	if !slices.Contains(Methods, c.Method) {
 		return fmt.Errorf("method is %q, want one of %s", c.Method, strings.Join(Methods, ", "))
+	}
+	if k := c.Head.Kind; k != HeadTransformers && k != HeadPooled && k != HeadUnnamed {
+		return fmt.Errorf("head.kind is %q, want %s or %s", k, HeadTransformers, HeadPooled)
 	}
 	switch l := c.LoRA; {
 	case c.Method != MethodLoRA && l != (LoRA{}):

@@ -10,6 +10,7 @@ import (
 
 	"dla/internal/atomicfile"
 	"dla/internal/lora"
+	"dla/internal/model"
 	"dla/internal/run"
 	"dla/internal/weights"
 )
@@ -92,7 +93,7 @@ func exportAdapter(root string, rec run.Record, dir string) (Checkpoint, error) 
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return Checkpoint{}, fmt.Errorf("%w; name another folder", err)
 	}
-	if err := errors.Join(copyInto(dir, rec, AdapterDir, lora.WeightsName, lora.ConfigName), copyInto(dir, rec, "", recordFiles...)); err != nil {
+	if err := errors.Join(copyInto(dir, rec, AdapterDir, adapterFiles(rec)...), copyInto(dir, rec, "", recordFiles...)); err != nil {
 		return Checkpoint{}, err
 	}
 	if _, err := loadAdapter(dir); err != nil { // what was written is what will be read
@@ -101,6 +102,15 @@ func exportAdapter(root string, rec run.Record, dir string) (Checkpoint, error) 
 	c, err := describeAdapter(dir)
 	c.Name = dir
 	return c, err
+}
+
+// adapterFiles are those of the adapter of rec; one from before adapters had a card has none.
+func adapterFiles(rec run.Record) []string {
+	files := []string{lora.WeightsName, lora.ConfigName}
+	if _, err := os.Stat(filepath.Join(rec.Dir, AdapterDir, model.CardName)); err == nil {
+		files = append(files, model.CardName)
+	}
+	return files
 }
 
 // describeAdapter says what the adapter in dir is, without its encoder, which need not be on this machine.

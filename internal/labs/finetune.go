@@ -41,6 +41,7 @@ const (
 type Finetuned struct {
 	Total   int      `json:"total_params"`      // of encoder, adapters and head
 	Labels  []string `json:"labels"`            // of the classes
+	Head    string   `json:"head,omitempty"`    // on the encoder; records from before there was a choice lack it
 	Adapter string   `json:"adapter,omitempty"` // folder of the run that holds it, as PEFT reads it
 	Checks  []Check  `json:"checks"`
 }
@@ -92,7 +93,7 @@ func FinetuneSettings(cfg config.Finetune, e *SentenceEncoder) config.Finetune {
 	return cfg
 }
 
-// FinetuneVariant is the name of what cfg trains in records: minilm-lora-qv-r8, minilm-full.
+// FinetuneVariant is the name of what cfg trains in records: minilm-lora-qv-r8, minilm-full, minilm-full-pooled.
 func FinetuneVariant(cfg config.Finetune) string {
 	name := encoderInNames(cfg.Encoder.From) + "-" + cfg.Method
 	if l := cfg.LoRA; cfg.Method == config.MethodLoRA {
@@ -100,6 +101,9 @@ func FinetuneVariant(cfg config.Finetune) string {
 		if l.Alpha != config.DefaultFinetune(cfg.Method).LoRA.Alpha {
 			name += fmt.Sprintf("-a%g", l.Alpha)
 		}
+	}
+	if cfg.Head.Kind == config.HeadPooled {
+		name += "-" + config.HeadPooled
 	}
 	return name
 }
@@ -124,7 +128,7 @@ func resumeFinetune(ctx context.Context, rec run.Record, opt Options) (Trained, 
 
 func finetuneConfig(rec run.Record) (config.Finetune, error) {
 	cfg := config.DefaultFinetune(config.MethodLoRA)
-	cfg.LoRA = config.LoRA{}
+	cfg.LoRA, cfg.Head.Kind = config.LoRA{}, config.HeadUnnamed // what a record does not say is not the default
 	if err := config.Load(&cfg, rec.Config, filepath.Join(rec.ID, "config.yaml")); err != nil {
 		return cfg, err
 	}
@@ -215,7 +219,16 @@ func sentenceArchitecture(cfg config.Finetune, base *SentenceEncoder, classes in
 	if cfg.Method == config.MethodLoRA {
 		adapterOf(cfg).Attach(&e)
 	}
-	return model.NewSentenceClassifier(&e, base.dir, cfg.Head.Dropout, classes)
+	return model.NewSentenceClassifier(&e, base.dir, headKind(cfg, base.Family), cfg.Head.Dropout, classes)
+}
+
+// headKind is the kind of head that cfg has on an encoder of a family.
+func headKind(cfg config.Finetune, family string) string {
+	switch {
+	case cfg.Head.Kind == config.HeadTransformers, cfg.Head.Kind == config.HeadUnnamed && family == "distilbert":
+		return model.HeadTransformers
+	}
+	return model.HeadPooled
 }
 
 // newTuner loads the encoder and makes what is trained on it, for epochs of so many steps.
@@ -231,6 +244,9 @@ func newTuner(cfg config.Finetune, tc config.Resnet, base *SentenceEncoder, clas
 	u.before = weights.Fingerprint(u.frozen)
 	var err error
 	if u.arch, err = sentenceArchitecture(cfg, base, classes); err != nil {
+		return nil, err
+	}
+	if err := u.arch.LoadStart(base.dir, u.params); err != nil {
 		return nil, err
 	}
 	if u.net, err = train.NewSentenceClassifier(u.arch, u.params, sizes); err != nil {
@@ -282,10 +298,10 @@ func (u *tuner) conclude(ctx context.Context, e ended, t *Trained) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	f := &Finetuned{Total: u.total(), Labels: m.set.Classes}
+	f := &Finetuned{Total: u.total(), Labels: m.set.Classes, Head: u.arch.Describe()}
 	if u.cfg.Method == config.MethodLoRA {
 		f.Adapter = AdapterDir
-		if err := u.adapter.Write(filepath.Join(e.run.Dir(), AdapterDir), u.arch, baseForPEFT(u.cfg.Encoder.From), u.params, adapterMeta(u.base, m.set.Classes)); err != nil {
+		if err := u.adapter.Write(filepath.Join(e.run.Dir(), AdapterDir), u.arch, baseForPEFT(u.cfg.Encoder.From), u.params, m.set.Classes, adapterMeta(u.base, m.set.Classes)); err != nil {
 			return nil, err
 		}
 	}
@@ -319,6 +335,19 @@ func (u *tuner) macs() int {
 		n += u.adapter.Count(e.Encoder) * meanTokens
 	}
 	return n + u.arch.HeadParameters()
+}
+
+// FinetuneHead says which head cfg has on the encoder e, and what loads it.
+func FinetuneHead(cfg config.Finetune, e *SentenceEncoder) (string, error) {
+	arch, err := sentenceArchitecture(cfg, e, 2)
+	if err != nil {
+		return "", err
+	}
+	loads := "transformers and PEFT load it"
+	if arch.TransformersClass() == "" {
+		loads = "transformers has no class for it; " + model.CardName + " beside the weights has the lines that load it"
+	}
+	return arch.Describe() + "; " + loads, nil
 }
 
 // adapterMeta is what an adapter's file says of the model it belongs to.
@@ -412,7 +441,7 @@ func (u *tuner) checks(r *run.Run) ([]Check, error) {
 		add("the frozen weights have the bits they had", fmt.Sprintf("fingerprint %.12s… before, %.12s… after", u.before, after), 0, u.before == after)
 	}
 	if u.cfg.Method == config.MethodLoRA {
-		plain, err := model.NewSentenceClassifier(u.base.Encoder, u.base.dir, 0, u.classes)
+		plain, err := model.NewSentenceClassifier(u.base.Encoder, u.base.dir, u.arch.Head, 0, u.classes)
 		if err != nil {
 			return nil, err
 		}
@@ -457,12 +486,15 @@ func (u *tuner) checks(r *run.Run) ([]Check, error) {
 	if err != nil {
 		return nil, err
 	}
-	first := nn.NewParams(u.cfg.Seed)
-	if _, err := logits(u.arch, withoutHead(u.params, first)); err != nil { // draws the head as it was at first
+	first := withoutHead(u.params, u.arch, nn.NewParams(u.cfg.Seed))
+	if err := u.arch.LoadStart(u.base.dir, first); err != nil {
+		return nil, err
+	}
+	if _, err := logits(u.arch, first); err != nil { // draws what of the head was drawn at first
 		return nil, err
 	}
 	same, moved := 0, 0
-	for _, layer := range model.HeadLayers {
+	for _, layer := range u.arch.HeadLayers() {
 		a, b, c := dataOfLayer(u.params, layer), dataOfLayer(saved.params, layer), dataOfLayer(first, layer)
 		if slices.Equal(a, b) {
 			same++
@@ -482,10 +514,10 @@ func (u *tuner) checks(r *run.Run) ([]Check, error) {
 	return all, nil
 }
 
-// withoutHead puts what p holds but for the head into q, shared, and returns q.
-func withoutHead(p, q *nn.Params) *nn.Params {
+// withoutHead puts what p holds but for the head of arch into q, shared, and returns q.
+func withoutHead(p *nn.Params, arch *model.SentenceClassifier, q *nn.Params) *nn.Params {
 	for _, w := range p.List() {
-		if !slices.ContainsFunc(model.HeadLayers, func(layer string) bool { return strings.HasPrefix(w.Name, layer+".") }) {
+		if !slices.ContainsFunc(arch.HeadLayers(), func(layer string) bool { return strings.HasPrefix(w.Name, layer+".") }) {
 			_ = q.Put(w.Name, w.Shape, w.Data) // p has each name once, and q was empty
 		}
 	}

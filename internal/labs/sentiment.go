@@ -18,15 +18,16 @@ import (
 	"dla/internal/run"
 	"dla/internal/text"
 	"dla/internal/train"
+	"dla/internal/weights"
 )
 
 // Sentiment is a trained classifier of sentences: a run's best weights, an adapter's folder, or one of a whole
 // model.
 type Sentiment struct {
-	Name   string   // of the variant, or of the folder
-	Source string   // run id or folder
-	Labels []string // of the classes
-	Params int      // of the whole model
+	Name            string // of the variant, or of the folder
+	Source          string // run id or folder
+	Params          int    // of the whole model
+	model.Labelling        // of the classes
 
 	base    *SentenceEncoder
 	arch    *model.SentenceClassifier
@@ -83,7 +84,7 @@ func FindSentiment(root, from string) (*Sentiment, error) {
 
 // loadRun loads the best weights of the run in dir.
 func loadRun(dir string, cfg config.Finetune, base *SentenceEncoder, labels []string) (*Sentiment, error) {
-	s := &Sentiment{Labels: labels, base: base, params: nn.NewParams(0)}
+	s := &Sentiment{Labelling: model.Labelling{Labels: labels, Function: model.Softmax}, base: base, params: nn.NewParams(0)}
 	var err error
 	if s.arch, err = sentenceArchitecture(cfg, base, len(labels)); err != nil {
 		return nil, err
@@ -128,12 +129,16 @@ func loadAdapter(dir string) (*Sentiment, error) {
 		return nil, err
 	}
 	s := &Sentiment{Name: filepath.Base(dir), Source: dir, base: base, adapter: &a, params: nn.NewParams(0)}
-	e := *base.Encoder
-	a.Attach(&e)
-	if s.arch, err = model.NewSentenceClassifier(&e, base.dir, 0, f.Classes); err != nil {
+	head, classes, err := f.Head(base.Family)
+	if err != nil {
 		return nil, err
 	}
-	if s.Labels, err = labelsOf(f, dir); err != nil {
+	e := *base.Encoder
+	a.Attach(&e)
+	if s.arch, err = model.NewSentenceClassifier(&e, base.dir, head, 0, classes); err != nil {
+		return nil, err
+	}
+	if s.Labelling, err = labellingOf(f, dir, base.dir, classes); err != nil {
 		return nil, err
 	}
 	if err := base.Load(base.dir, s.params); err != nil {
@@ -142,21 +147,27 @@ func loadAdapter(dir string) (*Sentiment, error) {
 	if err := f.Load(a, s.arch, s.params); err != nil {
 		return nil, err
 	}
+	if err := s.arch.LoadStart(base.dir, s.params); err != nil { // a pooler that the adapter leaves as it is
+		return nil, err
+	}
 	return s, s.complete()
 }
 
-// labelsOf are the names of the classes that an adapter's file gives, or else LABEL_0, LABEL_1.
-func labelsOf(f *lora.File, dir string) (all []string, err error) {
+// labellingOf is what is known of an adapter's classes: its own file names them; else config.json of the encoder's
+// folder does where it is of as many classes, as transformers takes it from there; else they are LABEL_0, LABEL_1.
+func labellingOf(f *lora.File, dir, base string, classes int) (model.Labelling, error) {
 	if names := f.Meta[metaLabels]; names != "" {
-		if err := json.Unmarshal([]byte(names), &all); err != nil || len(all) != f.Classes {
-			return nil, fmt.Errorf("%s: its labels %s are not the names of %d classes; put back a good copy", filepath.Join(dir, lora.WeightsName), names, f.Classes)
+		l := model.Labelling{Function: model.Softmax}
+		if err := json.Unmarshal([]byte(names), &l.Labels); err != nil || len(l.Labels) != classes {
+			return l, fmt.Errorf("%s: its labels %s are not the names of %d classes; put back a good copy", filepath.Join(dir, lora.WeightsName), names, classes)
 		}
-		return all, nil
+		return l, nil
 	}
-	for i := range f.Classes {
-		all = append(all, fmt.Sprintf("LABEL_%d", i))
+	l, err := model.ReadLabelling(base, classes)
+	if errors.Is(err, model.ErrClasses) { // the encoder's own head was another one
+		return model.Labelling{Labels: model.DefaultLabels(classes), Function: model.Softmax}, nil
 	}
-	return all, nil
+	return l, err
 }
 
 // loadMerged loads the whole model in dir.
@@ -166,13 +177,19 @@ func loadMerged(dir string) (*Sentiment, error) {
 		return nil, err
 	}
 	s := &Sentiment{Name: filepath.Base(dir), Source: dir, base: base, params: nn.NewParams(0)}
-	if s.Labels, err = model.Labels(dir); err != nil {
+	r, err := weights.Open(filepath.Join(dir, "model.safetensors"))
+	if err != nil {
 		return nil, err
 	}
-	if len(s.Labels) == 0 {
-		return nil, fmt.Errorf("%s names no classes (id2label), so the model has no head; name one that `dla lab3 finetune --merge` made, or an adapter", filepath.Join(dir, "config.json"))
+	head, classes, err := model.FindHead(r, "", base.Family)
+	r.Close() // read only
+	if err != nil {
+		return nil, fmt.Errorf("%w; name a model that `dla lab3 finetune --merge` or transformers made, or an adapter", err)
 	}
-	if s.arch, err = model.NewSentenceClassifier(base.Encoder, dir, 0, len(s.Labels)); err != nil {
+	if s.Labelling, err = model.ReadLabelling(dir, classes); err != nil {
+		return nil, err
+	}
+	if s.arch, err = model.NewSentenceClassifier(base.Encoder, dir, head, 0, classes); err != nil {
 		return nil, err
 	}
 	if err := base.Load(dir, s.params); err != nil {
@@ -221,12 +238,29 @@ func (s *Sentiment) Write(dir string) error {
 	return s.arch.Write(dir, s.base.dir, p, s.Labels)
 }
 
-// Prediction is what a classifier says of a sentence.
+// Prediction is what a classifier says of a sentence: the class with the largest score, as transformers'
+// TextClassificationPipeline gives it. The score is a probability, unless the model is a regression.
 type Prediction struct {
-	Text        string  `json:"text"`
+	Text        string       `json:"text"`
+	Label       string       `json:"label"`
+	Probability *float64     `json:"probability,omitempty"` // of the label
+	Value       *float64     `json:"value,omitempty"`       // of a regression
+	Classes     []ClassScore `json:"classes,omitempty"`     // all of them, where each is decided by itself (sigmoid)
+	Tokens      int          `json:"tokens"`
+}
+
+// ClassScore is the probability of one class.
+type ClassScore struct {
 	Label       string  `json:"label"`
-	Probability float64 `json:"probability"` // of the label
-	Tokens      int     `json:"tokens"`
+	Probability float64 `json:"probability"`
+}
+
+// Score is the probability, or the value of a regression.
+func (p Prediction) Score() float64 {
+	if p.Value != nil {
+		return *p.Value
+	}
+	return *p.Probability
 }
 
 // Predictions are those of some sentences, and what they took.
@@ -271,27 +305,54 @@ func (s *Sentiment) Predict(ctx context.Context, sentences []string) (Prediction
 		}
 		for row := range b.Rows {
 			i := len(all.All)
-			best, p := softmaxBest(scorer.Logits()[row*classes : (row+1)*classes])
-			if math.IsNaN(p) {
+			p, ok := s.prediction(scorer.Logits()[row*classes : (row+1)*classes])
+			if !ok {
 				return all, fmt.Errorf("the classifier of %s gives no finite logits for %.40q; its weights are damaged", s.Source, sentences[i])
 			}
-			all.All = append(all.All, Prediction{sentences[i], s.Labels[best], p, len(packed.Sentence(i))})
+			p.Text, p.Tokens = sentences[i], len(packed.Sentence(i))
+			all.All = append(all.All, p)
 		}
 	}
 	all.Seconds = (tokenized + time.Since(began)).Seconds()
 	return all, nil
 }
 
-// softmaxBest is the class with the largest logit and its probability.
-func softmaxBest(logits []float32) (best int, p float64) {
+// prediction is what the logits of a sentence say; false where they are not finite.
+func (s *Sentiment) prediction(logits []float32) (p Prediction, ok bool) {
+	scores := make([]float64, len(logits))
+	best := 0
 	for i, v := range logits {
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			return p, false
+		}
 		if v > logits[best] {
 			best = i
 		}
 	}
 	sum := 0.0
-	for _, v := range logits {
-		sum += math.Exp(float64(v - logits[best]))
+	for i, v := range logits {
+		switch s.Function {
+		case model.Softmax:
+			scores[i] = math.Exp(float64(v - logits[best]))
+			sum += scores[i]
+		case model.Sigmoid:
+			scores[i] = 1 / (1 + math.Exp(-float64(v)))
+		default:
+			scores[i] = float64(v)
+		}
 	}
-	return best, 1 / sum
+	p.Label = s.Labels[best]
+	switch s.Function {
+	case model.Softmax:
+		scores[best] /= sum
+		p.Probability = &scores[best]
+	case model.Sigmoid:
+		p.Probability = &scores[best]
+		for i, label := range s.Labels {
+			p.Classes = append(p.Classes, ClassScore{label, scores[i]})
+		}
+	default:
+		p.Value = &scores[best]
+	}
+	return p, true
 }

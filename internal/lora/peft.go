@@ -60,8 +60,8 @@ type config struct {
 }
 
 // Write writes the adapters a of c and its head, in p, to the folder dir, replacing those there. base is where
-// PEFT finds the encoder: OWNER/NAME of the hub or a folder. meta is what else the weights' file says of them.
-func (a Adapter) Write(dir string, c *model.SentenceClassifier, base string, p *nn.Params, meta map[string]string) error {
+// PEFT finds the encoder: OWNER/NAME of the hub or a folder. labels are the classes' names, meta is what else the weights' file says of them.
+func (a Adapter) Write(dir string, c *model.SentenceClassifier, base string, p *nn.Params, labels []string, meta map[string]string) error {
 	have := map[string]*nn.Param{}
 	for _, q := range p.List() {
 		have[q.Name] = q
@@ -80,13 +80,15 @@ func (a Adapter) Write(dir string, c *model.SentenceClassifier, base string, p *
 			return err
 		}
 	}
-	for _, layer := range model.HeadLayers {
-		if err := errors.Join(add("", layer+weight), add("", layer+".bias")); err != nil {
-			return err
+	for _, layer := range c.HeadLayers() {
+		for _, name := range []string{layer + weight, layer + ".bias"} {
+			if err := add(strings.TrimSuffix(c.HeadTensorName(name), name), name); err != nil {
+				return err
+			}
 		}
 	}
-	cfg := config{PeftType: "LORA", Base: base, Rank: a.Rank, Alpha: a.Alpha, Dropout: a.Dropout, Saved: model.HeadLayers, Bias: "none", Inference: true, InitWeights: true}
-	if c.Family == "distilbert" { // the one whose classifier of transformers has this head
+	cfg := config{PeftType: "LORA", Base: base, Rank: a.Rank, Alpha: a.Alpha, Dropout: a.Dropout, Saved: c.HeadModules(), Bias: "none", Inference: true, InitWeights: true}
+	if c.TransformersClass() != "" {
 		task := "SEQ_CLS"
 		cfg.TaskType = &task
 	}
@@ -109,14 +111,16 @@ func (a Adapter) Write(dir string, c *model.SentenceClassifier, base string, p *
 	if _, err := weights.Save(filepath.Join(dir, WeightsName), ts, all); err != nil {
 		return err
 	}
+	if err := atomicfile.WriteBytes(filepath.Join(dir, model.CardName), []byte(c.AdapterCard(base, labels))); err != nil {
+		return err
+	}
 	return atomicfile.WriteBytes(filepath.Join(dir, ConfigName), append(b, '\n'))
 }
 
 // File is an adapter's folder whose configuration and header have been read.
 type File struct {
-	Base    string            // where its encoder is, as PEFT says it
-	Classes int               // of the head
-	Meta    map[string]string // of the weights' file
+	Base string            // where its encoder is, as PEFT says it
+	Meta map[string]string // of the weights' file
 
 	dir     string
 	config  config
@@ -135,11 +139,8 @@ var off = []string{"rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "u
 	"layers_to_transform", "layers_pattern", "layer_replication", "target_parameters", "trainable_token_indices", "exclude_modules",
 	"alora_invocation_tokens", "arrow_config", "velora_config", "monteclora_config", "kasa_config", "megatron_config"}
 
-// maxClasses bounds the classes of a head, maxConfig the bytes of adapter_config.json.
-const (
-	maxClasses = 1000
-	maxConfig  = 1 << 20
-)
+// maxConfig bounds the bytes of adapter_config.json.
+const maxConfig = 1 << 20
 
 // Open reads adapter_config.json and the header of adapter_model.safetensors of the folder dir. Adapters of
 // another kind than LoRA on the attention of these encoders, with a head, are errors that name the file.
@@ -189,14 +190,6 @@ func Open(dir string) (*File, error) {
 	}
 	defer r.Close()
 	f.Meta = r.Meta
-	i := slices.IndexFunc(r.Tensors, func(t weights.Info) bool { return t.Name == wrapped+"classifier.weight" })
-	if i < 0 {
-		return nil, fmt.Errorf("%s has no head: wanted are the layers %s, saved with the adapter (modules_to_save)", f.weights, strings.Join(model.HeadLayers, " and "))
-	}
-	if s := r.Tensors[i].Shape; len(s) != 2 || s[0] < 1 || s[0] > maxClasses {
-		return nil, fmt.Errorf("%s: tensor %q has shape %v, want that of 1 to %d classes by the encoder's width", f.weights, r.Tensors[i].Name, s, maxClasses)
-	}
-	f.Classes = r.Tensors[i].Shape[0]
 	return f, nil
 }
 
@@ -214,6 +207,16 @@ func readFile(path string) ([]byte, error) {
 		err = fmt.Errorf("%s is longer than %d bytes", path, maxConfig)
 	}
 	return b, err
+}
+
+// Head says which head f has for encoders of the given family, and for how many classes.
+func (f *File) Head(family string) (kind string, classes int, err error) {
+	r, err := weights.Open(f.weights)
+	if err != nil {
+		return "", 0, err
+	}
+	defer r.Close()
+	return model.FindHead(r, wrapped, family)
 }
 
 // Adapter is what f adapts of encoders of the given family.
@@ -253,7 +256,7 @@ func (f *File) Load(a Adapter, c *model.SentenceClassifier, p *nn.Params) error 
 	if slices.ContainsFunc(r.Tensors, func(t weights.Info) bool { return strings.HasPrefix(t.Name, wrapped+c.Prefix()) }) {
 		prefix += c.Prefix()
 	}
-	used := 2 * len(model.HeadLayers)
+	used := 0
 	for _, layer := range a.Layers(c.Encoder) {
 		for _, t := range []struct {
 			name string
@@ -272,10 +275,11 @@ func (f *File) Load(a Adapter, c *model.SentenceClassifier, p *nn.Params) error 
 			used++
 		}
 	}
-	if err := c.ReadHead(r, wrapped, p); err != nil {
+	n, err := c.ReadHead(r, wrapped, p)
+	if err != nil {
 		return err
 	}
-	if used != len(r.Tensors) {
+	if used += n; used != len(r.Tensors) {
 		return fmt.Errorf("%s has %d tensors, of which %d are those of adapters on %s of %d layers and of the head; the others have no place here", f.weights, len(r.Tensors), used, a.Targets, c.Layers)
 	}
 	return nil

@@ -25,7 +25,7 @@ const encoders = "../model/testdata/encoders"
 var families = []string{"bert", "distilbert", "mpnet"}
 
 // classifierOf is the small encoder of a family with a head for two classes, nothing dropped, its weights in p.
-func classifierOf(t testing.TB, family string, p *nn.Params) *model.SentenceClassifier {
+func classifierOf(t testing.TB, family, head string, p *nn.Params) *model.SentenceClassifier {
 	t.Helper()
 	dir := filepath.Join(encoders, family)
 	e, err := model.ReadEncoder(dir)
@@ -37,7 +37,7 @@ func classifierOf(t testing.TB, family string, p *nn.Params) *model.SentenceClas
 		t.Fatal(err)
 	}
 	p.Freeze()
-	c, err := model.NewSentenceClassifier(e, dir, 0, 2)
+	c, err := model.NewSentenceClassifier(e, dir, head, 0, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,20 +129,27 @@ func far(got, want []float32) float64 {
 // loaded is the classifier of a family with the adapter in dir.
 func loaded(t *testing.T, family, dir string) (*model.SentenceClassifier, Adapter, *nn.Params) {
 	t.Helper()
-	p := nn.NewParams(1)
-	c := classifierOf(t, family, p)
 	f, err := Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
+	head, classes, err := f.Head(family)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := nn.NewParams(1)
+	c := classifierOf(t, family, head, p)
 	a, err := f.Adapter(family)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.Classes != 2 {
-		t.Errorf("a head of %d classes, want 2", f.Classes)
+	if classes != 2 {
+		t.Errorf("a head of %d classes, want 2", classes)
 	}
 	if err := f.Load(a, c, p); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.LoadStart(filepath.Join(encoders, family), p); err != nil {
 		t.Fatal(err)
 	}
 	a.Dropout = 0
@@ -152,12 +159,16 @@ func loaded(t *testing.T, family, dir string) (*model.SentenceClassifier, Adapte
 
 // TestAdaptersOfPEFT: of adapters that PEFT made, logits, loss and every gradient equal PEFT's.
 func TestAdaptersOfPEFT(t *testing.T) {
-	for family, targets := range map[string]string{"bert": "qkvo", "distilbert": "qv", "mpnet": "q"} {
-		t.Run(family, func(t *testing.T) {
-			dir := filepath.Join("testdata", "peft", family)
+	for name, targets := range map[string]string{"bert": "qkvo", "distilbert": "qv", "mpnet": "q", "bert-seqcls": "qv", "bert-seqcls-frozen": "qv", "mpnet-seqcls": "qv"} {
+		t.Run(name, func(t *testing.T) {
+			family, _, _ := strings.Cut(name, "-")
+			dir := filepath.Join("testdata", "peft", name)
 			c, a, p := loaded(t, family, dir)
 			if a.Targets != targets || a.Rank != 3 || a.Alpha != 5 {
 				t.Errorf("read %+v", a)
+			}
+			if (c.TransformersClass() != "") != (family == "distilbert" || name != family) {
+				t.Errorf("the head is %s", c.Describe())
 			}
 			o := compile(t, c, p, true)
 			if n := a.Count(c.Encoder) + c.HeadParameters(); n != p.Count() {
@@ -169,10 +180,17 @@ func TestAdaptersOfPEFT(t *testing.T) {
 					t.Errorf("%s differ by %.2g", name, d)
 				}
 			}
-			if len(want) != 2+len(p.Trained()) {
-				t.Errorf("PEFT trains %d tensors, here %d", len(want)-2, len(p.Trained()))
+			trained := len(p.Trained())
+			if strings.HasSuffix(name, "-frozen") {
+				trained -= 2 // the pooler, which the encoder's file has
+			}
+			if len(want) != 2+trained {
+				t.Errorf("PEFT trains %d tensors, here %d", len(want)-2, trained)
 			}
 			for i, q := range p.Trained() {
+				if strings.HasSuffix(name, "-frozen") && strings.HasPrefix(q.Name, "pooler.") {
+					continue
+				}
 				if d := far(o.Read(o.grads[i]).F32, want["grad/"+q.Name]); !(d < 5e-5) {
 					t.Errorf("gradient of %s differs by %.2g", q.Name, d)
 				}
@@ -184,10 +202,18 @@ func TestAdaptersOfPEFT(t *testing.T) {
 // TestAdaptersForPEFT: what is written is what PEFT has loaded (testdata/ours, checked by golden.py), and gives
 // the logits that PEFT computed with it.
 func TestAdaptersForPEFT(t *testing.T) {
-	for family, targets := range map[string]string{"bert": "qv", "distilbert": "qkvo", "mpnet": "qvk"} {
-		t.Run(family, func(t *testing.T) {
+	for name, targets := range map[string]string{"bert": "qv", "distilbert": "qkvo", "mpnet": "qvk", "bert-seqcls": "qv", "mpnet-seqcls": "q"} {
+		t.Run(name, func(t *testing.T) {
+			family, _, seqcls := strings.Cut(name, "-")
+			head := model.HeadPooled
+			if seqcls || family == "distilbert" {
+				head = model.HeadTransformers
+			}
 			p := nn.NewParams(5)
-			c := classifierOf(t, family, p)
+			c := classifierOf(t, family, head, p)
+			if err := c.LoadStart(filepath.Join(encoders, family), p); err != nil {
+				t.Fatal(err)
+			}
 			a := Adapter{Targets: targets, Rank: 4, Alpha: 16, Dropout: 0.1}
 			a.Attach(c.Encoder)
 			compile(t, c, p, false) // makes the weights
@@ -199,15 +225,15 @@ func TestAdaptersForPEFT(t *testing.T) {
 				}
 			}
 			o := compile(t, c, p, false)
-			dir := filepath.Join("testdata", "ours", family)
+			dir := filepath.Join("testdata", "ours", name)
 			at := dir
 			if !*update {
 				at = t.TempDir()
 			}
-			if err := a.Write(at, c, family, p, map[string]string{"labels": `["neg","pos"]`}); err != nil {
+			if err := a.Write(at, c, family, p, []string{"neg", "pos"}, map[string]string{"labels": `["neg","pos"]`}); err != nil {
 				t.Fatal(err)
 			}
-			for _, name := range []string{ConfigName, WeightsName} {
+			for _, name := range []string{ConfigName, WeightsName, model.CardName} {
 				got, err := os.ReadFile(filepath.Join(at, name))
 				if err != nil {
 					t.Fatal(err)
@@ -234,8 +260,9 @@ func TestAdaptersForPEFT(t *testing.T) {
 
 // TestMerged: merged weights give the logits of the adapters, in plain layers.
 func TestMerged(t *testing.T) {
-	for _, family := range families {
-		c, a, p := loaded(t, family, filepath.Join("testdata", "peft", family))
+	for _, name := range []string{"bert", "distilbert", "mpnet", "bert-seqcls", "mpnet-seqcls"} {
+		family, _, _ := strings.Cut(name, "-")
+		c, a, p := loaded(t, family, filepath.Join("testdata", "peft", name))
 		o := compile(t, c, p, false)
 		m, err := a.Merged(c.Encoder, p)
 		if err != nil {
@@ -262,7 +289,16 @@ func TestMerged(t *testing.T) {
 		if err := e.Load(dir, p3); err != nil {
 			t.Fatal(err)
 		}
-		c3, err := model.NewSentenceClassifier(e, dir, 0, 2)
+		r, err := weights.Open(filepath.Join(dir, "model.safetensors"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, classes, err := model.FindHead(r, "", family)
+		r.Close() // read only
+		if err != nil || head != c.Head || classes != 2 {
+			t.Fatalf("%s: head %q for %d classes, %v", name, head, classes, err)
+		}
+		c3, err := model.NewSentenceClassifier(e, dir, head, 0, 2)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -273,8 +309,8 @@ func TestMerged(t *testing.T) {
 		if !slices.Equal(o3.Read(o3.logits).F32, o2.Read(o2.logits).F32) {
 			t.Errorf("%s: read from a folder, the logits are others", family)
 		}
-		if labels, err := model.Labels(dir); err != nil || !slices.Equal(labels, []string{"neg", "pos"}) {
-			t.Errorf("%s: labels %v, %v", family, labels, err)
+		if l, err := model.ReadLabelling(dir, 2); err != nil || !slices.Equal(l.Labels, []string{"neg", "pos"}) || l.Function != model.Softmax {
+			t.Errorf("%s: %+v, %v", name, l, err)
 		}
 		if err := c.Write(dir, filepath.Join(encoders, family), m, []string{"neg", "pos"}); err == nil || !strings.Contains(err.Error(), "name another folder") {
 			t.Errorf("%s: a folder was written over: %v", family, err)
@@ -287,7 +323,7 @@ func TestMerged(t *testing.T) {
 func TestZeroAdapter(t *testing.T) {
 	for _, family := range families {
 		p := nn.NewParams(3)
-		c := classifierOf(t, family, p)
+		c := classifierOf(t, family, model.HeadTransformers, p)
 		o := compile(t, c, p, false)
 		a := Adapter{Targets: "qkvo", Rank: 2, Alpha: 4, Dropout: 0.5}
 		a.Attach(c.Encoder)
@@ -359,7 +395,7 @@ func TestRefusals(t *testing.T) {
 			var a Adapter
 			if a, err = f.Adapter("bert"); err == nil {
 				p := nn.NewParams(1)
-				err = f.Load(a, classifierOf(t, "bert", p), p)
+				err = f.Load(a, classifierOf(t, "bert", model.HeadPooled, p), p)
 			}
 		}
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), dir) {
@@ -403,9 +439,13 @@ func FuzzAdapter(f *testing.F) {
 			if err != nil {
 				continue
 			}
+			head, classes, err := a.Head(family)
+			if err != nil {
+				continue
+			}
 			e := model.Encoder{Family: family, Width: 32, Layers: 2}
 			q := nn.NewParams(1)
-			if err := a.Load(adapter, &model.SentenceClassifier{Encoder: &e, Classes: a.Classes}, q); err != nil {
+			if err := a.Load(adapter, &model.SentenceClassifier{Encoder: &e, Head: head, Classes: classes}, q); err != nil {
 				continue
 			}
 			if n := len(q.List()); n != 2*len(adapter.Layers(&e))+4 {

@@ -240,7 +240,7 @@ func (e *Encoder) Load(dir string, p *nn.Params) error {
 	if err := e.match(r.Tensors, prefix, wanted); err != nil {
 		return fmt.Errorf("%s does not have the weights that %s describes: %w", path, configName, err)
 	}
-	return readInto(r, prefix, wanted, p)
+	return readInto(r, func(name string) string { return prefix + name }, wanted, p)
 }
 
 // match compares what a file has with what is wanted.

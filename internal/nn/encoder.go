@@ -57,6 +57,11 @@ func GELU(g *Graph, name string, x *G.Node) *G.Node {
 	return g.layer(name, func() (*G.Node, error) { return ops.GELU(x) })
 }
 
+// Tanh is tanh(x), element by element.
+func Tanh(g *Graph, name string, x *G.Node) *G.Node {
+	return g.layer(name, func() (*G.Node, error) { return ops.Tanh(x) })
+}
+
 // Dropout drops elements of x with probability p in training; in evaluation, and where p is 0, it is x. What
 // is dropped depends on the parameters' seed, the name and the number in StepNode.
 func Dropout(g *Graph, name string, x *G.Node, p float64) *G.Node {

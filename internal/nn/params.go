@@ -66,6 +66,9 @@ func (p *Params) Count() int {
 	return n
 }
 
+// Has says whether there are weights with the given name.
+func (p *Params) Has(name string) bool { return p.byName[name] != nil }
+
 // Put adds weights with the given values, before any graph asks for them: what was loaded. data is shared, not
 // copied. A name that is there already is an error.
 func (p *Params) Put(name string, shape []int, data []float32) error {

@@ -22,6 +22,7 @@ type tuned struct {
 
 // newTuned reads a variant's name, as lab3 finetune makes it; ok is false for another one.
 func newTuned(variant string) (t tuned, ok bool) {
+	variant, pooled := strings.CutSuffix(variant, "-"+config.HeadPooled)
 	parts := strings.Split(variant, "-")
 	at := slices.IndexFunc(parts, func(p string) bool { return slices.Contains(config.Methods, p) })
 	if at < 1 {
@@ -44,6 +45,9 @@ func newTuned(variant string) (t tuned, ok bool) {
 	default:
 		return tuned{}, false
 	}
+	if pooled {
+		t.trained += ", pooled head"
+	}
 	rank := 0
 	if method == config.MethodLoRA {
 		if rank, _ = strconv.Atoi(strings.TrimPrefix(rest[1], "r")); rank < 0 || rank >= maxRank {
@@ -62,7 +66,7 @@ const maxRank = 1 << 11
 // of each variant against full fine-tuning of the same encoder from the same seed, on the same sentences.
 func Finetuning(recs []run.Record) (string, error) {
 	var b, tests strings.Builder
-	b.WriteString("| encoder | trained | trainable parameters | of all, % | seeds | val_acc % | test accuracy % | 95 % interval | wall time, s |\n|---|---|---:|---:|---:|---:|---:|---:|---:|\n")
+	b.WriteString("| encoder | trained | head | trainable parameters | of all, % | seeds | val_acc % | test accuracy % | 95 % interval | wall time, s |\n|---|---|---|---:|---:|---:|---:|---:|---:|---:|\n")
 	for _, g := range groups(recs) {
 		var val, test, wall []float64
 		var last finetuned
@@ -91,7 +95,7 @@ func Finetuning(recs []run.Record) (string, error) {
 		mean, _ := metrics.MeanStd(test)
 		lo, hi := metrics.Wilson(int(math.Round(mean/100*float64(last.Test.N))), last.Test.N)
 		seconds, _ := metrics.MeanStd(wall)
-		fmt.Fprintf(&b, "| %s | %s | %d | %.2f | %d | %s | %s | %.2f–%.2f, n = %d | %.0f |\n", t.encoder, t.trained, last.Params, 100*float64(last.Params)/float64(max(1, last.Finetuned.Total)),
+		fmt.Fprintf(&b, "| %s | %s | %s | %d | %.2f | %d | %s | %s | %.2f–%.2f, n = %d | %.0f |\n", t.encoder, t.trained, last.head(t.encoder), last.Params, 100*float64(last.Params)/float64(max(1, last.Finetuned.Total)),
 			len(test), spread(val), spread(test), 100*lo, 100*hi, last.Test.N, seconds)
 		writeTests(&tests, t.encoder+", "+t.trained, pairs)
 	}
@@ -105,8 +109,22 @@ func Finetuning(recs []run.Record) (string, error) {
 type finetuned struct {
 	result
 	Finetuned struct {
-		Total int `json:"total_params"`
+		Total int    `json:"total_params"`
+		Head  string `json:"head"`
 	} `json:"finetuned"`
+}
+
+// head is the head's name without what it consists of. Records from before there was a choice do not name it: they
+// have the pooled head, and DistilBERT's its own.
+func (f finetuned) head(encoder string) string {
+	name, _, _ := strings.Cut(f.Finetuned.Head, " ")
+	switch {
+	case name != "":
+		return name
+	case encoder == "DistilBERT":
+		return "DistilBertForSequenceClassification"
+	}
+	return config.HeadPooled
 }
 
 func finetunedOf(r run.Record) (finetuned, error) {
@@ -132,7 +150,7 @@ func besideFull(r run.Record, recs []run.Record) (p pair, found bool, err error)
 		if err != nil {
 			return p, false, err
 		}
-		if full.Method == config.MethodFull && full.Encoder == c.Encoder && full.Data == c.Data {
+		if full.Method == config.MethodFull && full.Encoder == c.Encoder && full.Data == c.Data && full.Head.Kind == c.Head.Kind {
 			p, err = discordant(r, o)
 			return p, err == nil, err
 		}

@@ -41,13 +41,13 @@ func TestFinetuning(t *testing.T) {
 	}
 	at := 0
 	for _, want := range []string{
-		"| MiniLM | LoRA q, rank 8, alpha 32 | 1000 |",
-		"| MiniLM | LoRA q,v, rank 8 | 1000 | ",
+		"| MiniLM | LoRA q, rank 8, alpha 32 | pooled | 1000 |",
+		"| MiniLM | LoRA q,v, rank 8 | pooled | 1000 | ",
 		" | 2 | 50.00 ± 0.00 | 70.00 ± 14.14 | 39.68–89.22, n = 10 | 10 |\n",
-		"| MiniLM | LoRA q,v, rank 16 | 1000 |",
-		"| MiniLM | all weights | 1000 |",
-		"| MiniLM | the head alone | 1000 |",
-		"| MPNet | LoRA q,v, rank 8 | 1000 |",
+		"| MiniLM | LoRA q,v, rank 16 | pooled | 1000 |",
+		"| MiniLM | all weights | pooled | 1000 |",
+		"| MiniLM | the head alone | pooled | 1000 |",
+		"| MPNet | LoRA q,v, rank 8 | pooled | 1000 |",
 		"| McNemar's test against all weights | seed |",
 		"| MiniLM, LoRA q,v, rank 8 | 0 | 2 | 4 | 0.69 (exact) |\n",
 		"| MiniLM, LoRA q,v, rank 8 | 1 | 2 | 2 | 1 (exact) |\n",

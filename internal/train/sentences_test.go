@@ -65,7 +65,7 @@ func adapted(t *testing.T, all *text.Packed, drop float64, parts int) (*Sentence
 		t.Fatal(err)
 	}
 	p.Freeze()
-	arch, err := model.NewSentenceClassifier(e, dir, drop, 2)
+	arch, err := model.NewSentenceClassifier(e, dir, model.HeadTransformers, drop, 2)
 	if err != nil {
 		t.Fatal(err)
 	}

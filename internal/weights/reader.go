@@ -88,6 +88,9 @@ func Open(path string) (*Reader, error) {
 	return r, nil
 }
 
+// Path is the file's.
+func (r *Reader) Path() string { return r.path }
+
 // Close closes the file.
 func (r *Reader) Close() error { return r.closer.Close() }
 

@@ -4,19 +4,29 @@ peft/FAMILY is an adapter that PEFT made on the small random encoder of ../../mo
 random weights, and what PEFT computes with it: logits, a loss and its gradients. ours/FAMILY is an adapter that the
 program wrote (go test ./internal/lora -update); PEFT loads it here, and its logits are kept beside it.
 
-The base model is DistilBertForSequenceClassification for DistilBERT; for BERT and MPNet transformers has no classifier
-by the mean, so SentenceClassifier below is one: it is all that is needed to use the program's adapters from Python.
+The base model is the family's ...ForSequenceClassification where the name ends in -seqcls and for DistilBERT. The
+others have the pooled head (the mean of the hidden states, pre_classifier, ReLU, classifier), which transformers has
+no class for: SentenceClassifier below is one. bert-seqcls-frozen saves the classifier alone, as PEFT does unless told
+otherwise, and leaves the pooler to the encoder's file.
 """
 import json, os, torch, torch.nn.functional as F
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
-from transformers import AutoModel, DistilBertForSequenceClassification
+from transformers import AutoModel, AutoModelForSequenceClassification
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ENCODERS = os.path.join(HERE, "../../model/testdata/encoders")
 IDS = json.load(open(os.path.join(ENCODERS, "sentences.json")))["ids"]
 LABELS = torch.tensor([1, 0, 0, 1])
-CASES = {"distilbert": ["q_lin", "v_lin"], "bert": ["query", "key", "value", "attention.output.dense"], "mpnet": ["attn.q"]}
+HEAD = ["pre_classifier", "classifier"]
+CASES = {
+    "distilbert": (["q_lin", "v_lin"], HEAD),
+    "bert": (["query", "key", "value", "attention.output.dense"], HEAD),
+    "mpnet": (["attn.q"], HEAD),
+    "bert-seqcls": (["query", "value"], ["pooler", "classifier"]),
+    "bert-seqcls-frozen": (["query", "value"], None),
+    "mpnet-seqcls": (["attn.q", "attn.v"], ["classifier"]),
+}
 
 
 class SentenceClassifier(torch.nn.Module):
@@ -35,9 +45,15 @@ class SentenceClassifier(torch.nn.Module):
         return self.classifier(torch.relu(self.pre_classifier((h * m).sum(1) / m.sum(1))))
 
 
-def base(family):
-    folder = os.path.join(ENCODERS, family)
-    return DistilBertForSequenceClassification.from_pretrained(folder) if family == "distilbert" else SentenceClassifier(folder)
+def has_class(case):
+    return case == "distilbert" or "-seqcls" in case
+
+
+def base(case):
+    folder = os.path.join(ENCODERS, case.split("-")[0])
+    if has_class(case):
+        return AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2, dtype=torch.float32)
+    return SentenceClassifier(folder)
 
 
 def logits(family, model):
@@ -48,15 +64,16 @@ def logits(family, model):
     return getattr(out, "logits", out)
 
 
-for i, (family, targets) in enumerate(CASES.items()):
+for i, (case, (targets, head)) in enumerate(CASES.items()):
+    family = case.split("-")[0]
     torch.manual_seed(11 + i)
-    config = LoraConfig(r=3, lora_alpha=5, lora_dropout=0.1, target_modules=targets, modules_to_save=["pre_classifier", "classifier"],
-                        task_type="SEQ_CLS" if family == "distilbert" else None)
-    model = get_peft_model(base(family), config).eval()
+    config = LoraConfig(r=3, lora_alpha=5, lora_dropout=0.1, target_modules=targets, modules_to_save=head,
+                        task_type="SEQ_CLS" if has_class(case) else None)
+    model = get_peft_model(base(case), config).eval()
     with torch.no_grad():
         for n, p in model.named_parameters():
             if p.requires_grad: p.copy_(torch.randn_like(p) * 0.3)
-    at = os.path.join(HERE, "peft", family)
+    at = os.path.join(HERE, "peft", case)
     model.save_pretrained(at)
     for name in ("README.md",): os.remove(os.path.join(at, name))
     config = json.load(open(os.path.join(at, "adapter_config.json")))
@@ -71,9 +88,9 @@ for i, (family, targets) in enumerate(CASES.items()):
             n = n.replace("base_model.model.", "").replace(".default", "").replace(".modules_to_save", "")
             out["grad/" + n.removeprefix(family + ".")] = p.grad.contiguous()
     save_file(out, os.path.join(at, "golden.safetensors"))
-    at = os.path.join(HERE, "ours", family)
+    at = os.path.join(HERE, "ours", case)
     if os.path.exists(at):
-        ours = PeftModel.from_pretrained(base(family), at).eval()
+        ours = PeftModel.from_pretrained(base(case), at).eval()
         with torch.no_grad():
             save_file({"logits": logits(family, ours)}, os.path.join(at, "golden.safetensors"))
-        print(family, "loads in PEFT", ours.active_peft_config.target_modules)
+        print(case, "loads in PEFT", ours.active_peft_config.target_modules)
