@@ -1,0 +1,166 @@
+package labs
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"dla/internal/weights"
+)
+
+const classifiers = "testdata/classifiers"
+
+// classifierCopy is a copy of one of the small classifiers, whose config.json edit changes.
+func classifierCopy(t *testing.T, name string, edit func(config map[string]any)) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), name)
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join(classifiers, name))); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "config.json")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config map[string]any
+	if err := json.Unmarshal(b, &config); err != nil {
+		t.Fatal(err)
+	}
+	edit(config)
+	if b, err = json.Marshal(config); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestPredictAsTransformers compares labels and scores with transformers' pipeline: of each family's own head, of two
+// classes without names, of one class, of several at once, and of a regression.
+func TestPredictAsTransformers(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join(classifiers, "expected.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var golden struct {
+		Texts    []string
+		Expected map[string][]struct {
+			Label string
+			Score float64
+		}
+	}
+	if err := json.Unmarshal(b, &golden); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range golden.Expected {
+		s, err := FindSentiment(t.TempDir(), filepath.Join(classifiers, name))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		got, err := s.Predict(context.Background(), golden.Texts)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		for i, w := range want {
+			p := got.All[i]
+			if p.Label != w.Label {
+				t.Errorf("%s, %q: label %s, transformers has %s", name, p.Text, p.Label, w.Label)
+			}
+			if d := math.Abs(p.Score() - w.Score); !(d < 2e-6) {
+				t.Errorf("%s, %q: score %.7f, transformers has %.7f", name, p.Text, p.Score(), w.Score)
+			}
+		}
+		if first := got.All[0]; (first.Value != nil) != (name == "regression") {
+			t.Errorf("%s: value %v", name, first.Value)
+		}
+		if n := len(got.All[0].Classes); name == "multi-label" && n != 3 {
+			t.Errorf("%s: scores of %d classes, want 3", name, n)
+		}
+	}
+}
+
+// TestMergedAgain: a classifier that was read is written as the folder that transformers reads again.
+func TestMergedAgain(t *testing.T) {
+	for _, name := range []string{"bert", "mpnet"} {
+		s, err := FindSentiment(t.TempDir(), filepath.Join(classifiers, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.Join(t.TempDir(), "again")
+		if err := s.Write(dir); err != nil {
+			t.Fatal(err)
+		}
+		got, err := weights.Load(filepath.Join(dir, "model.safetensors"), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := weights.Load(filepath.Join(classifiers, name, "model.safetensors"), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, b := weights.Fingerprint(got.Tensors), weights.Fingerprint(want.Tensors); a != b {
+			t.Errorf("%s: written again, the tensors are others: %d and %d", name, len(got.Tensors), len(want.Tensors))
+		}
+		var config struct{ Architectures []string }
+		b, err := os.ReadFile(filepath.Join(dir, "config.json"))
+		if err == nil {
+			err = json.Unmarshal(b, &config)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := config.Architectures; len(a) != 1 || a[0] != s.arch.TransformersClass() {
+			t.Errorf("%s: architectures %v, want %s", name, a, s.arch.TransformersClass())
+		}
+	}
+}
+
+// TestHeadsRefused: what config.json says about the head and is not computed, or contradicts the weights, is refused
+// by its name.
+func TestHeadsRefused(t *testing.T) {
+	for _, c := range []struct {
+		name, folder string
+		edit         func(map[string]any)
+		want         string
+	}{
+		{"unknown problem", "two-classes", func(m map[string]any) { m["problem_type"] = "ranking" }, `problem_type is "ranking"`},
+		{"one class alone", "one-class", func(m map[string]any) { m["problem_type"] = "single_label_classification" }, "problem_type is single_label_classification"},
+		{"other labels", "multi-label", func(m map[string]any) { m["id2label"] = map[string]string{"0": "a", "1": "b"} }, "id2label has 2 labels"},
+		{"no label 1", "multi-label", func(m map[string]any) { m["id2label"] = map[string]string{"0": "a", "2": "b", "3": "c"} }, "none for class 1"},
+		{"num_labels", "two-classes", func(m map[string]any) { m["num_labels"] = 5 }, "num_labels is 5"},
+		{"another task", "bert", func(m map[string]any) { m["architectures"] = []string{"BertForMultipleChoice"} }, "BertForMultipleChoice"},
+	} {
+		dir := classifierCopy(t, c.folder, c.edit)
+		if _, err := FindSentiment(t.TempDir(), dir); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), dir) {
+			t.Errorf("%s: error %v, want one that names %s and %s", c.name, err, dir, c.want)
+		}
+	}
+	// An encoder without a head, and BERT's classifier without its pooler, which transformers would draw at random.
+	dir := classifierCopy(t, "bert", func(map[string]any) {})
+	path := filepath.Join(dir, "model.safetensors")
+	f, err := weights.Load(path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, drop := range map[string]string{"no head": "classifier.", "pooler.dense.weight": "bert.pooler."} {
+		var left []weights.Tensor
+		for _, tensor := range f.Tensors {
+			if !strings.HasPrefix(tensor.Name, drop) {
+				left = append(left, tensor)
+			}
+		}
+		if _, err := weights.Save(path, left, nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := FindSentiment(t.TempDir(), dir); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("without %s: error %v, want one that names %s", drop, err, want)
+		}
+	}
+}
