@@ -41,7 +41,7 @@ from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 labels = %s
-base = AutoModelForSequenceClassification.from_pretrained(%q, id2label=labels)
+base = AutoModelForSequenceClassification.from_pretrained(%q, id2label=labels).float()
 model = PeftModel.from_pretrained(base, ".").eval()  # this folder
 tokenizer = AutoTokenizer.from_pretrained(%q)
 x = tokenizer("A film of rare warmth.", return_tensors="pt")
@@ -52,7 +52,7 @@ print(labels[int(p.argmax())], float(p.max()))`, dict, base, base))
 	return cardHead("peft", c, labels) + noClass + python(c.pooledModule("peft import PeftModel", labels)+fmt.Sprintf(`
 
 base = %q
-model = PeftModel.from_pretrained(Classifier(AutoModel.from_pretrained(base%s)), ".").eval()  # this folder
+model = PeftModel.from_pretrained(Classifier(AutoModel.from_pretrained(base%s).float()), ".").eval()  # this folder
 tokenizer = AutoTokenizer.from_pretrained(base)
 `, base, c.withoutPooler())+classify)
 }
