@@ -124,7 +124,7 @@ func loadAdapter(dir string) (*Sentiment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the encoder of the adapter %s: %w", dir, err)
 	}
-	a, err := f.Adapter(base.Family)
+	a, err := f.Adapter(base.Encoder)
 	if err != nil {
 		return nil, err
 	}

@@ -62,10 +62,7 @@ type config struct {
 // Write writes the adapters a of c and its head, in p, to the folder dir, replacing those there. base is where
 // PEFT finds the encoder: OWNER/NAME of the hub or a folder. labels are the classes' names, meta is what else the weights' file says of them.
 func (a Adapter) Write(dir string, c *model.SentenceClassifier, base string, p *nn.Params, labels []string, meta map[string]string) error {
-	have := map[string]*nn.Param{}
-	for _, q := range p.List() {
-		have[q.Name] = q
-	}
+	have := byName(p)
 	var ts []weights.Tensor
 	add := func(prefix, name string) error {
 		q, ok := have[name]
@@ -122,9 +119,10 @@ type File struct {
 	Base string            // where its encoder is, as PEFT says it
 	Meta map[string]string // of the weights' file
 
-	dir     string
-	config  config
-	weights string
+	dir      string
+	settings settings
+	tensors  []weights.Info
+	weights  string
 }
 
 // IsFolder says whether dir holds an adapter.
@@ -133,54 +131,22 @@ func IsFolder(dir string) bool {
 	return err == nil
 }
 
-// off are settings of PEFT that change what is computed and are not computed here: each must be absent, null,
-// false or empty.
-var off = []string{"rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "use_qalora", "use_bdlora", "lora_bias", "fan_in_fan_out",
-	"layers_to_transform", "layers_pattern", "layer_replication", "target_parameters", "trainable_token_indices", "exclude_modules",
-	"alora_invocation_tokens", "arrow_config", "velora_config", "monteclora_config", "kasa_config", "megatron_config"}
-
 // maxConfig bounds the bytes of adapter_config.json.
 const maxConfig = 1 << 20
 
 // Open reads adapter_config.json and the header of adapter_model.safetensors of the folder dir. Adapters of
-// another kind than LoRA on the attention of these encoders, with a head, are errors that name the file.
+// another kind than LoRA, and settings that are not computed here, are errors that name the file and the key.
 func Open(dir string) (*File, error) {
 	f := &File{dir: dir, weights: filepath.Join(dir, WeightsName)}
 	path := filepath.Join(dir, ConfigName)
-	bad := func(format string, args ...any) (*File, error) {
-		return nil, fmt.Errorf("%s: %w; it is no adapter that can be used here", path, fmt.Errorf(format, args...))
-	}
 	b, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := weights.UniqueKeys(b); err != nil {
-		return bad("%w", err)
+	if f.settings, err = readSettings(b); err != nil {
+		return nil, fmt.Errorf("%s: %w; it is no adapter that can be used here", path, err)
 	}
-	var all map[string]json.RawMessage
-	if err := json.Unmarshal(b, &all); err != nil {
-		return bad("%w", err)
-	}
-	for _, key := range off {
-		if v := string(all[key]); !slices.Contains([]string{"", "null", "false", "{}", "[]"}, v) {
-			return bad("%s is %s, which is not computed here", key, v)
-		}
-		delete(all, key)
-	}
-	delete(all, "init_lora_weights") // a name as well, of how they began
-	if b, err = json.Marshal(all); err != nil {
-		return bad("%w", err)
-	}
-	if err := json.Unmarshal(b, &f.config); err != nil {
-		return bad("%w; want target_modules as a list of names", err)
-	}
-	switch c := f.config; {
-	case c.PeftType != "LORA":
-		return bad("peft_type is %q, want LORA", c.PeftType)
-	case c.Bias != "none" && c.Bias != "":
-		return bad("bias is %q, want none", c.Bias)
-	}
-	f.Base = f.config.Base
+	f.Base = f.settings.Base
 	r, err := weights.Open(f.weights)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w; an adapter's folder has its weights in %s", err, WeightsName)
@@ -189,7 +155,7 @@ func Open(dir string) (*File, error) {
 		return nil, err
 	}
 	defer r.Close()
-	f.Meta = r.Meta
+	f.Meta, f.tensors = r.Meta, r.Tensors
 	return f, nil
 }
 
@@ -219,31 +185,6 @@ func (f *File) Head(family string) (kind string, classes int, err error) {
 	return model.FindHead(r, wrapped, family)
 }
 
-// Adapter is what f adapts of encoders of the given family.
-func (f *File) Adapter(family string) (Adapter, error) {
-	c := f.config
-	a := Adapter{Rank: c.Rank, Alpha: c.Alpha, Dropout: c.Dropout}
-	names := targetNames[family]
-	known := 0
-	for _, i := range []int{0, 2, 1, 3} { // q, v, k, o: as the lab names them
-		if slices.ContainsFunc(c.Targets, func(t string) bool { return t == names[i] || strings.HasSuffix("attention."+names[i], "."+t) }) {
-			a.Targets += letters[i : i+1]
-			known++
-		}
-	}
-	if a.Targets == "qvko" {
-		a.Targets = letters
-	}
-	err := a.Validate()
-	if err == nil && known != len(c.Targets) {
-		err = fmt.Errorf("target_modules is %v, want some of %v, the attention's layers of %s", c.Targets, names, family)
-	}
-	if err != nil {
-		return a, fmt.Errorf("%s: %w", filepath.Join(f.dir, ConfigName), err)
-	}
-	return a, nil
-}
-
 // Load reads the adapters a of c and its head into p, where graphs then find them. Tensors that are missing,
 // of another shape, not finite or of nothing here are an error that names file and tensor.
 func (f *File) Load(a Adapter, c *model.SentenceClassifier, p *nn.Params) error {
@@ -252,35 +193,101 @@ func (f *File) Load(a Adapter, c *model.SentenceClassifier, p *nn.Params) error 
 		return err
 	}
 	defer r.Close()
-	prefix := wrapped
-	if slices.ContainsFunc(r.Tensors, func(t weights.Info) bool { return strings.HasPrefix(t.Name, wrapped+c.Prefix()) }) {
-		prefix += c.Prefix()
-	}
-	used := 0
-	for _, layer := range a.Layers(c.Encoder) {
-		for _, t := range []struct {
-			name string
-			dims []int
-		}{{layer + loraA, []int{a.Rank, c.Width}}, {layer + loraB, []int{c.Width, a.Rank}}} {
-			if err := r.Expect(prefix+t.name, t.dims); err != nil {
-				return err
-			}
-			data := kernel.Alloc(t.dims[0] * t.dims[1])
-			if err := r.Read(prefix+t.name, data); err != nil {
-				return err
-			}
-			if err := p.Put(t.name, t.dims, data); err != nil {
-				return err
-			}
-			used++
-		}
+	used, err := f.loadEncoder(r, a, c.Encoder, p)
+	if err != nil {
+		return err
 	}
 	n, err := c.ReadHead(r, wrapped, p)
 	if err != nil {
 		return err
 	}
 	if used += n; used != len(r.Tensors) {
-		return fmt.Errorf("%s has %d tensors, of which %d are those of adapters on %s of %d layers and of the head; the others have no place here", f.weights, len(r.Tensors), used, a.Targets, c.Layers)
+		return fmt.Errorf("%s has %d tensors, of which %d are those of the adapters and of the head; the others have no place here", f.weights, len(r.Tensors), used)
 	}
 	return nil
+}
+
+// prefix is what the names of tensors beside e's have in front of e's.
+func (f *File) prefix(e *model.Encoder) string {
+	if slices.ContainsFunc(f.tensors, func(t weights.Info) bool { return strings.HasPrefix(t.Name, wrapped+e.Prefix()) }) {
+		return wrapped + e.Prefix()
+	}
+	return wrapped
+}
+
+// loadEncoder reads what belongs to the encoder e, whose own weights are in p: the adapters into p, the biases that
+// were trained over those there, and the weights that how the adapters began has changed. It says how many tensors
+// it took.
+func (f *File) loadEncoder(r *weights.Reader, a Adapter, e *model.Encoder, p *nn.Params) (used int, err error) {
+	prefix, have := f.prefix(e), byName(p)
+	taken := map[string]bool{}
+	read := func(name string, dims ...int) ([]float32, error) {
+		if err := r.Expect(name, dims); err != nil {
+			return nil, err
+		}
+		n := 1
+		for _, d := range dims {
+			n *= d
+		}
+		data := kernel.Alloc(n)
+		taken[name] = true
+		return data, r.Read(name, data)
+	}
+	if bias := f.settings.Bias; bias != "none" {
+		for _, t := range r.Tensors {
+			q := have[strings.Replace(strings.TrimPrefix(t.Name, prefix), ".base_layer.bias", ".bias", 1)]
+			if q == nil || !strings.HasSuffix(t.Name, ".bias") {
+				continue
+			}
+			data, err := read(t.Name, q.Shape...)
+			if err != nil {
+				return 0, err
+			}
+			copy(q.Data, data)
+		}
+		if len(taken) == 0 {
+			return 0, fmt.Errorf("%s has no biases of the encoder, and bias is %q in %s; save the adapter anew", f.weights, bias, ConfigName)
+		}
+		for _, t := range r.Tensors { // of the head's biases it has copies
+			if strings.HasSuffix(t.Name, ".original_module.bias") || strings.HasSuffix(t.Name, ".modules_to_save.bias") {
+				taken[t.Name] = true
+			}
+		}
+	}
+	for _, l := range a.layers(e) {
+		for _, t := range []struct {
+			name string
+			dims []int
+		}{{l.name + loraA, []int{l.rank, l.in}}, {l.name + loraB, []int{l.out, l.rank}}} {
+			data, err := read(prefix+t.name, t.dims...)
+			if err != nil {
+				return 0, err
+			}
+			if err := p.Put(t.name, t.dims, data); err != nil {
+				return 0, err
+			}
+		}
+		if f.settings.LoRABias {
+			data, err := read(prefix+l.name+loraBias, l.out)
+			if err != nil {
+				return 0, err
+			}
+			q := have[l.name+".bias"]
+			if q == nil || len(q.Data) != l.out {
+				return 0, fmt.Errorf("the encoder has no %d weights %s.bias; read them first", l.out, l.name)
+			}
+			for i, v := range data {
+				q.Data[i] += float32(l.scale) * v
+			}
+		}
+	}
+	for _, t := range r.Tensors {
+		if strings.Contains(t.Name, ".lora_") && !taken[t.Name] {
+			return 0, fmt.Errorf("%s: tensor %q adapts what %s does not name among the linear layers of the encoder, and adapters of other layers are not computed here; %s", f.weights, t.Name, ConfigName, mergeIt)
+		}
+	}
+	if err := f.settings.Init.subtract(a.layers(e), have); err != nil {
+		return 0, fmt.Errorf("%s: %w", filepath.Join(f.dir, ConfigName), err)
+	}
+	return len(taken), nil
 }

@@ -139,7 +139,7 @@ func loaded(t *testing.T, family, dir string) (*model.SentenceClassifier, Adapte
 	}
 	p := nn.NewParams(1)
 	c := classifierOf(t, family, head, p)
-	a, err := f.Adapter(family)
+	a, err := f.Adapter(c.Encoder)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,8 @@ func TestAdaptersOfPEFT(t *testing.T) {
 			family, _, _ := strings.Cut(name, "-")
 			dir := filepath.Join("testdata", "peft", name)
 			c, a, p := loaded(t, family, dir)
-			if a.Targets != targets || a.Rank != 3 || a.Alpha != 5 {
+			same := Adapter{Targets: targets, Rank: 3, Alpha: 5}
+			if !slices.Equal(a.layers(c.Encoder), same.layers(c.Encoder)) {
 				t.Errorf("read %+v", a)
 			}
 			if (c.TransformersClass() != "") != (family == "distilbert" || name != family) {
@@ -370,12 +371,12 @@ func TestRefusals(t *testing.T) {
 		"another kind":   {set("peft_type", "IA3"), file, `peft_type is "IA3"`},
 		"biases":         {set("bias", "all"), file, `bias is "all"`},
 		"dora":           {set("use_dora", true), file, "use_dora is true"},
-		"patterns":       {set("rank_pattern", map[string]int{"query": 4}), file, "rank_pattern"},
+		"patterns":       {set("rank_pattern", map[string]int{"query": 4}), file, "want [4 32]"},
 		"a regex":        {set("target_modules", "query|key"), file, "target_modules"},
-		"other layers":   {set("target_modules", []string{"query", "intermediate.dense"}), file, "attention's layers"},
+		"other layers":   {set("target_modules", []string{"query", "intermediate.dense"}), file, "intermediate.dense.lora_A.weight"},
 		"rank 0":         {set("r", 0), file, "rank is 0"},
 		"another rank":   {set("r", 4), file, "want [4 32]"},
-		"more than said": {set("target_modules", []string{"query"}), file, "no place here"},
+		"more than said": {set("target_modules", []string{"query"}), file, "does not name"},
 		"no JSON":        {[]byte("{"), file, ConfigName},
 		"twice":          {[]byte(`{"r":1,"r":2}`), file, "stands twice"},
 		"cut short":      {config, file[:len(file)-1], WeightsName},
@@ -393,16 +394,17 @@ func TestRefusals(t *testing.T) {
 		f, err := Open(dir)
 		if err == nil {
 			var a Adapter
-			if a, err = f.Adapter("bert"); err == nil {
-				p := nn.NewParams(1)
-				err = f.Load(a, classifierOf(t, "bert", model.HeadPooled, p), p)
+			p := nn.NewParams(1)
+			c := classifierOf(t, "bert", model.HeadPooled, p)
+			if a, err = f.Adapter(c.Encoder); err == nil {
+				err = f.Load(a, c, p)
 			}
 		}
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), dir) {
 			t.Errorf("%s: error %v, want one that names %s and %s", name, err, dir, c.want)
 		}
 	}
-	for _, a := range []Adapter{{"", 1, 1, 0}, {"qq", 1, 1, 0}, {"x", 1, 1, 0}, {"q", 0, 1, 0}, {"q", 1, 0, 0}, {"q", 1, math.NaN(), 0}, {"q", 1, 1, 1}} {
+	for _, a := range []Adapter{{"", 1, 1, 0, nil}, {"qq", 1, 1, 0, nil}, {"x", 1, 1, 0, nil}, {"q", 0, 1, 0, nil}, {"q", 1, 0, 0, nil}, {"q", 1, math.NaN(), 0, nil}, {"q", 1, 1, 1, nil}} {
 		if a.Validate() == nil {
 			t.Errorf("%+v was accepted", a)
 		}
@@ -423,6 +425,13 @@ func FuzzAdapter(f *testing.F) {
 	}
 	f.Add(config, file)
 	f.Add([]byte(`{"peft_type":"LORA","r":1,"lora_alpha":1,"target_modules":["query"]}`), file)
+	for _, more := range []string{
+		`"target_modules":".*(query|key)","init_lora_weights":"pissa","use_rslora":true`,
+		`"target_modules":"all-linear","rank_pattern":{"layer.0.*":2,"((a*)*)*":7},"alpha_pattern":{"(x|y|)+":1e308},"bias":"all","lora_bias":true`,
+		`"target_modules":["query"],"exclude_modules":".*1.*","layers_to_transform":[0,-1],"layers_pattern":["(l|m).*"],"init_lora_weights":"olora"`,
+	} {
+		f.Add([]byte(`{"peft_type":"LORA","r":3,"lora_alpha":1,`+more+`}`), file)
+	}
 	f.Fuzz(func(t *testing.T, config, file []byte) {
 		dir := t.TempDir()
 		for name, b := range map[string][]byte{ConfigName: config, WeightsName: file} {
@@ -435,7 +444,8 @@ func FuzzAdapter(f *testing.F) {
 			return
 		}
 		for _, family := range families {
-			adapter, err := a.Adapter(family)
+			e := model.Encoder{Family: family, Width: 32, Inner: 48, Layers: 2}
+			adapter, err := a.Adapter(&e)
 			if err != nil {
 				continue
 			}
@@ -443,7 +453,6 @@ func FuzzAdapter(f *testing.F) {
 			if err != nil {
 				continue
 			}
-			e := model.Encoder{Family: family, Width: 32, Layers: 2}
 			q := nn.NewParams(1)
 			if err := a.Load(adapter, &model.SentenceClassifier{Encoder: &e, Head: head, Classes: classes}, q); err != nil {
 				continue

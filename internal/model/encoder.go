@@ -87,6 +87,14 @@ func (e *Encoder) Projections(layer int) (q, k, v, o string) {
 	return name + f.q, name + f.k, name + f.v, name + f.o
 }
 
+// FeedForward are the names of the two linear layers behind the attention of one layer, from Width to Inner and
+// back, which adapters go by.
+func (e *Encoder) FeedForward(layer int) (inner, outer string) {
+	f := families[e.Family]
+	name := fmt.Sprintf(f.layer, layer)
+	return name + f.inner, name + f.outer
+}
+
 // Hidden are the hidden states [tokens, Width] after the last layer. Errors stick to g.
 func (e *Encoder) Hidden(g *nn.Graph, in nn.Packed) *G.Node {
 	f := families[e.Family]
@@ -104,14 +112,15 @@ func (e *Encoder) Hidden(g *nn.Graph, in nn.Packed) *G.Node {
 	for i := range e.Layers {
 		name := fmt.Sprintf(f.layer, i)
 		q, k, v, o := e.Projections(i)
+		inner, outer := e.FeedForward(i)
 		y := nn.Attention(g, name+"attention", linear(g, q, x, e.Width), linear(g, k, x, e.Width), linear(g, v, x, e.Width), in.Offsets, e.Heads, bias, e.AttentionDropout)
 		y = linear(g, o, y, e.Width)
 		if !f.keepsAttention {
 			y = nn.Dropout(g, name+"attention.dropout", y, e.Dropout)
 		}
 		x = nn.LayerNorm(g, name+f.afterAttention, y, x, e.Eps)
-		y = nn.GELU(g, name+"gelu", linear(g, name+f.inner, x, e.Inner))
-		y = nn.Dropout(g, name+"dropout", linear(g, name+f.outer, y, e.Width), e.Dropout)
+		y = nn.GELU(g, name+"gelu", linear(g, inner, x, e.Inner))
+		y = nn.Dropout(g, name+"dropout", linear(g, outer, y, e.Width), e.Dropout)
 		x = nn.LayerNorm(g, name+f.after, y, x, e.Eps)
 	}
 	return x

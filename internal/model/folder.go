@@ -210,8 +210,9 @@ func (e *Encoder) weights() (all []shape) {
 			linear(p, e.Width, e.Width)
 		}
 		norm(name + f.afterAttention)
-		linear(name+f.inner, e.Inner, e.Width)
-		linear(name+f.outer, e.Width, e.Inner)
+		inner, outer := e.FeedForward(i)
+		linear(inner, e.Inner, e.Width)
+		linear(outer, e.Width, e.Inner)
 		norm(name + f.after)
 	}
 	return all
