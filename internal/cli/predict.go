@@ -31,7 +31,9 @@ the label's probability and the sentence, and at the end the tokens per second.
 
 CHECKPOINT is the id of a finished run of lab3 finetune, the folder of an adapter (its own or one that PEFT
 made), of a merged model, or the name of one under checkpoints/. The encoder of an adapter is found by its
-name, as ` + "`dla models ls`" + ` lists it.`,
+name, as ` + "`dla models ls`" + ` lists it. Of PEFT's settings of LoRA those are computed that choose layers, ranks, scales
+and biases, and the initialisations pissa and olora, which change the encoder; others that change the result (DoRA
+and more) are refused by their name.`,
 		Example: `  dla lab3 predict 20261124-0930 "a film to remember"
   dla lab3 predict runs/20261124-093015-minilm-lora-qv-r8-s0/adapter -f reviews.txt
   dla lab3 predict models/minilm-rt "flat" "warm and funny" --json

@@ -172,9 +172,10 @@ func (s settings) layers(e *model.Encoder, prefix string) ([]layer, error) {
 	if len(all) == 0 {
 		var ends []string
 		for _, l := range linears(e)[:min(kinds, kinds*e.Layers)] {
-			ends = append(ends, prefix+l.name)
+			_, end, _ := strings.Cut(l.name, ".0.")
+			ends = append(ends, end)
 		}
-		return nil, fmt.Errorf("target_modules is %s, which names none of the linear layers of %s: %s, …", s.Targets, e.Family, strings.Join(ends, ", "))
+		return nil, fmt.Errorf("target_modules is %s, which, with what is excluded, names none of the linear layers of %s: %s", s.Targets, e.Family, strings.Join(ends, ", "))
 	}
 	return all, nil
 }

@@ -20,7 +20,7 @@ import (
 var variants = filepath.Join("testdata", "variants")
 
 // variantOf is the classifier of testdata/variants/base with an adapter of the given files, nothing dropped.
-func variantOf(t *testing.T, config, file []byte) (*model.SentenceClassifier, *nn.Params, error) {
+func variantOf(t *testing.T, config, file []byte) (*model.SentenceClassifier, Adapter, *nn.Params, error) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, b := range map[string][]byte{ConfigName: config, WeightsName: file} {
@@ -44,15 +44,15 @@ func variantOf(t *testing.T, config, file []byte) (*model.SentenceClassifier, *n
 	}
 	f, err := Open(dir)
 	if err != nil {
-		return nil, nil, err
+		return nil, Adapter{}, nil, err
 	}
 	a, err := f.Adapter(e)
 	if err != nil {
-		return nil, nil, err
+		return nil, Adapter{}, nil, err
 	}
 	a.Dropout = 0
 	a.Attach(e)
-	return c, p, f.Load(a, c, p)
+	return c, a, p, f.Load(a, c, p)
 }
 
 func variant(t *testing.T, name string) (config map[string]any, file []byte) {
@@ -80,12 +80,12 @@ func encoded(t *testing.T, config map[string]any) []byte {
 }
 
 // TestVariantsOfPEFT: adapters that PEFT made with each of the settings that change what they compute give PEFT's
-// logits.
+// logits, also when they are merged.
 func TestVariantsOfPEFT(t *testing.T) {
 	for _, name := range []string{"pissa", "pissa-all", "olora", "rslora", "patterns", "ending", "regex", "all-linear", "layers", "bias-all", "bias-lora"} {
 		t.Run(name, func(t *testing.T) {
 			config, file := variant(t, name)
-			c, p, err := variantOf(t, encoded(t, config), file)
+			c, a, p, err := variantOf(t, encoded(t, config), file)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -93,6 +93,15 @@ func TestVariantsOfPEFT(t *testing.T) {
 			want := golden(t, filepath.Join(variants, name, "golden.safetensors"))["logits"]
 			if d := far(o.Read(o.logits).F32, want); !(d < 1e-5) {
 				t.Errorf("logits differ by %.2g: %v, want %v", d, o.Read(o.logits).F32, want)
+			}
+			m, err := a.Merged(c.Encoder, p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Linear = nil
+			o = compile(t, c, m, false)
+			if d := far(o.Read(o.logits).F32, want); !(d < 1e-5) {
+				t.Errorf("merged, logits differ by %.2g", d)
 			}
 		})
 	}
@@ -150,7 +159,7 @@ func TestSettings(t *testing.T) {
 	with := func(key string, v any) error {
 		was, had := config[key]
 		config[key] = v
-		_, _, err := variantOf(t, encoded(t, config), file)
+		_, _, _, err := variantOf(t, encoded(t, config), file)
 		if delete(config, key); had {
 			config[key] = was
 		}
@@ -208,7 +217,7 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// TestPrincipal: the vectors found are those of the largest singular values, also where some are close together,
+// TestPrincipal: the part found is that along the largest singular values, also where some are close together,
 // equal or 0.
 func TestPrincipal(t *testing.T) {
 	random := rng.New(3, "test", 0, 0)
@@ -218,9 +227,11 @@ func TestPrincipal(t *testing.T) {
 	}{
 		{40, 30, 3, func(i int) float64 { return 1 / float64(1+i) }},
 		{30, 70, 5, func(i int) float64 { return 1 + float64(30-i)/1000 }},
-		{150, 120, 8, func(i int) float64 { return math.Exp(-float64(i) / 40) }},
+		{150, 130, 8, func(i int) float64 { return math.Exp(-float64(i) / 40) }},
 		{20, 20, 4, func(i int) float64 { return []float64{5, 5, 3, 3, 1}[min(i, 4)] }},
 		{20, 20, 6, func(i int) float64 { return float64(max(0, 3-i)) }},
+		{170, 160, 5, func(i int) float64 { return 1 + float64(160-i)/1000 }},
+		{90, 100, 4, func(i int) float64 { return []float64{5, 5, 3, 3, 1}[min(i, 4)] }},
 		{12, 9, 9, func(i int) float64 { return 1 / float64(1+i) }},
 		{9, 12, 2, func(int) float64 { return 0 }},
 	} {
@@ -233,11 +244,7 @@ func TestPrincipal(t *testing.T) {
 				want.Copy(w)
 			}
 		}
-		p := principal(w, c.rank)
-		var wp, got mat.Dense
-		wp.Mul(w, p.T())
-		got.Mul(&wp, p)
-		if !mat.EqualApprox(&got, want, 1e-9) {
+		if got := principal(w, c.rank); !mat.EqualApprox(got, want, 1e-9) {
 			t.Errorf("%d x %d, rank %d: the part along the largest singular values is another", c.out, c.in, c.rank)
 		}
 	}

@@ -59,10 +59,12 @@ func (n initial) check() error {
 	switch {
 	case n.name == "" || n.ofBase() || slices.Contains(plain, n.name):
 		return nil
-	case strings.HasPrefix(n.name, "pissa_niter_"), strings.HasPrefix(n.name, "corda"), n.name == "loftq", n.name == "lora_ga":
-		return fmt.Errorf("init_lora_weights is %q: the base's weights were changed by what is random or not in the file; %s", n.name, convertIt)
+	case strings.HasPrefix(n.name, "pissa_niter_"), strings.HasPrefix(n.name, "corda"), n.name == "lora_ga":
+		return fmt.Errorf("init_lora_weights is %q: it changed the base's weights by what is random or not in the file; %s", n.name, convertIt)
+	case n.name == "loftq":
+		return fmt.Errorf("init_lora_weights is %q: it quantised the base's weights, which is not computed here; %s", n.name, mergeIt)
 	}
-	return fmt.Errorf("init_lora_weights is %q, want true, false, %s, %s or one of %v; %s", n.name, pissa, olora, plain, convertIt)
+	return fmt.Errorf("init_lora_weights is %q, want true, false, %s, %s or one of %v; %s", n.name, pissa, olora, plain, mergeIt)
 }
 
 // subtract changes the weights of the layers in have, by name, as PEFT does at loading.
@@ -105,13 +107,11 @@ func (n initial) subtractFrom(data []float32, l layer) error {
 	}
 	var part mat.Dense
 	if n.name == pissa {
-		v := principal(w, l.rank)
-		if v == nil {
+		p := principal(w, l.rank)
+		if p == nil {
 			return fmt.Errorf("its singular values were not found; %s", convertIt)
 		}
-		var c mat.Dense
-		c.Mul(w, v.T())
-		part.Mul(&c, v)
+		part = *p
 	} else {
 		q := mat.NewDense(l.rank, l.out, nil)
 		var basis [][]float64
@@ -132,17 +132,32 @@ func (n initial) subtractFrom(data []float32, l layer) error {
 	return nil
 }
 
-// principal are the right singular vectors [rank, in] of the rank largest singular values of w [out, in], rank being
-// at most either. They are looked for in a space that begins with rank random vectors and grows by WᵀW of its newest
-// ones, until WᵀW·u = σ²·u holds to ten digits (the block Lanczos method, Golub and Van Loan 2013, section 10.3): in
-// a 768 x 768 layer by rank 8 a few hundred dimensions and 0.3 s, where the whole decomposition takes 2 s. nil: the
-// decomposition within the space failed.
+// principal is the part of w [out, in] along its rank largest singular values, rank being at most either. The singular
+// vectors on the shorter side are looked for in a space that begins with rank random ones and grows by WᵀW of its
+// newest, until WᵀW·v = σ²·v holds to ten digits (the block Lanczos method, Golub and Van Loan 2013, section 10.3): in a
+// 768 x 768 layer by rank 8 that takes 0.3 s, the whole decomposition 2 s. A large rank begins with the whole space.
+// nil: the decomposition within the space failed.
 func principal(w *mat.Dense, rank int) *mat.Dense {
-	_, in := w.Dims()
+	out, in := w.Dims()
+	if in > out {
+		p := principal(mat.DenseCopyOf(w.T()), rank)
+		if p == nil {
+			return nil
+		}
+		return mat.DenseCopyOf(p.T())
+	}
+	whole := rank > in/16
 	block := make([][]float64, rank)
+	if whole {
+		block = make([][]float64, in)
+	}
 	random := rng.New(0, pissa, 0, 0)
 	for i := range block {
 		block[i] = make([]float64, in)
+		if whole {
+			block[i][i] = 1
+			continue
+		}
 		for j := range block[i] {
 			block[i][j] = random.Normal()
 		}
@@ -161,9 +176,15 @@ func principal(w *mat.Dense, rank int) *mat.Dense {
 			}
 		}
 		n := len(basis)
-		if whole := n == before || n == in; whole || n >= next { // it cannot grow, or has since the last look
-			if u, rest := ritz(w, basis, images, rank); whole || rest <= 1e-10 {
-				return u
+		if all := n == before || n == in; all || n >= next { // it cannot grow, or has since the last look
+			if v, rest := ritz(w, basis, images, rank); all || rest <= 1e-10 {
+				if v == nil {
+					return nil
+				}
+				var c, part mat.Dense
+				c.Mul(w, v.T())
+				part.Mul(&c, v)
+				return &part
 			}
 			next = n + n/4 // looking costs more than growing
 		}

@@ -144,7 +144,7 @@ func Open(dir string) (*File, error) {
 		return nil, err
 	}
 	if f.settings, err = readSettings(b); err != nil {
-		return nil, fmt.Errorf("%s: %w; it is no adapter that can be used here", path, err)
+		return nil, fmt.Errorf("%s is no adapter that can be used here: %w", path, err)
 	}
 	f.Base = f.settings.Base
 	r, err := weights.Open(f.weights)
@@ -223,7 +223,7 @@ func (f *File) loadEncoder(r *weights.Reader, a Adapter, e *model.Encoder, p *nn
 	taken := map[string]bool{}
 	read := func(name string, dims ...int) ([]float32, error) {
 		if err := r.Expect(name, dims); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w, by %s; save the adapter anew", err, ConfigName)
 		}
 		n := 1
 		for _, d := range dims {
