@@ -25,7 +25,6 @@ type Encoder struct {
 	Heads      int
 	Inner      int // width between the two linear layers
 	Buckets    int // of the bias by distance; 0: the family has none
-	PadID      int // of the token that fills batches; no batch here has it
 	Eps        float64
 
 	// The probabilities of dropping, in training: elements of the embeddings and of each layer's two outputs
@@ -46,8 +45,8 @@ type family struct {
 
 	keepsAttention bool // no dropout of the attention\'s output
 
-	prefix   string // of the encoder's tensors where a file has a head as well
-	firstRow func(padID int) int
+	prefix   string   // of the encoder's tensors where a file has a head as well
+	firstRow int      // of the table of positions: that of position 0
 	ignored  []string // prefixes of tensors that are no part of the encoder: heads of pre-training and others
 }
 
@@ -55,20 +54,21 @@ var families = map[string]family{
 	"bert": {
 		layer: "encoder.layer.%d.", q: "attention.self.query", k: "attention.self.key", v: "attention.self.value", o: "attention.output.dense",
 		afterAttention: "attention.output.LayerNorm", inner: "intermediate.dense", outer: "output.dense", after: "output.LayerNorm",
-		prefix: "bert.", firstRow: func(int) int { return 0 },
-		ignored: []string{"pooler.", "embeddings.position_ids", "cls.", "pre_classifier.", "classifier."},
+		prefix: "bert.", firstRow: 0,
+		ignored: []string{"pooler.", "embeddings.position_ids", "cls.", "pre_classifier.", "classifier.", "qa_outputs."},
 	},
 	"distilbert": {
 		layer: "transformer.layer.%d.", q: "attention.q_lin", k: "attention.k_lin", v: "attention.v_lin", o: "attention.out_lin",
 		afterAttention: "sa_layer_norm", inner: "ffn.lin1", outer: "ffn.lin2", after: "output_layer_norm",
-		keepsAttention: true, prefix: "distilbert.", firstRow: func(int) int { return 0 },
-		ignored: []string{"embeddings.position_ids", "vocab_transform.", "vocab_layer_norm.", "vocab_projector.", "pre_classifier.", "classifier."},
+		keepsAttention: true, prefix: "distilbert.", firstRow: 0,
+		ignored: []string{"embeddings.position_ids", "vocab_transform.", "vocab_layer_norm.", "vocab_projector.", "pre_classifier.", "classifier.", "qa_outputs."},
 	},
+	// MPNet's rows begin behind that of padding, which is 1 whatever pad_token_id says.
 	"mpnet": {
 		layer: "encoder.layer.%d.", q: "attention.attn.q", k: "attention.attn.k", v: "attention.attn.v", o: "attention.attn.o",
 		afterAttention: "attention.LayerNorm", inner: "intermediate.dense", outer: "output.dense", after: "output.LayerNorm",
-		prefix: "mpnet.", firstRow: func(padID int) int { return padID + 1 },
-		ignored: []string{"pooler.", "embeddings.position_ids", "lm_head.", "pre_classifier.", "classifier."},
+		prefix: "mpnet.", firstRow: 2,
+		ignored: []string{"pooler.", "embeddings.position_ids", "lm_head.", "pre_classifier.", "classifier.", "qa_outputs."},
 	},
 }
 
@@ -78,7 +78,7 @@ const biasName = "encoder.relative_attention_bias.weight"
 func (e *Encoder) MaxTokens() int { return e.Positions - e.firstRow() }
 
 // firstRow is the row of position 0 in the table.
-func (e *Encoder) firstRow() int { return families[e.Family].firstRow(e.PadID) }
+func (e *Encoder) firstRow() int { return families[e.Family].firstRow }
 
 // Projections are the names of the linear layers q, k, v and o of one layer, which adapters go by.
 func (e *Encoder) Projections(layer int) (q, k, v, o string) {

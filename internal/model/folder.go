@@ -1,6 +1,8 @@
 package model
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,17 +24,20 @@ const (
 	configName  = "config.json"
 	weightsName = "model.safetensors"
 	modulesName = "modules.json"
+
+	sentenceName = "sentence_bert_config.json"
 )
 
-// ReadEncoder reads config.json of the Hugging Face folder dir. What is missing, of another type, out of
-// bounds or not computed here (another activation than GELU by erf, relative positions of BERT, decoders) is
-// an error that names the file and the key; keys that change nothing are passed over.
+// ReadEncoder reads config.json of the Hugging Face folder dir. A size that is missing, and what is of another
+// type, out of bounds or not computed here (another activation than GELU by erf, relative positions of BERT,
+// decoders) is an error that names the file and the key; keys that change nothing are passed over. Of the other
+// settings a missing one is what transformers takes it for.
 func ReadEncoder(dir string) (*Encoder, error) {
 	c, err := readConfig(filepath.Join(dir, configName))
 	if err != nil {
 		return nil, err
 	}
-	e := &Encoder{Family: c.text("model_type", "")}
+	e := &Encoder{Family: c.family()}
 	if _, ok := families[e.Family]; !ok {
 		return nil, fmt.Errorf("%s: model_type is %q; the encoders here are bert, distilbert and mpnet", c.path, e.Family)
 	}
@@ -49,7 +54,11 @@ func ReadEncoder(dir string) (*Encoder, error) {
 	e.Layers = c.integer(key("num_hidden_layers", "n_layers"), 0, 256)
 	e.Heads = c.integer(key("num_attention_heads", "n_heads"), 1, 1<<10)
 	e.Inner = c.integer(key("intermediate_size", "hidden_dim"), 1, 1<<16)
-	e.PadID = c.integer("pad_token_id", 0, 1<<24)
+	c.otherwise(key("hidden_dropout_prob", "dropout"), "0.1")
+	c.otherwise(key("attention_probs_dropout_prob", "attention_dropout"), "0.1")
+	c.otherwise("layer_norm_eps", "1e-12")
+	c.otherwise("type_vocab_size", "2")
+	c.otherwise("relative_attention_num_buckets", "32")
 	e.Dropout = c.number(key("hidden_dropout_prob", "dropout"), 0, 1)
 	e.AttentionDropout = c.number(key("attention_probs_dropout_prob", "attention_dropout"), 0, 1)
 	e.Eps = 1e-12
@@ -68,12 +77,12 @@ func ReadEncoder(dir string) (*Encoder, error) {
 			c.fail("relative_attention_num_buckets", "a multiple of 4")
 		}
 	}
-	c.want(key("hidden_act", "activation"), "gelu")
+	c.want(key("hidden_act", "activation"), "gelu", "gelu_python") // two programs of the same function
 	if c.err == nil && e.Width%e.Heads != 0 {
 		c.err = fmt.Errorf("%s: a width of %d is not %d heads", c.path, e.Width, e.Heads)
 	}
 	if c.err == nil && e.MaxTokens() < 1 {
-		c.err = fmt.Errorf("%s: max_position_embeddings of %d leaves no position for a token behind pad_token_id %d", c.path, e.Positions, e.PadID)
+		c.err = fmt.Errorf("%s: max_position_embeddings of %d leaves no position for a token: the first row used is %d", c.path, e.Positions, e.firstRow())
 	}
 	return e, c.err
 }
@@ -130,6 +139,30 @@ func (c *configFile) fail(key, want string) {
 	}
 }
 
+// otherwise gives key the value that transformers takes where a file has none.
+func (c *configFile) otherwise(key string, value json.Number) {
+	if _, ok := c.fields[key]; !ok && c.fields != nil {
+		c.fields[key] = value
+	}
+}
+
+// family is model_type, or where there is none what the first of architectures begins with, a class of
+// transformers such as DistilBertForMaskedLM.
+func (c *configFile) family() string {
+	if _, ok := c.fields["model_type"]; ok {
+		return c.text("model_type", "")
+	}
+	if all, ok := c.fields["architectures"].([]any); ok && len(all) > 0 {
+		name, _ := all[0].(string)
+		for class, family := range map[string]string{"Bert": "bert", "DistilBert": "distilbert", "MPNet": "mpnet"} {
+			if rest, ok := strings.CutPrefix(name, class); ok && (rest == "Model" || strings.HasPrefix(rest, "For")) {
+				return family
+			}
+		}
+	}
+	return ""
+}
+
 // integer is the value of key, a whole number from low to high.
 func (c *configFile) integer(key string, low, high int64) int {
 	n, ok := c.fields[key].(json.Number)
@@ -163,10 +196,10 @@ func (c *configFile) text(key, otherwise string) string {
 	return s
 }
 
-// want checks that key, where it is there, has the value that is computed here.
-func (c *configFile) want(key, value string) {
-	if c.text(key, value) != value {
-		c.fail(key, fmt.Sprintf("%q, the only one that is computed here", value))
+// want checks that key, where it is there, has one of the values, which all are what is computed here.
+func (c *configFile) want(key string, values ...string) {
+	if !slices.Contains(values, c.text(key, values[0])) {
+		c.fail(key, fmt.Sprintf("%q, the only one that is computed here", values[0]))
 	}
 }
 
@@ -223,25 +256,122 @@ func (e *Encoder) weights() (all []shape) {
 // names file and tensor; then p holds nothing new. A file of the encoder with a head has its weights behind
 // the family's prefix. Each tensor is read straight into its place, so that memory holds the weights once.
 func (e *Encoder) Load(dir string, p *nn.Params) error {
-	path := filepath.Join(dir, weightsName)
-	r, err := weights.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w; the weights of a Hugging Face folder are read from %s, in one file", err, weightsName)
-	}
+	r, prefix, err := e.open(dir)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
+	return readInto(r, func(name string) string { return prefix + name }, e.weights(), p)
+}
+
+// Check says whether the weights in dir are those that e describes, by names and shapes: what Load would refuse
+// is an error, without any weight being read.
+func (e *Encoder) Check(dir string) error {
+	r, _, err := e.open(dir)
+	if err != nil {
+		return err
+	}
+	return r.Close()
+}
+
+// CheckHeader is Check of a file of weights, called path in errors, whose header alone is at hand: header is the
+// file's beginning, as long as safetensors' own length of it says, size what the whole file has.
+func (e *Encoder) CheckHeader(path string, header []byte, size int64) error {
+	r, err := weights.ReadHeader(path, header, size)
+	if err != nil {
+		return err
+	}
+	_, err = e.fits(r, path)
+	return err
+}
+
+// Fingerprint is a SHA-256 (hex) of what the encoder in dir computes: the settings that e has, and each of its
+// weights by name, shape and float32 values. Another program's copy of the same model has the same, whatever
+// its files have beside, in whichever order and precision, as long as the values are the same.
+func (e *Encoder) Fingerprint(dir string) (string, error) {
+	r, prefix, err := e.open(dir)
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	h := sha256.New()
+	fmt.Fprintf(h, "%s %d %d %d %d %d %d %d %d %g %g %g\n", e.Family, e.Vocabulary, e.Positions, e.Kinds, e.Width, e.Layers, e.Heads, e.Inner, e.Buckets,
+		e.Eps, e.Dropout, e.AttentionDropout)
+	for _, w := range e.weights() {
+		fmt.Fprintf(h, "%s %v\n", w.name, w.dims)
+		if err := r.Copy(h, prefix+w.name); err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// open reads the header of the weights in dir and says what their names begin with.
+func (e *Encoder) open(dir string) (r *weights.Reader, prefix string, err error) {
+	path := filepath.Join(dir, weightsName)
+	r, err = weights.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if other := otherWeights(dir); other != nil {
+			err = other
+		}
+		return nil, "", fmt.Errorf("%w; the weights of a Hugging Face folder are read from %s, in one file", err, weightsName)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	if prefix, err = e.fits(r, path); err != nil {
+		r.Close() // read only
+		return nil, "", err
+	}
+	return r, prefix, nil
+}
+
+// unread are the forms of weights that are not read, in the order they are looked for.
+var unread = []string{"model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack"}
+
+// otherWeights is the error of a folder that has its weights in another form; nil: it has none.
+func otherWeights(dir string) error {
+	for _, name := range unread {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return UnreadWeights(filepath.Join(dir, name))
+		}
+	}
+	return nil
+}
+
+// UnreadWeights is the error of the file called path, which holds weights in a form that is not read.
+func UnreadWeights(path string) error {
+	what := "holds the weights in a form that is not read here"
+	if strings.HasSuffix(path, ".index.json") {
+		what = "says that the weights are in several files, which are not read here"
+	}
+	return fmt.Errorf("%s %s; load it with transformers and write it with save_pretrained(FOLDER, safe_serialization=True, max_shard_size=\"4GB\")", path, what)
+}
+
+// fits gives the tensors of r, called path, the names that they have today, and says what those of e begin with.
+func (e *Encoder) fits(r *weights.Reader, path string) (prefix string, err error) {
+	if err := r.Rename(todaysName); err != nil {
+		return "", err
+	}
 	f := families[e.Family]
-	prefix := ""
 	if slices.ContainsFunc(r.Tensors, func(t weights.Info) bool { return strings.HasPrefix(t.Name, f.prefix) }) {
 		prefix = f.prefix
 	}
-	wanted := e.weights()
-	if err := e.match(r.Tensors, prefix, wanted); err != nil {
-		return fmt.Errorf("%s does not have the weights that %s describes: %w", path, configName, err)
+	if err := e.match(r.Tensors, prefix, e.weights()); err != nil {
+		return "", fmt.Errorf("%s does not have the weights that %s describes: %w", path, configName, err)
 	}
-	return readInto(r, func(name string) string { return prefix + name }, wanted, p)
+	return prefix, nil
+}
+
+// todaysName is the name of a tensor in files that are written today. The oldest, the published BERT's among
+// them, call the weight of a layer normalisation gamma and its bias beta, after TensorFlow.
+func todaysName(name string) string {
+	for old, now := range map[string]string{"gamma": "weight", "beta": "bias"} {
+		if rest, ok := strings.CutSuffix(name, "LayerNorm."+old); ok {
+			return rest + "LayerNorm." + now
+		}
+	}
+	return name
 }
 
 // match compares what a file has with what is wanted.
@@ -330,20 +460,44 @@ func ReadPooling(dir string) (Pooling, error) {
 	return p, nil
 }
 
-// pooling is the one mode that is on, of the two that are computed here.
+// pooling is the one mode that is on, of the two that are computed here. Until version 5.4 sentence-transformers
+// wrote a key for each mode, then pooling_mode with one or a list; it takes the mean where a file names none.
 func (c *configFile) pooling() (Pooling, error) {
 	var on []string
-	for key, v := range c.fields {
-		if strings.HasPrefix(key, "pooling_mode_") && v == true {
-			on = append(on, key)
+	switch mode := c.fields["pooling_mode"].(type) {
+	case nil:
+		for key, v := range c.fields {
+			if strings.HasPrefix(key, "pooling_mode_") && v == true {
+				on = append(on, key)
+			}
 		}
-	}
-	switch {
-	case slices.Equal(on, []string{"pooling_mode_mean_tokens"}):
-		return Pooling{}, nil
-	case slices.Equal(on, []string{"pooling_mode_cls_token"}):
-		return Pooling{CLS: true}, nil
+	case []any:
+		for _, m := range mode {
+			on = append(on, fmt.Sprint(m))
+		}
+	default:
+		on = []string{fmt.Sprint(mode)}
 	}
 	slices.Sort(on)
-	return Pooling{}, fmt.Errorf("%s: pooling by %v; computed are pooling_mode_mean_tokens or pooling_mode_cls_token, one of them", c.path, on)
+	switch strings.Join(on, " ") {
+	case "", "mean", "pooling_mode_mean_tokens":
+		return Pooling{}, nil
+	case "cls", "pooling_mode_cls_token":
+		return Pooling{CLS: true}, nil
+	}
+	return Pooling{}, fmt.Errorf("%s: pooling by %v; computed are mean (pooling_mode_mean_tokens) or cls (pooling_mode_cls_token), one of them", c.path, on)
+}
+
+// MaxSentence is the number of tokens that sentence-transformers cuts a sentence to with the folder dir
+// (max_seq_length of sentence_bert_config.json); 0: the folder does not say.
+func MaxSentence(dir string) (int, error) {
+	c, err := readConfig(filepath.Join(dir, sentenceName))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && c.fields["max_seq_length"] == nil {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	n := c.integer("max_seq_length", 3, 1<<16)
+	return n, c.err
 }

@@ -59,7 +59,7 @@ type Reader struct {
 	closer io.Closer
 	header []byte // with its length in front
 	byName map[string]int
-	buf    []byte // of Read
+	buf    []byte // of widen
 }
 
 // Open reads the header of path. What is malformed, truncated or hostile is an error that names the file;
@@ -97,6 +97,40 @@ func (r *Reader) Close() error { return r.closer.Close() }
 // damaged is the error of a file that is not what it should be.
 func (r *Reader) damaged(err error) error {
 	return fmt.Errorf("%s is not a whole safetensors file (%w); replace it with a good copy", r.path, err)
+}
+
+// ReadHeader is a reader of the file called path, of size bytes, of which only the beginning is at hand: Header
+// says how much it takes. Its tensors cannot be read.
+func ReadHeader(path string, beginning []byte, size int64) (*Reader, error) {
+	return newReader(path, bytes.NewReader(beginning), size)
+}
+
+// Header is the number of bytes of the header of a file that begins with these bytes; 0: there are too few to
+// tell, or they do not begin such a file.
+func Header(beginning []byte) int {
+	if len(beginning) < 8 {
+		return 0
+	}
+	n := binary.LittleEndian.Uint64(beginning)
+	if n > maxHeader {
+		return 0
+	}
+	return 8 + int(n)
+}
+
+// Rename gives each tensor the name that to makes of its own. Two that would be called the same are an error.
+func (r *Reader) Rename(to func(name string) string) error {
+	byName := make(map[string]int, len(r.Tensors))
+	for i := range r.Tensors {
+		old := r.Tensors[i].Name
+		name := to(old)
+		if _, twice := byName[name]; twice {
+			return r.damaged(fmt.Errorf("tensor %q is there twice, once as %q", name, old))
+		}
+		r.Tensors[i].Name, byName[name] = name, i
+	}
+	r.byName = byName
+	return nil
 }
 
 // newReader reads the header of f, of size bytes.
@@ -185,35 +219,73 @@ func (r *Reader) Read(name string, dst []float32) error {
 	if info.Len() != len(dst) {
 		return fmt.Errorf("%s: tensor %q has the shape %v, want %d elements", r.path, name, info.Shape, len(dst))
 	}
-	var widen func(uint16) float32
-	switch info.DType {
-	case "F32":
+	if info.DType == "F32" {
 		if err := r.raw(info, dst, nil); err != nil {
 			return err
 		}
-	case "F16":
-		widen = fromF16
-	case "BF16":
-		widen = func(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
-	default:
-		return fmt.Errorf("%s: tensor %q is of type %s: weights are F32, F16 or BF16", r.path, name, info.DType)
-	}
-	const halves = 64 << 10 // at once
-	for lo := 0; widen != nil && lo < len(dst); lo += halves {
-		part := dst[lo:min(lo+halves, len(dst))]
-		if r.buf == nil {
-			r.buf = make([]byte, 2*halves)
-		}
-		if _, err := r.f.ReadAt(r.buf[:2*len(part)], info.offset+2*int64(lo)); err != nil {
-			return r.damaged(shorter(err))
-		}
-		for i := range part {
-			part[i] = widen(binary.LittleEndian.Uint16(r.buf[2*i:]))
+	} else {
+		for at := 0; at < len(dst); at += atOnce {
+			if err := r.widen(info, at, dst[at:min(at+atOnce, len(dst))]); err != nil {
+				return err
+			}
 		}
 	}
 	for i, v := range dst {
 		if v-v != 0 { // NaN or infinite
 			return fmt.Errorf("%s: element %d of tensor %q is %g, no weight; replace the file with a good copy", r.path, i, name, v)
+		}
+	}
+	return nil
+}
+
+// atOnce is how many elements are widened or copied at once.
+const atOnce = 64 << 10
+
+// widen fills dst, at most atOnce elements, with those of a tensor of halves from place at on.
+func (r *Reader) widen(info Info, at int, dst []float32) error {
+	var wide func(uint16) float32
+	switch info.DType {
+	case "F16":
+		wide = fromF16
+	case "BF16":
+		wide = func(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
+	default:
+		return fmt.Errorf("%s: tensor %q is of type %s: weights are F32, F16 or BF16", r.path, info.Name, info.DType)
+	}
+	if r.buf == nil {
+		r.buf = make([]byte, 2*atOnce)
+	}
+	if _, err := r.f.ReadAt(r.buf[:2*len(dst)], info.offset+2*int64(at)); err != nil {
+		return r.damaged(shorter(err))
+	}
+	for i := range dst {
+		dst[i] = wide(binary.LittleEndian.Uint16(r.buf[2*i:]))
+	}
+	return nil
+}
+
+// Copy writes the elements of the tensor called name to w as little-endian float32, whatever its type.
+func (r *Reader) Copy(w io.Writer, name string) error {
+	at, ok := r.byName[name]
+	if !ok {
+		return fmt.Errorf("%s has no tensor %q", r.path, name)
+	}
+	info := r.Tensors[at]
+	if info.DType == "F32" {
+		n, err := io.Copy(w, io.NewSectionReader(r.f, info.offset, info.size))
+		if err == nil && n < info.size {
+			err = r.damaged(shorter(io.EOF))
+		}
+		return err
+	}
+	part := make([]float32, min(atOnce, info.Len()))
+	for at := 0; at < info.Len(); at += atOnce {
+		part = part[:min(atOnce, info.Len()-at)]
+		if err := r.widen(info, at, part); err != nil {
+			return err
+		}
+		if _, err := w.Write(littleEndian(part)); err != nil {
+			return err
 		}
 	}
 	return nil
