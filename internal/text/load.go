@@ -87,6 +87,7 @@ func limit(folder string, cfg config, asked int) (int, error) {
 // definition is a tokenizer as its folder describes it, checked.
 type definition struct {
 	vocab           map[string]int
+	ids             int // of the vocabulary: 0 to ids-1, of which vocab.txt may leave some out
 	prefix, unknown string
 	maxWordChars    int
 	normalizer      normalizer
@@ -100,7 +101,7 @@ func (d *definition) tokenizer() *Tokenizer {
 	vocab := model.Vocab(d.vocab)
 	t := &Tokenizer{
 		model:      wordpiece.NewWordPieceBuilder().Vocab(&vocab).UnkToken(d.unknown).ContinuingSubwordPrefix(d.prefix).MaxInputCharsPerWord(d.maxWordChars).Build(),
-		normalizer: d.normalizer, maxLength: d.maxLength, vocabulary: len(d.vocab),
+		normalizer: d.normalizer, maxLength: d.maxLength, vocabulary: d.ids,
 	}
 	var raw, folded []mark
 	for _, a := range d.added {
@@ -116,7 +117,8 @@ func (d *definition) tokenizer() *Tokenizer {
 	last, _ := d.id(d.last)
 	t.first, t.last = int32(first), int32(last)
 	h := sha256.New()
-	fmt.Fprintf(h, "%q %q %d %+v %q %q %d %+v\n", d.prefix, d.unknown, d.maxWordChars, d.normalizer, d.first, d.last, d.maxLength, d.added)
+	added := slices.SortedFunc(slices.Values(d.added), func(a, b addedToken) int { return cmp.Compare(a.ID, b.ID) }) // where they are listed changes no id
+	fmt.Fprintf(h, "%q %q %d %+v %q %q %d %+v\n", d.prefix, d.unknown, d.maxWordChars, d.normalizer, d.first, d.last, d.maxLength, added)
 	for _, w := range slices.Sorted(maps.Keys(d.vocab)) {
 		fmt.Fprintf(h, "%q %d\n", w, d.vocab[w])
 	}
@@ -144,6 +146,7 @@ func (a *addedToken) UnmarshalJSON(b []byte) error {
 
 // config is what is used of tokenizer_config.json, and of special_tokens_map.json, which has some of it.
 type config struct {
+	Class          string `json:"tokenizer_class"`
 	ModelMaxLength number `json:"model_max_length"`
 	LowerCase      *bool  `json:"do_lower_case"`
 	StripAccents   *bool  `json:"strip_accents"`
@@ -157,7 +160,10 @@ type config struct {
 	BOS        *addedToken           `json:"bos_token"`
 	EOS        *addedToken           `json:"eos_token"`
 	Additional []addedToken          `json:"additional_special_tokens"`
+	Extra      extraTokens           `json:"extra_special_tokens"` // transformers 5 calls them so
 	Added      map[string]addedToken `json:"added_tokens_decoder"` // by id
+
+	modelIDs float64 // how many the model has a vector of; 0: not said
 }
 
 // number is a JSON number of any size.
@@ -166,6 +172,27 @@ type number float64
 // UnmarshalJSON reads a number, or null as 0.
 func (n *number) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*float64)(n))
+}
+
+// extraTokens are tokens in a list, or each with a name, which is of no use here.
+type extraTokens struct {
+	all    []addedToken
+	listed bool
+}
+
+// UnmarshalJSON reads the list or the object.
+func (e *extraTokens) UnmarshalJSON(b []byte) error {
+	*e = extraTokens{}
+	if len(b) > 0 && b[0] == '[' {
+		e.listed = true
+		return json.Unmarshal(b, &e.all)
+	}
+	var byName map[string]addedToken
+	err := json.Unmarshal(b, &byName)
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		e.all = append(e.all, byName[name])
+	}
+	return err
 }
 
 // named are the tokens that c gives a role.
@@ -233,7 +260,7 @@ func (f *folderReader) decode(name string, v any) error {
 
 // config reads tokenizer_config.json and special_tokens_map.json, of which either may be missing.
 func (f *folderReader) config() (config, error) {
-	const tokenizerConfig, specialTokens = "tokenizer_config.json", "special_tokens_map.json"
+	const tokenizerConfig, specialTokens, modelConfig = "tokenizer_config.json", "special_tokens_map.json", "config.json"
 	var c, m config
 	if f.has(tokenizerConfig) {
 		if err := f.decode(tokenizerConfig, &c); err != nil {
@@ -258,8 +285,28 @@ func (f *folderReader) config() (config, error) {
 		}
 	}
 	c.Additional = append(c.Additional, m.Additional...)
+	c.Extra.all = append(c.Extra.all, m.Extra.all...)
+	if c.Extra.listed && len(c.Extra.all) > 0 { // then transformers does not look at the others
+		c.Additional = nil
+	}
+	c.Additional = append(c.Additional, c.Extra.all...)
+	if f.has(modelConfig) {
+		var model struct {
+			Class string `json:"tokenizer_class"`
+			Type  string `json:"model_type"`
+			Vocab number `json:"vocab_size"`
+		}
+		if err := f.decode(modelConfig, &model); err != nil {
+			return c, err
+		}
+		c.Class, c.modelIDs = cmp.Or(c.Class, model.Class, classes[model.Type]), float64(model.Vocab)
+	}
+	c.Class = strings.TrimSuffix(c.Class, "Fast")
 	return c, nil
 }
+
+// classes are the tokenizers of transformers that a model's type has where its folder names none.
+var classes = map[string]string{"bert": "BertTokenizer", "distilbert": "DistilBertTokenizer", "mpnet": "MPNetTokenizer"}
 
 // document is the definition in tokenizer.json.
 func (f *folderReader) document(cfg config) (d definition, err error) {
@@ -283,12 +330,16 @@ func (f *folderReader) document(cfg config) (d definition, err error) {
 			Prefix       string         `json:"continuing_subword_prefix"`
 			MaxWordChars int            `json:"max_input_chars_per_word"`
 			Vocab        map[string]int `json:"vocab"`
+			Merges       any            `json:"merges"` // of BPE
 		} `json:"model"`
 	}
 	if err := f.decode(name, &doc); err != nil {
 		return d, err
 	}
 	n, m := doc.Normalizer, doc.Model
+	if m.Type == "" && m.Merges == nil && m.Prefix != "" { // of before tokenizers 0.9, as published for BERT and DistilBERT
+		m.Type = "WordPiece"
+	}
 	for _, part := range []struct{ key, got, want string }{
 		{"model", m.Type, "WordPiece"}, {"normalizer", n.Type, "BertNormalizer"}, {"pre_tokenizer", doc.Splitter.Type, "BertPreTokenizer"},
 	} {
@@ -304,19 +355,23 @@ func (f *folderReader) document(cfg config) (d definition, err error) {
 	case m.Prefix == "":
 		return d, f.bad(name, "its model has no continuing_subword_prefix")
 	}
-	// Where the configuration says otherwise, it counts: BertTokenizerFast and MPNetTokenizerFast of
-	// transformers 4 do the same.
-	first := func(a, b *bool) *bool {
-		if a != nil {
-			return a
-		}
-		return b
+	// The tokenizers of these models take the configuration's word, and their own where it has none; others, such
+	// as PreTrainedTokenizerFast, take the document as it stands.
+	lower, strip, spaceCJK := *n.LowerCase, n.StripAccents, *n.SpaceCJK
+	if slices.Contains(slices.Collect(maps.Values(classes)), cfg.Class) {
+		lower, strip, spaceCJK = flag(cfg.LowerCase, true), cfg.StripAccents, flag(cfg.SpaceCJK, true)
 	}
-	lower := *first(cfg.LowerCase, n.LowerCase)
 	d = definition{
-		vocab: m.Vocab, prefix: m.Prefix, unknown: m.Unknown, maxWordChars: m.MaxWordChars,
-		normalizer: normalizer{clean: *n.Clean, spaceCJK: *first(cfg.SpaceCJK, n.SpaceCJK), strip: *cmp.Or(first(cfg.StripAccents, n.StripAccents), &lower), lower: lower},
+		vocab: m.Vocab, ids: len(m.Vocab), prefix: m.Prefix, unknown: m.Unknown, maxWordChars: m.MaxWordChars,
+		normalizer: normalizer{clean: *n.Clean, spaceCJK: spaceCJK, strip: flag(strip, lower), lower: lower},
 		added:      doc.Added,
+	}
+	words := make([]string, d.ids) // by id
+	for w, id := range d.vocab {
+		if id < 0 || id >= len(words) || words[id] != "" || w == "" {
+			return d, f.bad(name, "token %q has the id %d: the %d tokens must have the ids from 0 up, each once", w, id, len(words))
+		}
+		words[id] = w
 	}
 	if d.first, d.last, err = doc.Around.tokens(); err != nil {
 		return d, f.bad(name, "its post_processor %w", err)
@@ -329,7 +384,29 @@ func (f *folderReader) document(cfg config) (d definition, err error) {
 			return d, f.bad(name, "its post_processor gives %q the id %d, which is not the token's", a.Content, a.ID)
 		}
 	}
+	more, err := f.addedTokens()
+	if err != nil {
+		return d, err
+	}
+	for _, token := range slices.Sorted(maps.Keys(more)) {
+		if !slices.ContainsFunc(d.added, func(a addedToken) bool { return a.Content == token && a.ID == more[token] }) {
+			return d, f.bad(addedName, "adds the token %q with the id %d, which tokenizer.json does not", token, more[token])
+		}
+	}
 	return d, nil
+}
+
+// flag is what b says, or otherwise where it is not given.
+func flag(b *bool, otherwise bool) bool { return b == nil && otherwise || b != nil && *b }
+
+const addedName = "added_tokens.json"
+
+// addedTokens are the tokens that added_tokens.json adds, with their ids; the file may be missing.
+func (f *folderReader) addedTokens() (ids map[string]int, err error) {
+	if f.has(addedName) {
+		err = f.decode(addedName, &ids)
+	}
+	return ids, err
 }
 
 // around is what sets the model's tokens around a sentence.
@@ -386,7 +463,8 @@ func (a *around) ids() []addedToken {
 	return all
 }
 
-// vocabulary is the definition by vocab.txt, one token a line: BERT's unless the configuration says else.
+// vocabulary is the definition by vocab.txt, one token a line: BERT's unless the configuration says else. As in the
+// reference a token's id is its line, white space at a line's end is none of it, and of two lines the later counts.
 func (f *folderReader) vocabulary(cfg config) (d definition, err error) {
 	const name = "vocab.txt"
 	b, err := f.read(name)
@@ -394,21 +472,25 @@ func (f *folderReader) vocabulary(cfg config) (d definition, err error) {
 		return d, err
 	}
 	d = definition{vocab: map[string]int{}, prefix: "##", maxWordChars: 100}
-	text, whole := strings.CutSuffix(string(b), "\n")
-	if !whole {
-		return d, f.bad(name, "truncated: its last line has no end")
-	}
-	for line := range strings.SplitSeq(text, "\n") {
-		line = strings.TrimSuffix(line, "\r")
-		if at, twice := d.vocab[line]; twice || line == "" {
-			return d, f.bad(name, "line %d, %q, is empty or repeats line %d", len(d.vocab)+1, line, at+1)
-		}
-		if d.vocab[line] = len(d.vocab); len(d.vocab) > maxVocabulary {
+	id := 0
+	for line := range strings.Lines(string(b)) {
+		if id == maxVocabulary {
 			return d, f.bad(name, "has more than %d tokens", maxVocabulary)
 		}
+		if line = strings.TrimRightFunc(line, isSpace); line != "" {
+			d.vocab[line], d.ids = id, id+1
+		}
+		id++
 	}
-	if f.has("added_tokens.json") {
-		return d, f.bad("added_tokens.json", "adds tokens, which are read from tokenizer.json only, and there is none")
+	if !strings.HasSuffix(string(b), "\n") && float64(d.ids) < cfg.modelIDs {
+		return d, f.bad(name, "truncated: its last line has no end, and its %d tokens are fewer than the %g of config.json", d.ids, cfg.modelIDs)
+	}
+	more, err := f.addedTokens()
+	if err != nil {
+		return d, err
+	}
+	if len(more) > 0 {
+		return d, f.bad(addedName, "adds tokens, which are read from tokenizer.json only, and there is none")
 	}
 	_, mpnet := d.vocab["<s>"]
 	for _, role := range []struct {
@@ -422,7 +504,6 @@ func (f *folderReader) vocabulary(cfg config) (d definition, err error) {
 			*role.token = &addedToken{Content: role.usual}
 		}
 	}
-	flag := func(b *bool, otherwise bool) bool { return b == nil && otherwise || b != nil && *b }
 	lower := flag(cfg.LowerCase, true)
 	d.normalizer = normalizer{clean: true, spaceCJK: flag(cfg.SpaceCJK, true), strip: flag(cfg.StripAccents, lower), lower: lower}
 	d.first, d.last, d.unknown = cfg.CLS.Content, cfg.SEP.Content, cfg.UNK.Content
@@ -436,13 +517,6 @@ func (f *folderReader) vocabulary(cfg config) (d definition, err error) {
 func (d *definition) check(cfg config) error {
 	if len(d.vocab) == 0 || len(d.vocab) > maxVocabulary {
 		return fmt.Errorf("holds %d tokens, want 1 to %d", len(d.vocab), maxVocabulary)
-	}
-	words := make([]string, len(d.vocab)) // by id
-	for w, id := range d.vocab {
-		if id < 0 || id >= len(words) || words[id] != "" || w == "" {
-			return fmt.Errorf("token %q has the id %d: the %d tokens must have the ids from 0 up, each once", w, id, len(words))
-		}
-		words[id] = w
 	}
 	if _, ok := d.vocab[d.unknown]; !ok {
 		return fmt.Errorf("holds no token %q, which stands for unknown words", d.unknown)
@@ -469,7 +543,7 @@ func (d *definition) check(cfg config) error {
 			return fmt.Errorf("the added token %q is one for single words, which this program does not read", a.Content)
 		case byID[a.ID] || byContent[a.Content]:
 			return fmt.Errorf("the added token %q or its id %d is there twice", a.Content, a.ID)
-		case inVocab && id != a.ID || !inVocab && (a.ID < len(d.vocab) || a.ID >= maxVocabulary+maxAdded):
+		case inVocab && id != a.ID || !inVocab && (a.ID < d.ids || a.ID >= maxVocabulary+maxAdded):
 			return fmt.Errorf("the added token %q has the id %d, which is not its own", a.Content, a.ID)
 		}
 		byID[a.ID], byContent[a.Content] = true, true

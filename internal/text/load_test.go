@@ -58,6 +58,8 @@ func TestHostileFolders(t *testing.T) {
 		"a huge id":                  {document, `"a": 4`, `"a": 4e30`, "cannot unmarshal number"},
 		"an empty token":             {document, `"a": 4`, `"": 4`, `token "" has the id 4`},
 		"no vocabulary":              {document, `"vocab"`, `"vocabulary"`, "holds 0 tokens"},
+		"BPE without a type":         {document, `{"type": "WordPiece"`, `{"merges": []`, `its model is "", want WordPiece`},
+		"no type and no prefix":      {document, `"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##"`, `"unk_token": "[UNK]"`, `its model is "", want WordPiece`},
 		"BPE":                        {document, `"WordPiece"`, `"BPE"`, `its model is "BPE", want WordPiece`},
 		"another normalizer":         {document, `"BertNormalizer"`, `"NFC"`, `its normalizer is "NFC", want BertNormalizer`},
 		"no normalizer":              {document, `"normalizer"`, `"normaliser"`, `its normalizer is "", want BertNormalizer`},
@@ -79,21 +81,21 @@ func TestHostileFolders(t *testing.T) {
 		"a token for single words":   {document, `"content": "[E]", "single_word": false`, `"content": "[E]", "single_word": true`, "is one for single words"},
 		"tokens that are a number":   {document, `"added_tokens": [`, `"added_tokens": 3, "x": [`, "cannot unmarshal"},
 
-		"settings cut":         {cfg, "", `{"model_max_length": 64`, "unexpected end of JSON input"},
-		"settings of a type":   {cfg, `: true`, `: "yes"`, "cannot unmarshal string"},
-		"settings are a list":  {cfg, "", `[]`, "cannot unmarshal array"},
-		"another first token":  {cfg, `"[CLS]"`, `"[SEP]"`, `special_tokens_map.json: cls_token is "[CLS]", and "[SEP]" in tokenizer_config.json`},
-		"an unknown token":     {cfg, `["film"]`, `["movie"]`, `holds no token "movie", which tokenizer_config.json or special_tokens_map.json names`},
-		"a key that is no id":  {cfg, `"do_l`, `"added_tokens_decoder": {"x": {"content": "y"}}, "do_l`, `has the key "x", which is no id`},
-		"a wrong key":          {cfg, `"do_l`, `"added_tokens_decoder": {"5": {"content": "a"}}, "do_l`, `added token "a" has the id 5`},
-		"a limit of no tokens": {cfg, `64`, `2`, "leave no room between its first and its last"},
-		"names of a type":      {special, `"mask_token": "a"`, `"mask_token": 3`, "cannot unmarshal number"},
-		"another last token":   {special, `"content": "[SEP]"`, `"content": "a"`, `its sep_token is "[SEP]", and "a" in`},
+		"settings cut":           {cfg, "", `{"model_max_length": 64`, "unexpected end of JSON input"},
+		"settings of a type":     {cfg, `: true`, `: "yes"`, "cannot unmarshal string"},
+		"settings are a list":    {cfg, "", `[]`, "cannot unmarshal array"},
+		"another first token":    {cfg, `"[CLS]"`, `"[SEP]"`, `special_tokens_map.json: cls_token is "[CLS]", and "[SEP]" in tokenizer_config.json`},
+		"an unknown token":       {cfg, `["film"]`, `["movie"]`, `holds no token "movie", which tokenizer_config.json or special_tokens_map.json names`},
+		"a key that is no id":    {cfg, `"do_l`, `"added_tokens_decoder": {"x": {"content": "y"}}, "do_l`, `has the key "x", which is no id`},
+		"a wrong key":            {cfg, `"do_l`, `"added_tokens_decoder": {"5": {"content": "a"}}, "do_l`, `added token "a" has the id 5`},
+		"a limit of no tokens":   {cfg, `64`, `2`, "leave no room between its first and its last"},
+		"names of a type":        {special, `"mask_token": "a"`, `"mask_token": 3`, "cannot unmarshal number"},
+		"extra tokens of a type": {cfg, `["film"]`, `[], "extra_special_tokens": 3`, "cannot unmarshal number"},
+		"an unknown extra token": {cfg, `["film"]`, `[], "extra_special_tokens": {"x": "movie"}`, `holds no token "movie", which tokenizer_config.json`},
+		"another last token":     {special, `"content": "[SEP]"`, `"content": "a"`, `its sep_token is "[SEP]", and "a" in`},
 
-		"no vocab.txt":          {list, "", "", "truncated: its last line has no end"},
-		"vocab.txt cut":         {list, "##s\n", "##", "truncated: its last line has no end"},
-		"a line twice":          {list, "##s\n", "a\n", `line 8, "a", is empty or repeats line 5`},
-		"an empty line":         {list, "film\n", "\n", `line 7, "", is empty`},
+		"no vocab.txt":          {list, "", "", "its 0 tokens are fewer than the 8"},
+		"vocab.txt cut":         {list, "film\n##s\n", "film", "truncated: its last line has no end, and its 7 tokens are fewer than the 8 of config.json"},
 		"no UTF-8":              {list, "film\n", "f\xeflm\n", "is not UTF-8"},
 		"no [CLS]":              {list, "[CLS]\n", "", `holds no token "[CLS]"`},
 		"vocab.txt without unk": {list, "[UNK]\n", "", `holds no token "[UNK]"`},
@@ -110,6 +112,7 @@ func TestHostileFolders(t *testing.T) {
 		}
 		if tc.file == list {
 			delete(files, document)
+			files["config.json"] = []byte(`{"model_type": "bert", "vocab_size": 8}`)
 		}
 		_, err := load(inMemory(files), 0)
 		if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "FOLDER") || strings.Contains(err.Error(), "\n") {
@@ -155,6 +158,11 @@ func TestFoldersWithout(t *testing.T) {
 	if _, err := load(inMemory(old), 0); err == nil || !strings.Contains(err.Error(), "added_tokens.json: adds tokens") {
 		t.Errorf("error %v, want one about added_tokens.json", err)
 	}
+	added := maps.Clone(few)
+	added["added_tokens.json"] = []byte(`{"[E]": 8, "##b": 5}`)
+	if _, err := load(inMemory(added), 0); err == nil || !strings.Contains(err.Error(), `added_tokens.json: adds the token "##b" with the id 5, which tokenizer.json does not`) {
+		t.Errorf("error %v, want one about added_tokens.json", err)
+	}
 	for n, want := range map[int]string{65: "65 tokens are more than the 64", 2: "at least 3 are needed", -1: "at least 3 are needed"} {
 		if _, err := load(inMemory(few), n); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("cut to %d: error %v, want one with %q", n, err, want)
@@ -164,6 +172,7 @@ func TestFoldersWithout(t *testing.T) {
 
 // TestFingerprint: it is another as soon as an id could be, and the same for the same tokenizer.
 func TestFingerprint(t *testing.T) {
+	from := load
 	load := func(old, new string, maxLength int) *Tokenizer {
 		files := maps.Clone(few)
 		files["tokenizer.json"] = bytes.ReplaceAll(files["tokenizer.json"], []byte(old), []byte(new))
@@ -178,6 +187,21 @@ func TestFingerprint(t *testing.T) {
 		t.Errorf("another fingerprint of the same, or %d ids", first.Vocabulary())
 	}
 	seen := []string{first.Fingerprint()}
+	listed := bytes.Replace(few["tokenizer.json"], []byte("\"added_tokens\": ["), []byte(`"added_tokens": [{"id": 9, "content": "[F]"}, `), 1)
+	last := bytes.Replace(few["tokenizer.json"], []byte(`"special": true}],`), []byte(`"special": true}, {"id": 9, "content": "[F]"}],`), 1)
+	var order [2]string
+	for i, document := range [][]byte{listed, last} {
+		files := maps.Clone(few)
+		files["tokenizer.json"] = document
+		tok, err := from(inMemory(files), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		order[i] = tok.Fingerprint()
+	}
+	if order[0] != order[1] {
+		t.Error("another fingerprint where the added tokens are listed in another order")
+	}
 	for _, tok := range []*Tokenizer{load("", "", 10), load(`"##b": 5, "film": 6`, `"##b": 6, "film": 5`, 0), load(`"handle_chinese_chars": true`, `"handle_chinese_chars": false`, 0), load(`"[E]"`, `"[F]"`, 0)} {
 		if tok.Fingerprint() != first.Fingerprint() {
 			seen = append(seen, tok.Fingerprint())

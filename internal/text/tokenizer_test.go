@@ -368,3 +368,38 @@ func TestShared(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestVersions: folders as other versions and classes of the reference's tokenizers write them give its ids. It is
+// the class that says whether tokenizer.json or the settings count where they differ.
+func TestVersions(t *testing.T) {
+	texts := []string{"Café film", "[E1] films 中文 [E2]", "CAFE cafe a[E1]b"}
+	var all []struct {
+		Folder string
+		Files  map[string]json.RawMessage
+		IDs    [][]int32
+	}
+	golden(t, "versions.json", &all)
+	for _, g := range all {
+		files := map[string][]byte{}
+		for name, content := range g.Files {
+			files[name] = content
+			var lines string
+			if json.Unmarshal(content, &lines) == nil {
+				files[name] = []byte(lines)
+			}
+		}
+		tok, err := load(inMemory(files), 0)
+		if err != nil {
+			t.Errorf("%s: %v", g.Folder, err)
+			continue
+		}
+		for i, want := range g.IDs {
+			if got := tok.Encode(texts[i]); !slices.Equal(got, want) {
+				t.Errorf("%s: %q gives %v, want %v", g.Folder, texts[i], got, want)
+			}
+		}
+		if n := tok.Vocabulary(); n < 19 || n > 21 {
+			t.Errorf("%s: %d ids", g.Folder, n)
+		}
+	}
+}
