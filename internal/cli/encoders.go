@@ -22,8 +22,9 @@ func newModelsPullCmd(s *Streams) *cobra.Command {
 fetched is not fetched again, and they find what is fetched here. A name is minilm, mpnet or
 distilbert, their full names (all-MiniLM-L6-v2), or OWNER/NAME of any model of these kinds.
 
-Every file is checked by the hash that the hub tells. What is interrupted goes on where it stopped
-when it is called again.
+Every file is checked by the hash that the hub tells. The weights come last: configuration, tokenizer and
+the header of the weights are read first, and what cannot be used is refused before the rest is fetched.
+What is interrupted goes on where it stopped when it is called again.
 
 Environment, as Hugging Face's tools take it:
   HF_HOME, HF_HUB_CACHE     where the cache is; default ~/.cache/huggingface/hub
@@ -60,7 +61,7 @@ func newModelsImportCmd(s *Streams) *cobra.Command {
 		Short: "Keep a copy of an encoder that is in a Hugging Face folder, after checking it",
 		Long: `Copies an encoder's files (config.json, tokenizer.json or vocab.txt, model.safetensors and those beside
 them) from a folder to where they are found by name, the folder's own unless --name gives another.
-They are checked first: the configuration, the tokenizer's form, the header of the weights.
+They are checked first: the configuration, the tokenizer's form, names and shapes of the weights.
 
 No copy is needed to use a folder once: --encoder of other commands takes its path, and a folder
 DIR/NAME is found by NAME with DLA_MODELS=DIR.`,

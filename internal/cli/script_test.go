@@ -22,11 +22,6 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			// safetensors FILE writes weights, which are no text
-			"safetensors": func(ts *testscript.TestScript, _ bool, args []string) {
-				_, err := weights.Save(ts.MkAbs(args[0]), []weights.Tensor{{Name: "w", Shape: []int{2}, Data: []float32{1, 2}}}, nil)
-				ts.Check(err)
-			},
 			// encoder DIR writes the weights of the encoder that DIR/config.json describes, drawn at random
 			"encoder": func(ts *testscript.TestScript, _ bool, args []string) {
 				dir := ts.MkAbs(args[0])

@@ -123,20 +123,37 @@ const (
 	hubCache  = "hub cache"
 )
 
-// check says what the Hugging Face folder dir holds: a model and a tokenizer that can be used, and weights of which
-// the header is read.
+// readModel reads what the Hugging Face folder dir has beside its weights, which decides whether they can be used:
+// the configuration, and a tokenizer of ids that the model has.
+func readModel(dir string) (*model.Encoder, error) {
+	m, err := model.ReadEncoder(dir)
+	if err != nil {
+		return nil, err
+	}
+	t, err := text.Load(dir, 0)
+	if err != nil {
+		return nil, err
+	}
+	if n := t.Vocabulary(); n > m.Vocabulary {
+		return nil, fmt.Errorf("%s: the tokenizer has %d tokens and the encoder %d; fetch the folder anew", dir, n, m.Vocabulary)
+	}
+	return m, nil
+}
+
+// check says what the Hugging Face folder dir holds: a model and a tokenizer that can be used, and weights that are
+// the model's, by their names and shapes.
 func check(dir string) Encoder {
 	e := Encoder{Name: dir, Source: folder, Dir: dir}
 	err := func() error {
 		if !isModel(dir) {
 			return fmt.Errorf("%s has no config.json; wanted is a Hugging Face folder with config.json, tokenizer.json and model.safetensors", dir)
 		}
-		m, err := model.ReadEncoder(dir)
+		m, err := readModel(dir)
 		if err != nil {
 			return err
 		}
 		e.ModelType = m.Family
-		if _, err = text.Load(dir, 0); err != nil {
+		if err := m.Check(dir); err != nil {
 			return err
 		}
 		w, err := weights.Open(filepath.Join(dir, "model.safetensors"))
@@ -199,30 +216,25 @@ var bareForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$`)
 type place struct{ dir, source string }
 
 // localDirs are the folders whose folders are encoders.
-func localDirs() ([]place, error) {
-	own, err := importedDir()
-	if err != nil {
-		return nil, err
-	}
-	dirs := []place{{own, imported}}
+func localDirs() []place {
+	var dirs []place
 	if d := os.Getenv("DLA_MODELS"); d != "" {
-		dirs = slices.Insert(dirs, 0, place{d, dlaModels})
+		dirs = append(dirs, place{d, dlaModels})
 	}
-	return dirs, nil
+	if own, err := importedDir(); err == nil { // else nothing can have been imported
+		dirs = append(dirs, place{own, imported})
+	}
+	return dirs
 }
 
 // places are where the encoder called name may be, but for a folder of that name.
-func (h *Hub) places(name string) ([]place, error) {
+func (h *Hub) places(name string) []place {
 	if !bareForm.MatchString(name) && !repoForm.MatchString(name) {
-		return nil, nil
+		return nil
 	}
 	names := spellings(name)
-	dirs, err := localDirs()
-	if err != nil {
-		return nil, err
-	}
 	var all []place
-	for _, in := range dirs {
+	for _, in := range localDirs() {
 		for _, n := range names {
 			all = append(all, place{filepath.Join(in.dir, filepath.FromSlash(n)), in.source})
 		}
@@ -230,11 +242,14 @@ func (h *Hub) places(name string) ([]place, error) {
 	if dir, ok := h.snapshot(h.folderOf(name)); ok {
 		all = append(all, place{dir, hubCache})
 	}
-	return all, nil
+	return all
 }
 
 // snapshot is the folder of the commit that main is of a repository's folder in the cache.
 func (h *Hub) snapshot(folder string) (dir string, ok bool) {
+	if h.Cache == "" {
+		return "", false
+	}
 	commit, err := readFile(filepath.Join(h.Cache, folder, "refs", "main"))
 	if err != nil || !commitForm.Match(commit) {
 		return "", false
@@ -252,19 +267,15 @@ func isModel(dir string) bool {
 // the hub's cache, whichever is first. What is found is whole as far as can be told without reading
 // the weights. An error names the command that gets or mends it.
 func Find(name string) (Encoder, error) {
-	h, err := FromEnv()
-	if err != nil {
-		return Encoder{}, err
-	}
 	if isModel(name) {
 		e := check(name)
 		return e, e.err()
 	}
-	places, err := h.places(name)
+	h, err := FromEnv()
 	if err != nil {
 		return Encoder{}, err
 	}
-	for _, p := range places {
+	for _, p := range h.places(name) {
 		if isModel(p.dir) {
 			e := check(p.dir)
 			e.Name, e.Source = name, p.source
@@ -298,10 +309,6 @@ func List() ([]Encoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	dirs, err := localDirs()
-	if err != nil {
-		return nil, err
-	}
 	var all []Encoder
 	has := func(name string) bool {
 		return slices.ContainsFunc(all, func(e Encoder) bool { return e.Name == name })
@@ -317,7 +324,7 @@ func List() ([]Encoder, error) {
 		}
 		all = append(all, e)
 	}
-	for _, in := range dirs {
+	for _, in := range localDirs() {
 		for _, n := range folders(in.dir) {
 			add(n, place{filepath.Join(in.dir, n), in.source})
 		}

@@ -47,7 +47,7 @@ func TestFindOrder(t *testing.T) {
 		t.Helper()
 		for _, name := range []string{"minilm", "all-MiniLM-L6-v2"} {
 			e, err := Find(name)
-			if err != nil || e.Source != source || e.Dir != dir && dir != name || e.Params != 50_000 {
+			if err != nil || e.Source != source || e.Dir != dir && dir != name || e.Params != params {
 				t.Errorf("Find(%s) is %+v, %v; want %s in %s", name, e, err, source, dir)
 			}
 		}
@@ -154,6 +154,8 @@ func TestImportRefuses(t *testing.T) {
 		"no tokenizer":          {"vocab.txt", nil, "neither tokenizer.json nor vocab.txt"},
 		"a tokenizer cut":       {"tokenizer.json", []byte(`{"model": `), "tokenizer.json: unexpected end of JSON input"},
 		"no weights":            {"model.safetensors", nil, "model.safetensors: no such file"},
+		"weights of another":    {"model.safetensors", weightsOf(t, strings.Replace(config, "12000", "11999", 1), 1), "embeddings.word_embeddings.weight has shape [11999 4], want [12000 4]"},
+		"too many tokens":       {"config.json", []byte(strings.Replace(config, "12000", "5", 1)), "the tokenizer has 6 tokens and the encoder 5"},
 		"weights cut":           {"model.safetensors", repository(t, 1)["model.safetensors"][:1000], "model.safetensors is not a whole safetensors file"},
 		"weights of Git LFS":    {"model.safetensors", []byte("version https://git-lfs.github.com/spec/v1\n"), "model.safetensors is not a whole safetensors file"},
 		"a large configuration": {"config.json", make([]byte, 2<<20), "config.json is longer than"},

@@ -29,8 +29,9 @@ import (
 // Hub is a hub and the cache of its files on this machine.
 type Hub struct {
 	Endpoint *url.URL
-	Cache    string // the folder of models--OWNER--NAME
+	Cache    string // the folder of models--OWNER--NAME; empty: the environment names none
 
+	noCache error // why
 	offline bool
 	client  *http.Client
 	reached bool          // once it has answered
@@ -45,33 +46,49 @@ func FromEnv() (*Hub, error) {
 	if err != nil || endpoint.Host == "" || endpoint.Scheme != "https" && endpoint.Scheme != "http" {
 		return nil, fmt.Errorf("HF_ENDPOINT is %q, want an address like https://huggingface.co", os.Getenv("HF_ENDPOINT"))
 	}
-	home := os.Getenv("HF_HOME")
-	if home == "" {
-		cache := os.Getenv("XDG_CACHE_HOME")
-		if cache == "" {
-			user, err := os.UserHomeDir()
-			if err != nil {
-				return nil, fmt.Errorf("no folder to keep models in: %w; set HF_HOME to one", err)
-			}
-			cache = filepath.Join(user, ".cache") // on every system
-		}
-		home = filepath.Join(cache, "huggingface")
+	h := &Hub{
+		Endpoint: endpoint,
+		Cache:    os.Getenv("HF_HUB_CACHE"),
+		offline:  slices.Contains([]string{"1", "ON", "YES", "TRUE"}, strings.ToUpper(os.Getenv("HF_HUB_OFFLINE"))),
+		pause:    time.Second,
 	}
-	token := os.Getenv("HF_TOKEN")
-	if token == "" {
-		b, err := os.ReadFile(cmp.Or(os.Getenv("HF_TOKEN_PATH"), filepath.Join(home, "token")))
+	home, err := hubHome()
+	switch {
+	case h.Cache != "":
+	case err != nil: // what needs no cache is not to fail for it
+		h.noCache = fmt.Errorf("no folder to keep models in: %w; set HF_HOME to one", err)
+	default:
+		h.Cache = filepath.Join(home, "hub")
+	}
+	token, path := os.Getenv("HF_TOKEN"), os.Getenv("HF_TOKEN_PATH")
+	if path == "" && home != "" {
+		path = filepath.Join(home, "token")
+	}
+	if token == "" && path != "" {
+		b, err := os.ReadFile(path)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, fmt.Errorf("the token of the hub: %w", err)
 		}
 		token = string(b)
 	}
-	return &Hub{
-		Endpoint: endpoint,
-		Cache:    cmp.Or(os.Getenv("HF_HUB_CACHE"), filepath.Join(home, "hub")),
-		offline:  slices.Contains([]string{"1", "ON", "YES", "TRUE"}, strings.ToUpper(os.Getenv("HF_HUB_OFFLINE"))),
-		client:   &http.Client{Transport: authorized{endpoint, strings.TrimSpace(token)}},
-		pause:    time.Second,
-	}, nil
+	h.client = &http.Client{Transport: authorized{endpoint, strings.TrimSpace(token)}}
+	return h, nil
+}
+
+// hubHome is the folder of Hugging Face's tools.
+func hubHome() (string, error) {
+	if home := os.Getenv("HF_HOME"); home != "" {
+		return home, nil
+	}
+	cache := os.Getenv("XDG_CACHE_HOME")
+	if cache == "" {
+		user, err := os.UserHomeDir()
+		if err != nil {
+			return "", err
+		}
+		cache = filepath.Join(user, ".cache") // on every system
+	}
+	return filepath.Join(cache, "huggingface"), nil
 }
 
 // authorized adds the token to requests that go to the endpoint's host, and to no other: a redirect

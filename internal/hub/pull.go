@@ -34,14 +34,17 @@ import (
 	"dla/internal/atomicfile"
 	"dla/internal/download"
 	"dla/internal/model"
+	"dla/internal/weights"
 )
 
 // wanted are the files of an encoder, as far as a repository has them, in the order they are fetched:
 // whether a model is one that can be used is known before its weights come.
 var wanted = []string{
-	"config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt",
-	"modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling/config.json", "model.safetensors",
+	"config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "added_tokens.json",
+	"modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling/config.json", weightsName,
 }
+
+const weightsName = "model.safetensors"
 
 // The largest files that are fetched, imported or read.
 const (
@@ -50,7 +53,7 @@ const (
 )
 
 func largest(name string) int64 {
-	if name == "model.safetensors" {
+	if name == weightsName {
 		return maxWeights
 	}
 	return maxFile
@@ -63,6 +66,9 @@ func (h *Hub) Pull(ctx context.Context, name string, progress func(download.Prog
 	repo, err := RepoOf(name)
 	if err != nil {
 		return e, "", err
+	}
+	if h.Cache == "" {
+		return e, "", h.noCache
 	}
 	if h.offline {
 		if e, ok := h.cached(repo); ok && e.Broken == "" {
@@ -81,10 +87,16 @@ func (h *Hub) Pull(ctx context.Context, name string, progress func(download.Prog
 	if err != nil {
 		return e, "", err
 	}
-	for _, need := range []string{"config.json", "model.safetensors"} {
-		if !slices.Contains(files, need) {
-			return e, "", fmt.Errorf("%s has no file %s: it is in a form that is not read here; take another model", repo, need)
+	for _, need := range []string{"config.json", weightsName} {
+		if slices.Contains(files, need) {
+			continue
 		}
+		for _, form := range model.UnreadForms {
+			if slices.Contains(files, form) {
+				return e, "", fmt.Errorf("%s has no file %s: %w, then `dla models import FOLDER`", repo, need, model.UnreadWeights(form))
+			}
+		}
+		return e, "", fmt.Errorf("%s has no file %s: it is in a form that is not read here; take another model", repo, need)
 	}
 	folder := filepath.Join(h.Cache, h.folderOf(repo))
 	if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -100,6 +112,11 @@ func (h *Hub) Pull(ctx context.Context, name string, progress func(download.Prog
 	for _, file := range wanted {
 		if !slices.Contains(files, file) {
 			continue
+		}
+		if file == weightsName {
+			if p.encoder, err = readModel(snapshot); err != nil {
+				return e, "", fmt.Errorf("%s cannot be used: %w", repo, err)
+			}
 		}
 		if err := p.file(ctx, file); err != nil {
 			return e, "", fmt.Errorf("%s: %w", file, err)
@@ -149,7 +166,8 @@ type pull struct {
 	root         *os.Root
 	repo, commit string
 	progress     func(download.Progress)
-	fetched      bool // whether anything had to be
+	fetched      bool           // whether anything had to be
+	encoder      *model.Encoder // which the weights are to be of
 }
 
 // errDamaged is of bytes that came and are not those that the hub's hash tells of.
@@ -264,6 +282,34 @@ func (p *pull) fetch(ctx context.Context, b blob, name string) (int64, error) {
 	return n, nil
 }
 
+// fits looks at the header of the weights b as soon as f, which has n bytes of them, has all of it, and says so. Weights
+// that are not the encoder's are an error: they need not come. A header that cannot be read is none, since the
+// hash is to tell whether the bytes are damaged.
+func (p *pull) fits(f *os.File, n int64, b blob) (seen bool, err error) {
+	var length [8]byte
+	if n < int64(len(length)) {
+		return false, nil
+	}
+	if _, err := f.ReadAt(length[:], 0); err != nil {
+		return false, err
+	}
+	header := make([]byte, weights.Header(length[:]))
+	if n < int64(len(header)) {
+		return false, nil
+	}
+	if _, err := f.ReadAt(header, 0); err != nil {
+		return false, err
+	}
+	r, err := weights.ReadHeader(weightsName, header, b.size)
+	if err != nil {
+		return true, nil //nolint:nilerr // see above
+	}
+	if err := p.encoder.CheckTensors(r, weightsName); err != nil {
+		return true, fmt.Errorf("%s cannot be used: %w", p.repo, err)
+	}
+	return true, nil
+}
+
 // download appends the bytes from have on to f and returns how many f has then.
 func (p *pull) download(ctx context.Context, f *os.File, have int64, b blob, name string) (int64, error) {
 	resp, err := p.send(ctx, http.MethodGet, p.repo, have, p.repo, "resolve", p.commit, name)
@@ -293,9 +339,14 @@ func (p *pull) download(ctx context.Context, f *os.File, have int64, b blob, nam
 		most = largest(name)
 	}
 	w := &counting{f: f, path: name, n: have, done: func(n int64) { p.report("fetching", name, n, b.size) }}
+	if name == weightsName && b.size >= 0 {
+		w.fits = func(n int64) (bool, error) { return p.fits(f, n, b) }
+	}
 	w.done(have)
 	_, err = io.Copy(w, io.LimitReader(resp.Body, most-have+1))
 	switch {
+	case w.refused != nil: // what has come is of no use
+		return 0, errors.Join(w.refused, f.Truncate(0))
 	case w.err != nil:
 		return w.n, p.unwritable(w.err)
 	case err != nil:
@@ -310,11 +361,13 @@ func (p *pull) download(ctx context.Context, f *os.File, have int64, b blob, nam
 
 // counting writes to f and reports how far it is.
 type counting struct {
-	f    *os.File
-	path string
-	n    int64
-	done func(n int64)
-	err  error // of the disk
+	f       *os.File
+	path    string
+	n       int64
+	done    func(n int64)
+	fits    func(n int64) (seen bool, err error) // whether what has come can be used; nil: it can
+	err     error                                // of the disk
+	refused error                                // by fits
 }
 
 // Write writes b.
@@ -325,6 +378,13 @@ func (c *counting) Write(b []byte) (n int, err error) {
 	c.n += int64(n)
 	c.err = err
 	c.done(c.n)
+	if err == nil && c.fits != nil {
+		var seen bool
+		if seen, c.refused = c.fits(c.n); seen {
+			c.fits = nil
+		}
+		err = c.refused
+	}
 	return n, err
 }
 

@@ -22,38 +22,63 @@ import (
 
 	"dla/internal/atomicfile"
 	"dla/internal/download"
+	"dla/internal/model"
+	"dla/internal/nn"
 	"dla/internal/weights"
 )
 
 const repo = "sentence-transformers/all-MiniLM-L6-v2"
 
-const config = `{"model_type": "bert", "vocab_size": 6, "max_position_embeddings": 8, "type_vocab_size": 2,
+const config = `{"model_type": "bert", "vocab_size": 12000, "max_position_embeddings": 8, "type_vocab_size": 2,
 	"hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8, "hidden_act": "gelu",
 	"pad_token_id": 0, "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1, "layer_norm_eps": 1e-12}`
+
+// params is how many weights that encoder has.
+const params = 48_220
 
 // repository is the content of a small encoder's repository.
 func repository(t *testing.T, fill float32) map[string][]byte {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "w")
-	data := make([]float32, 50_000)
-	for i := range data {
-		data[i] = fill * float32(i)
-	}
-	if _, err := weights.Save(path, []weights.Tensor{{Name: "w", Shape: []int{len(data)}, Data: data}}, nil); err != nil {
-		t.Fatal(err)
-	}
-	w, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
 	return map[string][]byte{
 		"config.json":           []byte(config),
 		"vocab.txt":             []byte("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ngood\n"),
 		"modules.json":          []byte(`[]`),
 		"1_Pooling/config.json": []byte(`{"pooling_mode_mean_tokens": true}`),
 		"README.md":             []byte("not wanted"),
-		"model.safetensors":     w,
+		"model.safetensors":     weightsOf(t, config, fill),
 	}
+}
+
+// weightsOf is a file of the weights of the encoder that config describes.
+func weightsOf(t *testing.T, config string, fill float32) []byte {
+	t.Helper()
+	dir := put(t, t.TempDir(), "m", map[string][]byte{"config.json": []byte(config)})
+	e, err := model.ReadEncoder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := nn.NewParams(1)
+	g := nn.NewGraph(p)
+	if e.Hidden(g, g.Packed(2, 1)); g.Err() != nil {
+		t.Fatal(g.Err())
+	}
+	var all []weights.Tensor
+	for _, q := range p.List() {
+		data := make([]float32, len(q.Data))
+		for i := range data {
+			data[i] = fill * float32(i)
+		}
+		all = append(all, weights.Tensor{Name: q.Name, Shape: q.Shape, Data: data})
+	}
+	path := filepath.Join(dir, "w")
+	if _, err := weights.Save(path, all, nil); err != nil {
+		t.Fatal(err)
+	}
+	w, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
 }
 
 // server is a hub of one repository and the storage host it sends those to who want the weights.
@@ -230,7 +255,7 @@ func size(t *testing.T, path string) int64 {
 func TestPullLayout(t *testing.T) {
 	s := serve(t)
 	e := s.mustPull()
-	if e.Name != "minilm" || e.ModelType != "bert" || e.Params != 50_000 || e.Source != hubCache || e.Dir != s.folder("snapshots", s.commit) {
+	if e.Name != "minilm" || e.ModelType != "bert" || e.Params != params || e.Source != hubCache || e.Dir != s.folder("snapshots", s.commit) {
 		t.Errorf("pulled %+v", e)
 	}
 	if b, err := os.ReadFile(s.folder("refs", "main")); string(b) != s.commit {
@@ -660,6 +685,19 @@ func TestHostileAnswers(t *testing.T) {
 			s.files["config.json"] = []byte(`{"model_type": "gpt2"}`)
 			return false
 		}},
+		"no tokenizer": {"holds neither tokenizer.json nor vocab.txt", func(s *server, _ http.ResponseWriter, _ *http.Request) bool {
+			delete(s.files, "vocab.txt")
+			return false
+		}},
+		"another tokenizer": {"the tokenizer has 6 tokens and the encoder 5", func(s *server, _ http.ResponseWriter, _ *http.Request) bool {
+			s.files["config.json"] = []byte(strings.Replace(config, "12000", "5", 1))
+			return false
+		}},
+		"weights of PyTorch": {repo + " has no file model.safetensors: pytorch_model.bin holds the weights in a form that is not read here; load it with transformers", func(s *server, _ http.ResponseWriter, _ *http.Request) bool {
+			s.files["pytorch_model.bin"] = s.files["model.safetensors"]
+			delete(s.files, "model.safetensors")
+			return false
+		}},
 		"no safetensors": {"has no file model.safetensors", func(s *server, _ http.ResponseWriter, _ *http.Request) bool {
 			delete(s.files, "model.safetensors")
 			return false
@@ -682,6 +720,86 @@ func TestHostileAnswers(t *testing.T) {
 				t.Errorf("the weights were asked for")
 			}
 		})
+	}
+}
+
+// TestWeightsOfAnotherModel: weights whose names or shapes are not the encoder's are refused by their header, before
+// the rest has come, whether they come anew or a part of them is there; nothing of them is kept.
+func TestWeightsOfAnotherModel(t *testing.T) {
+	for name, edit := range map[string][2]string{
+		"other names":  {`"num_hidden_layers": 1`, `"num_hidden_layers": 2`},
+		"other shapes": {`"intermediate_size": 8`, `"intermediate_size": 16`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t)
+			s.files["config.json"] = []byte(strings.Replace(config, edit[0], edit[1], 1))
+			var most int64
+			s.onStore = func(w http.ResponseWriter, r *http.Request) bool {
+				http.ServeContent(slowly{w}, r, "", time.Time{}, bytes.NewReader(s.files["model.safetensors"]))
+				return true
+			}
+			pull := func() {
+				t.Helper()
+				most = 0
+				_, _, err := fromEnv(t).Pull(context.Background(), "minilm", func(p download.Progress) {
+					if p.File == "model.safetensors" {
+						most = max(most, p.Done)
+					}
+				})
+				want := "model.safetensors does not have the weights that config.json describes: "
+				if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), repo+" cannot be used") || strings.Contains(err.Error(), "\n") {
+					t.Errorf("error %v, want one line with %q", err, want)
+				}
+				if len(s.asked) != 1 {
+					t.Errorf("storage was asked for %q, want once", s.asked)
+				}
+				if n := size(t, s.part()); n != 0 {
+					t.Errorf("%d bytes were kept", n)
+				}
+				s.asked = nil
+			}
+			pull()
+			if whole := int64(len(s.files["model.safetensors"])); most == 0 || most > whole/2 {
+				t.Errorf("%d bytes of %d came", most, whole)
+			}
+			if err := os.WriteFile(s.part(), s.files["model.safetensors"][:70_000], 0o600); err != nil {
+				t.Fatal(err)
+			}
+			pull()
+			if most < 70_000 || most > 120_000 {
+				t.Errorf("the part of 70000 bytes became one of %d", most)
+			}
+		})
+	}
+}
+
+// slowly sends what is written a little at a time.
+type slowly struct{ http.ResponseWriter }
+
+func (s slowly) Write(b []byte) (n int, err error) {
+	for n < len(b) && err == nil {
+		m := 0
+		m, err = s.ResponseWriter.Write(b[n:min(n+4096, len(b))])
+		s.ResponseWriter.(http.Flusher).Flush()
+		time.Sleep(time.Millisecond)
+		n += m
+	}
+	return n, err
+}
+
+// TestPullOfOldNames: the published BERT, whose layer normalisations have gamma and beta and whose tokenizer.json
+// does not say of which type it is, can be pulled.
+func TestPullOfOldNames(t *testing.T) {
+	s := serve(t)
+	w := s.files["model.safetensors"]
+	w = bytes.ReplaceAll(w, []byte("LayerNorm.weight\""), []byte("LayerNorm.gamma\" "))
+	s.files["model.safetensors"] = bytes.ReplaceAll(w, []byte("LayerNorm.bias\""), []byte("LayerNorm.beta\""))
+	delete(s.files, "vocab.txt")
+	s.files["tokenizer.json"] = []byte(`{"added_tokens": [], "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "lowercase": true},
+		"pre_tokenizer": {"type": "BertPreTokenizer"}, "post_processor": {"type": "BertProcessing", "cls": ["[CLS]", 2], "sep": ["[SEP]", 3]},
+		"model": {"unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100, "vocab": {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4}}}`)
+	if e := s.mustPull(); e.Broken != "" {
+		t.Errorf("pulled %+v", e)
 	}
 }
 
@@ -772,6 +890,43 @@ func TestFullDisk(t *testing.T) {
 	s.mustPull()
 	if n == 0 || fmt.Sprint(s.asked) != fmt.Sprintf("[bytes=%d-]", n) {
 		t.Errorf("%d bytes were there, and storage was asked for %q", n, s.asked)
+	}
+}
+
+// TestWithoutHome: a machine that names no folder of the user's finds what is named, lists what there is, and fails
+// only where something is to be kept.
+func TestWithoutHome(t *testing.T) {
+	serve(t)
+	for _, name := range []string{"HOME", "USERPROFILE", "XDG_CACHE_HOME", "LocalAppData", "HF_HOME", "HF_HUB_CACHE", "HF_TOKEN"} {
+		t.Setenv(name, "")
+	}
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("token", []byte("of something else"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dir := put(t, t.TempDir(), "all-MiniLM-L6-v2", repository(t, 1))
+	if e, err := Find(dir); err != nil || e.Dir != dir {
+		t.Errorf("Find of a folder is %+v, %v", e, err)
+	}
+	if _, err := Find("minilm"); err == nil || !strings.Contains(err.Error(), "is not on this machine; get it with") {
+		t.Errorf("error %v", err)
+	}
+	t.Setenv("DLA_MODELS", filepath.Dir(dir))
+	if e, err := Find("minilm"); err != nil || e.Dir != dir {
+		t.Errorf("Find of one in DLA_MODELS is %+v, %v", e, err)
+	}
+	if list, err := List(); err != nil || len(list) != len(Known) || list[0].Dir != dir {
+		t.Errorf("List is %+v, %v", list, err)
+	}
+	h := fromEnv(t)
+	if h.client.Transport.(authorized).token != "" {
+		t.Error("a file of the working directory was taken for the token")
+	}
+	if _, _, err := h.Pull(context.Background(), "minilm", nil); err == nil || !strings.Contains(err.Error(), "set HF_HOME to one") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := Import(context.Background(), dir, "", nil); err == nil || !strings.Contains(err.Error(), "set DLA_MODELS to one") {
+		t.Errorf("error %v", err)
 	}
 }
 

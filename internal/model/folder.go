@@ -274,14 +274,9 @@ func (e *Encoder) Check(dir string) error {
 	return r.Close()
 }
 
-// CheckHeader is Check of a file of weights, called path in errors, whose header alone is at hand: header is the
-// file's beginning, as long as safetensors' own length of it says, size what the whole file has.
-func (e *Encoder) CheckHeader(path string, header []byte, size int64) error {
-	r, err := weights.ReadHeader(path, header, size)
-	if err != nil {
-		return err
-	}
-	_, err = e.fits(r, path)
+// CheckTensors is Check of r, whose header alone has come of a file called path.
+func (e *Encoder) CheckTensors(r *weights.Reader, path string) error {
+	_, err := e.fits(r, path)
 	return err
 }
 
@@ -326,12 +321,12 @@ func (e *Encoder) open(dir string) (r *weights.Reader, prefix string, err error)
 	return r, prefix, nil
 }
 
-// unread are the forms of weights that are not read, in the order they are looked for.
-var unread = []string{"model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack"}
+// UnreadForms are the files of weights that are not read, in the order they are looked for.
+var UnreadForms = []string{"model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack"}
 
 // otherWeights is the error of a folder that has its weights in another form; nil: it has none.
 func otherWeights(dir string) error {
-	for _, name := range unread {
+	for _, name := range UnreadForms {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			return UnreadWeights(filepath.Join(dir, name))
 		}
