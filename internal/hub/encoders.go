@@ -102,6 +102,9 @@ type Encoder struct {
 	Broken    string `json:"broken,omitempty"` // why it cannot be used
 }
 
+// Folder says whether Find was given the folder's path, not a name.
+func (e Encoder) Folder() bool { return e.Source == folder }
+
 // err is what to say of an encoder that cannot be used.
 func (e Encoder) err() error {
 	switch {

@@ -25,8 +25,10 @@ const BaselineExperiment = "lab3/baseline"
 type Encoded struct {
 	Name      string `json:"name"`
 	Params    int    `json:"params"`
-	Width     int    `json:"width"` // of a sentence's features
-	Weights   string `json:"weights_sha256"`
+	Width     int    `json:"width"`                    // of a sentence's features
+	Weights   string `json:"weights_sha256"`           // SentenceEncoder's
+	Content   string `json:"content_sha256,omitempty"` // SentenceEncoder's; older records have neither this
+	Files     string `json:"files_sha256,omitempty"`   // nor the hash of the files' bytes, which Weights was then
 	Tokenizer string `json:"tokenizer_sha256"`
 }
 
@@ -68,12 +70,21 @@ func BaselineStudy(ctx context.Context, encoders []*SentenceEncoder, cfgs []conf
 
 // BaselineSettings are cfg with what a run records of its encoder.
 func BaselineSettings(cfg config.Baseline, e *SentenceEncoder) config.Baseline {
-	cfg.Encoder.Weights = e.Weights
+	cfg.Encoder.From, cfg.Encoder.Weights = e.From, e.Weights
 	return cfg
 }
 
 func baselineTraining(cfg config.Baseline, e *SentenceEncoder) training {
-	return training{experiment: BaselineExperiment, variant: BaselineVariant(cfg), settings: BaselineSettings(cfg, e), cfg: cfg.Training(), head: cfg.Head}
+	asked := cfg.Encoder.From
+	cfg = BaselineSettings(cfg, e)
+	before := func() ([]any, error) {
+		return e.before(asked, func(from, weights string) any {
+			old := cfg
+			old.Encoder.From, old.Encoder.Weights = from, weights
+			return old
+		})
+	}
+	return training{experiment: BaselineExperiment, variant: BaselineVariant(cfg), settings: cfg, before: before, cfg: cfg.Training(), head: cfg.Head}
 }
 
 // resumeBaseline continues the run of rec.
@@ -287,6 +298,6 @@ func (p *probe) conclude(ctx context.Context, e ended, t *Trained) (any, error) 
 	if m.set.Synthetic {
 		t.Result.Note = report.SyntheticNote(m.set.Name)
 	}
-	t.Result.Encoder = &Encoded{Name: m.encoder.Name, Params: m.encoder.Parameters(), Width: m.encoder.Width, Weights: m.encoder.Weights, Tokenizer: m.encoder.Tokenizer.Fingerprint()}
-	return t.Result, nil
+	t.Result.Encoder, err = m.encoder.encoded(m.encoder.Frozen)
+	return t.Result, err
 }

@@ -68,6 +68,150 @@ func encoderIn(t *testing.T, dir string) *SentenceEncoder {
 	return e
 }
 
+// savedAnew is a copy of the encoder in dir as another program might write it: other names, order and settings
+// beside, the same values.
+func savedAnew(t *testing.T, dir string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "anew")
+	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	file := must(weights.Load(filepath.Join(dir, modelName), ""))(t)
+	for i := range file.Tensors {
+		file.Tensors[i].Name = "bert." + strings.Replace(file.Tensors[i].Name, "LayerNorm.weight", "LayerNorm.gamma", 1)
+	}
+	must(weights.Save(filepath.Join(to, modelName), file.Tensors, map[string]string{"format": "pt"}))(t)
+	b := must(os.ReadFile(filepath.Join(dir, "config.json")))(t)
+	anew := strings.Replace(string(b), `"layer_norm_eps": 1e-12, `, `"transformers_version": "9.9", `, 1)
+	if err := os.WriteFile(filepath.Join(to, "config.json"), []byte(anew), 0o600); err != nil || anew == string(b) {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// TestEncoderSavedAnew: an encoder is known by what it computes, not by the bytes of its files; an older record, which
+// has a hash of those, finds them still, and no others unless that is said.
+func TestEncoderSavedAnew(t *testing.T) {
+	cacheIn(t, t.TempDir())
+	dir := tinyEncoder(t, 1)
+	anew, other := savedAnew(t, dir), tinyEncoder(t, 2)
+	e := encoderIn(t, dir)
+	files := must(hashFiles(dir, "config.json", modelName))(t)
+	if a := encoderIn(t, anew); a.Weights != e.Weights || a.Content != e.Content || e.Weights != e.Content || e.Weights == files {
+		t.Errorf("fingerprints %s and %s, of files %s", e.Weights, a.Weights, files)
+	}
+	for _, c := range []struct{ dir, fingerprint, weights, err string }{
+		{dir, e.Weights, e.Weights, ""},
+		{anew, e.Weights, e.Weights, ""},
+		{dir, files, files, ""},
+		{anew, files, "", "set DLA_ANY_ENCODER=1"},
+		{other, e.Weights, "", "set DLA_ANY_ENCODER=1"},
+	} {
+		t.Setenv(anyEncoder, "")
+		got, err := FindSentenceEncoder(c.dir, c.fingerprint)
+		if c.err == "" && (err != nil || got.Weights != c.weights) || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err) || !strings.Contains(err.Error(), c.dir)) {
+			t.Errorf("%s of %s: %+v, %v", c.dir, c.fingerprint, got, err)
+		}
+		t.Setenv(anyEncoder, "1")
+		if got, err := FindSentenceEncoder(c.dir, c.fingerprint); err != nil || got.Weights == "" {
+			t.Errorf("%s, whatever it is: %+v, %v", c.dir, got, err)
+		}
+		if _, _, err := sentencesOf(context.Background(), run.Record{}, c.dir, c.fingerprint, data.SyntheticSentences, options(t, t.TempDir())); (c.err != "") != (err != nil && strings.Contains(err.Error(), anyEncoder)) {
+			t.Errorf("%s in a run that goes on: %v", c.dir, err)
+		}
+	}
+}
+
+// TestOlderRecords: a run whose record has the hash of the encoder's files, and its folder as it was typed, is the
+// same as one of today.
+func TestOlderRecords(t *testing.T) {
+	cacheIn(t, t.TempDir())
+	root, dir := t.TempDir(), tinyEncoder(t, 1)
+	t.Chdir(filepath.Dir(dir))
+	e := encoderIn(t, "tiny")
+	cfg := tinyBaseline("tiny")
+	cfg.Train.Epochs = 1
+	opt := options(t, root)
+	if s := BaselineSettings(cfg, e); s.Encoder.From != dir || s.Encoder.Weights != e.Weights {
+		t.Errorf("settings %+v", s.Encoder)
+	}
+	study := func(cfg config.Baseline) Trained {
+		return must(BaselineStudy(context.Background(), []*SentenceEncoder{e}, []config.Baseline{cfg}, opt, func(int, Trained) {}))(t)[0]
+	}
+	set := must(loadSentences(context.Background(), cfg.Data.Name, opt))(t)
+	m := must(newFeatures(context.Background(), set, e, cfg, opt))(t)
+	tr := baselineTraining(cfg, e)
+	for i, as := range []config.Features{
+		{From: "tiny", Weights: must(e.files())(t)}, {From: dir, Weights: must(e.files())(t)}, {From: "tiny", Weights: e.Weights},
+	} {
+		old := seeded(cfg, uint64(i))
+		old.Encoder.From, old.Encoder.Weights = as.From, as.Weights
+		tr.settings, tr.cfg = old, old.Training()
+		first := must(start(context.Background(), m, tr, opt))(t)
+		if first.Reused || !first.Done() {
+			t.Fatalf("%+v", first)
+		}
+		if again := study(seeded(cfg, uint64(i))); !again.Reused || again.ID != first.ID {
+			t.Errorf("recorded as %+v the run was made anew: %+v", as, again)
+		}
+	}
+	if fresh := study(seeded(cfg, 9)); fresh.Reused {
+		t.Error("a run of another seed was taken for one made before")
+	}
+}
+
+// TestPublishedEncoders: those that the records which ship were made with, and copies of them, are known by the
+// fingerprint that is in those records.
+func TestPublishedEncoders(t *testing.T) {
+	if os.Getenv("DLA_MODELS") == "" {
+		t.Skip("DLA_MODELS names no folder of models")
+	}
+	for _, name := range []string{"minilm", "mpnet"} {
+		e, err := FindSentenceEncoder(name, "")
+		if err != nil {
+			t.Logf("%s: %v", name, err)
+			continue
+		}
+		if old := recordedAs[e.Content]; old != "" && e.Weights != old {
+			t.Errorf("%s is %s, want %s", name, e.Weights, old)
+		}
+		for content, old := range recordedAs {
+			if old == must(e.files())(t) && content != e.Content {
+				t.Errorf("%s has the files %s of records, and the content %s, want %s", name, old, e.Content, content)
+			}
+		}
+	}
+}
+
+// TestFrozenLimit: features are of as many tokens as sentence-transformers takes of a sentence; training takes all
+// that the model does.
+func TestFrozenLimit(t *testing.T) {
+	cacheIn(t, t.TempDir())
+	dir := tinyEncoder(t, 1)
+	whole := encoderIn(t, dir)
+	limit := func(content string) *SentenceEncoder {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, "sentence_bert_config.json"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return encoderIn(t, dir)
+	}
+	vectors := func(e *SentenceEncoder, text string) []float32 {
+		return must(e.embeddings(context.Background(), []string{text}, config.PoolMean, options(t, t.TempDir())))(t)
+	}
+	const long, short = "the plot is dull and the cast is vivid .", "the plot is dull"
+	six := limit(`{"max_seq_length": 6, "do_lower_case": false}`)
+	if six.Frozen.MaxLength() != 6 || six.Tokenizer.MaxLength() != 24 || six.Weights != whole.Weights || six.Tokenizer.Fingerprint() != whole.Tokenizer.Fingerprint() {
+		t.Errorf("cut to %d for features, %d for training", six.Frozen.MaxLength(), six.Tokenizer.MaxLength())
+	}
+	if cut := vectors(six, long); !slices.Equal(cut, vectors(whole, short)) || slices.Equal(cut, vectors(whole, long)) {
+		t.Error("the features of a long sentence are not those of its first tokens")
+	}
+	if more := limit(`{"max_seq_length": 4000}`); more.Frozen.MaxLength() != 24 {
+		t.Errorf("cut to %d, and the model takes 24", more.Frozen.MaxLength())
+	}
+}
+
 // heard collects what is said.
 func heard(opt Options, all *[]string) Options {
 	opt.Say = func(format string, args ...any) { *all = append(*all, fmt.Sprintf(format, args...)) }

@@ -89,7 +89,7 @@ func FinetuneStudy(ctx context.Context, encoders []*SentenceEncoder, cfgs []conf
 
 // FinetuneSettings are cfg with what a run records of its encoder.
 func FinetuneSettings(cfg config.Finetune, e *SentenceEncoder) config.Finetune {
-	cfg.Encoder.Weights = e.Weights
+	cfg.Encoder.From, cfg.Encoder.Weights = e.From, e.Weights
 	return cfg
 }
 
@@ -145,10 +145,19 @@ type finetuning struct {
 }
 
 func newFinetuning(set *data.Sentences, e *SentenceEncoder, cfg config.Finetune) (*finetuning, training) {
+	asked := cfg.Encoder.From
+	cfg = FinetuneSettings(cfg, e)
+	before := func() ([]any, error) {
+		return e.before(asked, func(from, weights string) any {
+			old := cfg
+			old.Encoder.From, old.Encoder.Weights = from, weights
+			return old
+		})
+	}
 	m := &finetuning{set: set, base: e, cfg: cfg}
 	m.train, m.val, m.test = limited(set.Train, cfg.Data.Limit), limited(set.Val, cfg.Data.Limit), limited(set.Test, cfg.Data.Limit)
 	steps := (len(m.train) + cfg.Train.BatchSize - 1) / cfg.Train.BatchSize
-	return m, training{experiment: FinetuneExperiment, variant: FinetuneVariant(cfg), settings: FinetuneSettings(cfg, e), cfg: cfg.Training(steps * cfg.Train.Epochs)}
+	return m, training{experiment: FinetuneExperiment, variant: FinetuneVariant(cfg), settings: cfg, before: before, cfg: cfg.Training(steps * cfg.Train.Epochs)}
 }
 
 func (m *finetuning) info() run.DataInfo { return sentencesInfo(m.set) }
@@ -308,12 +317,16 @@ func (u *tuner) conclude(ctx context.Context, e ended, t *Trained) (any, error) 
 	if f.Checks, err = u.checks(e.run); err != nil {
 		return nil, err
 	}
+	encoder, err := u.base.encoded(u.base.Tokenizer)
+	if err != nil {
+		return nil, err
+	}
 	t.Result = Result{
 		Test: test, BestEpoch: e.BestEpoch, Epochs: e.Epochs, Reason: e.Reason, WallSeconds: e.Seconds,
 		Val: measured(e.BestVal), LastVal: measured(e.LastVal),
 		Params: u.params.Count(), MACs: u.macs(), PeakBytes: u.net.PeakBytes(),
 		WeightsSHA256: weights.Fingerprint(u.net.State()), LastWeightsSHA256: e.last,
-		Encoder:   &Encoded{Name: u.base.Name, Params: u.base.Parameters(), Width: u.base.Width, Weights: u.base.Weights, Tokenizer: u.base.Tokenizer.Fingerprint()},
+		Encoder:   encoder,
 		Finetuned: f,
 	}
 	if m.set.Synthetic {

@@ -44,6 +44,9 @@ func Resume(ctx context.Context, id string, opt Options) (Trained, error) {
 // interrupted one is continued.
 func reuse(ctx context.Context, m material, tr training, spec run.Spec, opt Options) (Trained, bool, error) {
 	rec, err := earlier(opt.Root, spec)
+	if err == nil && rec == nil && tr.before != nil {
+		rec, err = earlierBefore(opt.Root, spec, tr)
+	}
 	if err != nil || rec == nil {
 		return Trained{}, err != nil, err
 	}
@@ -77,6 +80,24 @@ func earlier(root string, spec run.Spec) (*run.Record, error) {
 		}
 		if sameSettings(rec, spec) {
 			return &rec, nil
+		}
+	}
+	return nil, nil
+}
+
+// earlierBefore is earlier of the settings of tr as older records may have them.
+func earlierBefore(root string, spec run.Spec, tr training) (*run.Record, error) {
+	all, err := tr.before()
+	if err != nil {
+		return nil, err
+	}
+	for _, settings := range all {
+		if spec.Config, err = config.Marshal(settings); err != nil {
+			return nil, err
+		}
+		spec.ConfigHash = config.Hash(spec.Config)
+		if rec, err := earlier(root, spec); err != nil || rec != nil {
+			return rec, err
 		}
 	}
 	return nil, nil

@@ -1,6 +1,7 @@
 package labs
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -31,41 +32,106 @@ import (
 type SentenceEncoder struct {
 	*model.Encoder
 	Name      string // it was found by
+	From      string // what a record is to find it by, from wherever: Name, or the absolute path of a folder
 	Source    string // where
-	Weights   string // SHA-256 (hex) of config.json and model.safetensors
+	Content   string // fingerprint of what it computes (model.Encoder's)
+	Weights   string // what records identify it by: Content, or what older ones have for the same
 	Tokenizer *text.Tokenizer
+	Frozen    *text.Tokenizer // that of features: it cuts sentences as sentence-transformers does with the folder
 	dir       string
 }
 
+// recordedAs are published encoders, by Content, of which records were made when they were identified by a
+// SHA-256 of the files config.json and model.safetensors (hashFiles): they keep it.
+var recordedAs = map[string]string{
+	"8d26523839d18f996dfc79cb2d40cf3d3b7fc1254ef22cd89c20c216d999c782": "33fb52aca1af7410828f8126e90fedb5f79bfbe349019122fa2fc967120d9f76", // all-MiniLM-L6-v2
+	"67a6ebfd9c4b93360fb197da5d2d63de7f66a096c4d57007f524a21d7ee7159e": "96cd4f7b82ef22a886b0baa016b076982758253d54fe3ccd02dadf737cfc0a02", // all-mpnet-base-v2
+}
+
+// anyEncoder is the environment variable that lets an encoder be used whatever a record says it must be.
+const anyEncoder = "DLA_ANY_ENCODER"
+
 // FindSentenceEncoder finds the encoder called name (hub.Find), which must have the weights with the given
-// fingerprint where that is not empty.
+// fingerprint where that is not empty, unless DLA_ANY_ENCODER is set.
 func FindSentenceEncoder(name, fingerprint string) (*SentenceEncoder, error) {
+	e, err := findSentenceEncoder(name, fingerprint)
+	if e != nil && err != nil && os.Getenv(anyEncoder) != "" {
+		return e, nil
+	}
+	return e, err
+}
+
+// findSentenceEncoder is FindSentenceEncoder without a way round: with the error of another fingerprint there is the
+// encoder all the same.
+func findSentenceEncoder(name, fingerprint string) (*SentenceEncoder, error) {
 	found, err := hub.Find(name)
 	if err != nil {
 		return nil, err
 	}
-	e := &SentenceEncoder{Name: name, Source: found.Source, dir: found.Dir}
+	e := &SentenceEncoder{Name: name, From: name, Source: found.Source, dir: found.Dir}
+	if found.Folder() {
+		if e.From, err = filepath.Abs(name); err != nil {
+			return nil, err
+		}
+	}
 	if e.Encoder, err = model.ReadEncoder(e.dir); err != nil {
 		return nil, err
 	}
 	if e.Tokenizer, err = text.Load(e.dir, 0); err != nil {
 		return nil, err
 	}
-	if n := e.Tokenizer.Vocabulary(); n > e.Vocabulary {
-		return nil, fmt.Errorf("%s: the tokenizer has %d tokens and the encoder %d; fetch the folder anew", e.dir, n, e.Vocabulary)
-	}
 	if e.Tokenizer.MaxLength() > e.MaxTokens() { // of a folder that does not say, or says more than there is
 		if e.Tokenizer, err = text.Load(e.dir, e.MaxTokens()); err != nil {
 			return nil, err
 		}
 	}
-	if e.Weights, err = hashFiles(e.dir, "config.json", "model.safetensors"); err != nil {
+	most, err := model.MaxSentence(e.dir)
+	if err != nil {
 		return nil, err
 	}
-	if fingerprint != "" && fingerprint != e.Weights {
-		return nil, fmt.Errorf("the encoder %s in %s has the fingerprint %.12s…, wanted is %.12s… (encoder.weights); make the original encoder available again", name, e.dir, e.Weights, fingerprint)
+	if e.Frozen = e.Tokenizer; most > 0 && most < e.Tokenizer.MaxLength() {
+		if e.Frozen, err = text.Load(e.dir, most); err != nil {
+			return nil, err
+		}
 	}
-	return e, nil
+	if e.Content, err = e.Fingerprint(e.dir); err != nil {
+		return nil, err
+	}
+	e.Weights = cmp.Or(recordedAs[e.Content], e.Content)
+	if fingerprint == "" || fingerprint == e.Weights || fingerprint == e.Content {
+		return e, nil
+	}
+	files, err := e.files()
+	if err != nil {
+		return nil, err
+	}
+	if fingerprint == files { // of a record of before
+		e.Weights = files
+		return e, nil
+	}
+	return e, fmt.Errorf("the encoder %s in %s has the fingerprint %.12s…, wanted is %.12s… (encoder.weights); make the original encoder available again. "+
+		"A fingerprint in an old record is of the files' bytes, which another program's copy of the same encoder does not have: where you know that it is the same, set %s=1", name, e.dir, e.Weights, fingerprint, anyEncoder)
+}
+
+// files is the fingerprint of the encoder's files, by which older records identify it.
+func (e *SentenceEncoder) files() (string, error) {
+	return hashFiles(e.dir, "config.json", modelName)
+}
+
+// before calls settings with each name and fingerprint that an older record may have of e, which was asked for by the
+// name from, and returns what settings made of them.
+func (e *SentenceEncoder) before(from string, settings func(from, weights string) any) ([]any, error) {
+	files, err := e.files()
+	if err != nil {
+		return nil, err
+	}
+	return []any{settings(e.From, files), settings(from, files), settings(from, e.Weights)}, nil
+}
+
+// encoded is what a record says of e, whose sentences tok gave the ids of.
+func (e *SentenceEncoder) encoded(tok *text.Tokenizer) (*Encoded, error) {
+	files, err := e.files()
+	return &Encoded{Name: e.Name, Params: e.Parameters(), Width: e.Width, Weights: e.Weights, Content: e.Content, Files: files, Tokenizer: tok.Fingerprint()}, err
 }
 
 // hashFiles is the SHA-256 (hex) of the content of files of dir.
@@ -149,7 +215,7 @@ func (e *SentenceEncoder) embeddings(ctx context.Context, sentences []string, po
 	for _, s := range sentences {
 		fmt.Fprintf(h, "%q\n", s)
 	}
-	key := embeddingsOf{embeddingsVersion, e.Weights, e.Tokenizer.Fingerprint(), pooling, hex.EncodeToString(h.Sum(nil)), kernel.Level()}
+	key := embeddingsOf{embeddingsVersion, e.Content, e.Frozen.Fingerprint(), pooling, hex.EncodeToString(h.Sum(nil)), kernel.Level()}
 	ts, err := keptFeatures(key, opt, func() ([]weights.Tensor, error) {
 		x, err := e.embed(ctx, sentences, model.Pooling{CLS: pooling == config.PoolCLS}, opt)
 		return []weights.Tensor{{Name: "embeddings", Shape: []int{len(sentences), e.Width}, Data: x}}, err
@@ -162,7 +228,7 @@ func (e *SentenceEncoder) embeddings(ctx context.Context, sentences []string, po
 
 // embed computes the vectors of sentences.
 func (e *SentenceEncoder) embed(ctx context.Context, sentences []string, pooling model.Pooling, opt Options) ([]float32, error) {
-	packed := e.Tokenizer.Pack(sentences, nil)
+	packed := e.Frozen.Pack(sentences, nil)
 	all, longest := make([]int32, len(sentences)), 0
 	for i := range all {
 		all[i], longest = int32(i), max(longest, len(packed.Sentence(i)))
@@ -207,7 +273,7 @@ func (e *SentenceEncoder) embed(ctx context.Context, sentences []string, pooling
 
 // sentencesOf finds the encoder from, of the weights named, and the set of sentences that rec began with.
 func sentencesOf(ctx context.Context, rec run.Record, from, weights, name string, opt Options) (*SentenceEncoder, *data.Sentences, error) {
-	e, err := FindSentenceEncoder(from, weights)
+	e, err := findSentenceEncoder(from, weights) // what began on one encoder never goes on with another
 	if err != nil {
 		return nil, nil, err
 	}

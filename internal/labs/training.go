@@ -113,10 +113,12 @@ type training struct {
 	variant    string
 	settings   any           // all of them, as config.yaml holds them
 	cfg        config.Resnet // those of an ordinary training
-	lesson     *lesson       // nil: from the labels alone
-	encoder    *Network      // whose features a decoder is trained on; nil: a classifier is trained
-	head       config.Head   // of a training on features
-	hardening  *hardening    // of a classifier against attacks and outliers; nil: none
+
+	before    func() ([]any, error) // the same settings as older records may have them; nil: there are none
+	lesson    *lesson               // nil: from the labels alone
+	encoder   *Network              // whose features a decoder is trained on; nil: a classifier is trained
+	head      config.Head           // of a training on features
+	hardening *hardening            // of a classifier against attacks and outliers; nil: none
 }
 
 // parts are the settings by which the data is split.
