@@ -36,7 +36,8 @@ and dropout between them on the vectors.
 --encoder takes minilm, mpnet, distilbert, OWNER/NAME of a Hugging Face hub (` + "`dla models pull`" + ` gets them) or
 a Hugging Face folder of the BERT family; several make a study. A sentence's vector is the mean of its
 tokens' last hidden states (--pooling cls: the first token's), not normalised unless encoder.normalize says
-so, and standardised over the training part.
+so, and standardised over the training part. A sentence is cut to max_seq_length tokens where the folder has
+a sentence_bert_config.json that says it, as sentence-transformers does.
 
 The vectors are kept in the user's cache folder under what they were computed of: weights, tokenizer,
 pooling, sentences. Another head, recipe or seed costs the encoder nothing.

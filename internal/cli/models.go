@@ -23,7 +23,10 @@ func newModelsCmd(s *Streams) *cobra.Command {
 		Short: "Networks: what there is, layers, parameters, multiply-adds, memory; trained ones; encoders",
 		Long: `The networks of lab 1 are built here and trained; the encoders of lab 3 are Hugging Face folders
 (config.json, tokenizer.json, model.safetensors). An encoder is looked for as a folder, then in
-$DLA_MODELS, then among the imported ones, then in the cache of Hugging Face's tools.`,
+$DLA_MODELS, then among the imported ones, then in the cache of Hugging Face's tools.
+
+A record and an adapter name their encoder by a SHA-256 of its settings and the values of its weights: a copy
+that another program saved is the same one. DLA_ANY_ENCODER=1 lets another be used.`,
 		Example: `  dla models ls
   dla models show resnet20 --res
   dla models export 20261124-0930 checkpoints/my-teacher

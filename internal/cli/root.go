@@ -115,10 +115,11 @@ Exit codes: 0 done; 1 failed; 2 a mistake on the command line; 3 stopped by --ma
 130, 143 stopped by Ctrl-C or SIGTERM. What was stopped can be resumed.
 
 Environment:
-  DLA_DATA     folder with data sets (mnist/train-images-idx3-ubyte.gz, …), looked in first
-  DLA_MODELS   folder with encoders (all-MiniLM-L6-v2/model.safetensors, …), looked in first
-  DLA_KERNEL   kernels to use: avx512, avx2 or portable; default the best this processor has
-  NO_COLOR     no colours in progress bars`,
+  DLA_DATA         folder with data sets (mnist/train-images-idx3-ubyte.gz, …), looked in first
+  DLA_MODELS       folder with encoders (all-MiniLM-L6-v2/model.safetensors, …), looked in first
+  DLA_ANY_ENCODER  1: use the encoder that is found, though a record names another
+  DLA_KERNEL       kernels to use: avx512, avx2 or portable; default the best this processor has
+  NO_COLOR         no colours in progress bars`,
 		Example: `  dla lab1 resnet --depth 5 --res                              # train one network
   dla lab1 resnet --depth 1,2,3,4,5 --res both --seeds 3       # the whole comparison, with figures
   dla runs ls                                                  # what was run
