@@ -386,8 +386,8 @@ func (e *Encoder) match(tensors []weights.Info, prefix string, wanted []shape) e
 		}
 		delete(have, prefix+w.name)
 	}
-	for _, t := range tensors {
-		if _, ok := have[t.Name]; ok && !e.ignored(strings.TrimPrefix(t.Name, prefix)) {
+	for _, t := range tensors { // what lies beside an encoder with a prefix is a head, of whatever name
+		if _, ok := have[t.Name]; ok && strings.HasPrefix(t.Name, prefix) && !e.ignored(strings.TrimPrefix(t.Name, prefix)) {
 			wrong = append(wrong, t.Name+" is not wanted")
 		}
 	}

@@ -162,7 +162,7 @@ func TestOldNames(t *testing.T) {
 			}
 		}
 		head := weights.Tensor{Name: "cls.predictions.transform.LayerNorm.gamma", Shape: []int{1}, Data: []float32{1}}
-		answers := weights.Tensor{Name: "qa_outputs.bias", Shape: []int{2}, Data: []float32{1, 2}}
+		answers := weights.Tensor{Name: "regressor.bias", Shape: []int{2}, Data: []float32{1, 2}}
 		return append(ts, head, answers)
 	}
 	got, err := load(old)
@@ -262,6 +262,12 @@ func TestLoadRefuses(t *testing.T) {
 		}},
 		{"extra", "encoder.layer.2.x is not wanted", func(ts []weights.Tensor) []weights.Tensor {
 			return append(ts, weights.Tensor{Name: "encoder.layer.2.x", Shape: []int{1}, Data: []float32{1}})
+		}},
+		{"extra, with a prefix", "bert.encoder.layer.2.x is not wanted", func(ts []weights.Tensor) []weights.Tensor {
+			for i := range ts {
+				ts[i].Name = "bert." + ts[i].Name
+			}
+			return append(ts, weights.Tensor{Name: "bert.encoder.layer.2.x", Shape: []int{1}, Data: []float32{1}}, weights.Tensor{Name: "qa_outputs.bias", Shape: []int{1}, Data: []float32{1}})
 		}},
 		{"many", "and ", func(ts []weights.Tensor) []weights.Tensor { return ts[:3] }},
 	} {
