@@ -34,7 +34,9 @@ func newOODCmd(s *Streams) *cobra.Command {
 		Short: "Detect out-of-distribution images: fifteen detectors on a trained classifier",
 		Long: `Tell images of other kinds from a classifier's test set: CIFAR-100's people (2,500 images, five
 classes), seeded noise, JPEG copies of the test set (a shift, not outliers), and any set of images of ` + "`dla data ls`" + `,
-as svhn and textures, or any folder of images.
+as svhn and textures, or any folder of images. What of these is not 32x32 RGB is made so, as torchvision's
+Resize and CenterCrop do, and the output and the record say how many images that were. Files of other kinds than
+PNG and JPEG are passed over and counted. Links in a folder are followed; in an archive they are an error.
 
 Detectors: max softmax and reconstruction error (the lab's), max logit, energy, ODIN, Mahalanobis, relative
 Mahalanobis, KNN, ViM, GEN, ReAct, DICE, ASH-S, SHE, KL matching. The larger a score, the more an image
@@ -61,7 +63,7 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 	f.Lookup("seed").Usage = "seed of the noise, of the distorted images and of the bootstrap"
 	f.StringVar(&o.checkpoint, "checkpoint", def.Checkpoint, "classifier: a checkpoint's name or folder, or a run's id")
 	f.StringVar(&o.autoencoder, "autoencoder", def.Autoencoder, "autoencoder for the reconstruction error, likewise; empty: without it")
-	f.StringArrayVar(&o.ood, "ood", nil, "further set of outliers: one of dla data ls, or name=folder (or tar, tar.gz) of 32x32 images; repeatable")
+	f.StringArrayVar(&o.ood, "ood", nil, "further set of outliers: one of dla data ls, or name=folder (or tar, tar.gz) of images; repeatable")
 	f.IntVar(&o.limit, "limit", def.Limit, "use only so many images of each part; 0: all")
 	f.Lookup("resume").Usage = "reuse a finished run of the same settings and data"
 	f.Lookup("dry-run").Usage = "print the resolved settings and what the evaluation will cost, and stop"

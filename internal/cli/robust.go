@@ -40,7 +40,7 @@ come outliers. The loss is the cross-entropy of the images, attacked or not, plu
 KL(uniform ‖ softmax) of the outliers (outlier exposure, Hendrycks et al. 2019); both kinds of rows make one
 forward pass, so batch normalisation sees both.
 
---outliers: noise, which is drawn; NAME=FOLDER, images of 32x32 pixels in a folder, tar or tar.gz; a set of
+--outliers: noise, which is drawn; NAME=FOLDER, images in a folder, tar or tar.gz, made 32x32 RGB; a set of
 ` + "`dla data ls`" + `, as svhn, or cifar100, of which the people are left out (outliers.without). Several are
 taken in turn. Images that are trained on are never evaluated: where a set of outliers shares one with
 those of the comparison, pixel by pixel, nothing is trained.

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 )
@@ -269,7 +268,7 @@ func (f *Form) key() string {
 	case f.Folder != "":
 		return ""
 	case f.lossy:
-		return f.Files[0].SHA256 + " by " + runtime.Version() // Go 1.26 changed what JPEG images decode to
+		return f.Files[0].SHA256 + " by " + decoder
 	}
 	return f.Files[0].SHA256
 }

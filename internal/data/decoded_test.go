@@ -373,3 +373,32 @@ func FuzzDecoded(f *testing.F) {
 		}
 	})
 }
+
+// TestDecoderOfACopy: a copy of JPEGs is of the decoder that made it, one of other files of these alone.
+func TestDecoderOfACopy(t *testing.T) {
+	e, _, images, decoded := smallEntry(t)
+	root, sum := t.TempDir(), e.Forms[1].Files[0].SHA256
+	if err := os.Rename(fill(t, map[string][]byte{"png.tar.gz": zip(images.tar(false))}), filepath.Join(root, e.Folder)); err != nil {
+		t.Fatal(err)
+	}
+	e.Forms, e.Fingerprint = e.Forms[1:2], "" // as cifar10-jpeg and textures, whose content has no published fingerprint
+	for _, tc := range []struct {
+		lossy  bool
+		source string // of the copy that is there
+		times  int    // that the set is decoded
+	}{
+		{false, sum, 0},
+		{true, sum, 1},
+		{true, sum + " by " + runtime.Version(), 1}, // colours of JPEGs were once repeated, not widened
+		{true, sum + " by " + decoder, 0},
+	} {
+		e.Forms[0].lossy, *decoded = tc.lossy, 0
+		opt := Options{Dir: root, Cache: t.TempDir(), Say: t.Errorf}
+		if err := writeDecoded(e.decodedPath(filepath.Join(opt.Cache, e.Folder)), tc.source, smallDataset()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := loadSmall(t, e, opt); err != nil || *decoded != tc.times {
+			t.Errorf("lossy %v, a copy of %q: decoded %d times, want %d; error %v", tc.lossy, tc.source, *decoded, tc.times, err)
+		}
+	}
+}

@@ -10,26 +10,31 @@ import (
 // noClass is the class of images in no folder of their own.
 const noClass = "images"
 
-// Folder reads any PNG or JPEG images, 32x32 in 8-bit RGB, at path: a folder, tar or tar.gz, to evaluate
-// or to train on as outliers. Where each lies in a folder train or test (or in a class's below these) and
-// both have some, these are the sets; else Train and Test are the same one, of all images. An image's class
-// is the folder it lies in. Order and fingerprint depend on the images alone, as those of any set do.
-// An image of another size or kind is an error that names it.
-func Folder(ctx context.Context, name, path string, progress func(Progress)) (*Dataset, error) {
-	spec := imageSpec{h: cifarSide, w: cifarSide, loose: true}
-	train, test, err := readImages(ctx, path, spec, fileProgress(progress, "decoding", filepath.Base(path)))
-	var size *sizeError
-	if errors.As(err, &size) || errors.Is(err, errNotRGB) {
-		err = fmt.Errorf("%w; make all its images 8-bit RGB of %dx%d pixels first (ImageMagick: magick IN.png -resize 32x32! PNG24:OUT.png)", err, cifarSide, cifarSide)
+// Folder reads any PNG or JPEG images at path: a folder, tar or tar.gz, to evaluate or to train on as outliers.
+// Those that are not 32x32 in 8-bit RGB are made so, see fitImage; Dataset.Converted says of how many and why.
+// Where each lies in a folder train or test (or in a class's below these) and both have some, these are the
+// sets; else Train and Test are the same one, of all images. An image's class is the folder it lies in. Order
+// and fingerprint depend on the images alone, as those of any set do.
+//
+// Links are followed in a folder, and an error in an archive. Other files are passed over, and one line of
+// opt.Say counts them.
+func Folder(ctx context.Context, name, path string, opt Options) (*Dataset, error) {
+	r := newImageReader(imageSpec{h: cifarSide, w: cifarSide, loose: true, fit: true})
+	train, test, err := r.read(ctx, path, fileProgress(opt.Progress, "decoding", filepath.Base(path)))
+	if r.over.link != nil && ctx.Err() == nil { // a class may be missing, or all that there is
+		err = fmt.Errorf("%s: %w", path, r.over.link)
+	}
+	if over := r.over.String(); over != "" && opt.Say != nil {
+		opt.Say("%s: passed over: %s", path, over)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &Dataset{Name: name, Train: train, Test: test, Source: path, Fingerprint: fingerprint(train, test)}, nil
+	return &Dataset{Name: name, Train: train, Test: test, Source: path, Fingerprint: fingerprint(train, test), Converted: r.fitted.String()}, nil
 }
 
 // readTextures reads the Describable Textures, photographs of some 300 to 640 pixels a side in a folder for
-// each of 47 kinds, scaled to the size of CIFAR's images. The published lists of parts are not used: all
+// each of 47 kinds, made to fit as the images of Folder are. The published lists of parts are not used: all
 // images are both parts.
 func readTextures(ctx context.Context, path string, done func(n, total int64)) (train, test *Set, err error) {
 	return readImages(ctx, path, imageSpec{h: cifarSide, w: cifarSide, loose: true, fit: true}, done)

@@ -18,16 +18,14 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"golang.org/x/image/draw"
-
 	"dla/internal/kernel"
 )
 
 // An image folder is train/CLASS/NAME.png and test/CLASS/NAME.png (or .jpg, .jpeg), perhaps all below
-// one more folder, in a folder, a tar or a tar.gz. One goroutine reads the files, as many as there are
-// threads decode them.
+// one more folder, in a folder, a tar or a tar.gz, of which walk says what is read. One goroutine reads the
+// files, as many as there are threads decode them.
 
-// maxSide bounds the images of a set whose size is not known beforehand.
+// maxSide bounds the images of a set whose size is not known beforehand and which are not made to fit.
 const maxSide = 1024
 
 // imageSpec is what is known of an image folder before it is read.
@@ -54,7 +52,7 @@ func (s imageSpec) place(name string) (part, class string, ok bool) {
 // wanted says whether the file name is to be read.
 func (s imageSpec) wanted(name string) bool {
 	if s.loose {
-		return isImage(name) && !hidden(name)
+		return isImage(name)
 	}
 	return isImagePlace(name)
 }
@@ -63,7 +61,15 @@ func (s imageSpec) wanted(name string) bool {
 // unless they stand where an image should; an image of another size or mode, a class that is unknown
 // or has no images, a name that occurs twice are errors that name the file.
 func readImages(ctx context.Context, path string, spec imageSpec, done func(n, total int64)) (train, test *Set, err error) {
-	r := &imageReader{spec: spec, known: spec.classes != nil, seen: map[string]bool{}, failedAt: -1}
+	return newImageReader(spec).read(ctx, path, done)
+}
+
+func newImageReader(spec imageSpec) *imageReader {
+	return &imageReader{spec: spec, known: spec.classes != nil, seen: map[string]bool{}, failedAt: -1}
+}
+
+// read is readImages, after which r says what it passed over and what it made to fit.
+func (r *imageReader) read(ctx context.Context, path string, done func(n, total int64)) (train, test *Set, err error) {
 	workers := kernel.Threads()
 	r.free, r.full = make(chan *imageFiles, workers+2), make(chan *imageFiles, workers+2)
 	for range cap(r.free) {
@@ -74,7 +80,7 @@ func readImages(ctx context.Context, path string, spec imageSpec, done func(n, t
 		wg.Go(r.decodeAll)
 	}
 	r.next = <-r.free
-	err = walk(ctx, path, spec.wanted, done, r.visit)
+	err = walkAll(ctx, path, r.spec.wanted, &r.over, done, r.visit)
 	if r.next != nil {
 		r.full <- r.next // the last files
 	}
@@ -115,12 +121,14 @@ type imageReader struct {
 	files      int
 	free, full chan *imageFiles
 	next       *imageFiles // being filled; nil after a failure
+	over       passedOver
 
 	failed   atomic.Bool
 	mu       sync.Mutex
 	failure  error // of the first file, in the order of the tree, that cannot be decoded
 	failedAt int
 	pictures []picture
+	fitted   fitted
 }
 
 // picture is one image of a set that is being read.
@@ -133,21 +141,8 @@ type picture struct {
 
 // isImagePlace says whether the file name is one of an image folder: an image, or in the place of one.
 func isImagePlace(name string) bool {
-	if hidden(name) {
-		return false
-	}
 	_, _, ok := imagePlace(name)
 	return ok || isImage(name)
-}
-
-// hidden says whether name or a folder it lies in is one that systems put beside the user's files.
-func hidden(name string) bool {
-	for part := range strings.SplitSeq(name, "/") {
-		if strings.HasPrefix(part, ".") || part == "__MACOSX" {
-			return true
-		}
-	}
-	return false
 }
 
 func isImage(name string) bool {
@@ -210,7 +205,7 @@ func (r *imageReader) visit(name string, size int64, content io.Reader) error {
 			return err
 		}
 		if cfg.Width > maxSide || cfg.Height > maxSide {
-			return tooLarge(cfg)
+			return tooLarge(cfg, maxSide)
 		}
 		r.spec.w, r.spec.h = cfg.Width, cfg.Height
 	}
@@ -229,6 +224,7 @@ func (r *imageReader) visit(name string, size int64, content io.Reader) error {
 // decodeAll decodes what comes until there is no more.
 func (r *imageReader) decodeAll() {
 	var own []picture
+	var changed fitted
 	var slab []uint8 // where pixels go: one allocation for many images
 	for b := range r.full {
 		px := r.spec.h * r.spec.w * 3
@@ -237,11 +233,7 @@ func (r *imageReader) decodeAll() {
 				slab = make([]uint8, px*len(b.files))
 			}
 			pixels := slab[:px:px]
-			decode := decodeImage
-			if r.spec.fit {
-				decode = fitImage
-			}
-			if err := decode(b.bytes[f.start:f.end], r.spec.h, r.spec.w, pixels); err != nil {
+			if err := r.decode(b.bytes[f.start:f.end], pixels, &changed); err != nil {
 				r.fail(b.first+i, fmt.Errorf("%s: %w", f.name, err))
 				break
 			}
@@ -253,6 +245,17 @@ func (r *imageReader) decodeAll() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.pictures = append(r.pictures, own...)
+	r.fitted.add(changed)
+}
+
+// decode writes the values of the image b into pixels and adds to changed how it was made to fit.
+func (r *imageReader) decode(b []byte, pixels []uint8, changed *fitted) error {
+	if !r.spec.fit {
+		return decodeImage(b, r.spec.h, r.spec.w, pixels)
+	}
+	k, scaled, err := fitImage(b, r.spec.h, r.spec.w, pixels)
+	changed.count(k, scaled)
+	return err
 }
 
 // fail records the failure of file number at.
@@ -356,7 +359,7 @@ func decodeImage(b []byte, h, w int, dst []uint8) error {
 		return err
 	}
 	if cfg.Width != w || cfg.Height != h {
-		return &sizeError{fmt.Sprintf("is %dx%d pixels, want %dx%d", cfg.Width, cfg.Height, w, h)}
+		return fmt.Errorf("is %dx%d pixels, want %dx%d", cfg.Width, cfg.Height, w, h)
 	}
 	if cfg.ColorModel != color.RGBAModel && cfg.ColorModel != color.YCbCrModel {
 		return errNotRGB
@@ -365,65 +368,15 @@ func decodeImage(b []byte, h, w int, dst []uint8) error {
 	if err != nil {
 		return truncated("the image", err)
 	}
-	switch img := img.(type) {
-	case *image.RGBA:
-		for y := range h {
-			row := img.Pix[y*img.Stride : y*img.Stride+4*w]
-			for x := range w {
-				copy(dst[(y*w+x)*3:][:3], row[4*x:])
-			}
-		}
-	case *image.YCbCr:
-		for y := range h {
-			for x := range w {
-				yi, ci := img.YOffset(x, y), img.COffset(x, y)
-				o := dst[(y*w+x)*3:][:3]
-				o[0], o[1], o[2] = color.YCbCrToRGB(img.Y[yi], img.Cb[ci], img.Cr[ci])
-			}
-		}
-	default: // a PNG with a transparent colour
-		return errNotRGB
+	k, err := toRGB(img, dst, 3)
+	if err == nil && k != plain { // a PNG with a transparent colour
+		err = errNotRGB
 	}
-	return nil
+	return err
 }
 
-// fitImage is decodeImage of an image of any size up to maxSide and of any kind: the largest piece in its
-// middle that has the shape wanted is scaled, each pixel a mean of those it covers.
-func fitImage(b []byte, h, w int, dst []uint8) error {
-	cfg, decode, err := imageConfig(b)
-	if err != nil {
-		return err
-	}
-	if cfg.Width > maxSide || cfg.Height > maxSide || cfg.Width == 0 || cfg.Height == 0 {
-		return tooLarge(cfg)
-	}
-	img, err := decode(bytes.NewReader(b))
-	if err != nil {
-		return truncated("the image", err)
-	}
-	piece := img.Bounds()
-	if cut := piece.Dx() - max(1, piece.Dy()*w/h); cut > 0 {
-		piece.Min.X += cut / 2
-		piece.Max.X -= cut - cut/2
-	} else if cut := piece.Dy() - max(1, piece.Dx()*h/w); cut > 0 {
-		piece.Min.Y += cut / 2
-		piece.Max.Y -= cut - cut/2
-	}
-	scaled := image.NewRGBA(image.Rect(0, 0, w, h))
-	draw.BiLinear.Scale(scaled, scaled.Bounds(), img, piece, draw.Src, nil)
-	for i := range h * w {
-		copy(dst[3*i:][:3], scaled.Pix[4*i:])
-	}
-	return nil
-}
-
-func tooLarge(cfg image.Config) error {
-	return fmt.Errorf("is %dx%d pixels, want 1x1 to %dx%d", cfg.Width, cfg.Height, maxSide, maxSide)
+func tooLarge(cfg image.Config, side int) error {
+	return fmt.Errorf("is %dx%d pixels, want 1x1 to %dx%d", cfg.Width, cfg.Height, side, side)
 }
 
 var errNotRGB = errors.New("is grey, has a palette, transparency or 16 bits: want 8-bit RGB")
-
-// sizeError is that of an image of another size.
-type sizeError struct{ text string }
-
-func (e *sizeError) Error() string { return e.text }

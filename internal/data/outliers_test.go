@@ -1,8 +1,12 @@
 package data
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
+	"fmt"
 	"image"
+	"image/color"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,7 +34,7 @@ func TestFolderInAnyShape(t *testing.T) {
 	} {
 		want := ""
 		for _, path := range []string{tc.tree.folder(t.TempDir()), file(t, "pets.tar", tc.tree.tar(true)), file(t, "pets.tgz", zip(tc.tree.tar(false)))} {
-			ds, err := Folder(context.Background(), "pets", path, nil)
+			ds, err := Folder(context.Background(), "pets", path, Options{})
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
@@ -54,14 +58,13 @@ func TestFolderMistakes(t *testing.T) {
 		tree tree
 		want []string
 	}{
-		"other size": {tree{"a.png": good, "cat/b.png": pngOf(rgb(28, 30, 1))}, []string{"cat/b.png: is 30x28 pixels, want 32x32", "magick IN.png -resize 32x32!"}},
-		"grey":       {tree{"a.png": good, "b.png": pngOf(image.NewGray(image.Rect(0, 0, 32, 32)))}, []string{"b.png: is grey", "magick"}},
-		"damaged":    {tree{"a.png": good[:100]}, []string{"a.png: the image"}},
-		"a text":     {tree{"a.png": []byte("<html>")}, []string{"a.png: is neither a PNG nor a JPEG image"}},
-		"nothing":    {tree{"a.txt": []byte("hello")}, []string{"holds no PNG or JPEG images"}},
+		"too large": {tree{"a.png": good, "cat/b.png": pngOf(image.NewGray(image.Rect(0, 0, 1, 8193)))}, []string{"cat/b.png: is 1x8193 pixels, want 1x1 to 8192x8192"}},
+		"damaged":   {tree{"a.png": good[:100]}, []string{"a.png: the image"}},
+		"a text":    {tree{"a.png": []byte("<html>")}, []string{"a.png: is neither a PNG nor a JPEG image"}},
+		"nothing":   {tree{"a.txt": []byte("hello")}, []string{"holds no PNG or JPEG images"}},
 	} {
 		path := file(t, "pets.tar", tc.tree.tar(false))
-		_, err := Folder(context.Background(), "pets", path, nil)
+		_, err := Folder(context.Background(), "pets", path, Options{})
 		if err == nil || !strings.HasPrefix(err.Error(), path+": ") || strings.Contains(err.Error(), "\n") {
 			t.Fatalf("%s: error %v, want one line that begins with the path", name, err)
 		}
@@ -71,7 +74,7 @@ func TestFolderMistakes(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Folder(context.Background(), "pets", filepath.Join(t.TempDir(), "nowhere"), nil); err == nil || !strings.Contains(err.Error(), "nowhere") {
+	if _, err := Folder(context.Background(), "pets", filepath.Join(t.TempDir(), "nowhere"), Options{}); err == nil || !strings.Contains(err.Error(), "nowhere") {
 		t.Errorf("no folder: %v", err)
 	}
 }
@@ -109,15 +112,126 @@ func TestTexturesAreMadeToFit(t *testing.T) {
 	for i, l := range test.Labels {
 		for j, v := range test.Pixels[i*3*32*32:][:3*32*32] {
 			grey, red := l == 0 && v > 112 && v < 143, l == 1 && v == []uint8{255, 0, 0}[j%3]
-			x := j / 3 % 32
-			if edge := x == 0 || x == 31; !grey && !red && !edge {
-				t.Fatalf("class %d, value %d at %d,%d", l, v, x, j/3/32)
+			x, y := j/3%32, j/3/32
+			if edge := x == 0 || x == 31 || y == 0 || y == 31; !grey && !red && !edge {
+				t.Fatalf("class %d, value %d at %d,%d", l, v, x, y)
 			}
 		}
 	}
-	large := file(t, "dtd.tar", tree{"dtd/images/banded/a.png": pngOf(image.NewGray(image.Rect(0, 0, 1025, 8)))}.tar(false))
-	if _, _, err := readTextures(context.Background(), large, quiet); err == nil || !strings.Contains(err.Error(), "a.png: is 1025x8 pixels, want 1x1 to 1024x1024") {
-		t.Errorf("a large image: %v", err)
+}
+
+// TestFolderMakesImagesFit: of any kind and size, counted by what was done, in a folder and in an archive alike.
+func TestFolderMakesImagesFit(t *testing.T) {
+	deep := image.NewGray16(image.Rect(0, 0, 32, 32))
+	for i := range deep.Pix {
+		deep.Pix[i] = []uint8{77, 200}[i%2] // of 16 bits the higher 8 count
+	}
+	files := tree{
+		"plain.png":     pngOf(rgb(32, 32, 1)),
+		"photo.jpg":     jpegOf(rgb(50, 90, 2)),
+		"grey.png":      pngOf(image.NewGray(image.Rect(0, 0, 40, 32))),
+		"palette.png":   pngOf(image.NewPaletted(image.Rect(0, 0, 32, 32), color.Palette{color.Black, color.White})),
+		"alpha.png":     pngOf(image.NewNRGBA(image.Rect(0, 0, 32, 32))),
+		"deep/16.png":   pngOf(deep),
+		"deep/alph.png": pngOf(image.NewNRGBA64(image.Rect(0, 0, 32, 32))),
+	}
+	const want = "2 of another size, 1 grey, 1 with a palette, 1 with alpha, which is dropped, 2 of 16 bits"
+	for _, path := range []string{files.folder(t.TempDir()), file(t, "pets.tgz", zip(files.tar(false)))} {
+		ds, err := Folder(context.Background(), "pets", path, Options{Say: t.Errorf})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ds.Test.N != 7 || ds.Converted != want {
+			t.Errorf("%d images; %s\nwant 7; %s", ds.Test.N, ds.Converted, want)
+		}
+		found := false
+		for i := range ds.Test.N {
+			found = found || bytes.Equal(ds.Test.Pixels[i*3072:][:3072], bytes.Repeat([]byte{77}, 3072))
+		}
+		if !found {
+			t.Error("no image has the higher bytes of deep/16.png")
+		}
+	}
+	ds, err := Folder(context.Background(), "pets", tree{"plain.png": files["plain.png"]}.folder(t.TempDir()), Options{Say: t.Errorf})
+	if err != nil || ds.Converted != "" {
+		t.Errorf("an image that fits: %q, %v", ds.Converted, err)
+	}
+}
+
+// TestWhatIsPassedOver: what is passed over is counted in one line, the same for a folder and an archive, and
+// what systems put beside the user's files stands in nobody's way.
+func TestWhatIsPassedOver(t *testing.T) {
+	img := pngOf(rgb(32, 32, 1))
+	files := tree{
+		"cat/a.png": img, "cat/b.webp": img, "cat/c.WEBP": img, "notes.txt": img, "cat/LICENSE": img, "cat/x.with\x1b[31m": img,
+		"cat/.DS_Store": img, "cat/._a.png": img, "cat/Thumbs.db": img, "desktop.ini": img, "__MACOSX/cat/a.png": img, "__MACOSX/b.png": img, ".git/HEAD": img, ".git/a.png": img,
+	}
+	const want = ": passed over: 2 .webp, 1 .txt, 2 of other kinds, 6 hidden or of the operating system"
+	for _, path := range []string{files.folder(t.TempDir()), file(t, "pets.tar", files.tar(false)), file(t, "pets.tgz", zip(files.tar(true)))} {
+		var said []string
+		ds, err := Folder(context.Background(), "pets", path, Options{Say: func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }})
+		if err != nil || ds.Test.N != 1 {
+			t.Fatalf("%+v, %v", ds, err)
+		}
+		if !slices.Equal(said, []string{path + want}) {
+			t.Errorf("said %q, want %q", said, path+want)
+		}
+	}
+}
+
+// TestFolderFollowsLinks, of classes and of images, as torchvision does; each image once, though links lead back.
+func TestFolderFollowsLinks(t *testing.T) {
+	elsewhere, dir := t.TempDir(), filepath.Join(t.TempDir(), "pets")
+	img := func(seed uint8) []byte { return pngOf(rgb(32, 32, seed)) }
+	tree{"a.png": img(1), "b.png": img(2)}.folder(filepath.Join(elsewhere, "dogs"))
+	tree{"cat/a.png": img(3), "cat/b.png": img(4)}.folder(dir)
+	for name, target := range map[string]string{
+		"dog":         filepath.Join(elsewhere, "dogs"),          // a class
+		"cat/c.png":   filepath.Join(elsewhere, "dogs", "a.png"), // an image
+		"cat/d.png":   "a.png",                                   // one beside it
+		"cat/up":      "..",                                      // the folder itself
+		"cat/further": filepath.Join("..", ".."),                 // one that it lies in
+		"notes.txt":   filepath.Join(elsewhere, "dogs", "a.png"), // passed over by its name
+	} {
+		if err := os.Symlink(target, filepath.Join(dir, filepath.FromSlash(name))); err != nil {
+			t.Skipf("this system lets nobody make a symbolic link: %v", err)
+		}
+	}
+	var said []string
+	opt := Options{Say: func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }}
+	ds, err := Folder(context.Background(), "pets", dir, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ds.Test.N != 6 || !slices.Equal(ds.Test.Classes, []string{"cat", "dog"}) {
+		t.Errorf("%d images of %v, want 6 of cat and dog", ds.Test.N, ds.Test.Classes)
+	}
+	if want := []string{dir + ": passed over: 1 .txt, 2 linked back to a folder above"}; !slices.Equal(said, want) {
+		t.Errorf("said %q, want %q", said, want)
+	}
+	for _, name := range []string{"bird", "cat/e.png"} { // a class may be missing, or an image
+		at := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.Symlink(filepath.Join(elsewhere, "none"), at); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Folder(context.Background(), "pets", dir, Options{}); err == nil || !strings.Contains(err.Error(), dir+": "+name+" is a link that leads nowhere") {
+			t.Errorf("error %v, want one that names %s", err, name)
+		}
+		if err := os.Remove(at); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestLinksOfAnArchive are never followed: a class that is one would be missing without a word.
+func TestLinksOfAnArchive(t *testing.T) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	w.WriteHeader(&tar.Header{Name: "pets/dog", Typeflag: tar.TypeSymlink, Linkname: "/home/dogs"})
+	w.Flush()
+	path := file(t, "pets.tar", append(b.Bytes(), tree{"pets/cat/a.png": pngOf(rgb(32, 32, 1))}.tar(false)...))
+	if _, err := Folder(context.Background(), "pets", path, Options{}); err == nil || !strings.Contains(err.Error(), path+": pets/dog is a link, and those of an archive are not followed; pack what it leads to") {
+		t.Errorf("error %v", err)
 	}
 }
 
@@ -210,7 +324,7 @@ func TestPeople(t *testing.T) {
 		}
 	}
 	// The same images as a folder of outliers.
-	ds, err := Folder(context.Background(), "people", path, nil)
+	ds, err := Folder(context.Background(), "people", path, Options{})
 	if err != nil || ds.Train.N != 2500 || ds.Test.N != 500 {
 		t.Errorf("as a folder: %+v, %v", ds, err)
 	}

@@ -29,6 +29,7 @@ type Dataset struct {
 	Source      string // where it was found; for a stand-in, why
 	Synthetic   bool   // drawn here, not the named set
 	Fingerprint string // SHA-256 (hex) of all pixels and labels
+	Converted   string // how many images were made to fit, and why: see Folder
 }
 
 // fingerprint is that of a set of these parts.

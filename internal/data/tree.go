@@ -4,15 +4,21 @@ import (
 	"archive/tar"
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
+	"unicode"
 )
 
 // A set may lie in a folder, in a tar or in a tar.gz. walk reads the three alike, into memory: nothing
@@ -30,8 +36,15 @@ type visitor func(name string, size int64, r io.Reader) error
 
 // walk visits the files of the folder, tar or tar.gz at path whose names want wants: those of a folder
 // in the order of their names, those of an archive in its own. done hears how many bytes of how many
-// have been read. A link or a device where a wanted file should be is an error.
+// have been read. Hidden files and those that systems put beside the user's are never wanted. Links in a
+// folder are followed, wherever they lead; a wanted file of an archive that is a link is an error, and so is
+// a device.
 func walk(ctx context.Context, path string, want func(name string) bool, done func(n, total int64), visit visitor) error {
+	return walkAll(ctx, path, want, new(passedOver), done, visit)
+}
+
+// walkAll is walk, and adds what is not visited to over.
+func walkAll(ctx context.Context, path string, want func(name string) bool, over *passedOver, done func(n, total int64), visit visitor) error {
 	st, err := os.Stat(path)
 	if err != nil {
 		return err
@@ -46,9 +59,9 @@ func walk(ctx context.Context, path string, want func(name string) bool, done fu
 		return nil
 	}
 	if st.IsDir() {
-		err = walkFolder(path, want, done, counted)
+		err = walkFolder(ctx, path, want, over, done, counted)
 	} else {
-		err = walkArchiveFile(path, want, done, counted)
+		err = walkArchiveFile(path, want, over, done, counted)
 	}
 	if err != nil && !errors.Is(err, fs.SkipAll) && ctx.Err() == nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -56,40 +69,178 @@ func walk(ctx context.Context, path string, want func(name string) bool, done fu
 	return ctx.Err()
 }
 
-func walkFolder(path string, want func(string) bool, done func(n, total int64), visit visitor) error {
-	root, err := os.OpenRoot(path)
+// passedOver counts what a walk leaves out.
+type passedOver struct {
+	unwanted map[string]int      // files by their suffix
+	hidden   map[uint64]struct{} // hashes of the names of files, and of folders with all that is in them
+	loops    int                 // links to a folder that they lie in
+	link     error               // of the first link that may hide wanted files
+}
+
+func (o *passedOver) addUnwanted(name string) {
+	if o.unwanted == nil {
+		o.unwanted = map[string]int{}
+	}
+	o.unwanted[suffix(name)]++
+}
+
+// hashSeed is any: hashes are only counted.
+var hashSeed = maphash.MakeSeed()
+
+func (o *passedOver) addHidden(name string) {
+	if o.hidden == nil {
+		o.hidden = map[uint64]struct{}{}
+	}
+	o.hidden[maphash.String(hashSeed, name)] = struct{}{}
+}
+
+// suffix is that of name, as .webp; empty where it has none or one that no kind of file has.
+func suffix(name string) string {
+	ext := strings.ToLower(path.Ext(name))
+	odd := func(r rune) bool { return r != '.' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }
+	if len(ext) > 10 || strings.ContainsFunc(ext, odd) {
+		return ""
+	}
+	return ext
+}
+
+// String counts by reason, the most frequent suffixes first; it is empty where nothing was left out.
+func (o *passedOver) String() string {
+	const listed = 6 // suffixes
+	var parts []string
+	others := o.unwanted[""]
+	kinds := slices.DeleteFunc(slices.Collect(maps.Keys(o.unwanted)), func(k string) bool { return k == "" })
+	slices.SortFunc(kinds, func(a, b string) int { return cmp.Or(o.unwanted[b]-o.unwanted[a], cmp.Compare(a, b)) })
+	for i, k := range kinds {
+		if i < listed {
+			parts = append(parts, fmt.Sprintf("%d %s", o.unwanted[k], k))
+		} else {
+			others += o.unwanted[k]
+		}
+	}
+	if others > 0 {
+		parts = append(parts, fmt.Sprintf("%d of other kinds", others))
+	}
+	if n := len(o.hidden); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d hidden or of the operating system", n))
+	}
+	if o.loops > 0 {
+		parts = append(parts, fmt.Sprintf("%d linked back to a folder above", o.loops))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// hidden says whether name, or a folder in its path, is hidden or one that systems put beside the user's files.
+func hidden(name string) bool { return hiddenPart(name) != "" }
+
+// hiddenPart is name up to the first such part of its path; empty where there is none.
+func hiddenPart(name string) string {
+	end := 0
+	for part := range strings.SplitSeq(name, "/") {
+		end += len(part)
+		if strings.HasPrefix(part, ".") { // also .DS_Store and the ._NAME of macOS
+			return name[:end]
+		}
+		switch strings.ToLower(part) {
+		case "__macosx", "thumbs.db", "desktop.ini":
+			return name[:end]
+		}
+		end++
+	}
+	return ""
+}
+
+// folderWalk lists the wanted files below a folder.
+type folderWalk struct {
+	want    func(string) bool
+	over    *passedOver
+	files   []walkFile
+	folders int
+	total   int64 // bytes
+}
+
+type walkFile struct {
+	name, path string // with slashes, below the folder; on this machine
+	size       int64
+}
+
+// list adds the files of the folder dir, called name; above are the folders that it lies in.
+func (w *folderWalk) list(ctx context.Context, dir, name string, above []fs.FileInfo) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	self, err := os.Stat(dir)
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	type file struct {
-		name string
-		size int64
+	if slices.ContainsFunc(above, func(a fs.FileInfo) bool { return os.SameFile(a, self) }) {
+		w.over.loops++
+		return nil
 	}
-	var files []file
-	var read, total int64
-	err = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !want(name) {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		if !info.Mode().IsRegular() {
-			return fmt.Errorf("%s is a link or no ordinary file", name)
-		}
-		files = append(files, file{name, info.Size()})
-		if total += info.Size(); total > maxBytes {
-			return errTooMuch
-		}
-		return checkFile(name, info.Size(), len(files))
-	})
+	if w.folders++; w.folders > maxFiles { // links can make many of few
+		return fmt.Errorf("holds more than %d folders", maxFiles)
+	}
+	above = append(slices.Clip(above), self)
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
-	for _, f := range files {
-		r, err := root.Open(filepath.FromSlash(f.name))
+	for _, e := range entries {
+		name, at := path.Join(name, e.Name()), filepath.Join(dir, e.Name())
+		if hidden(e.Name()) {
+			w.over.addHidden(name)
+			continue
+		}
+		if err := w.entry(ctx, e, at, name, above); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// entry adds the file e, or what is in the folder e, which links may lead to.
+func (w *folderWalk) entry(ctx context.Context, e fs.DirEntry, at, name string, above []fs.FileInfo) error {
+	if !e.IsDir() && e.Type()&fs.ModeSymlink == 0 && !w.want(name) {
+		w.over.addUnwanted(name)
+		return nil
+	}
+	info, err := os.Stat(at)
+	if err != nil && e.Type()&fs.ModeSymlink != 0 {
+		err = fmt.Errorf("%s is a link that leads nowhere (%w); mend it or take it out", name, err)
+		if w.want(name) {
+			return err
+		}
+		w.over.link = cmp.Or(w.over.link, err)
+		return nil
+	}
+	switch {
+	case err != nil:
+		return err
+	case info.IsDir():
+		return w.list(ctx, at, name, above)
+	case !w.want(name):
+		w.over.addUnwanted(name)
+		return nil
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%s is no ordinary file; take it out", name)
+	}
+	w.files = append(w.files, walkFile{name, at, info.Size()})
+	w.total += info.Size()
+	return checkFile(name, info.Size(), len(w.files))
+}
+
+func walkFolder(ctx context.Context, dir string, want func(string) bool, over *passedOver, done func(n, total int64), visit visitor) error {
+	above, err := foldersAbove(dir)
+	if err != nil {
+		return err
+	}
+	w := folderWalk{want: want, over: over}
+	if err := w.list(ctx, dir, "", above); err != nil {
+		return err
+	}
+	var read int64
+	for _, f := range w.files {
+		r, err := os.Open(f.path)
 		if err != nil {
 			return err
 		}
@@ -99,14 +250,28 @@ func walkFolder(path string, want func(string) bool, done func(n, total int64), 
 			return err
 		}
 		before := read
-		if read += f.size; read>>20 != before>>20 || read == total {
-			done(read, total)
+		if read += f.size; read>>20 != before>>20 || read == w.total {
+			done(read, w.total)
 		}
 	}
 	return nil
 }
 
-func walkArchiveFile(path string, want func(string) bool, done func(n, total int64), visit visitor) error {
+// foldersAbove are those that dir lies in. A link from dir to one of them is one back to itself.
+func foldersAbove(dir string) (above []fs.FileInfo, err error) {
+	if dir, err = filepath.Abs(dir); err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	for err == nil && filepath.Dir(dir) != dir {
+		dir = filepath.Dir(dir)
+		if info, statErr := os.Stat(dir); statErr == nil { // one that may not be looked at leads to nothing
+			above = append(above, info)
+		}
+	}
+	return above, err
+}
+
+func walkArchiveFile(path string, want func(string) bool, over *passedOver, done func(n, total int64), visit visitor) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -117,11 +282,11 @@ func walkArchiveFile(path string, want func(string) bool, done func(n, total int
 		return err
 	}
 	r := bufio.NewReaderSize(&counting{r: f, done: func(n int64) { done(n, st.Size()) }}, 1<<20)
-	return walkArchive(r, st.Size(), want, visit)
+	return walkArchive(r, st.Size(), want, over, visit)
 }
 
 // walkArchive reads a tar or tar.gz of size bytes.
-func walkArchive(r *bufio.Reader, size int64, want func(string) bool, visit visitor) error {
+func walkArchive(r *bufio.Reader, size int64, want func(string) bool, over *passedOver, visit visitor) error {
 	limit, beyond := size, errors.New("truncated: its files are said to be longer than it is")
 	var content io.Reader = r
 	if magic, _ := r.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
@@ -159,11 +324,21 @@ func walkArchive(r *bufio.Reader, size int64, want func(string) bool, visit visi
 		if total += h.Size; total > limit { // in a sparse file more than there is to be read
 			return beyond
 		}
-		if !want(name) {
+		if part := hiddenPart(name); part != "" {
+			over.addHidden(part)
 			continue
 		}
-		if h.Typeflag != tar.TypeReg {
-			return fmt.Errorf("%s is a link or no ordinary file", name)
+		switch symbolic, wanted := h.Typeflag == tar.TypeSymlink, want(name); {
+		case wanted && (symbolic || h.Typeflag == tar.TypeLink):
+			return archivedLink(name)
+		case symbolic: // perhaps to a folder of wanted files
+			over.link = cmp.Or(over.link, archivedLink(name))
+			continue
+		case !wanted:
+			over.addUnwanted(name)
+			continue
+		case h.Typeflag != tar.TypeReg:
+			return fmt.Errorf("%s is no ordinary file; take it out", name)
 		}
 		if err := visit(name, h.Size, in); err != nil {
 			return err
@@ -174,6 +349,10 @@ func walkArchive(r *bufio.Reader, size int64, want func(string) bool, visit visi
 		return truncated("its end", err)
 	}
 	return nil
+}
+
+func archivedLink(name string) error {
+	return fmt.Errorf("%s is a link, and those of an archive are not followed; pack what it leads to (tar --dereference --hard-dereference)", name)
 }
 
 // checkFile says whether the nth file of a tree may be read.

@@ -266,12 +266,15 @@ func readImages(ctx context.Context, dir string, ds *data.Dataset, want data.Des
 	if _, err := os.Stat(file); err == nil {
 		return readTensors(file, want)
 	}
-	set, err := data.Folder(ctx, filepath.Base(dir), dir, opt.Data.Progress)
+	set, err := data.Folder(ctx, filepath.Base(dir), dir, opt.Data)
 	if err != nil {
 		return nil, nil, err
 	}
 	if want.H != 32 || want.W != 32 || want.C != 3 {
 		return nil, nil, fmt.Errorf("%s holds images of 32 x 32 RGB, the network takes %d x %d in %d channels; name a set of %s", dir, want.H, want.W, want.C, ds.Name)
+	}
+	if set.Converted != "" {
+		opt.Say("%s%s", dir, converted(set.Converted))
 	}
 	place := make([]int32, len(set.Test.Classes))
 	for i, class := range set.Test.Classes {

@@ -178,10 +178,10 @@ func Checkpoints(dir string) ([]Checkpoint, error) {
 	}
 	var all []Checkpoint
 	for _, e := range list {
-		if !e.IsDir() {
+		at := filepath.Join(dir, e.Name())
+		if st, err := os.Stat(at); err == nil && !st.IsDir() { // a link counts as what it leads to
 			continue
 		}
-		at := filepath.Join(dir, e.Name())
 		var c Checkpoint
 		var err error
 		if lora.IsFolder(at) {

@@ -209,7 +209,23 @@ func TestDamagedCheckpoints(t *testing.T) {
 	if err != nil || len(all) != 2 || all[0].Broken == "" || all[1].Broken != "" || all[1].Network != "mlp-d2-res" && all[1].Network != "mlp-d2-plain" {
 		t.Errorf("%+v, %v", all, err)
 	}
-	if all, err := Checkpoints(filepath.Join(dir, "nowhere")); err != nil || len(all) != 0 {
+	// One that is linked is listed too, and so is a link that leads nowhere.
+	for name, target := range map[string]string{"linked": small, "lost": filepath.Join(dir, "nowhere")} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Skipf("this system lets nobody make a symbolic link: %v", err)
+		}
+	}
+	names := map[string]bool{} // and whether they can be loaded
+	if all, err = Checkpoints(dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range all {
+		names[c.Name] = c.Broken == ""
+	}
+	if lost, ok := names["lost"]; len(all) != 4 || !names["linked"] || !ok || lost {
+		t.Errorf("with links: %+v", all)
+	}
+	if all, err := Checkpoints(filepath.Join(dir, "none")); err != nil || len(all) != 0 {
 		t.Errorf("no folder: %v, %v", all, err)
 	}
 }

@@ -155,6 +155,14 @@ func named(name, about, source string, s data.Subset) images {
 	return images{run.OODSet{Name: name, About: about, Source: source, N: len(s.Index), Fingerprint: hashImages(s)}, s}
 }
 
+// converted puts what was made to fit behind what is said of a set; nothing where nothing was.
+func converted(what string) string {
+	if what == "" {
+		return ""
+	}
+	return "; made 32x32 RGB: " + what
+}
+
 // partsOOD are the images that detectors need.
 type partsOOD struct {
 	train, val images // of the classifier's training
@@ -196,7 +204,7 @@ func oodParts(ctx context.Context, n *Network, ds *data.Dataset, cfg config.OOD,
 		if err := n.unexposed(s); err != nil {
 			return nil, err
 		}
-		opt.Say("against: %s, %d images", s.About, s.N)
+		opt.Say("against: %s, %d images%s", s.About, s.N, converted(s.Converted))
 	}
 	return p, nil
 }
@@ -213,11 +221,13 @@ func outlierSets(ctx context.Context, key string, sets config.OODSets, seed uint
 	}
 	for _, f := range sets.Folders {
 		name, path, _ := strings.Cut(f, "=")
-		set, err := data.Folder(ctx, name, path, opt.Data.Progress)
+		set, err := data.Folder(ctx, name, path, opt.Data)
 		if err != nil {
 			return nil, fmt.Errorf("the set %s: %w", name, err)
 		}
-		all = append(all, named(name, fmt.Sprintf("%s, a folder of images", name), path, data.All(set.Test)))
+		s := named(name, fmt.Sprintf("%s, a folder of images", name), path, data.All(set.Test))
+		s.Converted = set.Converted
+		all = append(all, s)
 	}
 	if limit > 0 {
 		for i, s := range all {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
@@ -151,6 +152,33 @@ func TestOOD(t *testing.T) {
 	cfg.Weights = "another"
 	if _, err := OOD(ctx, cfg, opt); err == nil || !strings.Contains(err.Error(), "wanted are another") {
 		t.Errorf("other weights: %v", err)
+	}
+}
+
+// TestOutliersOfAFolder: it is said and recorded what was made to fit, and said what was passed over; links are followed.
+func TestOutliersOfAFolder(t *testing.T) {
+	root := t.TempDir()
+	cfg, opt, noise := tinyOOD(t, root), options(t, root), data.Fake(3, 99)
+	folder, larger := pngs(t, noise, 0, 1), pngs(t, &data.Set{H: 64, W: 16, Pixels: noise.Pixels}, 2)
+	if err := errors.Join(os.Symlink(larger, filepath.Join(folder, "larger")), os.WriteFile(filepath.Join(folder, "d.webp"), nil, 0o600)); err != nil {
+		t.Skipf("this system lets nobody make a symbolic link: %v", err)
+	}
+	var said []string
+	opt.Say = func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
+	opt.Data.Say = opt.Say
+	cfg.Sets.Folders = []string{"noise=" + folder}
+	n, err := FindNetwork(root, cfg.Checkpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts, err := oodParts(context.Background(), n, set(t, data.SyntheticShapes), cfg, opt)
+	if err != nil || len(parts.out) != 2 || parts.out[1].Converted != "1 of another size" {
+		t.Errorf("%+v, %v", parts, err)
+	}
+	for _, want := range []string{folder + ": passed over: 1 .webp", "against: noise, a folder of images, 3 images; made 32x32 RGB: 1 of another size"} {
+		if !slices.Contains(said, want) {
+			t.Errorf("%q is not among what was said: %q", want, said)
+		}
 	}
 }
 

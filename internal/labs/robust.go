@@ -142,7 +142,7 @@ func robustTraining(ctx context.Context, ds *data.Dataset, original *Network, cf
 		if err := original.unexposed(s); err != nil {
 			return training{}, err
 		}
-		opt.Say("compared on: %s, %d images", s.About, s.N)
+		opt.Say("compared on: %s, %d images%s", s.About, s.N, converted(s.Converted))
 	}
 	h.Hardening = hardeningOf(cfg, h.trained)
 	if h.cfg.Images, err = imagesOf(h, cfg.Images); err != nil {
@@ -247,14 +247,14 @@ func outliersToTrain(ctx context.Context, cfg config.Robust, opt Options) ([]ima
 	for _, source := range cfg.Outliers.Sources {
 		name, folder := config.Source(source)
 		var s data.Subset
-		about, from := "", folder
+		about, from, changed := "", folder, ""
 		switch {
 		case folder != "":
-			ds, err := data.Folder(ctx, name, folder, opt.Data.Progress)
+			ds, err := data.Folder(ctx, name, folder, opt.Data)
 			if err != nil {
 				return nil, fmt.Errorf("the outliers %s: %w", name, err)
 			}
-			s, about = data.All(ds.Train), name+", a folder of images"
+			s, about, changed = data.All(ds.Train), name+", a folder of images", ds.Converted
 		case name == config.NoiseSource:
 			r := rng.New(cfg.Seed, "noise to train on", 0, 0) // no seed that is evaluated
 			s, about, from = data.All(data.Fake(cfg.Outliers.Noise, r.Uint64())), "uniform noise", "drawn"
@@ -278,8 +278,10 @@ func outliersToTrain(ctx context.Context, cfg config.Robust, opt Options) ([]ima
 		if cfg.Data.Limit > 0 {
 			s = s.First(cfg.Data.Limit)
 		}
-		all = append(all, named(name, about, from, s))
-		opt.Say("outliers to train on: %s, %d images", about, len(s.Index))
+		set := named(name, about, from, s)
+		set.Converted = changed
+		all = append(all, set)
+		opt.Say("outliers to train on: %s, %d images%s", about, len(s.Index), converted(changed))
 	}
 	return all, nil
 }

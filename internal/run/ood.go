@@ -27,8 +27,9 @@ type OODSet struct {
 	About       string `json:"about"` // which images, as a reader would say it
 	Source      string `json:"source"`
 	N           int    `json:"n"`
-	Fingerprint string `json:"fingerprint"`     // SHA-256 (hex) of the pixels, in order
-	Shift       bool   `json:"shift,omitempty"` // the same kind of image under another condition: not outliers
+	Fingerprint string `json:"fingerprint"`         // SHA-256 (hex) of the pixels, in order
+	Converted   string `json:"converted,omitempty"` // how many images of the folder were made 32x32 RGB, and why
+	Shift       bool   `json:"shift,omitempty"`     // the same kind of image under another condition: not outliers
 }
 
 // OODTuning says on what hyper-parameters were chosen, none of it being evaluated.
