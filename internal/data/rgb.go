@@ -94,8 +94,8 @@ var large sync.Mutex
 
 // fitImage writes the h x w x 3 values of the image b of any kind and size up to maxFitSide into dst, and says
 // what it is and whether it was scaled. The image is turned into RGB by toRGB, scaled so that it covers the size
-// wanted, and its middle is taken: Resize and CenterCrop of torchvision, whose kernel is a triangle that widens
-// as the image shrinks. In Pillow's place it differs by a level in 2 % of the values, by none in the others.
+// wanted, and its middle is taken: Resize and CenterCrop of torchvision on images of Pillow, whose kernel is a
+// triangle that widens as the image shrinks. Of random images 2 % of the values differ from theirs by a level.
 func fitImage(b []byte, h, w int, dst []uint8) (k kind, scaled bool, err error) {
 	cfg, decode, err := imageConfig(b)
 	if err != nil {

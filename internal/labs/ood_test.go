@@ -155,7 +155,7 @@ func TestOOD(t *testing.T) {
 	}
 }
 
-// TestOutliersOfAFolder: it is said and recorded what was made to fit, and said what was passed over; links are followed.
+// TestOutliersOfAFolder: links are followed; what was made to fit is said and recorded, what was passed over said.
 func TestOutliersOfAFolder(t *testing.T) {
 	root := t.TempDir()
 	cfg, opt, noise := tinyOOD(t, root), options(t, root), data.Fake(3, 99)
