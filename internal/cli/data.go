@@ -16,7 +16,7 @@ import (
 func newDataCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "data",
-		Short: "Data sets: what there is, fetch, import, verify",
+		Short: "Data sets: what there is, fetch, import, verify, and where each image was published",
 		Long: `Data sets are looked for in $DLA_DATA, then in the user's cache folder, then on the network;
 what the network gives is kept in the cache. Every file is checked by SHA-256 before it is used.
 
@@ -28,7 +28,7 @@ UTF-8, or from train.parquet, validation.parquet and test.parquet, which the Hug
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newDataLsCmd(s), newDataPullCmd(s), newDataImportCmd(s), newDataVerifyCmd(s))
+	cmd.AddCommand(newDataLsCmd(s), newDataPullCmd(s), newDataImportCmd(s), newDataVerifyCmd(s), newDataIndexCmd(s))
 	return cmd
 }
 
@@ -305,4 +305,80 @@ the content with the published one. Exit code 1 where something is damaged.`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+func newDataIndexCmd(s *Streams) *cobra.Command {
+	var asJSON bool
+	part := "test"
+	cmd := &cobra.Command{
+		Use:   "index NAME",
+		Short: "List where each image of a set was published, to lay predictions beside others'",
+		Long: `Images are numbered from 0 in an order of their own, the same whatever form a set is read from: ascending
+by the SHA-256 of their pixels (height x width x 3 bytes, then by label). test_predictions.bin, splits and
+the numbers of images in records and figures count in it. MNIST alone keeps the published order.
+
+This lists as CSV for each image of a part its number here (index), its label, and where it was published:
+its place from 0 in the published order (published), where the set was read from its published files; its
+file (file), where it was read from images. CIFAR-10's places are those of torchvision: through data_batch_1
+to data_batch_5, or in test_batch; and its files are those that the batches list as filenames. A set of
+sentences is listed with the file and the line, from 0, of each.`,
+		Example:           "  dla data index cifar10 > test_index.csv\n  dla data index cifar10 --part train --json",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeSet(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, code, stop := interruptible(cmd.Context())
+			defer stop()
+			progress := newProgress(s)
+			places, err := placesOf(ctx, args[0], part, data.Options{Progress: progress.Download})
+			progress.Close()
+			if c := code(); c != 0 {
+				return &ExitError{Code: c}
+			}
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return writeJSON(s.Out, places)
+			}
+			return data.WritePlaces(s.Out, places)
+		},
+	}
+	cmd.Flags().StringVar(&part, "part", part, "train, test, or of a set of sentences validation")
+	_ = cmd.RegisterFlagCompletionFunc("part", cobra.FixedCompletions([]string{"train", "validation", "test"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// placesOf are where a part of the set called name was published.
+func placesOf(ctx context.Context, name, part string, opt data.Options) ([]data.Place, error) {
+	e, err := data.Lookup(name)
+	if err != nil {
+		return nil, usageError(err)
+	}
+	if e.IsText() {
+		of, err := data.LoadSentences(ctx, name, opt)
+		if err != nil {
+			return nil, err
+		}
+		index, ok := map[string][]int32{"train": of.Train, "validation": of.Val, "test": of.Test}[part]
+		if !ok {
+			return nil, usageError(fmt.Errorf("--part %s: want train, validation or test", part))
+		}
+		return of.Places(index), nil
+	}
+	if part != "train" && part != "test" {
+		return nil, usageError(fmt.Errorf("--part %s: want train or test", part))
+	}
+	ds, err := data.Load(ctx, name, opt)
+	if err != nil {
+		return nil, err
+	}
+	set := map[string]*data.Set{"train": ds.Train, "test": ds.Test}[part]
+	switch {
+	case ds.Synthetic:
+		return nil, fmt.Errorf("%s; %s", ds.Source, e.Obtain())
+	case !set.Known():
+		return nil, fmt.Errorf("where the images of %s come from is not known: an earlier version imported them; `dla data import %s FOLDER_OR_ARCHIVE` again", name, name)
+	}
+	return data.All(set).Places(), nil
 }

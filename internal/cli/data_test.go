@@ -41,6 +41,10 @@ func TestDataMistakes(t *testing.T) {
 		{"data import cifar10 " + empty, exitFailure, empty + ": holds no images in train/CLASS/"},
 		{"data import rotten_tomatoes " + empty, exitFailure, empty + ": holds no rt-polarity.neg"},
 		{"data verify rotten_tomatoes", exitFailure, "get it with `dla data pull rotten_tomatoes`"},
+		{"data index", exitUsage, "accepts 1 arg"},
+		{"data index minst", exitUsage, `unknown data set "minst"`},
+		{"data index synthetic-shapes", exitUsage, "is built in"},
+		{"data index cifar10 --part validation", exitUsage, "--part validation: want train or test"},
 		{"data import cifar10-jpeg " + empty, exitFailure, "cifar10-images.tar.gz"},
 	} {
 		_, errs, code := dla("", false, strings.Fields(tc.args)...)
@@ -119,6 +123,13 @@ func TestDataCIFAR10(t *testing.T) {
 	if out, errs, code := dla("", false, "data", "pull", "cifar10"); code != 0 || !strings.HasSuffix(out, " already\n") {
 		t.Errorf("pull of what is there: exit code %d: %s%s", code, out, errs)
 	}
+	// test_batch lists domestic_cat_s_000907.png first, and data_batch_1 this frog.
+	for part, want := range map[string]string{"test": ",3,test/cat/domestic_cat_s_000907.png\n", "train": ",6,train/frog/leptodactylus_pentadactylus_s_000004.png\n"} {
+		out, errs, code := dla("", false, "data", "index", "cifar10", "--part", part)
+		if lines := map[string]int{"test": 10001, "train": 50001}[part]; code != 0 || strings.Count(out, "\n") != lines || !strings.HasPrefix(out, "index,label,file\n0,") || !strings.Contains(out, want) {
+			t.Errorf("index of %s: exit code %d, %d lines: %s", part, code, strings.Count(out, "\n"), errs)
+		}
+	}
 }
 
 // TestDataPeople imports the outliers, as the archive and as a folder, and verifies them.
@@ -164,6 +175,9 @@ func TestDataSentences(t *testing.T) {
 	out, errs, code := dla("", false, "data", "verify", "rotten_tomatoes")
 	if code != 0 || !strings.Contains(out, "rotten_tomatoes: ready") || !strings.Contains(out, "8530 + 1066 + 1066 sentences for training, validation and test; but for spacing and punctuation 0 repeat one of another part and 2 one of their own") {
 		t.Errorf("verify: exit code %d: %s%s", code, out, errs)
+	}
+	if out, errs, code := dla("", false, "data", "index", "rotten_tomatoes", "--part", "validation", "--json"); code != 0 || !strings.Contains(out, `"published": 4797`) || strings.Count(out, `"file": "rt-polarity.pos"`) != 533 {
+		t.Errorf("index: exit code %d: %s", code, errs)
 	}
 	l := listed(t)["rotten_tomatoes"]
 	if l.Status != "ready" || l.Form != "UTF-8" || l.Bytes != 1238901 {

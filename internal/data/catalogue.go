@@ -34,8 +34,9 @@ type Form struct {
 	read      func(ctx context.Context, path string, done func(n, total int64)) (train, test *Set, err error)
 	sentences sentenceReader // instead of read, of a set of sentences
 
-	slow  bool // reading takes seconds: the result is kept
-	lossy bool // what it decodes to depends on the decoder
+	slow    bool // reading takes seconds: the result is kept
+	lossy   bool // what it decodes to depends on the decoder
+	ordered bool // its images are numbered in the published order
 }
 
 // Entry is one set of the catalogue, or a built-in one, which has no forms.
@@ -75,16 +76,18 @@ var Catalogue = []Entry{{
 		Mirrors: []string{"https://www.cs.toronto.edu/~kriz/"},
 		read:    readCIFAR,
 		slow:    true,
+		ordered: true,
 	}, {
 		Name:  "png",
 		Files: []File{{"cifar10-png.tar.gz", 134619981, "a200954e8fc6617beef7d7b44436feec75c6a8a1ca69265e8d5c20d03346943b"}},
 		read:  readCIFAR,
 		slow:  true,
 	}, {
-		Name:   "unpacked binary",
-		Folder: "cifar-10-batches-bin",
-		read:   readCIFAR,
-		slow:   true,
+		Name:    "unpacked binary",
+		Folder:  "cifar-10-batches-bin",
+		read:    readCIFAR,
+		slow:    true,
+		ordered: true,
 	}, {
 		Name:   "unpacked images",
 		Folder: "train",
@@ -128,6 +131,7 @@ var Catalogue = []Entry{{
 		Mirrors: []string{"https://www.cs.toronto.edu/~kriz/"},
 		read:    readCIFAR100,
 		slow:    true,
+		ordered: true,
 	}},
 }, {
 	Name:   "svhn",
@@ -139,6 +143,7 @@ var Catalogue = []Entry{{
 		Mirrors: []string{"http://ufldl.stanford.edu/housenumbers/"},
 		read:    readSVHN,
 		slow:    true,
+		ordered: true,
 	}},
 }, {
 	Name:   "textures",

@@ -51,17 +51,18 @@ func readCIFAR(ctx context.Context, path string, done func(n, total int64)) (tra
 	return readImages(ctx, path, imageSpec{classes: cifarClasses, h: cifarSide, w: cifarSide}, done)
 }
 
-// isCIFARBinary says whether name is a file of the binary form, wherever it lies.
+// isCIFARBinary says whether name is a file of the binary form, wherever it lies. What a Mac puts beside each
+// file in a tar, ._data_batch_1.bin, is none.
 func isCIFARBinary(name string) bool {
 	base := path.Base(name)
-	return strings.HasSuffix(base, ".bin") || base == "batches.meta.txt"
+	return !hidden(name) && (strings.HasSuffix(base, ".bin") || base == "batches.meta.txt")
 }
 
 var cifarBatches = []string{"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"}
 
 // readCIFARBinary reads the six files of records and the one of class names.
 func readCIFARBinary(ctx context.Context, tree string, done func(n, total int64)) (train, test *Set, err error) {
-	var pictures []picture
+	var batches [6][]picture
 	seen := make([]bool, len(cifarBatches))
 	err = walk(ctx, tree, isCIFARBinary, done, func(name string, size int64, r io.Reader) error {
 		base := path.Base(name)
@@ -81,7 +82,7 @@ func readCIFARBinary(ctx context.Context, tree string, done func(n, total int64)
 		}
 		seen[at] = true
 		read, err := cifarRecords(b, 1, len(cifarClasses), base == "test_batch.bin")
-		pictures = append(pictures, read...)
+		batches[at] = read
 		return err
 	})
 	if err != nil {
@@ -90,6 +91,14 @@ func readCIFARBinary(ctx context.Context, tree string, done func(n, total int64)
 	if at := slices.Index(seen, false); at >= 0 {
 		return nil, nil, fmt.Errorf("%s: holds no %s", tree, cifarBatches[at])
 	}
+	var pictures []picture // the training batches are numbered through
+	for _, batch := range batches[:len(batches)-1] {
+		for i := range batch {
+			batch[i].at += int32(len(pictures))
+		}
+		pictures = append(pictures, batch...)
+	}
+	pictures = append(pictures, batches[len(batches)-1]...)
 	if train, test, err = arrange(pictures, cifarClasses, cifarSide, cifarSide); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", tree, err)
 	}
@@ -116,7 +125,7 @@ func cifarRecords(b []byte, labels, classes int, test bool) ([]picture, error) {
 			o := px[3*j : 3*j+3]
 			o[0], o[1], o[2] = red[j], green[j], blue[j]
 		}
-		pictures[i] = picture{test, int32(label), sha256.Sum256(px), px}
+		pictures[i] = picture{test: test, label: int32(label), digest: sha256.Sum256(px), pixels: px, at: int32(i)}
 	}
 	return pictures, nil
 }

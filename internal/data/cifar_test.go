@@ -206,6 +206,9 @@ func TestCIFAR100(t *testing.T) {
 		if px, red := test.Pixels[i*3*cifarPlane:][:3], uint8(3*label); px[0] != red || px[1] != red+50 || px[2] != red+100 {
 			t.Fatalf("an image of class %d begins with %v", label, px)
 		}
+		if test.Published[i] != label {
+			t.Fatalf("the published number %d is said to be number %d", label, test.Published[i])
+		}
 	}
 	const at = "cifar-100-binary/train.bin"
 	label := bytes.Clone(files[at])

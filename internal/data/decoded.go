@@ -21,16 +21,27 @@ import (
 //	uint32  length of what follows (little-endian, as all numbers here)
 //	JSON    decodedHeader
 //	[32]    SHA-256 of the JSON
+//	JSON    the Origin of the training set and of the test set, in a list
 //	the sets as writeSets gives them, to the end of the file
 //
-// The header's fingerprint is the SHA-256 of that last part, so a copy is checked from end to end each
-// time it is loaded. One that is cut, damaged or of something else counts as not there.
-const decodedMagic = "dla set 1\n"
+// The header has the SHA-256 of the origins, and its fingerprint is that of the last part, so a copy is
+// checked from end to end each time it is loaded. One that is cut, damaged or of something else counts as
+// not there. The first version had no origins; it is still read where it is all there is.
+const (
+	decodedMagic  = "dla set 2\n"
+	decodedMagic1 = "dla set 1\n"
+)
 
 type decodedHeader struct {
 	Source      string   `json:"source"` // what it was decoded from: see Form.key
 	Classes     []string `json:"classes"`
 	Fingerprint string   `json:"fingerprint"`
+
+	Ordered       bool   `json:"ordered"` // the origins are places in the published order
+	OriginsBytes  int64  `json:"origins_bytes"`
+	OriginsSHA256 string `json:"origins_sha256"`
+
+	version int
 }
 
 // maxDecodedHeader is more than any header has.
@@ -38,7 +49,15 @@ const maxDecodedHeader = 1 << 16
 
 // writeDecoded keeps ds, decoded from source, at path.
 func writeDecoded(path, source string, ds *Dataset) error {
-	js, err := json.Marshal(decodedHeader{source, ds.Train.Classes, ds.Fingerprint})
+	origins, err := json.Marshal([]Origin{ds.Train.Origin, ds.Test.Origin})
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	originsSum := sha256.Sum256(origins)
+	js, err := json.Marshal(decodedHeader{
+		Source: source, Classes: ds.Train.Classes, Fingerprint: ds.Fingerprint,
+		Ordered: ds.Train.Published != nil, OriginsBytes: int64(len(origins)), OriginsSHA256: hex.EncodeToString(originsSum[:]),
+	})
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
@@ -47,7 +66,7 @@ func writeDecoded(path, source string, ds *Dataset) error {
 	}
 	sum := sha256.Sum256(js)
 	head := binary.LittleEndian.AppendUint32([]byte(decodedMagic), uint32(len(js)))
-	head = append(append(head, js...), sum[:]...)
+	head = append(append(append(head, js...), sum[:]...), origins...)
 	_, _, err = atomicfile.Write(path, func(w io.Writer) error {
 		if _, err := w.Write(head); err != nil {
 			return err
@@ -81,7 +100,12 @@ func readDecodedHeader(r io.Reader, size int64) (h decodedHeader, rest int64, er
 	if _, err := io.ReadFull(r, b[:]); err != nil {
 		return h, 0, truncated("the header", err)
 	}
-	if !bytes.HasPrefix(b[:], []byte(decodedMagic)) {
+	switch {
+	case bytes.HasPrefix(b[:], []byte(decodedMagic)):
+		h.version = 2
+	case bytes.HasPrefix(b[:], []byte(decodedMagic1)):
+		h.version = 1
+	default:
 		return h, 0, errors.New("is no decoded set of this version")
 	}
 	n := int64(binary.LittleEndian.Uint32(b[len(decodedMagic):]))
@@ -98,6 +122,12 @@ func readDecodedHeader(r io.Reader, size int64) (h decodedHeader, rest int64, er
 	}
 	if err := json.Unmarshal(js[:n], &h); err != nil {
 		return h, 0, fmt.Errorf("the header: %w", err)
+	}
+	if h.version == 1 {
+		h.Ordered, h.OriginsBytes = false, 0
+	}
+	if h.OriginsBytes < 0 || h.OriginsBytes > rest {
+		return h, 0, errors.New("truncated in the origins")
 	}
 	return h, rest, nil
 }
@@ -119,8 +149,13 @@ func readDecoded(path string, accept func(decodedHeader) bool) (train, test *Set
 	return train, test, h.Fingerprint, nil
 }
 
-// readSets reads what writeSets wrote, size bytes, and checks it.
+// readSets reads the origins and what writeSets wrote, size bytes together, and checks them.
 func readSets(r io.Reader, size int64, h decodedHeader) (train, test *Set, err error) {
+	origins, err := readOrigins(r, h)
+	if err != nil {
+		return nil, nil, err
+	}
+	size -= h.OriginsBytes
 	sum := sha256.New()
 	r = io.TeeReader(r, sum)
 	for _, dst := range []**Set{&train, &test} {
@@ -134,14 +169,37 @@ func readSets(r io.Reader, size int64, h decodedHeader) (train, test *Set, err e
 	if hex.EncodeToString(sum.Sum(nil)) != h.Fingerprint {
 		return nil, nil, errors.New("its checksum is wrong")
 	}
-	for _, s := range []*Set{train, test} {
+	for i, s := range []*Set{train, test} {
 		for _, l := range s.Labels {
 			if l < 0 || int(l) >= len(h.Classes) {
 				return nil, nil, fmt.Errorf("label %d of %d classes", l, len(h.Classes))
 			}
 		}
+		o := origins[i]
+		if o.Published != nil && len(o.Published) != s.N || o.Files != nil && len(o.Files) != s.N {
+			return nil, nil, fmt.Errorf("%d places and %d files of %d images", len(o.Published), len(o.Files), s.N)
+		}
+		s.Origin = o
 	}
 	return train, test, nil
+}
+
+// readOrigins reads the origins of both sets.
+func readOrigins(r io.Reader, h decodedHeader) (of [2]Origin, err error) {
+	if h.version == 1 {
+		return of, nil
+	}
+	js := make([]byte, h.OriginsBytes) // no more than the file has
+	if _, err := io.ReadFull(r, js); err != nil {
+		return of, truncated("the origins", err)
+	}
+	if sum := sha256.Sum256(js); hex.EncodeToString(sum[:]) != h.OriginsSHA256 {
+		return of, errors.New("the origins are damaged")
+	}
+	if err := json.Unmarshal(js, &of); err != nil {
+		return of, fmt.Errorf("the origins: %w", err)
+	}
+	return of, nil
 }
 
 // readSet reads one set, taking its bytes off size, and no memory that they do not fill.

@@ -29,6 +29,7 @@ func smallDataset() *Dataset {
 		return s
 	}
 	ds := &Dataset{Train: set(6), Test: set(2)}
+	ds.Train.Published, ds.Test.Published = []int32{3, 4, 5, 0, 2, 1}, []int32{1, 0}
 	ds.Fingerprint = fingerprint(ds.Train, ds.Test)
 	return ds
 }
@@ -111,6 +112,14 @@ func TestLabelsOfADecodedCopy(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, _, _, err := readDecoded(path, anything); err == nil || !strings.Contains(err.Error(), "label 2 of 2 classes") {
+		t.Errorf("error %v", err)
+	}
+	ds = smallDataset()
+	ds.Test.Published = ds.Test.Published[:1]
+	if err := writeDecoded(path, "", ds); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := readDecoded(path, anything); err == nil || !strings.Contains(err.Error(), "1 places and 0 files of 2 images") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -137,6 +137,8 @@ type picture struct {
 	label  int32
 	digest [sha256.Size]byte // of pixels
 	pixels []uint8           // HWC
+	file   string            // its name in the tree; empty where it is no file
+	at     int32             // then its place in the published order of its part
 }
 
 // isImagePlace says whether the file name is one of an image folder: an image, or in the place of one.
@@ -238,7 +240,7 @@ func (r *imageReader) decodeAll() {
 				break
 			}
 			slab = slab[px:]
-			own = append(own, picture{f.test, f.label, sha256.Sum256(pixels), pixels})
+			own = append(own, picture{test: f.test, label: f.label, digest: sha256.Sum256(pixels), pixels: pixels, file: f.name})
 		}
 		r.free <- b
 	}
@@ -282,6 +284,9 @@ func (r *imageReader) sets() (train, test *Set, err error) {
 	if r.spec.loose {
 		return arrangeLoosely(r.pictures, classes, r.spec.h, r.spec.w, r.outside)
 	}
+	for i := range r.pictures {
+		r.pictures[i].file = strings.TrimPrefix(r.pictures[i].file, r.prefix)
+	}
 	return arrange(r.pictures, classes, r.spec.h, r.spec.w)
 }
 
@@ -308,10 +313,11 @@ func arrange(pictures []picture, classes []string, h, w int) (train, test *Set, 
 
 // sortPictures orders pictures by the SHA-256 of their pixels (then by their labels): the order depends
 // on nothing but the images, not on their names, nor on how they were packed. And as a hash knows nothing
-// of what is in an image, the first n are a fair sample.
+// of what is in an image, the first n are a fair sample. Copies that even have one label keep the published
+// order, or that of their names: no set depends on that, but the list of where its images come from does.
 func sortPictures(pictures []picture) {
 	slices.SortFunc(pictures, func(a, b picture) int {
-		return cmp.Or(bytes.Compare(a.digest[:], b.digest[:]), cmp.Compare(a.label, b.label))
+		return cmp.Or(bytes.Compare(a.digest[:], b.digest[:]), cmp.Compare(a.label, b.label), cmp.Compare(a.at, b.at), cmp.Compare(a.file, b.file))
 	})
 }
 
@@ -328,6 +334,11 @@ func gather(pictures []picture, classes []string, h, w int, keep func(picture) b
 		if keep(p) {
 			s.Pixels = append(s.Pixels, p.pixels...)
 			s.Labels = append(s.Labels, p.label)
+			if p.file != "" {
+				s.Files = append(s.Files, p.file)
+			} else {
+				s.Published = append(s.Published, p.at)
+			}
 		}
 	}
 	return s

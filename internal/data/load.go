@@ -261,7 +261,12 @@ func (at Found) load(ctx context.Context, opt Options) (*Dataset, error) {
 	copyPath := ""
 	if err == nil {
 		copyPath = e.decodedPath(filepath.Join(cache, e.Folder))
-		accept := func(h decodedHeader) bool { return e.published(h) || h.Source != "" && h.Source == at.key() }
+		accept := func(h decodedHeader) bool {
+			if at.form != nil && (h.version == 1 || at.form.ordered && !h.Ordered) {
+				return false // the form says more of where the images come from
+			}
+			return e.published(h) || h.Source != "" && h.Source == at.key()
+		}
 		train, test, fp, readErr := readDecoded(copyPath, accept)
 		if readErr == nil {
 			return at.dataset(train, test, fp), nil

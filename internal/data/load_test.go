@@ -390,4 +390,7 @@ func TestMNIST(t *testing.T) {
 	if got := ds.Train.Labels[:5]; got[0] != 5 || got[1] != 0 || got[2] != 4 || got[3] != 1 || got[4] != 9 {
 		t.Errorf("the first labels are %v, want 5 0 4 1 9", got)
 	}
+	if ds.Train.Reordered() || !ds.Test.Known() || ds.Test.Published[9999] != 9999 {
+		t.Error("the order is not said to be the published one")
+	}
 }

@@ -30,7 +30,7 @@ func readMNIST(_ context.Context, dir string, _ func(n, total int64)) (train, te
 		if err != nil {
 			return nil, nil, err
 		}
-		s := &Set{N: n, H: 28, W: 28, C: 1, Pixels: pixels, Labels: make([]int32, n), Classes: digits}
+		s := &Set{N: n, H: 28, W: 28, C: 1, Pixels: pixels, Labels: make([]int32, n), Classes: digits, Origin: inOrder(n)}
 		for j, l := range labels {
 			if l > 9 {
 				return nil, nil, fmt.Errorf("%s: label %d of image %d is not a digit", names, l, j)

@@ -1,6 +1,15 @@
 // Package data finds, checks, reads and batches data sets. A set is 8-bit images and labels in
 // memory; batches are float32 in [0,1], row by row in NHWC order.
 //
+// MNIST's images are in the published order, that of the idx files, and so are the sentences of each class of
+// Rotten Tomatoes, all of the negative class before those of the positive. The images of every other set that
+// is read are, part by part, in ascending order of the SHA-256 of their H x W x 3 pixels (then of their labels,
+// then of their places): the one order that all forms of a set have in common. Splits, seeds and the numbers
+// of images in records and figures count in it. Origin says where each image was published: by its place in
+// the published order, counted through data_batch_1 to data_batch_5, as torchvision counts, or in test_batch;
+// in CIFAR-100's train.bin and test.bin; in SVHN's arrays; or, of a folder of images, by its file.
+// CIFAR-10's files of images have the names that the batches in Python's form list as filenames.
+//
 // To add a set: an entry in catalogue.go with its forms, each with files and checksums and a reader.
 // A reader of image folders is in images.go, of idx files in mnist.go.
 package data
@@ -20,6 +29,7 @@ type Set struct {
 	Pixels     []uint8 // NHWC
 	Labels     []int32
 	Classes    []string // name of each label
+	Origin
 }
 
 // Dataset is a training and a test set.

@@ -90,7 +90,7 @@ func svhnPictures(arrays map[string]matArray, test bool) ([]picture, error) {
 		if digit != math.Trunc(digit) || digit < 1 || digit > 10 {
 			return nil, fmt.Errorf("the digit of image %d is %v, want one of 1 to 10", i, digit)
 		}
-		pictures[i] = picture{test, int32(digit) % 10, sha256.Sum256(px), px}
+		pictures[i] = picture{test: test, label: int32(digit) % 10, digest: sha256.Sum256(px), pixels: px, at: int32(i)}
 	}
 	return pictures, nil
 }

@@ -61,6 +61,11 @@ func TestSVHN(t *testing.T) {
 	if err != nil || train.N != 12 || test.N != 12 || len(train.Classes) != 10 {
 		t.Fatalf("%+v, %+v, error %v", train, test, err)
 	}
+	for i, at := range test.Published {
+		if h := test.Hash(i); hex.EncodeToString(h[:]) != golden[at].SHA256 {
+			t.Errorf("image %d is not the published number %d", i, at)
+		}
+	}
 	if err := os.WriteFile(filepath.Join(dir, "train_32x32.mat"), small[:len(small)-9], 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package labs
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -57,6 +58,41 @@ func trained(t *testing.T, root string, cfg config.Resnet) Trained {
 		t.Fatal(err)
 	}
 	return tr
+}
+
+// TestRunsSayWhereTestImagesWerePublished: beside the predictions of a set in another order lies a row for each
+// of them; of a set in the published order, or of a drawn one, nothing.
+func TestRunsSayWhereTestImagesWerePublished(t *testing.T) {
+	drawn := set(t, data.SyntheticShapes)
+	ds := *drawn
+	test := *drawn.Test
+	ds.Test, test.Published = &test, make([]int32, test.N)
+	for i := range test.Published {
+		test.Published[i] = int32(test.N - 1 - i)
+	}
+	cfg, root := tiny(false), t.TempDir()
+	cfg.Train.Epochs = 1
+	tr, err := resnetOn(context.Background(), &ds, cfg, options(t, root))
+	if err != nil || tr.Result.TestIndex == nil {
+		t.Fatalf("%+v, %v", tr.Result, err)
+	}
+	rec, err := run.Find(root, tr.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := rec.Attached(*tr.Result.TestIndex)
+	lines := strings.Split(strings.TrimSuffix(string(rows), "\n"), "\n")
+	want := fmt.Sprintf("95,%d,%d", test.Labels[95], test.N-96)
+	if err != nil || len(lines) != 97 || lines[0] != "index,label,published" || lines[96] != want {
+		t.Errorf("%d lines, the last %q, want %q; %v", len(lines), lines[len(lines)-1], want, err)
+	}
+	predictions, err := rec.Attached(tr.Result.Predictions)
+	if err != nil || len(predictions) != len(lines)-1 {
+		t.Errorf("%d predictions, %v", len(predictions), err)
+	}
+	if tr := trained(t, t.TempDir(), cfg); tr.Result.TestIndex != nil {
+		t.Errorf("drawn images were published: %+v", tr.Result.TestIndex)
+	}
 }
 
 // TestExportedCheckpointIsTheRun: with its weights, running statistics and record, it scores the test

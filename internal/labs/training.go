@@ -60,6 +60,7 @@ type Result struct {
 	LastWeightsSHA256 string         `json:"last_weights_sha256"`
 	Predictions       run.Attachment `json:"predictions"` // of the test set: metrics.Predictions
 
+	TestIndex *run.Attachment `json:"test_index,omitempty"` // of images in another order than the published one: data.WritePlaces
 	GradNorms *run.Attachment `json:"grad_norms,omitempty"` // where train.grad_norms asks for them
 	Train     *run.Measure    `json:"train,omitempty"`      // of lab3: of the best epoch, on the training part as in evaluation
 	Encoder   *Encoded        `json:"encoder,omitempty"`    // of lab3: the frozen encoder
@@ -80,6 +81,7 @@ type TestResult struct {
 // Files of a run beside its record.
 const (
 	predictionsName = "test_predictions.bin"
+	testIndexName   = "test_index.csv"
 	gradNormsName   = "grad_norms.jsonl"
 )
 
@@ -435,6 +437,9 @@ func (b *built) conclude(ctx context.Context, e ended, t *Trained) (any, error) 
 	if err := b.record(e, t, test, predictions); err != nil {
 		return nil, err
 	}
+	if t.Result.TestIndex, err = attachTestIndex(e); err != nil {
+		return nil, err
+	}
 	t.Result.Note = noteOf(e.data)
 	return t.Result, nil
 }
@@ -470,6 +475,20 @@ func attachGradNorms(e ended) (*run.Attachment, error) {
 		return nil, nil
 	}
 	a, err := attachLines(e.run, gradNormsName, e.GradNorms)
+	return &a, err
+}
+
+// attachTestIndex keeps where each image of the test set was published, so that the predictions can be laid
+// beside others'; nil where the order is the published one, or the set was drawn.
+func attachTestIndex(e ended) (*run.Attachment, error) {
+	if !e.test.Set.Reordered() {
+		return nil, nil
+	}
+	var b bytes.Buffer
+	if err := data.WritePlaces(&b, e.test.Places()); err != nil {
+		return nil, fmt.Errorf("%s: %w", testIndexName, err)
+	}
+	a, err := e.run.Attach(testIndexName, b.Bytes())
 	return &a, err
 }
 
