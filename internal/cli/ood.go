@@ -38,6 +38,10 @@ as svhn and textures, or any folder of images. What of these is not 32x32 RGB is
 Resize and CenterCrop do, and the output and the record say how many images that were. Files of other kinds than
 PNG and JPEG are passed over and counted. Links in a folder are followed; in an archive they are an error.
 
+Of each set those images are left out, said and recorded by name, that are copies, pixel by pixel, of the
+classifier's data or of outliers it was trained on: cifar100 has two of cifar10. A set of which more than 5 %
+are copies is refused.
+
 Detectors: max softmax and reconstruction error (the lab's), max logit, energy, ODIN, Mahalanobis, relative
 Mahalanobis, KNN, ViM, GEN, ReAct, DICE, ASH-S, SHE, KL matching. The larger a score, the more an image
 is out of distribution. What of them has a setting is tuned on validation images and distorted copies of

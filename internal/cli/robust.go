@@ -42,8 +42,9 @@ forward pass, so batch normalisation sees both.
 
 --outliers: noise, which is drawn; NAME=FOLDER, images in a folder, tar or tar.gz, made 32x32 RGB; a set of
 ` + "`dla data ls`" + `, as svhn, or cifar100, of which the people are left out (outliers.without). Several are
-taken in turn. Images that are trained on are never evaluated: where a set of outliers shares one with
-those of the comparison, pixel by pixel, nothing is trained.
+taken in turn. Images that are trained on are never evaluated, and an outlier is none of the classifier's
+images: copies of the data, and of what is evaluated, pixel by pixel, are left out of the outliers, said and
+recorded by name. Where they are more than 5 % of a set, nothing is trained.
 
 The original keeps its data and its split. Validation selects the epoch with the best mean of two
 accuracies, on the validation images as they are and attacked as in training. Then, once, the original

@@ -173,7 +173,7 @@ type partsOOD struct {
 }
 
 // oodParts gathers the images. Those a set shares with what the classifier was trained on or is tested on
-// are refused: they are not out of distribution.
+// are left out: they are not out of distribution.
 func oodParts(ctx context.Context, n *Network, ds *data.Dataset, cfg config.OOD, opt Options) (*partsOOD, error) {
 	training := n.Config
 	training.Data.Limit = cfg.Limit
@@ -186,32 +186,29 @@ func oodParts(ctx context.Context, n *Network, ds *data.Dataset, cfg config.OOD,
 	}
 	p.tuneOut = named("distorted", "distorted validation images", "drawn", data.All(data.Distort(p.tuneIn.Subset, cfg.Seed)))
 	var err error
-	if p.out, err = outlierSets(ctx, "sets", cfg.Sets, cfg.Seed, cfg.Limit, opt); err != nil {
+	if p.out, err = outlierSets(ctx, "sets", cfg.Sets, cfg.Seed, opt); err != nil {
 		return nil, err
 	}
-	for _, s := range p.out {
-		if a, b := s.Set, ds.Test; a.H != b.H || a.W != b.W || a.C != b.C {
-			return nil, fmt.Errorf("the images of the set %s are %dx%d with %d channels, those of %s %dx%d with %d; leave it out with --set sets.names=[…]", s.Name, a.W, a.H, a.C, ds.Name, b.W, b.H, b.C)
-		}
-		for _, known := range []struct {
-			data.Subset
-			part string
-		}{{split.train, "trained"}, {split.val, "validated"}, {split.test, "tested"}} {
-			if same := data.Overlap(known.Subset, s.Subset); len(same) > 0 {
-				return nil, fmt.Errorf("the set %s is no set of outliers: %d of its %d images, the first its number %d, are among those of %s that the classifier is %s on; take them out", s.Name, len(same), s.N, same[0].B, ds.Name, known.part)
-			}
-		}
-		if err := n.unexposed(s); err != nil {
+	var known pictures
+	known.addData(ds)
+	if err := known.addExposure(n); err != nil {
+		return nil, err
+	}
+	for i, s := range p.out {
+		if err := s.sizedLike(ds, "leave it out with --set sets.names=[…]"); err != nil {
 			return nil, err
 		}
-		opt.Say("against: %s, %d images%s", s.About, s.N, converted(s.Converted))
+		if s, err = known.leaveOut(s, opt); err != nil {
+			return nil, err
+		}
+		p.out[i] = s.atMost(cfg.Limit)
+		opt.Say("against: %s, %d images%s", s.About, p.out[i].N, converted(s.Converted))
 	}
 	return p, nil
 }
 
-// outlierSets reads sets, whose settings lie below key, of each at most limit images where that is not 0; seed
-// is that of the noise.
-func outlierSets(ctx context.Context, key string, sets config.OODSets, seed uint64, limit int, opt Options) (all []images, err error) {
+// outlierSets reads sets, whose settings lie below key; seed is that of the noise.
+func outlierSets(ctx context.Context, key string, sets config.OODSets, seed uint64, opt Options) (all []images, err error) {
 	for _, name := range sets.Names {
 		s, err := outliers(ctx, name, sets.Fake, seed, opt)
 		if err != nil {
@@ -228,13 +225,6 @@ func outlierSets(ctx context.Context, key string, sets config.OODSets, seed uint
 		s := named(name, fmt.Sprintf("%s, a folder of images", name), path, data.All(set.Test))
 		s.Converted = set.Converted
 		all = append(all, s)
-	}
-	if limit > 0 {
-		for i, s := range all {
-			s.Subset = s.First(limit)
-			s.N, s.Fingerprint = len(s.Index), hashImages(s.Subset)
-			all[i] = s
-		}
 	}
 	return all, nil
 }

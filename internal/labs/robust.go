@@ -105,8 +105,8 @@ type hardening struct {
 	sets     []images // those of the comparison
 }
 
-// robustTraining readies the run of cfg: it reads all outliers, and refuses those that are trained on and
-// evaluated on.
+// robustTraining readies the run of cfg: it reads all outliers, and sees to it that none is trained on and
+// evaluated.
 func robustTraining(ctx context.Context, ds *data.Dataset, original *Network, cfg config.Robust, opt Options) (training, error) {
 	cfg, err := adopt(cfg, original)
 	if err != nil {
@@ -116,33 +116,34 @@ func robustTraining(ctx context.Context, ds *data.Dataset, original *Network, cf
 	if h.trained, err = outliersToTrain(ctx, cfg, opt); err != nil {
 		return training{}, err
 	}
-	if h.sets, err = outlierSets(ctx, "test.sets", cfg.Test.Sets, cfg.Seed, cfg.Data.Limit, opt); err != nil {
+	if h.sets, err = outlierSets(ctx, "test.sets", cfg.Test.Sets, cfg.Seed, opt); err != nil {
 		return training{}, err
 	}
-	p := split(ds, h.parts())
-	known := []images{{run.OODSet{Name: ds.Name + ", training part"}, p.train}, {run.OODSet{Name: ds.Name + ", validation part"}, p.val}, {run.OODSet{Name: ds.Name + ", test set"}, p.test}}
 	for _, s := range slices.Concat(h.trained, h.sets) {
-		if a, b := s.Set, ds.Train; a.H != b.H || a.W != b.W || a.C != b.C {
-			return training{}, fmt.Errorf("the images of the outliers %s are %dx%d with %d channels, those of %s %dx%d with %d; name others (outliers.sources, test.sets)", s.Name, a.W, a.H, a.C, ds.Name, b.W, b.H, b.C)
-		}
-	}
-	for _, s := range h.trained {
-		for _, k := range slices.Concat(known, h.sets) {
-			if err := apart(s, k); err != nil {
-				return training{}, err
-			}
-		}
-	}
-	for _, s := range h.sets {
-		for _, k := range known {
-			if err := apart(s, k); err != nil {
-				return training{}, err
-			}
-		}
-		if err := original.unexposed(s); err != nil {
+		if err := s.sizedLike(ds, "name others (outliers.sources, test.sets)"); err != nil {
 			return training{}, err
 		}
-		opt.Say("compared on: %s, %d images%s", s.About, s.N, converted(s.Converted))
+	}
+	var known, evaluated pictures
+	known.addData(ds)
+	evaluated.addData(ds)
+	if err := known.addExposure(original); err != nil {
+		return training{}, err
+	}
+	for i, s := range h.sets {
+		if s, err = known.leaveOut(s, opt); err != nil {
+			return training{}, err
+		}
+		h.sets[i] = s.atMost(cfg.Data.Limit)
+		evaluated.add(s.Name, s.Subset)
+		opt.Say("compared on: %s, %d images%s", s.About, h.sets[i].N, converted(s.Converted))
+	}
+	for i, s := range h.trained {
+		if s, err = evaluated.leaveOut(s, opt); err != nil {
+			return training{}, err
+		}
+		h.trained[i] = s.atMost(cfg.Data.Limit)
+		opt.Say("outliers to train on: %s, %d images%s", s.About, h.trained[i].N, converted(s.Converted))
 	}
 	h.Hardening = hardeningOf(cfg, h.trained)
 	if h.cfg.Images, err = imagesOf(h, cfg.Images); err != nil {
@@ -275,13 +276,9 @@ func outliersToTrain(ctx context.Context, cfg config.Robust, opt Options) ([]ima
 				return nil, fmt.Errorf("the outliers %s: %s holds images of %s alone, which are left out (outliers.without)", name, from, strings.Join(left, ", "))
 			}
 		}
-		if cfg.Data.Limit > 0 {
-			s = s.First(cfg.Data.Limit)
-		}
 		set := named(name, about, from, s)
 		set.Converted = changed
 		all = append(all, set)
-		opt.Say("outliers to train on: %s, %d images%s", about, len(s.Index), converted(changed))
 	}
 	return all, nil
 }
@@ -308,18 +305,6 @@ func without(s data.Subset, classes []string) (data.Subset, []string) {
 		}
 	}
 	return kept, left
-}
-
-// apart is an error where a and b share an image.
-func apart(a, b images) error {
-	same := data.Overlap(a.Subset, b.Subset)
-	if len(same) == 0 {
-		return nil
-	}
-	class := func(s images, i int32) string { return s.Set.Classes[s.Set.Labels[i]] }
-	m := same[0]
-	return fmt.Errorf("the outliers %s and %s have %d images in common, the first of them number %d (%s) of the one and number %d (%s) of the other; what is trained on must not be evaluated, and outliers are of none of the classes: take them out of one of the two",
-		a.Name, b.Name, len(same), m.A, class(a, m.A), m.B, class(b, m.B))
 }
 
 // hashesName is the file of a run that tells which images its network was trained to be unsure of, whoever
@@ -357,36 +342,6 @@ func (n *Network) exposure() ([]byte, error) {
 		return nil, fmt.Errorf("which outliers %s was trained on is not known: %w", n.Source, err)
 	}
 	return b, nil
-}
-
-// unexposed is an error where n was trained to be unsure of an image of s: what is trained on must not be
-// evaluated.
-func (n *Network) unexposed(s images) error {
-	b, err := n.exposure()
-	if err != nil || b == nil {
-		return err
-	}
-	known := make(map[[run.HashSize]byte]bool, len(b)/run.HashSize)
-	for ; len(b) >= run.HashSize; b = b[run.HashSize:] {
-		known[[run.HashSize]byte(b)] = true
-	}
-	same, first := 0, int32(0)
-	for _, i := range s.Index {
-		if h := s.Set.Hash(int(i)); known[[run.HashSize]byte(h[:])] {
-			if same++; same == 1 {
-				first = i
-			}
-		}
-	}
-	if same == 0 {
-		return nil
-	}
-	var trained []string
-	for _, t := range n.Result.Robust.Trained {
-		trained = append(trained, t.Name)
-	}
-	return fmt.Errorf("the classifier %s was trained on %d of the %d images of the set %s as outliers (%s), the first its number %d (%s); what is trained on must not be evaluated: leave them out",
-		n.Source, same, s.N, s.Name, strings.Join(trained, ", "), first, s.Set.Classes[s.Set.Labels[first]])
 }
 
 // resumeRobust continues the run of rec.

@@ -103,6 +103,9 @@ func OODTable(rec run.Record, set string) (string, error) {
 			b.WriteString(": the same images changed, so 50 is what a detector should come to that looks at what is in them")
 		}
 		fmt.Fprintf(&b, ". Classifier %s, test accuracy %.2f %%.\n\n", res.Network, 100*res.TestAccuracy)
+		if left := s.Copies(); left != "" {
+			fmt.Fprintf(&b, "Of the set %s %s.\n\n", s.Name, left)
+		}
 		if res.Note != "" {
 			fmt.Fprintf(&b, "NOTE: %s.\n\n", res.Note)
 		}

@@ -13,6 +13,12 @@ import (
 	"dla/internal/run"
 )
 
+// leftOut are copies that were left out of a set, more than are named in a line.
+var leftOut = []run.Copy{{Image: "cat/1.png", Of: "cifar10, test set", OfImage: "test/cat/a.png"}, {Image: "cat/2.png", Of: "outliers"}, {Image: "3.png", Of: "fake"}, {Image: "4.png", Of: "fake"}}
+
+// leftOutLine is how it is said.
+const leftOutLine = "Of the set pets 4 copies are left out: cat/1.png of cifar10, test set, test/cat/a.png; cat/2.png of outliers; 3.png of fake; and 1 more, which the record lists.\n"
+
 // oodRecord makes a finished run of two detectors on two sets.
 func oodRecord(t *testing.T, root string) run.Record {
 	t.Helper()
@@ -26,7 +32,7 @@ func oodRecord(t *testing.T, root string) run.Record {
 	}
 	defer r.Close()
 	res := run.OOD{Network: "resnet20", TestAccuracy: 0.9, In: run.OODSet{Name: "cifar10", About: "CIFAR-10, test set", N: 4}, Resamples: 20,
-		Sets:      []run.OODSet{{Name: "fake", About: "FakeData, uniform noise of seed 0", N: 3}, {Name: "pets", About: "pets, a folder of images", N: 3, Shift: true}},
+		Sets:      []run.OODSet{{Name: "fake", About: "FakeData, uniform noise of seed 0", N: 3}, {Name: "pets", About: "pets, a folder of images", N: 3, Shift: true, LeftOut: leftOut}},
 		Tuning:    run.OODTuning{In: 7, Out: 7, About: "validation images, and the same distorted"},
 		Detectors: []run.OODDetector{{Name: "max-softmax", Label: "max softmax"}, {Name: "knn", Label: "KNN", Parameter: "k", Value: 50}}}
 	var c run.OODCurves
@@ -88,7 +94,7 @@ func TestOODTable(t *testing.T) {
 		t.Error("the table is of another set as well")
 	}
 	all, err := OODTable(rec, "")
-	if err != nil || strings.Count(all, "| KNN |") != 2 || !strings.Contains(all, "the same images changed") {
+	if err != nil || strings.Count(all, "| KNN |") != 2 || !strings.Contains(all, "the same images changed") || !strings.Contains(all, leftOutLine+"\n") {
 		t.Errorf("%v\n%s", err, all)
 	}
 	if _, err := OODTable(rec, "people"); err == nil {

@@ -188,6 +188,15 @@ func (g *group) writeRobust(b *strings.Builder, all []*run.Robust) {
 	if len(trained) > 0 {
 		fmt.Fprintf(b, "Outliers trained on, none of them evaluated: %s.\n", strings.Join(trained, "; "))
 	}
+	left := slices.Clone(first.Trained)
+	for _, s := range first.Sets {
+		left = append(left, s.OODSet)
+	}
+	for _, s := range left {
+		if text := s.Copies(); text != "" {
+			fmt.Fprintf(b, "Of the set %s %s.\n", s.Name, text)
+		}
+	}
 	fmt.Fprintf(b, "Intervals are of 95 %%: of accuracies Wilson's; of AUROC, FPR95 and the shifts from %d resamples, a shift's of the same images' differences.\n", first.Resamples)
 	b.WriteString("\n| self-check | seed | | found |\n|---|---:|---|---|\n")
 	for i, c := range all {

@@ -47,7 +47,7 @@ func robustRecordOn(t *testing.T, root, variant, set string, seed uint64, after 
 		return run.Detected{Detection: metrics.Detection{AUROC: auroc, FPR95: 0.25}, CI95: metrics.Intervals{AUROC: [2]float64{0.5, 0.75}}}
 	}
 	c := run.Robust{Clean: run.CleanPair{N: 100, Before: 0.9, BeforeCI95: [2]float64{0.8, 0.95}, After: after, OnlyBefore: 12, OnlyAfter: 2, P: 0.0129, Exact: true},
-		Trained: []run.OODSet{{Name: "noise", About: "uniform noise", N: 40}}, Resamples: 50, PGDSteps: 20, Before: outcomes(0.9), After: outcomes(after),
+		Trained: []run.OODSet{{Name: "noise", About: "uniform noise", N: 40}, {Name: "pets", About: "pets, a folder of images", N: 9, LeftOut: leftOut}}, Resamples: 50, PGDSteps: 20, Before: outcomes(0.9), After: outcomes(after),
 		In: run.ConfidencePair{OODSet: run.OODSet{Name: "cifar10", N: 3}, Before: 0.9, After: 0.85, Shift: -0.05},
 		Sets: []run.ConfidencePair{{OODSet: run.OODSet{Name: set, N: 4}, Before: 0.8, After: 0.2, Shift: -0.6, CI95: [2]float64{-0.62, -0.58},
 			Scores: []run.DetectionPair{{Detector: "max-softmax", Label: "max softmax", Before: found(0.6), After: found(0.7)}}}},
@@ -96,7 +96,7 @@ func TestRobustTable(t *testing.T) {
 		"| mean max softmax, FakeData noise, 4 images | 0.8000 | 0.2000 | -0.6000 (-0.6200 to -0.5800) |\n",
 		"| AUROC % of max softmax, FakeData noise | 60.00 (50.00 to 75.00) | 70.00 (50.00 to 75.00) | +10.00 |\n",
 		"seed 0: 12 test images only the original gets right, 2 only the hardened network, p = 0.013, exact.\n",
-		"Outliers trained on, none of them evaluated: uniform noise, 40 images.\n",
+		"Outliers trained on, none of them evaluated: uniform noise, 40 images; pets, a folder of images, 9 images.\n"+leftOutLine,
 		"| all is well | 0 | holds | so it is |\n", "| pigs fly | 0 | FAILS | no |\n")
 	recs = append(recs, robustRecord(t, root, variant, 1, 0.7))
 	check("| 20 layers residual, hardened, 2 seeds |", "| test accuracy %, 100 images | 90.00 ± 0.00 | 75.00 ± 7.07 | -15.00 ± 7.07 |\n")

@@ -1,6 +1,11 @@
 package run
 
-import "dla/internal/metrics"
+import (
+	"fmt"
+	"strings"
+
+	"dla/internal/metrics"
+)
 
 // OOD is what result.json holds of an evaluation of detectors of out-of-distribution images.
 type OOD struct {
@@ -27,9 +32,45 @@ type OODSet struct {
 	About       string `json:"about"` // which images, as a reader would say it
 	Source      string `json:"source"`
 	N           int    `json:"n"`
-	Fingerprint string `json:"fingerprint"`         // SHA-256 (hex) of the pixels, in order
+	Fingerprint string `json:"fingerprint"`     // SHA-256 (hex) of the pixels, in order
+	Shift       bool   `json:"shift,omitempty"` // the same kind of image under another condition: not outliers
+	LeftOut     []Copy `json:"left_out,omitempty"`
 	Converted   string `json:"converted,omitempty"` // how many images of the folder were made 32x32 RGB, and why
-	Shift       bool   `json:"shift,omitempty"`     // the same kind of image under another condition: not outliers
+}
+
+// Copy is an image of a set that is in another one as well, pixel by pixel, and was left out for that.
+type Copy struct {
+	Image   string `json:"image"`              // its file, or its place in the published order
+	Of      string `json:"of"`                 // the other set
+	OfImage string `json:"of_image,omitempty"` // the image there, where it is known
+}
+
+func (c Copy) String() string {
+	if c.OfImage == "" {
+		return fmt.Sprintf("%s of %s", c.Image, c.Of)
+	}
+	return fmt.Sprintf("%s of %s, %s", c.Image, c.Of, c.OfImage)
+}
+
+// Copies says what was left out of s, naming a few; nothing where all is there.
+func (s OODSet) Copies() string {
+	const few = 3
+	n := len(s.LeftOut)
+	if n == 0 {
+		return ""
+	}
+	var all []string
+	for _, c := range s.LeftOut[:min(n, few)] {
+		all = append(all, c.String())
+	}
+	if n > few {
+		all = append(all, fmt.Sprintf("and %d more, which the record lists", n-few))
+	}
+	text := "1 copy is"
+	if n > 1 {
+		text = fmt.Sprintf("%d copies are", n)
+	}
+	return text + " left out: " + strings.Join(all, "; ")
 }
 
 // OODTuning says on what hyper-parameters were chosen, none of it being evaluated.
