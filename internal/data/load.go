@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -51,7 +52,8 @@ func (o Options) cache() (string, error) {
 // well, with a checksum of its own, and loaded from there the next time.
 //
 // mnist that can be found nowhere is replaced by the synthetic digits: Dataset.Synthetic is then true,
-// and Source says why. Any other set is an error that names the command that gets it.
+// and Source says why. Any other set is an error that names the command that gets it; and so is mnist where
+// other files lie in its place.
 func Load(ctx context.Context, name string, opt Options) (*Dataset, error) {
 	switch name {
 	case SyntheticDigits:
@@ -68,6 +70,9 @@ func Load(ctx context.Context, name string, opt Options) (*Dataset, error) {
 		if d := opt.dir(); d != "" {
 			err = fmt.Errorf("%w; $DLA_DATA is %s", err, d)
 		}
+		if there := e.Unrecognised(opt); there != "" {
+			return nil, fmt.Errorf("%w; %s; %s", err, there, e.Obtain())
+		}
 		if e.standIn {
 			return syntheticDataset(err.Error()), nil
 		}
@@ -76,11 +81,22 @@ func Load(ctx context.Context, name string, opt Options) (*Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
+	at.sayPassedOver(opt)
 	ds, err := at.load(ctx, opt)
 	if err != nil && ctx.Err() == nil {
 		return nil, fmt.Errorf("%s: %w; %s", e.Name, err, e.Remedy(at.Dir, opt))
 	}
 	return ds, err
+}
+
+// sayPassedOver says what lies in $DLA_DATA where the set is not taken from there.
+func (at Found) sayPassedOver(opt Options) {
+	if at.Source == fromData || opt.Say == nil {
+		return
+	}
+	if there := at.Entry.unrecognised(at.Entry.dirs(opt), opt); there != "" {
+		opt.Say("%s is taken from %s: %s", at.Entry.Name, at.Source, there)
+	}
 }
 
 // notFoundError says why a set could be had from nowhere.
@@ -128,6 +144,9 @@ func (e Entry) Remedy(dir string, opt Options) string {
 	return fmt.Sprintf("replace the files in %s", dir)
 }
 
+// fromData is the source of what was found there.
+const fromData = "$DLA_DATA"
+
 // Found is a set as it lies on this machine.
 type Found struct {
 	Entry  Entry
@@ -136,6 +155,16 @@ type Found struct {
 	Source string // $DLA_DATA, the cache or what it was fetched from
 
 	form *Form // nil: the decoded copy in Dir, of an import, is all there is
+}
+
+// dirs are where e lies in $DLA_DATA, if there.
+func (e Entry) dirs(opt Options) (dirs []string) {
+	for _, folder := range []string{e.Folder, e.Aka} {
+		if d := opt.dir(); d != "" && folder != "" {
+			dirs = append(dirs, filepath.Join(d, folder))
+		}
+	}
+	return dirs
 }
 
 // find looks for a form of e in dir, or for some of the files of one.
@@ -166,8 +195,8 @@ func (e Entry) decodedPath(dir string) string { return filepath.Join(dir, e.Name
 // found: reading it tells what is wrong. But in the cache, what is missing is fetched first, for
 // another process may be fetching it now, or one was cut short.
 func (e Entry) locate(ctx context.Context, opt Options) (Found, error) {
-	if d := opt.dir(); d != "" {
-		if at, ok := e.find(filepath.Join(d, e.Folder), "$DLA_DATA"); ok {
+	for _, dir := range e.dirs(opt) {
+		if at, ok := e.find(dir, fromData); ok {
 			return at, nil
 		}
 	}
@@ -182,7 +211,7 @@ func (e Entry) locate(ctx context.Context, opt Options) (Found, error) {
 			return at, nil
 		}
 		rest := *at.form
-		rest.Files = missing
+		rest.Files, rest.contents = missing, nil
 		at.Source, err = e.pull(ctx, &rest, dir, opt.Progress)
 		var nowhere *notFoundError
 		if errors.As(err, &nowhere) { // not "nowhere": part of it is here
@@ -228,6 +257,12 @@ func (at Found) Bytes() int64 {
 // Unpacked says whether the set is a folder without checksums, of which Check says nothing.
 func (at Found) Unpacked() bool { return at.form != nil && at.form.Folder != "" }
 
+// Unchecked says whether what Check finds wrong may be the published content all the same, packed anew, which
+// Verify tells.
+func (at Found) Unchecked(wrong error) bool {
+	return at.form != nil && at.form.slow && wrong != nil && at.Entry.byContent(wrong)
+}
+
 // Check verifies the files by their checksums.
 func (at Found) Check() error {
 	if at.form == nil {
@@ -237,10 +272,10 @@ func (at Found) Check() error {
 	return at.form.verify(at.Dir)
 }
 
-// Verify is Check, and reads an unpacked folder of images whole.
+// Verify is Check, and reads an unpacked folder of images whole, and an archive that is not the published one.
 func (at Found) Verify(ctx context.Context, progress func(Progress)) error {
-	if !at.Unpacked() {
-		return at.Check()
+	if wrong := at.Check(); !at.Unpacked() && !at.Unchecked(wrong) {
+		return wrong
 	}
 	_, err := at.read(ctx, progress)
 	return err
@@ -295,21 +330,39 @@ func (at Found) key() string {
 	return at.form.key()
 }
 
-// read verifies and decodes the form that was found.
+// read verifies and decodes the form that was found. Files that are not the published ones, as archives that
+// were packed anew, are decoded too where the content can be compared.
 func (at Found) read(ctx context.Context, progress func(Progress)) (*Dataset, error) {
-	if err := at.form.verify(at.Dir); err != nil {
-		return nil, err
+	var wrong error
+	if at.form.contents == nil { // else reading verifies
+		wrong = at.form.verify(at.Dir)
+	}
+	if wrong != nil && !at.Entry.byContent(wrong) {
+		return nil, wrong
 	}
 	path := at.form.path(at.Dir)
 	train, test, err := at.form.read(ctx, path, fileProgress(progress, "decoding", filepath.Base(path)))
 	if err != nil {
-		return nil, err
+		return nil, orElse(ctx, wrong, err)
 	}
 	ds := at.dataset(train, test, fingerprint(train, test))
-	if at.Unpacked() && ds.Fingerprint != at.Entry.Fingerprint {
-		return nil, at.Entry.notPublished(path, ds)
+	if (at.Unpacked() || wrong != nil) && ds.Fingerprint != at.Entry.Fingerprint {
+		return nil, orElse(ctx, wrong, at.Entry.notPublished(path, ds))
 	}
 	return ds, nil
+}
+
+// byContent says whether files that are wrong may still have the published content, which can be compared.
+func (e Entry) byContent(wrong error) bool {
+	return e.Fingerprint != "" && !errors.Is(wrong, fs.ErrNotExist)
+}
+
+// orElse is err of content that was read though its files are wrong, where that is not nil.
+func orElse(ctx context.Context, wrong, err error) error {
+	if wrong == nil || ctx.Err() != nil {
+		return err
+	}
+	return fmt.Errorf("%w; nor is its content the published one: %w", wrong, err)
 }
 
 // notPublished is the error of a content that is whole but not e's.

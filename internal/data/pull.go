@@ -178,11 +178,15 @@ func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // copyFrom copies f's files from the folder src into dir. All are checked before any is copied.
 func (f *Form) copyFrom(src, dir string, progress func(Progress)) error {
-	if err := f.verify(src); err != nil {
-		return fmt.Errorf("%w; wanted are the published %s", err, f.fileNames())
+	paths, as := make([]string, len(f.Files)), make([]File, len(f.Files))
+	for i := range f.Files {
+		var err error
+		if paths[i], as[i], err = f.locate(src, i); err != nil {
+			return fmt.Errorf("%w; wanted are the published %s", err, f.fileNames())
+		}
 	}
-	for _, file := range f.Files {
-		if err := file.copyFrom(filepath.Join(src, file.Name), dir, progress); err != nil {
+	for i, path := range paths {
+		if err := as[i].copyFrom(path, dir, progress); err != nil {
 			return err
 		}
 	}
@@ -223,16 +227,22 @@ func (e Entry) Import(ctx context.Context, src, dir string, progress func(Progre
 }
 
 func (e Entry) importFrom(ctx context.Context, src string, st os.FileInfo, dir string, progress func(Progress)) error {
+	if copied, err := e.copyPublished(src, st, dir, progress); copied || err != nil {
+		return err
+	}
 	var unpacked *Form
+	path := src
+	var wrong error
 	for i := range e.Forms {
 		f := &e.Forms[i]
 		switch {
 		case f.Folder != "":
 			unpacked = f
 		case st.IsDir() && len(f.missing(src)) < len(f.Files):
-			return f.copyFrom(src, dir, progress)
-		case !st.IsDir() && len(f.Files) == 1 && f.Files[0].verify(src) == nil:
-			return f.Files[0].copyFrom(src, dir, progress)
+			if wrong = f.verify(src); !e.byContent(wrong) {
+				return f.copyFrom(src, dir, progress) // says what is missing or wrong
+			}
+			path = f.path(src)
 		}
 	}
 	if unpacked == nil && st.IsDir() {
@@ -241,16 +251,31 @@ func (e Entry) importFrom(ctx context.Context, src string, st os.FileInfo, dir s
 	if unpacked == nil {
 		return fmt.Errorf("%s is not the published %s", src, e.Forms[0].fileNames())
 	}
-	train, test, err := unpacked.read(ctx, src, fileProgress(progress, "decoding", filepath.Base(src)))
+	train, test, err := unpacked.read(ctx, path, fileProgress(progress, "decoding", filepath.Base(path)))
 	if err != nil {
-		return err
+		return orElse(ctx, wrong, err)
 	}
 	ds := &Dataset{Train: train, Test: test, Fingerprint: fingerprint(train, test)}
 	if ds.Fingerprint != e.Fingerprint {
-		return e.notPublished(src, ds)
+		return orElse(ctx, wrong, e.notPublished(path, ds))
 	}
 	if err := writeDecoded(e.decodedPath(dir), "", ds); err != nil {
 		return localError{err}
 	}
 	return nil
+}
+
+// copyPublished copies the files of the first form of e that is at src whole, if one is.
+func (e Entry) copyPublished(src string, st os.FileInfo, dir string, progress func(Progress)) (bool, error) {
+	for i := range e.Forms {
+		f := &e.Forms[i]
+		switch {
+		case f.Folder != "":
+		case st.IsDir() && f.verify(src) == nil:
+			return true, f.copyFrom(src, dir, progress)
+		case !st.IsDir() && len(f.Files) == 1 && f.Files[0].verify(src) == nil:
+			return true, f.Files[0].copyFrom(src, dir, progress)
+		}
+	}
+	return false, nil
 }

@@ -16,6 +16,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/charmap"
+	bom "golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 
 	"dla/internal/atomicfile"
 	"dla/internal/parquet"
@@ -120,11 +122,14 @@ func linesOf(names ...string) sentenceReader {
 			if _, err := io.ReadFull(r, b); err != nil {
 				return truncated("the file", err)
 			}
-			lines, whole := strings.CutSuffix(decodeText(b), "\n")
-			if !whole {
-				return errors.New("truncated: its last line has no end")
+			text, err := decodeText(b)
+			if err != nil {
+				return err
 			}
-			classes[class(name)] = strings.Split(lines, "\n")
+			if text == "" {
+				return errors.New("is empty")
+			}
+			classes[class(name)] = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 			return nil
 		})
 		if err != nil {
@@ -137,16 +142,21 @@ func linesOf(names ...string) sentenceReader {
 	}
 }
 
-// decodeText reads b as UTF-8, or else as Windows-1252.
-func decodeText(b []byte) string {
+// decodeText reads b as its byte-order mark says, which editors on Windows write, or as UTF-8, or else as
+// Windows-1252.
+func decodeText(b []byte) (string, error) {
+	b, _, err := transform.Bytes(bom.BOMOverride(transform.Nop), b)
+	if err != nil {
+		return "", err
+	}
 	if utf8.Valid(b) {
-		return string(b)
+		return string(b), nil
 	}
 	var s strings.Builder
 	for _, c := range b {
 		s.WriteRune(charmap.Windows1252.DecodeByte(c))
 	}
-	return s.String()
+	return s.String(), nil
 }
 
 // tidy is a sentence as all forms give it.
@@ -199,11 +209,15 @@ func LoadSentences(ctx context.Context, name string, opt Options) (*Sentences, e
 	}
 	at, err := e.locate(ctx, opt)
 	if Nowhere(err) {
+		if there := e.Unrecognised(opt); there != "" {
+			err = fmt.Errorf("%w; %s", err, there)
+		}
 		return nil, fmt.Errorf("%w; %s", err, e.Obtain())
 	}
 	if err != nil {
 		return nil, err
 	}
+	at.sayPassedOver(opt)
 	s, err := at.Sentences(ctx)
 	if err != nil && ctx.Err() == nil {
 		return nil, fmt.Errorf("%s: %w; %s", e.Name, err, e.Remedy(at.Dir, opt))
@@ -237,12 +251,13 @@ func (e Entry) IsText() bool {
 
 // Sentences verifies and reads the form that was found, which is one of a set of sentences.
 func (at Found) Sentences(ctx context.Context) (*Sentences, error) {
-	if err := at.form.verify(at.Dir); err != nil {
-		return nil, err
+	wrong := at.form.verify(at.Dir)
+	if wrong != nil && !at.Entry.byContent(wrong) {
+		return nil, wrong
 	}
 	s, err := at.Entry.readSentences(ctx, at.form.sentences, at.form.path(at.Dir))
 	if err != nil {
-		return nil, err
+		return nil, orElse(ctx, wrong, err)
 	}
 	s.Source = at.Source + ", " + at.Form
 	return s, nil
@@ -268,22 +283,17 @@ func (e Entry) readSentences(ctx context.Context, read sentenceReader, path stri
 // importSentences is Import of a set of sentences: published files are copied; what else has the
 // sentences is kept as two files of them.
 func (e Entry) importSentences(ctx context.Context, src string, st os.FileInfo, dir string, progress func(Progress)) error {
+	if copied, err := e.copyPublished(src, st, dir, progress); copied || err != nil {
+		return err
+	}
+	read, path := readPolarity, src // wherever in a folder or archive the two files lie
 	for i := range e.Forms {
 		f := &e.Forms[i]
-		switch {
-		case st.IsDir() && f.Files != nil && f.verify(src) == nil:
-			return f.copyFrom(src, dir, progress)
-		case !st.IsDir() && len(f.Files) == 1 && f.Files[0].verify(src) == nil:
-			return f.Files[0].copyFrom(src, dir, progress)
+		if st.IsDir() && (f.Folder != "" && !absent(filepath.Join(src, f.Folder)) || f.Folder == "" && len(f.missing(src)) == 0) {
+			read, path = f.sentences, f.path(src) // not as published, which was tried
 		}
 	}
-	read := readPolarity // wherever in a folder or archive the two files lie
-	for _, f := range e.Forms {
-		if st.IsDir() && f.Folder != "" && !absent(filepath.Join(src, f.Folder)) {
-			read = f.sentences
-		}
-	}
-	s, err := e.readSentences(ctx, read, src)
+	s, err := e.readSentences(ctx, read, path)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"golang.org/x/text/encoding/charmap"
+	bom "golang.org/x/text/encoding/unicode"
 )
 
 // realSentences are the published files in UTF-8.
@@ -123,6 +124,39 @@ func TestRottenTomatoes(t *testing.T) {
 		}
 		if _, err := e.Pull(ctx, dir, nil); err != nil {
 			t.Errorf("%s: pull of what is there: %v", name, err)
+		}
+	}
+	// So do files that an editor saved anew, where they are found, and imported.
+	anew := map[string]func([]byte) []byte{
+		"no last line end": func(b []byte) []byte { return bytes.TrimSuffix(b, []byte("\n")) },
+		"byte-order mark":  func(b []byte) []byte { return append([]byte("\ufeff"), b...) },
+		"Windows": func(b []byte) []byte {
+			return bytes.ReplaceAll(append([]byte("\ufeff"), b...), []byte("\n"), []byte("\r\n"))
+		},
+		"UTF-16": func(b []byte) []byte {
+			u, err := bom.UTF16(bom.LittleEndian, bom.UseBOM).NewEncoder().Bytes(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return u
+		},
+	}
+	for name, edit := range anew {
+		files := map[string][]byte{}
+		for name, b := range utf8 {
+			files[name] = edit(b)
+		}
+		root, cache := t.TempDir(), t.TempDir()
+		if err := os.Rename(fill(t, files), filepath.Join(root, e.Folder)); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Import(ctx, filepath.Join(root, e.Folder), filepath.Join(cache, e.Folder), nil); err != nil {
+			t.Errorf("%s: import: %v", name, err)
+		}
+		for _, opt := range []Options{{Dir: root, Cache: t.TempDir(), Offline: true}, {Cache: cache, Offline: true}} {
+			if again, err := LoadSentences(ctx, "rotten_tomatoes", opt); err != nil || again.Fingerprint != s.Fingerprint || !slices.Equal(again.Text, s.Text) {
+				t.Errorf("%s: other sentences, %v", name, err)
+			}
 		}
 	}
 	// So does the folder of parquet files itself, where it is found.
@@ -246,8 +280,9 @@ func TestHostileSentences(t *testing.T) {
 	for name, tc := range map[string]struct{ src, want string }{
 		"nothing":          {t.TempDir(), "holds no rt-polarity.neg"},
 		"one class":        {fill(t, map[string][]byte{"rt-polarity.neg": []byte(enough)}), "holds no rt-polarity.pos"},
-		"empty files":      {fill(t, two("", "")), "truncated: its last line has no end"},
-		"cut":              {fill(t, two(enough, enough[:len(enough)-1])), "rt-polarity.pos: truncated"},
+		"empty files":      {fill(t, two("", "")), "rt-polarity.neg: is empty"},
+		"cut":              {fill(t, two(enough, enough[:len(enough)-3])), "5330 sentences of the class pos, want 5331"},
+		"odd UTF-16":       {fill(t, two(enough, "\xff\xfea\x00b")), "1 sentences of the class pos, want 5331"},
 		"a sentence less":  {fill(t, two(enough[2:], enough)), "5330 sentences of the class neg, want 5331"},
 		"a sentence more":  {fill(t, two(enough, enough+"a\n")), "5332 sentences of the class pos"},
 		"other sentences":  {fill(t, two(enough, enough)), "are not the published ones of rotten_tomatoes: their fingerprint is"},
@@ -301,6 +336,17 @@ func TestRepeats(t *testing.T) {
 	}
 	if r := s.Repeats(); r != (Repeats{Within: 2, Across: 2, OtherLabel: 1}) {
 		t.Errorf("%+v", r)
+	}
+}
+
+// TestLinesAreThoseOfAnyEditor: with a byte-order mark or without, and whether the last line has an end.
+func TestLinesAreThoseOfAnyEditor(t *testing.T) {
+	for name, b := range map[string]string{"plain": "a\nb\u00e9 \n", "no end": "a\nb\u00e9", "mark": "\ufeffa\nb\u00e9\n", "CRLF": "a\r\nb\u00e9\r\n", "Windows-1252": "a\nb\xe9\n", "UTF-16": "\xfe\xff\x00a\x00\n\x00b\x00\xe9"} {
+		dir := fill(t, map[string][]byte{"rt-polarity.neg": []byte(b), "rt-polarity.pos": []byte("c"), "._rt-polarity.neg": []byte("Mac OS X")})
+		classes, err := readPolarity(context.Background(), dir)
+		if err != nil || len(classes[0]) != 2 || tidy(classes[0][0]) != "a" || tidy(classes[0][1]) != "b\u00e9" {
+			t.Errorf("%s: %q, %v", name, classes, err)
+		}
 	}
 }
 

@@ -311,12 +311,12 @@ func walkArchive(r *bufio.Reader, size int64, want func(string) bool, over *pass
 		if err != nil {
 			return truncated("the archive, after "+last, err)
 		}
-		name := strings.TrimPrefix(h.Name, "./")
+		name := path.Clean(h.Name)
 		if last = name; h.Typeflag == tar.TypeDir || h.Typeflag == tar.TypeXGlobalHeader {
 			continue
 		}
-		if !fs.ValidPath(name) || strings.ContainsAny(name, "\\\x00") {
-			return fmt.Errorf("holds a file with the name %q, which leads out of it", h.Name)
+		if err := checkName(h.Name, want); err != nil {
+			return err
 		}
 		if err := checkFile(name, h.Size, n); err != nil {
 			return err
@@ -399,4 +399,18 @@ func (c *counting) Read(b []byte) (int, error) {
 		c.err = err
 	}
 	return n, err
+}
+
+// checkName says whether name, of a file in an archive, is that of a file below the archive's top. Any bytes may
+// stand in it, as they may in a file system: names of old are in Latin-1 or Shift JIS.
+func checkName(name string, want func(string) bool) error {
+	switch slashes := strings.ReplaceAll(name, "\\", "/"); {
+	case path.IsAbs(name) || slices.Contains(strings.Split(name, "/"), ".."):
+		return fmt.Errorf("holds a file with the name %q, which leads out of it", name)
+	case name == "" || strings.ContainsRune(name, 0):
+		return fmt.Errorf("holds a file with the name %q, which no file can have", name)
+	case slashes != name && want(path.Clean(slashes)):
+		return fmt.Errorf("holds a file with the name %q, in which backslashes part the folders; pack it again with slashes", name)
+	}
+	return nil
 }
