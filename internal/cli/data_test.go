@@ -183,10 +183,24 @@ func TestDataSentences(t *testing.T) {
 	if l.Status != "ready" || l.Form != "UTF-8" || l.Bytes != 1238901 {
 		t.Fatalf("ls: %+v", l)
 	}
-	if err := os.WriteFile(filepath.Join(l.Dir, "rt-polarity.pos"), []byte("good\n"), 0o600); err != nil {
+	pos := filepath.Join(l.Dir, "rt-polarity.pos")
+	b, err := os.ReadFile(pos)
+	if err == nil {
+		err = os.WriteFile(pos, append([]byte("\ufeff"), b...), 0o600) // as an editor on Windows saves it
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
-	if out, errs, code := dla("", false, "data", "verify"); code != exitFailure || !strings.Contains(out, "rotten_tomatoes: damaged") || !strings.Contains(errs, "rt-polarity.pos is damaged: 5 bytes, want 626395; get it anew with `dla data pull rotten_tomatoes`") {
+	if l := listed(t)["rotten_tomatoes"]; l.Status != "unchecked" {
+		t.Errorf("ls of a file with a byte-order mark: %+v", l)
+	}
+	if out, errs, code := dla("", false, "data", "verify", "rotten_tomatoes"); code != 0 || !strings.Contains(out, "rotten_tomatoes: ready") {
+		t.Errorf("verify of a file with a byte-order mark: exit code %d: %s%s", code, out, errs)
+	}
+	if err := os.WriteFile(pos, []byte("good\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, errs, code := dla("", false, "data", "verify"); code != exitFailure || !strings.Contains(out, "rotten_tomatoes: damaged") || !strings.Contains(errs, "rt-polarity.pos is damaged: 5 bytes, want 626395; nor is its content the published one: ") || !strings.Contains(errs, "1 sentences of the class pos, want 5331; get it anew with `dla data pull rotten_tomatoes`") {
 		t.Errorf("verify of a damaged file: exit code %d: %s%s", code, out, errs)
 	}
 }

@@ -260,7 +260,7 @@ func (at Found) Unpacked() bool { return at.form != nil && at.form.Folder != "" 
 // Unchecked says whether what Check finds wrong may be the published content all the same, packed anew, which
 // Verify tells.
 func (at Found) Unchecked(wrong error) bool {
-	return at.form != nil && at.form.slow && wrong != nil && at.Entry.byContent(wrong)
+	return at.form != nil && wrong != nil && at.Entry.byContent(wrong)
 }
 
 // Check verifies the files by their checksums.
