@@ -14,6 +14,32 @@ func closeTo(got float32, want, relative, absolute float64) bool {
 	return math.Abs(float64(got)-want) <= relative*math.Abs(want)+absolute
 }
 
+// TestTanh compares the function and its slope with math's, to the last rounding.
+func TestTanh(t *testing.T) {
+	x := append(normals(elements+37, 3), 0, 20, -20, 1e30, -1e30, 1e-30)
+	dy := normals(len(x), 4)
+	y, dx := make([]float32, len(x)), make([]float32, len(x))
+	Tanh(y, x)
+	TanhGrad(dx, dy, x)
+	for i, v := range x {
+		want := math.Tanh(float64(v))
+		if y[i] != float32(want) {
+			t.Fatalf("tanh(%g) = %g, want %g", v, y[i], want)
+		}
+		if slope := float64(dy[i]) * (1 - want*want); !closeTo(dx[i], slope, 1e-7, 1e-12) {
+			t.Fatalf("tanh'(%g)·dy = %g, want %g", v, dx[i], slope)
+		}
+	}
+	TanhGrad(dy, dy, x) // in place
+	if !slices.Equal(dy, dx) {
+		t.Error("in place, the gradient is another one")
+	}
+	bad := []float32{float32(math.NaN())}
+	if Tanh(bad, bad); !math.IsNaN(float64(bad[0])) {
+		t.Errorf("tanh(NaN) = %g", bad[0])
+	}
+}
+
 // TestGELU compares the function and its slope with their definitions by erf, everywhere that matters and far
 // beyond.
 func TestGELU(t *testing.T) {
@@ -424,6 +450,8 @@ func TestEncoderKernelsAllocateNothing(t *testing.T) {
 		m.BackwardParams(v, v, x, x, x)
 		GELU(y[:size], x)
 		GELUGrad(y[:size], x, x)
+		Tanh(y[:size], x)
+		TanhGrad(y[:size], x, x)
 		d.Run(y[:size], x, rng.New(1, "d", 0, 0), 0.1)
 		e.Gather(y, ids, v, heads*headSize, false)
 		e.Scatter(v, ids, x, heads*headSize)
