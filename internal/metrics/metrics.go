@@ -9,11 +9,18 @@ import (
 // Wilson is the 95 % confidence interval of a proportion of correct in n (Wilson 1927), which stays
 // inside [0,1] and holds near its ends. With n = 0 nothing is known: [0,1].
 func Wilson(correct, n int) (lo, hi float64) {
+	return WilsonMean(float64(correct)/float64(n), n)
+}
+
+// WilsonMean is Wilson for a proportion p of n that is a mean, as of several seeds' accuracies on the same n
+// samples. Such a p·n need not be a whole number, and nothing is rounded to one: the interval is a continuous
+// function of p.
+func WilsonMean(p float64, n int) (lo, hi float64) {
 	if n == 0 {
 		return 0, 1
 	}
 	const z = 1.959963984540054 // 97.5 % quantile of the standard normal
-	p, m := float64(correct)/float64(n), float64(n)
+	m := float64(n)
 	mid := p + z*z/(2*m)
 	half := z * math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
 	d := 1 + z*z/m

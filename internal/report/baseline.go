@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -113,7 +112,7 @@ func Baseline(recs []run.Record) (string, error) {
 		}
 		name, _ := encoderName(g.variant)
 		mean, _ := metrics.MeanStd(test)
-		lo, hi := metrics.Wilson(int(math.Round(mean/100*float64(last.Test.N))), last.Test.N)
+		lo, hi := metrics.WilsonMean(mean/100, last.Test.N)
 		fmt.Fprintf(&b, "| %s | %d | %d | %d | %s | %s | %s | %.2f–%.2f, n = %d |\n", name, last.Encoder.Params, last.Params, len(test), spread(train), spread(val), spread(test), 100*lo, 100*hi, last.Test.N)
 		seen = append(seen, name)
 		return nil

@@ -3,7 +3,6 @@ package report
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -93,7 +92,7 @@ func Finetuning(recs []run.Record) (string, error) {
 		}
 		t, _ := newTuned(g.variant)
 		mean, _ := metrics.MeanStd(test)
-		lo, hi := metrics.Wilson(int(math.Round(mean/100*float64(last.Test.N))), last.Test.N)
+		lo, hi := metrics.WilsonMean(mean/100, last.Test.N)
 		seconds, _ := metrics.MeanStd(wall)
 		fmt.Fprintf(&b, "| %s | %s | %s | %d | %.2f | %d | %s | %s | %.2f–%.2f, n = %d | %.0f |\n", t.encoder, t.trained, last.head(t.encoder), last.Params, 100*float64(last.Params)/float64(max(1, last.Finetuned.Total)),
 			len(test), spread(val), spread(test), 100*lo, 100*hi, last.Test.N, seconds)

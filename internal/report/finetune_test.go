@@ -19,6 +19,27 @@ func tuning(t *testing.T, root, variant, method, targets string, rank int, seed 
 	return record(t, root, "lab3/finetune", variant, seed, c, right, nil)
 }
 
+// TestIntervalOfTheMean: of 8 and 7 of 10 the mean is 7.5, a count that there is not: the interval is that of
+// 0.75, in either table, whatever the bits of the mean.
+func TestIntervalOfTheMean(t *testing.T) {
+	root := t.TempDir()
+	table, err := Finetuning([]run.Record{
+		tuning(t, root, "minilm-lora-qv-r8", "lora", "qv", 8, 0, "1111111000"),
+		tuning(t, root, "minilm-lora-qv-r8", "lora", "qv", 8, 1, "1111111100"),
+	})
+	const want = " | 75.00 ± 7.07 | 44.22–91.91, n = 10 |"
+	if err != nil || !strings.Contains(table, want) {
+		t.Errorf("%v: no %q in\n%s", err, want, table)
+	}
+	table, err = Baseline([]run.Record{
+		baselineRecord(t, root, "minilm-mlp256", 0, "1111111000", 0.8),
+		baselineRecord(t, root, "minilm-mlp256", 1, "1111111100", 0.8),
+	})
+	if err != nil || !strings.Contains(table, want) {
+		t.Errorf("%v: no %q in\n%s", err, want, table)
+	}
+}
+
 // TestFinetuning: rows in the order of a reader, means over seeds, McNemar's test seed by seed against the full
 // fine-tuning of the same encoder, and of no other.
 func TestFinetuning(t *testing.T) {
