@@ -47,8 +47,8 @@ Mahalanobis, KNN, ViM, GEN, ReAct, DICE, ASH-S, SHE, KL matching. The larger a s
 is out of distribution. What of them has a setting is tuned on validation images and distorted copies of
 these, none of which is evaluated. The reconstruction error needs an autoencoder (--autoencoder).
 
-For each detector and set: AUROC, AUPR both ways with its base rate, FPR95 and detection accuracy, with 95 %
-intervals from a stratified bootstrap; sorted scores, histograms, ROC curves, the worst misses. Features are
+For each detector and set: AUROC, AUPR both ways with its base rate, FPR95 both ways and detection accuracy, with
+95 % intervals from a stratified bootstrap; sorted scores, histograms, ROC curves, the worst misses. Features are
 computed once for all detectors and kept in the user's cache folder.
 
 Settings come from, later ones winning: built-in defaults, --config, flags, --set.`,

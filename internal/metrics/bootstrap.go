@@ -15,10 +15,12 @@ type Intervals struct {
 	AUPROut  [2]float64 `json:"aupr_out"`
 	FPR95    [2]float64 `json:"fpr95"`
 	Accuracy [2]float64 `json:"accuracy"`
+
+	FPR95Out Later[[2]float64] `json:"fpr95_outliers_positive,omitzero"`
 }
 
 func (v *Intervals) each() [measures]*[2]float64 {
-	return [measures]*[2]float64{&v.AUROC, &v.AUPRIn, &v.AUPROut, &v.FPR95, &v.Accuracy}
+	return [measures]*[2]float64{&v.AUROC, &v.AUPRIn, &v.AUPROut, &v.FPR95, &v.Accuracy, &v.FPR95Out.Value}
 }
 
 // Bootstrap gives percentile intervals (Efron 1979, https://doi.org/10.1214/aos/1176344552) of the
@@ -38,6 +40,7 @@ func Bootstrap(rs []*Ranking, resamples int, seed uint64) []Intervals {
 			slices.Sort(x)
 			*interval = [2]float64{quantile(x, 0.025), quantile(x, 0.975)}
 		}
+		all[i].FPR95Out.Known = true
 	}
 	return all
 }

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"slices"
 )
@@ -19,20 +20,53 @@ type Detection struct {
 	// sought, see Ranking.BaseRates.
 	AUPRIn  float64 `json:"aupr_in"`
 	AUPROut float64 `json:"aupr_out"`
-	// FPR95 is the part of the samples out of distribution that is let in by the lowest threshold that
-	// lets in at least 95 % of those in distribution, as in Liang et al. 2018 (https://arxiv.org/abs/1706.02690).
+	// FPR95 is the false positive rate at a true positive rate of 95 %, in distribution being positive: the part
+	// of the samples out of distribution that is let in by the lowest threshold that lets in at least 95 % of
+	// those in distribution, as in Liang et al. 2018 (https://arxiv.org/abs/1706.02690).
 	FPR95 float64 `json:"fpr95"`
 	// Accuracy is the best balanced accuracy of any threshold, max ½·(TPR + 1 - FPR): one less the
 	// detection error of Liang et al. 2018, both kinds of sample being equally likely.
 	Accuracy float64 `json:"accuracy"`
+	// FPR95Out is FPR95 with the outliers positive: the part of the samples in distribution that is called out of
+	// it by the highest threshold that calls so at least 95 % of those that are, as in OpenOOD and on its
+	// leaderboards (https://arxiv.org/abs/2306.09301). The two may be far apart, see FPR95.
+	FPR95Out Later[float64] `json:"fpr95_outliers_positive,omitzero"`
+}
+
+// Later is a measure, or its interval, that records of earlier versions do not have. The zero value is such a
+// gap, which a measure of 0 is not: in JSON a gap is a key that is left out.
+type Later[T any] struct {
+	Value T
+	Known bool
+}
+
+// MarshalJSON writes the value; a gap that is not left out is null.
+func (l Later[T]) MarshalJSON() ([]byte, error) {
+	if !l.Known {
+		return []byte("null"), nil
+	}
+	return json.Marshal(l.Value)
+}
+
+// UnmarshalJSON reads a value, or null for a gap.
+func (l *Later[T]) UnmarshalJSON(b []byte) error {
+	var v *T
+	if err := json.Unmarshal(b, &v); err != nil {
+		return err
+	}
+	*l = Later[T]{}
+	if v != nil {
+		*l = Later[T]{*v, true}
+	}
+	return nil
 }
 
 // each is the measures in their order, for what is done to all alike.
 func (d *Detection) each() [measures]*float64 {
-	return [measures]*float64{&d.AUROC, &d.AUPRIn, &d.AUPROut, &d.FPR95, &d.Accuracy}
+	return [measures]*float64{&d.AUROC, &d.AUPRIn, &d.AUPROut, &d.FPR95, &d.Accuracy, &d.FPR95Out.Value}
 }
 
-const measures = 5
+const measures = 6
 
 // Ranking is a detector's scores of samples in and out of distribution, sorted.
 type Ranking struct {
@@ -92,7 +126,7 @@ func (r *Ranking) Detection() Detection {
 func (r *Ranking) weighted(weights []uint16) Detection {
 	var d Detection
 	var in, out int // let in by the thresholds so far, from the lowest up
-	pairs, best, at95 := 0, 0, -1
+	pairs, best, at95, outAt95 := 0, 0, -1, r.in
 	scale := 1 / float64(r.in*r.out)
 	from := int32(0)
 	for _, end := range r.ends {
@@ -104,7 +138,10 @@ func (r *Ranking) weighted(weights []uint16) Detection {
 			h += w &^ isIn
 		}
 		from = end
-		if h > 0 { // those of this score and above are called out of distribution
+		if 20*(r.out-out) >= 19*r.out { // those of this score and above are called out of distribution
+			outAt95 = r.in - in
+		}
+		if h > 0 {
 			d.AUPROut += float64(h) * float64(r.out-out) / float64(r.out-out+r.in-in)
 		}
 		pairs += h * (2*in + g)
@@ -121,6 +158,7 @@ func (r *Ranking) weighted(weights []uint16) Detection {
 	d.AUPRIn /= float64(r.in)
 	d.AUPROut /= float64(r.out)
 	d.FPR95 = float64(at95) / float64(r.out)
+	d.FPR95Out = Later[float64]{float64(outAt95) / float64(r.in), true}
 	d.Accuracy = (1 + float64(best)*scale) / 2
 	return d
 }

@@ -28,7 +28,7 @@ func TestDetectionGolden(t *testing.T) {
 	if err := json.Unmarshal(b, &cases); err != nil {
 		t.Fatal(err)
 	}
-	if len(cases) < 9 {
+	if len(cases) < 11 {
 		t.Fatalf("%d cases", len(cases))
 	}
 	for _, c := range cases {
@@ -37,6 +37,9 @@ func TestDetectionGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, want := r.Detection(), c.Detection
+		if !got.FPR95Out.Known || !want.FPR95Out.Known {
+			t.Errorf("%s: FPR95 with outliers positive is not there: %+v, scikit-learn %+v", c.Name, got.FPR95Out, want.FPR95Out)
+		}
 		for m, v := range got.each() {
 			if w := *want.each()[m]; math.Abs(*v-w) > 1e-12 {
 				t.Errorf("%s: measure %d is %.15g, scikit-learn has %.15g", c.Name, m, *v, w)
@@ -51,6 +54,37 @@ func TestDetectionGolden(t *testing.T) {
 				t.Errorf("%s: point %d of the curve is %g, %g, scikit-learn has %g, %g", c.Name, i, fpr, tpr, c.FPR[i], c.TPR[i])
 			}
 		}
+	}
+}
+
+// TestLater: what a record does not have is not 0, and 0 is not left out.
+func TestLater(t *testing.T) {
+	type record struct {
+		Detection
+		CI95 Intervals `json:"ci95"`
+	}
+	const keys = `"auroc":1,"aupr_in":1,"aupr_out":1,"fpr95":0,"accuracy":1`
+	const intervals = `"auroc":[1,1],"aupr_in":[1,1],"aupr_out":[1,1],"fpr95":[0,0],"accuracy":[1,1]`
+	for _, text := range []string{
+		`{` + keys + `,"ci95":{` + intervals + `}}`,
+		`{` + keys + `,"fpr95_outliers_positive":0,"ci95":{` + intervals + `,"fpr95_outliers_positive":[0,0]}}`,
+	} {
+		known := strings.Contains(text, "outliers")
+		var r record
+		if err := json.Unmarshal([]byte(text), &r); err != nil || r.FPR95Out.Known != known || r.CI95.FPR95Out.Known != known {
+			t.Errorf("%s: %+v, %v", text, r, err)
+		}
+		if again, err := json.Marshal(r); err != nil || string(again) != text {
+			t.Errorf("%s is written as %s, %v", text, again, err)
+		}
+	}
+	r, err := Rank("x", []float64{0, 1}, []float64{2, 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := json.Marshal(record{r.Detection(), Bootstrap([]*Ranking{r}, 10, 0)[0]})
+	if err != nil || strings.Count(string(b), `"fpr95_outliers_positive":`) != 2 {
+		t.Errorf("%s, %v", b, err)
 	}
 }
 
@@ -207,7 +241,7 @@ func TestBootstrapCovers(t *testing.T) {
 	}
 	d := r.Detection()
 	for m, v := range got[0].each() {
-		if x := *d.each()[m]; m < 4 && (x < v[0] || x > v[1]) { // the best of all thresholds is biased upward
+		if x := *d.each()[m]; m != 4 && (x < v[0] || x > v[1]) { // the best of all thresholds is biased upward
 			t.Errorf("measure %d: %g is outside %v", m, x, *v)
 		}
 	}

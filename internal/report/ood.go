@@ -42,7 +42,18 @@ func oodTable(set string) func([]run.Record) (string, error) {
 	}
 }
 
-// oodOverview is AUROC and FPR95 of every detector on every set of the one record in recs, as a Markdown table
+// The two conventions of FPR95, as tables name them.
+const (
+	fpr95In  = "FPR95 (ID positive)"
+	fpr95Out = "FPR95 (OOD positive)"
+
+	fpr95Note = "FPR95 (ID positive): outliers let in where 95 % of the test set are, as in Liang et al. 2018; " +
+		"FPR95 (OOD positive): test images taken for outliers where 95 % of the outliers are found, as in OpenOOD and on its leaderboards."
+
+	absent = "–" // what a record of an earlier version does not have
+)
+
+// oodOverview is AUROC and FPR95, both ways, of every detector on every set of the one record in recs, as a Markdown table
 // in the order of the AUROC on the first set.
 func oodOverview(recs []run.Record) (string, error) {
 	rec, err := theOne(recs)
@@ -58,8 +69,8 @@ func oodOverview(recs []run.Record) (string, error) {
 	}
 	head, line := "| detector |", "|---|"
 	for _, s := range res.Sets {
-		head += fmt.Sprintf(" %s: AUROC | FPR95 |", short(s))
-		line += "---:|---:|"
+		head += fmt.Sprintf(" %s: AUROC | %s | %s |", short(s), fpr95In, fpr95Out)
+		line += "---:|---:|---:|"
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n%s\n", head, line)
@@ -70,7 +81,12 @@ func oodOverview(recs []run.Record) (string, error) {
 			if i < 0 {
 				return "", fmt.Errorf("run %s: there is no score of %s on %s", rec.ID, x.Detector, s.Name)
 			}
-			fmt.Fprintf(&b, " %.1f | %.1f |", 100*res.Scores[i].AUROC, 100*res.Scores[i].FPR95)
+			y := res.Scores[i]
+			out := absent
+			if y.FPR95Out.Known {
+				out = fmt.Sprintf("%.1f", 100*y.FPR95Out.Value)
+			}
+			fmt.Fprintf(&b, " %.1f | %.1f | %s |", 100*y.AUROC, 100*y.FPR95, out)
 		}
 		b.WriteString("\n")
 	}
@@ -109,24 +125,29 @@ func OODTable(rec run.Record, set string) (string, error) {
 		if res.Note != "" {
 			fmt.Fprintf(&b, "NOTE: %s.\n\n", res.Note)
 		}
-		fmt.Fprintf(&b, "| detector | AUROC | AUPR in (chance %.1f) | AUPR out (chance %.1f) | FPR95 | detection accuracy | setting |\n|---|---:|---:|---:|---:|---:|---|\n", 100*scores[0].BaseIn, 100*scores[0].BaseOut)
+		fmt.Fprintf(&b, "| detector | AUROC | AUPR in (chance %.1f) | AUPR out (chance %.1f) | %s | %s | detection accuracy | setting |\n|---|---:|---:|---:|---:|---:|---:|---|\n",
+			100*scores[0].BaseIn, 100*scores[0].BaseOut, fpr95In, fpr95Out)
 		for _, x := range scores {
 			d := detectorOf(res, x.Detector)
 			setting := ""
 			if d.Parameter != "" {
 				setting = fmt.Sprintf("%s %g", d.Parameter, d.Value)
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", d.Label, interval(x.AUROC, x.CI95.AUROC), interval(x.AUPRIn, x.CI95.AUPRIn),
-				interval(x.AUPROut, x.CI95.AUPROut), interval(x.FPR95, x.CI95.FPR95), interval(x.Accuracy, x.CI95.Accuracy), setting)
+			out := absent
+			if x.FPR95Out.Known {
+				out = interval(x.FPR95Out.Value, x.CI95.FPR95Out.Value)
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", d.Label, interval(x.AUROC, x.CI95.AUROC), interval(x.AUPRIn, x.CI95.AUPRIn),
+				interval(x.AUPROut, x.CI95.AUPROut), interval(x.FPR95, x.CI95.FPR95), out, interval(x.Accuracy, x.CI95.Accuracy), setting)
 		}
 		b.WriteString("\n")
 	}
 	if !found {
 		return "", fmt.Errorf("the set %s was not evaluated", set)
 	}
-	fmt.Fprintf(&b, "In percent; in brackets 95 %% intervals from %d resamples. FPR95: outliers let in where 95 %% of the test set are. Detection accuracy: of the best threshold, both kinds weighing the same. "+
+	fmt.Fprintf(&b, "In percent; in brackets 95 %% intervals from %d resamples. %s Detection accuracy: of the best threshold, both kinds weighing the same. "+
 		"Settings chosen on %d %s: none of what is evaluated. Sign check: AUROC %g of a perfect detector, %g of its negation, %g of a constant.\n",
-		res.Resamples, res.Tuning.In, res.Tuning.About, res.Signs.Perfect, res.Signs.Negated, res.Signs.Constant)
+		res.Resamples, fpr95Note, res.Tuning.In, res.Tuning.About, res.Signs.Perfect, res.Signs.Negated, res.Signs.Constant)
 	return b.String(), nil
 }
 

@@ -105,10 +105,29 @@ func TestOODTable(t *testing.T) {
 	}
 
 	got, err = oodOverview([]run.Record{rec})
-	want := "| detector | FakeData noise: AUROC | FPR95 | pets, a folder of images: AUROC | FPR95 |\n|---|---:|---:|---:|---:|\n" +
-		"| KNN | 100.0 | 0.0 | 100.0 | 0.0 |\n| max softmax | 91.7 | 33.3 | 91.7 | 33.3 |\n"
+	want := "| detector | FakeData noise: AUROC | FPR95 (ID positive) | FPR95 (OOD positive) | pets, a folder of images: AUROC | FPR95 (ID positive) | FPR95 (OOD positive) |\n|---|---:|---:|---:|---:|---:|---:|\n" +
+		"| KNN | 100.0 | 0.0 | 0.0 | 100.0 | 0.0 | 0.0 |\n| max softmax | 91.7 | 33.3 | 25.0 | 91.7 | 33.3 | 25.0 |\n"
 	if err != nil || got != want {
 		t.Errorf("overview, error %v:\n%s\nwant\n%s", err, got, want)
+	}
+
+	// A record of an earlier version has one convention: the other is not 0.
+	var old map[string]any
+	if err := json.Unmarshal(rec.Result, &old); err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range old["scores"].([]any) {
+		delete(x.(map[string]any), "fpr95_outliers_positive")
+		delete(x.(map[string]any)["ci95"].(map[string]any), "fpr95_outliers_positive")
+	}
+	if rec.Result, err = json.Marshal(old); err != nil {
+		t.Fatal(err)
+	}
+	if got, err = oodOverview([]run.Record{rec}); err != nil || !strings.Contains(got, "| KNN | 100.0 | 0.0 | – | 100.0 | 0.0 | – |\n") {
+		t.Errorf("of an old record, error %v:\n%s", err, got)
+	}
+	if got, err = OODTable(rec, "fake"); err != nil || !strings.Contains(got, "| 0.00 (0.00–0.00) | – | 100.00 (") {
+		t.Errorf("of an old record, error %v:\n%s", err, got)
 	}
 	if _, err := oodOverview(nil); err == nil {
 		t.Error("no run gave a table")

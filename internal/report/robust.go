@@ -71,7 +71,7 @@ func comparedOn(c *run.Robust) string {
 // interval where it has one.
 type change struct{ before, after, difference estimate }
 
-// estimate is a number and its interval, nil where it has none.
+// estimate is a number, NaN where the record does not have it, and its interval, nil where it has none.
 type estimate struct {
 	v  float64
 	ci *[2]float64
@@ -84,6 +84,9 @@ func cell(all []estimate, scale float64, format string) string {
 		vs = append(vs, scale*e.v)
 	}
 	mean, sd := metrics.MeanStd(vs)
+	if math.IsNaN(mean) {
+		return absent
+	}
 	text := fmt.Sprintf(format, mean)
 	switch ci := all[0].ci; {
 	case !math.IsNaN(sd):
@@ -162,7 +165,13 @@ func (g *group) writeRobust(b *strings.Builder, all []*run.Robust) {
 				of   func(*run.Detected) estimate
 			}{
 				{"AUROC", func(x *run.Detected) estimate { return estimate{x.AUROC, &x.CI95.AUROC} }},
-				{"FPR95", func(x *run.Detected) estimate { return estimate{x.FPR95, &x.CI95.FPR95} }},
+				{fpr95In, func(x *run.Detected) estimate { return estimate{x.FPR95, &x.CI95.FPR95} }},
+				{fpr95Out, func(x *run.Detected) estimate {
+					if !x.FPR95Out.Known {
+						return estimate{v: math.NaN()}
+					}
+					return estimate{x.FPR95Out.Value, &x.CI95.FPR95Out.Value}
+				}},
 			} {
 				line(fmt.Sprintf("%s %% of %s, %s", m.name, pair.Label, short(s.OODSet)), 100, "%.2f", func(r *run.Robust) change {
 					p := &r.Sets[k].Scores[d]
@@ -197,7 +206,7 @@ func (g *group) writeRobust(b *strings.Builder, all []*run.Robust) {
 			fmt.Fprintf(b, "Of the set %s %s.\n", s.Name, text)
 		}
 	}
-	fmt.Fprintf(b, "Intervals are of 95 %%: of accuracies Wilson's; of AUROC, FPR95 and the shifts from %d resamples, a shift's of the same images' differences.\n", first.Resamples)
+	fmt.Fprintf(b, "Intervals are of 95 %%: of accuracies Wilson's; of AUROC, FPR95 and the shifts from %d resamples, a shift's of the same images' differences. %s\n", first.Resamples, fpr95Note)
 	b.WriteString("\n| self-check | seed | | found |\n|---|---:|---|---|\n")
 	for i, c := range all {
 		for _, k := range c.Checks {
