@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -109,6 +110,9 @@ func Set(dst any, assignment string) error {
 	if err := yaml.Unmarshal([]byte(value), &doc); err != nil || len(doc.Content) != 1 {
 		return fmt.Errorf("--set %s: %q is not a value", assignment, value)
 	}
+	if v := doc.Content[0]; v.LineComment != "" {
+		return fmt.Errorf("--set %s: %q would be read as a comment; put the value in quotes: \"…\"", assignment, v.LineComment)
+	}
 	if err := setField(field, key, doc.Content[0]); err != nil {
 		return fmt.Errorf("--set %s: %w", assignment, err)
 	}
@@ -118,23 +122,29 @@ func Set(dst any, assignment string) error {
 // setField decodes v into field, through no conversion that would hide a mistake.
 func setField(field reflect.Value, key string, v *yaml.Node) error {
 	wrong := func() error {
-		return fmt.Errorf("%s wants %s, not %s", key, typeName(field.Type()), valueName(v))
+		hint := ""
+		if field.Kind() == reflect.String && v.Kind == yaml.ScalarNode && v.ShortTag() != "!!null" {
+			hint = "; to have it as a word, put it in quotes"
+		}
+		return fmt.Errorf("%s wants %s, not %s%s", key, typeName(field.Type()), valueName(v), hint)
 	}
 	if v.Kind == yaml.AliasNode || v.Anchor != "" {
 		return fmt.Errorf("%s: anchors and aliases are not used here", key)
 	}
-	switch field.Kind() {
-	case reflect.Slice:
+	kind, values := field.Kind(), []*yaml.Node{v}
+	if kind == reflect.Slice {
 		if v.Kind != yaml.SequenceNode {
 			return wrong()
 		}
-		for _, e := range v.Content {
-			if !fits(field.Type().Elem().Kind(), e) {
-				return wrong()
+		kind, values = field.Type().Elem().Kind(), v.Content
+	}
+	for _, e := range values {
+		if tag := e.ShortTag(); e.Kind == yaml.ScalarNode && isNumber(kind) && (tag == "!!int" || tag == "!!float") {
+			if err := CheckNumber(e.Value); err != nil {
+				return fmt.Errorf("%s: %w", key, err)
 			}
 		}
-	default:
-		if !fits(field.Kind(), v) {
+		if !fits(kind, e) {
 			return wrong()
 		}
 	}
@@ -143,6 +153,24 @@ func setField(field reflect.Value, key string, v *yaml.Node) error {
 	}
 	return nil
 }
+
+// CheckNumber is an error that says how text is read where that is a number as programmers write them, and YAML
+// and Go read them, and others do not: 010 is 8, 0x10 is 16, 1_000 is 1000.
+func CheckNumber(text string) error {
+	if decimal.MatchString(text) {
+		return nil
+	}
+	var v float64
+	if yaml.Unmarshal([]byte(text), &v) != nil || v-v != 0 {
+		return nil // no number, or no finite one: what is wrong with it others say better
+	}
+	return fmt.Errorf("%q would be read as %g; write the number in decimal digits, without a zero before it, a prefix or an underscore", text, v)
+}
+
+// decimal is a number that everybody reads alike.
+var decimal = regexp.MustCompile(`^[-+]?(0|[1-9][0-9]*|0?\.[0-9]+|(0|[1-9][0-9]*)\.[0-9]*)([eE][-+]?[0-9]+)?$`)
+
+func isNumber(k reflect.Kind) bool { return k != reflect.String && k != reflect.Bool }
 
 func fits(k reflect.Kind, v *yaml.Node) bool {
 	if v.Kind != yaml.ScalarNode {
@@ -169,7 +197,13 @@ func typeName(t reflect.Type) string {
 	case reflect.Float64:
 		return "a number"
 	case reflect.Slice:
-		return "a list, as [1, 2]"
+		switch t.Elem().Kind() {
+		case reflect.String:
+			return "a list of words, as [a, b]"
+		case reflect.Float64:
+			return "a list of numbers, as [1, 2]"
+		}
+		return "a list of whole numbers, as [1, 2]"
 	case reflect.Uint64:
 		return "a whole number of at least 0"
 	default:
@@ -182,7 +216,11 @@ func valueName(v *yaml.Node) string {
 	case yaml.MappingNode:
 		return "a group of keys"
 	case yaml.SequenceNode:
-		return "a list"
+		var all []string
+		for _, e := range v.Content {
+			all = append(all, e.Value)
+		}
+		return fmt.Sprintf("the list %q", all)
 	default:
 		return fmt.Sprintf("%q", v.Value)
 	}

@@ -43,7 +43,8 @@ func TestMistakes(t *testing.T) {
 		{"train:\n  milestones: 3\n", "train.milestones wants a list"},
 		{"train:\n  milestones: [1, x]\n", "train.milestones wants a list"},
 		{"train: 3\n", "a.yaml:1: want keys and values"},
-		{"train:\n  lr: [1]\n", "train.lr wants a number, not a list"},
+		{"train:\n  milestones: [1, 0.5]\n", `train.milestones wants a list of whole numbers, as [1, 2], not the list ["1" "0.5"]`},
+		{"train:\n  lr: [1]\n", `train.lr wants a number, not the list ["1"]`},
 		{"train:\n  lr: {a: 1}\n", "train.lr wants a number, not a group of keys"},
 		{"train:\n  lr: 1\n  lr: 2\n", "train.lr is set twice"},
 		{"- 1\n", "want keys and values"},
@@ -70,6 +71,57 @@ func TestMistakes(t *testing.T) {
 		c := DefaultResnet()
 		if err := Set(&c, tc.set); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("--set %s: error %v, want %q", tc.set, err, tc.want)
+		}
+	}
+}
+
+// TestNumbersAreDecimal: a number that YAML 1.1 or Go read as no reader would is refused, with what it would be.
+func TestNumbersAreDecimal(t *testing.T) {
+	for _, c := range []struct{ set, want string }{
+		{"seed=010", `--set seed=010: seed: "010" would be read as 8;`},
+		{"seed=0o10", `seed: "0o10" would be read as 8;`},
+		{"seed=0x10", `seed: "0x10" would be read as 16;`},
+		{"seed=0b10", `seed: "0b10" would be read as 2;`},
+		{"seed=1_000", `seed: "1_000" would be read as 1000;`},
+		{"seed=08", `seed: "08" would be read as 8;`},
+		{"seed=1:30", `seed wants a whole number of at least 0, not "1:30"`},
+		{"seed=1e3", `seed wants a whole number of at least 0, not "1e3"`},
+		{"seed=1.0", `seed wants a whole number of at least 0, not "1.0"`},
+		{`seed="1"`, `seed wants a whole number of at least 0, not "1"`},
+		{"seed=~", `seed wants a whole number of at least 0, not "~"`},
+		{"seed=.inf", `seed wants a whole number of at least 0, not ".inf"`},
+		{"train.lr=010", `train.lr: "010" would be read as 8;`},
+		{"train.lr=1_000.5", `train.lr: "1_000.5" would be read as 1000.5;`},
+		{"train.lr=inf", `train.lr wants a number, not "inf"`},
+		{"train.milestones=[010, 20]", `train.milestones: "010" would be read as 8;`},
+		{"model.res=yes", `model.res wants true or false, not "yes"`},
+		{"model.res=on", `model.res wants true or false, not "on"`},
+		{"model.res=1", `model.res wants true or false, not "1"`},
+		{"data.name=2026-11-24", `data.name wants a word, not "2026-11-24"; to have it as a word, put it in quotes`},
+		{"data.name=010", `data.name wants a word, not "010"; to have it as a word, put it in quotes`},
+		{"data.name=true", `data.name wants a word, not "true"; to have it as a word, put it in quotes`},
+		{"data.name=my set # 2", `"# 2" would be read as a comment; put the value in quotes`},
+	} {
+		d := DefaultResnet()
+		if err := Set(&d, c.set); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("--set %s: error %v, want %q", c.set, err, c.want)
+		}
+		if !reflect.DeepEqual(d, DefaultResnet()) {
+			t.Errorf("--set %s changed something", c.set)
+		}
+	}
+	d := DefaultResnet()
+	if err := Load(&d, []byte("train:\n  lr: 0.1\nseed: 0123\n"), "a.yaml"); err == nil || !strings.Contains(err.Error(), `a.yaml:3: seed: "0123" would be read as 83;`) {
+		t.Errorf("in a file: %v", err)
+	}
+	for set, want := range map[string]float64{"0": 0, "0.5": 0.5, ".5": 0.5, "1e-3": 0.001, "+2": 2, "3.": 3, "1E+3": 1000, "-0.25": -0.25, "10": 10} {
+		if err := Set(&d, "train.lr="+set); err != nil || d.Train.LR != want {
+			t.Errorf("train.lr=%s: %g, %v", set, d.Train.LR, err)
+		}
+	}
+	for _, word := range []string{"no", "yes", "1:30", "'010'", `"true"`} {
+		if err := Set(&d, "data.name="+word); err != nil || d.Data.Name != strings.Trim(word, `'"`) {
+			t.Errorf("data.name=%s: %q, %v", word, d.Data.Name, err)
 		}
 	}
 }
