@@ -22,7 +22,7 @@ import (
 type fgsmOptions struct {
 	experimentFlags
 	checkpoints []string
-	eps         []float64
+	eps         radii
 	target      string
 	limit       int
 
@@ -32,15 +32,15 @@ type fgsmOptions struct {
 
 func newFGSMCmd(s *Streams) *cobra.Command {
 	def := config.DefaultFGSM()
-	var o fgsmOptions
+	o := fgsmOptions{eps: radiiOf(def.Sweep.Eps...)}
 	cmd := &cobra.Command{
 		Use:   "fgsm",
 		Short: "Attack a trained network: FGSM, targeted and not, PGD, without gradients",
 		Long: `Change the test images of a trained network so little that nobody would see it, and count what the
 network gets wrong: FGSM (Goodfellow et al. 2015) towards no class and towards another one, over a sweep
 of epsilon beside random noise of the same size; PGD (Madry et al. 2018) in L-infinity and L2; the Square
-attack (Andriushchenko et al. 2020), which sees no gradients. Pixels are in [0,1], epsilon in L-infinity
-is in steps of 1/255. The network runs as in evaluation and is left as it is.
+attack (Andriushchenko et al. 2020), which sees no gradients. Pixels are in [0,1]; epsilon in L-infinity
+is in steps of 1/255, and 8/255 may be written for 8. The network runs as in evaluation and is left as it is.
 
 --checkpoint is a name under checkpoints/ (` + "`dla models ls`" + `), a folder with a checkpoint or the id of a
 finished run. Several, as a,b,c, give the matrix of what images made for the one do to the others as well.
@@ -69,7 +69,7 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 	f.Lookup("set").Usage = "one setting, as pgd.steps=50; repeatable"
 	f.Lookup("seed").Usage = "seed of random starts, of noise and of the classes aimed at"
 	f.StringSliceVar(&o.checkpoints, "checkpoint", def.Checkpoints, "network: name under checkpoints/, folder, or id of a finished run; several: a,b,c")
-	f.Float64SliceVar(&o.eps, "eps", def.Sweep.Eps, "radii of the sweep, in 1/255, from 0; with --save the one radius (of pgd-l2 in pixel values), 8 by default")
+	f.Var(&o.eps, "eps", "radii of the sweep, from 0; a plain number is in steps of 1/255, so 8 is 8/255; with --save the one radius, 8 by default (of pgd-l2 in pixel values of [0,1], 0.5 by default)")
 	f.StringVar(&o.target, "target", def.Target, "class that targeted attacks aim at; random: another of each image")
 	f.IntVar(&o.limit, "limit", def.Limit, "attack only the first so many test images; 0: all")
 	f.Lookup("resume").Usage = "reuse a finished run of the same settings, weights and data, continue an interrupted one"
@@ -107,11 +107,12 @@ func (o fgsmOptions) settings(cmd *cobra.Command) (config.FGSM, error) {
 		c.Limit = o.limit
 	}
 	if set("eps") && o.save == "" {
-		c.Sweep.Eps = o.eps
+		eps := o.eps.steps()
+		c.Sweep.Eps = eps
 		// PGD and Square are compared with FGSM, so they go along.
-		c.PGD.Eps = slices.DeleteFunc(slices.Clone(c.PGD.Eps), func(e float64) bool { return !slices.Contains(o.eps, e) })
-		if !slices.Contains(o.eps, c.Square.Eps) && len(o.eps) > 0 {
-			c.Square.Eps = o.eps[len(o.eps)-1]
+		c.PGD.Eps = slices.DeleteFunc(slices.Clone(c.PGD.Eps), func(e float64) bool { return !slices.Contains(eps, e) })
+		if !slices.Contains(eps, c.Square.Eps) {
+			c.Square.Eps = eps[len(eps)-1]
 		}
 	}
 	if o.fastDevRun {
@@ -134,8 +135,8 @@ func (o fgsmOptions) modes(set func(string) bool) error {
 		return fmt.Errorf("--attack is %q, want one of %s", o.attack, strings.Join(labs.AttackNames, ", "))
 	case o.save != "" && o.saveAs != labs.AsImages && o.saveAs != labs.AsSafetensors:
 		return fmt.Errorf("--save-as is %q, want %s or %s", o.saveAs, labs.AsImages, labs.AsSafetensors)
-	case o.save != "" && set("eps") && (len(o.eps) != 1 || !(o.eps[0] >= 0 && o.eps[0] <= 255)):
-		return fmt.Errorf("--eps is %v, want one radius of 0 to 255 with --save", o.eps)
+	case o.save != "" && set("eps") && (len(o.eps.all) != 1 || !(o.eps.all[0].n >= 0 && o.eps.all[0].n <= 255)):
+		return fmt.Errorf("--eps is %s, want one radius of 0 to 255 with --save", o.eps.String())
 	case (o.save != "" || o.evaluate != "") && (o.dryRun || o.resume):
 		return fmt.Errorf("--dry-run and --resume are of runs, and --save and --evaluate leave none")
 	case o.json && !o.dryRun && o.save == "" && o.evaluate == "":
@@ -156,12 +157,12 @@ func runFGSM(cmd *cobra.Command, s *Streams, o fgsmOptions) (err error) {
 	x := o.begin(cmd, s)
 	defer func() { err = errors.Join(err, x.close()) }()
 	if o.save != "" {
-		eps := c.Examples.Eps
+		eps, in := c.Examples.Eps, radius.steps
 		if o.attack == "pgd-l2" {
-			eps = 0.5
+			eps, in = 0.5, radius.pixels
 		}
 		if cmd.Flags().Changed("eps") {
-			eps = o.eps[0]
+			eps = in(o.eps.all[0])
 		}
 		return saveFGSM(s, x, c, eps, o)
 	}

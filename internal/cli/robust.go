@@ -19,7 +19,7 @@ type robustOptions struct {
 	scratch  bool
 	attack   string
 	fraction float64
-	eps      float64
+	eps      radii
 	steps    int
 	outliers []string
 	share    float64
@@ -29,7 +29,8 @@ type robustOptions struct {
 
 func newRobustCmd(s *Streams) *cobra.Command {
 	def := config.DefaultRobust(false)
-	var o robustOptions
+	o := robustOptions{eps: radiiOf(def.Attack.Eps)}
+	o.eps.one = true
 	cmd := &cobra.Command{
 		Use:   "robust",
 		Short: "Train a classifier against attacks and to be unsure of outliers",
@@ -69,7 +70,7 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 	f.BoolVar(&o.scratch, "scratch", def.Scratch, "begin from initial weights, not from the original's")
 	f.StringVar(&o.attack, "attack", def.Attack.Kind, "attack on the images of a batch: fgsm or pgd")
 	f.Float64Var(&o.fraction, "fraction", def.Attack.Fraction, "part of each batch's images that is attacked; 0: none")
-	f.Float64Var(&o.eps, "eps", def.Attack.Eps, "radius of that attack, L-infinity, in steps of 8 bits (1/255)")
+	f.Var(&o.eps, "eps", "radius of that attack, L-infinity; a plain number is in steps of 1/255, so 8 is 8/255")
 	f.IntVar(&o.steps, "steps", def.Attack.Steps, "steps of --attack pgd")
 	f.StringSliceVar(&o.outliers, "outliers", def.Outliers.Sources, "outliers to train on: noise, NAME=FOLDER, or a data set; several: a,b,c")
 	f.Float64Var(&o.share, "share", def.Outliers.Share, "outliers in a batch, for each of its images; 0: none")
@@ -104,7 +105,7 @@ func (o robustOptions) settings(cmd *cobra.Command) ([]config.Robust, error) {
 	}
 	for flag, assign := range map[string]func(){
 		"original": func() { c.Original.From = o.original }, "data": func() { c.Data.Name = o.data }, "seed": func() { c.Seed = o.seed },
-		"attack": func() { c.Attack.Kind = o.attack }, "fraction": func() { c.Attack.Fraction = o.fraction }, "eps": func() { c.Attack.Eps = o.eps },
+		"attack": func() { c.Attack.Kind = o.attack }, "fraction": func() { c.Attack.Fraction = o.fraction }, "eps": func() { c.Attack.Eps = o.eps.steps()[0] },
 		"steps": func() { c.Attack.Steps = o.steps }, "outliers": func() { c.Outliers.Sources = o.outliers }, "share": func() { c.Outliers.Share = o.share },
 		"weight": func() { c.Outliers.Weight = o.weight }, "ood": func() { c.Test.Sets.Further(o.ood) }, "epochs": func() { c.Train.Epochs = o.epochs },
 	} {

@@ -136,5 +136,6 @@ Environment:
 	cmd.InitDefaultHelpCmd()
 	cmd.InitDefaultCompletionCmd()
 	strictArgs(cmd)
+	decimalFlags(cmd)
 	return cmd
 }

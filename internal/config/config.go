@@ -160,11 +160,11 @@ func CheckNumber(text string) error {
 	if decimal.MatchString(text) {
 		return nil
 	}
-	var v float64
-	if yaml.Unmarshal([]byte(text), &v) != nil || v-v != 0 {
+	var v *float64
+	if yaml.Unmarshal([]byte(text), &v) != nil || v == nil || *v-*v != 0 {
 		return nil // no number, or no finite one: what is wrong with it others say better
 	}
-	return fmt.Errorf("%q would be read as %g; write the number in decimal digits, without a zero before it, a prefix or an underscore", text, v)
+	return fmt.Errorf("%q would be read as %g; write the number in decimal digits, without a zero before it, a prefix or an underscore", text, *v)
 }
 
 // decimal is a number that everybody reads alike.
