@@ -18,10 +18,12 @@ type Outcome struct {
 	Correct    int        `json:"correct"` // as the true class, in spite of the change
 	Accuracy   float64    `json:"accuracy"`
 	CI95       [2]float64 `json:"ci95"`
-	Confidence float64    `json:"confidence"`        // mean probability of the class predicted
-	Aimed      int        `json:"aimed,omitempty"`   // images of another class than the one wished for
-	Success    float64    `json:"success,omitempty"` // share of these taken for it
-	Rounded    float64    `json:"accuracy_8bit"`     // accuracy after rounding to 8 bits within the ball
+	Confidence float64    `json:"confidence"`    // mean probability of the class predicted
+	Rounded    float64    `json:"accuracy_8bit"` // accuracy after rounding to 8 bits within the ball
+
+	// Where Targeted. Records of earlier versions leave out what is 0, so a gap is read as 0.
+	Aimed   metrics.Later[int]     `json:"aimed,omitzero"`   // images of another class than the one wished for
+	Success metrics.Later[float64] `json:"success,omitzero"` // share of these taken for it
 
 	MaxChange float64 `json:"max_change"` // the largest distance from an image, in pixel values
 	MinValue  float64 `json:"min_value"`
@@ -63,7 +65,7 @@ func (o *Outcome) Add(b Batch, y []int32, adv, logits, rounded []float32, classe
 			o.rounded++
 		}
 		if o.Targeted && b.Y[i] != label {
-			o.Aimed++
+			o.Aimed.Value++
 			if class == int(b.Y[i]) {
 				o.reached++
 			}
@@ -76,8 +78,9 @@ func (o *Outcome) Close() {
 	n := float64(max(1, o.N))
 	o.Accuracy, o.Confidence, o.Rounded = float64(o.Correct)/n, o.confidence/n, float64(o.rounded)/n
 	o.CI95[0], o.CI95[1] = metrics.Wilson(o.Correct, o.N)
-	if o.Aimed > 0 {
-		o.Success = float64(o.reached) / float64(o.Aimed)
+	o.Aimed.Known, o.Success.Known = o.Targeted, o.Targeted
+	if o.Aimed.Value > 0 {
+		o.Success.Value = float64(o.reached) / float64(o.Aimed.Value)
 	}
 }
 

@@ -1,8 +1,10 @@
 package attack
 
 import (
+	"encoding/json"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -16,7 +18,7 @@ func TestOutcome(t *testing.T) {
 	rounded := []float32{up, 0, 0, up, 0, 0, up, 0, 0, 0, 0, up}
 	o.Add(b, []int32{0, 0, 2, 2}, adv, logits, rounded, 3)
 	o.Close()
-	if o.N != 4 || o.Correct != 3 || o.Accuracy != 0.75 || o.Aimed != 3 || o.Success != 1./3 || o.Rounded != 0.75 {
+	if o.N != 4 || o.Correct != 3 || o.Accuracy != 0.75 || o.Aimed.Value != 3 || o.Success.Value != 1./3 || o.Rounded != 0.75 {
 		t.Errorf("%+v", o)
 	}
 	if math.Abs(o.Confidence-0.5) > 1e-6 || math.Abs(o.MaxChange-0.2) > 1e-6 || o.MinValue != 0 || o.MaxValue != 1 || o.Radius() != 0.2 {
@@ -27,8 +29,35 @@ func TestOutcome(t *testing.T) {
 	}
 	l2 := Outcome{Norm: L2, Eps: 0.5}
 	l2.Add(b, []int32{0, 0, 2, 2}, []float32{0.3, 0.4, 0.5, 0.5, 1, 1, 0, 1}, logits, rounded, 3)
-	if math.Abs(l2.MaxChange-0.5) > 1e-6 || l2.Radius() != 0.5 || l2.Aimed != 0 {
+	if math.Abs(l2.MaxChange-0.5) > 1e-6 || l2.Radius() != 0.5 || l2.Aimed.Value != 0 {
 		t.Errorf("%+v", l2)
+	}
+}
+
+// TestOutcomeInRecords: a targeted attack that no image falls for has a success of 0, which is written; an
+// untargeted one has none. What earlier records leave out is 0.
+func TestOutcomeInRecords(t *testing.T) {
+	for _, targeted := range []bool{true, false} {
+		o := Outcome{Attack: "fgsm", Targeted: targeted, Norm: Linf, Eps: 8}
+		o.Add(Batch{X: []float32{0, 1}, Y: []int32{1, 1}}, []int32{0, 0}, []float32{0, 1}, []float32{1, 0, 1, 0}, []float32{1, 0, 1, 0}, 2)
+		o.Close()
+		b, err := json.Marshal(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []string{`"aimed":2`, `"success":0`} {
+			if strings.Contains(string(b), key) != targeted {
+				t.Errorf("targeted %t: %s in %s", targeted, key, b)
+			}
+		}
+		var again Outcome
+		if err := json.Unmarshal(b, &again); err != nil || again.Aimed != o.Aimed || again.Success != o.Success {
+			t.Errorf("%s is read as %+v, %v", b, again, err)
+		}
+	}
+	var old Outcome
+	if err := json.Unmarshal([]byte(`{"attack":"fgsm","targeted":true,"norm":"linf","n":2,"aimed":2}`), &old); err != nil || old.Aimed.Value != 2 || old.Success.Value != 0 {
+		t.Errorf("an earlier record is read as %+v, %v", old, err)
 	}
 }
 

@@ -142,9 +142,12 @@ on this machine, by the names that --encoder takes.`,
 					fmt.Fprintf(w, "%s\t-\t-\t-\tbroken: %s\n", c.Name, c.Broken)
 					continue
 				}
-				reached := fmt.Sprintf("%.2f %%", 100*c.TestAccuracy)
-				if c.TestMSE > 0 {
-					reached = fmt.Sprintf("MSE %.4f", c.TestMSE)
+				reached := "-"
+				if c.TestAccuracy != nil {
+					reached = fmt.Sprintf("%.2f %%", 100**c.TestAccuracy)
+				}
+				if c.TestMSE != nil {
+					reached = fmt.Sprintf("MSE %.4f", *c.TestMSE)
 				}
 				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", c.Name, thousands(c.Params), reached, c.Data, c.Network)
 			}
@@ -268,9 +271,12 @@ commands by its name. One that is there already is replaced.`,
 			if err != nil {
 				return err
 			}
-			reached := fmt.Sprintf("accuracy %.2f %%", 100*c.TestAccuracy)
-			if c.TestMSE > 0 {
-				reached = fmt.Sprintf("squared error %.6f", c.TestMSE)
+			reached := "unknown"
+			if c.TestAccuracy != nil {
+				reached = fmt.Sprintf("accuracy %.2f %%", 100**c.TestAccuracy)
+			}
+			if c.TestMSE != nil {
+				reached = fmt.Sprintf("squared error %.6f", *c.TestMSE)
 			}
 			fmt.Fprintf(s.Out, "%s, %s parameters, trained on %s, test %s: %s\n", c.Network, thousands(c.Params), c.Data, reached, c.Name)
 			return nil

@@ -1,18 +1,6 @@
 package cli
 
-import (
-	"bytes"
-	"strings"
-	"testing"
-)
-
-// typed runs a command line and returns its exit code and what it said.
-func typed(t *testing.T, args ...string) (code int, out, err string) {
-	t.Helper()
-	var stdout, stderr bytes.Buffer
-	code = Main(args, &Streams{In: strings.NewReader(""), Out: &stdout, Err: &stderr})
-	return code, stdout.String(), stderr.String()
-}
+import "testing"
 
 // TestDecimalFlags: --seed 010 is not 8, and neither is any other flag's number.
 func TestDecimalFlags(t *testing.T) {
@@ -30,9 +18,7 @@ func TestDecimalFlags(t *testing.T) {
 		{[]string{"lab4", "fgsm", "--eps", ""}, `"" is no radius`},
 		{[]string{"lab4", "robust", "--eps", "4,8"}, "want one radius"},
 	} {
-		if code, _, said := typed(t, c.args...); code != exitUsage || !strings.Contains(said, c.want) {
-			t.Errorf("%q: exit code %d, %q; want %q", c.args, code, said, c.want)
-		}
+		want(t, exitUsage, c.args, c.want)
 	}
 }
 

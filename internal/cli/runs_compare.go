@@ -27,7 +27,7 @@ type comparison struct {
 	TestAccuracy *float64       `json:"test_accuracy,omitempty"`
 	TestMSE      *float64       `json:"test_mse,omitempty"` // of an autoencoder
 	TestCI95     []float64      `json:"test_ci95,omitempty"`
-	WallSeconds  float64        `json:"wall_seconds,omitempty"`
+	WallSeconds  *float64       `json:"wall_seconds,omitempty"` // nil until it is finished
 	Data         string         `json:"data"`
 	Fingerprint  string         `json:"data_fingerprint"`
 	Synthetic    bool           `json:"synthetic"`
@@ -86,7 +86,9 @@ func compareOne(r run.Record) (comparison, error) {
 	c := comparison{ID: r.ID, Variant: r.Variant, Seed: r.Seed, Status: r.Status, Epochs: r.Epochs, TestAccuracy: r.TestAccuracy,
 		Data: r.Env.Data.Name, Fingerprint: r.Fingerprint, Synthetic: r.Env.Data.Synthetic, Metrics: append([]run.Epoch{}, r.Metrics...)}
 	var best run.Measure
-	c.BestValAcc = &best.Accuracy
+	if len(r.Metrics) > 0 {
+		c.BestValAcc = &best.Accuracy
+	}
 	for i, m := range r.Metrics {
 		scored := !math.IsNaN(m.Val.Accuracy)
 		if i == 0 || scored && m.Val.Accuracy > best.Accuracy || !scored && m.Val.Loss < best.Loss {
@@ -97,8 +99,11 @@ func compareOne(r run.Record) (comparison, error) {
 		}
 		c.LastLoss, c.LastValLoss = m.Train.Loss, m.Val.Loss
 	}
-	res, _, err := outcomeOf(r)
-	c.TestMSE, c.TestCI95, c.WallSeconds = res.Test.MSE, res.Test.CI95, res.WallSeconds
+	res, finished, err := outcomeOf(r)
+	c.TestMSE, c.TestCI95 = res.Test.MSE, res.Test.CI95
+	if finished {
+		c.WallSeconds = &res.WallSeconds
+	}
 	return c, err
 }
 
@@ -185,10 +190,10 @@ func printComparison(s *Streams, cols []comparison, keys []string) error {
 		})
 	}
 	row("wall time", func(c comparison) string {
-		if c.TestAccuracy == nil && c.TestMSE == nil {
+		if c.WallSeconds == nil {
 			return "-"
 		}
-		return fmt.Sprintf("%.1f s", c.WallSeconds)
+		return fmt.Sprintf("%.1f s", *c.WallSeconds)
 	})
 	longest := 0
 	for _, c := range cols {

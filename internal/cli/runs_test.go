@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -113,6 +114,21 @@ func TestRunsCompare(t *testing.T) {
 	out = want(t, 0, []string{"runs", "compare", done, half, "--out", root, "--json"})
 	if err := json.Unmarshal([]byte(out), &cols); err != nil || len(cols) != 2 || cols[1].Differs["model.depth"] != 1.0 {
 		t.Errorf("got %+v, %v", cols, err)
+	}
+	if cols[0].WallSeconds == nil || *cols[0].WallSeconds != 12.34 || cols[1].WallSeconds != nil {
+		t.Errorf("a wall time of %v and, not finished, %v", cols[0].WallSeconds, cols[1].WallSeconds)
+	}
+	// What took no time and got nothing right is 0, and what was never measured is not there.
+	r, err := run.Create(root, run.Spec{Experiment: "lab1/resnet", Variant: "mlp-d1-res", Config: []byte("seed: 0\n"), Env: run.Env{Data: run.DataInfo{Name: "mnist", Fingerprint: "f"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(r.Finish(json.RawMessage(`{"test":{"n":2,"accuracy":0,"ci95":[0,0.66]},"wall_seconds":0}`)), r.Close()); err != nil {
+		t.Fatal(err)
+	}
+	out = want(t, 0, []string{"runs", "compare", r.ID(), half, "--out", root, "--json"}, `"test_accuracy": 0,`, `"wall_seconds": 0,`)
+	if n := strings.Count(out, `"best_val_accuracy"`); n != 1 {
+		t.Errorf("%d best validation accuracies, want that of the run with epochs:\n%s", n, out)
 	}
 	want(t, 2, []string{"runs", "compare", done, "--out", root}, "requires at least 2")
 }

@@ -120,10 +120,10 @@ func TestAutoencoder(t *testing.T) {
 	test := split(ds, cfg.Training()).test
 	dir := filepath.Join(t.TempDir(), "autoencoder")
 	c, err := Export(root, tr.ID, dir)
-	if err != nil || c.Network != tr.Variant || c.TestMSE != res.Test.MSE || c.TestAccuracy != 0 {
+	if err != nil || c.Network != tr.Variant || c.TestMSE == nil || *c.TestMSE != res.Test.MSE || c.TestAccuracy != nil {
 		t.Fatalf("%+v, %v", c, err)
 	}
-	if all, err := Checkpoints(filepath.Dir(dir)); err != nil || len(all) != 1 || all[0].Broken != "" || all[0].Name != "autoencoder" || all[0].TestMSE != res.Test.MSE {
+	if all, err := Checkpoints(filepath.Dir(dir)); err != nil || len(all) != 1 || all[0].Broken != "" || all[0].Name != "autoencoder" || *all[0].TestMSE != res.Test.MSE {
 		t.Errorf("%+v, %v", all, err)
 	}
 	for from, root := range map[string]string{tr.ID: root, dir: t.TempDir()} {

@@ -123,7 +123,10 @@ func describeAdapter(dir string) (Checkpoint, error) {
 		return Checkpoint{}, err
 	}
 	res, err := resultOf(rec)
-	return Checkpoint{Network: rec.Variant, Data: rec.Env.Data.Name, Params: res.Params, TestAccuracy: res.Test.Accuracy}, err
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	return Checkpoint{Network: rec.Variant, Data: rec.Env.Data.Name, Params: res.Params, TestAccuracy: &res.Test.Accuracy}, nil
 }
 
 // shipped is the checkpoint under checkpoints/ with the given fingerprint; nil where there is none.
@@ -142,13 +145,13 @@ func shipped(fingerprint string) (*Network, error) {
 
 // Checkpoint is a folder under checkpoints/ in a listing.
 type Checkpoint struct {
-	Name         string  `json:"name"` // of the folder
-	Network      string  `json:"network,omitempty"`
-	Data         string  `json:"data,omitempty"`
-	Params       int     `json:"params,omitempty"`
-	TestAccuracy float64 `json:"test_accuracy,omitempty"`
-	TestMSE      float64 `json:"test_mse,omitempty"` // of an autoencoder
-	Broken       string  `json:"broken,omitempty"`   // why it cannot be loaded
+	Name         string   `json:"name"` // of the folder
+	Network      string   `json:"network,omitempty"`
+	Data         string   `json:"data,omitempty"`
+	Params       int      `json:"params,omitempty"`        // 0: not known
+	TestAccuracy *float64 `json:"test_accuracy,omitempty"` // of a classifier
+	TestMSE      *float64 `json:"test_mse,omitempty"`      // of an autoencoder
+	Broken       string   `json:"broken,omitempty"`        // why it cannot be loaded
 }
 
 // describe loads k and says what it is. Its name is where it came from.
@@ -158,13 +161,13 @@ func describe(k keptWeights) (Checkpoint, error) {
 		if err != nil {
 			return Checkpoint{}, err
 		}
-		return Checkpoint{Name: a.Source, Network: a.Name, Data: a.Data.Name, Params: a.Params.Count(), TestMSE: a.Result.Test.MSE}, nil
+		return Checkpoint{Name: a.Source, Network: a.Name, Data: a.Data.Name, Params: a.Params.Count(), TestMSE: &a.Result.Test.MSE}, nil
 	}
 	n, err := restore(k)
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	return Checkpoint{Name: n.Source, Network: n.Name, Data: n.Data.Name, Params: n.Params.Count(), TestAccuracy: n.Result.Test.Accuracy}, nil
+	return Checkpoint{Name: n.Source, Network: n.Name, Data: n.Data.Name, Params: n.Params.Count(), TestAccuracy: &n.Result.Test.Accuracy}, nil
 }
 
 // Checkpoints lists the checkpoints under dir, by name. Where there is no dir there are none.

@@ -387,7 +387,7 @@ func outcomeName(o attack.Outcome) string {
 func outcomeLine(o attack.Outcome) string {
 	line := fmt.Sprintf("%-30s accuracy %6.2f %%  confidence %6.2f %%", outcomeName(o), 100*o.Accuracy, 100*o.Confidence)
 	if o.Targeted {
-		line += fmt.Sprintf("  success %6.2f %%", 100*o.Success)
+		line += fmt.Sprintf("  success %6.2f %%", 100*o.Success.Value)
 	}
 	return line + fmt.Sprintf("  %7.1f s", o.Seconds)
 }

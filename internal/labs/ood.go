@@ -369,7 +369,7 @@ func detect(ctx context.Context, n *Network, auto *Autoencoder, p *partsOOD, opt
 				return nil, err
 			}
 		}
-		about := run.OODDetector{Name: m.Name, Label: m.Label, Source: m.Source, Parameter: m.Parameter, Value: value}
+		about := run.OODDetector{Name: m.Name, Label: m.Label, Source: m.Source, Parameter: m.Parameter, Value: metrics.Later[float64]{Value: value, Known: m.Parameter != ""}}
 		for _, t := range tried {
 			about.Tried = append(about.Tried, run.OODTried(t))
 		}

@@ -132,7 +132,7 @@ func attackCurves(r run.Record, dir string) ([]string, error) {
 		return c
 	}
 	accuracy := func(o attack.Outcome) float64 { return o.Accuracy }
-	success := func(o attack.Outcome) float64 { return o.Success }
+	success := func(o attack.Outcome) float64 { return o.Success.Value }
 	confidence := func(o attack.Outcome) float64 { return o.Confidence }
 	pgd := fmt.Sprintf("PGD-%d", res.steps)
 	chance := plot.Curve{Label: "chance", Colour: 6, Dashed: true}
@@ -218,7 +218,7 @@ func attackExamples(targeted bool, name string) func(run.Record, string) ([]stri
 func (r attackResult) rate(targeted bool, eps float64) string {
 	for _, o := range r.of("fgsm", targeted) {
 		if o.Eps == eps && targeted {
-			return fmt.Sprintf("it succeeds on %.1f %% of all images", 100*o.Success)
+			return fmt.Sprintf("it succeeds on %.1f %% of all images", 100*o.Success.Value)
 		}
 		if o.Eps == eps {
 			return fmt.Sprintf("accuracy falls from %.1f to %.1f %%", 100*r.Test.Accuracy, 100*o.Accuracy)
@@ -268,7 +268,7 @@ func (r attackResult) table(b *strings.Builder) {
 		return "–"
 	}
 	accuracy := func(o attack.Outcome) float64 { return o.Accuracy }
-	success := func(o attack.Outcome) float64 { return o.Success }
+	success := func(o attack.Outcome) float64 { return o.Success.Value }
 	noise, fgsm, goal, pgd, pgdGoal := r.of("noise", false), r.of("fgsm", false), r.of("fgsm", true), r.of("pgd", false), r.of("pgd", true)
 	fmt.Fprintf(b, "| epsilon | noise: accuracy %% | FGSM: accuracy %% | rounded to 8 bits | confidence %% | PGD-%d: accuracy %% | targeted FGSM: success %% | targeted PGD-%d: success %% |\n", r.steps, r.steps)
 	b.WriteString("|---:|---:|---:|---:|---:|---:|---:|---:|\n")

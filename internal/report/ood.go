@@ -131,7 +131,7 @@ func OODTable(rec run.Record, set string) (string, error) {
 			d := detectorOf(res, x.Detector)
 			setting := ""
 			if d.Parameter != "" {
-				setting = fmt.Sprintf("%s %g", d.Parameter, d.Value)
+				setting = fmt.Sprintf("%s %g", d.Parameter, d.Value.Value)
 			}
 			out := absent
 			if x.FPR95Out.Known {

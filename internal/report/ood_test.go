@@ -34,7 +34,7 @@ func oodRecord(t *testing.T, root string) run.Record {
 	res := run.OOD{Network: "resnet20", TestAccuracy: 0.9, In: run.OODSet{Name: "cifar10", About: "CIFAR-10, test set", N: 4}, Resamples: 20,
 		Sets:      []run.OODSet{{Name: "fake", About: "FakeData, uniform noise of seed 0", N: 3}, {Name: "pets", About: "pets, a folder of images", N: 3, Shift: true, LeftOut: leftOut}},
 		Tuning:    run.OODTuning{In: 7, Out: 7, About: "validation images, and the same distorted"},
-		Detectors: []run.OODDetector{{Name: "max-softmax", Label: "max softmax"}, {Name: "knn", Label: "KNN", Parameter: "k", Value: 50}}}
+		Detectors: []run.OODDetector{{Name: "max-softmax", Label: "max softmax"}, {Name: "knn", Label: "KNN", Parameter: "k", Value: metrics.Later[float64]{Value: 50, Known: true}}}}
 	var c run.OODCurves
 	miss := run.OODMiss{Class: "cat", Predicted: "dog", Score: 0.25, H: 2, W: 2, Pixels: make([]byte, 12)}
 	c.Misses = append(c.Misses, run.OODMisses{Set: "cifar10", Images: []run.OODMiss{miss, miss}})

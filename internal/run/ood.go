@@ -82,12 +82,12 @@ type OODTuning struct {
 
 // OODDetector is a detector and how its hyper-parameter was chosen.
 type OODDetector struct {
-	Name      string     `json:"name"`
-	Label     string     `json:"label"`
-	Source    string     `json:"source"`
-	Parameter string     `json:"parameter,omitempty"`
-	Value     float64    `json:"value,omitempty"`
-	Tried     []OODTried `json:"tried,omitempty"`
+	Name      string                 `json:"name"`
+	Label     string                 `json:"label"`
+	Source    string                 `json:"source"`
+	Parameter string                 `json:"parameter,omitempty"`
+	Value     metrics.Later[float64] `json:"value,omitzero"` // of Parameter; records of earlier versions leave out a 0
+	Tried     []OODTried             `json:"tried,omitempty"`
 }
 
 // OODTried is a value of a hyper-parameter and the AUROC it came to on the images for tuning.
