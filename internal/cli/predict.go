@@ -1,15 +1,16 @@
 package cli
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"dla/internal/data"
 	"dla/internal/labs"
 )
 
@@ -27,7 +28,10 @@ func newPredictCmd(s *Streams) *cobra.Command {
 		Use:   "predict CHECKPOINT [TEXT…]",
 		Short: "Say what a trained classifier makes of sentences",
 		Long: `Classify sentences: each TEXT, or each line of --file, or of the standard input. Of each it prints the label,
-the label's probability and the sentence, and at the end the tokens per second.
+the label's probability and the sentence, and at the end the tokens per second. Every line has its row: one
+with nothing to classify has no label (in JSON null). What is longer than the model takes is cut, and said.
+
+Text is read as UTF-8, as UTF-16 with a byte-order mark, or as Windows-1252 where it is no UTF-8, which is said.
 
 CHECKPOINT is the id of a finished run of lab3 finetune, the folder of an adapter (its own or one that PEFT
 made), of a merged model, or the name of one under checkpoints/. The encoder of an adapter is found by its
@@ -56,47 +60,80 @@ and more) are refused by their name.`,
 	return cmd
 }
 
-// maxSentences bounds the bytes that are read to be classified.
-const maxSentences = 64 << 20
+// Bounds of what is read to be classified, in bytes.
+const (
+	maxSentences = 64 << 20
+	maxLine      = 1 << 20
+)
 
-// sentences are those asked for.
-func (o predictOptions) sentences(s *Streams, texts []string) ([]string, error) {
+// sentences are those asked for, one for each line or argument; an empty one where it has nothing but white space.
+// kind is what one of them is, for what is said of it by its number.
+func (o predictOptions) sentences(s *Streams, texts []string) (all []string, kind string, err error) {
 	if len(texts) > 0 {
 		if o.file != "" {
-			return nil, usageError(fmt.Errorf("texts and --file: want one of them"))
+			return nil, "", usageError(fmt.Errorf("texts and --file: want one of them"))
 		}
-		return texts, nil
+		for i, t := range texts {
+			name := fmt.Sprintf("text %d", i+1)
+			if t, err = decoded(s, []byte(t), name); err != nil {
+				return nil, "", err
+			}
+			all = append(all, strings.TrimSpace(t))
+		}
+		return some(all, "text", "the command line", "")
 	}
 	in, name := s.In, "the standard input"
 	switch {
 	case o.file != "" && o.file != "-":
 		f, err := os.Open(o.file)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		defer f.Close()
 		in, name = f, o.file
 	case o.file == "" && s.InTTY:
-		return nil, usageError(fmt.Errorf("name the text to classify, or a file with --file"))
+		return nil, "", usageError(fmt.Errorf("name the text to classify, or a file with --file"))
 	}
-	lines := bufio.NewScanner(io.LimitReader(in, maxSentences+1))
-	lines.Buffer(nil, 1<<20)
-	read := 0
-	for lines.Scan() {
-		if read += len(lines.Bytes()) + 1; read > maxSentences {
-			return nil, fmt.Errorf("%s is longer than %d bytes; give it in parts", name, maxSentences)
+	b, err := io.ReadAll(io.LimitReader(in, maxSentences+1))
+	if err != nil {
+		return nil, "", fmt.Errorf("reading %s: %w", name, err)
+	}
+	if len(b) > maxSentences {
+		return nil, "", fmt.Errorf("%s is longer than %d bytes; give it in parts", name, maxSentences)
+	}
+	text, err := decoded(s, b, name)
+	if err != nil {
+		return nil, "", err
+	}
+	for line := range strings.Lines(text) {
+		if len(line) > maxLine {
+			return nil, "", fmt.Errorf("%s: line %d has %d bytes, more than the %d that a sentence may have; is it one sentence a line?", name, len(all)+1, len(line), maxLine)
 		}
-		if t := strings.TrimSpace(lines.Text()); t != "" {
-			texts = append(texts, t)
+		all = append(all, strings.TrimSpace(line))
+	}
+	return some(all, "line", name, "; want one a line")
+}
+
+// decoded is the text b, which is called name. Where it is not UTF-8 that is said.
+func decoded(s *Streams, b []byte, name string) (string, error) {
+	text, encoding, err := data.DecodeText(b)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	if encoding != "UTF-8" {
+		fmt.Fprintf(s.Err, "%s is not UTF-8; read as %s\n", name, encoding)
+	}
+	return text, nil
+}
+
+// some are all, of which one at least must be there.
+func some(all []string, kind, name, wanted string) ([]string, string, error) {
+	for _, t := range all {
+		if t != "" {
+			return all, kind, nil
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, err)
-	}
-	if len(texts) == 0 {
-		return nil, fmt.Errorf("%s holds no sentences; want one a line", name)
-	}
-	return texts, nil
+	return nil, "", fmt.Errorf("%s holds no sentences%s", name, wanted)
 }
 
 func runPredict(cmd *cobra.Command, s *Streams, o predictOptions, from string, texts []string) error {
@@ -104,7 +141,7 @@ func runPredict(cmd *cobra.Command, s *Streams, o predictOptions, from string, t
 		return usageError(fmt.Errorf("--threads %d: want 0 or more", o.threads))
 	}
 	experimentFlags{threads: o.threads}.setThreads()
-	sentences, err := o.sentences(s, texts)
+	sentences, kind, err := o.sentences(s, texts)
 	if err != nil {
 		return err
 	}
@@ -122,25 +159,61 @@ func runPredict(cmd *cobra.Command, s *Streams, o predictOptions, from string, t
 		return err
 	}
 	rate := float64(p.Tokens) / p.Seconds
+	var cut, empty []int // numbers, from 1
+	for i, one := range p.All {
+		if one.Truncated {
+			cut = append(cut, i+1)
+		}
+		if one.Label == nil {
+			empty = append(empty, i+1)
+		}
+	}
+	if len(cut) > 0 {
+		fmt.Fprintf(s.Err, "%s: longer than the %d tokens that %s takes, the rest was left out\n", numbered(kind, cut), c.MaxLength(), c.Name)
+	}
+	if len(empty) > 0 {
+		fmt.Fprintf(s.Err, "%s: nothing to classify\n", numbered(kind, empty))
+	}
 	if o.json {
 		return writeJSON(s.Out, struct {
 			Model     string            `json:"model"`
 			Source    string            `json:"source"`
 			Params    int               `json:"params"`
-			Sentences []labs.Prediction `json:"sentences"`
+			Sentences []labs.Prediction `json:"sentences"` // in the order of lines or texts, none left out
 			Seconds   float64           `json:"seconds"`
 			Rate      float64           `json:"tokens_per_second"`
 		}{c.Name, c.Source, c.Params, p.All, p.Seconds, rate})
 	}
 	w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
 	for _, one := range p.All {
-		fmt.Fprintf(w, "%s\t%.4f\t%s\n", one.Label, one.Score(), oneLineOf(one.Text))
+		if one.Label == nil {
+			fmt.Fprintf(w, "-\t-\t(nothing to classify)\n")
+			continue
+		}
+		fmt.Fprintf(w, "%s\t%.4f\t%s\n", *one.Label, one.Score(), oneLineOf(one.Text))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(s.Err, "%s, %d parameters: %d sentences, %d tokens, %.0f tokens/s\n", c.Name, c.Params, len(p.All), p.Tokens, rate)
+	fmt.Fprintf(s.Err, "%s, %d parameters: %d sentences, %d tokens, %.0f tokens/s\n", c.Name, c.Params, len(p.All)-len(empty), p.Tokens, rate)
 	return nil
+}
+
+// numbered names the first of the lines, or texts, with these numbers: lines 3, 8 and 12 more.
+func numbered(kind string, numbers []int) string {
+	if len(numbers) > 1 {
+		kind += "s"
+	}
+	const shown = 8
+	var all []string
+	for _, n := range numbers[:min(shown, len(numbers))] {
+		all = append(all, strconv.Itoa(n))
+	}
+	text := kind + " " + strings.Join(all, ", ")
+	if more := len(numbers) - shown; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // oneLineOf is a text as a cell of a table: white space and control characters as single spaces.

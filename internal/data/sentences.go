@@ -13,11 +13,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"golang.org/x/text/encoding/charmap"
-	bom "golang.org/x/text/encoding/unicode"
-	"golang.org/x/text/transform"
 
 	"dla/internal/atomicfile"
 	"dla/internal/parquet"
@@ -122,7 +119,7 @@ func linesOf(names ...string) sentenceReader {
 			if _, err := io.ReadFull(r, b); err != nil {
 				return truncated("the file", err)
 			}
-			text, err := decodeText(b)
+			text, _, err := DecodeText(b)
 			if err != nil {
 				return err
 			}
@@ -140,23 +137,6 @@ func linesOf(names ...string) sentenceReader {
 		}
 		return classes, nil
 	}
-}
-
-// decodeText reads b as its byte-order mark says, which editors on Windows write, or as UTF-8, or else as
-// Windows-1252.
-func decodeText(b []byte) (string, error) {
-	b, _, err := transform.Bytes(bom.BOMOverride(transform.Nop), b)
-	if err != nil {
-		return "", err
-	}
-	if utf8.Valid(b) {
-		return string(b), nil
-	}
-	var s strings.Builder
-	for _, c := range b {
-		s.WriteRune(charmap.Windows1252.DecodeByte(c))
-	}
-	return s.String(), nil
 }
 
 // tidy is a sentence as all forms give it.

@@ -238,15 +238,19 @@ func (s *Sentiment) Write(dir string) error {
 	return s.arch.Write(dir, s.base.dir, p, s.Labels)
 }
 
-// Prediction is what a classifier says of a sentence: the class with the largest score, as transformers'
+// MaxLength is the number of tokens that a text is cut to.
+func (s *Sentiment) MaxLength() int { return s.base.Tokenizer.MaxLength() }
+
+// Prediction is what a classifier says of a text: the class with the largest score, as transformers'
 // TextClassificationPipeline gives it. The score is a probability, unless the model is a regression.
 type Prediction struct {
 	Text        string       `json:"text"`
-	Label       string       `json:"label"`
-	Probability *float64     `json:"probability,omitempty"` // of the label
-	Value       *float64     `json:"value,omitempty"`       // of a regression
-	Classes     []ClassScore `json:"classes,omitempty"`     // all of them, where each is decided by itself (sigmoid)
-	Tokens      int          `json:"tokens"`
+	Label       *string      `json:"label"`             // nil where the text has no token, and so is not classified
+	Probability *float64     `json:"probability"`       // of the label; nil likewise, and of a regression
+	Value       *float64     `json:"value,omitempty"`   // of a regression
+	Classes     []ClassScore `json:"classes,omitempty"` // all of them, where each is decided by itself (sigmoid)
+	Tokens      int          `json:"tokens"`            // that were classified, with the first and the last
+	Truncated   bool         `json:"truncated"`         // it has more tokens than the model takes, and the end of it was left out
 }
 
 // ClassScore is the probability of one class.
@@ -255,7 +259,7 @@ type ClassScore struct {
 	Probability float64 `json:"probability"`
 }
 
-// Score is the probability, or the value of a regression.
+// Score is the probability, or the value of a regression, of a text that was classified.
 func (p Prediction) Score() float64 {
 	if p.Value != nil {
 		return *p.Value
@@ -263,23 +267,33 @@ func (p Prediction) Score() float64 {
 	return *p.Probability
 }
 
-// Predictions are those of some sentences, and what they took.
+// Predictions are those of some texts, in their order, and what they took.
 type Predictions struct {
 	All     []Prediction
 	Tokens  int
 	Seconds float64 // of tokenizing and computing, without loading the model
 }
 
-// Predict classifies sentences. An ended ctx is an error.
+// Predict classifies sentences. One without a token, as an empty one, has a place among the predictions but no
+// label. An ended ctx is an error.
 func (s *Sentiment) Predict(ctx context.Context, sentences []string) (Predictions, error) {
-	if len(sentences) == 0 {
-		return Predictions{}, errors.New("there are no sentences to classify")
-	}
 	began := time.Now()
 	packed := s.base.Tokenizer.Pack(sentences, nil)
-	index := make([]int32, len(sentences))
-	for i := range index {
-		index[i] = int32(i)
+	all := Predictions{All: make([]Prediction, len(sentences))}
+	var index []int32
+	for i, text := range sentences {
+		one := &all.All[i]
+		one.Text = text
+		n := len(packed.Sentence(i))
+		if n <= 2 { // the first and the last alone
+			continue
+		}
+		index = append(index, int32(i))
+		one.Tokens, one.Truncated = n, n == s.base.Tokenizer.MaxLength() && s.base.Tokenizer.Cut(text)
+		all.Tokens += n
+	}
+	if len(index) == 0 {
+		return Predictions{}, errors.New("there are no sentences to classify: none of the texts has a token")
 	}
 	loader, err := text.NewLoader(packed, index, text.Limits{Tokens: max(evalTokens, s.base.Tokenizer.MaxLength()), Sentences: evalSentences}, false, 0)
 	if err != nil {
@@ -291,8 +305,8 @@ func (s *Sentiment) Predict(ctx context.Context, sentences []string) (Prediction
 		return Predictions{}, err
 	}
 	began = time.Now()
-	all := Predictions{Tokens: packed.Tokens()}
 	classes := len(s.Labels)
+	next := 0 // place in index
 	var b data.Batch
 	batches := scorer.Batches(loader)
 	for step := range batches.Steps() {
@@ -304,26 +318,24 @@ func (s *Sentiment) Predict(ctx context.Context, sentences []string) (Prediction
 			return all, err
 		}
 		for row := range b.Rows {
-			i := len(all.All)
-			p, ok := s.prediction(scorer.Logits()[row*classes : (row+1)*classes])
-			if !ok {
+			i := index[next]
+			next++
+			if !all.All[i].decide(s.Labelling, scorer.Logits()[row*classes:(row+1)*classes]) {
 				return all, fmt.Errorf("the classifier of %s gives no finite logits for %.40q; its weights are damaged", s.Source, sentences[i])
 			}
-			p.Text, p.Tokens = sentences[i], len(packed.Sentence(i))
-			all.All = append(all.All, p)
 		}
 	}
 	all.Seconds = (tokenized + time.Since(began)).Seconds()
 	return all, nil
 }
 
-// prediction is what the logits of a sentence say; false where they are not finite.
-func (s *Sentiment) prediction(logits []float32) (p Prediction, ok bool) {
+// decide sets what the logits say of classes l; false where they are not finite.
+func (p *Prediction) decide(l model.Labelling, logits []float32) bool {
 	scores := make([]float64, len(logits))
 	best := 0
 	for i, v := range logits {
 		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return p, false
+			return false
 		}
 		if v > logits[best] {
 			best = i
@@ -331,7 +343,7 @@ func (s *Sentiment) prediction(logits []float32) (p Prediction, ok bool) {
 	}
 	sum := 0.0
 	for i, v := range logits {
-		switch s.Function {
+		switch l.Function {
 		case model.Softmax:
 			scores[i] = math.Exp(float64(v - logits[best]))
 			sum += scores[i]
@@ -341,18 +353,18 @@ func (s *Sentiment) prediction(logits []float32) (p Prediction, ok bool) {
 			scores[i] = float64(v)
 		}
 	}
-	p.Label = s.Labels[best]
-	switch s.Function {
+	p.Label = &l.Labels[best]
+	switch l.Function {
 	case model.Softmax:
 		scores[best] /= sum
 		p.Probability = &scores[best]
 	case model.Sigmoid:
 		p.Probability = &scores[best]
-		for i, label := range s.Labels {
+		for i, label := range l.Labels {
 			p.Classes = append(p.Classes, ClassScore{label, scores[i]})
 		}
 	default:
 		p.Value = &scores[best]
 	}
-	return p, true
+	return true
 }

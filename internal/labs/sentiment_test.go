@@ -70,8 +70,8 @@ func TestPredictAsTransformers(t *testing.T) {
 		}
 		for i, w := range want {
 			p := got.All[i]
-			if p.Label != w.Label {
-				t.Errorf("%s, %q: label %s, transformers has %s", name, p.Text, p.Label, w.Label)
+			if *p.Label != w.Label {
+				t.Errorf("%s, %q: label %s, transformers has %s", name, p.Text, *p.Label, w.Label)
 			}
 			if d := math.Abs(p.Score() - w.Score); !(d < 2e-6) {
 				t.Errorf("%s, %q: score %.7f, transformers has %.7f", name, p.Text, p.Score(), w.Score)

@@ -52,6 +52,13 @@ func (t *Tokenizer) Encode(s string) []int32 {
 	return append(e.ids[:min(len(e.ids), t.maxLength-1)], t.last)
 }
 
+// Cut says whether Encode leaves tokens of s out, for there are more than MaxLength.
+func (t *Tokenizer) Cut(s string) bool {
+	longer := *t
+	longer.maxLength++
+	return len(longer.Encode(s)) > t.maxLength
+}
+
 // encoding is a sentence being encoded.
 type encoding struct {
 	*Tokenizer

@@ -403,3 +403,14 @@ func TestVersions(t *testing.T) {
 		}
 	}
 }
+
+// TestCut: a sentence of as many tokens as there may be is whole, and one of a token more is cut.
+func TestCut(t *testing.T) {
+	tok := loadSmall(t, smalls(t)[0].Folder, 8)
+	for n := range 12 {
+		s := strings.Repeat(". ", n)
+		if got := tok.Cut(s); got != (n > 6) || len(tok.Encode(s)) > 8 {
+			t.Errorf("%d tokens beside the first and the last: cut is %t, %d ids", n, got, len(tok.Encode(s)))
+		}
+	}
+}
