@@ -224,7 +224,16 @@ func closingFGSM(s *Streams, a labs.Attacked, root string) error {
 		}
 		return fmt.Errorf("%d of %d self-checks failed: %s; the record is kept", len(failed), len(a.Result.Checks), strings.Join(what, "; "))
 	}
-	fmt.Fprintf(s.Out, "  self-checks     all %d hold\n", len(a.Result.Checks))
+	hold, idle := fmt.Sprintf("all %d hold", len(a.Result.Checks)), 0
+	for _, c := range a.Result.Checks {
+		if c.NotApplicable {
+			idle++
+		}
+	}
+	if idle > 0 {
+		hold = fmt.Sprintf("%d hold, not applicable: %d", len(a.Result.Checks)-idle, idle)
+	}
+	fmt.Fprintf(s.Out, "  self-checks     %s\n", hold)
 	fmt.Fprintf(s.Out, "\nnext: dla runs show %s%s\n      dla lab4 fgsm --checkpoint %s --save FOLDER\n", a.ID, outFlag(root), a.Config.Checkpoints[0])
 	return nil
 }

@@ -8,14 +8,27 @@ import (
 	"strings"
 
 	"dla/internal/attack"
+	"dla/internal/data"
 	"dla/internal/train"
 	"dla/internal/weights"
 )
 
-// attackChecks are what must hold of any network and of any correct attack. What is a matter of chance is
-// given three standard errors of the number of images.
-func attackChecks(ctx context.Context, v *victim, res AttackResult) ([]Check, error) {
+// fewSteps is below which PGD is not expected to be as strong as FGSM: it begins at random, and a step or two
+// from there may end within the ball.
+const fewSteps = 4
+
+// largeEps is the radius, in steps of 8 bits, from which on an attack can turn every image into grey. At smaller
+// ones a network may withstand even a correct attack.
+const largeEps = 128
+
+// attackChecks are what must hold of any network and of any correct attack, PGD being of so many steps. What is a
+// matter of chance is given three standard errors of the number of images. A check that what was asked for does
+// not have the radii for is marked as not applicable.
+func attackChecks(ctx context.Context, v *victim, res AttackResult, pgdSteps int) ([]Check, error) {
 	var all []Check
+	lacking := func(what, missing string, args ...any) {
+		all = append(all, Check{What: what, Found: fmt.Sprintf(missing, args...), NotApplicable: true})
+	}
 	add := func(ok bool, value float64, what, found string, args ...any) {
 		all = append(all, Check{What: what, Found: fmt.Sprintf(found, args...), Value: value, OK: ok})
 	}
@@ -28,8 +41,8 @@ func attackChecks(ctx context.Context, v *victim, res AttackResult) ([]Check, er
 	at := func(list []attack.Outcome, eps float64) attack.Outcome {
 		return list[slices.IndexFunc(list, func(o attack.Outcome) bool { return o.Eps == eps })]
 	}
-	chance, n := 1/float64(len(res.Classes)), float64(res.Test.N)
-	luck := 3 * math.Sqrt(0.25/n) // of a share
+	chance, n := largestClass(v.images), float64(res.Test.N) // what an answer that is always the same may come to
+	luck := 3 * math.Sqrt(0.25/n)                            // of a share
 
 	// Nothing changes at radius 0.
 	still, err := v.still(ctx)
@@ -53,53 +66,97 @@ func attackChecks(ctx context.Context, v *victim, res AttackResult) ([]Check, er
 	add(over <= 1, over, "no change is larger than epsilon", "the largest is %.9f of it, over %d attacks", over, len(res.Attacks))
 	add(lowest >= 0 && highest <= 1, highest, "pixels stay within [0, 1]", "%g to %g", lowest, highest)
 
-	worst := -1.0
-	var beside []string
-	for _, o := range many {
-		f := at(fgsm, o.Eps)
-		worst = max(worst, o.Accuracy-f.Accuracy)
-		beside = append(beside, fmt.Sprintf("%.2f and %.2f %% at %g/255", 100*o.Accuracy, 100*f.Accuracy, o.Eps))
-	}
-	if len(many) > 0 {
-		// From a random start a step or two may miss an image that FGSM gets.
-		add(worst <= max(1/n, 1e-3), worst, "PGD is no weaker than FGSM", "accuracy %s", strings.Join(beside, ", "))
-	}
-
-	// A single large step overshoots: FGSM's accuracy may come back from below chance up to it.
-	rise := -1.0
-	for _, list := range [][]attack.Outcome{fgsm, many} {
-		for i := 1; i < len(list); i++ {
-			rise = max(rise, min(list[i].Accuracy-list[i-1].Accuracy, list[i].Accuracy-chance))
+	const noWeaker = "PGD is no weaker than FGSM"
+	switch {
+	case len(many) == 0:
+		lacking(noWeaker, "no untargeted PGD in L-infinity was asked for")
+	case pgdSteps < fewSteps:
+		lacking(noWeaker, "of less than %d steps from a random start it may be", fewSteps)
+	default:
+		missed := math.MinInt // images that FGSM gets and PGD does not, more than the other way round
+		var beside []string
+		for _, o := range many {
+			f := at(fgsm, o.Eps)
+			missed = max(missed, o.Correct-f.Correct)
+			beside = append(beside, fmt.Sprintf("%.2f and %.2f %% at %g/255", 100*o.Accuracy, 100*f.Accuracy, o.Eps))
 		}
+		few := n / 1000 // it may miss from a random start, and as many more by chance
+		add(float64(missed) <= few+3*math.Sqrt(max(1, few)), float64(missed)/n, noWeaker, "accuracy %s", strings.Join(beside, ", "))
 	}
-	add(rise <= luck, rise, "accuracy falls with epsilon until it is at chance", "the largest rise above it is %.2f points, of FGSM and PGD", 100*max(0, rise))
 
-	end := fgsm[len(fgsm)-1]
-	add(end.Accuracy <= chance+luck, end.Accuracy, "a large epsilon reaches chance", "%.2f %% at %g/255; chance is %.2f %%", 100*end.Accuracy, end.Eps, 100*chance)
+	// FGSM's may rise: a step that is too long overshoots, and a network hardened by it is best at its radius.
+	const falls = "accuracy falls with epsilon until it is at chance"
+	switch {
+	case len(many) < 2:
+		lacking(falls, "PGD at two radii or more was not asked for, and that of FGSM may rise")
+	case pgdSteps < fewSteps:
+		lacking(falls, "that of PGD of less than %d steps may rise", fewSteps)
+	default:
+		rise := -1.0
+		for i := 1; i < len(many); i++ {
+			rise = max(rise, min(many[i].Accuracy-many[i-1].Accuracy, many[i].Accuracy-chance))
+		}
+		add(rise <= luck, rise, falls, "the largest rise above it is %.2f points, of PGD", 100*max(0, rise))
+	}
 
-	// At the smallest epsilon by which FGSM has cost half of what can be lost.
+	const nearChance = "a large epsilon takes most of what there is to lose"
+	if end := fgsm[len(fgsm)-1]; end.Eps < largeEps {
+		lacking(nearChance, "the sweep ends at %g/255, and large is %d/255", end.Eps, largeEps)
+	} else {
+		left := max(0, res.Test.Accuracy-chance)
+		add(end.Accuracy <= chance+left/4+luck, end.Accuracy, nearChance, "%.2f %% at %g/255; chance is %.2f %%", 100*end.Accuracy, end.Eps, 100*chance)
+	}
+
+	// At the smallest epsilon by which FGSM has cost half of what can be lost, if the sweep is fine enough to
+	// show it: at a much larger one, noise destroys an image as well.
+	const noiseWeaker = "random noise of the same size is much weaker"
 	half := slices.IndexFunc(fgsm, func(o attack.Outcome) bool { return o.Accuracy <= (res.Test.Accuracy+chance)/2 })
-	if half < 0 {
-		half = len(fgsm) - 1
+	switch {
+	case res.Test.Accuracy <= chance+luck:
+		lacking(noiseWeaker, "the network is at chance without attack, %.2f %%", 100*res.Test.Accuracy)
+	case half < 0:
+		lacking(noiseWeaker, "FGSM costs less than half of what there is to lose at every radius of the sweep")
+	case fgsm[half].Eps > 1 && fgsm[half-1].Eps < fgsm[half].Eps/2:
+		lacking(noiseWeaker, "between %g/255 and %g/255, where FGSM comes to cost half of what there is to lose, the sweep has no radius", fgsm[half-1].Eps, fgsm[half].Eps)
+	default:
+		lost, lostToNoise := res.Test.Accuracy-fgsm[half].Accuracy, res.Test.Accuracy-noise[half].Accuracy
+		add(lostToNoise <= lost/2+luck/3, lostToNoise, noiseWeaker, "it costs %.2f points where FGSM costs %.2f, at %g/255", 100*lostToNoise, 100*lost, fgsm[half].Eps)
 	}
-	lost, lostToNoise := res.Test.Accuracy-fgsm[half].Accuracy, res.Test.Accuracy-noise[half].Accuracy
-	add(lostToNoise <= lost/2+luck/3, lostToNoise, "random noise of the same size is much weaker", "it costs %.2f points where FGSM costs %.2f, at %g/255", 100*lostToNoise, 100*lost, fgsm[half].Eps)
 
-	back := -1.0
-	beside = nil
+	// Of a radius that is not a whole number of levels, rounding takes the rest away.
+	const rounding = "rounding to 8 bits does not undo an attack"
+	back := math.Inf(-1)
+	var beside []string
 	for _, o := range slices.Concat(fgsm, many) {
-		if o.Eps >= 1 {
-			back = max(back, o.Rounded-o.Accuracy)
+		if o.Eps < 1 || o.Eps != math.Trunc(o.Eps) {
+			continue
 		}
+		back = max(back, o.Rounded-o.Accuracy)
 		if o.Attack == "pgd" || o.Eps == 1 {
 			beside = append(beside, fmt.Sprintf("%s %.2f and %.2f %%", outcomeName(o), 100*o.Rounded, 100*o.Accuracy))
 		}
 	}
-	add(back <= 0.05+luck, back, "rounding to 8 bits does not undo an attack", "accuracy after and before: %s", strings.Join(beside, "; "))
+	if math.IsInf(back, -1) {
+		lacking(rounding, "there is no radius of a whole number of levels")
+	} else {
+		if len(beside) == 0 {
+			beside = []string{fmt.Sprintf("%.2f points more at most", 100*max(0, back))}
+		}
+		add(back <= 0.05+luck, back, rounding, "accuracy after and before: %s", strings.Join(beside, "; "))
+	}
 
 	now := weights.Fingerprint(v.net.state())
 	add(now == res.Weights, 0, "weights and running statistics are unchanged, bit for bit", "fingerprint %.12s… before and %.12s… after", res.Weights, now)
 	return all, nil
+}
+
+// largestClass is the share of the class of most images.
+func largestClass(s data.Subset) float64 {
+	count := make([]int, len(s.Set.Classes))
+	for _, i := range s.Index {
+		count[s.Set.Labels[i]]++
+	}
+	return float64(slices.Max(count)) / float64(len(s.Index))
 }
 
 // still is the largest change by PGD of radius 0, in either norm, of a batch of images.

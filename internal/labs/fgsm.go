@@ -60,7 +60,7 @@ func (a Attacked) Done() bool { return a.Reason == train.Finished }
 
 // Failed are the self-checks that did not hold.
 func (r AttackResult) Failed() []Check {
-	return slices.DeleteFunc(slices.Clone(r.Checks), func(c Check) bool { return c.OK })
+	return slices.DeleteFunc(slices.Clone(r.Checks), func(c Check) bool { return !c.Failed() })
 }
 
 // FGSM attacks a trained network on the test set it was made for: FGSM, targeted and not, over a sweep of
@@ -359,7 +359,7 @@ func assault(ctx context.Context, v *victim, nets []*Network, goal func(index, l
 	if res.Examples, err = attachJSON(made.r, examplesName, shown); err != nil {
 		return res, err
 	}
-	res.Checks, err = attackChecks(ctx, v, res)
+	res.Checks, err = attackChecks(ctx, v, res, cfg.PGD.Steps)
 	return res, err
 }
 

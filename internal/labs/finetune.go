@@ -445,7 +445,9 @@ func (u *tuner) checks(r *run.Run) ([]Check, error) {
 		return nil, err
 	}
 	var all []Check
-	add := func(what, found string, value float64, ok bool) { all = append(all, Check{what, found, value, ok}) }
+	add := func(what, found string, value float64, ok bool) {
+		all = append(all, Check{What: what, Found: found, Value: value, OK: ok})
+	}
 
 	n, formula := u.trainable()
 	add("the weights trained are as many as the formula says", fmt.Sprintf("%d, %s", u.params.Count(), formula), float64(u.params.Count()-n), u.params.Count() == n)
@@ -520,7 +522,7 @@ func (u *tuner) checks(r *run.Run) ([]Check, error) {
 	add("both layers of the head were trained, saved and loaded, and loaded anew the model gives the same logits, to the bit",
 		fmt.Sprintf("%d trained, %d loaded; largest difference of a logit %g", moved, same, furthest(again, now)), furthest(again, now), ok)
 	for _, c := range all {
-		if !c.OK {
+		if c.Failed() {
 			return nil, fmt.Errorf("self-check: %s; found %s", c.What, c.Found)
 		}
 	}

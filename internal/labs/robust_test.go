@@ -92,7 +92,7 @@ func TestRobust(t *testing.T) {
 		t.Errorf("clean %+v, the runs have %g and %g", c, original.Result.Test.Accuracy, tr.Result.Test.Accuracy)
 	}
 	for _, c := range res.Checks {
-		if !c.Passed {
+		if few := strings.HasPrefix(c.Name, "PGD is no weaker"); c.Passed == few || c.NotApplicable != few { // of two steps
 			t.Errorf("%+v", c)
 		}
 	}

@@ -26,12 +26,8 @@ type attackResult struct {
 	Classes  []string          `json:"classes"`
 	Attacks  []attack.Outcome  `json:"attacks"`
 	Transfer []attack.Transfer `json:"transfer"`
-	Checks   []struct {
-		Name   string `json:"name"`
-		Found  string `json:"found"`
-		Passed bool   `json:"passed"`
-	} `json:"checks"`
-	Examples run.Attachment `json:"examples"`
+	Checks   []run.Check       `json:"checks"`
+	Examples run.Attachment    `json:"examples"`
 
 	steps int // of PGD
 	shown []attack.Example
@@ -295,11 +291,7 @@ func (r attackResult) table(b *strings.Builder) {
 	r.matrix(b)
 	b.WriteString("\n| self-check | | found |\n|---|---|---|\n")
 	for _, c := range r.Checks {
-		passed := "holds"
-		if !c.Passed {
-			passed = "FAILS"
-		}
-		fmt.Fprintf(b, "| %s | %s | %s |\n", c.Name, passed, c.Found)
+		fmt.Fprintf(b, "| %s | %s | %s |\n", c.Name, c.Word(), c.Found)
 	}
 }
 

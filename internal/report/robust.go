@@ -210,11 +210,7 @@ func (g *group) writeRobust(b *strings.Builder, all []*run.Robust) {
 	b.WriteString("\n| self-check | seed | | found |\n|---|---:|---|---|\n")
 	for i, c := range all {
 		for _, k := range c.Checks {
-			passed := "holds"
-			if !k.Passed {
-				passed = "FAILS"
-			}
-			fmt.Fprintf(b, "| %s | %d | %s | %s |\n", k.Name, g.runs[i].Seed, passed, k.Found)
+			fmt.Fprintf(b, "| %s | %d | %s | %s |\n", k.Name, g.runs[i].Seed, k.Word(), k.Found)
 		}
 	}
 }

@@ -72,9 +72,21 @@ type Detected struct {
 
 // Check is a self-check: what must hold, and what was found.
 type Check struct {
-	Name   string `json:"name"`
-	Found  string `json:"found"`
-	Passed bool   `json:"passed"`
+	Name          string `json:"name"`
+	Found         string `json:"found"`
+	Passed        bool   `json:"passed"`
+	NotApplicable bool   `json:"not_applicable,omitempty"` // what was asked for lacks what it is of; it is not passed then, and not failed
+}
+
+// Word says how c came out.
+func (c Check) Word() string {
+	switch {
+	case c.NotApplicable:
+		return "does not apply"
+	case c.Passed:
+		return "holds"
+	}
+	return "FAILS"
 }
 
 // Histogram counts values of a set in bins of equal width from 0 to 1.
