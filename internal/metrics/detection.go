@@ -127,7 +127,6 @@ func (r *Ranking) weighted(weights []uint16) Detection {
 	var d Detection
 	var in, out int // let in by the thresholds so far, from the lowest up
 	pairs, best, at95, outAt95 := 0, 0, -1, r.in
-	scale := 1 / float64(r.in*r.out)
 	from := int32(0)
 	for _, end := range r.ends {
 		g, h := 0, 0 // in and out, of this score
@@ -154,12 +153,13 @@ func (r *Ranking) weighted(weights []uint16) Detection {
 			at95 = out
 		}
 	}
-	d.AUROC = float64(pairs) * scale / 2
+	// Quotients of whole numbers, not products with a reciprocal: those of a perfect detector are 1.
+	d.AUROC = float64(pairs) / float64(2*r.in*r.out)
 	d.AUPRIn /= float64(r.in)
 	d.AUPROut /= float64(r.out)
 	d.FPR95 = float64(at95) / float64(r.out)
 	d.FPR95Out = Later[float64]{float64(outAt95) / float64(r.in), true}
-	d.Accuracy = (1 + float64(best)*scale) / 2
+	d.Accuracy = (1 + float64(best)/float64(r.in*r.out)) / 2
 	return d
 }
 

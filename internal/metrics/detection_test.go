@@ -109,6 +109,13 @@ func TestCheckSigns(t *testing.T) {
 	if err != nil || s != (Signs{1, 0, 0.5}) {
 		t.Errorf("%+v, %v", s, err)
 	}
+	for in := 1; in < 200; in++ { // 1/49 times 49 is not 1 in floating point, and 49 is a legal number of samples
+		for out := 1; out < 20; out++ {
+			if s, err := CheckSigns(in, out); err != nil || s != (Signs{1, 0, 0.5}) {
+				t.Fatalf("%d and %d samples: %+v, %v", in, out, s, err)
+			}
+		}
+	}
 	if _, err := CheckSigns(10, 0); err == nil {
 		t.Error("one class was accepted")
 	}
