@@ -264,9 +264,18 @@ func (d *decoder) test(ctx context.Context, e ended) (TestError, error) {
 	if err != nil {
 		return TestError{}, err
 	}
-	_, sd := metrics.MeanStd(all)
+	return TestError{N: stats.N, MSE: stats.Loss(), CI95: errorInterval(all)}, nil
+}
+
+// errorInterval is the 95 % interval of the mean of squared errors of pixel values from 0 to 1, by the normal
+// distribution and within what there can be. Of a single one nothing is known of the spread: 0 to 1.
+func errorInterval(all []float64) [2]float64 {
+	mean, sd := metrics.MeanStd(all)
+	if math.IsNaN(sd) {
+		return [2]float64{0, 1}
+	}
 	half := 1.959964 * sd / math.Sqrt(float64(len(all)))
-	return TestError{N: stats.N, MSE: stats.Loss(), CI95: [2]float64{stats.Loss() - half, stats.Loss() + half}}, nil
+	return [2]float64{max(0, mean-half), min(1, mean+half)}
 }
 
 // examples reconstructs the first test image of each class as the decoder did before training, which

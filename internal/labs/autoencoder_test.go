@@ -293,3 +293,22 @@ func TestResumedAutoencoder(t *testing.T) {
 		t.Errorf("without its encoder: %v", err)
 	}
 }
+
+// TestErrorInterval: within what a squared error can be, and of a single image that whole range: a record cannot
+// hold what is no number.
+func TestErrorInterval(t *testing.T) {
+	for want, all := range map[[2]float64][]float64{
+		{0, 1}:       {0.25},
+		{0.25, 0.25}: {0.25, 0.25, 0.25},
+	} {
+		if got := errorInterval(all); got != want {
+			t.Errorf("%v: %v, want %v", all, got, want)
+		}
+	}
+	if got := errorInterval([]float64{0, 0.9}); got[0] != 0 || got[1] != 1 {
+		t.Errorf("%v leaves [0,1]", got)
+	}
+	if got := errorInterval([]float64{0.1, 0.2, 0.1, 0.2}); math.Abs(got[0]-0.15+1.959964*0.0577350269/2) > 1e-9 || math.Abs(got[0]+got[1]-0.3) > 1e-12 {
+		t.Errorf("%v", got)
+	}
+}

@@ -488,8 +488,10 @@ func (u *tuner) checks(r *run.Run) ([]Check, error) {
 		if err != nil {
 			return nil, err
 		}
-		d = furthest(one, now)
-		add("merged into the weights, the adapters give the same logits to 1e-5", fmt.Sprintf("largest difference %.2g, of logits up to %.3g", d, largest(now)), d, d <= 1e-5*max(1, largest(now)))
+		// Rounding grows with what the adapters do, and a wrong merge misses a good part of that.
+		d, effect := furthest(one, now), furthest(now, without)
+		add("merged into the weights, the adapters give the same logits, to 1e-5 or a thousandth of what they change",
+			fmt.Sprintf("largest difference %.2g, of logits up to %.3g that they change by up to %.3g", d, largest(now), effect), d, d <= max(1e-5*max(1, largest(now)), 1e-3*effect))
 	}
 
 	// What was saved, loaded anew.
@@ -518,7 +520,8 @@ func (u *tuner) checks(r *run.Run) ([]Check, error) {
 			moved++
 		}
 	}
-	ok := same == 2 && moved == 2 && slices.Equal(again, now)
+	// A rate below the last bits of the weights is legal, and moves none.
+	ok := same == 2 && (moved == 2 || u.cfg.Train.LR < 1e-8) && slices.Equal(again, now)
 	add("both layers of the head were trained, saved and loaded, and loaded anew the model gives the same logits, to the bit",
 		fmt.Sprintf("%d trained, %d loaded; largest difference of a logit %g", moved, same, furthest(again, now)), furthest(again, now), ok)
 	for _, c := range all {
