@@ -54,6 +54,29 @@ func TestDataMistakes(t *testing.T) {
 	}
 }
 
+// TestDataWithoutCache: where there is no folder to keep sets in, $DLA_DATA is enough to list and to use what it has,
+// and nobody is told to set it who has.
+func TestDataWithoutCache(t *testing.T) {
+	ownCache(t)
+	dir := t.TempDir()
+	for _, name := range []string{"HOME", "XDG_CACHE_HOME", "LocalAppData"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("DLA_DATA", dir)
+	out, errs, code := dla("", false, "data", "ls")
+	if code != 0 || errs != "" || !strings.Contains(out, "mnist ") || !strings.Contains(out, "absent") {
+		t.Errorf("data ls: exit code %d, %q, %q", code, out, errs)
+	}
+	for _, args := range []string{"data pull mnist", "data verify cifar10-jpeg", "data pull cifar10-jpeg"} {
+		if _, errs, code := dla("", false, strings.Fields(args)...); code != exitFailure || strings.Contains(errs, "set DLA_DATA") {
+			t.Errorf("%s: exit code %d, %q", args, code, errs)
+		}
+	}
+	if _, errs, _ := dla("", false, "data", "verify", "cifar10-jpeg"); !strings.Contains(errs, "put cifar10-images.tar.gz into $DLA_DATA/cifar10 ("+filepath.Join(dir, "cifar10")+")") {
+		t.Errorf("%q", errs)
+	}
+}
+
 // TestDataImportVerify follows real files from a folder into the cache, and sees one go bad.
 func TestDataImportVerify(t *testing.T) {
 	src := os.Getenv("DLA_DATA")

@@ -257,7 +257,7 @@ func listed(names []string) string {
 func CacheDir() (string, error) {
 	d, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("no folder to keep data sets in: %w; set DLA_DATA to one", err)
+		return "", fmt.Errorf("there is no cache folder to keep data sets in: %w; define one", err)
 	}
 	return filepath.Join(d, "dla", "data"), nil
 }

@@ -125,9 +125,17 @@ func (e Entry) fetched() bool {
 func (e Entry) Obtain() string {
 	importing := fmt.Sprintf("`dla data import %s FOLDER_OR_ARCHIVE`", e.Name)
 	if !e.fetched() {
-		return fmt.Sprintf("put %s into a folder DIR/%s and set DLA_DATA=DIR, or use %s", e.Forms[0].fileNames(), e.Folder, importing)
+		return fmt.Sprintf("%s, or use %s", e.byHand(e.Forms[0].fileNames()), importing)
 	}
 	return fmt.Sprintf("get it with `dla data pull %s`, on a machine without network with %s", e.Name, importing)
+}
+
+// byHand says where what is put on this machine by hand is found.
+func (e Entry) byHand(what string) string {
+	if d := os.Getenv("DLA_DATA"); d != "" {
+		return fmt.Sprintf("put %s into $DLA_DATA/%s (%s)", what, e.Folder, filepath.Join(d, e.Folder))
+	}
+	return fmt.Sprintf("put %s into a folder DIR/%s and set DLA_DATA=DIR", what, e.Folder)
 }
 
 // Remedy says what to do about files in dir that are damaged or missing.
@@ -201,8 +209,11 @@ func (e Entry) locate(ctx context.Context, opt Options) (Found, error) {
 		}
 	}
 	cache, err := opt.cache()
+	if err != nil && opt.Offline { // nothing is in a cache that there is not
+		return Found{}, &notFoundError{fmt.Errorf("%s is not in $DLA_DATA, and %w", e.Name, err)}
+	}
 	if err != nil {
-		return Found{}, err
+		return Found{}, fmt.Errorf("%s is not in $DLA_DATA, and what is fetched could not be kept: %w, or %s", e.Name, err, e.byHand(e.Forms[0].fileNames()))
 	}
 	dir := filepath.Join(cache, e.Folder)
 	if at, ok := e.find(dir, "the cache"); ok {

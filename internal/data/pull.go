@@ -84,7 +84,7 @@ func (e Entry) makeFolder(dir string) error {
 
 // unwritable says what to do where the cache cannot be written, for want of room or of permission.
 func (e Entry) unwritable(err error) error {
-	return fmt.Errorf("%s cannot be kept: %w; mend that, or put its files into a folder DIR/%s and set DLA_DATA=DIR", e.Name, err, e.Folder)
+	return fmt.Errorf("%s cannot be kept: %w; mend that, or %s", e.Name, err, e.byHand("its files"))
 }
 
 // localError is a failure that another source will not mend: of this machine's disk.
