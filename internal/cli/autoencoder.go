@@ -70,9 +70,7 @@ func (o autoencoderOptions) settings(cmd *cobra.Command) (*labs.Network, []confi
 		if set("epochs") {
 			c.Train.Epochs = o.epochs
 		}
-		if o.fastDevRun {
-			c.Data.Limit, c.Train.Epochs = 512, 2
-		}
+		o.devRun(cmd, small{"", "data.limit", &c.Data.Limit, 512}, small{"epochs", "train.epochs", &c.Train.Epochs, 2})
 		return nil
 	}
 	probe := config.DefaultAutoencoder("")

@@ -59,7 +59,7 @@ The validation part selects the epoch; the test part is touched once, with that 
 	f.IntVar(&o.patience, "patience", def.Train.Patience, "stop after this many epochs without a smaller validation loss; 0: never")
 	f.Lookup("seed").Usage = "seed of the head's initial weights, of dropout and of the order of batches"
 	f.Lookup("data").Usage = "set of sentences"
-	f.Lookup("fast-dev-run").Usage = "two epochs of 512 sentences, to see that everything works"
+	f.Lookup("fast-dev-run").Usage = "two epochs of 512 sentences, to see that everything works; flags and --set that say otherwise win"
 	f.Lookup("data").Usage += ": " + strings.Join(data.SentenceNames(), ", ")
 	completeWords(cmd, "pooling", config.Poolings)
 	var names []string
@@ -91,9 +91,7 @@ func (o baselineOptions) settings(cmd *cobra.Command) ([]config.Baseline, error)
 			assign()
 		}
 	}
-	if o.fastDevRun {
-		c.Data.Limit, c.Train.Epochs = 512, 2
-	}
+	o.devRun(cmd, small{"", "data.limit", &c.Data.Limit, 512}, small{"epochs", "train.epochs", &c.Train.Epochs, 2})
 	if err := o.check(); err != nil {
 		return nil, err
 	}

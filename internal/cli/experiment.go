@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -42,7 +44,7 @@ func (o *experimentFlags) add(cmd *cobra.Command, lab string, seed uint64) {
 	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one for each core. Results do not depend on it")
 	f.BoolVar(&o.resume, "resume", false, "reuse finished runs of the same settings and data, continue interrupted ones")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the resolved settings and what the training will cost, and stop")
-	f.BoolVar(&o.fastDevRun, "fast-dev-run", false, "two epochs of 512 images, to see that everything works")
+	f.BoolVar(&o.fastDevRun, "fast-dev-run", false, "two epochs of 512 images, to see that everything works; flags and --set that say otherwise win")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 }
 
@@ -58,6 +60,45 @@ func (o experimentFlags) check() error {
 	}
 	return nil
 }
+
+// small is a setting that --fast-dev-run makes small.
+type small struct {
+	flag, key string // flag is empty where it has none
+	at        *int
+	to        int
+}
+
+// devRun makes the settings small that --fast-dev-run is about, where it is given, but for those that another
+// flag or --set is about. begin says which.
+func (o experimentFlags) devRun(cmd *cobra.Command, all ...small) {
+	if !o.fastDevRun {
+		return
+	}
+	var made, given []string
+	for _, s := range all {
+		if s.flag != "" && cmd.Flags().Changed(s.flag) {
+			given = append(given, "--"+s.flag)
+			continue
+		}
+		if slices.ContainsFunc(o.sets, func(a string) bool {
+			key, _, _ := strings.Cut(a, "=")
+			return strings.TrimSpace(key) == s.key
+		}) {
+			given = append(given, s.key)
+			continue
+		}
+		*s.at = s.to
+		made = append(made, fmt.Sprintf("%s=%d", s.key, s.to))
+	}
+	line := "--fast-dev-run: " + strings.Join(made, " ")
+	if len(given) > 0 {
+		line = strings.TrimSuffix(line, " ") + "; as given: " + strings.Join(given, ", ")
+	}
+	cmd.Annotations = map[string]string{devRunNote: line}
+}
+
+// devRunNote is the annotation of a command that has what --fast-dev-run made of its settings.
+const devRunNote = "fast-dev-run"
 
 // assign makes the assignments of --set to the settings c.
 func (o experimentFlags) assign(c any) error {
@@ -89,6 +130,9 @@ func (o experimentFlags) begin(cmd *cobra.Command, s *Streams) *session {
 	x := &session{progress: newProgress(s)}
 	x.opt = labOptions(s, o.out, x.progress)
 	x.opt.Resume = o.resume
+	if note := cmd.Annotations[devRunNote]; note != "" {
+		fmt.Fprintln(s.Err, note)
+	}
 	var stop func()
 	x.ctx, x.code, stop = interruptible(cmd.Context())
 	x.close = func() error {

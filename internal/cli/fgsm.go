@@ -74,7 +74,7 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 	f.IntVar(&o.limit, "limit", def.Limit, "attack only the first so many test images; 0: all")
 	f.Lookup("resume").Usage = "reuse a finished run of the same settings, weights and data, continue an interrupted one"
 	f.Lookup("dry-run").Usage = "print the resolved settings and what the attacks will cost, and stop"
-	f.Lookup("fast-dev-run").Usage = "few images and few steps, to see that everything works"
+	f.Lookup("fast-dev-run").Usage = "few images and few steps, to see that everything works; flags and --set that say otherwise win"
 	f.Lookup("json").Usage = "with --dry-run, --save or --evaluate: print JSON"
 	f.StringVar(&o.save, "save", "", "write one set of adversarial images to this new folder, and stop")
 	f.StringVar(&o.saveAs, "save-as", labs.AsImages, "images (PNG, 8 bits) or safetensors (float32)")
@@ -115,9 +115,8 @@ func (o fgsmOptions) settings(cmd *cobra.Command) (config.FGSM, error) {
 			c.Square.Eps = eps[len(eps)-1]
 		}
 	}
-	if o.fastDevRun {
-		c.Limit, c.PGD.Steps, c.Square.Images, c.Square.Queries, c.Transfer.Images = 32, 4, 16, 20, 16
-	}
+	o.devRun(cmd, small{"limit", "limit", &c.Limit, 32}, small{"", "pgd.steps", &c.PGD.Steps, 4}, small{"", "square.images", &c.Square.Images, 16},
+		small{"", "square.queries", &c.Square.Queries, 20}, small{"", "transfer.images", &c.Transfer.Images, 16})
 	if err := errors.Join(o.assign(&c), o.check()); err != nil {
 		return c, err
 	}

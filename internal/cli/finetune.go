@@ -77,7 +77,7 @@ Settings come from, later ones winning: the method's defaults, --config, flags, 
 	f.StringVar(&o.merge, "merge", "", "write the trained model, adapters merged, to this Hugging Face folder")
 	f.Lookup("seed").Usage = "seed of the initial weights, of dropout and of the order of batches"
 	f.Lookup("data").Usage = "set of sentences"
-	f.Lookup("fast-dev-run").Usage = "two epochs of 64 sentences, to see that everything works"
+	f.Lookup("fast-dev-run").Usage = "two epochs of 64 sentences, to see that everything works; flags and --set that say otherwise win"
 	completeWords(cmd, "method", config.Methods)
 	completeWords(cmd, "targets", config.Targets)
 	completeWords(cmd, "encoder", shortNames())
@@ -119,7 +119,7 @@ func (o finetuneOptions) settings(cmd *cobra.Command) ([]config.Finetune, error)
 		for _, m := range o.methods {
 			for _, t := range o.targets {
 				for _, r := range o.ranks {
-					seeds, err := o.seedsOf(set, e, m, t, r)
+					seeds, err := o.seedsOf(cmd, e, m, t, r)
 					if err != nil {
 						return nil, err
 					}
@@ -135,7 +135,8 @@ func (o finetuneOptions) settings(cmd *cobra.Command) ([]config.Finetune, error)
 }
 
 // seedsOf is the settings of one choice of what is trained, from every seed.
-func (o finetuneOptions) seedsOf(set func(string) bool, encoder, method, targets string, rank int) ([]config.Finetune, error) {
+func (o finetuneOptions) seedsOf(cmd *cobra.Command, encoder, method, targets string, rank int) ([]config.Finetune, error) {
+	set := cmd.Flags().Changed
 	c := config.DefaultFinetune(method)
 	if o.config != "" {
 		if err := config.LoadFile(&c, o.config); err != nil {
@@ -154,9 +155,7 @@ func (o finetuneOptions) seedsOf(set func(string) bool, encoder, method, targets
 			assign()
 		}
 	}
-	if o.fastDevRun {
-		c.Data.Limit, c.Train.Epochs = 64, 2
-	}
+	o.devRun(cmd, small{"", "data.limit", &c.Data.Limit, 64}, small{"epochs", "train.epochs", &c.Train.Epochs, 2})
 	c.Encoder.From, c.Method, c.LoRA.Targets, c.LoRA.Rank = encoder, method, targets, rank
 	if method != config.MethodLoRA { // what a file or a study says of adapters is not of this run
 		c.LoRA = config.LoRA{}

@@ -71,7 +71,7 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 	f.IntVar(&o.limit, "limit", def.Limit, "use only so many images of each part; 0: all")
 	f.Lookup("resume").Usage = "reuse a finished run of the same settings and data"
 	f.Lookup("dry-run").Usage = "print the resolved settings and what the evaluation will cost, and stop"
-	f.Lookup("fast-dev-run").Usage = "500 images of each part and 100 resamples, to see that everything works"
+	f.Lookup("fast-dev-run").Usage = "500 images of each part and 100 resamples, to see that everything works; flags and --set that say otherwise win"
 	return cmd
 }
 
@@ -99,12 +99,10 @@ func (o oodOptions) settings(cmd *cobra.Command) (config.OOD, error) {
 		}
 		c.Sets.Further(o.ood)
 	}
-	if o.fastDevRun {
-		c.Limit, c.Resamples = 500, 100
-	}
 	if set("limit") {
 		c.Limit = o.limit
 	}
+	o.devRun(cmd, small{"limit", "limit", &c.Limit, 500}, small{"", "resamples", &c.Resamples, 100})
 	if err := errors.Join(o.assign(&c), o.check()); err != nil {
 		return c, err
 	}

@@ -142,9 +142,7 @@ func (o resnetOptions) base(cmd *cobra.Command) (config.Resnet, error) {
 	if set("grad-norms") {
 		c.Train.GradNorms = o.gradNorms
 	}
-	if o.fastDevRun {
-		c.Data.Limit, c.Train.Epochs = 512, 2
-	}
+	o.devRun(cmd, small{"", "data.limit", &c.Data.Limit, 512}, small{"epochs", "train.epochs", &c.Train.Epochs, 2})
 	return c, nil
 }
 
