@@ -63,7 +63,7 @@ func ids(root string) ([]string, error) {
 	}
 	var ids []string
 	for _, e := range dir {
-		if !e.IsDir() || !validID.MatchString(e.Name()) {
+		if !validID.MatchString(e.Name()) || !isFolder(root, e) {
 			continue
 		}
 		for _, f := range []string{envName, statusName, lockName} {
@@ -74,6 +74,29 @@ func ids(root string) ([]string, error) {
 		}
 	}
 	return ids, nil
+}
+
+// isFolder says whether e, which is in root, is a folder or a link to one: runs may lie on another disk.
+func isFolder(root string, e os.DirEntry) bool {
+	if e.Type()&os.ModeSymlink == 0 {
+		return e.IsDir()
+	}
+	st, err := os.Stat(filepath.Join(root, e.Name()))
+	return err == nil && st.IsDir()
+}
+
+// notLinked is an error where the run id under root is a link: nothing is written or removed through one. verb is
+// what was to be done to the run.
+func notLinked(root, id, verb string) error {
+	path := filepath.Join(root, id)
+	if st, err := os.Lstat(path); err != nil || st.Mode()&os.ModeSymlink == 0 {
+		return nil // where it cannot be read, what comes next says so
+	}
+	to, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return fmt.Errorf("run %s: %w", id, err)
+	}
+	return fmt.Errorf("run %s is a link to %s, and a run is only read through one; where it lies it is `%s`", id, to, Command(filepath.Dir(to), "runs", verb, filepath.Base(to)))
 }
 
 // Find reads the run whose id is, or uniquely begins with, id.
@@ -207,6 +230,9 @@ func Remove(root, id string) error {
 	}
 	if full != id {
 		return fmt.Errorf("%q is the beginning of %s; to remove that run give its whole id", id, full)
+	}
+	if err := notLinked(root, id, "rm"); err != nil {
+		return err
 	}
 	dir := filepath.Join(root, id)
 	lock, err := take(id, dir)

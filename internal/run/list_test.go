@@ -162,6 +162,25 @@ func TestRemoveStaysInsideTheRoot(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(root, "mine", "outside")); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(outside, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for link, to := range map[string]string{"a-file": filepath.Join(outside, "file"), "nothing": filepath.Join(outside, "nothing"), "itself": filepath.Join(root, "itself")} {
+		if err := os.Symlink(to, filepath.Join(root, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := List(root) // a link to a run is read as one, and others are none
+	if err != nil || len(all) != 2 || all[0].ID != "linked" || all[0].Status == StatusBroken || all[1].ID != "mine" {
+		t.Errorf("%+v, %v", all, err)
+	}
+	rec, err := Find(root, "linked")
+	if err != nil || rec.Env.Data.Fingerprint == "" {
+		t.Errorf("%+v, %v", rec, err)
+	}
+	_, err = Resume(root, "linked")
+	oneLine(t, err, "is a link to", "where it lies it is `dla runs resume precious --out ")
+	oneLine(t, Remove(root, "linked"), "where it lies it is `dla runs rm precious --out ")
 	for _, id := range []string{"linked", "linked/", "..", ".", "", "../" + filepath.Base(outside) + "/precious", filepath.Join(outside, "precious"), "mine/outside/precious"} {
 		if Remove(root, id) == nil {
 			t.Errorf("%q was removed", id)

@@ -181,6 +181,9 @@ func Resume(root, id string) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := notLinked(root, id, "resume"); err != nil {
+		return nil, err
+	}
 	r := &Run{id: id, dir: filepath.Join(root, id)}
 	if r.lock, err = take(r.id, r.dir); err != nil {
 		return nil, err
@@ -233,11 +236,7 @@ func (r *Run) path(name string) string { return filepath.Join(r.dir, name) }
 
 // command is the command line that does something with this run, for error messages.
 func (r *Run) command(verb string) string {
-	root := filepath.Dir(r.dir)
-	if root == "runs" {
-		return fmt.Sprintf("`dla runs %s %s`", verb, r.id)
-	}
-	return fmt.Sprintf("`dla runs %s %s --out %s`", verb, r.id, root)
+	return "`" + Record{Summary: Summary{ID: r.id}, Dir: r.dir}.Command(verb) + "`"
 }
 
 // ID is the run's name, unique under its root.

@@ -1,0 +1,52 @@
+package run
+
+import (
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// DefaultRoot is the folder of runs where a command does not say another.
+const DefaultRoot = "runs"
+
+// Command is the command line `dla args` as it can be typed into a shell, with the --out that it needs to be about
+// the runs under root. An empty root is of a command that has no runs.
+func Command(root string, args ...string) string {
+	if root != "" && filepath.Clean(root) != DefaultRoot {
+		args = append(args[:len(args):len(args)], "--out", root)
+	}
+	return "dla " + Quote(args...)
+}
+
+// Command is the command line that does something, as show, resume or rm, with the run r.
+func (r Record) Command(verb string) string { return Command(filepath.Dir(r.Dir), "runs", verb, r.ID) }
+
+// Quote writes the arguments of a command as they are typed into a shell of this system: what it would take apart
+// or change is in quotes.
+func Quote(args ...string) string {
+	var all []string
+	for _, a := range args {
+		all = append(all, quoted(a, runtime.GOOS == "windows"))
+	}
+	return strings.Join(all, " ")
+}
+
+func quoted(arg string, windows bool) string {
+	plain := "_@%+=:,./-"
+	if windows {
+		plain = `_@+=:,./-\`
+	}
+	odd := func(r rune) bool {
+		return r < 0x80 && !('0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z' || strings.ContainsRune(plain, r))
+	}
+	switch {
+	case arg != "" && !strings.ContainsFunc(arg, odd):
+		return arg
+	case windows:
+		if strings.HasSuffix(arg, `\`) { // it would take the quotation mark along
+			arg += `\`
+		}
+		return `"` + strings.ReplaceAll(arg, `"`, `\"`) + `"`
+	}
+	return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+}
