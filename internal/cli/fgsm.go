@@ -233,7 +233,7 @@ func closingFGSM(s *Streams, a labs.Attacked, root string) error {
 		hold = fmt.Sprintf("%d hold, not applicable: %d", len(a.Result.Checks)-idle, idle)
 	}
 	fmt.Fprintf(s.Out, "  self-checks     %s\n", hold)
-	fmt.Fprintf(s.Out, "\nnext: dla runs show %s%s\n      dla lab4 fgsm --checkpoint %s --save FOLDER\n", a.ID, outFlag(root), a.Config.Checkpoints[0])
+	next(s.Out, run.Command(root, "runs", "show", a.ID), run.Command(root, "lab4", "fgsm", "--checkpoint", a.Config.Checkpoints[0], "--save", "FOLDER"))
 	return nil
 }
 
@@ -259,7 +259,7 @@ func saveFGSM(s *Streams, x *session, c config.FGSM, eps float64, o fgsmOptions)
 	if c.Limit > 0 {
 		fmt.Fprintf(s.Out, "NOTE: of the first %d test images only\n", set.N)
 	}
-	fmt.Fprintf(s.Out, "\nnext: dla lab4 fgsm --checkpoint OTHER --evaluate %s\n", o.save)
+	next(s.Out, run.Command(o.out, "lab4", "fgsm", "--checkpoint", "OTHER", "--evaluate", o.save))
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"dla/internal/config"
 	"dla/internal/labs"
 	"dla/internal/report"
+	"dla/internal/run"
 )
 
 // finetuneOptions are the flags of `dla lab3 finetune`.
@@ -231,7 +232,7 @@ func runFinetune(cmd *cobra.Command, s *Streams, o finetuneOptions) (err error) 
 		return err
 	}
 	if len(all) == 1 {
-		fmt.Fprintf(s.Out, "      dla lab3 predict %s \"a film to remember\"%s\n", last.ID, outFlag(o.out))
+		fmt.Fprintf(s.Out, "      %s\n", run.Command(o.out, "lab3", "predict", last.ID, "a film to remember"))
 	}
 	return nil
 }

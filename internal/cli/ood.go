@@ -15,6 +15,7 @@ import (
 	"dla/internal/kernel"
 	"dla/internal/labs"
 	"dla/internal/report"
+	"dla/internal/run"
 )
 
 // oodOptions are the flags of `dla lab4 ood`.
@@ -178,7 +179,14 @@ func closingOOD(s *Streams, d labs.Detected, o oodOptions) error {
 	if len(d.Figures) > 0 {
 		fmt.Fprintf(w, "  figures         %s\n", filepath.Join(d.Record.Dir, "figures"))
 	}
-	fmt.Fprintf(w, "\nnext: dla runs show %s%s\n      dla lab4 ood --ood NAME=FOLDER   # any images of your own\n", d.Record.ID, outFlag(o.out))
+	more, def := []string{"lab4", "ood"}, config.DefaultOOD()
+	if d.Result.Checkpoint != filepath.Join(labs.CheckpointsDir, def.Checkpoint) {
+		more = append(more, "--checkpoint", d.Result.Checkpoint)
+	}
+	if d.Result.Autoencoder != filepath.Join(labs.CheckpointsDir, def.Autoencoder) {
+		more = append(more, "--autoencoder", d.Result.Autoencoder)
+	}
+	next(w, run.Command(o.out, "runs", "show", d.Record.ID), run.Command(o.out, append(more, "--ood", "NAME=FOLDER")...)+"   # any images of your own")
 	return nil
 }
 

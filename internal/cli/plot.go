@@ -69,7 +69,7 @@ where that is anything.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.runs, "runs", "runs", "directory of run records")
+	f.StringVar(&o.runs, "runs", run.DefaultRoot, "directory of run records")
 	f.StringVar(&o.out, "out", "figures", "directory for the figures")
 	f.BoolVar(&o.all, "all", false, "every finished run")
 	f.BoolVar(&o.json, "json", false, "print JSON")
@@ -150,7 +150,7 @@ func pick(root string, args []string, all bool) ([]run.Record, error) {
 			}
 		}
 		if n == 0 {
-			return nil, fmt.Errorf("no run under %s matches %q; `dla runs ls` lists them", root, a)
+			return nil, fmt.Errorf("no run under %s matches %q; `%s` lists them", root, a, run.Command(root, "runs", "ls"))
 		}
 	}
 	for _, s := range list {

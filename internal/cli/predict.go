@@ -12,6 +12,7 @@ import (
 
 	"dla/internal/data"
 	"dla/internal/labs"
+	"dla/internal/run"
 )
 
 // predictOptions are the flags of `dla lab3 predict`.
@@ -54,7 +55,7 @@ and more) are refused by their name.`,
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.file, "file", "f", "", "file with a sentence a line; -: the standard input")
-	f.StringVar(&o.runs, "out", "runs", "directory of run records")
+	f.StringVar(&o.runs, "out", run.DefaultRoot, "directory of run records")
 	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one for each core. Results do not depend on it")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	return cmd

@@ -24,7 +24,7 @@ func newRunsCmd(s *Streams) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var root string
-	cmd.PersistentFlags().StringVar(&root, "out", "runs", "directory of run records")
+	cmd.PersistentFlags().StringVar(&root, "out", run.DefaultRoot, "directory of run records")
 	cmd.AddCommand(newRunsLsCmd(s, &root), newRunsShowCmd(s, &root), newRunsCompareCmd(s, &root), newRunsResumeCmd(s, &root), newRunsRmCmd(s, &root))
 	return cmd
 }
@@ -45,7 +45,7 @@ func newRunsLsCmd(s *Streams, root *string) *cobra.Command {
 				return writeJSON(s.Out, append([]run.Summary{}, all...)) // [], not null, where there are none
 			}
 			if len(all) == 0 {
-				fmt.Fprintf(s.Out, "no runs under %s; begin with: dla lab1 resnet --depth 5 --res\n", *root)
+				fmt.Fprintf(s.Out, "no runs under %s; begin with: %s\n", *root, run.Command(*root, "lab1", "resnet", "--depth", "5", "--res"))
 				return nil
 			}
 			w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)

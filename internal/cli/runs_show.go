@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -66,7 +65,7 @@ func outcomeOf(r run.Record) (o outcome, ok bool, err error) {
 		return o, false, nil
 	}
 	if err := json.Unmarshal(r.Result, &o); err != nil {
-		return o, false, fmt.Errorf("%s: result.json: %w; put back a good copy or remove the run with `dla runs rm %s`", r.Dir, err, r.ID)
+		return o, false, fmt.Errorf("%s: result.json: %w; put back a good copy or remove the run with `%s`", r.Dir, err, r.Command("rm"))
 	}
 	return o, true, nil
 }
@@ -124,7 +123,7 @@ func show(s *Streams, r run.Record, root string) error {
 	}
 	fmt.Fprintf(w, "data      %s, %s%s (fingerprint %.12s)\n", e.Data.Name, synthetic, e.Data.Source, e.Data.Fingerprint)
 	fmt.Fprintf(w, "program   dla %s, revision %.12s, %s, %s kernels, %d threads, %s\n", e.Version, e.Revision, e.GoVersion, e.Kernel, e.Threads, e.CPU)
-	fmt.Fprintf(w, "started   %s\ncommand   %s\n\n%s\n", e.Started.Format(time.RFC3339), strings.Join(e.Command, " "), r.Config)
+	fmt.Fprintf(w, "started   %s\ncommand   %s\n\n%s\n", e.Started.Format(time.RFC3339), run.Quote(e.Command...), r.Config)
 	table, own, err := report.OwnTable(r)
 	switch {
 	case err != nil:
@@ -163,7 +162,7 @@ func show(s *Streams, r run.Record, root string) error {
 		}
 		fmt.Fprintf(w, "weights   %d parameters, sha256 %s\nwall time %.1f s\n", res.Params, res.WeightsSHA256, res.WallSeconds)
 	case r.Status != run.StatusRunning:
-		fmt.Fprintf(w, "\nnext: dla runs resume %s%s\n", r.ID, outFlag(root))
+		next(w, run.Command(root, "runs", "resume", r.ID))
 	}
 	return nil
 }

@@ -193,7 +193,7 @@ func closing(s *Streams, t labs.Trained, root string) {
 	if len(t.Figures) > 0 {
 		fmt.Fprintf(w, "  figures         %s\n", filepath.Join(t.Dir, "figures"))
 	}
-	fmt.Fprintf(w, "\nnext: dla runs show %s%s\n      dla runs compare ID ID\n", t.ID, outFlag(root))
+	next(w, run.Command(root, "runs", "show", t.ID), run.Command(root, "runs", "compare", "ID", "ID"))
 }
 
 // printChecks prints the self-checks of a run, which all passed: one that fails is an error.
@@ -204,11 +204,9 @@ func printChecks(w io.Writer, checks []labs.Check) {
 	}
 }
 
-func outFlag(root string) string {
-	if root == "runs" {
-		return ""
-	}
-	return " --out " + root
+// next says what may be typed next, as run.Command writes it.
+func next(w io.Writer, commands ...string) {
+	fmt.Fprintf(w, "\nnext: %s\n", strings.Join(commands, "\n      "))
 }
 
 // stopped says how to go on with a run that was interrupted or ran out of time.
@@ -216,7 +214,7 @@ func stopped(s *Streams, t labs.Trained, code int, root string, study bool) erro
 	if t.ID == "" { // between the runs of a study
 		fmt.Fprintf(s.Err, "\nstopped (%s). Go on with the same command and --resume\n", t.Reason)
 	} else {
-		fmt.Fprintf(s.Err, "\nstopped (%s); the state is saved. Go on with: dla runs resume %s%s\n", t.Reason, t.ID, outFlag(root))
+		fmt.Fprintf(s.Err, "\nstopped (%s); the state is saved. Go on with: %s\n", t.Reason, run.Command(root, "runs", "resume", t.ID))
 		if study {
 			fmt.Fprintln(s.Err, "or with the whole study: the same command with --resume")
 		}
@@ -343,6 +341,10 @@ func drawStudy(s *Streams, all []labs.Trained, recs []run.Record, root, name str
 		fmt.Fprintf(s.Out, "NOTE: %s\n", n)
 	}
 	fmt.Fprintf(s.Out, "%d runs in %s, %d figure files in %s\n", len(all), root, len(files), dir)
-	fmt.Fprintf(s.Out, "\nnext: dla runs ls%s\n      dla plot --all%s\n", outFlag(root), strings.ReplaceAll(outFlag(root), "--out", "--runs"))
+	plot := []string{"plot", "--all"}
+	if filepath.Clean(root) != run.DefaultRoot {
+		plot = append(plot, "--runs", root)
+	}
+	next(s.Out, run.Command(root, "runs", "ls"), run.Command("", plot...))
 	return nil
 }

@@ -508,7 +508,7 @@ func attachJSON(r *run.Run, name string, v any) (run.Attachment, error) {
 func attackResultOf(rec run.Record) (AttackResult, error) {
 	var r AttackResult
 	if err := json.Unmarshal(rec.Result, &r); err != nil {
-		return r, fmt.Errorf("run %s: result.json: %w; remove it with `dla runs rm %s`", rec.ID, err, rec.ID)
+		return r, fmt.Errorf("run %s: result.json: %w; remove it with `%s`", rec.ID, err, rec.Command("rm"))
 	}
 	return r, nil
 }
@@ -525,8 +525,8 @@ func fgsmConfig(rec run.Record) (config.FGSM, error) {
 // under runs, and the error says how one is got.
 func findVictim(root, from string) (*Network, error) {
 	n, err := FindNetwork(root, from)
-	if err != nil && root != "runs" {
-		if other, otherErr := FindNetwork("runs", from); otherErr == nil {
+	if err != nil && root != run.DefaultRoot {
+		if other, otherErr := FindNetwork(run.DefaultRoot, from); otherErr == nil {
 			return other, nil
 		}
 	}

@@ -79,7 +79,7 @@ func findKept(root, from string) (keptWeights, error) {
 		}
 	}
 	if st, err := os.Stat(from); err == nil && st.IsDir() {
-		return keptWeights{}, fmt.Errorf("%s holds no %s; make it with `dla models export RUN_ID %s`", from, modelName, from)
+		return keptWeights{}, fmt.Errorf("%s holds no %s; make it with `%s`", from, modelName, run.Command("", "models", "export", "RUN_ID", from))
 	}
 	k, err := keptRun(root, from)
 	if err != nil {
@@ -94,7 +94,7 @@ func keptRun(root, id string) (keptWeights, error) {
 		return keptWeights{}, err
 	}
 	if rec.Status != run.StatusFinished {
-		return keptWeights{}, fmt.Errorf("run %s is %s, not finished; `dla runs resume %s` finishes it", rec.ID, rec.Status, rec.ID)
+		return keptWeights{}, fmt.Errorf("run %s is %s, not finished; `%s` finishes it", rec.ID, rec.Status, rec.Command("resume"))
 	}
 	f, _, err := rec.BestWeights()
 	return keptWeights{rec, f, rec.ID}, err

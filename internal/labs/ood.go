@@ -271,7 +271,7 @@ func (p *partsOOD) reuse(spec run.Spec, opt Options) (d Detected, found bool, er
 	}
 	d = Detected{Record: *rec, Reused: true}
 	if err := json.Unmarshal(rec.Result, &d.Result); err != nil {
-		return d, true, fmt.Errorf("run %s: result.json: %w; remove it with `dla runs rm %s`", rec.ID, err, rec.ID)
+		return d, true, fmt.Errorf("run %s: result.json: %w; remove it with `%s`", rec.ID, err, rec.Command("rm"))
 	}
 	same := func(a run.OODSet, b images) bool { return a.Name == b.Name && a.Fingerprint == b.Fingerprint }
 	return d, slices.EqualFunc(d.Result.Sets, p.out, same), nil

@@ -17,7 +17,7 @@ func Resume(ctx context.Context, id string, opt Options) (Trained, error) {
 		return Trained{}, err
 	}
 	if rec.Status == run.StatusFinished {
-		return Trained{}, fmt.Errorf("run %s is finished and stays as it is; see it with `dla runs show %s`", rec.ID, rec.ID)
+		return Trained{}, fmt.Errorf("run %s is finished and stays as it is; see it with `%s`", rec.ID, rec.Command("show"))
 	}
 	switch rec.Experiment {
 	case ResnetExperiment:
@@ -25,11 +25,11 @@ func Resume(ctx context.Context, id string, opt Options) (Trained, error) {
 	case DistillExperiment:
 		return resumeDistill(ctx, rec, opt)
 	case FGSMExperiment:
-		return Trained{}, fmt.Errorf("run %s is of attacks, which go on with the command that began them and --resume; `dla runs show %s` shows it", rec.ID, rec.ID)
+		return Trained{}, fmt.Errorf("run %s is of attacks, which go on with the command that began them and --resume; `%s` shows it", rec.ID, rec.Command("show"))
 	case AutoencoderExperiment:
 		return resumeAutoencoder(ctx, rec, opt)
 	case OODExperiment:
-		return Trained{}, fmt.Errorf("run %s is of detectors, whose record is written when they are done; begin again with `dla lab4 ood`, the features computed so far are kept", rec.ID)
+		return Trained{}, fmt.Errorf("run %s is of detectors, whose record is written when they are done; begin again with `%s`, the features computed so far are kept", rec.ID, run.Command(opt.Root, "lab4", "ood"))
 	case BaselineExperiment:
 		return resumeBaseline(ctx, rec, opt)
 	case RobustExperiment:
@@ -156,7 +156,7 @@ func resultOf(rec run.Record) (r Result, err error) { return r, readResult(rec, 
 // readResult reads the result of a finished run into r.
 func readResult(rec run.Record, r any) error {
 	if err := json.Unmarshal(rec.Result, r); err != nil {
-		return fmt.Errorf("run %s: result.json: %w; remove it with `dla runs rm %s`", rec.ID, err, rec.ID)
+		return fmt.Errorf("run %s: result.json: %w; remove it with `%s`", rec.ID, err, rec.Command("rm"))
 	}
 	return nil
 }

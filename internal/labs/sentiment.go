@@ -57,7 +57,7 @@ func FindSentiment(root, from string) (*Sentiment, error) {
 		return nil, fmt.Errorf("run %s is of %s; classifiers of sentences are trained by `dla lab3 finetune`", rec.ID, rec.Experiment)
 	}
 	if rec.Status != run.StatusFinished {
-		return nil, fmt.Errorf("run %s is %s, not finished; `dla runs resume %s` finishes it", rec.ID, rec.Status, rec.ID)
+		return nil, fmt.Errorf("run %s is %s, not finished; `%s` finishes it", rec.ID, rec.Status, rec.Command("resume"))
 	}
 	cfg, err := finetuneConfig(rec)
 	if err != nil {
