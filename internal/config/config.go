@@ -161,8 +161,9 @@ func CheckNumber(text string) error {
 		return nil
 	}
 	var v *float64
-	if yaml.Unmarshal([]byte(text), &v) != nil || v == nil || *v-*v != 0 {
-		return nil // no number, or no finite one: what is wrong with it others say better
+	number := yaml.Unmarshal([]byte(text), &v) == nil && v != nil
+	if !number || *v-*v != 0 { // none, or no finite one: what is wrong with it others say better
+		return nil
 	}
 	return fmt.Errorf("%q would be read as %g; write the number in decimal digits, without a zero before it, a prefix or an underscore", text, *v)
 }

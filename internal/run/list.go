@@ -89,8 +89,12 @@ func isFolder(root string, e os.DirEntry) bool {
 // what was to be done to the run.
 func notLinked(root, id, verb string) error {
 	path := filepath.Join(root, id)
-	if st, err := os.Lstat(path); err != nil || st.Mode()&os.ModeSymlink == 0 {
-		return nil // where it cannot be read, what comes next says so
+	st, err := os.Lstat(path)
+	if err != nil {
+		return fmt.Errorf("run %s: %w", id, err)
+	}
+	if st.Mode()&os.ModeSymlink == 0 {
+		return nil
 	}
 	to, err := filepath.EvalSymlinks(path)
 	if err != nil {
