@@ -282,7 +282,7 @@ func TestHostileSentences(t *testing.T) {
 		"one class":        {fill(t, map[string][]byte{"rt-polarity.neg": []byte(enough)}), "holds no rt-polarity.pos"},
 		"empty files":      {fill(t, two("", "")), "rt-polarity.neg: is empty"},
 		"cut":              {fill(t, two(enough, enough[:len(enough)-3])), "5330 sentences of the class pos, want 5331"},
-		"odd UTF-16":       {fill(t, two(enough, "\xff\xfea\x00b")), "1 sentences of the class pos, want 5331"},
+		"odd UTF-16":       {fill(t, two(enough, "\xff\xfea\x00b")), "UTF-16 that ends within a character"},
 		"a sentence less":  {fill(t, two(enough[2:], enough)), "5330 sentences of the class neg, want 5331"},
 		"a sentence more":  {fill(t, two(enough, enough+"a\n")), "5332 sentences of the class pos"},
 		"other sentences":  {fill(t, two(enough, enough)), "are not the published ones of rotten_tomatoes: their fingerprint is"},
