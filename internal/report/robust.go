@@ -173,6 +173,9 @@ func (g *group) writeRobust(b *strings.Builder, all []*run.Robust) {
 					return estimate{x.FPR95Out.Value, &x.CI95.FPR95Out.Value}
 				}},
 			} {
+				if m.name == fpr95Out && !pair.Before.FPR95Out.Known {
+					continue // of an earlier version
+				}
 				line(fmt.Sprintf("%s %% of %s, %s", m.name, pair.Label, short(s.OODSet)), 100, "%.2f", func(r *run.Robust) change {
 					p := &r.Sets[k].Scores[d]
 					x, y := m.of(&p.Before), m.of(&p.After)
