@@ -35,7 +35,9 @@ with nothing to classify has no label (in JSON null). What is longer than the mo
 Text is read as UTF-8, as UTF-16 with a byte-order mark, or as Windows-1252 where it is no UTF-8, which is said.
 
 CHECKPOINT is the id of a finished run of lab3 finetune, the folder of an adapter (its own or one that PEFT
-made), of a merged model, or the name of one under checkpoints/. The encoder of an adapter is found by its
+made), of a merged model or of a BertFor-, DistilBertFor- or MPNetForSequenceClassification of transformers, or
+the name of one under checkpoints/. A model of several labels at once has a probability for each in --json, and a
+regression has a value. The encoder of an adapter is found by its
 name, as ` + "`dla models ls`" + ` lists it. Of PEFT's settings of LoRA those are computed that choose layers, ranks, scales
 and biases, and the initialisations pissa and olora, which change the encoder; others that change the result (DoRA
 and more) are refused by their name.`,

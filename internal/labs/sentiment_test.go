@@ -6,9 +6,11 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"dla/internal/config"
 	"dla/internal/weights"
 )
 
@@ -142,6 +144,13 @@ func TestHeadsRefused(t *testing.T) {
 			t.Errorf("%s: error %v, want one that names %s and %s", c.name, err, dir, c.want)
 		}
 	}
+	// Of DistilBERT a file could not tell the pooled head from its own.
+	e := encoderIn(t, filepath.Join(classifiers, "two-classes"))
+	cfg := config.DefaultFinetune(config.MethodHead)
+	cfg.Head.Kind = config.HeadPooled
+	if _, err := sentenceArchitecture(cfg, e, 2); err == nil || !strings.Contains(err.Error(), "head.kind pooled is of BERT and MPNet") {
+		t.Errorf("a pooled head on DistilBERT: %v", err)
+	}
 	// An encoder without a head, and BERT's classifier without its pooler, which transformers would draw at random.
 	dir := classifierCopy(t, "bert", func(map[string]any) {})
 	path := filepath.Join(dir, "model.safetensors")
@@ -161,6 +170,54 @@ func TestHeadsRefused(t *testing.T) {
 		}
 		if _, err := FindSentiment(t.TempDir(), dir); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("without %s: error %v, want one that names %s", drop, err, want)
+		}
+	}
+}
+
+// TestShippedAdapterInPEFT compares the adapter that ships with what PEFT and transformers say with it, on the same
+// encoder in half or in full precision.
+func TestShippedAdapterInPEFT(t *testing.T) {
+	t.Setenv(anyEncoder, "1") // half precision is another encoder than the one it was trained on
+	e, err := FindSentenceEncoder("minilm", "")
+	if err != nil {
+		t.Skipf("no MiniLM on this machine: %v", err)
+	}
+	r, err := weights.Open(filepath.Join(e.dir, "model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	at := slices.IndexFunc(r.Tensors, func(i weights.Info) bool { return i.Name == "embeddings.word_embeddings.weight" })
+	b, err := os.ReadFile("testdata/adapter.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var golden map[string][]struct {
+		Text   string
+		Logits []float64
+	}
+	if err := json.Unmarshal(b, &golden); err != nil {
+		t.Fatal(err)
+	}
+	if at < 0 || golden[r.Tensors[at].DType] == nil {
+		t.Fatalf("%s is not in the precision of a golden value", e.dir)
+	}
+	s, err := FindSentiment(t.TempDir(), "../../checkpoints/minilm-lora")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range golden[r.Tensors[at].DType] {
+		got, err := s.Predict(context.Background(), []string{want.Text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := want.Logits[1] - want.Logits[0]
+		label, p := "pos", 1/(1+math.Exp(-d))
+		if d < 0 {
+			label, p = "neg", 1-p
+		}
+		if one := got.All[0]; *one.Label != label || math.Abs(one.Score()-p) > 1e-5 {
+			t.Errorf("%q: %s %.6f, PEFT has %s %.6f", want.Text, *one.Label, one.Score(), label, p)
 		}
 	}
 }

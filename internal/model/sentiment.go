@@ -66,6 +66,9 @@ var pooledHead = head{dense: "pre_classifier", out: "classifier", saved: []strin
 func NewSentenceClassifier(e *Encoder, dir, kind string, dropout float64, classes int) (*SentenceClassifier, error) {
 	c := &SentenceClassifier{Encoder: e, Head: kind, Pooling: Pooling{CLS: true}, Dropout: dropout, Classes: classes}
 	if kind == HeadPooled {
+		if transformersHeads[e.Family].dense == pooledHead.dense { // a file could not tell which of the two it has
+			return nil, fmt.Errorf("head.kind %s is of BERT and MPNet: %s's own head has the same layers, on the first token; use %s", kind, e.Family, HeadTransformers)
+		}
 		p, err := ReadPooling(dir)
 		if err != nil {
 			return nil, err
