@@ -119,9 +119,6 @@ func pick(root string, args []string, all bool) ([]run.Record, error) {
 		if err != nil {
 			return err
 		}
-		if r.Status == run.StatusBroken {
-			return fmt.Errorf("run %s: %s", r.ID, r.Detail)
-		}
 		recs = append(recs, r)
 		return nil
 	}

@@ -114,7 +114,7 @@ func newRunsRmCmd(s *Streams, root *string) *cobra.Command {
 		ValidArgsFunction: completeRuns(root),
 		RunE: func(_ *cobra.Command, ids []string) error {
 			for _, id := range ids { // before anything is asked or removed
-				r, err := run.Find(*root, id)
+				r, err := run.Examine(*root, id)
 				if err != nil {
 					return err
 				}

@@ -50,9 +50,6 @@ func newRunsCompareCmd(s *Streams, root *string) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if r.Status == run.StatusBroken {
-					return fmt.Errorf("run %s: %s", r.ID, r.Detail)
-				}
 				c, err := compareOne(r)
 				if err != nil {
 					return err

@@ -23,7 +23,7 @@ func newRunsShowCmd(s *Streams, root *string) *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeRuns(root),
 		RunE: func(_ *cobra.Command, args []string) error {
-			r, err := run.Find(*root, args[0])
+			r, err := run.Examine(*root, args[0])
 			if err != nil {
 				return err
 			}
@@ -110,6 +110,7 @@ func show(s *Streams, r run.Record, root string) error {
 	}
 	fmt.Fprintf(w, "\nfolder    %s\n", r.Dir)
 	if r.Status == run.StatusBroken {
+		fmt.Fprintf(w, "\nnext: put back a good copy, or %s\n", r.Command("rm"))
 		return nil
 	}
 	res, done, err := outcomeOf(r)

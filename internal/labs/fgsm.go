@@ -92,7 +92,7 @@ func fgsmOn(ctx context.Context, nets []*Network, ds *data.Dataset, cfg config.F
 	}
 	env := opt.Env
 	env.Data = run.DataInfo{Name: ds.Name, Source: ds.Source, Fingerprint: ds.Fingerprint, Synthetic: ds.Synthetic}
-	spec := run.Spec{Experiment: FGSMExperiment, Variant: "fgsm-" + n.Name, Seed: cfg.Seed, Config: yaml, ConfigHash: config.Hash(yaml), Env: env}
+	spec := run.Spec{Experiment: FGSMExperiment, Variant: "fgsm-" + n.Name, Seed: cfg.Seed, Config: yaml, Env: env}
 	var r *run.Run
 	if opt.Resume {
 		rec, err := earlier(opt.Root, spec)

@@ -71,7 +71,7 @@ func OOD(ctx context.Context, cfg config.OOD, opt Options) (d Detected, err erro
 	}
 	env := opt.Env
 	env.Data = run.DataInfo{Name: ds.Name, Source: ds.Source, Fingerprint: ds.Fingerprint, Synthetic: ds.Synthetic}
-	spec := run.Spec{Experiment: OODExperiment, Variant: "ood-" + n.Name, Seed: cfg.Seed, Config: yaml, ConfigHash: config.Hash(yaml), Env: env}
+	spec := run.Spec{Experiment: OODExperiment, Variant: "ood-" + n.Name, Seed: cfg.Seed, Config: yaml, Env: env}
 	if opt.Resume {
 		if d, found, err := parts.reuse(spec, opt); found || err != nil {
 			return d, err

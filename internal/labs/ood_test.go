@@ -139,7 +139,7 @@ func TestOOD(t *testing.T) {
 		t.Errorf("a test image as an outlier: %v", err)
 	}
 	rec := a.Record
-	spec := run.Spec{Experiment: rec.Experiment, Variant: rec.Variant, Seed: rec.Seed, ConfigHash: rec.ConfigHash, Env: rec.Env}
+	spec := run.Spec{Experiment: rec.Experiment, Variant: rec.Variant, Seed: rec.Seed, Config: rec.Config, Env: rec.Env}
 	for pictures, want := range map[int]bool{3: true, 2: false} {
 		changed := cfg
 		changed.Sets.Folders = []string{"noise=" + pngs(t, noise, []int{0, 1, 2}[:pictures]...)}

@@ -63,26 +63,32 @@ func reuse(ctx context.Context, m material, tr training, spec run.Spec, opt Opti
 }
 
 // earlier finds the newest run of the same experiment, settings and data as spec that is finished or can go
-// on; nil where there is none.
+// on; nil where there is none. A broken one is an error, but for one that is finished beside it: it may have been
+// finished itself, and what it reached is not to be trained again unasked.
 func earlier(root string, spec run.Spec) (*run.Record, error) {
 	list, err := run.List(root)
 	if err != nil {
 		return nil, err
 	}
+	var broken error
 	for _, s := range slices.Backward(list) {
 		if s.Experiment != spec.Experiment || s.Variant != spec.Variant || s.Seed != spec.Seed || s.Fingerprint != spec.Env.Data.Fingerprint ||
-			s.Status != run.StatusFinished && s.Status != run.StatusInterrupted && s.Status != run.StatusPaused {
+			!slices.Contains([]run.Status{run.StatusFinished, run.StatusInterrupted, run.StatusPaused, run.StatusBroken}, s.Status) {
 			continue
 		}
-		rec, err := run.Find(root, s.ID)
+		rec, err := run.Examine(root, s.ID)
 		if err != nil {
 			return nil, err
 		}
-		if sameSettings(rec, spec) {
+		switch same := sameSettings(rec, spec); {
+		case !same || broken != nil && rec.Status != run.StatusFinished:
+		case rec.Damage() != nil:
+			broken = rec.Damage()
+		default:
 			return &rec, nil
 		}
 	}
-	return nil, nil
+	return nil, broken
 }
 
 // earlierBefore is earlier of the settings of tr as older records may have them.
@@ -95,7 +101,6 @@ func earlierBefore(root string, spec run.Spec, tr training) (*run.Record, error)
 		if spec.Config, err = config.Marshal(settings); err != nil {
 			return nil, err
 		}
-		spec.ConfigHash = config.Hash(spec.Config)
 		if rec, err := earlier(root, spec); err != nil || rec != nil {
 			return rec, err
 		}
@@ -120,7 +125,7 @@ func trainedBefore(rec run.Record, tr training) (t Trained, err error) {
 // sameSettings says whether rec was made with the settings of spec. A record of an older version lacks
 // the settings that have come since: it was made with what are their defaults.
 func sameSettings(rec run.Record, spec run.Spec) bool {
-	if rec.ConfigHash == spec.ConfigHash {
+	if rec.ConfigHash == spec.ConfigHash() {
 		return true
 	}
 	var settings any
@@ -147,7 +152,7 @@ func sameSettings(rec run.Record, spec run.Spec) bool {
 		return false // of a version whose settings were others
 	}
 	yaml, err := config.Marshal(settings)
-	return err == nil && config.Hash(yaml) == spec.ConfigHash
+	return err == nil && config.Hash(yaml) == spec.ConfigHash()
 }
 
 // resultOf is the result of a finished run of a classifier.

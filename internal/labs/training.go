@@ -184,7 +184,7 @@ func (tr training) spec(m material, opt Options) (run.Spec, error) {
 	yaml, err := config.Marshal(tr.settings)
 	env := opt.Env
 	env.Data = m.info()
-	return run.Spec{Experiment: tr.experiment, Variant: tr.variant, Seed: tr.cfg.Seed, Config: yaml, ConfigHash: config.Hash(yaml), Env: env}, err
+	return run.Spec{Experiment: tr.experiment, Variant: tr.variant, Seed: tr.cfg.Seed, Config: yaml, Env: env}, err
 }
 
 // start makes a run of tr, or finds the one that Resume asks to reuse, and trains it.

@@ -2,8 +2,6 @@ package run
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -56,7 +54,7 @@ func (r Record) Attached(a Attachment) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w; put back a good copy of the run", r.ID, err)
 	}
-	if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) != a.SHA256 {
+	if sum(b) != a.SHA256 {
 		return nil, fmt.Errorf("run %s: %s is damaged (its SHA-256 is not the recorded one); put back a good copy of the run", r.ID, path)
 	}
 	return b, nil
@@ -94,10 +92,10 @@ func ReadFolder(dir string) (Record, error) {
 	rec, err := readIdentity(filepath.Base(dir), dir)
 	if err == nil {
 		rec.Status = StatusFinished
-		err = readResult(filepath.Join(dir, resultName), &rec)
+		err = rec.readResult()
 	}
 	if err != nil {
-		return rec, fmt.Errorf("%s does not hold the record of a finished run: %w", dir, err)
+		return rec, fmt.Errorf("%s does not hold the record of a finished run: %w; put back a good copy", dir, err)
 	}
 	return rec, nil
 }

@@ -140,16 +140,16 @@ func (r *Run) Restore() (*Checkpoint, error) {
 	}
 	m, err := readManifest(r.path(manifestName))
 	if err != nil {
-		return nil, r.unusable(err)
+		return nil, unusable(r.dir, err)
 	}
 	if len(m.Checkpoints) == 0 {
 		list, err := os.ReadDir(r.path(checkpointsName))
 		if err != nil {
-			return nil, r.unusable(err)
+			return nil, unusable(r.dir, err)
 		}
 		for _, f := range list { // a first save that was killed leaves serial 1, never a later one
 			if serialOf(f.Name(), ckptName) > 1 {
-				return nil, r.unusable(fmt.Errorf("%s is missing though %s was saved", r.path(manifestName), f.Name()))
+				return nil, unusable(r.dir, fmt.Errorf("%s is missing though %s was saved", r.path(manifestName), f.Name()))
 			}
 		}
 		if err := r.metrics.clear(); err != nil {
@@ -174,12 +174,7 @@ func (r *Run) Restore() (*Checkpoint, error) {
 		r.restored = true
 		return c, nil
 	}
-	return nil, r.unusable(fmt.Errorf("no checkpoint is whole: %s", strings.Join(bad, "; ")))
-}
-
-// unusable adds to err what can be done about a run that cannot go on.
-func (r *Run) unusable(err error) error {
-	return fmt.Errorf("run %s: %w; put back a good copy, or remove the run with %s and train again", r.id, err, r.command("rm"))
+	return nil, unusable(r.dir, fmt.Errorf("no checkpoint is whole: %s", strings.Join(bad, "; ")))
 }
 
 // load reads and verifies the files e names.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"dla/internal/config"
 	"dla/internal/spelling"
 )
 
@@ -37,6 +38,17 @@ type Record struct {
 	Env     Env             `json:"env"`
 	Result  json.RawMessage `json:"result,omitempty"` // nil until finished
 	Metrics []Epoch         `json:"metrics"`
+
+	broken error             // what is wrong with it, where its status says that something is
+	sha256 map[string]string // of its files, as status.json has them
+}
+
+// Damage is the error of a broken run: what is wrong, and what can be done. It is nil where nothing is.
+func (r Record) Damage() error {
+	if r.broken == nil {
+		return nil
+	}
+	return unusable(r.Dir, r.broken)
 }
 
 // List reads every run under root, oldest first. A directory that cannot be read as a run is listed
@@ -103,8 +115,18 @@ func notLinked(root, id, verb string) error {
 	return fmt.Errorf("run %s is a link to %s, and a run is only read through one; where it lies it is `%s`", id, to, Command(filepath.Dir(to), "runs", verb, filepath.Base(to)))
 }
 
-// Find reads the run whose id is, or uniquely begins with, id.
+// Find reads the run whose id is, or uniquely begins with, id. A broken one is an error, which says what is wrong
+// and what can be done: nothing in it can be relied on.
 func Find(root, id string) (Record, error) {
+	rec, err := Examine(root, id)
+	if err == nil {
+		err = rec.Damage()
+	}
+	return rec, err
+}
+
+// Examine is Find for those who show or remove a run: a broken one is no error.
+func Examine(root, id string) (Record, error) {
 	id, err := resolve(root, id)
 	if err != nil {
 		return Record{}, err
@@ -146,26 +168,37 @@ func some(ids []string) string {
 	return strings.Join(ids, ", ")
 }
 
-// readIdentity reads what a run is from its first moment on, and its status as recorded.
+// readIdentity reads what a run is from its first moment on, and its status as recorded. All records are read by it:
+// settings that are not those the run began with are an error.
 func readIdentity(id, dir string) (Record, error) {
 	rec := Record{Summary: Summary{ID: id}, Dir: dir}
 	var h header
-	if err := readJSON(filepath.Join(dir, envName), &h); err != nil {
+	env, err := readJSON(filepath.Join(dir, envName), &h)
+	if err != nil {
 		return rec, err
 	}
 	rec.Env, rec.Experiment, rec.Variant, rec.Seed = h.Env, h.Experiment, h.Variant, h.Seed
 	rec.ConfigHash, rec.Started, rec.Fingerprint = h.ConfigHash, h.Started, h.Data.Fingerprint
-	var err error
-	if rec.Config, err = os.ReadFile(filepath.Join(dir, configName)); err != nil {
+	settings := filepath.Join(dir, configName)
+	if rec.Config, err = os.ReadFile(settings); err != nil {
 		return rec, err
 	}
+	if now := config.Hash(rec.Config); now != h.ConfigHash {
+		return rec, fmt.Errorf("%s is not what the run began with: its SHA-256 is %.12s…, in %s it is %.12s… (config_hash)", settings, now, envName, h.ConfigHash)
+	}
 	var st statusFile
-	if err := readJSON(filepath.Join(dir, statusName), &st); errors.Is(err, os.ErrNotExist) {
+	if _, err := readJSON(filepath.Join(dir, statusName), &st); errors.Is(err, os.ErrNotExist) {
 		st.Status = StatusRunning // it is, or it died before it could say so
+		if _, err := os.Lstat(filepath.Join(dir, resultName)); err == nil {
+			st.Status = StatusFinished // and the file was lost: a result is written at the end alone
+		}
 	} else if err != nil {
 		return rec, err
 	}
-	rec.Status, rec.Detail = st.Status, st.Detail
+	rec.Status, rec.Detail, rec.sha256 = st.Status, st.Detail, st.SHA256
+	if err := rec.intact(envName, env); err != nil {
+		return rec, err
+	}
 	switch st.Status {
 	case StatusRunning, StatusInterrupted, StatusPaused, StatusFailed, StatusFinished:
 		return rec, nil
@@ -182,14 +215,13 @@ func read(root, id string) Record {
 		return rec
 	}
 	if err == nil {
-		rec.Metrics, err = readMetrics(filepath.Join(dir, metricsName))
-		rec.Epochs = len(rec.Metrics)
+		err = rec.readMetrics()
 	}
 	if err == nil && rec.Status == StatusFinished {
-		err = readResult(filepath.Join(dir, resultName), &rec)
+		err = rec.readResult()
 	}
 	if err != nil {
-		rec.Status, rec.Detail = StatusBroken, err.Error()
+		rec.Status, rec.Detail, rec.broken = StatusBroken, err.Error(), err
 		return rec
 	}
 	if rec.Status == StatusRunning && !owned(dir) {
@@ -198,8 +230,51 @@ func read(root, id string) Record {
 	return rec
 }
 
-func readResult(path string, rec *Record) error {
-	if err := readJSON(path, &rec.Result); err != nil {
+// intact says whether the file name, which holds b, is what it was when r was finished. Files of records are read
+// whole, so that it costs next to nothing. Of an older record, and of one that is not finished, there is nothing to
+// compare with.
+func (r *Record) intact(name string, b []byte) error {
+	if want, known := r.sha256[name]; known && sum(b) != want {
+		return fmt.Errorf("%s is damaged: its SHA-256 is not the one in %s", filepath.Join(r.Dir, name), statusName)
+	}
+	return nil
+}
+
+// readMetrics reads metrics.jsonl. That of a finished run must be what it was then.
+func (r *Record) readMetrics() error {
+	path := filepath.Join(r.Dir, metricsName)
+	b, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if r.Status == StatusFinished {
+		if err := r.intact(metricsName, b); err != nil {
+			return err
+		}
+		if r.sha256 == nil { // an older record: its last checkpoint knows
+			m, err := readManifest(filepath.Join(r.Dir, manifestName))
+			if err != nil {
+				return err
+			}
+			if len(m.Checkpoints) > 0 && sum(b) != m.Checkpoints[0].MetricsSHA256 {
+				return fmt.Errorf("%s is damaged: its SHA-256 is not the one in %s", path, manifestName)
+			}
+		}
+	}
+	if r.Metrics, err = parseMetrics(path, b); err != nil {
+		return err
+	}
+	r.Epochs = len(r.Metrics)
+	return nil
+}
+
+func (r *Record) readResult() error {
+	path := filepath.Join(r.Dir, resultName)
+	b, err := readJSON(path, &r.Result)
+	if err != nil {
+		return err
+	}
+	if err := r.intact(resultName, b); err != nil {
 		return err
 	}
 	var res struct {
@@ -207,22 +282,23 @@ func readResult(path string, rec *Record) error {
 			Accuracy *float64 `json:"accuracy"`
 		} `json:"test"`
 	}
-	if err := json.Unmarshal(rec.Result, &res); err != nil {
+	if err := json.Unmarshal(r.Result, &res); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	rec.TestAccuracy = res.Test.Accuracy
+	r.TestAccuracy = res.Test.Accuracy
 	return nil
 }
 
-func readJSON(path string, v any) error {
+// readJSON reads the file path into v, and returns what it holds.
+func readJSON(path string, v any) ([]byte, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return b, fmt.Errorf("%s: %w", path, err)
 	}
-	return nil
+	return b, nil
 }
 
 // Remove deletes the run whose id is exactly id. A run that a live process owns is refused, and

@@ -143,15 +143,9 @@ func (m *metricsFile) clear() error {
 	return m.cut(0, hex.EncodeToString(sha256.New().Sum(nil)))
 }
 
-// readMetrics reads metrics.jsonl; a last line without its end is still being written and left out.
-func readMetrics(path string) ([]Epoch, error) {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
+// parseMetrics reads the content b of metrics.jsonl, which is called path; a last line without its end is still being
+// written and left out.
+func parseMetrics(path string, b []byte) ([]Epoch, error) {
 	var all []Epoch
 	for line := 1; ; line++ {
 		end := bytes.IndexByte(b, '\n')

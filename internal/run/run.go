@@ -2,8 +2,9 @@
 // metrics, checkpoints and result, from which everything shown later is made.
 //
 //	config.yaml      the resolved configuration
-//	env.json         what it ran on and with: version, machine, data fingerprint
-//	status.json      running, interrupted, paused, failed or finished
+//	env.json         what it began on and with: version, machine, kernels, data fingerprint; the SHA-256 of config.yaml
+//	resumed.json     the same of each time it went on
+//	status.json      running, interrupted, paused, failed or finished; then the SHA-256 of what must not change any more
 //	metrics.jsonl    one line an epoch; nothing in it depends on time or machine load
 //	log.jsonl        everything that does: times, warnings
 //	manifest.json    which checkpoint files are current, with their SHA-256 (checkpoint.go)
@@ -16,6 +17,8 @@
 package run
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +32,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"dla/internal/atomicfile"
+	"dla/internal/config"
 )
 
 // Status says where a run stands.
@@ -74,9 +78,11 @@ type Spec struct {
 	Variant    string // mlp-d5-res
 	Seed       uint64
 	Config     []byte // resolved, YAML
-	ConfigHash string
 	Env        Env
 }
+
+// ConfigHash is the SHA-256 (hex) of the settings, by which a run is known again.
+func (s Spec) ConfigHash() string { return config.Hash(s.Config) }
 
 // header is env.json.
 type header struct {
@@ -92,11 +98,15 @@ type statusFile struct {
 	Status  Status    `json:"status"`
 	Detail  string    `json:"detail,omitempty"`
 	Updated time.Time `json:"updated"`
+
+	// SHA256 (hex) are those of the files of a finished run that no other file vouches for. Older records have none.
+	SHA256 map[string]string `json:"sha256,omitempty"`
 }
 
 const (
 	configName      = "config.yaml"
 	envName         = "env.json"
+	resumedName     = "resumed.json"
 	statusName      = "status.json"
 	metricsName     = "metrics.jsonl"
 	logName         = "log.jsonl"
@@ -161,7 +171,7 @@ func (r *Run) begin(s Spec) error {
 	if err := atomicfile.WriteBytes(r.path(configName), s.Config); err != nil {
 		return err
 	}
-	h := header{s.Experiment, s.Variant, s.Seed, s.ConfigHash, s.Env}
+	h := header{s.Experiment, s.Variant, s.Seed, s.ConfigHash(), s.Env}
 	if err := writeJSON(r.path(envName), h); err != nil {
 		return err
 	}
@@ -198,14 +208,14 @@ func Resume(root, id string) (*Run, error) {
 func (r *Run) takeOver() error {
 	rec, err := readIdentity(r.id, r.dir)
 	if err != nil {
-		return r.unusable(err)
+		return unusable(r.dir, err)
 	}
 	if rec.Status == StatusFinished {
 		return fmt.Errorf("run %s is finished and stays as it is; see it with %s", r.id, r.command("show"))
 	}
 	for _, d := range []string{checkpointsName, figuresName} { // it may have died before it made them
 		if err := os.MkdirAll(r.path(d), 0o755); err != nil {
-			return r.unusable(err)
+			return unusable(r.dir, err)
 		}
 	}
 	if err := r.openFiles(); err != nil {
@@ -234,9 +244,16 @@ func (r *Run) openFiles() error {
 
 func (r *Run) path(name string) string { return filepath.Join(r.dir, name) }
 
-// command is the command line that does something with this run, for error messages.
-func (r *Run) command(verb string) string {
-	return "`" + Record{Summary: Summary{ID: r.id}, Dir: r.dir}.Command(verb) + "`"
+func (r *Run) command(verb string) string { return command(r.dir, verb) }
+
+// command is the command line that does something with the run in dir, for error messages.
+func command(dir, verb string) string {
+	return "`" + Record{Summary: Summary{ID: filepath.Base(dir)}, Dir: dir}.Command(verb) + "`"
+}
+
+// unusable adds to err, of which no run can be used, what can be done about the one in dir.
+func unusable(dir string, err error) error {
+	return fmt.Errorf("run %s: %w; put back a good copy, or remove the run with %s and train again", filepath.Base(dir), err, command(dir, "rm"))
 }
 
 // ID is the run's name, unique under its root.
@@ -271,11 +288,12 @@ func (r *Run) SetStatus(s Status, detail string) error {
 	if !slices.Contains([]Status{StatusRunning, StatusInterrupted, StatusPaused, StatusFailed}, s) {
 		return fmt.Errorf("run %s cannot be given the status %q", r.id, s)
 	}
-	return r.setStatus(s, detail)
+	return r.writeStatus(statusFile{Status: s, Detail: detail})
 }
 
-func (r *Run) setStatus(s Status, detail string) error {
-	if err := writeJSON(r.path(statusName), statusFile{s, detail, time.Now().UTC().Truncate(time.Second)}); err != nil {
+func (r *Run) writeStatus(st statusFile) error {
+	st.Updated = time.Now().UTC().Truncate(time.Second)
+	if err := writeJSON(r.path(statusName), st); err != nil {
 		return fmt.Errorf("run %s: %w", r.id, err)
 	}
 	return nil
@@ -286,13 +304,26 @@ func (r *Run) Finish(result any) error {
 	if err := r.writable(); err != nil {
 		return err
 	}
-	if _, _, err := r.metrics.sync(); err != nil {
+	_, metricsSHA, err := r.metrics.sync()
+	if err != nil {
 		return fmt.Errorf("run %s: %w", r.id, err)
 	}
 	if err := writeJSON(r.path(resultName), result); err != nil {
 		return fmt.Errorf("run %s: %w", r.id, err)
 	}
-	if err := r.setStatus(StatusFinished, ""); err != nil { // last: it is what makes the result count
+	sums := map[string]string{metricsName: metricsSHA}
+	for _, name := range []string{envName, resumedName, resultName} {
+		b, err := os.ReadFile(r.path(name))
+		if name == resumedName && errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("run %s: %w", r.id, err)
+		}
+		sums[name] = sum(b)
+	}
+	// Last: it is what makes the result count.
+	if err := r.writeStatus(statusFile{Status: StatusFinished, SHA256: sums}); err != nil {
 		return err
 	}
 	r.finished = true
@@ -339,6 +370,12 @@ func (r *Run) Close() error {
 		r.lock = nil
 	}
 	return errors.Join(errs...)
+}
+
+// sum is the SHA-256 (hex) of b.
+func sum(b []byte) string {
+	s := sha256.Sum256(b)
+	return hex.EncodeToString(s[:])
 }
 
 func writeJSON(path string, v any) error {

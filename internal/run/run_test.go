@@ -17,7 +17,7 @@ import (
 // any restored state can be told whole or not.
 
 func spec() Spec {
-	return Spec{Experiment: "lab1/resnet", Variant: "mlp-d5-res", Seed: 3, Config: []byte("seed: 3\n"), ConfigHash: "c0ffee",
+	return Spec{Experiment: "lab1/resnet", Variant: "mlp-d5-res", Seed: 3, Config: []byte("seed: 3\n"),
 		Env: Env{Version: "1", Data: DataInfo{Name: "mnist", Fingerprint: "feed"}}}
 }
 
@@ -152,7 +152,7 @@ func TestRecordOfAWholeRun(t *testing.T) {
 	if rec.Status != StatusFinished || rec.Detail != "" || rec.Epochs != 3 || rec.TestAccuracy == nil || *rec.TestAccuracy != 0.5 {
 		t.Errorf("summary %+v", rec.Summary)
 	}
-	if string(rec.Config) != "seed: 3\n" || rec.Seed != 3 || rec.Variant != "mlp-d5-res" || rec.ConfigHash != "c0ffee" || rec.Fingerprint != "feed" || rec.Env.Version != "1" {
+	if string(rec.Config) != "seed: 3\n" || rec.Seed != 3 || rec.Variant != "mlp-d5-res" || rec.ConfigHash != spec().ConfigHash() || rec.Fingerprint != "feed" || rec.Env.Version != "1" {
 		t.Errorf("record %+v", rec)
 	}
 	if !strings.HasSuffix(r.ID(), "-mlp-d5-res-s3") || r.Dir() != filepath.Join(root, r.ID()) {

@@ -63,7 +63,7 @@ func TestResumeWithDropout(t *testing.T) {
 	v := randomVectors(40)
 	fit := func(root string, stops bool) string {
 		t.Helper()
-		r, err := run.Create(root, run.Spec{Experiment: "test", Variant: "head", ConfigHash: "x"})
+		r, err := run.Create(root, run.Spec{Experiment: "test", Variant: "head"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -85,7 +85,7 @@ func jobOf(t *testing.T, m model.Model, r *run.Run, edit func(*train.Job)) (*tra
 
 func create(t *testing.T, root string) *run.Run {
 	t.Helper()
-	r, err := run.Create(root, run.Spec{Experiment: "test", Variant: "toy", Config: []byte("a: 1\n"), ConfigHash: "x"})
+	r, err := run.Create(root, run.Spec{Experiment: "test", Variant: "toy", Config: []byte("a: 1\n")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,85 @@
+package labs
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// edit replaces old by new in the file name of the run tr.
+func edit(t *testing.T, tr Trained, name, old, new string) {
+	t.Helper()
+	path := filepath.Join(tr.Dir, name)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := bytes.Replace(b, []byte(old), []byte(new), 1)
+	if bytes.Equal(changed, b) {
+		t.Fatalf("%s holds no %q", path, old)
+	}
+	if err := os.WriteFile(path, changed, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// runsUnder counts the folders under root.
+func runsUnder(t *testing.T, root string) int {
+	t.Helper()
+	list, err := os.ReadDir(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
+}
+
+// TestDamagedRecordsAreNotTrainedAnew: neither a study with --resume nor runs resume nor export goes on from a
+// record that is not what it was, and none of them makes another run instead.
+func TestDamagedRecordsAreNotTrainedAnew(t *testing.T) {
+	for _, c := range []struct{ file, old, new string }{
+		{"config.yaml", " lr: 0.1\n", " lr: 0.3\n"},
+		{"config.yaml", " lr: 0.1\n", ""},
+		{"result.json", `"best_epoch"`, `"best_ep`},
+		{"status.json", "finished", "fine"},
+		{"metrics.jsonl", `"epoch":2`, `"epoch":3`},
+	} {
+		t.Run(c.file, func(t *testing.T) {
+			root := t.TempDir()
+			cfg := tiny(true)
+			first := trained(t, root, cfg)
+			edit(t, first, c.file, c.old, c.new)
+			_, study := resnetOn(context.Background(), set(t, cfg.Data.Name), cfg, options(t, root))
+			_, resumed := Resume(context.Background(), first.ID, options(t, root))
+			_, exported := Export(root, first.ID, filepath.Join(t.TempDir(), "x"))
+			for what, err := range map[string]error{"study": study, "resume": resumed, "export": exported} {
+				if err == nil || !strings.Contains(err.Error(), c.file) || !strings.Contains(err.Error(), "put back a good copy, or remove the run with `dla runs rm "+first.ID) {
+					t.Errorf("%s: %v", what, err)
+				}
+				if err != nil && (strings.Contains(err.Error(), "finishes it") || strings.Contains(err.Error(), `experiment ""`)) {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			if n := runsUnder(t, root); n != 1 {
+				t.Errorf("%d runs", n)
+			}
+		})
+	}
+}
+
+// TestFinishedRunWithoutStatusIsReused: what it reached is there.
+func TestFinishedRunWithoutStatusIsReused(t *testing.T) {
+	root := t.TempDir()
+	first := trained(t, root, tiny(true))
+	if err := os.Remove(filepath.Join(first.Dir, "status.json")); err != nil {
+		t.Fatal(err)
+	}
+	if again := trained(t, root, tiny(true)); !again.Reused || again.ID != first.ID {
+		t.Errorf("%+v", again)
+	}
+	if _, err := os.Stat(filepath.Join(first.Dir, "status.json")); err == nil {
+		t.Error("the finished run was written again")
+	}
+}

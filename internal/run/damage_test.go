@@ -1,0 +1,149 @@
+package run
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// finished makes a finished run of three epochs and closes it.
+func finished(t *testing.T, root string) *Run {
+	t.Helper()
+	r := create(t, root)
+	trainTo(t, r, 1, 3)
+	if err := r.Finish(map[string]any{"test": map[string]any{"accuracy": 0.5}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestChangedSettingsAreRefused(t *testing.T) {
+	for what, config := range map[string]string{"edited": "seed: 4\n", "cut": "", "of the same meaning": "seed:  3\n"} {
+		t.Run(what, func(t *testing.T) {
+			root := t.TempDir()
+			closed(t, root, "a")
+			path := filepath.Join(root, "a", configName)
+			put(t, path, config)
+			parts := []string{"run a", path + " is not what the run began with", envName, "put back a good copy", "dla runs rm a"}
+			_, err := Find(root, "a")
+			oneLine(t, err, parts...)
+			_, err = Resume(root, "a")
+			oneLine(t, err, parts...)
+			if all, err := List(root); err != nil || all[0].Status != StatusBroken || !strings.Contains(all[0].Detail, path) {
+				t.Errorf("listed %+v, %v", all, err)
+			}
+			if rec, err := Examine(root, "a"); err != nil || rec.Damage() == nil {
+				t.Errorf("examined %+v, %v", rec, err)
+			}
+			put(t, filepath.Join(root, "a", resultName), "{}")
+			_, err = ReadFolder(filepath.Join(root, "a")) // as a shipped checkpoint
+			oneLine(t, err, parts[1], "put back a good copy")
+
+			put(t, path, "seed: 3\n")
+			if _, err := ReadFolder(filepath.Join(root, "a")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestFinishedRecordsAreVerified changes each file of a finished record to something else that could be read.
+func TestFinishedRecordsAreVerified(t *testing.T) {
+	for _, c := range []struct{ file, old, new string }{
+		{envName, `"feed"`, `"fade"`},
+		{metricsName, `{"epoch":2}`, `{"epoch":7}`},
+		{metricsName, `{"epoch":3}` + "\n", ""},
+		{resultName, "0.5", "0.9"},
+	} {
+		t.Run(c.file, func(t *testing.T) {
+			root := t.TempDir()
+			r := finished(t, root)
+			if _, err := Find(root, r.ID()); err != nil {
+				t.Fatal(err)
+			}
+			path := r.path(c.file)
+			good := content(t, path)
+			put(t, path, strings.Replace(good, c.old, c.new, 1))
+			_, err := Find(root, r.ID())
+			oneLine(t, err, r.ID(), path+" is damaged", "put back a good copy", "dla runs rm")
+
+			// An older record says nothing of env.json and result.json; metrics.jsonl is in its manifest.
+			put(t, r.path(statusName), `{"status":"finished"}`)
+			_, err = Find(root, r.ID())
+			if c.file == metricsName {
+				oneLine(t, err, path+" is damaged", manifestName)
+			} else if err != nil {
+				t.Errorf("an older record: %v", err)
+			}
+			put(t, path, good)
+			if _, err := Find(root, r.ID()); err != nil {
+				t.Errorf("an older record: %v", err)
+			}
+		})
+	}
+}
+
+// TestFinishedRunsStayFinished: whatever a finished run has lost, it is never written again.
+func TestFinishedRunsStayFinished(t *testing.T) {
+	for _, c := range []struct {
+		name, file, content string // empty content: the file is removed
+		status              Status
+		resume              string // what it says
+	}{
+		{"no status", statusName, "", StatusFinished, "is finished"},
+		{"status of zeros", statusName, "\x00", StatusBroken, statusName},
+		{"no result", resultName, "", StatusBroken, "is finished"},
+		{"result cut short", resultName, `{"test":`, StatusBroken, "is finished"},
+		{"no metrics", metricsName, "", StatusBroken, "is finished"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			root := t.TempDir()
+			r := finished(t, root)
+			if c.content != "" {
+				put(t, r.path(c.file), c.content)
+			} else if err := os.Remove(r.path(c.file)); err != nil {
+				t.Fatal(err)
+			}
+			rec, err := Examine(root, r.ID())
+			if err != nil || rec.Status != c.status {
+				t.Errorf("it is %s (%s), %v; want %s", rec.Status, rec.Detail, err, c.status)
+			}
+			_, err = Resume(root, r.ID())
+			oneLine(t, err, c.resume)
+		})
+	}
+}
+
+// TestCommittedRecords: what is kept in the repository is as it was made.
+func TestCommittedRecords(t *testing.T) {
+	n := 0
+	for _, top := range []string{"results", "checkpoints"} {
+		err := filepath.WalkDir(filepath.Join("..", "..", top), func(path string, e fs.DirEntry, err error) error {
+			if err != nil || e.Name() != envName {
+				return err
+			}
+			n++
+			dir := filepath.Dir(path)
+			if _, err := ReadFolder(dir); err != nil {
+				t.Error(err)
+			}
+			if top == "results" {
+				if _, err := Find(filepath.Dir(dir), filepath.Base(dir)); err != nil {
+					t.Error(err)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n < 100 {
+		t.Errorf("only %d records were found", n)
+	}
+}
