@@ -28,6 +28,7 @@ type experimentFlags struct {
 	out        string
 	threads    int
 	resume     bool
+	kernels    bool
 	dryRun     bool
 	fastDevRun bool
 	json       bool
@@ -43,9 +44,15 @@ func (o *experimentFlags) add(cmd *cobra.Command, lab string, seed uint64) {
 	f.StringVar(&o.out, "out", run.DefaultRoot, "directory of run records")
 	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one for each core. Results do not depend on it")
 	f.BoolVar(&o.resume, "resume", false, "reuse finished runs of the same settings and data, continue interrupted ones")
+	addOtherKernels(cmd, &o.kernels)
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the resolved settings and what the training will cost, and stop")
 	f.BoolVar(&o.fastDevRun, "fast-dev-run", false, "two epochs of 512 images, to see that everything works; flags and --set that say otherwise win")
 	f.BoolVar(&o.json, "json", false, "print JSON")
+}
+
+// addOtherKernels gives cmd the flag that allows what resuming a run refuses.
+func addOtherKernels(cmd *cobra.Command, allow *bool) {
+	cmd.Flags().BoolVar(allow, "allow-other-kernels", false, "go on with a run that other kernels began (DLA_KERNEL, another machine): its bits will be others, as its record then says")
 }
 
 // completeWords completes a flag's value from words.
@@ -129,7 +136,7 @@ type session struct {
 func (o experimentFlags) begin(cmd *cobra.Command, s *Streams) *session {
 	x := &session{progress: newProgress(s)}
 	x.opt = labOptions(s, o.out, x.progress)
-	x.opt.Resume = o.resume
+	x.opt.Resume, x.opt.OtherKernels = o.resume, o.kernels
 	if note := cmd.Annotations[devRunNote]; note != "" {
 		fmt.Fprintln(s.Err, note)
 	}

@@ -102,6 +102,11 @@ func percent(m run.Measure) string {
 	return fmt.Sprintf("%.2f", 100*m.Accuracy)
 }
 
+// programOf is what a run was made by, and on what.
+func programOf(e run.Env) string {
+	return fmt.Sprintf("dla %s, revision %.12s, %s, %s kernels, %d threads, %s", e.Version, e.Revision, e.GoVersion, e.Kernel, e.Threads, e.CPU)
+}
+
 func show(s *Streams, r run.Record, root string) error {
 	w := s.Out
 	fmt.Fprintf(w, "run       %s\nstatus    %s", r.ID, r.Status)
@@ -123,8 +128,12 @@ func show(s *Streams, r run.Record, root string) error {
 		synthetic = "SYNTHETIC, "
 	}
 	fmt.Fprintf(w, "data      %s, %s%s (fingerprint %.12s)\n", e.Data.Name, synthetic, e.Data.Source, e.Data.Fingerprint)
-	fmt.Fprintf(w, "program   dla %s, revision %.12s, %s, %s kernels, %d threads, %s\n", e.Version, e.Revision, e.GoVersion, e.Kernel, e.Threads, e.CPU)
-	fmt.Fprintf(w, "started   %s\ncommand   %s\n\n%s\n", e.Started.Format(time.RFC3339), run.Quote(e.Command...), r.Config)
+	fmt.Fprintf(w, "program   %s\n", programOf(e))
+	fmt.Fprintf(w, "started   %s\ncommand   %s\n", e.Started.Format(time.RFC3339), run.Quote(e.Command...))
+	for _, again := range r.Resumed {
+		fmt.Fprintf(w, "resumed   %s, by %s\n", again.Started.Format(time.RFC3339), programOf(again))
+	}
+	fmt.Fprintf(w, "\n%s\n", r.Config)
 	table, own, err := report.OwnTable(r)
 	switch {
 	case err != nil:

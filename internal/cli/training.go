@@ -121,8 +121,9 @@ func (o trainingFlags) begin(cmd *cobra.Command, s *Streams) (*session, error) {
 }
 
 // resumeRun is `dla runs resume`: it continues one interrupted run to its end.
-func resumeRun(cmd *cobra.Command, s *Streams, root, id string, maxTime time.Duration) (err error) {
-	x, err := trainingFlags{experimentFlags: experimentFlags{out: root}, maxTime: maxTime}.begin(cmd, s)
+func resumeRun(cmd *cobra.Command, s *Streams, o trainingFlags, id string) (err error) {
+	root := o.out
+	x, err := o.begin(cmd, s)
 	if err != nil {
 		return err
 	}

@@ -169,7 +169,7 @@ func resumeAutoencoder(ctx context.Context, rec run.Record, opt Options) (Traine
 	if err := sameData(encoder, ds); err != nil {
 		return Trained{}, err
 	}
-	r, err := run.Resume(opt.Root, rec.ID)
+	r, err := opt.takeOver(rec)
 	if err != nil {
 		return Trained{}, err
 	}

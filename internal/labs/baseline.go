@@ -104,7 +104,7 @@ func resumeBaseline(ctx context.Context, rec run.Record, opt Options) (Trained, 
 	if err != nil {
 		return Trained{}, err
 	}
-	r, err := run.Resume(opt.Root, rec.ID)
+	r, err := opt.takeOver(rec)
 	if err != nil {
 		return Trained{}, err
 	}

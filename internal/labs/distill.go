@@ -134,6 +134,11 @@ func (d *Distilled) distilled(ctx context.Context, ds *data.Dataset, cfg config.
 		if rec != nil && rec.Status == run.StatusFinished {
 			return trainedBefore(*rec, tr)
 		}
+		if rec != nil && !opt.OtherKernels {
+			if err := rec.SameKernels(opt.Env); err != nil { // before images are labelled
+				return t, err
+			}
+		}
 	}
 	var labels *kept
 	tr.lesson, labels, err = teach(ctx, ds, d.Teacher, cfg, opt)
@@ -417,7 +422,7 @@ func resumeDistill(ctx context.Context, rec run.Record, opt Options) (Trained, e
 		return Trained{}, err
 	}
 	opt.MaxTime = shared.left()
-	r, err := run.Resume(opt.Root, rec.ID)
+	r, err := opt.takeOver(rec)
 	if err != nil {
 		return Trained{}, err
 	}

@@ -106,7 +106,7 @@ func fgsmOn(ctx context.Context, nets []*Network, ds *data.Dataset, cfg config.F
 			a.Result, err = attackResultOf(*rec)
 			return a, err
 		default:
-			if r, err = run.Resume(opt.Root, rec.ID); err != nil {
+			if r, err = opt.takeOver(*rec); err != nil {
 				return a, err
 			}
 			if _, err = r.Restore(); err != nil {

@@ -118,7 +118,7 @@ func resumeFinetune(ctx context.Context, rec run.Record, opt Options) (Trained, 
 	if err != nil {
 		return Trained{}, err
 	}
-	r, err := run.Resume(opt.Root, rec.ID)
+	r, err := opt.takeOver(rec)
 	if err != nil {
 		return Trained{}, err
 	}

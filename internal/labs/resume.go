@@ -19,6 +19,9 @@ func Resume(ctx context.Context, id string, opt Options) (Trained, error) {
 	if rec.Status == run.StatusFinished {
 		return Trained{}, fmt.Errorf("run %s is finished and stays as it is; see it with `%s`", rec.ID, rec.Command("show"))
 	}
+	if err := rec.SameKernels(opt.Env); err != nil && !opt.OtherKernels { // before a teacher is trained
+		return Trained{}, err
+	}
 	switch rec.Experiment {
 	case ResnetExperiment:
 		return resumeResnet(ctx, rec, opt)
@@ -40,6 +43,11 @@ func Resume(ctx context.Context, id string, opt Options) (Trained, error) {
 	return Trained{}, fmt.Errorf("run %s is of experiment %q, which this version of dla does not know", rec.ID, rec.Experiment)
 }
 
+// takeOver makes the run of rec this process's, which goes on with it.
+func (o Options) takeOver(rec run.Record) (*run.Run, error) {
+	return run.Resume(o.Root, rec.ID, o.Env, o.OtherKernels)
+}
+
 // reuse looks for the newest run of tr's settings on the same data: a finished one is returned as it is, an
 // interrupted one is continued.
 func reuse(ctx context.Context, m material, tr training, spec run.Spec, opt Options) (Trained, bool, error) {
@@ -54,7 +62,7 @@ func reuse(ctx context.Context, m material, tr training, spec run.Spec, opt Opti
 		t, err := trainedBefore(*rec, tr)
 		return t, true, err
 	}
-	r, err := run.Resume(opt.Root, rec.ID)
+	r, err := opt.takeOver(*rec)
 	if err != nil {
 		return Trained{}, true, err
 	}

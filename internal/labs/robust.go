@@ -362,7 +362,7 @@ func resumeRobust(ctx context.Context, rec run.Record, opt Options) (Trained, er
 	if err != nil {
 		return Trained{}, err
 	}
-	r, err := run.Resume(opt.Root, rec.ID)
+	r, err := opt.takeOver(rec)
 	if err != nil {
 		return Trained{}, err
 	}

@@ -42,6 +42,8 @@ type Options struct {
 	Env     run.Env // version, machine and command; the lab adds the data
 	Sink    train.Sink
 	Say     func(format string, args ...any) // one line to the user
+
+	OtherKernels bool // go on with runs that other kernels began: in other bits, as their records then say
 }
 
 // Result is what result.json holds of a classifier's training.

@@ -32,7 +32,7 @@ func TestChangedSettingsAreRefused(t *testing.T) {
 			parts := []string{"run a", path + " is not what the run began with", envName, "put back a good copy", "dla runs rm a"}
 			_, err := Find(root, "a")
 			oneLine(t, err, parts...)
-			_, err = Resume(root, "a")
+			_, err = Resume(root, "a", spec().Env, false)
 			oneLine(t, err, parts...)
 			if all, err := List(root); err != nil || all[0].Status != StatusBroken || !strings.Contains(all[0].Detail, path) {
 				t.Errorf("listed %+v, %v", all, err)
@@ -113,10 +113,65 @@ func TestFinishedRunsStayFinished(t *testing.T) {
 			if err != nil || rec.Status != c.status {
 				t.Errorf("it is %s (%s), %v; want %s", rec.Status, rec.Detail, err, c.status)
 			}
-			_, err = Resume(root, r.ID())
+			_, err = Resume(root, r.ID(), spec().Env, false)
 			oneLine(t, err, c.resume)
 		})
 	}
+}
+
+// TestResumedRunsSayWithWhat: a run goes on with the kernels that made it so far, or with others where that is asked
+// for; either way its record says what it went on with.
+func TestResumedRunsSayWithWhat(t *testing.T) {
+	root := t.TempDir()
+	r := create(t, root) // by a process whose kernels have no name
+	id := r.ID()
+	other, arm := spec().Env, spec().Env
+	other.Kernel, other.Threads, other.Revision = "portable", 7, "next"
+	arm.Arch = "arm64"
+	for i, c := range []struct {
+		here    Env
+		allowed bool
+		fails   string
+	}{
+		{spec().Env, false, ""},
+		{other, false, "--allow-other-kernels"},
+		{arm, false, "go on where it was"},
+		{other, true, ""},
+		{spec().Env, false, "set DLA_KERNEL=portable"},
+		{other, false, ""}, // as the last time
+	} {
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		before, _ := os.ReadFile(r.path(statusName))
+		again, err := Resume(root, id, c.here, c.allowed)
+		if c.fails != "" {
+			oneLine(t, err, id, c.fails)
+			if string(before) != content(t, r.path(statusName)) {
+				t.Errorf("%d: the refused run was changed", i)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(i, err)
+		}
+		t.Cleanup(func() { _ = again.Close() })
+		r = again
+	}
+	if _, err := r.Restore(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Finish(map[string]int{}); err != nil {
+		t.Fatal(err)
+	}
+	rec, err := Find(root, id)
+	if err != nil || len(rec.Resumed) != 3 || rec.Resumed[0].Kernel != "" || rec.Resumed[1].Threads != 7 || rec.Resumed[2].Revision != "next" ||
+		rec.Resumed[1].Data.Fingerprint != "feed" {
+		t.Errorf("resumed %+v, %v", rec.Resumed, err)
+	}
+	put(t, r.path(resumedName), "[]")
+	_, err = Find(root, id)
+	oneLine(t, err, resumedName+" is damaged")
 }
 
 // TestCommittedRecords: what is kept in the repository is as it was made.

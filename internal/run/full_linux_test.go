@@ -36,7 +36,7 @@ func TestFullDisk(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, err = Resume(root, r.ID())
+	_, err = Resume(root, r.ID(), spec().Env, false)
 	oneLine(t, err, "no space left")
 
 	if err := os.Remove(ballast); err != nil {

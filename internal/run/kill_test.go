@@ -30,7 +30,7 @@ func train(root string) error {
 	if err != nil || len(all) != 1 {
 		return errors.Join(errors.New("no run to train"), err)
 	}
-	r, err := Resume(root, all[0].ID)
+	r, err := Resume(root, all[0].ID, spec().Env, false)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func TestSIGKILL(t *testing.T) {
 		if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
 			t.Fatal("the child did not start training")
 		}
-		if _, err := Resume(root, r.ID()); err == nil {
+		if _, err := Resume(root, r.ID(), spec().Env, false); err == nil {
 			t.Error("a run in training was resumed")
 		}
 		time.Sleep(time.Duration(rand.IntN(30_000)) * time.Microsecond)

@@ -34,9 +34,10 @@ type Summary struct {
 type Record struct {
 	Summary
 	Dir     string          `json:"dir"`
-	Config  []byte          `json:"-"` // YAML
-	Env     Env             `json:"env"`
-	Result  json.RawMessage `json:"result,omitempty"` // nil until finished
+	Config  []byte          `json:"-"`                 // YAML
+	Env     Env             `json:"env"`               // it began on and with
+	Resumed []Env           `json:"resumed,omitempty"` // each time it went on
+	Result  json.RawMessage `json:"result,omitempty"`  // nil until finished
 	Metrics []Epoch         `json:"metrics"`
 
 	broken error             // what is wrong with it, where its status says that something is
@@ -197,6 +198,13 @@ func readIdentity(id, dir string) (Record, error) {
 	}
 	rec.Status, rec.Detail, rec.sha256 = st.Status, st.Detail, st.SHA256
 	if err := rec.intact(envName, env); err != nil {
+		return rec, err
+	}
+	resumed, err := readJSON(filepath.Join(dir, resumedName), &rec.Resumed)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return rec, err
+	}
+	if err := rec.intact(resumedName, resumed); err != nil {
 		return rec, err
 	}
 	switch st.Status {

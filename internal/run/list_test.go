@@ -70,7 +70,7 @@ func TestResumeSaysWhyABrokenRunCannotGoOn(t *testing.T) {
 	root := t.TempDir()
 	closed(t, root, "a")
 	put(t, filepath.Join(root, "a", envName), "{")
-	_, err := Resume(root, "a")
+	_, err := Resume(root, "a", spec().Env, false)
 	oneLine(t, err, "run a", envName, "dla runs rm a")
 	if owned(filepath.Join(root, "a")) {
 		t.Error("the lock was kept")
@@ -178,7 +178,7 @@ func TestRemoveStaysInsideTheRoot(t *testing.T) {
 	if err != nil || rec.Env.Data.Fingerprint == "" {
 		t.Errorf("%+v, %v", rec, err)
 	}
-	_, err = Resume(root, "linked")
+	_, err = Resume(root, "linked", spec().Env, false)
 	oneLine(t, err, "is a link to", "where it lies it is `dla runs resume precious --out ")
 	oneLine(t, Remove(root, "linked"), "where it lies it is `dla runs rm precious --out ")
 	for _, id := range []string{"linked", "linked/", "..", ".", "", "../" + filepath.Base(outside) + "/precious", filepath.Join(outside, "precious"), "mine/outside/precious"} {
@@ -222,7 +222,7 @@ func TestListDoesNotDisturb(t *testing.T) {
 		}
 	}()
 	for range 10 {
-		r, err := Resume(root, "a")
+		r, err := Resume(root, "a", spec().Env, false)
 		if err != nil {
 			t.Error(err)
 			break

@@ -184,9 +184,10 @@ func (r *Run) begin(s Spec) error {
 	return atomicfile.SyncDir(filepath.Dir(r.dir))
 }
 
-// Resume takes over the interrupted, paused or failed run that id names. A finished run and one that
-// a live process owns are refused. Restore comes next.
-func Resume(root, id string) (*Run, error) {
+// Resume takes over the interrupted, paused or failed run that id names, for a process that is what here says; the
+// record keeps that. A finished run and one that a live process owns are refused, and so is, unless otherKernels
+// allows it, a run that was made with other kernels so far. Restore comes next.
+func Resume(root, id string, here Env, otherKernels bool) (*Run, error) {
 	id, err := resolve(root, id)
 	if err != nil {
 		return nil, err
@@ -198,20 +199,23 @@ func Resume(root, id string) (*Run, error) {
 	if r.lock, err = take(r.id, r.dir); err != nil {
 		return nil, err
 	}
-	if err := r.takeOver(); err != nil {
+	if err := r.takeOver(here, otherKernels); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
 }
 
 // takeOver readies a run that this process has just locked, so that nobody changes it any more.
-func (r *Run) takeOver() error {
+func (r *Run) takeOver(here Env, otherKernels bool) error {
 	rec, err := readIdentity(r.id, r.dir)
 	if err != nil {
 		return unusable(r.dir, err)
 	}
 	if rec.Status == StatusFinished {
 		return fmt.Errorf("run %s is finished and stays as it is; see it with %s", r.id, r.command("show"))
+	}
+	if err := rec.SameKernels(here); err != nil && !otherKernels {
+		return err
 	}
 	for _, d := range []string{checkpointsName, figuresName} { // it may have died before it made them
 		if err := os.MkdirAll(r.path(d), 0o755); err != nil {
@@ -222,11 +226,33 @@ func (r *Run) takeOver() error {
 		return fmt.Errorf("run %s: %w; check the permissions of %s", r.id, err, r.dir)
 	}
 	r.sweepTemporary()
+	here.Data = rec.Env.Data // the caller has seen to that
+	if err := writeJSON(r.path(resumedName), append(rec.Resumed, here)); err != nil {
+		return fmt.Errorf("run %s: %w", r.id, err)
+	}
 	if err := r.SetStatus(StatusRunning, "resumed"); err != nil {
 		return err
 	}
 	r.log.Info("resumed")
 	return nil
+}
+
+// SameKernels is an error where r was made with other kernels so far than here has: they round differently, so that
+// the run would not end in the bits it would have come to.
+func (r Record) SameKernels(here Env) error {
+	so := r.Env
+	if n := len(r.Resumed); n > 0 {
+		so = r.Resumed[n-1]
+	}
+	if so.Kernel == here.Kernel && so.Arch == here.Arch {
+		return nil
+	}
+	remedy := "go on where it was"
+	if so.Arch == here.Arch {
+		remedy = fmt.Sprintf("set DLA_KERNEL=%s on a machine that has them", so.Kernel)
+	}
+	return fmt.Errorf("run %s was made with %s kernels (%s) so far, these are %s kernels (%s), which round differently; %s, or go on in other bits with --allow-other-kernels, which the record then says",
+		r.ID, so.Kernel, so.Arch, here.Kernel, here.Arch, remedy)
 }
 
 // openFiles opens the files that grow.

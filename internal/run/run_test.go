@@ -33,7 +33,7 @@ func create(t *testing.T, root string) *Run {
 
 func resume(t *testing.T, root, id string) *Run {
 	t.Helper()
-	r, err := Resume(root, id)
+	r, err := Resume(root, id, spec().Env, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestFinishedRunsDoNotChange(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Resume(root, r.ID())
+	_, err := Resume(root, r.ID(), spec().Env, false)
 	oneLine(t, err, r.ID(), "is finished", "dla runs show")
 	if content(t, r.path(metricsName))+content(t, r.path(manifestName))+content(t, r.path(statusName)) != before {
 		t.Error("the record changed")
@@ -288,7 +288,7 @@ func TestOnlyOneProcessOwnsARun(t *testing.T) {
 	if s := status(); s != StatusRunning {
 		t.Errorf("a live run is listed as %s", s)
 	}
-	_, err := Resume(root, r.ID())
+	_, err := Resume(root, r.ID(), spec().Env, false)
 	oneLine(t, err, r.ID(), "another process")
 	oneLine(t, Remove(root, r.ID()), r.ID(), "another process")
 	if err := r.Close(); err != nil {
