@@ -2,14 +2,17 @@ package run
 
 // Checkpoints. A save writes new files under new names and then replaces manifest.json, which names
 // the current files with their SHA-256; only then are superseded files deleted. So whenever the
-// process dies, the manifest names whole files. The checkpoint before the current one is kept:
-// since training is deterministic, going on from it ends in the same bits.
+// process dies, the manifest names whole files. A checkpoint before the current one is kept: since training is
+// deterministic, going on from it ends in the same bits. It is the one that was saved together with the best weights,
+// unless the current one was: so either file of best weights and checkpoint can be damaged, and the other has them.
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,6 +33,9 @@ type Best struct {
 	Epoch   int // 1-based
 	Tensors []weights.Tensor
 }
+
+// OptimPrefix begins the names of a checkpoint's tensors that are the optimiser's. The others are the weights.
+const OptimPrefix = "optim/"
 
 // Metadata of checkpoint files. The training's state is kept in the file of its tensors, so that one
 // SHA-256 covers both.
@@ -78,8 +84,19 @@ func (r *Run) write(c Checkpoint) (manifest, error) {
 	if e.SHA256, err = weights.Save(r.checkpoint(e.Name), c.Tensors, meta); err != nil {
 		return m, err
 	}
-	m.Checkpoints = append([]entry{e}, r.manifest.Checkpoints[:min(keep-1, len(r.manifest.Checkpoints))]...)
+	m.Checkpoints = append([]entry{e}, r.older(e)...)
 	return m, writeJSON(r.path(manifestName), m)
+}
+
+// older is what of the checkpoints there are is kept beside the new one e.
+func (r *Run) older(e entry) []entry {
+	all := r.manifest.Checkpoints
+	for i := range all {
+		if e.Best != nil && all[i].with(*e.Best) {
+			return all[i : i+1]
+		}
+	}
+	return all[:min(keep-1, len(all))]
 }
 
 func (r *Run) checkpoint(name string) string { return filepath.Join(r.dir, checkpointsName, name) }
@@ -160,7 +177,7 @@ func (r *Run) Restore() (*Checkpoint, error) {
 	}
 	var bad []string
 	for i, e := range m.Checkpoints {
-		c, err := r.load(e)
+		c, err := r.load(e, m)
 		if err == nil {
 			err = r.metrics.cut(e.MetricsBytes, e.MetricsSHA256)
 		}
@@ -177,15 +194,18 @@ func (r *Run) Restore() (*Checkpoint, error) {
 	return nil, unusable(r.dir, fmt.Errorf("no checkpoint is whole: %s", strings.Join(bad, "; ")))
 }
 
-// load reads and verifies the files e names.
-func (r *Run) load(e entry) (*Checkpoint, error) {
+// load reads and verifies the files e names, which is of m.
+func (r *Run) load(e entry, m manifest) (*Checkpoint, error) {
 	f, err := weights.Load(r.checkpoint(e.Name), e.SHA256)
 	if err != nil {
 		return nil, err
 	}
 	if e.Best != nil {
 		if _, err := weights.Load(r.checkpoint(e.Best.Name), e.Best.SHA256); err != nil {
-			return nil, err
+			if again := r.writeBestAgain(*e.Best, m); again != nil {
+				return nil, fmt.Errorf("the best weights so far are lost: %w; %w", err, again)
+			}
+			r.log.Warn("damaged best weights were made again from the checkpoint saved with them", "file", e.Best.Name, "error", err.Error())
 		}
 	}
 	if f.Meta[metaEpoch] != strconv.Itoa(e.Epoch) || f.Meta[metaStep] != strconv.Itoa(e.Step) {
@@ -193,6 +213,33 @@ func (r *Run) load(e entry) (*Checkpoint, error) {
 			r.path(manifestName), e.Name, e.Epoch, e.Step, f.Meta[metaEpoch], f.Meta[metaStep])
 	}
 	return &Checkpoint{Epoch: e.Epoch, Step: e.Step, State: json.RawMessage(f.Meta[metaState]), Tensors: f.Tensors}, nil
+}
+
+// writeBestAgain writes best from the checkpoint of m that was saved together with it, to the same bits.
+func (r *Run) writeBestAgain(best file, m manifest) error {
+	i := slices.IndexFunc(m.Checkpoints, func(e entry) bool { return e.with(best) })
+	if i < 0 {
+		return errors.New("no checkpoint that is kept was saved with them")
+	}
+	e := m.Checkpoints[i]
+	f, err := weights.Load(r.checkpoint(e.Name), e.SHA256)
+	if err != nil {
+		return err
+	}
+	ts := slices.DeleteFunc(f.Tensors, func(t weights.Tensor) bool { return strings.HasPrefix(t.Name, OptimPrefix) })
+	name := r.checkpoint("." + best.Name + ".tmp-again") // swept like those of atomicfile
+	sha, err := weights.Save(name, ts, map[string]string{metaEpoch: strconv.Itoa(e.Epoch)})
+	if err != nil {
+		return err
+	}
+	if sha != best.SHA256 {
+		r.drop(name)
+		return fmt.Errorf("those in %s are others", e.Name)
+	}
+	if err := os.Rename(name, r.checkpoint(best.Name)); err != nil {
+		return err
+	}
+	return atomicfile.SyncDir(r.path(checkpointsName))
 }
 
 // BestWeights are the weights validation selected, and their epoch (from 1).

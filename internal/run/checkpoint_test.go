@@ -1,6 +1,7 @@
 package run
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"dla/internal/weights"
 )
 
 func TestRestoreGoesOnWhereSaveStood(t *testing.T) {
@@ -210,13 +213,20 @@ func TestDamageAtEveryByte(t *testing.T) {
 			t.Fatal("started anew")
 		}
 		checkWhole(t, r, c)
-		if c.Epoch == newest {
-			return "newest"
+		log := content(t, r.path(logName))
+		switch warned := strings.Contains(log, `"WARN"`); {
+		case c.Epoch != newest:
+			if !warned || !strings.Contains(log, "passed over") {
+				t.Errorf("no warning in %s", log)
+			}
+			return "previous"
+		case filepath.Base(f) == bestName(bestOf(newest)):
+			if !warned || !strings.Contains(log, "made again") || content(t, f) != good[f] {
+				t.Errorf("the best weights were not made again: %s", log)
+			}
+			return "made again"
 		}
-		if log := content(t, r.path(logName)); !strings.Contains(log, `"WARN"`) || !strings.Contains(log, "passed over") {
-			t.Errorf("no warning in %s", log)
-		}
-		return "previous"
+		return "newest"
 	}
 	for _, f := range files {
 		base := filepath.Base(f)
@@ -228,7 +238,7 @@ func TestDamageAtEveryByte(t *testing.T) {
 				o := outcome(f, string(b))
 				seen[o]++
 				// A manifest may still mean the same: the case of a key, a kind of space.
-				if o == "newest" && (strings.HasSuffix(base, "safetensors") || base == metricsName) && !older(base, newest) {
+				if o == "newest" && (base == ckptName(newest) || base == metricsName) {
 					t.Errorf("%s: byte %d flipped by %#x was not noticed", base, i, flip)
 				}
 			}
@@ -241,9 +251,64 @@ func TestDamageAtEveryByte(t *testing.T) {
 	}
 }
 
-// older says whether the newest checkpoint does without the file.
-func older(name string, newest int) bool {
-	return name != ckptName(newest) && name != bestName(bestOf(newest))
+// TestEitherOfBestWeightsAndCheckpointIsEnough: many epochs after the last best one, any one file can be lost.
+func TestEitherOfBestWeightsAndCheckpointIsEnough(t *testing.T) {
+	const best, newest = 3, 7
+	root := t.TempDir()
+	r := create(t, root)
+	trainTo(t, r, 1, best)
+	for n := best + 1; n <= newest; n++ {
+		if err := r.AppendMetrics(map[string]int{"epoch": n}); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Save(Checkpoint{Epoch: n, State: json.RawMessage("{}"), Tensors: tensors(n)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	id := r.ID()
+	files, err := filepath.Glob(r.path(checkpointsName + "/*"))
+	if err != nil || len(files) != 3 {
+		t.Fatalf("checkpoint files %v, %v", files, err)
+	}
+	manifest, metrics := content(t, r.path(manifestName)), content(t, r.path(metricsName))
+	restore := func() (*Checkpoint, error) {
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		r = resume(t, root, id)
+		return r.Restore()
+	}
+	for _, f := range files {
+		good := content(t, f)
+		put(t, f, good[:len(good)-1])
+		c, err := restore()
+		if err != nil {
+			t.Fatalf("without %s: %v", filepath.Base(f), err)
+		}
+		want := newest
+		if filepath.Base(f) == ckptName(newest) {
+			want = best
+		}
+		if c.Epoch != want || weights.Fingerprint(c.Tensors) != weights.Fingerprint(tensors(want)) {
+			t.Errorf("without %s: restored to epoch %d", filepath.Base(f), c.Epoch)
+		}
+		if w, epoch, err := r.BestWeights(); err != nil || epoch != best || weights.Fingerprint(w.Tensors) != weights.Fingerprint(tensors(best)[:1]) {
+			t.Errorf("without %s: best weights %v of epoch %d, %v", filepath.Base(f), w, epoch, err)
+		}
+		put(t, f, good)
+		put(t, r.path(manifestName), manifest)
+		put(t, r.path(metricsName), metrics)
+	}
+
+	// Both are: it says so, and neither is overwritten.
+	for _, name := range []string{bestName(best), ckptName(best)} {
+		put(t, r.path(checkpointsName+"/"+name), "lost")
+	}
+	_, err = restore()
+	oneLine(t, err, id, "the best weights so far are lost", bestName(best), ckptName(best), "dla runs rm")
+	if got := content(t, r.path(checkpointsName+"/"+bestName(best))); got != "lost" {
+		t.Errorf("%s is now %q", bestName(best), got)
+	}
 }
 
 func TestMissingFiles(t *testing.T) {
@@ -254,7 +319,7 @@ func TestMissingFiles(t *testing.T) {
 	}{
 		{[]string{"checkpoints/" + ckptName(3)}, "", 2},
 		{[]string{"checkpoints/" + ckptName(2)}, "", 3},
-		{[]string{"checkpoints/" + bestName(3)}, "", 2},
+		{[]string{"checkpoints/" + bestName(3)}, "", 3},
 		{[]string{"checkpoints/" + ckptName(2), "checkpoints/" + ckptName(3)}, "no checkpoint is whole", 0},
 		{[]string{manifestName}, "manifest.json is missing", 0},
 		{[]string{metricsName}, "metrics.jsonl is damaged", 0},

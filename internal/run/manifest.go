@@ -26,6 +26,12 @@ type entry struct {
 	Best          *file  `json:"best"`
 }
 
+// with says whether e was saved together with best: its weights are these.
+func (e entry) with(best file) bool {
+	n := serialOf(e.Name, ckptName)
+	return n > 0 && n == serialOf(best.Name, bestName)
+}
+
 type file struct {
 	Name   string `json:"file"`
 	SHA256 string `json:"sha256"`

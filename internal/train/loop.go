@@ -120,7 +120,7 @@ func (j *Job) Fit(ctx context.Context) (Outcome, error) {
 	l.model = j.Program.State()
 	l.tensors = append(l.tensors, l.model...)
 	for _, s := range j.Optimizer.Slots() {
-		l.tensors = append(l.tensors, weights.Tensor{Name: "optim/" + s.Name, Shape: s.Shape, Data: s.Data})
+		l.tensors = append(l.tensors, weights.Tensor{Name: run.OptimPrefix + s.Name, Shape: s.Shape, Data: s.Data})
 	}
 	l.batch.X, l.batch.Y = j.Program.TrainBuffers()
 	if _, ok := j.Program.(Preparer); ok {
