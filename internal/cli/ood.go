@@ -70,7 +70,7 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 	f.StringVar(&o.autoencoder, "autoencoder", def.Autoencoder, "autoencoder for the reconstruction error, likewise; empty: without it")
 	f.StringArrayVar(&o.ood, "ood", nil, "further set of outliers: one of dla data ls, or name=folder (or tar, tar.gz) of images; repeatable")
 	f.IntVar(&o.limit, "limit", def.Limit, "use only so many images of each part; 0: all")
-	f.Lookup("resume").Usage = "reuse a finished run of the same settings and data"
+	f.Lookup("resume").Usage = "reuse a finished run of the same settings and data, continue an interrupted one"
 	f.Lookup("dry-run").Usage = "print the resolved settings and what the evaluation will cost, and stop"
 	f.Lookup("fast-dev-run").Usage = "500 images of each part and 100 resamples, to see that everything works; flags and --set that say otherwise win"
 	return cmd
@@ -135,7 +135,7 @@ func runOOD(cmd *cobra.Command, s *Streams, o oodOptions) (err error) {
 	d, err := labs.OOD(x.ctx, cfg, x.opt)
 	x.progress.Close()
 	if x.ctx.Err() != nil {
-		fmt.Fprintln(s.Err, "\nstopped; the features computed so far are kept. Begin again with the same command")
+		fmt.Fprintln(s.Err, "\nstopped; the features computed so far are kept. Go on with the same command and --resume")
 		return &ExitError{Code: max(x.code(), 130)}
 	}
 	if err != nil {

@@ -174,7 +174,7 @@ func teacherOf(ctx context.Context, ds *data.Dataset, cfg config.Distill, opt Op
 			return nil, &t, err
 		}
 		trained = &t
-		if n, err = LoadRun(opt.Root, t.ID); err != nil && t.Reused {
+		if n, err = LoadRun(opt.Root, t.ID); errors.Is(err, fs.ErrNotExist) && t.Reused {
 			// Its record is there and its checkpoint is not, as in a clone of the repository.
 			if n, err = shipped(t.Result.WeightsSHA256); err == nil && n == nil {
 				opt.Say("the teacher's run %s has no checkpoint any more: it is trained anew", t.ID)

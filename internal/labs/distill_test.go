@@ -173,6 +173,17 @@ func TestShippedTeacher(t *testing.T) {
 		t.Fatal(err)
 	}
 	if again, tr, err = teacherOf(ctx, ds, cfg, opt); err != nil || tr.Reused || tr.Reason != train.Finished || again.Weights != n.Weights {
-		t.Errorf("trained anew: %+v, %+v, %v", again, tr, err)
+		t.Fatalf("trained anew: %+v, %+v, %v", again, tr, err)
+	}
+	best, err := filepath.Glob(filepath.Join(tr.Dir, "checkpoints", "best-*"))
+	if err != nil || len(best) != 1 {
+		t.Fatalf("best weights %v, %v", best, err)
+	}
+	if err := os.Truncate(best[0], 100); err != nil {
+		t.Fatal(err)
+	}
+	before := runsUnder(t, "runs")
+	if _, _, err := teacherOf(ctx, ds, cfg, opt); err == nil || !strings.Contains(err.Error(), best[0]) || runsUnder(t, "runs") != before {
+		t.Errorf("with damaged weights: %v, %d runs after %d", err, runsUnder(t, "runs"), before)
 	}
 }

@@ -106,11 +106,8 @@ func fgsmOn(ctx context.Context, nets []*Network, ds *data.Dataset, cfg config.F
 			a.Result, err = attackResultOf(*rec)
 			return a, err
 		default:
-			if r, err = opt.takeOver(*rec); err != nil {
+			if r, err = opt.takeOverAnew(*rec); err != nil {
 				return a, err
-			}
-			if _, err = r.Restore(); err != nil {
-				return a, errors.Join(err, r.Close())
 			}
 		}
 	}
@@ -227,6 +224,12 @@ type attacksMade struct {
 
 // madeName is their file while the run is not finished.
 const madeName = "attacks.json"
+
+// hasAttacks says whether rec has attacks behind it to go on from.
+func hasAttacks(rec run.Record) bool {
+	_, err := os.Lstat(filepath.Join(rec.Dir, madeName))
+	return err == nil
+}
 
 // read takes what an earlier process has kept. Of other kernels, whose last bits are others, and where
 // it cannot be read, everything is made anew.

@@ -3,6 +3,7 @@ package labs
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -157,6 +158,13 @@ func TestFGSMGoesOn(t *testing.T) {
 	}
 	if _, err := Resume(context.Background(), a.ID, options(t, root)); err == nil || !strings.Contains(err.Error(), "--resume") {
 		t.Errorf("resumed by its id: %v", err)
+	}
+	failed, err := run.Resume(root, a.ID, opt.Env, false) // one that failed goes on as well
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(failed.SetStatus(run.StatusFailed, "full disk"), failed.Close()); err != nil {
+		t.Fatal(err)
 	}
 	if err := run.Remove(root, whole.ID); err != nil { // or it would be taken
 		t.Fatal(err)

@@ -72,14 +72,28 @@ func OOD(ctx context.Context, cfg config.OOD, opt Options) (d Detected, err erro
 	env := opt.Env
 	env.Data = run.DataInfo{Name: ds.Name, Source: ds.Source, Fingerprint: ds.Fingerprint, Synthetic: ds.Synthetic}
 	spec := run.Spec{Experiment: OODExperiment, Variant: "ood-" + n.Name, Seed: cfg.Seed, Config: yaml, Env: env}
+	var r *run.Run
 	if opt.Resume {
-		if d, found, err := parts.reuse(spec, opt); found || err != nil {
+		rec, err := earlier(opt.Root, spec)
+		if err != nil {
 			return d, err
 		}
+		switch {
+		case rec == nil:
+		case rec.Status == run.StatusFinished:
+			if d, same, err := parts.reuse(*rec); same || err != nil {
+				return d, err
+			}
+		default: // its features are kept, and nothing else is
+			if r, err = opt.takeOverAnew(*rec); err != nil {
+				return d, err
+			}
+		}
 	}
-	r, err := run.Create(opt.Root, spec)
-	if err != nil {
-		return d, err
+	if r == nil {
+		if r, err = run.Create(opt.Root, spec); err != nil {
+			return d, err
+		}
 	}
 	finished := false
 	defer func() {
@@ -263,18 +277,14 @@ func title(name string) string {
 	return name
 }
 
-// reuse looks for a finished run of the same settings on the same images.
-func (p *partsOOD) reuse(spec run.Spec, opt Options) (d Detected, found bool, err error) {
-	rec, err := earlier(opt.Root, spec)
-	if err != nil || rec == nil || rec.Status != run.StatusFinished {
-		return d, err != nil, err
-	}
-	d = Detected{Record: *rec, Reused: true}
+// reuse is the finished run rec of the same settings, and whether it was on the same images.
+func (p *partsOOD) reuse(rec run.Record) (d Detected, same bool, err error) {
+	d = Detected{Record: rec, Reused: true}
 	if err := json.Unmarshal(rec.Result, &d.Result); err != nil {
 		return d, true, fmt.Errorf("run %s: result.json: %w; remove it with `%s`", rec.ID, err, rec.Command("rm"))
 	}
-	same := func(a run.OODSet, b images) bool { return a.Name == b.Name && a.Fingerprint == b.Fingerprint }
-	return d, slices.EqualFunc(d.Result.Sets, p.out, same), nil
+	equal := func(a run.OODSet, b images) bool { return a.Name == b.Name && a.Fingerprint == b.Fingerprint }
+	return d, slices.EqualFunc(d.Result.Sets, p.out, equal), nil
 }
 
 // detection is the detectors of a network and their scores of all images.

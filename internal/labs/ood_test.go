@@ -138,8 +138,6 @@ func TestOOD(t *testing.T) {
 	if _, err := OOD(ctx, known, opt); err == nil || !strings.Contains(err.Error(), "the set known is no set of outliers: 1 of its 1 images are copies, pixel by pixel, the first f.png of synthetic-shapes, test set, number 5 (") {
 		t.Errorf("a test image as an outlier: %v", err)
 	}
-	rec := a.Record
-	spec := run.Spec{Experiment: rec.Experiment, Variant: rec.Variant, Seed: rec.Seed, Config: rec.Config, Env: rec.Env}
 	for pictures, want := range map[int]bool{3: true, 2: false} {
 		changed := cfg
 		changed.Sets.Folders = []string{"noise=" + pngs(t, noise, []int{0, 1, 2}[:pictures]...)}
@@ -151,7 +149,7 @@ func TestOOD(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, found, err := parts.reuse(spec, opt); found != want || err != nil {
+		if _, found, err := parts.reuse(a.Record); found != want || err != nil {
 			t.Errorf("a folder with %d of the images: reused %v, %v", pictures, found, err)
 		}
 	}
@@ -210,6 +208,13 @@ func TestOODInterrupted(t *testing.T) {
 	list, err := run.List(root)
 	if err != nil || len(list) != 2 || list[1].Status != run.StatusInterrupted && list[0].Status != run.StatusInterrupted {
 		t.Errorf("%+v, %v", list, err)
+	}
+	d, err := OOD(context.Background(), cfg, opt) // asked again with Resume, it is that run which goes on
+	if err != nil || len(d.Figures) == 0 {
+		t.Fatal(err)
+	}
+	if again, err := run.List(root); err != nil || len(again) != 2 || d.Record.Status != run.StatusFinished || len(d.Record.Resumed) != 1 {
+		t.Errorf("%+v, %v", again, err)
 	}
 }
 

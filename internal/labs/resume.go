@@ -3,6 +3,7 @@ package labs
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -32,7 +33,7 @@ func Resume(ctx context.Context, id string, opt Options) (Trained, error) {
 	case AutoencoderExperiment:
 		return resumeAutoencoder(ctx, rec, opt)
 	case OODExperiment:
-		return Trained{}, fmt.Errorf("run %s is of detectors, whose record is written when they are done; begin again with `%s`, the features computed so far are kept", rec.ID, run.Command(opt.Root, "lab4", "ood"))
+		return Trained{}, fmt.Errorf("run %s is of detectors, which go on with the command that began them and --resume; `%s` shows it", rec.ID, rec.Command("show"))
 	case BaselineExperiment:
 		return resumeBaseline(ctx, rec, opt)
 	case RobustExperiment:
@@ -48,8 +49,20 @@ func (o Options) takeOver(rec run.Record) (*run.Run, error) {
 	return run.Resume(o.Root, rec.ID, o.Env, o.OtherKernels)
 }
 
+// takeOverAnew is takeOver of a run that has no checkpoints, whose record begins anew.
+func (o Options) takeOverAnew(rec run.Record) (*run.Run, error) {
+	r, err := o.takeOver(rec)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := r.Restore(); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
 // reuse looks for the newest run of tr's settings on the same data: a finished one is returned as it is, an
-// interrupted one is continued.
+// interrupted or failed one is continued.
 func reuse(ctx context.Context, m material, tr training, spec run.Spec, opt Options) (Trained, bool, error) {
 	rec, err := earlier(opt.Root, spec)
 	if err == nil && rec == nil && tr.before != nil {
@@ -71,7 +84,7 @@ func reuse(ctx context.Context, m material, tr training, spec run.Spec, opt Opti
 }
 
 // earlier finds the newest run of the same experiment, settings and data as spec that is finished or can go
-// on; nil where there is none. A broken one is an error, but for one that is finished beside it: it may have been
+// on, as one that failed after a checkpoint can; nil where there is none. A broken one is an error, but for one that is finished beside it: it may have been
 // finished itself, and what it reached is not to be trained again unasked.
 func earlier(root string, spec run.Spec) (*run.Record, error) {
 	list, err := run.List(root)
@@ -81,7 +94,7 @@ func earlier(root string, spec run.Spec) (*run.Record, error) {
 	var broken error
 	for _, s := range slices.Backward(list) {
 		if s.Experiment != spec.Experiment || s.Variant != spec.Variant || s.Seed != spec.Seed || s.Fingerprint != spec.Env.Data.Fingerprint ||
-			!slices.Contains([]run.Status{run.StatusFinished, run.StatusInterrupted, run.StatusPaused, run.StatusBroken}, s.Status) {
+			s.Status == run.StatusRunning {
 			continue
 		}
 		rec, err := run.Examine(root, s.ID)
@@ -89,6 +102,7 @@ func earlier(root string, spec run.Spec) (*run.Record, error) {
 			return nil, err
 		}
 		switch same := sameSettings(rec, spec); {
+		case rec.Status == run.StatusFailed && !rec.Saved() && !hasAttacks(rec): // nothing is lost when another begins
 		case !same || broken != nil && rec.Status != run.StatusFinished:
 		case rec.Damage() != nil:
 			broken = rec.Damage()

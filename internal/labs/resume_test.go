@@ -3,10 +3,14 @@ package labs
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"dla/internal/atomicfile"
 )
 
 // edit replaces old by new in the file name of the run tr.
@@ -81,5 +85,34 @@ func TestFinishedRunWithoutStatusIsReused(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(first.Dir, "status.json")); err == nil {
 		t.Error("the finished run was written again")
+	}
+}
+
+// TestStudyGoesOnWithAFailedRun: a disk that was full for a while costs a study nothing that was trained before.
+func TestStudyGoesOnWithAFailedRun(t *testing.T) {
+	cfg := tiny(true)
+	cfg.Train.Epochs = 3
+	whole := trained(t, t.TempDir(), cfg)
+	t.Cleanup(func() { atomicfile.Fault = nil })
+	for failing, continued := range map[string]bool{"ckpt-000002": true, "ckpt-000001": false} {
+		root := t.TempDir()
+		atomicfile.Fault = func(_, path string) error {
+			if strings.Contains(path, failing) {
+				return syscall.ENOSPC
+			}
+			return nil
+		}
+		failed, err := resnetOn(context.Background(), set(t, cfg.Data.Name), cfg, options(t, root))
+		atomicfile.Fault = nil
+		if !errors.Is(err, syscall.ENOSPC) {
+			t.Fatal(err)
+		}
+		again := trained(t, root, cfg)
+		if (again.ID == failed.ID) != continued || runsUnder(t, root) == 1 != continued {
+			t.Errorf("%s could not be written: %s failed, then %s finished", failing, failed.ID, again.ID)
+		}
+		if again.Result.WeightsSHA256 != whole.Result.WeightsSHA256 || again.Result.LastWeightsSHA256 != whole.Result.LastWeightsSHA256 {
+			t.Errorf("%s could not be written: other weights", failing)
+		}
 	}
 }

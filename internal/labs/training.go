@@ -37,7 +37,7 @@ type Options struct {
 	Root    string                                      // where run directories go
 	MaxTime time.Duration                               // of this process; 0: none
 	Profile func(variant string, costs []engine.OpCost) // gets what each op of the training steps took; nil: not timed
-	Resume  bool                                        // reuse finished runs of the same configuration and data, continue interrupted ones
+	Resume  bool                                        // reuse finished runs of the same configuration and data, continue interrupted and failed ones
 	Data    data.Options
 	Env     run.Env // version, machine and command; the lab adds the data
 	Sink    train.Sink

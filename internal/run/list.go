@@ -116,6 +116,12 @@ func notLinked(root, id, verb string) error {
 	return fmt.Errorf("run %s is a link to %s, and a run is only read through one; where it lies it is `%s`", id, to, Command(filepath.Dir(to), "runs", verb, filepath.Base(to)))
 }
 
+// Saved says whether r has a checkpoint, from which it can go on.
+func (r Record) Saved() bool {
+	m, err := readManifest(filepath.Join(r.Dir, manifestName))
+	return err != nil || len(m.Checkpoints) > 0 // a damaged one is for Restore to complain of
+}
+
 // Find reads the run whose id is, or uniquely begins with, id. A broken one is an error, which says what is wrong
 // and what can be done: nothing in it can be relied on.
 func Find(root, id string) (Record, error) {
