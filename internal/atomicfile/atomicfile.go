@@ -1,5 +1,6 @@
-// Package atomicfile writes files that are either the whole new content or the whole old one,
-// whatever interrupts the writing: a kill, a full disk, a power cut.
+// Package atomicfile writes files and folders that are either the whole new content or the whole old one,
+// whatever interrupts the writing: a kill, a full disk, a power cut. What a killed process leaves has a temporary
+// name and is deleted by the next writer of the folder it is in.
 package atomicfile
 
 import (
@@ -8,12 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
 
 // Fault is called, where not nil, before each operation on the file system (create, write, sync,
-// close, rename, syncdir) and fails it by returning an error. Tests inject faults through it.
+// close, rename, syncdir; of folders mkdir, syncfolder, rename, syncdir) and fails it by returning an error. Tests inject faults through it.
 var Fault func(operation, path string) error
 
 // Check asks Fault, for writers of other files that tests want to fail as well.
@@ -27,17 +29,24 @@ func Check(operation, path string) error {
 // Write replaces path by what write writes: into a temporary file of the same folder, which is
 // checked for length, synced, closed and renamed; then the folder is synced. It returns the content's
 // SHA-256 (hex) and length. After an error path is as it was (or, where syncing the folder failed, all
-// new) and no temporary file is left.
+// new) and no temporary file is left. A file that was there keeps its permissions; a new one has those that
+// the umask lets it have.
 func Write(path string, write func(io.Writer) error) (sha string, size int64, err error) {
+	return WriteAs(path, 0o666, write)
+}
+
+// WriteAs is Write of a file that has no other permissions than those of perm. A copy of a file at src is
+// written with Permissions(src), so that it is no easier to get at.
+func WriteAs(path string, perm fs.FileMode, write func(io.Writer) error) (sha string, size int64, err error) {
 	dir := filepath.Dir(path)
 	if err := Check("create", path); err != nil {
 		return "", 0, fmt.Errorf("writing %s: %w", path, err)
 	}
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".tmp-*")
+	Sweep(dir)
+	f, tmp, err := create(path, perm&0o666)
 	if err != nil {
 		return "", 0, fmt.Errorf("writing %s: %w", path, err)
 	}
-	tmp := f.Name()
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("writing %s: %w", path, err)
@@ -63,9 +72,6 @@ func Write(path string, write func(io.Writer) error) (sha string, size int64, er
 	if err != nil {
 		return "", 0, err
 	}
-	if err = os.Chmod(tmp, 0o644); err != nil {
-		return "", 0, err
-	}
 	if err = Check("rename", path); err != nil {
 		return "", 0, err
 	}
@@ -79,6 +85,47 @@ func Write(path string, write func(io.Writer) error) (sha string, size int64, er
 		return "", 0, err
 	}
 	return hex.EncodeToString(w.sha.Sum(nil)), w.n, nil
+}
+
+// create makes the temporary file of path, with permissions of perm: as many as the umask lets it have, or as the
+// file at path has.
+func create(path string, perm fs.FileMode) (f *os.File, tmp string, err error) {
+	old, statErr := os.Lstat(path)
+	replaces := statErr == nil && old.Mode().IsRegular()
+	if replaces {
+		perm &= old.Mode().Perm()
+	}
+	tmp = Temporary(filepath.Dir(path))
+	if f, err = os.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm); err != nil || !replaces {
+		return f, tmp, err
+	}
+	st, err := f.Stat()
+	if err == nil && st.Mode().Perm() != perm { // else a file system without permissions need not refuse
+		err = f.Chmod(perm)
+	}
+	if err != nil {
+		return nil, tmp, errors.Join(err, f.Close(), removeIfThere(tmp))
+	}
+	return f, tmp, nil
+}
+
+// Permissions are those of a copy of the file or folder at path: its owner may do anything; its group and others
+// what they may do with that at path, as far as they may enter the folder that it is in. A copy of what cannot be
+// looked at is its owner's alone.
+func Permissions(path string) fs.FileMode {
+	st, err := os.Stat(path)
+	if err != nil {
+		return 0o700
+	}
+	perm := st.Mode().Perm() | 0o700
+	in, err := os.Stat(filepath.Dir(path))
+	if err != nil || in.Mode()&0o010 == 0 {
+		perm &^= 0o070
+	}
+	if err != nil || in.Mode()&0o001 == 0 {
+		perm &^= 0o007
+	}
+	return perm
 }
 
 // WriteBytes is Write of a content at hand.

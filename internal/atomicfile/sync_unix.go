@@ -8,6 +8,9 @@ import (
 	"syscall"
 )
 
+// openToSync is how a file is opened to be synced.
+const openToSync = os.O_RDONLY
+
 // SyncDir makes the names in dir durable, where the file system can: some (CIFS, FUSE) refuse to sync
 // a folder, and a write that is whole is no failure for that.
 func SyncDir(dir string) error {
