@@ -130,11 +130,25 @@ func Permissions(path string) fs.FileMode {
 
 // WriteBytes is Write of a content at hand.
 func WriteBytes(path string, content []byte) error {
-	_, _, err := Write(path, func(w io.Writer) error {
+	return WriteBytesAs(path, 0o666, content)
+}
+
+// WriteBytesAs is WriteAs of a content at hand.
+func WriteBytesAs(path string, perm fs.FileMode, content []byte) error {
+	_, _, err := WriteAs(path, perm, func(w io.Writer) error {
 		_, err := w.Write(content)
 		return err
 	})
 	return err
+}
+
+// Narrow takes from the file at path the permissions that are not among perm.
+func Narrow(path string, perm fs.FileMode) error {
+	st, err := os.Stat(path)
+	if err != nil || st.Mode().Perm()&^perm == 0 {
+		return err
+	}
+	return os.Chmod(path, st.Mode().Perm()&perm)
 }
 
 func checkLength(f *os.File, want int64) error {

@@ -261,7 +261,8 @@ func newModelsExportCmd(s *Streams) *cobra.Command {
 		Long: `Write the weights and running statistics of the epoch that validation selected to FOLDER/model.safetensors,
 and beside them config.yaml, env.json and result.json of the run that made them; of adapters (lab3 finetune)
 adapter_config.json and adapter_model.safetensors instead. A checkpoint under checkpoints/ is known to other
-commands by its name. One that is there already is replaced.`,
+commands by its name. One that is there already is replaced, whole or not at all; a folder that holds anything
+else, a Hugging Face model or an adapter of PEFT's for one, is refused.`,
 		Example: `  dla models export 20261124-0930 checkpoints/my-teacher
   dla lab1 distill --teacher my-teacher`,
 		Args:              cobra.ExactArgs(2),

@@ -8,9 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
-
-	"github.com/gofrs/flock"
 
 	"dla/internal/atomicfile"
 	"dla/internal/download"
@@ -60,37 +57,20 @@ func Import(ctx context.Context, dir, name string, progress func(download.Progre
 
 // importInto is Import of what has been checked, into the folder own.
 func importInto(ctx context.Context, own, dir, name string, progress func(download.Progress)) (Encoder, error) {
-	if err := os.MkdirAll(own, 0o755); err != nil {
-		return Encoder{}, err
-	}
-	l := flock.New(filepath.Join(own, ".lock"), flock.SetPermissions(0o644))
-	if _, err := l.TryLockContext(ctx, 100*time.Millisecond); err != nil {
-		return Encoder{}, err
-	}
-	defer func() { _ = l.Unlock() }()
-	fresh, old, at := filepath.Join(own, ".new"), filepath.Join(own, ".old-"+name), filepath.Join(own, name)
-	_ = os.Rename(old, at) // after an import that was killed between the renames below
-	if err := errors.Join(os.RemoveAll(old), os.RemoveAll(fresh)); err != nil {
-		return Encoder{}, err
-	}
-	defer func() { _ = os.RemoveAll(fresh) }() // else the next import does
-	for _, file := range wanted {
-		file = filepath.FromSlash(file)
-		if err := copyFile(ctx, filepath.Join(dir, file), filepath.Join(fresh, file), progress); err != nil {
-			return Encoder{}, err
+	at := filepath.Join(own, name)
+	err := atomicfile.ReplaceFolder(at, atomicfile.Permissions(dir), func(tmp string) error {
+		for _, file := range wanted {
+			file = filepath.FromSlash(file)
+			if err := copyFile(ctx, filepath.Join(dir, file), filepath.Join(tmp, file), progress); err != nil {
+				return err
+			}
 		}
-	}
-	if e := check(fresh); e.Broken != "" { // dir has changed meanwhile
-		return e, errors.New(e.Broken)
-	}
-	if err := os.Rename(at, old); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return Encoder{}, err
-	}
-	if err := os.Rename(fresh, at); err != nil {
-		_ = os.Rename(old, at) // where there was one
-		return Encoder{}, err
-	}
-	if err := errors.Join(atomicfile.SyncDir(own), os.RemoveAll(old)); err != nil {
+		if e := check(tmp); e.Broken != "" { // dir has changed meanwhile
+			return errors.New(e.Broken)
+		}
+		return nil
+	})
+	if err != nil {
 		return Encoder{}, err
 	}
 	e := check(at)
@@ -108,7 +88,7 @@ func copyFile(ctx context.Context, src, dst string, progress func(download.Progr
 		return err
 	}
 	defer r.Close()
-	if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(dst), 0o777); err != nil {
 		return err
 	}
 	var n int64
@@ -117,7 +97,7 @@ func copyFile(ctx context.Context, src, dst string, progress func(download.Progr
 			progress(download.Progress{Verb: "copying", File: filepath.Base(src), Done: n, Total: size})
 		}
 	}
-	_, _, err = atomicfile.Write(dst, func(w io.Writer) error {
+	_, _, err = atomicfile.WriteAs(dst, atomicfile.Permissions(src), func(w io.Writer) error {
 		for {
 			report()
 			m, err := io.CopyN(w, r, 1<<20)

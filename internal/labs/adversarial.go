@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 
+	"dla/internal/atomicfile"
 	"dla/internal/attack"
 	"dla/internal/config"
 	"dla/internal/data"
@@ -95,44 +96,32 @@ func saveOn(ctx context.Context, n *Network, ds *data.Dataset, cfg config.FGSM, 
 		return s, fmt.Errorf("unknown attack %q: known are %s", kind, strings.Join(AttackNames, ", "))
 	}
 
-	// Into a folder of another name first: a set is whole, or not there.
-	if err := os.MkdirAll(filepath.Dir(filepath.Clean(dir)), 0o755); err != nil {
-		return s, fmt.Errorf("%w; name another folder", err)
-	}
-	tmp, err := os.MkdirTemp(filepath.Dir(filepath.Clean(dir)), ".dla-adversarial-")
-	if err != nil {
-		return s, fmt.Errorf("%w; name another folder", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }() // gone where all went well
-	out := setWriter{dir: tmp, set: ds.Test}
-	w := v.wayOf(word, a, norm, eps, targeted)
-	w.each = out.images
-	if as == AsSafetensors {
-		w.each = out.collect
-	}
-	if err := v.face(ctx, outcomeName(w.Outcome), []*way{w}, goal, opt.Sink); err != nil {
-		return s, err
-	}
-	if as == AsSafetensors {
-		if err := out.save(); err != nil {
-			return s, err
+	err = atomicfile.NewFolder(dir, 0o777, func(tmp string) error {
+		out := setWriter{dir: tmp, set: ds.Test}
+		w := v.wayOf(word, a, norm, eps, targeted)
+		w.each = out.images
+		if as == AsSafetensors {
+			w.each = out.collect
 		}
+		if err := v.face(ctx, outcomeName(w.Outcome), []*way{w}, goal, opt.Sink); err != nil {
+			return err
+		}
+		if as == AsSafetensors {
+			if err := out.save(); err != nil {
+				return err
+			}
+		}
+		s = AdversarialSet{w.Outcome, n.Name, n.Source, n.Weights, ds.Name, cfg.Seed, ds.Test.Classes}
+		b, err := json.MarshalIndent(s, "", "  ")
+		if err != nil {
+			return err
+		}
+		return atomicfile.WriteBytes(filepath.Join(tmp, aboutName), append(b, '\n'))
+	})
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w; free some space there or name another folder", err)
 	}
-	s = AdversarialSet{w.Outcome, n.Name, n.Source, n.Weights, ds.Name, cfg.Seed, ds.Test.Classes}
-	b, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
-		return s, err
-	}
-	if err := os.WriteFile(filepath.Join(tmp, aboutName), append(b, '\n'), 0o644); err != nil {
-		return s, fmt.Errorf("%w; free some space there or name another folder", err)
-	}
-	if err := os.Chmod(tmp, 0o755); err != nil {
-		return s, err
-	}
-	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty one
-		return s, err
-	}
-	return s, os.Rename(tmp, dir)
+	return s, err
 }
 
 // setWriter writes the images of an adversarial set.
@@ -163,12 +152,16 @@ func (s *setWriter) images(b attack.Batch, y []int32, _, rounded, _ []float32) e
 			return err
 		}
 		folder := filepath.Join("test", s.set.Classes[label])
-		err := root.MkdirAll(folder, 0o755)
+		name := filepath.Join(folder, fmt.Sprintf("%05d.png", b.Index[i]))
+		err := root.MkdirAll(folder, 0o777)
 		if err == nil {
-			err = root.WriteFile(filepath.Join(folder, fmt.Sprintf("%05d.png", b.Index[i])), file.Bytes(), 0o644)
+			err = atomicfile.Check("write", filepath.Join(s.dir, name))
+		}
+		if err == nil {
+			err = root.WriteFile(name, file.Bytes(), 0o666)
 		}
 		if err != nil {
-			return fmt.Errorf("%w; free some space there or name another folder", err)
+			return err
 		}
 	}
 	return nil
@@ -190,10 +183,7 @@ func (s *setWriter) save() error {
 		{Name: "images", Shape: []int{n, s.set.H, s.set.W, s.set.C}, Data: s.x},
 		{Name: "labels", Shape: []int{n}, Data: s.labels}, {Name: "index", Shape: []int{n}, Data: s.index},
 	}, map[string]string{"classes": strings.Join(s.set.Classes, "\n")})
-	if err != nil {
-		return fmt.Errorf("%w; free some space there or name another folder", err)
-	}
-	return nil
+	return err
 }
 
 // Evaluated is how a network fares on a saved set.

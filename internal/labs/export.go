@@ -20,7 +20,8 @@ var recordFiles = []string{"config.yaml", "env.json", "result.json"}
 
 // Export writes the checkpoint of the finished run id under root to the folder dir: its best weights and
 // running statistics, and beside them the configuration, environment and result of the run, and of a
-// hardened network which outliers it was trained on. A folder with other things in it than a checkpoint is refused.
+// hardened network which outliers it was trained on. A checkpoint that is there is replaced whole or not at all; a
+// folder with other things in it is refused.
 func Export(root, id, dir string) (Checkpoint, error) {
 	if rec, err := run.Find(root, id); err == nil && rec.Experiment == FinetuneExperiment {
 		return exportAdapter(root, rec, dir)
@@ -32,42 +33,83 @@ func Export(root, id, dir string) (Checkpoint, error) {
 	if _, err := describe(k); err != nil { // before anything is written: weights that cannot be loaded do not ship
 		return Checkpoint{}, err
 	}
-	list, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return Checkpoint{}, fmt.Errorf("%w; name another folder", err)
-	}
-	_, err = os.Stat(filepath.Join(dir, modelName))
-	if len(list) > 0 && err != nil {
-		return Checkpoint{}, fmt.Errorf("%s holds other things than a checkpoint; name another folder", dir)
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return Checkpoint{}, fmt.Errorf("%w; name another folder", err)
-	}
-	if _, err := weights.Save(filepath.Join(dir, modelName), k.file.Tensors, nil); err != nil {
+	return exportKept(k, dir)
+}
+
+// exportKept is Export of what a run left, which can be loaded.
+func exportKept(k keptWeights, dir string) (Checkpoint, error) {
+	if err := replaceable(dir); err != nil {
 		return Checkpoint{}, err
 	}
 	files := recordFiles
 	if k.Experiment == RobustExperiment {
 		files = append(slices.Clone(files), hashesName) // what it may not be evaluated on
 	}
-	if err := copyInto(dir, k.Record, "", files...); err != nil {
-		return Checkpoint{}, err
-	}
-	written, err := keptFolder(dir) // what was written is what will be read
+	return export(dir, k.Record, func(tmp string) (Checkpoint, error) {
+		path := filepath.Join(tmp, modelName)
+		if _, err := weights.Save(path, k.file.Tensors, nil); err != nil {
+			return Checkpoint{}, err
+		}
+		if err := atomicfile.Narrow(path, atomicfile.Permissions(k.file.Path)); err != nil {
+			return Checkpoint{}, err
+		}
+		if err := copyInto(tmp, k.Record, "", files...); err != nil {
+			return Checkpoint{}, err
+		}
+		written, err := keptFolder(tmp) // what was written is what will be read
+		if err != nil {
+			return Checkpoint{}, err
+		}
+		return describe(written)
+	})
+}
+
+// export makes dir, or replaces the checkpoint there, by what write puts into a folder and says of it.
+func export(dir string, rec run.Record, write func(tmp string) (Checkpoint, error)) (c Checkpoint, err error) {
+	err = atomicfile.ReplaceFolder(dir, atomicfile.Permissions(rec.Dir), func(tmp string) error {
+		c, err = write(tmp)
+		return err
+	})
 	if err != nil {
-		return Checkpoint{}, err
+		return Checkpoint{}, fmt.Errorf("%w; once that is mended export it again, or name another folder", err)
 	}
-	return describe(written)
+	c.Name = dir
+	return c, nil
+}
+
+// replaceable is an error where dir holds anything else than what an export has made. Weights in a folder
+// of Hugging Face's form, and adapters that PEFT has saved, have files of the same names; what is ours has the record.
+func replaceable(dir string) error {
+	list, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w; name another folder", err)
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	written := append([]string{modelName, lora.WeightsName, lora.ConfigName, model.CardName, hashesName}, recordFiles...)
+	for _, e := range list {
+		if !slices.Contains(written, e.Name()) && !atomicfile.IsTemporary(e.Name()) {
+			return fmt.Errorf("%s holds other things than a checkpoint (%q); name another folder", dir, e.Name())
+		}
+	}
+	for _, name := range []string{"env.json", "config.yaml"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			return fmt.Errorf("%s holds other things than a checkpoint made here, which has the file %s; name another folder", dir, name)
+		}
+	}
+	return nil
 }
 
 // copyInto copies files of rec's folder below to dir.
 func copyInto(dir string, rec run.Record, below string, names ...string) error {
 	for _, name := range names {
-		b, err := os.ReadFile(filepath.Join(rec.Dir, below, name))
+		src := filepath.Join(rec.Dir, below, name)
+		b, err := os.ReadFile(src)
 		if err != nil {
 			return fmt.Errorf("run %s: %w", rec.ID, err)
 		}
-		if err := atomicfile.WriteBytes(filepath.Join(dir, name), b); err != nil {
+		if err := atomicfile.WriteBytesAs(filepath.Join(dir, name), atomicfile.Permissions(src), b); err != nil {
 			return err
 		}
 	}
@@ -83,25 +125,18 @@ func exportAdapter(root string, rec run.Record, dir string) (Checkpoint, error) 
 	if s.adapter == nil {
 		return Checkpoint{}, fmt.Errorf("run %s trained no adapter; a whole model is written by `dla lab3 finetune --merge`", rec.ID)
 	}
-	list, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return Checkpoint{}, fmt.Errorf("%w; name another folder", err)
-	}
-	if len(list) > 0 && !lora.IsFolder(dir) {
-		return Checkpoint{}, fmt.Errorf("%s holds other things than a checkpoint; name another folder", dir)
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return Checkpoint{}, fmt.Errorf("%w; name another folder", err)
-	}
-	if err := errors.Join(copyInto(dir, rec, AdapterDir, adapterFiles(rec)...), copyInto(dir, rec, "", recordFiles...)); err != nil {
+	if err := replaceable(dir); err != nil {
 		return Checkpoint{}, err
 	}
-	if _, err := loadAdapter(dir); err != nil { // what was written is what will be read
-		return Checkpoint{}, err
-	}
-	c, err := describeAdapter(dir)
-	c.Name = dir
-	return c, err
+	return export(dir, rec, func(tmp string) (Checkpoint, error) {
+		if err := errors.Join(copyInto(tmp, rec, AdapterDir, adapterFiles(rec)...), copyInto(tmp, rec, "", recordFiles...)); err != nil {
+			return Checkpoint{}, err
+		}
+		if _, err := loadAdapter(tmp); err != nil { // what was written is what will be read
+			return Checkpoint{}, err
+		}
+		return describeAdapter(tmp)
+	})
 }
 
 // adapterFiles are those of the adapter of rec; one from before adapters had a card has none.
@@ -136,6 +171,9 @@ func shipped(fingerprint string) (*Network, error) {
 		return nil, err
 	}
 	for _, e := range list {
+		if atomicfile.IsTemporary(e.Name()) {
+			continue
+		}
 		if n, err := LoadCheckpoint(filepath.Join(CheckpointsDir, e.Name())); err == nil && n.Weights == fingerprint {
 			return n, nil
 		}
@@ -185,6 +223,9 @@ func Checkpoints(dir string) ([]Checkpoint, error) {
 		if st, err := os.Stat(at); err == nil && !st.IsDir() { // a link counts as what it leads to
 			continue
 		}
+		if atomicfile.IsTemporary(e.Name()) || isHuggingFace(at) { // none, or not yet
+			continue
+		}
 		var c Checkpoint
 		var err error
 		if lora.IsFolder(at) {
@@ -201,4 +242,11 @@ func Checkpoints(dir string) ([]Checkpoint, error) {
 		all = append(all, c)
 	}
 	return all, nil
+}
+
+// isHuggingFace says whether dir is a model of Hugging Face's form, as `dla lab3 finetune --merge` makes one, whose
+// weights have the name of a checkpoint's.
+func isHuggingFace(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "config.json"))
+	return err == nil
 }

@@ -75,6 +75,9 @@ type keptWeights struct {
 func findKept(root, from string) (keptWeights, error) {
 	for _, dir := range []string{from, filepath.Join(CheckpointsDir, from)} {
 		if _, err := os.Stat(filepath.Join(dir, modelName)); err == nil {
+			if isHuggingFace(dir) {
+				return keptWeights{}, fmt.Errorf("%s is a Hugging Face folder, not a checkpoint of a network trained here; make one with `dla models export`", dir)
+			}
 			return keptFolder(dir)
 		}
 	}

@@ -98,20 +98,23 @@ func (a Adapter) Write(dir string, c *model.SentenceClassifier, base string, p *
 	if err != nil {
 		return fmt.Errorf("%s: %w", ConfigName, err)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("%w; name another folder", err)
-	}
 	all := map[string]string{"format": "pt"}
 	for k, v := range meta {
 		all[k] = v
 	}
-	if _, err := weights.Save(filepath.Join(dir, WeightsName), ts, all); err != nil {
-		return err
+	err = atomicfile.ReplaceFolder(dir, 0o777, func(tmp string) error {
+		if _, err := weights.Save(filepath.Join(tmp, WeightsName), ts, all); err != nil {
+			return err
+		}
+		if err := atomicfile.WriteBytes(filepath.Join(tmp, model.CardName), []byte(c.AdapterCard(base, labels))); err != nil {
+			return err
+		}
+		return atomicfile.WriteBytes(filepath.Join(tmp, ConfigName), append(b, '\n'))
+	})
+	if err != nil {
+		return fmt.Errorf("%w; name another folder", err)
 	}
-	if err := atomicfile.WriteBytes(filepath.Join(dir, model.CardName), []byte(c.AdapterCard(base, labels))); err != nil {
-		return err
-	}
-	return atomicfile.WriteBytes(filepath.Join(dir, ConfigName), append(b, '\n'))
+	return nil
 }
 
 // File is an adapter's folder whose configuration and header have been read.

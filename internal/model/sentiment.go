@@ -343,7 +343,8 @@ var beside = []string{"tokenizer.json", "vocab.txt", "tokenizer_config.json", "s
 // Write makes a Hugging Face folder dir of the weights in p, for classes with the given names: config.json and
 // tokenizer of the folder from, and model.safetensors with the encoder's tensors behind the family's prefix
 // and the head's. transformers loads it as TransformersClass says; where that is empty, as the encoder without a
-// head, and README.md has the lines that load the head. A folder that holds anything is refused.
+// head, and README.md has the lines that load the head. A folder that holds anything is refused,
+// and what is written is there whole or not at all.
 func (c *SentenceClassifier) Write(dir, from string, p *nn.Params, labels []string) error {
 	if err := Unused(dir); err != nil {
 		return err
@@ -351,25 +352,6 @@ func (c *SentenceClassifier) Write(dir, from string, p *nn.Params, labels []stri
 	config, err := c.configFor(from, labels)
 	if err != nil {
 		return err
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("%w; name another folder", err)
-	}
-	for _, name := range beside {
-		b, err := os.ReadFile(filepath.Join(from, filepath.FromSlash(name)))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		to := filepath.Join(dir, filepath.FromSlash(name))
-		if err == nil {
-			err = os.MkdirAll(filepath.Dir(to), 0o755)
-		}
-		if err == nil {
-			err = atomicfile.WriteBytes(to, b)
-		}
-		if err != nil {
-			return err
-		}
 	}
 	have := map[string]*nn.Param{}
 	for _, q := range p.List() {
@@ -387,13 +369,40 @@ func (c *SentenceClassifier) Write(dir, from string, p *nn.Params, labels []stri
 		}
 		ts = append(ts, weights.Tensor{Name: name, Shape: q.Shape, Data: q.Data})
 	}
-	if _, err := weights.Save(filepath.Join(dir, weightsName), ts, map[string]string{"format": "pt"}); err != nil {
-		return err
+	err = atomicfile.NewFolder(dir, atomicfile.Permissions(from), func(tmp string) error {
+		for _, name := range beside {
+			src := filepath.Join(from, filepath.FromSlash(name))
+			b, err := os.ReadFile(src)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			to := filepath.Join(tmp, filepath.FromSlash(name))
+			if err == nil {
+				err = os.MkdirAll(filepath.Dir(to), 0o777)
+			}
+			if err == nil {
+				err = atomicfile.WriteBytesAs(to, atomicfile.Permissions(src), b)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		path := filepath.Join(tmp, weightsName)
+		if _, err := weights.Save(path, ts, map[string]string{"format": "pt"}); err != nil {
+			return err
+		}
+		if err := atomicfile.Narrow(path, atomicfile.Permissions(filepath.Join(from, weightsName))); err != nil {
+			return err
+		}
+		if err := atomicfile.WriteBytes(filepath.Join(tmp, CardName), []byte(c.card(labels))); err != nil {
+			return err
+		}
+		return atomicfile.WriteBytes(filepath.Join(tmp, configName), config)
+	})
+	if err != nil {
+		return fmt.Errorf("%w; free some space there or name another folder", err)
 	}
-	if err := atomicfile.WriteBytes(filepath.Join(dir, CardName), []byte(c.card(labels))); err != nil {
-		return err
-	}
-	return atomicfile.WriteBytes(filepath.Join(dir, configName), config) // last: it makes the folder a model
+	return nil
 }
 
 // Unused says whether Write can make a folder dir: one that is there and holds anything is an error.

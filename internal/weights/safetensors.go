@@ -27,6 +27,7 @@ import (
 type File struct {
 	Tensors []Tensor
 	Meta    map[string]string
+	Path    string // of the file
 }
 
 // metaKey is the header's entry that is not a tensor.
@@ -97,7 +98,7 @@ func Load(path, wantSHA string) (*File, error) {
 		return nil, err
 	}
 	defer r.Close() // read only
-	f := &File{Meta: r.Meta}
+	f := &File{Meta: r.Meta, Path: path}
 	for _, info := range r.Tensors {
 		if info.DType != "F32" {
 			return nil, r.damaged(fmt.Errorf("tensor %q is of type %s, not F32", info.Name, info.DType))
