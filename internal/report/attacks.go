@@ -106,7 +106,7 @@ func attackCurves(r run.Record, dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("figures: %w", err)
 	}
 	sweep := res.of("fgsm", false)
@@ -173,7 +173,7 @@ func attackExamples(targeted bool, name string) func(run.Record, string) ([]stri
 		if err != nil {
 			return nil, err
 		}
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		if err := os.MkdirAll(dir, 0o777); err != nil {
 			return nil, fmt.Errorf("figures: %w", err)
 		}
 		rows := []plot.GridRow{{Label: "image"}, {Label: "change,\nstretched"}, {Label: "image\n+ change"}}

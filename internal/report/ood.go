@@ -222,7 +222,7 @@ func oodSetFigures(rec run.Record, name, dir string) ([]string, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("run %s: %s: %w; put back a good copy of the run", rec.ID, res.Curves.File, err)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("figures: %w", err)
 	}
 	for _, draw := range []func() error{o.lab, o.rocs, o.panels, o.misses} {

@@ -194,7 +194,7 @@ func (s Section) draw(root string, recs []run.Record, check bool) (changed []str
 		if check {
 			continue
 		}
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, base)), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, base)), 0o777); err != nil {
 			return nil, err
 		}
 		if err := atomicfile.WriteBytes(filepath.Join(dir, base), now); err != nil {
@@ -203,6 +203,12 @@ func (s Section) draw(root string, recs []run.Record, check bool) (changed []str
 	}
 	err = filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) && name == dir {
+			return nil
+		}
+		if err == nil && atomicfile.IsTemporary(e.Name()) { // what is being drawn, or was when that was killed
+			if e.IsDir() {
+				return fs.SkipDir
+			}
 			return nil
 		}
 		if err != nil || e.IsDir() {

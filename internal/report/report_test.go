@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"dla/internal/atomicfile"
 	"dla/internal/config"
 	"dla/internal/metrics"
 	"dla/internal/run"
@@ -215,6 +216,13 @@ func TestReadme(t *testing.T) {
 		t.Error("a check wrote something")
 	}
 	want(8, false)
+	want(0, true)
+	want(0, false)
+	for _, tmp := range []string{atomicfile.Temporary(filepath.Join(root, "imgs", "a")), filepath.Join(root, "imgs", "a", ".loss.png.tmp-123")} { // a kill left them
+		if err := os.WriteFile(tmp, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	want(0, true)
 	want(0, false)
 	b, err := os.ReadFile(readme)

@@ -259,7 +259,7 @@ func robustFigures(gs []*group, dir string) ([]string, error) {
 func (g *group) drawRobust(all []*run.Robust, dir string) ([]string, error) {
 	i := slices.IndexFunc(g.runs, func(r run.Record) bool { return r.Result != nil })
 	rec, first := g.runs[i], all[0]
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("figures: %w", err)
 	}
 	fig := plot.Figure{Title: "Accuracy under attack, before and after hardening", Subtitle: subtitle(g.runs, []*group{g}, "mean and range"), Warning: warning(g.runs),
@@ -290,7 +290,7 @@ func (g *group) drawRobust(all []*run.Robust, dir string) ([]string, error) {
 			return nil, fmt.Errorf("run %s: result.json names a set %q; put back a good copy of the run", rec.ID, s.Name)
 		}
 		at := filepath.Join(dir, folder)
-		if err := os.MkdirAll(at, 0o755); err != nil {
+		if err := os.MkdirAll(at, 0o777); err != nil {
 			return nil, fmt.Errorf("figures: %w", err)
 		}
 		in, out := setName(rec)+" test", short(s.OODSet)

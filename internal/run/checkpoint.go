@@ -131,7 +131,7 @@ func (r *Run) sweepTemporary() {
 			r.log.Warn("temporary files were not looked for", "error", err.Error())
 		}
 		for _, f := range list {
-			if strings.HasPrefix(f.Name(), ".") && strings.Contains(f.Name(), ".tmp-") {
+			if atomicfile.IsTemporary(f.Name()) { // whosever it was: this process owns the run
 				r.drop(filepath.Join(dir, f.Name()))
 			}
 		}
@@ -141,7 +141,7 @@ func (r *Run) sweepTemporary() {
 func (r *Run) drop(path string) {
 	err := atomicfile.Check("remove", path)
 	if err == nil {
-		err = os.Remove(path)
+		err = os.RemoveAll(path)
 	}
 	if err != nil {
 		r.log.Warn("a superseded file was not deleted", "file", path, "error", err.Error())

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
 
+	"dla/internal/atomicfile"
 	"dla/internal/config"
 	"dla/internal/spelling"
 )
@@ -328,6 +330,7 @@ func Remove(root, id string) error {
 	if err := notLinked(root, id, "rm"); err != nil {
 		return err
 	}
+	atomicfile.Sweep(root)
 	dir := filepath.Join(root, id)
 	lock, err := take(id, dir)
 	if err != nil {
@@ -337,15 +340,22 @@ func Remove(root, id string) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("removing run %s: %w", id, err), lock.Unlock())
 	}
-	// First, under the lock, what the run cannot be resumed without. The lock itself is given up
-	// before the rest: some systems delete no open file.
-	err = r.Remove(filepath.Join(id, envName))
-	if errors.Is(err, os.ErrNotExist) {
-		err = nil
+	// First the run is renamed, under the lock: whatever interrupts the rest, it is gone, and the next writer of root
+	// deletes what is left of it. The lock itself is given up before the rest: some systems delete no open file, and
+	// Windows renames no folder with one in it.
+	if runtime.GOOS == "windows" {
+		err = lock.Unlock()
+	}
+	gone := filepath.Base(atomicfile.Temporary(root))
+	if err == nil {
+		err = r.Rename(id, gone)
 	}
 	err = errors.Join(err, lock.Unlock())
 	if err == nil {
-		err = r.RemoveAll(id)
+		err = atomicfile.Check("remove", dir)
+	}
+	if err == nil {
+		err = r.RemoveAll(gone)
 	}
 	if err = errors.Join(err, r.Close()); err != nil {
 		return fmt.Errorf("removing run %s: %w; check the permissions of %s", id, err, dir)

@@ -1,12 +1,16 @@
 package run
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"dla/internal/atomicfile"
 )
 
 // closed makes a run of the given id with one epoch, and closes it.
@@ -233,4 +237,40 @@ func TestListDoesNotDisturb(t *testing.T) {
 	}
 	close(stop)
 	<-done
+}
+
+// TestRemoveInterrupted: a run whose removal is interrupted is gone, and the next writer deletes what is left of it.
+func TestRemoveInterrupted(t *testing.T) {
+	root := t.TempDir()
+	closed(t, root, "run-a")
+	faults(t, func(op, _ string) error {
+		if op == "remove" {
+			return syscall.EIO
+		}
+		return nil
+	})
+	oneLine(t, Remove(root, "run-a"), "removing run run-a")
+	faults(t, nil)
+	left, err := os.ReadDir(root)
+	if err != nil || len(left) != 1 || !atomicfile.IsTemporary(left[0].Name()) {
+		t.Fatalf("left are %v, error %v", left, err)
+	}
+	if all, err := List(root); err != nil || len(all) != 0 {
+		t.Errorf("listed are %v, error %v", all, err)
+	}
+	// As if this process were gone.
+	killed := strings.Replace(left[0].Name(), fmt.Sprintf("-%d-", os.Getpid()), "-4194999-", 1)
+	if err := os.Rename(filepath.Join(root, left[0].Name()), filepath.Join(root, killed)); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Create(root, spec())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	if left, err = os.ReadDir(root); err != nil || len(left) != 1 || left[0].Name() != r.ID() {
+		t.Errorf("left are %v, error %v", left, err)
+	}
 }
