@@ -92,7 +92,7 @@ func (o trainingFlags) begin(cmd *cobra.Command, s *Streams) (*session, error) {
 	stopProfile := func() error { return nil }
 	if o.profile {
 		file := filepath.Join(o.out, "cpu.pprof")
-		if err := os.MkdirAll(o.out, 0o755); err != nil {
+		if err := os.MkdirAll(o.out, 0o777); err != nil {
 			return nil, fmt.Errorf("--profile: %w; choose another folder with --out", err)
 		}
 		stop, err := startCPUProfile(file)

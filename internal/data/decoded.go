@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -47,8 +48,8 @@ type decodedHeader struct {
 // maxDecodedHeader is more than any header has.
 const maxDecodedHeader = 1 << 16
 
-// writeDecoded keeps ds, decoded from source, at path.
-func writeDecoded(path, source string, ds *Dataset) error {
+// writeDecoded keeps ds, decoded from source, at path, with permissions of perm: those of what it was decoded from.
+func writeDecoded(path, source string, perm fs.FileMode, ds *Dataset) error {
 	origins, err := json.Marshal([]Origin{ds.Train.Origin, ds.Test.Origin})
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
@@ -61,13 +62,13 @@ func writeDecoded(path, source string, ds *Dataset) error {
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return err
 	}
 	sum := sha256.Sum256(js)
 	head := binary.LittleEndian.AppendUint32([]byte(decodedMagic), uint32(len(js)))
 	head = append(append(append(head, js...), sum[:]...), origins...)
-	_, _, err = atomicfile.Write(path, func(w io.Writer) error {
+	_, _, err = atomicfile.WriteAs(path, perm, func(w io.Writer) error {
 		if _, err := w.Write(head); err != nil {
 			return err
 		}

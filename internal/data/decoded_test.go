@@ -39,7 +39,7 @@ func anything(decodedHeader) bool { return true }
 func TestDecodedCopy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "new", "folder", "x.decoded")
 	ds := smallDataset()
-	if err := writeDecoded(path, "there", ds); err != nil {
+	if err := writeDecoded(path, "there", 0o666, ds); err != nil {
 		t.Fatal(err)
 	}
 	train, test, fp, err := readDecoded(path, func(h decodedHeader) bool { return h.Source == "there" })
@@ -62,7 +62,7 @@ func TestDecodedCopy(t *testing.T) {
 func TestDamagedDecodedCopy(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "x.decoded")
-	if err := writeDecoded(path, "", smallDataset()); err != nil {
+	if err := writeDecoded(path, "", 0o666, smallDataset()); err != nil {
 		t.Fatal(err)
 	}
 	good, err := os.ReadFile(path)
@@ -108,7 +108,7 @@ func TestLabelsOfADecodedCopy(t *testing.T) {
 	ds.Test.Labels[1] = 2
 	ds.Fingerprint = fingerprint(ds.Train, ds.Test)
 	path := filepath.Join(t.TempDir(), "x")
-	if err := writeDecoded(path, "", ds); err != nil {
+	if err := writeDecoded(path, "", 0o666, ds); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, _, err := readDecoded(path, anything); err == nil || !strings.Contains(err.Error(), "label 2 of 2 classes") {
@@ -116,7 +116,7 @@ func TestLabelsOfADecodedCopy(t *testing.T) {
 	}
 	ds = smallDataset()
 	ds.Test.Published = ds.Test.Published[:1]
-	if err := writeDecoded(path, "", ds); err != nil {
+	if err := writeDecoded(path, "", 0o666, ds); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, _, err := readDecoded(path, anything); err == nil || !strings.Contains(err.Error(), "1 places and 0 files of 2 images") {
@@ -185,7 +185,7 @@ func TestFormsAreLoadedAndKept(t *testing.T) {
 			load(1)
 			for i, damage := range []func() error{
 				func() error { return os.Truncate(copyPath, 5000) },
-				func() error { return writeDecoded(copyPath, "another", smallDataset()) },
+				func() error { return writeDecoded(copyPath, "another", 0o666, smallDataset()) },
 				func() error {
 					b, err := os.ReadFile(copyPath)
 					b[len(b)/2]++
@@ -398,7 +398,7 @@ func TestDamagedImport(t *testing.T) {
 // FuzzDecoded: whatever the file, an error or whole sets.
 func FuzzDecoded(f *testing.F) {
 	path := filepath.Join(f.TempDir(), "x")
-	if err := writeDecoded(path, "there", smallDataset()); err != nil {
+	if err := writeDecoded(path, "there", 0o666, smallDataset()); err != nil {
 		f.Fatal(err)
 	}
 	good, err := os.ReadFile(path)
@@ -449,7 +449,7 @@ func TestDecoderOfACopy(t *testing.T) {
 	} {
 		e.Forms[0].lossy, *decoded = tc.lossy, 0
 		opt := Options{Dir: root, Cache: t.TempDir(), Say: t.Errorf}
-		if err := writeDecoded(e.decodedPath(filepath.Join(opt.Cache, e.Folder)), tc.source, smallDataset()); err != nil {
+		if err := writeDecoded(e.decodedPath(filepath.Join(opt.Cache, e.Folder)), tc.source, 0o666, smallDataset()); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := loadSmall(t, e, opt); err != nil || *decoded != tc.times {

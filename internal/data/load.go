@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"dla/internal/atomicfile"
 	"dla/internal/download"
 )
 
@@ -326,7 +327,7 @@ func (at Found) load(ctx context.Context, opt Options) (*Dataset, error) {
 		return nil, readErr
 	}
 	if err == nil {
-		err = writeDecoded(copyPath, at.key(), ds)
+		err = writeDecoded(copyPath, at.key(), atomicfile.Permissions(at.Dir), ds)
 	}
 	if err != nil && opt.Say != nil {
 		opt.Say("%s will be decoded again the next time, as a decoded copy cannot be kept: %v", e.Name, err)

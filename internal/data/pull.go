@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -76,7 +77,7 @@ func (e Entry) pull(ctx context.Context, f *Form, dir string, progress func(Prog
 
 // makeFolder makes dir for e's files.
 func (e Entry) makeFolder(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return e.unwritable(err)
 	}
 	return nil
@@ -120,13 +121,13 @@ func (f File) fetch(ctx context.Context, url, dir string, done func(n, total int
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s: %s", f.Name, resp.Status)
 	}
-	return f.store(resp.Body, dir, done)
+	return f.store(resp.Body, dir, 0o666, done)
 }
 
-// store writes what src gives as f into dir, if it is f; a localError where dir is at fault.
-func (f File) store(src io.Reader, dir string, done func(n, total int64)) error {
+// store writes what src gives as f into dir, with permissions of perm, if it is f; a localError where dir is at fault.
+func (f File) store(src io.Reader, dir string, perm fs.FileMode, done func(n, total int64)) error {
 	var wrong error // with what src gave
-	_, _, err := atomicfile.Write(filepath.Join(dir, f.Name), func(w io.Writer) error {
+	_, _, err := atomicfile.WriteAs(filepath.Join(dir, f.Name), perm, func(w io.Writer) error {
 		h := sha256.New()
 		body := &counting{r: io.LimitReader(src, f.Size+1), done: func(n int64) { done(n, f.Size) }}
 		_, err := io.Copy(io.MultiWriter(h, w), body)
@@ -199,7 +200,7 @@ func (f File) copyFrom(src, dir string, progress func(Progress)) error {
 		return err
 	}
 	defer r.Close()
-	return f.store(r, dir, fileProgress(progress, "copying", f.Name))
+	return f.store(r, dir, atomicfile.Permissions(src), fileProgress(progress, "copying", f.Name))
 }
 
 // Import puts the set at src into dir, e's folder in a cache. src is a folder with the published files,
@@ -259,7 +260,7 @@ func (e Entry) importFrom(ctx context.Context, src string, st os.FileInfo, dir s
 	if ds.Fingerprint != e.Fingerprint {
 		return orElse(ctx, wrong, e.notPublished(path, ds))
 	}
-	if err := writeDecoded(e.decodedPath(dir), "", ds); err != nil {
+	if err := writeDecoded(e.decodedPath(dir), "", atomicfile.Permissions(path), ds); err != nil {
 		return localError{err}
 	}
 	return nil

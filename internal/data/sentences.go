@@ -278,7 +278,7 @@ func (e Entry) importSentences(ctx context.Context, src string, st os.FileInfo, 
 		return err
 	}
 	for label, file := range kept.Files {
-		_, _, err := atomicfile.Write(filepath.Join(dir, file.Name), func(w io.Writer) error {
+		_, _, err := atomicfile.WriteAs(filepath.Join(dir, file.Name), atomicfile.Permissions(path), func(w io.Writer) error {
 			for i, line := range s.Text {
 				if s.Labels[i] == int32(label) {
 					if _, err := io.WriteString(w, line+"\n"); err != nil {

@@ -99,7 +99,7 @@ func (h *Hub) Pull(ctx context.Context, name string, progress func(download.Prog
 		return e, "", fmt.Errorf("%s has no file %s: it is in a form that is not read here; take another model", repo, need)
 	}
 	folder := filepath.Join(h.Cache, h.folderOf(repo))
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	if err := os.MkdirAll(folder, 0o777); err != nil {
 		return e, "", h.unwritable(err)
 	}
 	root, err := os.OpenRoot(folder)
@@ -130,7 +130,7 @@ func (h *Hub) Pull(ctx context.Context, name string, progress func(download.Prog
 	if e = check(snapshot); e.Broken != "" {
 		return e, "", fmt.Errorf("%s cannot be used: %s", repo, e.Broken)
 	}
-	if err := root.MkdirAll("refs", 0o755); err != nil {
+	if err := root.MkdirAll("refs", 0o777); err != nil {
 		return e, "", h.unwritable(err)
 	}
 	if err := atomicfile.WriteBytes(filepath.Join(folder, "refs", "main"), []byte(commit)); err != nil {
@@ -213,10 +213,10 @@ func (p *pull) file(ctx context.Context, name string) error {
 // lock waits until no other process, of this program or of Hugging Face's, fetches the same file.
 func (p *pull) lock(ctx context.Context, b blob, name string) (unlock func(), err error) {
 	dir := filepath.Join(p.Cache, ".locks", filepath.Base(p.root.Name()))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, p.unwritable(err)
 	}
-	l := flock.New(filepath.Join(dir, b.hash+".lock"), flock.SetPermissions(0o644))
+	l := flock.New(filepath.Join(dir, b.hash+".lock"), flock.SetPermissions(0o666))
 	ok, err := l.TryLock()
 	if !ok && err == nil {
 		p.report("waiting for", name, 0, b.size)
@@ -238,11 +238,11 @@ func (p *pull) report(verb, name string, n, total int64) {
 // bytes of the file there are.
 func (p *pull) fetch(ctx context.Context, b blob, name string) (int64, error) {
 	p.fetched = true
-	if err := p.root.MkdirAll("blobs", 0o755); err != nil {
+	if err := p.root.MkdirAll("blobs", 0o777); err != nil {
 		return 0, p.unwritable(err)
 	}
 	part := "blobs/" + b.hash + ".incomplete"
-	f, err := p.root.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := p.root.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		return 0, p.unwritable(err)
 	}
@@ -414,7 +414,7 @@ func matches(root *os.Root, name, want string) bool {
 // link makes the snapshot's file a link to the blob; where links cannot be, the blob itself goes there.
 func (p *pull) link(name, hash string) error {
 	at := path.Join("snapshots", p.commit, name)
-	if err := p.root.MkdirAll(path.Dir(at), 0o755); err != nil {
+	if err := p.root.MkdirAll(path.Dir(at), 0o777); err != nil {
 		return err
 	}
 	link := at + ".incomplete"

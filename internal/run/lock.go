@@ -19,7 +19,7 @@ const lockName = "lock"
 // take locks the run in dir for this process. A reader may hold the lock for an instant to ask
 // whether it is taken (owned), hence the patience.
 func take(id, dir string) (*flock.Flock, error) {
-	l := flock.New(filepath.Join(dir, lockName), flock.SetPermissions(0o644))
+	l := flock.New(filepath.Join(dir, lockName), flock.SetPermissions(0o666))
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	switch ok, err := l.TryLockContext(ctx, 10*time.Millisecond); {

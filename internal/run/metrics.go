@@ -78,7 +78,7 @@ type metricsFile struct {
 
 func openMetrics(path string) (*metricsFile, error) {
 	// Not O_APPEND: on Windows such a file cannot be cut.
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o666)
 	if err != nil {
 		return nil, err
 	}

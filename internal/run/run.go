@@ -136,12 +136,13 @@ func Create(root string, s Spec) (*Run, error) {
 	if !validID.MatchString(base) {
 		return nil, fmt.Errorf("no run can be called %q; a variant's name is letters, digits, dots and dashes", base)
 	}
-	if err := os.MkdirAll(root, 0o755); err != nil {
+	if err := os.MkdirAll(root, 0o777); err != nil {
 		return nil, fmt.Errorf("no run can be recorded under %s: %w; choose another folder with --out", root, err)
 	}
+	atomicfile.Sweep(root)
 	id := base
 	for n := 2; ; n++ {
-		err := os.Mkdir(filepath.Join(root, id), 0o755)
+		err := os.Mkdir(filepath.Join(root, id), 0o777)
 		if err == nil {
 			break
 		}
@@ -164,7 +165,7 @@ func (r *Run) begin(s Spec) error {
 		return err
 	}
 	for _, d := range []string{checkpointsName, figuresName} {
-		if err := os.Mkdir(r.path(d), 0o755); err != nil {
+		if err := os.Mkdir(r.path(d), 0o777); err != nil {
 			return err
 		}
 	}
@@ -218,7 +219,7 @@ func (r *Run) takeOver(here Env, otherKernels bool) error {
 		return err
 	}
 	for _, d := range []string{checkpointsName, figuresName} { // it may have died before it made them
-		if err := os.MkdirAll(r.path(d), 0o755); err != nil {
+		if err := os.MkdirAll(r.path(d), 0o777); err != nil {
 			return unusable(r.dir, err)
 		}
 	}
@@ -261,7 +262,7 @@ func (r *Run) openFiles() error {
 	if r.metrics, err = openMetrics(r.path(metricsName)); err != nil {
 		return err
 	}
-	if r.logFile, err = os.OpenFile(r.path(logName), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644); err != nil {
+	if r.logFile, err = os.OpenFile(r.path(logName), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o666); err != nil {
 		return err
 	}
 	r.log = slog.New(slog.NewJSONHandler(r.logFile, nil))

@@ -1,0 +1,37 @@
+//go:build !windows
+
+package data
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// TestPrivateFilesStayPrivate: of a file that its owner alone may read, so is the copy in the cache, and the others
+// have what the umask lets them have.
+func TestPrivateFilesStayPrivate(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o022))
+	e, content := tiny(t, nil)
+	src, dir := fill(t, content), t.TempDir() // files of 0600
+	if err := os.Chmod(src, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(src, "b.gz"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Import(context.Background(), src, dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	for name := range content {
+		want := os.FileMode(0o600)
+		if name == "b.gz" {
+			want = 0o644
+		}
+		if st, err := os.Stat(filepath.Join(dir, name)); err != nil || st.Mode().Perm() != want {
+			t.Errorf("%s: %v, want %03o; error %v", name, st, want, err)
+		}
+	}
+}
