@@ -16,7 +16,7 @@ import (
 func newDataCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "data",
-		Short: "Data sets: what there is, fetch, import, verify, and where each image was published",
+		Short: "Data sets: what there is, fetch, import, verify, remove, and where each image was published",
 		Long: `Data sets are looked for in $DLA_DATA, then in the user's cache folder, then on the network;
 what the network gives is kept in the cache. Every file is checked by SHA-256 before it is used.
 
@@ -31,7 +31,7 @@ UTF-8 or Windows-1252, or from train.parquet, validation.parquet and test.parque
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newDataLsCmd(s), newDataPullCmd(s), newDataImportCmd(s), newDataVerifyCmd(s), newDataIndexCmd(s))
+	cmd.AddCommand(newDataLsCmd(s), newDataPullCmd(s), newDataImportCmd(s), newDataVerifyCmd(s), newDataIndexCmd(s), newDataRmCmd(s))
 	return cmd
 }
 

@@ -129,7 +129,7 @@ Environment:
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newLab1Cmd(s), newLab3Cmd(s), newLab4Cmd(s), newRunsCmd(s), newPlotCmd(s), newDataCmd(s), newModelsCmd(s), newBenchCmd(s), newVersionCmd(s))
+	cmd.AddCommand(newLab1Cmd(s), newLab3Cmd(s), newLab4Cmd(s), newRunsCmd(s), newPlotCmd(s), newDataCmd(s), newModelsCmd(s), newCacheCmd(s), newBenchCmd(s), newVersionCmd(s))
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError(fmt.Errorf("%w; see `%s --help`", suggestFlag(c, err), c.CommandPath()))
 	})

@@ -124,18 +124,8 @@ func newRunsRmCmd(s *Streams, root *string) *cobra.Command {
 					return fmt.Errorf("%q is the beginning of %s; to remove that run give its whole id", id, r.ID)
 				}
 			}
-			if !yes {
-				if !s.InTTY {
-					return usageError(errors.New("nothing is removed without being asked for: add --yes"))
-				}
-				fmt.Fprintf(s.Err, "delete %s? [y/N] ", strings.Join(ids, ", "))
-				answer, err := bufio.NewReader(s.In).ReadString('\n')
-				if err != nil && !errors.Is(err, io.EOF) {
-					return err
-				}
-				if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
-					return errors.New("nothing was removed")
-				}
+			if err := confirmed(s, yes, strings.Join(ids, ", ")); err != nil {
+				return err
 			}
 			for _, id := range ids {
 				if err := run.Remove(*root, id); err != nil {
@@ -148,4 +138,23 @@ func newRunsRmCmd(s *Streams, root *string) *cobra.Command {
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
+}
+
+// confirmed asks whether what is named is to be deleted, unless yes says so already.
+func confirmed(s *Streams, yes bool, what string) error {
+	if yes {
+		return nil
+	}
+	if !s.InTTY {
+		return usageError(errors.New("nothing is removed without being asked for: add --yes"))
+	}
+	fmt.Fprintf(s.Err, "delete %s? [y/N] ", what)
+	answer, err := bufio.NewReader(s.In).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
+		return errors.New("nothing was removed")
+	}
+	return nil
 }

@@ -316,6 +316,7 @@ func (at Found) load(ctx context.Context, opt Options) (*Dataset, error) {
 		}
 		train, test, fp, readErr := readDecoded(copyPath, accept)
 		if readErr == nil {
+			used(copyPath)
 			return at.dataset(train, test, fp), nil
 		}
 		if at.form == nil {

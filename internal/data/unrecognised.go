@@ -75,14 +75,17 @@ func (e Entry) strange(dir string) (found []string, err error) {
 
 // neighbours says whether name is that of another set with the same folder.
 func (e Entry) neighbours(name string) bool {
-	for _, o := range Catalogue {
-		if o.Folder != e.Folder || o.Name == e.Name {
-			continue
-		}
-		for _, f := range o.Forms {
-			if name == f.Folder || f.Folder == "train" && name == "test" || slices.ContainsFunc(f.Files, func(file File) bool { return file.Name == name }) {
-				return true
-			}
+	return slices.ContainsFunc(Catalogue, func(o Entry) bool { return o.Folder == e.Folder && o.Name != e.Name && o.has(name) })
+}
+
+// has says whether name is that of a file or folder of one of e's forms.
+func (e Entry) has(name string) bool {
+	for _, f := range e.Forms {
+		switch {
+		case f.Folder != "" && name == f.Folder, f.Folder == "train" && name == "test",
+			f.Folder == "train.parquet" && (name == "validation.parquet" || name == "test.parquet"),
+			slices.ContainsFunc(slices.Concat(f.Files, f.contents), func(file File) bool { return file.Name == name }):
+			return true
 		}
 	}
 	return false

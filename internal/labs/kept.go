@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"dla/internal/weights"
 )
@@ -27,6 +28,8 @@ func keptFeatures(key any, opt Options, compute func() ([]weights.Tensor, error)
 		f, err := weights.Load(path, "")
 		switch {
 		case err == nil && f.Meta["of"] == string(source) && f.Meta["sha256"] == weights.Fingerprint(f.Tensors):
+			now := time.Now()
+			_ = os.Chtimes(path, now, now) // `dla cache prune` deletes first what has not been used for long
 			return f.Tensors, nil
 		case err == nil:
 			err = errors.New("it is damaged, or of something else")

@@ -1,0 +1,212 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dla/internal/cache"
+	"dla/internal/data"
+)
+
+func newCacheCmd(s *Streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "cache",
+		Short: "What is kept in the user's cache folder: data sets, decoded copies, features, encoders",
+		Long: `What is fetched, imported or computed once is kept in the user's cache folder: the files of data sets (data),
+decoded copies of them (decoded) and what encoders gave (features), which are made anew when they are asked for,
+imported encoders (encoder), and what killed processes have left (temporary). A decoded copy that is all there
+is of a set counts as data.`,
+		Example: "  dla cache ls\n  dla cache prune --days 30 --dry-run",
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newCacheLsCmd(s), newCachePruneCmd(s))
+	return cmd
+}
+
+func newCacheLsCmd(s *Streams) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "ls",
+		Short: "List what is kept, by kind, what was not used for longest first",
+		Long: `List what is kept with its size and when it was last used; of data sets and encoders, when it was last
+written.`,
+		Example: "  dla cache ls\n  dla cache ls --json",
+		Args:    noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			all, err := cache.List()
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return writeJSON(s.Out, append([]cache.Item{}, all...))
+			}
+			dir, err := cache.Dir()
+			if err != nil {
+				return err
+			}
+			if len(all) == 0 {
+				fmt.Fprintf(s.Out, "nothing is kept in %s\n", dir)
+				return nil
+			}
+			if err := writeItems(s.Out, all); err != nil {
+				return err
+			}
+			fmt.Fprintf(s.Out, "\n%s in %s\n", inMB(bytesOf(all)), dir)
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func writeItems(out io.Writer, all []cache.Item) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "KIND\tNAME\tSIZE\tLAST USED\tWHERE")
+	for _, i := range all {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", i.Kind, i.Name, inMB(i.Bytes), i.Used.Format(time.DateOnly), strings.Join(i.Paths, " "))
+	}
+	return w.Flush()
+}
+
+func inMB(bytes int64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/1e6) }
+
+func bytesOf(all []cache.Item) (sum int64) {
+	for _, i := range all {
+		sum += i.Bytes
+	}
+	return sum
+}
+
+// removal are the flags of what deletes from the cache.
+type removal struct{ yes, dry, json bool }
+
+func (r *removal) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.BoolVarP(&r.yes, "yes", "y", false, "do not ask")
+	f.BoolVar(&r.dry, "dry-run", false, "say what would be deleted, and delete nothing")
+	f.BoolVar(&r.json, "json", false, "print JSON")
+}
+
+// remove deletes items, of which it says first what they are; on a terminal it asks.
+func (r *removal) remove(s *Streams, items []cache.Item) error {
+	if !r.dry && len(items) > 0 {
+		if !r.yes && s.InTTY {
+			if err := writeItems(s.Err, items); err != nil {
+				return err
+			}
+		}
+		if err := confirmed(s, r.yes, fmt.Sprintf("these, %s", inMB(bytesOf(items)))); err != nil {
+			return err
+		}
+		for _, i := range items {
+			if err := i.Remove(); err != nil {
+				return err
+			}
+		}
+	}
+	if r.json {
+		return writeJSON(s.Out, append([]cache.Item{}, items...))
+	}
+	did := "removed"
+	if r.dry {
+		did = "would remove"
+	}
+	if len(items) == 0 {
+		fmt.Fprintf(s.Out, "%s nothing\n", did)
+		return nil
+	}
+	for _, i := range items {
+		fmt.Fprintf(s.Out, "%s %s %s, %s: %s\n", did, i.Kind, i.Name, inMB(i.Bytes), strings.Join(i.Paths, " "))
+	}
+	return nil
+}
+
+func newCachePruneCmd(s *Streams) *cobra.Command {
+	var r removal
+	days, most := -1.0, -1.0
+	kinds := []string{cache.Decoded, cache.Features}
+	cmd := &cobra.Command{
+		Use:   "prune",
+		Short: "Delete from the cache what has not been used for long, down to a size, and what killed processes have left",
+		Long: `Deletes what has not been used for --days, then, while what is left takes more than --max-mb, what was not used
+for longest: of the kinds decoded and features, which are made anew when they are asked for, unless --kind names
+others. What killed processes have left goes always. Nothing outside the cache folder is touched. On a terminal
+it asks, elsewhere it needs --yes.`,
+		Example: "  dla cache prune --days 30 --dry-run\n  dla cache prune --kind decoded,features,data --max-mb 500 --yes",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, k := range kinds {
+				if !slices.Contains(cache.Prunable, k) {
+					return usageError(fmt.Errorf("--kind %s: want %s", k, strings.Join(cache.Prunable, ", ")))
+				}
+			}
+			for flag, v := range map[string]float64{"days": days, "max-mb": most} {
+				if cmd.Flags().Changed(flag) && !(v >= 0 && v <= 1e5) {
+					return usageError(fmt.Errorf("--%s %g: want 0 to 100000", flag, v))
+				}
+			}
+			all, err := cache.List()
+			if err != nil {
+				return err
+			}
+			var before time.Time
+			if days >= 0 {
+				before = time.Now().Add(-time.Duration(days * 24 * float64(time.Hour)))
+			}
+			return r.remove(s, cache.Prune(all, kinds, before, int64(math.Ceil(most*1e6))))
+		},
+	}
+	f := cmd.Flags()
+	f.Float64Var(&days, "days", days, "delete what has not been used for so many days; below 0: however long")
+	f.Float64Var(&most, "max-mb", most, "keep at most so many MB of these kinds; below 0: any size")
+	f.StringSliceVar(&kinds, "kind", kinds, "of what kinds: "+strings.Join(cache.Prunable, ", "))
+	completeWords(cmd, "kind", cache.Prunable)
+	r.flags(cmd)
+	return cmd
+}
+
+func newDataRmCmd(s *Streams) *cobra.Command {
+	var r removal
+	cmd := &cobra.Command{
+		Use:   "rm NAME…",
+		Short: "Delete data sets from the cache",
+		Long: `Deletes the files of data sets, and decoded copies of them, from the user's cache folder. What lies in $DLA_DATA
+stays. On a terminal it asks, elsewhere it needs --yes.`,
+		Example:           "  dla data rm svhn --dry-run\n  dla data rm svhn textures --yes",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: completeSet(math.MaxInt),
+		RunE: func(_ *cobra.Command, names []string) error {
+			all, err := cache.List()
+			if err != nil {
+				return err
+			}
+			var items []cache.Item
+			for _, n := range names {
+				if _, err := data.Lookup(n); err != nil {
+					return usageError(err)
+				}
+				had := len(items)
+				for _, i := range all {
+					if i.Name == n && (i.Kind == cache.Data || i.Kind == cache.Decoded) {
+						items = append(items, i)
+					}
+				}
+				if len(items) == had {
+					return errors.New(n + " is not in the cache; see where it is with `dla data ls`")
+				}
+			}
+			return r.remove(s, items)
+		},
+	}
+	r.flags(cmd)
+	return cmd
+}
