@@ -73,7 +73,15 @@ func List() ([]Item, error) {
 			}
 		}
 	}
-	for _, folder := range append(in(filepath.Join(dir, "data")), filepath.Join(dir, "features"), filepath.Join(dir, "models")) {
+	models := filepath.Join(dir, "models") // where earlier versions had a copy that was coming, and what it replaced
+	for _, path := range in(models) {
+		name := filepath.Base(path)
+		of, replaced := strings.CutPrefix(name, ".old-")
+		if _, err := os.Stat(filepath.Join(models, of)); name == ".new" || replaced && err == nil {
+			all = append(all, Item{Kind: Temporary, Name: name, Paths: []string{path}})
+		}
+	}
+	for _, folder := range append(in(filepath.Join(dir, "data")), filepath.Join(dir, "features"), models) {
 		for _, path := range in(folder) {
 			if atomicfile.Abandoned(path) {
 				all = append(all, Item{Kind: Temporary, Name: filepath.Base(path), Paths: []string{path}})

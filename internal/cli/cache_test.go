@@ -82,7 +82,22 @@ func TestCache(t *testing.T) {
 		}
 		return kinds
 	}
+	for _, name := range []string{".new", ".old-mine", ".old-gone"} { // of an earlier version; the last is all there is
+		if err := os.MkdirAll(filepath.Join(dir, "models", name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 	rest := []string{"data cifar100-people 500", "data cifar10 3000", "data cifar10-jpeg 1000", "decoded cifar10 2000", "encoder mine 200", "features b 300", "features a 400", "temporary " + orphan + " 100"}
+	old := []string{"temporary .new 0", "temporary .old-mine 0"}
+	if got := list("cache", "ls"); !slices.Equal(got[len(rest):], old) {
+		t.Errorf("of an earlier version: %q, want %q", got, old)
+	}
+	want(t, 0, []string{"cache", "prune", "--yes", "--dry-run"}, ".old-mine")
+	for _, name := range []string{".new", ".old-mine"} {
+		if err := os.Remove(filepath.Join(dir, "models", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if got := list("cache", "ls"); !slices.Equal(got, rest) {
 		t.Errorf("listed are %q, want %q", got, rest)
 	}

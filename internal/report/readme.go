@@ -162,8 +162,9 @@ func (s Section) make(root string, check bool) (changed []string, table string, 
 
 // draw draws the section's figures and returns those that are not as they were.
 func (s Section) draw(root string, recs []run.Record, check bool) (changed []string, err error) {
-	tmp, err := os.MkdirTemp("", "dla-figures-")
-	if err != nil {
+	atomicfile.Sweep(os.TempDir())
+	tmp := atomicfile.Temporary(os.TempDir())
+	if err := os.Mkdir(tmp, 0o700); err != nil { // others may look into the folder for such
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
