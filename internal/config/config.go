@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -18,6 +17,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"dla/internal/plainfile"
 	"dla/internal/spelling"
 )
 
@@ -26,17 +26,9 @@ const maxFile = 1 << 20
 
 // LoadFile reads the YAML file path over what dst, a pointer to a struct, holds.
 func LoadFile(dst any, path string) error {
-	f, err := os.Open(path)
+	b, err := plainfile.Read(path, maxFile)
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return fmt.Errorf("configuration: %w", err)
-	}
-	if len(b) > maxFile {
-		return fmt.Errorf("configuration %s is larger than %d bytes", path, maxFile)
 	}
 	return Load(dst, b, path)
 }

@@ -144,7 +144,7 @@ func TestLargeFileIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := DefaultResnet()
-	if err := LoadFile(&c, path); err == nil || !strings.Contains(err.Error(), "larger than") {
+	if err := LoadFile(&c, path); err == nil || !strings.Contains(err.Error(), "has more than 1048576 bytes") {
 		t.Errorf("error %v", err)
 	}
 }

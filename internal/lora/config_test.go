@@ -287,3 +287,11 @@ func TestOLoRADependent(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+func TestDeepSettings(t *testing.T) {
+	for _, b := range []string{strings.Repeat("[", 1<<19), `{"peft_type":` + strings.Repeat(`{"a":`, 1<<17)} {
+		if _, err := readSettings([]byte(b)); err == nil || !strings.Contains(err.Error(), "nested deeper") {
+			t.Errorf("%.20s…: error %v", b, err)
+		}
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"dla/internal/kernel"
 	"dla/internal/model"
 	"dla/internal/nn"
+	"dla/internal/plainfile"
 	"dla/internal/weights"
 )
 
@@ -142,7 +142,7 @@ const maxConfig = 1 << 20
 func Open(dir string) (*File, error) {
 	f := &File{dir: dir, weights: filepath.Join(dir, WeightsName)}
 	path := filepath.Join(dir, ConfigName)
-	b, err := readFile(path)
+	b, err := plainfile.Read(path, maxConfig)
 	if err != nil {
 		return nil, err
 	}
@@ -160,22 +160,6 @@ func Open(dir string) (*File, error) {
 	defer r.Close()
 	f.Meta, f.tensors = r.Meta, r.Tensors
 	return f, nil
-}
-
-func readFile(path string) ([]byte, error) {
-	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() { // opening a pipe would block
-		return nil, fmt.Errorf("%s is not a regular file", path)
-	}
-	r, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	b, err := io.ReadAll(io.LimitReader(r, maxConfig+1))
-	if err == nil && len(b) > maxConfig {
-		err = fmt.Errorf("%s is longer than %d bytes", path, maxConfig)
-	}
-	return b, err
 }
 
 // Head says which head f has for encoders of the given family, and for how many classes.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"strings"
 
 	"dla/internal/nn"
+	"dla/internal/plainfile"
 	"dla/internal/weights"
 )
 
@@ -98,17 +98,9 @@ type configFile struct {
 const maxConfig = 1 << 20
 
 func readJSON(path string, v any) error {
-	f, err := os.Open(path)
+	b, err := plainfile.Read(path, maxConfig)
 	if err != nil {
 		return err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
-	if err != nil {
-		return fmt.Errorf("reading %s: %w", path, err)
-	}
-	if len(b) > maxConfig {
-		return fmt.Errorf("%s is longer than %d bytes, no file of a model's sizes", path, maxConfig)
 	}
 	if err = weights.UniqueKeys(b); err == nil {
 		d := json.NewDecoder(strings.NewReader(string(b)))

@@ -85,7 +85,7 @@ func TestConfigRefuses(t *testing.T) {
 			t.Errorf("%s = %v: error %v, want one with %q", tc.key, tc.value, err, tc.want)
 		}
 	}
-	for name, content := range map[string]string{"nothing": "", "a list": "[]", "a key twice": `{"model_type":"bert","model_type":"bert"}`, "two values": "{} {}", "endless": strings.Repeat(" ", 2<<20)} {
+	for name, content := range map[string]string{"nothing": "", "a list": "[]", "a key twice": `{"model_type":"bert","model_type":"bert"}`, "two values": "{} {}", "endless": strings.Repeat(" ", 2<<20), "deep": strings.Repeat("[", 1<<20), "deep in a key": `{"model_type":` + strings.Repeat(`{"a":`, 1<<17)} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "config.json")
 		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {

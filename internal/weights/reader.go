@@ -18,11 +18,12 @@ import (
 	"hash"
 	"io"
 	"math"
-	"os"
 	"slices"
 	"unsafe"
 
 	"github.com/nlpodyssey/safetensors"
+
+	"dla/internal/plainfile"
 )
 
 // The bounds of what is read: far above any model here, far below what would hurt.
@@ -65,20 +66,16 @@ type Reader struct {
 // Open reads the header of path. What is malformed, truncated or hostile is an error that names the file;
 // memory is bounded by the file's size.
 func Open(path string) (*Reader, error) {
-	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() { // opening a pipe would block
-		return nil, fmt.Errorf("%s is not a regular file; name a safetensors file", path)
-	}
-	f, err := os.Open(path)
+	f, size, err := plainfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	st, err := f.Stat()
-	if err == nil && st.Size() > maxFile {
-		err = fmt.Errorf("%s has %d bytes, and files of more than %d are not read; use a smaller model", path, st.Size(), int64(maxFile))
+	if size > maxFile {
+		err = fmt.Errorf("%s has %d bytes, and files of more than %d are not read; use a smaller model", path, size, int64(maxFile))
 	}
 	var r *Reader
 	if err == nil {
-		r, err = newReader(path, f, st.Size())
+		r, err = newReader(path, f, size)
 	}
 	if err != nil {
 		f.Close() // read only
@@ -335,22 +332,29 @@ func fromF16(h uint16) float32 {
 	return math.Float32frombits(sign | (exp+112)<<23 | mant<<13)
 }
 
+// maxDepth bounds how deep JSON from outside may be nested: no file that is read here needs a tenth of it.
+const maxDepth = 100
+
 // UniqueKeys refuses JSON in which an object names a key twice: readers disagree on which one counts, so such
-// a file could mean different things to different programs.
+// a file could mean different things to different programs. JSON that is nested deeper than a model's files are is
+// refused as well, so that the stack that a reader takes does not grow with the file.
 func UniqueKeys(b []byte) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
-	return uniqueKeys(d)
+	return uniqueKeys(d, maxDepth)
 }
 
-// uniqueKeys is UniqueKeys of the next value.
-func uniqueKeys(d *json.Decoder) error {
+// uniqueKeys is UniqueKeys of the next value, which may be nested as deep as depth says.
+func uniqueKeys(d *json.Decoder, depth int) error {
 	open, err := d.Token()
 	if err != nil {
 		return err
 	}
 	if open != json.Delim('{') && open != json.Delim('[') {
 		return nil
+	}
+	if depth == 0 {
+		return fmt.Errorf("it is nested deeper than %d levels", maxDepth)
 	}
 	seen := map[string]bool{}
 	for d.More() {
@@ -365,7 +369,7 @@ func uniqueKeys(d *json.Decoder) error {
 			}
 			seen[name] = true
 		}
-		if err := uniqueKeys(d); err != nil {
+		if err := uniqueKeys(d, depth-1); err != nil {
 			return err
 		}
 	}

@@ -132,3 +132,18 @@ func TestLoadTakesItsSize(t *testing.T) {
 		}
 	}
 }
+
+// TestDepthIsBounded: JSON is refused for its depth before the stack grows with it, and what models have is not.
+func TestDepthIsBounded(t *testing.T) {
+	nested := func(n int) []byte {
+		return []byte(strings.Repeat(`{"a":[`, n/2) + strings.Repeat("]}", n/2))
+	}
+	if err := UniqueKeys(nested(maxDepth)); err != nil {
+		t.Errorf("%d levels: %v", maxDepth, err)
+	}
+	for _, b := range [][]byte{nested(maxDepth + 2), []byte(strings.Repeat("[", 16<<20))} {
+		if err := UniqueKeys(b); err == nil || !strings.Contains(err.Error(), "nested deeper than 100 levels") {
+			t.Errorf("%d bytes: error %v", len(b), err)
+		}
+	}
+}

@@ -107,6 +107,8 @@ func TestLoadRefuses(t *testing.T) {
 		{"the largest length", binary.LittleEndian.AppendUint64(nil, math.MaxUint64)},
 		{"no JSON", file("hello")},
 		{"a list", file("[]")},
+		{"deep lists", file(strings.Repeat("[", 1<<20))},
+		{"deep metadata", file(`{"__metadata__":` + strings.Repeat(`{"a":`, 1<<20))},
 		{"a number for a tensor", file(`{"w":3}`)},
 		{"bytes missing", file("{"+w+"}", 0, 0, 0)},
 		{"bytes too many", file("{"+w+"}", 0, 0, 0, 0, 0)},

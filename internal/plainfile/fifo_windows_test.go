@@ -1,0 +1,5 @@
+package plainfile
+
+import "errors"
+
+func mkfifo(string) error { return errors.ErrUnsupported }
