@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 
 	"dla/internal/atomicfile"
 	"dla/internal/metrics"
+	"dla/internal/plainfile"
 	"dla/internal/plot"
 	"dla/internal/run"
 )
@@ -238,7 +240,10 @@ func Figures(recs []run.Record, dir string) ([]string, error) {
 		}
 		at := dir
 		if len(recs) > 1 {
-			at = filepath.Join(dir, r.ID)
+			var err error
+			if at, err = below(dir, r.ID); err != nil {
+				return nil, err
+			}
 		}
 		names, err := o.figures(r, at)
 		if err != nil {
@@ -293,6 +298,29 @@ func trainingFigures(recs []run.Record, dir string) ([]string, error) {
 	files = append(files, names...)
 	name, err := writeTraces(recs, dir)
 	return append(files, name), err
+}
+
+// below makes the folder name of dir, and dir, and returns its path. The name is a record's, so a link that leads out of
+// dir is not followed.
+func below(dir, name string) (path string, err error) {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return "", fmt.Errorf("figures: %w", err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return "", fmt.Errorf("figures: %w", err)
+	}
+	err = root.MkdirAll(name, 0o777)
+	if err == nil {
+		var at *os.File
+		if at, err = root.Open(name); err == nil { // it may be a link that was there
+			err = at.Close()
+		}
+	}
+	if err = errors.Join(err, root.Close()); err != nil {
+		return "", fmt.Errorf("figures in %s: %w", dir, err)
+	}
+	return filepath.Join(dir, filepath.FromSlash(name)), nil
 }
 
 // SyntheticNote is what is to be said wherever results on the synthetic set called name are shown.
@@ -420,7 +448,7 @@ func writeTraces(recs []run.Record, dir string) (string, error) {
 			if len(r.Metrics) == 0 {
 				name, sha = "result.json", &t.ResultSHA256
 			}
-			b, err := os.ReadFile(filepath.Join(r.Dir, name))
+			b, err := plainfile.Read(filepath.Join(r.Dir, name), run.MaxFile)
 			if err != nil {
 				return "", fmt.Errorf("figures: %w", err)
 			}

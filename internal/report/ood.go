@@ -180,7 +180,11 @@ func OODFigures(rec run.Record, dir string) ([]string, error) {
 	}
 	var files []string
 	for _, s := range res.Sets {
-		names, err := oodSetFigures(rec, s.Name, filepath.Join(dir, cmp.Or(oodFolders[s.Name], s.Name)))
+		at, err := below(dir, cmp.Or(oodFolders[s.Name], s.Name))
+		if err != nil {
+			return nil, err
+		}
+		names, err := oodSetFigures(rec, s.Name, at)
 		if err != nil {
 			return nil, err
 		}

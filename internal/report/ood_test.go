@@ -159,3 +159,21 @@ func TestOODFigures(t *testing.T) {
 		t.Errorf("changed curves: %v", err)
 	}
 }
+
+// TestFiguresStayInTheirFolder: a set leads nowhere else, by its name or by a link that has it.
+func TestFiguresStayInTheirFolder(t *testing.T) {
+	rec, dir, outside := oodRecord(t, t.TempDir()), t.TempDir(), t.TempDir()
+	if err := os.Symlink(outside, filepath.Join(dir, "pets")); err != nil {
+		t.Skipf("this system makes no links: %v", err)
+	}
+	if _, err := OODFigures(rec, dir); err == nil || !strings.Contains(err.Error(), "escapes") {
+		t.Errorf("through a link: error %v", err)
+	}
+	rec.Result = []byte(strings.ReplaceAll(string(rec.Result), `"pets"`, `"../out"`))
+	if _, err := OODFigures(rec, filepath.Join(outside, "figures")); err == nil || !strings.Contains(err.Error(), "escapes") {
+		t.Errorf("by its name: error %v", err)
+	}
+	if list, err := os.ReadDir(outside); err != nil || len(list) != 1 {
+		t.Errorf("outside are %v, %v", list, err)
+	}
+}

@@ -4,18 +4,19 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
 	"dla/internal/atomicfile"
+	"dla/internal/plainfile"
 	"dla/internal/run"
 )
 
@@ -54,13 +55,20 @@ var sectionKinds = map[string]struct {
 // Sections reads the list of sections in the YAML file path. Folders in it are relative to the
 // repository's root.
 func Sections(path string) ([]Section, error) {
-	f, err := os.Open(path)
+	text, err := plainfile.Read(path, maxSections)
 	if err != nil {
 		return nil, fmt.Errorf("%w; run this in the repository's root", err)
 	}
-	defer f.Close()
+	return readSections(text, path)
+}
+
+// maxSections bounds the list of sections: nobody writes a longer one by hand, and YAML takes the square of its keys.
+const maxSections = 64 << 10
+
+// readSections is Sections of the YAML text, which path stands for in errors.
+func readSections(text []byte, path string) ([]Section, error) {
 	var all []Section
-	d := yaml.NewDecoder(io.LimitReader(f, 1<<20))
+	d := yaml.NewDecoder(bytes.NewReader(text))
 	d.KnownFields(true)
 	if err := d.Decode(&all); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -71,8 +79,29 @@ func Sections(path string) ([]Section, error) {
 			return nil, fmt.Errorf("%s: entry %d needs a name, runs, figures and a table, one of %s or speed (of which ood and speed have no figures)", path, i+1,
 				strings.Join(slices.Sorted(maps.Keys(sectionKinds)), ", "))
 		}
+		if err := s.local(); err != nil {
+			return nil, fmt.Errorf("%s: entry %d: %w", path, i+1, err)
+		}
 	}
 	return all, nil
+}
+
+// local says whether s has a name, and its folders lie in the repository.
+func (s Section) local() error {
+	if err := run.CheckName("the section", s.Name); err != nil {
+		return err
+	}
+	for _, dir := range []string{s.Runs, s.Figures} {
+		if dir == "" {
+			continue
+		}
+		for _, name := range strings.Split(dir, "/") {
+			if err := run.CheckName("a part of the folder "+strconv.Quote(dir), name); err != nil {
+				return fmt.Errorf("%w: want a folder in the repository, as imgs/lab1", err)
+			}
+		}
+	}
+	return nil
 }
 
 // records are the section's finished runs.
@@ -114,7 +143,7 @@ func (s Section) records(root string) ([]run.Record, error) {
 // nothing and says what it would change; a file in a folder of figures that no record makes counts too.
 func Readme(root string, sections []Section, check bool) ([]string, error) {
 	name := filepath.Join(root, "README.md")
-	old, err := os.ReadFile(name)
+	old, err := plainfile.Read(name, run.MaxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +213,7 @@ func (s Section) draw(root string, recs []run.Record, check bool) (changed []str
 		if err != nil {
 			return nil, err
 		}
-		old, err := os.ReadFile(filepath.Join(dir, base))
+		old, err := plainfile.Read(filepath.Join(dir, base), run.MaxFile)
 		if err == nil && bytes.Equal(old, now) {
 			continue
 		}
@@ -195,7 +224,7 @@ func (s Section) draw(root string, recs []run.Record, check bool) (changed []str
 		if check {
 			continue
 		}
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, base)), 0o777); err != nil {
+		if _, err := below(root, filepath.Join(s.Figures, filepath.Dir(base))); err != nil {
 			return nil, err
 		}
 		if err := atomicfile.WriteBytes(filepath.Join(dir, base), now); err != nil {

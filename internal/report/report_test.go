@@ -256,11 +256,18 @@ func TestReadme(t *testing.T) {
 func TestSectionsRefuses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "figures.yaml")
 	for text, want := range map[string]string{
-		"- {name: a, runs: b, figures: c, table: pie}": "one of attacks, ",
-		"- {name: a, runs: b, table: study}":           "entry 1 needs",
-		"- {name: a, run: b}":                          "field run not found",
-		"name: a":                                      "cannot unmarshal",
-		"":                                             "EOF",
+		"- {name: a, runs: b, figures: c, table: pie}":           "one of attacks, ",
+		"- {name: a, runs: b, table: study}":                     "entry 1 needs",
+		"- {name: a, run: b}":                                    "field run not found",
+		"name: a":                                                "cannot unmarshal",
+		"- {name: a, runs: b, figures: ../c, table: study}":      "want a folder in the repository",
+		"- {name: a, runs: b, figures: /c, table: study}":        "want a folder in the repository",
+		"- {name: a, runs: b/../../c, figures: c, table: study}": "want a folder in the repository",
+		`- {name: "a\e[2J", runs: b, figures: c, table: study}`:  `is called "a\x1b[2J"`,
+		strings.Repeat("[", 1<<15):                               "exceeded max depth",
+		"# " + strings.Repeat("x", maxSections):                  "has more than",
+		"- &a [b]\n- &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n":          "cannot unmarshal",
+		"": "EOF",
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)

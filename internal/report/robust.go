@@ -245,7 +245,9 @@ func robustFigures(gs []*group, dir string) ([]string, error) {
 		}
 		at := dir
 		if len(hardened) > 1 {
-			at = filepath.Join(dir, g.variant)
+			if at, err = below(dir, g.variant); err != nil {
+				return nil, err
+			}
 		}
 		names, err := g.drawRobust(all, at)
 		if err != nil {
@@ -285,13 +287,9 @@ func (g *group) drawRobust(all []*run.Robust, dir string) ([]string, error) {
 		return nil, fmt.Errorf("run %s: %s has %d histograms, want %d; put back a good copy of the run", rec.ID, first.Histograms.File, len(hs), len(first.Sets)+1)
 	}
 	for k, s := range first.Sets {
-		folder := cmp.Or(robustFolders[s.Name], s.Name)
-		if !filepath.IsLocal(folder) || strings.ContainsAny(folder, `/\`) { // a name, not a way out of dir
-			return nil, fmt.Errorf("run %s: result.json names a set %q; put back a good copy of the run", rec.ID, s.Name)
-		}
-		at := filepath.Join(dir, folder)
-		if err := os.MkdirAll(at, 0o777); err != nil {
-			return nil, fmt.Errorf("figures: %w", err)
+		at, err := below(dir, cmp.Or(robustFolders[s.Name], s.Name))
+		if err != nil {
+			return nil, err
 		}
 		in, out := setName(rec)+" test", short(s.OODSet)
 		panel := func(title string, a, b []int) plot.Panel {

@@ -147,7 +147,10 @@ func TestRobustFigures(t *testing.T) {
 		t.Errorf("changed histograms: %v", err)
 	}
 	hostile := robustRecordOn(t, root, "resnet20-robust-fgsm8-f0.1-noise-w0.5", "../escaped", 1, 0.8)
-	if _, err := Figures([]run.Record{hostile}, dir); err == nil || !strings.Contains(err.Error(), `names a set "../escaped"`) {
+	if hostile.Status != run.StatusBroken || !strings.Contains(hostile.Detail, `a set is called "../escaped"`) {
+		t.Errorf("a set that is a way out: %s (%s)", hostile.Status, hostile.Detail)
+	}
+	if _, err := Figures([]run.Record{hostile}, dir); err == nil || !strings.Contains(err.Error(), "escapes") { // nor where nobody looks at its status
 		t.Errorf("a set that is a way out: %v", err)
 	}
 }

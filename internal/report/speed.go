@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"dla/internal/metrics"
+	"dla/internal/plainfile"
+	"dla/internal/run"
 )
 
 // speeds is what the table takes of a file that `dla bench --peer … --json` wrote, with what was added
@@ -50,7 +51,7 @@ type jobs struct {
 // jobsTable is the jobs kept in dir as a Markdown table, medians; empty where there are none.
 func jobsTable(dir string) (string, error) {
 	name := filepath.Join(dir, "jobs.json")
-	text, err := os.ReadFile(name)
+	text, err := plainfile.Read(name, run.MaxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
@@ -89,7 +90,7 @@ func Speed(dir string) (string, error) {
 	var about speeds
 	var dates []string
 	for _, group := range []struct{ file, label string }{{"steps", "training step"}, {"eval", "evaluation"}, {"fgsm", "input gradient"}, {"encoders", "sentences"}} {
-		text, err := os.ReadFile(filepath.Join(dir, group.file+".json"))
+		text, err := plainfile.Read(filepath.Join(dir, group.file+".json"), run.MaxFile)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strconv"
 
 	"dla/internal/atomicfile"
+	"dla/internal/plainfile"
 	"dla/internal/weights"
 )
 
@@ -18,9 +18,6 @@ type Attachment struct {
 	File   string `json:"file"`
 	SHA256 string `json:"sha256"`
 }
-
-// maxAttachment bounds what Attached reads.
-const maxAttachment = 64 << 20
 
 // Attach writes content as the file name of the run's directory, replacing it whole or not at all.
 func (r *Run) Attach(name string, content []byte) (Attachment, error) {
@@ -43,14 +40,7 @@ func (r Record) Attached(a Attachment) ([]byte, error) {
 	if !validID.MatchString(a.File) { // a name, not a way out of the directory
 		return nil, fmt.Errorf("run %s: %s names the file %q; put back a good copy of the run", r.ID, resultName, a.File)
 	}
-	st, err := os.Stat(path)
-	if err == nil && (!st.Mode().IsRegular() || st.Size() > maxAttachment) {
-		err = fmt.Errorf("%s is not a file of at most %d bytes", path, maxAttachment)
-	}
-	var b []byte
-	if err == nil {
-		b, err = os.ReadFile(path)
-	}
+	b, err := plainfile.Read(path, MaxFile)
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w; put back a good copy of the run", r.ID, err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"dla/internal/atomicfile"
 	"dla/internal/config"
+	"dla/internal/plainfile"
 	"dla/internal/spelling"
 )
 
@@ -186,10 +187,13 @@ func readIdentity(id, dir string) (Record, error) {
 	if err != nil {
 		return rec, err
 	}
+	if err := h.checkNames(); err != nil {
+		return rec, fmt.Errorf("%s: %w", filepath.Join(dir, envName), err)
+	}
 	rec.Env, rec.Experiment, rec.Variant, rec.Seed = h.Env, h.Experiment, h.Variant, h.Seed
 	rec.ConfigHash, rec.Started, rec.Fingerprint = h.ConfigHash, h.Started, h.Data.Fingerprint
 	settings := filepath.Join(dir, configName)
-	if rec.Config, err = os.ReadFile(settings); err != nil {
+	if rec.Config, err = plainfile.Read(settings, maxConfig); err != nil {
 		return rec, err
 	}
 	if now := config.Hash(rec.Config); now != h.ConfigHash {
@@ -259,7 +263,7 @@ func (r *Record) intact(name string, b []byte) error {
 // readMetrics reads metrics.jsonl. That of a finished run must be what it was then.
 func (r *Record) readMetrics() error {
 	path := filepath.Join(r.Dir, metricsName)
-	b, err := os.ReadFile(path)
+	b, err := plainfile.Read(path, MaxFile)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -301,13 +305,16 @@ func (r *Record) readResult() error {
 	if err := json.Unmarshal(r.Result, &res); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
+	if err := checkSets(r.Result); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
 	r.TestAccuracy = res.Test.Accuracy
 	return nil
 }
 
 // readJSON reads the file path into v, and returns what it holds.
 func readJSON(path string, v any) ([]byte, error) {
-	b, err := os.ReadFile(path)
+	b, err := plainfile.Read(path, MaxFile)
 	if err != nil {
 		return nil, err
 	}

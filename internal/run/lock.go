@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"dla/internal/plainfile"
 )
 
 // A run has one owner: the process that holds an advisory lock on its lock file. The system drops
@@ -19,6 +21,9 @@ const lockName = "lock"
 // take locks the run in dir for this process. A reader may hold the lock for an instant to ask
 // whether it is taken (owned), hence the patience.
 func take(id, dir string) (*flock.Flock, error) {
+	if err := plainfile.Own(filepath.Join(dir, lockName)); err != nil {
+		return nil, fmt.Errorf("run %s: its lock cannot be taken: %w", id, err)
+	}
 	l := flock.New(filepath.Join(dir, lockName), flock.SetPermissions(0o666))
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
@@ -33,6 +38,9 @@ func take(id, dir string) (*flock.Flock, error) {
 
 // owned says whether a live process holds the lock of the run in dir. It creates nothing.
 func owned(dir string) bool {
+	if plainfile.Own(filepath.Join(dir, lockName)) != nil { // opening a pipe would block
+		return false
+	}
 	l := flock.New(filepath.Join(dir, lockName), flock.SetFlag(os.O_RDONLY))
 	free, err := l.TryRLock()
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"dla/internal/plainfile"
 )
 
 // manifest is manifest.json: the checkpoints there are, newest first.
@@ -59,7 +61,7 @@ func serialOf(name string, named func(serial int) string) int {
 // overwrite or delete a good file.
 func readManifest(path string) (manifest, error) {
 	var m manifest
-	b, err := os.ReadFile(path)
+	b, err := plainfile.Read(path, MaxFile)
 	if errors.Is(err, os.ErrNotExist) {
 		return m, nil
 	}

@@ -33,6 +33,7 @@ import (
 
 	"dla/internal/atomicfile"
 	"dla/internal/config"
+	"dla/internal/plainfile"
 )
 
 // Status says where a run stands.
@@ -113,6 +114,12 @@ const (
 	resultName      = "result.json"
 	checkpointsName = "checkpoints"
 	figuresName     = "figures"
+)
+
+// What is read of a run's files at most, far above what any has. A checkpoint has the bound of weights.
+const (
+	MaxFile   = 64 << 20
+	maxConfig = 64 << 10 // YAML takes the square of its keys
 )
 
 // validID is what a run may be called: one plain file name on every system.
@@ -197,6 +204,9 @@ func Resume(root, id string, here Env, otherKernels bool) (*Run, error) {
 		return nil, err
 	}
 	r := &Run{id: id, dir: filepath.Join(root, id)}
+	if err := ownFiles(r.dir); err != nil {
+		return nil, unusable(r.dir, err)
+	}
 	if r.lock, err = take(r.id, r.dir); err != nil {
 		return nil, err
 	}
@@ -340,7 +350,7 @@ func (r *Run) Finish(result any) error {
 	}
 	sums := map[string]string{metricsName: metricsSHA}
 	for _, name := range []string{envName, resumedName, resultName} {
-		b, err := os.ReadFile(r.path(name))
+		b, err := plainfile.Read(r.path(name), MaxFile)
 		if name == resumedName && errors.Is(err, os.ErrNotExist) {
 			continue
 		}
