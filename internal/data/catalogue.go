@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"dla/internal/plainfile"
 )
 
 // File is one file of a set.
@@ -308,7 +310,7 @@ func (f File) locate(dir string, content File, places func(name string) []string
 
 // unpacked says whether the file at path, gzipped or not, holds the content f, and what file that is.
 func (f File) unpacked(path string) (as File, err error) {
-	r, err := os.Open(path)
+	r, _, err := plainfile.Open(path)
 	if err != nil {
 		return as, err
 	}
@@ -392,16 +394,12 @@ func (f *Form) fileNames() string {
 
 // verify says whether the file at path is the published one.
 func (f File) verify(path string) error {
-	r, err := os.Open(path)
+	r, n, err := plainfile.Open(path)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	st, err := r.Stat()
-	if err != nil {
-		return err
-	}
-	n, h := st.Size(), sha256.New()
+	h := sha256.New()
 	if n == f.Size { // else its size says enough
 		if n, err = io.Copy(h, io.LimitReader(r, f.Size+1)); err != nil {
 			return err

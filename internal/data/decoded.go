@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 
 	"dla/internal/atomicfile"
+	"dla/internal/plainfile"
 )
 
 // A set whose images take seconds to decode is kept decoded in the cache:
@@ -79,15 +80,11 @@ func writeDecoded(path, source string, perm fs.FileMode, ds *Dataset) error {
 
 // openDecoded opens the copy at path and reads its header. r stands at the sets, of which size bytes follow.
 func openDecoded(path string) (f *os.File, h decodedHeader, size int64, err error) {
-	f, err = os.Open(path)
+	f, size, err = plainfile.Open(path)
 	if err != nil {
 		return nil, h, 0, err
 	}
-	st, err := f.Stat()
-	if err == nil {
-		h, size, err = readDecodedHeader(f, st.Size())
-	}
-	if err != nil {
+	if h, size, err = readDecodedHeader(f, size); err != nil {
 		f.Close() // read only: nothing can be lost
 		return nil, h, 0, fmt.Errorf("%s: %w", path, err)
 	}

@@ -3,9 +3,10 @@ package data
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
+
+	"dla/internal/plainfile"
 )
 
 // mnistFiles are MNIST's images and labels, of the training and of the test set.
@@ -66,13 +67,16 @@ func readMNIST(_ context.Context, dir string, _ func(n, total int64)) (train, te
 	return train, test, nil
 }
 
+// maxIDXFile bounds a file of MNIST: the largest holds 60,000 images of 784 bytes.
+const maxIDXFile = 64 << 20
+
 // readIDXFile finds, checks and reads file number i of dir, which has the dimensions shape.
 func readIDXFile(dir string, i int, shape ...int) (elements []byte, path string, err error) {
 	path, _, err = mnistFiles[i].locate(dir, mnistContents[i], mnistPlaces)
 	if err != nil {
 		return nil, "", err
 	}
-	b, err := os.ReadFile(path)
+	b, err := plainfile.Read(path, maxIDXFile)
 	if err != nil {
 		return nil, "", err
 	}

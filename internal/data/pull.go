@@ -17,6 +17,7 @@ import (
 
 	"dla/internal/atomicfile"
 	"dla/internal/download"
+	"dla/internal/plainfile"
 )
 
 // Pull puts a form of e into dir, e's folder in a cache, from the first source that has it: its mirrors,
@@ -195,7 +196,7 @@ func (f *Form) copyFrom(src, dir string, progress func(Progress)) error {
 }
 
 func (f File) copyFrom(src, dir string, progress func(Progress)) error {
-	r, err := os.Open(src)
+	r, _, err := plainfile.Open(src)
 	if err != nil {
 		return err
 	}

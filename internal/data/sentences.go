@@ -18,6 +18,7 @@ import (
 
 	"dla/internal/atomicfile"
 	"dla/internal/parquet"
+	"dla/internal/plainfile"
 )
 
 // Sentences is a set of labelled sentences in three parts.
@@ -323,14 +324,7 @@ func readParquet(ctx context.Context, path string) ([][]string, error) {
 
 // readParquetFile reads the columns text and label.
 func readParquetFile(name string) (texts []string, labels []int64, err error) {
-	st, err := os.Stat(name)
-	if err != nil {
-		return nil, nil, err
-	}
-	if !st.Mode().IsRegular() || st.Size() > maxParquet {
-		return nil, nil, fmt.Errorf("is no regular file of at most %d bytes", maxParquet)
-	}
-	b, err := os.ReadFile(name)
+	b, err := plainfile.Read(name, maxParquet)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -11,9 +11,10 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
+
+	"dla/internal/plainfile"
 )
 
 // SVHN's cropped digits (http://ufldl.stanford.edu/housenumbers) are two MATLAB files, each with the images
@@ -51,7 +52,7 @@ func readSVHN(ctx context.Context, dir string, done func(n, total int64)) (train
 }
 
 func svhnFile(ctx context.Context, path string, test bool, done func(n int64)) ([]picture, error) {
-	f, err := os.Open(path)
+	f, _, err := plainfile.Open(path)
 	if err != nil {
 		return nil, err
 	}

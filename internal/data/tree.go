@@ -19,6 +19,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"dla/internal/plainfile"
 )
 
 // A set may lie in a folder, in a tar or in a tar.gz. walk reads the three alike, into memory: nothing
@@ -240,7 +242,7 @@ func walkFolder(ctx context.Context, dir string, want func(string) bool, over *p
 	}
 	var read int64
 	for _, f := range w.files {
-		r, err := os.Open(f.path)
+		r, _, err := plainfile.Open(f.path)
 		if err != nil {
 			return err
 		}
@@ -272,17 +274,13 @@ func foldersAbove(dir string) (above []fs.FileInfo, err error) {
 }
 
 func walkArchiveFile(path string, want func(string) bool, over *passedOver, done func(n, total int64), visit visitor) error {
-	f, err := os.Open(path)
+	f, size, err := plainfile.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	r := bufio.NewReaderSize(&counting{r: f, done: func(n int64) { done(n, st.Size()) }}, 1<<20)
-	return walkArchive(r, st.Size(), want, over, visit)
+	r := bufio.NewReaderSize(&counting{r: f, done: func(n int64) { done(n, size) }}, 1<<20)
+	return walkArchive(r, size, want, over, visit)
 }
 
 // walkArchive reads a tar or tar.gz of size bytes.

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"dla/internal/plainfile"
 )
 
 // Unrecognised says what lies where e is looked for and is none of its files, and what is wanted; it is empty
@@ -103,7 +105,7 @@ func looksLike(path string) string {
 	case !st.Mode().IsRegular():
 		return name + " (no ordinary file)"
 	}
-	r, err := os.Open(path)
+	r, _, err := plainfile.Open(path)
 	if err != nil {
 		return fmt.Sprintf("%s (%v)", name, err)
 	}

@@ -3,7 +3,6 @@ package hub
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"strings"
 
 	"dla/internal/model"
+	"dla/internal/plainfile"
 	"dla/internal/spelling"
 	"dla/internal/text"
 	"dla/internal/weights"
@@ -184,32 +184,20 @@ func check(dir string) Encoder {
 
 // open opens a file of a model, and refuses one that is none or too large.
 func open(path string) (*os.File, int64, error) {
-	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() { // opening a pipe would block
-		return nil, 0, fmt.Errorf("%s is not a regular file", path)
-	}
-	f, err := os.Open(path)
+	f, size, err := plainfile.Open(path)
 	if err != nil {
 		return nil, 0, err
 	}
-	st, err := f.Stat()
-	if most := largest(filepath.Base(path)); err == nil && st.Size() > most {
-		err = fmt.Errorf("%s has %d bytes, and such a file of more than %d is not read", path, st.Size(), most)
-	}
-	if err != nil {
+	if most := largest(filepath.Base(path)); size > most {
 		f.Close() // read only
-		return nil, 0, err
+		return nil, 0, fmt.Errorf("%s has %d bytes, and such a file of more than %d is not read", path, size, most)
 	}
-	return f, st.Size(), nil
+	return f, size, nil
 }
 
 // readFile reads a file of a model other than its weights.
 func readFile(path string) ([]byte, error) {
-	f, _, err := open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxFile))
+	return plainfile.Read(path, maxFile)
 }
 
 // bareForm is a name that an encoder may be imported by.

@@ -159,7 +159,7 @@ func TestImportRefuses(t *testing.T) {
 		"too many tokens":       {"config.json", []byte(strings.Replace(config, "12000", "5", 1)), "the tokenizer has 6 tokens and the encoder 5"},
 		"weights cut":           {"model.safetensors", repository(t, 1)["model.safetensors"][:1000], "model.safetensors is not a whole safetensors file"},
 		"weights of Git LFS":    {"model.safetensors", []byte("version https://git-lfs.github.com/spec/v1\n"), "model.safetensors is not a whole safetensors file"},
-		"a large configuration": {"config.json", make([]byte, 2<<20), "config.json is longer than"},
+		"a large configuration": {"config.json", make([]byte, 2<<20), "config.json has more than"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			serve(t)

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"dla/internal/download"
+	"dla/internal/plainfile"
 )
 
 // Hub is a hub and the cache of its files on this machine.
@@ -44,7 +45,7 @@ type Hub struct {
 func FromEnv() (*Hub, error) {
 	endpoint, err := url.Parse(strings.TrimRight(cmp.Or(os.Getenv("HF_ENDPOINT"), "https://huggingface.co"), "/"))
 	if err != nil || endpoint.Host == "" || endpoint.Scheme != "https" && endpoint.Scheme != "http" {
-		return nil, fmt.Errorf("HF_ENDPOINT is %q, want an address like https://huggingface.co", os.Getenv("HF_ENDPOINT"))
+		return nil, fmt.Errorf("HF_ENDPOINT is %q, want an address like https://huggingface.co", withoutUser(os.Getenv("HF_ENDPOINT")))
 	}
 	h := &Hub{
 		Endpoint: endpoint,
@@ -65,14 +66,31 @@ func FromEnv() (*Hub, error) {
 		path = filepath.Join(home, "token")
 	}
 	if token == "" && path != "" {
-		b, err := os.ReadFile(path)
+		b, err := plainfile.Read(path, maxToken)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, fmt.Errorf("the token of the hub: %w", err)
 		}
 		token = string(b)
 	}
-	h.client = &http.Client{Transport: authorized{endpoint, strings.TrimSpace(token)}}
+	token = strings.TrimSpace(token)
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return nil, errors.New("the token of the hub holds white space, control characters or others than ASCII; set HF_TOKEN to the token alone")
+	}
+	h.client = &http.Client{Transport: authorized{endpoint, token}}
 	return h, nil
+}
+
+// maxToken bounds the file of a token.
+const maxToken = 1 << 16
+
+// withoutUser is an address without the user and password that may stand before its host: it is to be printed.
+func withoutUser(address string) string {
+	at := strings.LastIndexByte(address, '@')
+	if at < 0 {
+		return address
+	}
+	scheme, _, _ := strings.Cut(address[:at], "//")
+	return scheme + "//…" + address[at:]
 }
 
 // hubHome is the folder of Hugging Face's tools.
@@ -197,7 +215,7 @@ func (h *Hub) send(ctx context.Context, method, repo string, from int64, path ..
 func (h *Hub) refusal(resp *http.Response, repo string) error {
 	host, code := resp.Request.URL.Host, resp.Header.Get("X-Error-Code")
 	status := fmt.Errorf("%s answers %q", host, resp.Status)
-	page := h.Endpoint.JoinPath(repo).String()
+	page := withoutUser(h.Endpoint.JoinPath(repo).String())
 	with := "without a token"
 	if h.client.Transport.(authorized).token != "" {
 		with = "with this token"

@@ -11,6 +11,7 @@ import (
 	"dla/internal/atomicfile"
 	"dla/internal/lora"
 	"dla/internal/model"
+	"dla/internal/plainfile"
 	"dla/internal/run"
 	"dla/internal/weights"
 )
@@ -101,11 +102,14 @@ func replaceable(dir string) error {
 	return nil
 }
 
+// maxCopied bounds a file of a record: an adapter of all layers of a large rank has some hundred MB.
+const maxCopied = 1 << 30
+
 // copyInto copies files of rec's folder below to dir.
 func copyInto(dir string, rec run.Record, below string, names ...string) error {
 	for _, name := range names {
 		src := filepath.Join(rec.Dir, below, name)
-		b, err := os.ReadFile(src)
+		b, err := plainfile.Read(src, maxCopied)
 		if err != nil {
 			return fmt.Errorf("run %s: %w", rec.ID, err)
 		}

@@ -18,6 +18,7 @@ import (
 	"dla/internal/config"
 	"dla/internal/data"
 	"dla/internal/kernel"
+	"dla/internal/plainfile"
 	"dla/internal/report"
 	"dla/internal/run"
 	"dla/internal/train"
@@ -235,7 +236,7 @@ func hasAttacks(rec run.Record) bool {
 // it cannot be read, everything is made anew.
 func (m *attacksMade) read(opt Options) {
 	var old attacksMade
-	b, err := os.ReadFile(filepath.Join(m.r.Dir(), madeName))
+	b, err := plainfile.Read(filepath.Join(m.r.Dir(), madeName), run.MaxFile)
 	if err != nil || json.Unmarshal(b, &old) != nil || old.Kernel != m.Kernel {
 		return
 	}

@@ -20,6 +20,7 @@ import (
 	"dla/internal/kernel"
 	"dla/internal/model"
 	"dla/internal/nn"
+	"dla/internal/plainfile"
 	"dla/internal/rng"
 	"dla/internal/run"
 	"dla/internal/text"
@@ -138,7 +139,7 @@ func (e *SentenceEncoder) encoded(tok *text.Tokenizer) (*Encoded, error) {
 func hashFiles(dir string, names ...string) (string, error) {
 	h := sha256.New()
 	for _, name := range names {
-		f, err := os.Open(filepath.Join(dir, name))
+		f, _, err := plainfile.Open(filepath.Join(dir, name))
 		if err != nil {
 			return "", err
 		}

@@ -15,6 +15,7 @@ import (
 	"dla/internal/atomicfile"
 	"dla/internal/kernel"
 	"dla/internal/nn"
+	"dla/internal/plainfile"
 	"dla/internal/weights"
 )
 
@@ -340,6 +341,9 @@ func DefaultLabels(classes int) []string {
 // beside are the files of a folder that a model made of it takes along: the tokenizer's and the pooling's.
 var beside = []string{"tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json", "sentence_bert_config.json", modulesName, "1_Pooling/config.json"}
 
+// maxBeside bounds each of them.
+const maxBeside = 64 << 20
+
 // Write makes a Hugging Face folder dir of the weights in p, for classes with the given names: config.json and
 // tokenizer of the folder from, and model.safetensors with the encoder's tensors behind the family's prefix
 // and the head's. transformers loads it as TransformersClass says; where that is empty, as the encoder without a
@@ -372,7 +376,7 @@ func (c *SentenceClassifier) Write(dir, from string, p *nn.Params, labels []stri
 	err = atomicfile.NewFolder(dir, atomicfile.Permissions(from), func(tmp string) error {
 		for _, name := range beside {
 			src := filepath.Join(from, filepath.FromSlash(name))
-			b, err := os.ReadFile(src)
+			b, err := plainfile.Read(src, maxBeside)
 			if errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
