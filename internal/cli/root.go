@@ -20,6 +20,16 @@ type Streams struct {
 	Err    io.Writer
 	InTTY  bool // In is a terminal: questions may be asked
 	ErrTTY bool // Err is a terminal: progress bars may be drawn
+
+	bars io.Writer // Err itself, where Err is not; what bars are drawn with is not to be shown but acted on
+}
+
+// barsOut is where bars are drawn.
+func (s *Streams) barsOut() io.Writer {
+	if s.bars != nil {
+		return s.bars
+	}
+	return s.Err
 }
 
 // Terminal is the process's own streams.
@@ -55,11 +65,20 @@ func usageError(err error) error { return &ExitError{exitUsage, err} }
 
 // Main runs the command line args and returns the exit code.
 func Main(args []string, s *Streams) int {
+	out, errOut := &shown{w: s.Out}, &shown{w: s.Err}
+	code := execute(args, &Streams{In: s.In, Out: out, Err: errOut, InTTY: s.InTTY, ErrTTY: s.ErrTTY, bars: s.Err})
+	if err := out.close(); err != nil && code == 0 { // else something has been said already
+		fmt.Fprintf(errOut, "dla: not all could be printed: %v; what was recorded is whole, print it again where there is room\n", err)
+		code = exitFailure
+	}
+	_ = errOut.close() // nobody could be told
+	return code
+}
+
+// execute is Main on streams that show control characters.
+func execute(args []string, s *Streams) int {
 	root := newRootCmd(s)
 	root.SetArgs(joinRes(args))
-	root.SetIn(s.In)
-	root.SetOut(s.Out)
-	root.SetErr(s.Err)
 	err := checkEnv()
 	if err == nil {
 		err = root.ExecuteContext(context.Background())
@@ -129,6 +148,9 @@ Environment:
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	cmd.SetIn(s.In) // first: the completion command keeps what is there when it is made
+	cmd.SetOut(s.Out)
+	cmd.SetErr(s.Err)
 	cmd.AddCommand(newLab1Cmd(s), newLab3Cmd(s), newLab4Cmd(s), newRunsCmd(s), newPlotCmd(s), newDataCmd(s), newModelsCmd(s), newCacheCmd(s), newBenchCmd(s), newVersionCmd(s))
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError(fmt.Errorf("%w; see `%s --help`", suggestFlag(c, err), c.CommandPath()))

@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"unicode/utf8"
+)
+
+// shown is where a command prints. What it prints holds names out of files that others may have made, and a terminal
+// acts on control characters: it would clear the screen, change its title, or show one name for another. So all but
+// the end of a line and the tab are written as Go and JSON write them, \u001b, and bytes that are no UTF-8 as \x9b.
+// Only bars are drawn past it.
+//
+// It keeps the first error, so that what could not be printed (a full disk) is not lost without a word.
+type shown struct {
+	mu   sync.Mutex
+	w    io.Writer
+	rest []byte // the beginning of a character whose end is still to come
+	err  error
+}
+
+// Write writes b, or says why nothing can be written any more.
+func (s *shown) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return 0, s.err
+	}
+	text := append(s.rest, b...)
+	whole := len(text)
+	for i := max(0, whole-utf8.UTFMax); i < len(text); i++ {
+		if utf8.RuneStart(text[i]) && !utf8.FullRune(text[i:]) {
+			whole = i
+			break
+		}
+	}
+	if _, s.err = s.w.Write(escaped(text[:whole])); s.err != nil {
+		return 0, s.err
+	}
+	s.rest = slices.Clone(text[whole:])
+	return len(b), nil
+}
+
+// escaped is text as it is shown.
+func escaped(text []byte) []byte {
+	out := make([]byte, 0, len(text))
+	for i := 0; i < len(text); {
+		r, n := utf8.DecodeRune(text[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			out = fmt.Appendf(out, `\x%02x`, text[i])
+		case r < ' ' && r != '\n' && r != '\t', r >= 0x7f && r < 0xa0:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		default:
+			out = append(out, text[i:i+n]...)
+		}
+		i += n
+	}
+	return out
+}
+
+// close writes what is left of a character without an end, and returns the first error there was.
+func (s *shown) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil && len(s.rest) > 0 {
+		_, s.err = s.w.Write(escaped(s.rest))
+		s.rest = nil
+	}
+	return s.err
+}
