@@ -105,9 +105,11 @@ func (p product) run(seed uint64) error {
 			}
 			if p.acc {
 				want += before.at(i, j)
+				size += math.Abs(before.at(i, j))
 			}
 			if p.bias {
 				want += float64(bias.m[j])
+				size += math.Abs(float64(bias.m[j]))
 			}
 			if p.rel {
 				want = max(0, want)
