@@ -99,29 +99,33 @@ func (o baselineOptions) settings(cmd *cobra.Command) ([]config.Baseline, error)
 	if set("encoder") {
 		encoders = o.encoders
 	}
-	var all []config.Baseline
+	var all distinct[config.Baseline]
 	for _, e := range encoders {
 		c.Encoder.From = e
 		seeds, err := eachSeed(o.trainingFlags, c, func(c *config.Baseline) *uint64 { return &c.Seed }, config.Baseline.Validate)
 		if err != nil {
 			return nil, err
 		}
-		all = addNew(all, seeds...)
+		if err := all.add(seeds...); err != nil {
+			return nil, err
+		}
 	}
-	return all, nil
+	return all.list, nil
 }
 
-// findEncoders finds the encoder of each of cfgs, each once.
-func findEncoders(cfgs []config.Baseline) ([]*labs.SentenceEncoder, error) {
+// findEncoders finds the encoder of each of cfgs, which of says, each once and before the data is read.
+func findEncoders[C any](cfgs []C, of func(C) (from, weights string)) ([]*labs.SentenceEncoder, error) {
 	var all []*labs.SentenceEncoder
-	for i, c := range cfgs {
-		if at := slices.IndexFunc(cfgs[:i], func(o config.Baseline) bool { return o.Encoder == c.Encoder }); at >= 0 {
-			all = append(all, all[at])
-			continue
-		}
-		e, err := labs.FindSentenceEncoder(c.Encoder.From, c.Encoder.Weights)
-		if err != nil {
-			return nil, err
+	found := map[[2]string]*labs.SentenceEncoder{}
+	for _, c := range cfgs {
+		from, weights := of(c)
+		e, ok := found[[2]string{from, weights}]
+		if !ok {
+			var err error
+			if e, err = labs.FindSentenceEncoder(from, weights); err != nil {
+				return nil, err
+			}
+			found[[2]string{from, weights}] = e
 		}
 		all = append(all, e)
 	}
@@ -134,7 +138,7 @@ func runBaseline(cmd *cobra.Command, s *Streams, o baselineOptions) (err error) 
 		return usageError(err)
 	}
 	o.setThreads()
-	encoders, err := findEncoders(cfgs)
+	encoders, err := findEncoders(cfgs, func(c config.Baseline) (from, weights string) { return c.Encoder.From, c.Encoder.Weights })
 	if err != nil {
 		return err
 	}

@@ -115,7 +115,7 @@ func (o finetuneOptions) settings(cmd *cobra.Command) ([]config.Finetune, error)
 			single()
 		}
 	}
-	var all []config.Finetune
+	var all distinct[config.Finetune]
 	for _, e := range o.encoders {
 		for _, m := range o.methods {
 			for _, t := range o.targets {
@@ -124,15 +124,17 @@ func (o finetuneOptions) settings(cmd *cobra.Command) ([]config.Finetune, error)
 					if err != nil {
 						return nil, err
 					}
-					all = addNew(all, seeds...)
+					if err := all.add(seeds...); err != nil {
+						return nil, err
+					}
 				}
 			}
 		}
 	}
-	if o.merge != "" && len(all) > 1 {
-		return nil, fmt.Errorf("--merge writes one model, and these are %d; train them apart", len(all))
+	if o.merge != "" && len(all.list) > 1 {
+		return nil, fmt.Errorf("--merge writes one model, and these are %d; train them apart", len(all.list))
 	}
-	return all, nil
+	return all.list, nil
 }
 
 // seedsOf is the settings of one choice of what is trained, from every seed.
@@ -170,17 +172,9 @@ func runFinetune(cmd *cobra.Command, s *Streams, o finetuneOptions) (err error) 
 		return usageError(err)
 	}
 	o.setThreads()
-	var encoders []*labs.SentenceEncoder
-	for i, c := range cfgs { // found before the data is read, each once
-		if at := slices.IndexFunc(cfgs[:i], func(x config.Finetune) bool { return x.Encoder == c.Encoder }); at >= 0 {
-			encoders = append(encoders, encoders[at])
-			continue
-		}
-		e, err := labs.FindSentenceEncoder(c.Encoder.From, c.Encoder.Weights)
-		if err != nil {
-			return err
-		}
-		encoders = append(encoders, e)
+	encoders, err := findEncoders(cfgs, func(c config.Finetune) (from, weights string) { return c.Encoder.From, c.Encoder.Weights })
+	if err != nil {
+		return err
 	}
 	if o.dryRun {
 		var plans []plan

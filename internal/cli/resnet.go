@@ -181,7 +181,7 @@ func (o resnetOptions) variants(cmd *cobra.Command) ([]config.Resnet, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	var all []config.Resnet
+	var all distinct[config.Resnet]
 	for _, m := range models {
 		for _, d := range depths {
 			for _, r := range res {
@@ -191,11 +191,13 @@ func (o resnetOptions) variants(cmd *cobra.Command) ([]config.Resnet, error) {
 				if err != nil {
 					return nil, err
 				}
-				all = addNew(all, seeds...)
+				if err := all.add(seeds...); err != nil {
+					return nil, err
+				}
 			}
 		}
 	}
-	return all, nil
+	return all.list, nil
 }
 
 // checkResnet checks the settings and that there is such a network.

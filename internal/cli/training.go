@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -56,7 +55,7 @@ func (o trainingFlags) check() error {
 // eachSeed is the settings c from each of the seeds asked for, with the assignments of --set made and checked;
 // seed is where settings have their seed. --set seed= leaves one.
 func eachSeed[C any](o trainingFlags, c C, seed func(*C) *uint64, check func(C) error) ([]C, error) {
-	var all []C
+	var all distinct[C]
 	for i := range o.seeds {
 		one := c
 		*seed(&one) += uint64(i)
@@ -66,25 +65,35 @@ func eachSeed[C any](o trainingFlags, c C, seed func(*C) *uint64, check func(C) 
 		if err := check(one); err != nil {
 			return nil, err
 		}
-		all = addNew(all, one)
-	}
-	return all, nil
-}
-
-// addNew appends those of more to all whose settings are not there yet.
-func addNew[C any](all []C, more ...C) []C {
-	for _, c := range more {
-		if !slices.ContainsFunc(all, func(x C) bool { return sameSettings(x, c) }) {
-			all = append(all, c)
+		if err := all.add(one); err != nil {
+			return nil, err
 		}
 	}
-	return all
+	return all.list, nil
 }
 
-func sameSettings(a, b any) bool {
-	x, errA := config.Marshal(a)
-	y, errB := config.Marshal(b)
-	return errA == nil && errB == nil && string(x) == string(y)
+// distinct are settings, each once, in the order in which they came.
+type distinct[C any] struct {
+	list []C
+	seen map[string]bool // by their JSON, which is many times faster made than YAML
+}
+
+// add appends those of more that are not there yet.
+func (d *distinct[C]) add(more ...C) error {
+	if d.seen == nil {
+		d.seen = map[string]bool{}
+	}
+	for _, c := range more {
+		b, err := json.Marshal(c)
+		if err != nil {
+			return fmt.Errorf("the settings: %w", err)
+		}
+		if !d.seen[string(b)] {
+			d.seen[string(b)] = true
+			d.list = append(d.list, c)
+		}
+	}
+	return nil
 }
 
 // begin starts a training's session. close ends it.
