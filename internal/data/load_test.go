@@ -166,8 +166,8 @@ func TestPullFromAServerThatStalls(t *testing.T) {
 	})
 	_, err := e.Pull(context.Background(), t.TempDir(), nil)
 	close(done)
-	if !Nowhere(err) || !strings.Contains(err.Error(), "nothing came for 50ms") {
-		t.Errorf("error %v, want one that says nothing came", err)
+	if !Nowhere(err) || !strings.Contains(err.Error(), "only 5 bytes came in 50ms") {
+		t.Errorf("error %v, want one that says how little came", err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,15 +30,26 @@ var Transport http.RoundTripper = &http.Transport{
 	ResponseHeaderTimeout: 10 * time.Second,
 }
 
-// StallLimit is how long a transfer may bring nothing.
+// StallLimit is how long a transfer may bring nothing worth the name: fewer than worth bytes.
 var StallLimit = 20 * time.Second
 
-// Do is client.Do, except that reading the body fails once nothing has come for StallLimit, and that
+// worth is what has to come within StallLimit: 1.6 kB/s, below every line that a model could be fetched by. A server
+// that sends a byte a second would else hold its file for ever.
+const worth = 32 << 10
+
+// Do is client.Do, except that reading the body fails once next to nothing has come for StallLimit, and that
 // errors say what happened without the address. The body must be closed.
 func Do(client *http.Client, req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	limit := StallLimit
-	stall := time.AfterFunc(limit, func() { cancel(fmt.Errorf("nothing came for %v", limit)) })
+	came := new(atomic.Int64)
+	stall := time.AfterFunc(limit, func() {
+		if n := came.Load(); n > 0 {
+			cancel(fmt.Errorf("only %d bytes came in %v", n, limit))
+			return
+		}
+		cancel(fmt.Errorf("nothing came for %v", limit))
+	})
 	resp, err := client.Do(req.WithContext(ctx))
 	if err != nil {
 		stall.Stop()
@@ -49,7 +61,8 @@ func Do(client *http.Client, req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	resp.Body = &body{resp.Body, ctx, cancel, stall, limit}
+	stall.Reset(limit)
+	resp.Body = &body{resp.Body, ctx, cancel, stall, limit, came}
 	return resp, nil
 }
 
@@ -60,6 +73,7 @@ type body struct {
 	cancel context.CancelCauseFunc
 	stall  *time.Timer
 	limit  time.Duration
+	came   *atomic.Int64 // bytes since stall was set
 }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -67,7 +81,10 @@ func (b *body) Read(p []byte) (int, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = cmp.Or(context.Cause(b.ctx), err)
 	}
-	b.stall.Reset(b.limit)
+	if b.came.Add(int64(n)) >= worth {
+		b.came.Store(0)
+		b.stall.Reset(b.limit)
+	}
 	return n, err
 }
 

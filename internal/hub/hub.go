@@ -89,7 +89,10 @@ func withoutUser(address string) string {
 	if at < 0 {
 		return address
 	}
-	scheme, _, _ := strings.Cut(address[:at], "//")
+	scheme, _, ok := strings.Cut(address[:at], "//")
+	if !ok {
+		return "…" + address[at:]
+	}
 	return scheme + "//…" + address[at:]
 }
 

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -955,5 +956,60 @@ func TestEnvironment(t *testing.T) {
 		if _, err := FromEnv(); err == nil || !strings.Contains(err.Error(), "HF_ENDPOINT") {
 			t.Errorf("%s: error %v", bad, err)
 		}
+	}
+}
+
+// TestSecrets: a password in HF_ENDPOINT is in no error, and a token that could not be one is refused before it is
+// sent, wherever it stands.
+func TestSecrets(t *testing.T) {
+	s := serve(t)
+	for _, bad := range []string{"ftp://me:pass%20word@host", "http://me:pass word@host\x7f", "https://me:password@", "me:password@host", "http://me:pa@ssword@host:x"} {
+		t.Setenv("HF_ENDPOINT", bad)
+		if _, err := FromEnv(); err == nil || !strings.Contains(err.Error(), "HF_ENDPOINT is") || strings.Contains(err.Error(), "pa") {
+			t.Errorf("%s: error %v", bad, err)
+		}
+	}
+	for _, code := range []int{401, 403, 404, 429, 500} {
+		s.onHub = func(w http.ResponseWriter, _ *http.Request) bool {
+			w.Header().Set("Retry-After", "3600")
+			w.WriteHeader(code)
+			return true
+		}
+		t.Setenv("HF_ENDPOINT", strings.Replace(s.hub.URL, "http://", "http://me:password@", 1))
+		if _, _, err := s.pull(); err == nil || strings.Contains(err.Error(), "password") {
+			t.Errorf("%d: error %v", code, err)
+		}
+	}
+	s.hub.Close()
+	if _, _, err := s.pull(); err == nil || strings.Contains(err.Error(), "password") {
+		t.Errorf("no hub: error %v", err)
+	}
+
+	file := filepath.Join(t.TempDir(), "token")
+	t.Setenv("HF_TOKEN_PATH", file)
+	for _, bad := range []string{"hf_\x1b[2J", "hf_a\nhf_b", "hf_a\x00", "hf_ä", "hf a", strings.Repeat("h", maxToken+1)} {
+		if !strings.Contains(bad, "\x00") && len(bad) < maxToken {
+			t.Setenv("HF_TOKEN", bad)
+			if _, err := FromEnv(); err == nil || !strings.Contains(err.Error(), "set HF_TOKEN to the token alone") || strings.Contains(err.Error(), "hf_") {
+				t.Errorf("%q: error %v", bad, err)
+			}
+		}
+		t.Setenv("HF_TOKEN", "")
+		if err := os.WriteFile(file, []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := FromEnv(); err == nil || !strings.Contains(err.Error(), "token") {
+			t.Errorf("%.20q in a file: error %v", bad, err)
+		}
+	}
+	if err := os.WriteFile(file, []byte("hf_secret\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if h, err := FromEnv(); err != nil || h.client.Transport.(authorized).token != token {
+		t.Errorf("a token with the end of its line: %v", err)
+	}
+	t.Setenv("HF_TOKEN_PATH", "/dev/zero")
+	if _, err := FromEnv(); err == nil || runtime.GOOS == "linux" && !strings.Contains(err.Error(), "is not a regular file") {
+		t.Errorf("an endless token: error %v", err)
 	}
 }
