@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dla/internal/engine"
 )
 
 // TestManySeeds: settings are told apart in one pass, not in pairs, and each stands there once.
@@ -23,5 +25,18 @@ func TestManySeeds(t *testing.T) {
 	out.Reset()
 	if code := Main([]string{"lab1", "resnet", "--seeds", "3", "--set", "seed=7", "--dry-run"}, &Streams{In: strings.NewReader(""), Out: &out, Err: &out}); code != 0 || strings.Count(out.String(), " seed 7 ") != 1 {
 		t.Errorf("exit %d: %s", code, out.String())
+	}
+}
+
+// TestDryRunOfWhatDoesNotFit: what the machine has no memory for is one error with the numbers.
+func TestDryRunOfWhatDoesNotFit(t *testing.T) {
+	defer func(m func() int64) { engine.Memory = m }(engine.Memory)
+	engine.Memory = func() int64 { return 16e9 }
+	for _, args := range [][]string{{"--depth", "200", "--set", "model.width=16384"}, {"--model", "resnet20", "--set", "train.batch_size=65536"}} {
+		var out, errOut bytes.Buffer
+		code := Main(append([]string{"lab1", "resnet", "--dry-run"}, args...), &Streams{In: strings.NewReader(""), Out: &out, Err: &errOut})
+		if code != exitFailure || strings.Count(errOut.String(), "\n") != 1 || !strings.Contains(errOut.String(), "and this machine has 16.0 GB of memory") {
+			t.Errorf("%q: exit %d, %s%s", args, code, out.String(), errOut.String())
+		}
 	}
 }

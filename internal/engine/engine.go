@@ -113,7 +113,14 @@ func Compile(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) (*Program, error)
 	for t := range kept {
 		pl.keep(t)
 	}
-	p.bytes = pl.layOut() + giveSums(p.steps)
+	var leaves int64
+	for _, t := range p.leaves {
+		leaves += 4 * int64(len(t.F32)+len(t.I32))
+	}
+	if p.bytes, err = pl.layOut(leaves); err != nil {
+		return nil, err
+	}
+	p.bytes += giveSums(p.steps)
 	return p, nil
 }
 

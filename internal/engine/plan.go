@@ -81,8 +81,9 @@ func (p *planner) keep(t *Tensor) {
 	}
 }
 
-// layOut allocates the arena, gives every intermediate its slice of it and returns its bytes.
-func (p *planner) layOut() int64 {
+// layOut allocates the arena, gives every intermediate its slice of it and returns its bytes. One that the machine has
+// no memory for, beside leaves bytes that are there, is an error.
+func (p *planner) layOut(leaves int64) (int64, error) {
 	for _, w := range p.wishes {
 		src, dst := p.of[w.in], p.of[w.out]
 		if src == nil || src == dst || src.last != w.at || src.floats != dst.floats {
@@ -115,13 +116,16 @@ func (p *planner) layOut() int64 {
 		at, _ := slices.BinarySearchFunc(placed, b.offset, func(o *block, off int) int { return o.offset - off })
 		placed = slices.Insert(placed, at, b)
 	}
+	if err := Fits(fmt.Sprintf("the intermediates and gradients of %.1f GB of weights and inputs", float64(leaves)/1e9), leaves+4*int64(total)); err != nil {
+		return 0, fmt.Errorf("engine: %w", err)
+	}
 	arena := kernel.Alloc(total)
 	for _, b := range live {
 		for _, v := range b.views {
 			v.F32 = arena[b.offset : b.offset+b.floats : b.offset+b.floats]
 		}
 	}
-	return int64(total) * 4
+	return int64(total) * 4, nil
 }
 
 func roundUp(n int) int { return (n + alignFloats - 1) / alignFloats * alignFloats }

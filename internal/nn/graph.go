@@ -47,6 +47,9 @@ func (g *Graph) Fail(layer string, err error) *G.Node {
 
 // Input adds a float32 leaf of the given shape, zero until it is written to.
 func (g *Graph) Input(name string, shape ...int) *G.Node {
+	if g.params.shapes {
+		return G.NewTensor(g.ExprGraph, tensor.Float32, len(shape), G.WithShape(shape...), G.WithName(name))
+	}
 	n := tensor.Shape(shape).TotalSize()
 	v := tensor.New(tensor.WithShape(shape...), tensor.WithBacking(kernel.Alloc(n)))
 	return G.NewTensor(g.ExprGraph, tensor.Float32, len(shape), G.WithShape(shape...), G.WithName(name), G.WithValue(v))
@@ -79,7 +82,11 @@ func (g *Graph) param(name string, init Init, buffer bool, shape []int) (*G.Node
 	if n, ok := g.nodes[name]; ok {
 		return n, q
 	}
-	n := G.NewTensor(g.ExprGraph, tensor.Float32, len(shape), G.WithShape(shape...), G.WithName(name), G.WithValue(q.value))
+	options := []G.NodeConsOpt{G.WithShape(shape...), G.WithName(name)}
+	if q.value != nil {
+		options = append(options, G.WithValue(q.value))
+	}
+	n := G.NewTensor(g.ExprGraph, tensor.Float32, len(shape), options...)
 	g.nodes[name] = n
 	return n, q
 }

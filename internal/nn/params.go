@@ -32,6 +32,7 @@ type Params struct {
 	seed   uint64
 	list   []*Param
 	byName map[string]*Param
+	shapes bool // nothing is allocated: see Shapes
 }
 
 // NewParams returns an empty set whose initialisers draw from seed. The draw of a parameter depends
@@ -40,6 +41,10 @@ type Params struct {
 func NewParams(seed uint64) *Params {
 	return &Params{seed: seed, byName: map[string]*Param{}}
 }
+
+// Shapes returns an empty set of which only names and shapes are known: a graph over it takes no memory to speak of and
+// cannot be run. It tells how large a network is before that is made.
+func Shapes() *Params { return &Params{byName: map[string]*Param{}, shapes: true} }
 
 // List returns all of them in order, weights and buffers: the model's state. The slice must not be
 // changed.
@@ -61,7 +66,7 @@ func (p *Params) Freeze() {
 func (p *Params) Count() int {
 	n := 0
 	for _, q := range p.Trained() {
-		n += len(q.Data)
+		n += tensor.Shape(q.Shape).TotalSize()
 	}
 	return n
 }
@@ -103,6 +108,11 @@ func (p *Params) get(name string, init Init, buffer bool, shape []int) (*Param, 
 			return nil, fmt.Errorf("nn: parameter %s: shape %v has a dimension below 1", name, shape)
 		}
 		n *= d
+	}
+	if p.shapes {
+		q := &Param{Name: name, Shape: slices.Clone(shape), Buffer: buffer}
+		p.list, p.byName[name] = append(p.list, q), q
+		return q, nil
 	}
 	q := &Param{Name: name, Shape: slices.Clone(shape), Data: kernel.Alloc(n), Buffer: buffer}
 	h := fnv.New64a()

@@ -123,6 +123,9 @@ func NewClassifier(arch Architecture, p *nn.Params, rowShape []int, classes, bat
 // newClassifier is NewClassifier with the training graph's loss, of logits [rows, classes] and labels, and
 // with room for as many as unlabelled rows after those that have labels.
 func newClassifier(arch Architecture, p *nn.Params, rowShape []int, classes, batch, unlabelled, evalBatch int, trainingLoss func(g *nn.Graph, logits, y *G.Node) *G.Node) (*Classifier, error) {
+	if err := fits(arch, rowShape, classes); err != nil {
+		return nil, err
+	}
 	c := &Classifier{}
 	g := nn.NewTrainingGraph(p)
 	logits, x, y := logitsGraph(g, arch, rowShape, classes, batch+unlabelled, batch)
@@ -151,6 +154,19 @@ func newClassifier(arch Architecture, p *nn.Params, rowShape []int, classes, bat
 	}
 	c.Scorer, err = NewScorer(arch, p, rowShape, classes, evalBatch)
 	return c, err
+}
+
+// fits says, before any memory is taken, whether the machine has enough for the weights of a training, each with its
+// gradient and one value of the optimiser's.
+func fits(arch Architecture, rowShape []int, classes int) error {
+	p := nn.Shapes()
+	g := nn.NewTrainingGraph(p)
+	arch.Logits(g, g.Input("x", append([]int{1}, rowShape...)...), classes)
+	if g.Err() != nil {
+		return g.Err()
+	}
+	n := p.Count()
+	return engine.Fits(fmt.Sprintf("%d parameters, their gradients and the optimiser's state", n), 3*4*int64(n))
 }
 
 func logitsGraph(g *nn.Graph, arch Architecture, rowShape []int, classes, rows, labels int) (logits, x, y *G.Node) {
