@@ -106,9 +106,7 @@ func (o baselineOptions) settings(cmd *cobra.Command) ([]config.Baseline, error)
 		if err != nil {
 			return nil, err
 		}
-		if err := all.add(seeds...); err != nil {
-			return nil, err
-		}
+		all.add(seeds...)
 	}
 	return all.list, nil
 }

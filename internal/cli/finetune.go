@@ -124,9 +124,7 @@ func (o finetuneOptions) settings(cmd *cobra.Command) ([]config.Finetune, error)
 					if err != nil {
 						return nil, err
 					}
-					if err := all.add(seeds...); err != nil {
-						return nil, err
-					}
+					all.add(seeds...)
 				}
 			}
 		}

@@ -191,9 +191,7 @@ func (o resnetOptions) variants(cmd *cobra.Command) ([]config.Resnet, error) {
 				if err != nil {
 					return nil, err
 				}
-				if err := all.add(seeds...); err != nil {
-					return nil, err
-				}
+				all.add(seeds...)
 			}
 		}
 	}

@@ -65,9 +65,7 @@ func eachSeed[C any](o trainingFlags, c C, seed func(*C) *uint64, check func(C) 
 		if err := check(one); err != nil {
 			return nil, err
 		}
-		if err := all.add(one); err != nil {
-			return nil, err
-		}
+		all.add(one)
 	}
 	return all.list, nil
 }
@@ -75,25 +73,20 @@ func eachSeed[C any](o trainingFlags, c C, seed func(*C) *uint64, check func(C) 
 // distinct are settings, each once, in the order in which they came.
 type distinct[C any] struct {
 	list []C
-	seen map[string]bool // by their JSON, which is many times faster made than YAML
+	seen map[string]bool // as they are written in Go, which is many times faster than YAML and loses nothing
 }
 
 // add appends those of more that are not there yet.
-func (d *distinct[C]) add(more ...C) error {
+func (d *distinct[C]) add(more ...C) {
 	if d.seen == nil {
 		d.seen = map[string]bool{}
 	}
 	for _, c := range more {
-		b, err := json.Marshal(c)
-		if err != nil {
-			return fmt.Errorf("the settings: %w", err)
-		}
-		if !d.seen[string(b)] {
-			d.seen[string(b)] = true
+		if key := fmt.Sprintf("%#v", c); !d.seen[key] {
+			d.seen[key] = true
 			d.list = append(d.list, c)
 		}
 	}
-	return nil
 }
 
 // begin starts a training's session. close ends it.
@@ -111,7 +104,7 @@ func (o trainingFlags) begin(cmd *cobra.Command, s *Streams) (*session, error) {
 		stopProfile = func() error {
 			err := stop()
 			if err == nil {
-				fmt.Fprintf(s.Err, "\nCPU profile: go tool pprof -top %s\n", file)
+				fmt.Fprintf(s.Err, "\nCPU profile: %s\n", run.Quote("go", "tool", "pprof", "-top", file))
 			}
 			return err
 		}

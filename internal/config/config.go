@@ -171,7 +171,7 @@ func fits(k reflect.Kind, v *yaml.Node) bool {
 	}
 	switch tag := v.ShortTag(); k {
 	case reflect.String:
-		return tag == "!!str"
+		return tag == "!!str" || tag == "!!binary" // a path that is no UTF-8: Marshal writes it so
 	case reflect.Bool:
 		return tag == "!!bool"
 	case reflect.Float64:

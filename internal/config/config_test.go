@@ -241,3 +241,24 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// TestPathsAreKeptWhole: what a path holds comes back as it was, also where it is no UTF-8 or looks like something else.
+func TestPathsAreKeptWhole(t *testing.T) {
+	for _, path := range []string{"a b", " a ", "a\xffb/c", "\xfe", "a\nb", "a\x1b[2Jb", "a\tb", "é", "日本", "~", "yes", "0x10", "1e3", "null", "- a", "#a", "'", `"`, `\`, "!!binary eA==", "\u2028", "\ufeffa", "{a: 1}", "a: b"} {
+		c := DefaultOOD()
+		c.Checkpoint, c.Sets.Folders = path, []string{"x=" + path, path}
+		b, err := Marshal(c)
+		if err != nil {
+			t.Errorf("%q: %v", path, err)
+			continue
+		}
+		d := DefaultOOD()
+		if err := Load(&d, b, "config.yaml"); err != nil || d.Checkpoint != path || !reflect.DeepEqual(d, c) {
+			t.Errorf("%q came back as %q, %v\n%s", path, d.Checkpoint, err, b)
+		}
+	}
+	c := DefaultOOD()
+	if err := Load(&c, []byte("checkpoint: !!binary '*'\n"), "a.yaml"); err == nil {
+		t.Errorf("what is no base64 was read as %q", c.Checkpoint)
+	}
+}

@@ -1,9 +1,12 @@
 package run
 
 import (
+	"fmt"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // DefaultRoot is the folder of runs where a command does not say another.
@@ -39,7 +42,10 @@ func quoted(arg string, windows bool) string {
 	odd := func(r rune) bool {
 		return r < 0x80 && !('0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z' || strings.ContainsRune(plain, r))
 	}
+	acted := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' || r == utf8.RuneError }
 	switch {
+	case !windows && strings.ContainsFunc(arg, acted): // cmd.exe has no way to write these
+		return ansiQuoted(arg)
 	case arg != "" && !strings.ContainsFunc(arg, odd):
 		return arg
 	case windows:
@@ -49,4 +55,23 @@ func quoted(arg string, windows bool) string {
 		return `"` + strings.ReplaceAll(arg, `"`, `\"`) + `"`
 	}
 	return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+}
+
+// ansiQuoted is arg as $'…', which bash, zsh and ksh know: every byte but printable ASCII by its octal digits, so that
+// the terminal does not act on a control character and a path that is no UTF-8 is whole.
+func ansiQuoted(arg string) string {
+	var b strings.Builder
+	b.WriteString("$'")
+	for i := range len(arg) {
+		switch c := arg[i]; {
+		case c < ' ' || c > '~':
+			fmt.Fprintf(&b, `\%03o`, c)
+		case c == '\'' || c == '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String() + "'"
 }

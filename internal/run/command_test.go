@@ -35,6 +35,7 @@ func TestQuote(t *testing.T) {
 		"": {"''", `""`}, "a b": {"'a b'", `"a b"`}, "$HOME": {"'$HOME'", `"$HOME"`}, "~": {"'~'", `"~"`}, "a=b": {"a=b", "a=b"},
 		`say "hi"`: {`'say "hi"'`, `"say \"hi\""`}, `C:\my runs`: {`'C:\my runs'`, `"C:\my runs"`}, `C:\runs`: {`'C:\runs'`, `C:\runs`},
 		`my runs\`: {`'my runs\'`, `"my runs\\"`}, "naïve": {"naïve", "naïve"}, "a;rm": {"'a;rm'", `"a;rm"`}, "it's": {`'it'\''s'`, `"it's"`}, "[1,2]": {"'[1,2]'", `"[1,2]"`}, "a#b": {"'a#b'", `"a#b"`},
+		"a\x1b[2J": {`$'a\033[2J'`, "\"a\x1b[2J\""}, "it's \xff\\": {`$'it\'s \377\\'`, "\"it's \xff\\\\\""},
 	} {
 		for i, windows := range []bool{false, true} {
 			if got := quoted(arg, windows); got != want[i] {
@@ -50,5 +51,14 @@ func TestQuote(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), sh, "-c", "printf '%s\\0' "+Quote(args...)).Output()
 	if err != nil || string(out) != strings.Join(args, "\x00")+"\x00" {
 		t.Errorf("a shell reads %q, %v", out, err)
+	}
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("no bash to ask")
+	}
+	args = append(args, "a\x1b[2Jb", "\xff1", "\u009b2J", "it's \\ \r7", "\x7f")
+	out, err = exec.CommandContext(t.Context(), bash, "-c", "printf '%s\\0' "+Quote(args...)).Output()
+	if err != nil || string(out) != strings.Join(args, "\x00")+"\x00" {
+		t.Errorf("bash reads %q, %v", out, err)
 	}
 }
