@@ -58,6 +58,10 @@ fuzz: ## a minute of each fuzz target
 	go test ./internal/weights -fuzz FuzzLoad -fuzztime 60s
 	go test ./internal/model -fuzz FuzzReadEncoder -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/config -fuzz FuzzLoad -fuzztime 60s
+	go test ./internal/run -fuzz FuzzRecord -fuzztime 60s -fuzzminimizetime 10x
+	go test ./internal/report -fuzz FuzzSections -fuzztime 60s -fuzzminimizetime 10x
+	go test ./internal/report -fuzz FuzzTables -fuzztime 60s -fuzzminimizetime 10x
+	go test ./internal/cli -fuzz FuzzSentences -fuzztime 60s -fuzzminimizetime 10x
 
 bench: build ## kernels, layers, training steps, evaluation
 	./dla bench
