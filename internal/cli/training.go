@@ -132,6 +132,15 @@ func resumeRun(cmd *cobra.Command, s *Streams, o trainingFlags, id string) (err 
 	defer func() { err = errors.Join(err, x.close()) }()
 	if rec, err := run.Find(root, id); err == nil { // else it is what Resume says
 		x.progress.items = itemsOf(rec.Env.Data.Name)
+		if rec.Status == run.StatusFinished {
+			files, err := labs.CompleteFigures(rec)
+			if err == nil && files != nil {
+				fmt.Fprintf(s.Out, "run %s was finished but for its figures, which are drawn now: %s\n", rec.ID, filepath.Join(rec.Dir, "figures"))
+			}
+			if err != nil || files != nil {
+				return err
+			}
+		}
 	}
 	t, err := labs.Resume(x.ctx, id, x.opt)
 	x.progress.Close()

@@ -104,7 +104,9 @@ func fgsmOn(ctx context.Context, nets []*Network, ds *data.Dataset, cfg config.F
 		case rec == nil:
 		case rec.Status == run.StatusFinished:
 			a.ID, a.Dir, a.Reused, a.Reason = rec.ID, rec.Dir, true, train.Finished
-			a.Result, err = attackResultOf(*rec)
+			if a.Result, err = attackResultOf(*rec); err == nil {
+				a.Figures, err = CompleteFigures(*rec)
+			}
 			return a, err
 		default:
 			if r, err = opt.takeOverAnew(*rec); err != nil {
@@ -158,7 +160,7 @@ func fgsmOn(ctx context.Context, nets []*Network, ds *data.Dataset, cfg config.F
 	if err != nil {
 		return a, err
 	}
-	a.Figures, err = report.Figures([]run.Record{rec}, filepath.Join(r.Dir(), "figures"))
+	a.Figures, err = draw(rec)
 	return a, err
 }
 

@@ -81,7 +81,11 @@ func OOD(ctx context.Context, cfg config.OOD, opt Options) (d Detected, err erro
 		switch {
 		case rec == nil:
 		case rec.Status == run.StatusFinished:
-			if d, same, err := parts.reuse(*rec); same || err != nil {
+			d, same, err := parts.reuse(*rec)
+			if same && err == nil {
+				d.Figures, err = CompleteFigures(*rec)
+			}
+			if same || err != nil {
 				return d, err
 			}
 		default: // its features are kept, and nothing else is
@@ -139,7 +143,7 @@ func OOD(ctx context.Context, cfg config.OOD, opt Options) (d Detected, err erro
 	if d.Record, err = run.Find(opt.Root, r.ID()); err != nil {
 		return d, err
 	}
-	d.Figures, err = report.Figures([]run.Record{d.Record}, filepath.Join(r.Dir(), "figures"))
+	d.Figures, err = draw(d.Record)
 	return d, err
 }
 

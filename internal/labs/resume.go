@@ -133,6 +133,9 @@ func earlierBefore(root string, spec run.Spec, tr training) (*run.Record, error)
 // trainedBefore is the finished run rec of tr.
 func trainedBefore(rec run.Record, tr training) (t Trained, err error) {
 	t = Trained{ID: rec.ID, Dir: rec.Dir, Variant: rec.Variant, Config: tr.cfg, Reused: true}
+	if t.Figures, err = CompleteFigures(rec); err != nil {
+		return t, err
+	}
 	if tr.encoder != nil {
 		t.Autoencoder = new(AutoencoderResult)
 		err = readResult(rec, t.Autoencoder)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -114,5 +115,43 @@ func TestStudyGoesOnWithAFailedRun(t *testing.T) {
 		if again.Result.WeightsSHA256 != whole.Result.WeightsSHA256 || again.Result.LastWeightsSHA256 != whole.Result.LastWeightsSHA256 {
 			t.Errorf("%s could not be written: other weights", failing)
 		}
+	}
+}
+
+// TestMissingFiguresAreDrawn: a process that is killed while it draws leaves a finished run without figures. Asked
+// again, a study draws them, and nothing where there is no folder for them, as in a clone of the repository.
+func TestMissingFiguresAreDrawn(t *testing.T) {
+	root := t.TempDir()
+	first := trained(t, root, tiny(true))
+	dir, half := filepath.Join(first.Dir, figuresName), filepath.Join(first.Dir, drawingName)
+	if len(first.Figures) < 7 || filepath.Dir(first.Figures[0]) != dir {
+		t.Fatalf("figures %v", first.Figures)
+	}
+	if again := trained(t, root, tiny(true)); again.Figures != nil {
+		t.Errorf("drawn again: %v", again.Figures)
+	}
+	for what, kill := range map[string]func() error{
+		"before it draws": func() error { return os.Mkdir(dir, 0o755) },
+		"while it draws": func() error {
+			return errors.Join(os.Mkdir(dir, 0o755), os.Mkdir(half, 0o755), os.WriteFile(filepath.Join(half, "x"), nil, 0o600))
+		},
+		"before they are in their place": func() error { return os.Mkdir(half, 0o755) },
+	} {
+		if err := errors.Join(os.RemoveAll(dir), kill()); err != nil {
+			t.Fatal(err)
+		}
+		if again := trained(t, root, tiny(true)); !again.Reused || !slices.Equal(again.Figures, first.Figures) {
+			t.Errorf("killed %s: %+v", what, again)
+		}
+		list, err := os.ReadDir(dir)
+		if _, left := os.Lstat(half); err != nil || len(list) != len(first.Figures) || left == nil {
+			t.Errorf("killed %s: %v, %v", what, list, err)
+		}
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if again := trained(t, root, tiny(true)); again.Figures != nil {
+		t.Errorf("drawn into a record of others: %v", again.Figures)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"dla/internal/config"
@@ -420,7 +419,7 @@ func fit(ctx context.Context, r *run.Run, m material, tr training, opt Options) 
 	if err != nil {
 		return t, err
 	}
-	t.Figures, err = report.Figures([]run.Record{rec}, filepath.Join(r.Dir(), "figures"))
+	t.Figures, err = draw(rec)
 	return t, err
 }
 

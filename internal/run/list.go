@@ -234,6 +234,9 @@ func read(root, id string) Record {
 		rec.Status, rec.Detail = StatusRunning, "starting"
 		return rec
 	}
+	if errors.Is(err, os.ErrNotExist) && empty(dir) {
+		err = errors.New("its process ended before it began, and it holds nothing")
+	}
 	if err == nil {
 		err = rec.readMetrics()
 	}
@@ -248,6 +251,16 @@ func read(root, id string) Record {
 		rec.Status, rec.Detail = StatusInterrupted, "its process ended without a word"
 	}
 	return rec
+}
+
+// empty says whether the run in dir was never begun.
+func empty(dir string) bool {
+	for _, name := range []string{envName, statusName, manifestName, resultName} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
+			return false
+		}
+	}
+	return true
 }
 
 // intact says whether the file name, which holds b, is what it was when r was finished. Files of records are read

@@ -33,6 +33,7 @@ func TestBrokenRunsAreListedWithTheReason(t *testing.T) {
 		want                string // in Detail
 	}{
 		{"no environment", envName, "", StatusBroken, envName},
+		{"neither environment nor status", envName + " " + statusName + " " + manifestName, "", StatusBroken, "before it began"},
 		{"environment cut short", envName, `{"variant":`, StatusBroken, envName},
 		{"no configuration", configName, "", StatusBroken, configName},
 		{"no status", statusName, "", StatusInterrupted, "without a word"},
@@ -48,13 +49,15 @@ func TestBrokenRunsAreListedWithTheReason(t *testing.T) {
 			root := t.TempDir()
 			closed(t, root, "a")
 			closed(t, root, "b")
-			path := filepath.Join(root, "a", c.file)
-			if c.content == "" {
-				if err := os.Remove(path); err != nil {
-					t.Fatal(err)
+			for _, file := range strings.Fields(c.file) {
+				path := filepath.Join(root, "a", file)
+				if c.content == "" {
+					if err := os.Remove(path); err != nil {
+						t.Fatal(err)
+					}
+				} else {
+					put(t, path, c.content)
 				}
-			} else {
-				put(t, path, c.content)
 			}
 			all, err := List(root)
 			if err != nil || len(all) != 2 {
