@@ -89,7 +89,7 @@ func completeRuns(root *string) func(*cobra.Command, []string, string) ([]string
 
 func newRunsResumeCmd(s *Streams, root *string) *cobra.Command {
 	var maxTime time.Duration
-	var kernels bool
+	var kernels, keep bool
 	cmd := &cobra.Command{
 		Use:               "resume ID",
 		Short:             "Continue an interrupted run, to the same bits as if it had never stopped",
@@ -97,10 +97,11 @@ func newRunsResumeCmd(s *Streams, root *string) *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeRuns(root),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return resumeRun(cmd, s, trainingFlags{experimentFlags: experimentFlags{out: *root, kernels: kernels}, maxTime: maxTime}, args[0])
+			return resumeRun(cmd, s, trainingFlags{experimentFlags: experimentFlags{out: *root, kernels: kernels}, maxTime: maxTime, keep: keep}, args[0])
 		},
 	}
 	addOtherKernels(cmd, &kernels)
+	addKeepCheckpoints(cmd, &keep)
 	cmd.Flags().DurationVar(&maxTime, "max-time", 0, "stop with a checkpoint after this long; exit code 3")
 	return cmd
 }

@@ -29,6 +29,7 @@ type trainingFlags struct {
 	epochs  int
 	maxTime time.Duration
 	profile bool
+	keep    bool
 }
 
 // add gives cmd the flags, with the defaults of def.
@@ -40,8 +41,14 @@ func (o *trainingFlags) add(cmd *cobra.Command, lab string, def config.Resnet) {
 	f.StringVar(&o.data, "data", def.Data.Name, "data set: mnist, cifar10, synthetic-digits, synthetic-shapes; default cifar10 for all models but mlp")
 	f.IntVar(&o.epochs, "epochs", def.Train.Epochs, "passes over the training set")
 	f.DurationVar(&o.maxTime, "max-time", 0, "stop with a checkpoint after this long, as 90s or 2h; exit code 3")
+	addKeepCheckpoints(cmd, &o.keep)
 	f.BoolVar(&o.profile, "profile", false, "time every op of the training steps and print what each took; write OUT/cpu.pprof, for go tool pprof")
 	completeWords(cmd, "data", data.Names())
+}
+
+// addKeepCheckpoints gives cmd the flag that keeps what finished trainings need no more.
+func addKeepCheckpoints(cmd *cobra.Command, keep *bool) {
+	cmd.Flags().BoolVar(keep, "keep-checkpoints", false, "keep the checkpoints of finished runs, weights and optimiser; else the best weights alone stay")
 }
 
 // check names a flag that cannot be.
@@ -110,7 +117,7 @@ func (o trainingFlags) begin(cmd *cobra.Command, s *Streams) (*session, error) {
 		}
 	}
 	x := o.experimentFlags.begin(cmd, s)
-	x.opt.MaxTime = o.maxTime
+	x.opt.MaxTime, x.opt.KeepCheckpoints = o.maxTime, o.keep
 	if o.profile {
 		x.opt.Profile = func(variant string, costs []engine.OpCost) {
 			x.progress.Flush()

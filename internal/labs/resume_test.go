@@ -155,3 +155,24 @@ func TestMissingFiguresAreDrawn(t *testing.T) {
 		t.Errorf("drawn into a record of others: %v", again.Figures)
 	}
 }
+
+// TestFinishedTrainingsKeepTheirBestWeights: what they could have gone on from is several times as large.
+func TestFinishedTrainingsKeepTheirBestWeights(t *testing.T) {
+	cfg := tiny(true)
+	for keep, pattern := range map[bool]string{false: "best-000001.safetensors", true: "best-000001.safetensors ckpt-000001.safetensors ckpt-000002.safetensors"} {
+		opt := options(t, t.TempDir())
+		opt.KeepCheckpoints = keep
+		tr, err := resnetOn(context.Background(), set(t, cfg.Data.Name), cfg, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		list, err := os.ReadDir(filepath.Join(tr.Dir, "checkpoints"))
+		for _, e := range list {
+			names = append(names, e.Name())
+		}
+		if got := strings.Join(names, " "); err != nil || got != pattern {
+			t.Errorf("kept are %s, want %s; %v", got, pattern, err)
+		}
+	}
+}

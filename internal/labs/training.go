@@ -42,6 +42,8 @@ type Options struct {
 	Sink    train.Sink
 	Say     func(format string, args ...any) // one line to the user
 
+	KeepCheckpoints bool // of finished trainings too, which need their best weights alone
+
 	OtherKernels bool // go on with runs that other kernels began: in other bits, as their records then say
 }
 
@@ -413,6 +415,9 @@ func fit(ctx context.Context, r *run.Run, m material, tr training, opt Options) 
 		return t, err
 	}
 	finished = true
+	if !opt.KeepCheckpoints {
+		r.DropCheckpoints()
+	}
 
 	// Figures, from the record alone.
 	rec, err := run.Find(opt.Root, r.ID())

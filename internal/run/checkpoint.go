@@ -123,6 +123,20 @@ func (r *Run) sweep() {
 	}
 }
 
+// DropCheckpoints deletes what a finished run could have gone on from, several times its weights, which nothing reads
+// any more. The weights that validation selected stay.
+func (r *Run) DropCheckpoints() {
+	if !r.finished || r.lock == nil {
+		return
+	}
+	for i, e := range r.manifest.Checkpoints {
+		r.drop(r.checkpoint(e.Name))
+		if selected := r.manifest.Checkpoints[0].Best; i > 0 && e.Best != nil && (selected == nil || e.Best.Name != selected.Name) {
+			r.drop(r.checkpoint(e.Best.Name))
+		}
+	}
+}
+
 // sweepTemporary deletes what a process that was killed while writing left half-written.
 func (r *Run) sweepTemporary() {
 	for _, dir := range []string{r.dir, r.path(checkpointsName)} {
@@ -143,7 +157,7 @@ func (r *Run) drop(path string) {
 	if err == nil {
 		err = os.RemoveAll(path)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		r.log.Warn("a superseded file was not deleted", "file", path, "error", err.Error())
 	}
 }

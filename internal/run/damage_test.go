@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"dla/internal/weights"
 )
 
 // finished makes a finished run of three epochs and closes it.
@@ -172,6 +174,37 @@ func TestResumedRunsSayWithWhat(t *testing.T) {
 	put(t, r.path(resumedName), "[]")
 	_, err = Find(root, id)
 	oneLine(t, err, resumedName+" is damaged")
+}
+
+// TestFinishedRunsKeepTheSelectedWeights: and of their checkpoints nothing else, once they are dropped.
+func TestFinishedRunsKeepTheSelectedWeights(t *testing.T) {
+	for _, epochs := range []int{1, 3, 4} { // the last is the best, and is not
+		root := t.TempDir()
+		r := create(t, root)
+		trainTo(t, r, 1, epochs)
+		r.DropCheckpoints() // not before it is finished
+		if list, _ := os.ReadDir(r.path(checkpointsName)); len(list) < 2 {
+			t.Fatalf("an unfinished run keeps %v", list)
+		}
+		if err := r.Finish(map[string]int{}); err != nil {
+			t.Fatal(err)
+		}
+		r.DropCheckpoints()
+		list, err := os.ReadDir(r.path(checkpointsName))
+		if err != nil || len(list) != 1 || list[0].Name() != bestName(bestOf(epochs)) {
+			t.Errorf("%d epochs: left are %v, %v", epochs, list, err)
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		rec, err := Find(root, r.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f, epoch, err := rec.BestWeights(); err != nil || epoch != bestOf(epochs) || weights.Fingerprint(f.Tensors) != weights.Fingerprint(tensors(epoch)[:1]) {
+			t.Errorf("%d epochs: best weights of epoch %d, %v", epochs, epoch, err)
+		}
+	}
 }
 
 // TestCommittedRecords: what is kept in the repository is as it was made.
