@@ -96,7 +96,7 @@ func TestResumeWithDropout(t *testing.T) {
 			if err := r.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if r, err = run.Resume(root, id); err != nil {
+			if r, err = run.Resume(root, id, run.Env{}, false); err != nil {
 				t.Fatal(err)
 			}
 		}

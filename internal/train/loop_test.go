@@ -174,7 +174,7 @@ func resumeIsBitExact(t *testing.T, m model.Model) {
 			t.Fatal(err)
 		}
 		r.Close()
-		if r, err = run.Resume(root, r.ID()); err != nil {
+		if r, err = run.Resume(root, r.ID(), run.Env{}, false); err != nil {
 			t.Fatal(err)
 		}
 		j2, p2 := jobOf(t, m, r, nil)

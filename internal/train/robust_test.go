@@ -292,7 +292,7 @@ func TestRobustResumesBitExactly(t *testing.T) {
 				r := create(t, root)
 				fit(r, stop)
 				r.Close()
-				r, err := run.Resume(root, r.ID())
+				r, err := run.Resume(root, r.ID(), run.Env{}, false)
 				if err != nil {
 					t.Fatal(err)
 				}
