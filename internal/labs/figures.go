@@ -1,54 +1,52 @@
 package labs
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
+	"dla/internal/atomicfile"
 	"dla/internal/report"
 	"dla/internal/run"
 )
 
-const (
-	figuresName = "figures"           // the folder of figures in that of a run, empty until they are drawn
-	drawingName = ".figures.tmp-draw" // where they are drawn before
-)
+// figuresName is the folder of figures in that of a run, empty until they are drawn.
+const figuresName = "figures"
 
 // draw draws the figures of the finished run rec, from its record alone, into its folder: all of them or none.
-func draw(rec run.Record) ([]string, error) {
-	dir, tmp := filepath.Join(rec.Dir, figuresName), filepath.Join(rec.Dir, drawingName)
-	if err := os.RemoveAll(tmp); err != nil {
-		return nil, fmt.Errorf("figures: %w", err)
-	}
-	files, err := report.Figures([]run.Record{rec}, tmp)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		return nil, fmt.Errorf("figures: %w", err)
-	}
-	if err := os.Rename(tmp, dir); err != nil {
-		return nil, fmt.Errorf("figures: %w", err)
-	}
-	for i, f := range files {
-		below, err := filepath.Rel(tmp, f)
-		if err != nil {
-			return nil, fmt.Errorf("figures: %w", err)
+func draw(rec run.Record) (files []string, err error) {
+	dir := filepath.Join(rec.Dir, figuresName)
+	err = atomicfile.NewFolder(dir, 0o777, func(tmp string) error {
+		if files, err = report.Figures([]run.Record{rec}, tmp); err != nil {
+			return err
 		}
-		files[i] = filepath.Join(dir, below)
-	}
-	return files, nil
+		for i, f := range files {
+			below, err := filepath.Rel(tmp, f)
+			if err != nil {
+				return err
+			}
+			files[i] = filepath.Join(dir, below)
+		}
+		return nil
+	})
+	return files, err
 }
 
 // CompleteFigures draws the figures of the finished run rec where a process was killed before it had; nil where they
 // are there. A record that never had the folder, as in a clone of the repository, is left alone.
 func CompleteFigures(rec run.Record) ([]string, error) {
 	list, err := os.ReadDir(filepath.Join(rec.Dir, figuresName))
-	if os.IsNotExist(err) {
-		_, err = os.Lstat(filepath.Join(rec.Dir, drawingName))
-	}
-	if os.IsNotExist(err) || len(list) > 0 {
+	if len(list) > 0 {
 		return nil, nil
+	}
+	if errors.Is(err, fs.ErrNotExist) { // and about to be there, where one that is being written has been left
+		list, err = os.ReadDir(rec.Dir)
+		if !slices.ContainsFunc(list, func(e fs.DirEntry) bool { return e.IsDir() && atomicfile.IsTemporary(e.Name()) }) {
+			return nil, nil
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w", rec.ID, err)

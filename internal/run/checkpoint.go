@@ -241,7 +241,7 @@ func (r *Run) writeBestAgain(best file, m manifest) error {
 		return err
 	}
 	ts := slices.DeleteFunc(f.Tensors, func(t weights.Tensor) bool { return strings.HasPrefix(t.Name, OptimPrefix) })
-	name := r.checkpoint("." + best.Name + ".tmp-again") // swept like those of atomicfile
+	name := atomicfile.Temporary(r.path(checkpointsName))
 	sha, err := weights.Save(name, ts, map[string]string{metaEpoch: strconv.Itoa(e.Epoch)})
 	if err != nil {
 		return err
