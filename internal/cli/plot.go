@@ -46,7 +46,7 @@ where that is anything.`,
 			if o.readme {
 				return plotReadme(s, o.check)
 			}
-			recs, err := pick(o.runs, args, o.all)
+			recs, err := pick(s, o.runs, args, o.all)
 			if err != nil {
 				return err
 			}
@@ -101,8 +101,9 @@ func plotReadme(s *Streams, check bool) error {
 	return nil
 }
 
-// pick finds the runs that args name; with all, every finished one.
-func pick(root string, args []string, all bool) ([]run.Record, error) {
+// pick finds the runs that args name; with all, every finished one, and a broken one, which may have been finished,
+// is named.
+func pick(streams *Streams, root string, args []string, all bool) ([]run.Record, error) {
 	if len(args) == 0 && !all {
 		return nil, usageError(fmt.Errorf("name the runs to draw, or use --all"))
 	}
@@ -151,6 +152,9 @@ func pick(root string, args []string, all bool) ([]run.Record, error) {
 		}
 	}
 	for _, s := range list {
+		if all && s.Status == run.StatusBroken {
+			fmt.Fprintf(streams.Err, "left out: %s is broken: %s\n", s.ID, s.Detail)
+		}
 		if all && s.Status == run.StatusFinished {
 			if err := add(s.ID); err != nil {
 				return nil, err

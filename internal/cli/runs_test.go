@@ -75,6 +75,9 @@ func TestRunsLs(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, 0, []string{"runs", "ls", "--out", root}, done, "70.00 %", half, "interrupted", bad+" is broken: ", "env.json")
+	want(t, 0, []string{"runs", "show", bad, "--out", root}, "broken (", "env.json", "next: put back a good copy, or dla runs rm "+bad)
+	want(t, 1, []string{"runs", "compare", bad, done, "--out", root}, bad, "env.json", "put back a good copy")
+	want(t, 0, []string{"plot", "--all", "--runs", root, "--out", filepath.Join(root, "figures")}, "left out: "+bad+" is broken: ", "1 runs drawn")
 	var all []run.Summary
 	out := want(t, 0, []string{"runs", "ls", "--out", root, "--json"})
 	if err := json.Unmarshal([]byte(out), &all); err != nil || len(all) != 3 {
