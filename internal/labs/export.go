@@ -19,6 +19,21 @@ import (
 // recordFiles are those of a run's record that a checkpoint ships.
 var recordFiles = []string{"config.yaml", "env.json", "result.json"}
 
+// vouchingFiles are those that it ships where the record has them: what the others are held against, and what the run
+// went on with after it was stopped.
+var vouchingFiles = []string{"status.json", "resumed.json"}
+
+// recordOf are the files of rec that a checkpoint ships.
+func recordOf(rec run.Record) []string {
+	files := slices.Clone(recordFiles)
+	for _, name := range vouchingFiles {
+		if _, err := os.Stat(filepath.Join(rec.Dir, name)); err == nil {
+			files = append(files, name)
+		}
+	}
+	return files
+}
+
 // Export writes the checkpoint of the finished run id under root to the folder dir: its best weights and
 // running statistics, and beside them the configuration, environment and result of the run, and of a
 // hardened network which outliers it was trained on. A checkpoint that is there is replaced whole or not at all; a
@@ -42,9 +57,9 @@ func exportKept(k keptWeights, dir string) (Checkpoint, error) {
 	if err := replaceable(dir); err != nil {
 		return Checkpoint{}, err
 	}
-	files := recordFiles
+	files := recordOf(k.Record)
 	if k.Experiment == RobustExperiment {
-		files = append(slices.Clone(files), hashesName) // what it may not be evaluated on
+		files = append(files, hashesName) // what it may not be evaluated on
 	}
 	return export(dir, k.Record, func(tmp string) (Checkpoint, error) {
 		path := filepath.Join(tmp, modelName)
@@ -88,7 +103,7 @@ func replaceable(dir string) error {
 	if len(list) == 0 {
 		return nil
 	}
-	written := append([]string{modelName, lora.WeightsName, lora.ConfigName, model.CardName, hashesName}, recordFiles...)
+	written := append([]string{modelName, lora.WeightsName, lora.ConfigName, model.CardName, hashesName}, append(vouchingFiles, recordFiles...)...)
 	for _, e := range list {
 		if !slices.Contains(written, e.Name()) && !atomicfile.IsTemporary(e.Name()) {
 			return fmt.Errorf("%s holds other things than a checkpoint (%q); name another folder", dir, e.Name())
@@ -133,7 +148,7 @@ func exportAdapter(root string, rec run.Record, dir string) (Checkpoint, error) 
 		return Checkpoint{}, err
 	}
 	return export(dir, rec, func(tmp string) (Checkpoint, error) {
-		if err := errors.Join(copyInto(tmp, rec, AdapterDir, adapterFiles(rec)...), copyInto(tmp, rec, "", recordFiles...)); err != nil {
+		if err := errors.Join(copyInto(tmp, rec, AdapterDir, adapterFiles(rec)...), copyInto(tmp, rec, "", recordOf(rec)...)); err != nil {
 			return Checkpoint{}, err
 		}
 		if _, err := loadAdapter(tmp); err != nil { // what was written is what will be read

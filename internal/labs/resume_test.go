@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"dla/internal/atomicfile"
+	"dla/internal/run"
 )
 
 // edit replaces old by new in the file name of the run tr.
@@ -175,6 +176,35 @@ func TestFinishedTrainingsKeepTheirBestWeights(t *testing.T) {
 		}
 		if got := strings.Join(names, " "); err != nil || got != pattern {
 			t.Errorf("kept are %s, want %s; %v", got, pattern, err)
+		}
+	}
+}
+
+// TestExportedRecordsAreVerified: a checkpoint's folder is read as a run is, and says with what the run went on.
+func TestExportedRecordsAreVerified(t *testing.T) {
+	root, dir := t.TempDir(), filepath.Join(t.TempDir(), "shipped")
+	cfg := tiny(true)
+	opt := options(t, root)
+	opt.MaxTime = 1
+	if stopped, err := resnetOn(context.Background(), set(t, cfg.Data.Name), cfg, opt); err != nil || stopped.Done() {
+		t.Fatalf("%+v, %v", stopped, err)
+	}
+	first := trained(t, root, cfg)
+	export := func() {
+		t.Helper()
+		if _, err := Export(root, first.ID, dir); err != nil { // what is there is replaced
+			t.Fatal(err)
+		}
+	}
+	export()
+	if rec, err := run.ReadFolder(dir); err != nil || len(rec.Resumed) != 1 {
+		t.Errorf("resumed %+v, %v", rec.Resumed, err)
+	}
+	for _, c := range []struct{ file, old, new string }{{"result.json", `"n": 96`, `"n": 97`}, {"env.json", `"seed": 0`, `"seed": 1`}, {"config.yaml", "lr: 0.1", "lr: 0.3"}} {
+		export()
+		edit(t, Trained{Dir: dir}, c.file, c.old, c.new)
+		if _, err := FindNetwork(root, dir); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, c.file)) {
+			t.Errorf("%s was changed: %v", c.file, err)
 		}
 	}
 }
