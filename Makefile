@@ -14,7 +14,7 @@ endif
 export CGO_ENABLED = 0
 GOLANGCI = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help build run test test-long race lint fuzz bench figures figures-check generate generated cross lab1 lab1-mlp lab1-cnn lab1-distill lab3 lab3-baseline lab3-finetune lab4 lab4-fgsm lab4-autoencoder lab4-ood lab4-robust
+.PHONY: help build run test test-long chaos race lint fuzz bench figures figures-check generate generated cross lab1 lab1-mlp lab1-cnn lab1-distill lab3 lab3-baseline lab3-finetune lab4 lab4-fgsm lab4-autoencoder lab4-ood lab4-robust
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test: ## all fast tests
 
 test-long: ## the long ones as well: 20 kills with SIGKILL on real MNIST, thread counts
 	go test ./... -tags long -timeout 60m
+
+chaos: ## kill -9 at random instants of every command that writes folders, and of trainings; tries and failures
+	go test ./internal/cli -tags long -run 'TestChaos|TestKillsAndThreads' -v -timeout 120m
 
 race: ## the concurrent packages under the race detector (needs cgo and a C compiler)
 	@# without the tests that count allocations, the detector makes its own, and without long sums in plain

@@ -14,7 +14,31 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"dla": func() { os.Exit(Main(os.Args[1:], Terminal())) }})
+	testscript.Main(m, map[string]func(){"dla": func() {
+		done := kill()
+		code := Main(os.Args[1:], Terminal())
+		done()
+		os.Exit(code)
+	}})
+}
+
+// drawEncoder writes the weights of the encoder that dir/config.json describes, drawn at random.
+func drawEncoder(dir string, seed uint64) error {
+	e, err := model.ReadEncoder(dir)
+	if err != nil {
+		return err
+	}
+	p := nn.NewParams(seed)
+	g := nn.NewGraph(p)
+	if e.Hidden(g, g.Packed(2, 1)); g.Err() != nil {
+		return g.Err()
+	}
+	var all []weights.Tensor
+	for _, q := range p.List() {
+		all = append(all, weights.Tensor{Name: q.Name, Shape: q.Shape, Data: q.Data})
+	}
+	_, err = weights.Save(filepath.Join(dir, "model.safetensors"), all, nil)
+	return err
 }
 
 // TestScripts runs testdata/script/*.txtar: each is commands as a user types them, and what must
@@ -31,19 +55,7 @@ func TestScripts(t *testing.T) {
 			},
 			// encoder DIR writes the weights of the encoder that DIR/config.json describes, drawn at random
 			"encoder": func(ts *testscript.TestScript, _ bool, args []string) {
-				dir := ts.MkAbs(args[0])
-				e, err := model.ReadEncoder(dir)
-				ts.Check(err)
-				p := nn.NewParams(1)
-				g := nn.NewGraph(p)
-				e.Hidden(g, g.Packed(2, 1))
-				ts.Check(g.Err())
-				var all []weights.Tensor
-				for _, q := range p.List() {
-					all = append(all, weights.Tensor{Name: q.Name, Shape: q.Shape, Data: q.Data})
-				}
-				_, err = weights.Save(filepath.Join(dir, "model.safetensors"), all, nil)
-				ts.Check(err)
+				ts.Check(drawEncoder(ts.MkAbs(args[0]), 1))
 			},
 		},
 		Setup: func(e *testscript.Env) error {
