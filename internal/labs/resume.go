@@ -84,8 +84,8 @@ func reuse(ctx context.Context, m material, tr training, spec run.Spec, opt Opti
 }
 
 // earlier finds the newest run of the same experiment, settings and data as spec that is finished or can go
-// on, as one that failed after a checkpoint can; nil where there is none. A broken one is an error, but for one that is finished beside it: it may have been
-// finished itself, and what it reached is not to be trained again unasked.
+// on, as one that failed after a checkpoint can; nil where there is none. A broken one is an error, but for one that
+// is finished beside it: it may have been finished itself, and what it reached is not to be trained again unasked.
 func earlier(root string, spec run.Spec) (*run.Record, error) {
 	list, err := run.List(root)
 	if err != nil {
