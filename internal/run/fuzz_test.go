@@ -1,11 +1,14 @@
 package run
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"dla/internal/config"
 )
 
 // FuzzRecord: whatever the files of a record hold, reading it says what is wrong or gives what can be shown and drawn:
@@ -34,21 +37,24 @@ func FuzzRecord(f *testing.F) {
 		}
 		whole = append(whole, b)
 	}
+	const hash = "HASH" // stands for that of the settings, which could not be guessed
+	whole[0] = bytes.ReplaceAll(whole[0], []byte(config.Hash(whole[1])), []byte(hash))
 	f.Add(whole[0], whole[1], whole[2], whole[3], whole[4], whole[5])
-	f.Add([]byte(`{"variant":"../x","data":{"name":"a"}}`), []byte("a: [*a]"), []byte(`{"status":"running"}`), []byte("{}\n{"), []byte(`{"sets":[{"name":"/"}]}`), []byte(`{"serial":1}`))
-	f.Add([]byte(`{"variant":"v"}`), []byte(nil), []byte(`{"status":"finished"}`), []byte("{\"train\":[]}\n"), []byte(`{"robust":{"sets":[{}]},"test":3}`), []byte(`{"serial":2,"checkpoints":[{"file":"ckpt-000002.safetensors","best":{}}]}`))
+	f.Add([]byte(`{"variant":"../x","config_hash":"HASH","data":{"name":"a"}}`), []byte("a: [*a]"), []byte(`{"status":"running"}`), []byte("{}\n{"), []byte(`{"sets":[{"name":"/"}]}`), []byte(`{"serial":1}`))
+	f.Add([]byte(`{"variant":"v","config_hash":"HASH"}`), []byte(nil), []byte(`{"status":"finished"}`), []byte("{\"train\":[]}\n"), []byte(`{"robust":{"sets":[{}]},"test":3}`), []byte(`{"serial":2,"checkpoints":[{"file":"ckpt-000002.safetensors","best":{}}]}`))
 	dir := filepath.Join(root, "a")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, env, cfg, status, metrics, result, manifest []byte) {
 		defer time.AfterFunc(time.Minute, func() { panic("it hangs") }).Stop()
+		env = bytes.ReplaceAll(env, []byte(hash), []byte(config.Hash(cfg)))
 		for i, b := range [][]byte{env, cfg, status, metrics, result, manifest} {
 			if err := os.WriteFile(filepath.Join(dir, files[i]), b, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
-		rec, err := Find(root, "a")
+		rec, err := Examine(root, "a")
 		if err != nil {
 			t.Fatal(err)
 		}
