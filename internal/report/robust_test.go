@@ -65,7 +65,7 @@ func robustRecordOn(t *testing.T, root, variant, set string, seed uint64, after 
 	if err := r.Finish(map[string]any{"test": map[string]any{"n": 100, "accuracy": after}, "robust": c}); err != nil {
 		t.Fatal(err)
 	}
-	rec, err := run.Find(root, r.ID())
+	rec, err := run.Examine(root, r.ID())
 	if err != nil {
 		t.Fatal(err)
 	}
