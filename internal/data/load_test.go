@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -392,5 +394,43 @@ func TestMNIST(t *testing.T) {
 	}
 	if ds.Train.Reordered() || !ds.Test.Known() || ds.Test.Published[9999] != 9999 {
 		t.Error("the order is not said to be the published one")
+	}
+}
+
+// TestImportInterrupted: whichever of an import's operations on the file system fails, the same import goes well then,
+// and deletes what one that was killed has left.
+func TestImportInterrupted(t *testing.T) {
+	e, content := tiny(t, nil)
+	src, dir := fill(t, content), t.TempDir()
+	defer func() { atomicfile.Fault = nil }()
+	for n := 1; ; n++ {
+		at := 0
+		atomicfile.Fault = func(string, string) error {
+			if at++; at == n {
+				return syscall.ENOSPC
+			}
+			return nil
+		}
+		err := e.Import(context.Background(), src, dir, nil)
+		atomicfile.Fault = nil
+		if at < n {
+			if err != nil || n < 10 {
+				t.Errorf("%d operations, error %v", at, err)
+			}
+			return
+		}
+		if !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("operation %d fails: error %v", n, err)
+		}
+		killed := strings.Replace(atomicfile.Temporary(dir), fmt.Sprintf("-%d-", os.Getpid()), "-4194999-", 1) // no process has that number
+		if err := os.WriteFile(killed, make([]byte, 1000), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Import(context.Background(), src, dir, nil); err != nil || e.Forms[0].verify(dir) != nil {
+			t.Errorf("operation %d has failed, and the next import: %v, %v", n, err, e.Forms[0].verify(dir))
+		}
+		if list, err := os.ReadDir(dir); err != nil || len(list) != len(content) {
+			t.Errorf("left are %v, error %v", list, err)
+		}
 	}
 }
