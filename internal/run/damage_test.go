@@ -216,8 +216,8 @@ func TestCommittedRecords(t *testing.T) {
 				return err
 			}
 			dir := filepath.Dir(path)
-			if _, err := os.Stat(filepath.Join(dir, resultName)); top == "results" && err != nil {
-				t.Logf("%s has no result: it is being made", dir)
+			if _, gone := os.Stat(filepath.Join(dir, resultName)); top == "results" && gone != nil {
+				t.Logf("%s is being made: %v", dir, gone)
 				return nil
 			}
 			n++
