@@ -138,7 +138,7 @@ func TestLinkToFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := os.Symlink(at, link); err != nil {
-		t.Skip(err)
+		t.Skipf("this system makes no links: %v", err)
 	}
 	if err := ReplaceFolder(link, 0o777, pair("new")); err != nil {
 		t.Fatal(err)

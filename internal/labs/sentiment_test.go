@@ -192,13 +192,15 @@ func TestShippedAdapterInPEFT(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var golden map[string][]struct {
+	type answer struct {
 		Text   string
 		Logits []float64
 	}
-	if err := json.Unmarshal(b, &golden); err != nil {
+	var all struct{ F16, F32 []answer }
+	if err := json.Unmarshal(b, &all); err != nil {
 		t.Fatal(err)
 	}
+	golden := map[string][]answer{"F16": all.F16, "F32": all.F32}
 	if at < 0 || golden[r.Tensors[at].DType] == nil {
 		t.Fatalf("%s is not in the precision of a golden value", e.dir)
 	}
@@ -219,5 +221,27 @@ func TestShippedAdapterInPEFT(t *testing.T) {
 		if one := got.All[0]; *one.Label != label || math.Abs(one.Score()-p) > 1e-5 {
 			t.Errorf("%q: %s %.6f, PEFT has %s %.6f", want.Text, *one.Label, one.Score(), label, p)
 		}
+	}
+}
+
+// TestShippedAdapterAccuracyInPEFT: of the test split PEFT gets as many sentences right as the record says.
+func TestShippedAdapterAccuracyInPEFT(t *testing.T) {
+	var peft struct {
+		Test struct{ Correct, N int }
+	}
+	var rec struct {
+		Test struct{ Correct, N int }
+	}
+	for path, v := range map[string]any{"testdata/adapter.json": &peft, "../../checkpoints/minilm-lora/result.json": &rec} {
+		b, err := os.ReadFile(path)
+		if err == nil {
+			err = json.Unmarshal(b, v)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if peft.Test.N == 0 || peft.Test != rec.Test {
+		t.Errorf("PEFT gets %+v, the record has %+v", peft.Test, rec.Test)
 	}
 }
