@@ -171,7 +171,8 @@ func TestSweep(t *testing.T) {
 		dir := t.TempDir()
 		old := elsewhere(dir)
 		gone := []string{orphan(dir), orphan(dir), old}
-		stay := []string{Temporary(dir), elsewhere(dir), filepath.Join(dir, ".dla-tmp-notes"), filepath.Join(dir, ".other.tmp-12")}
+		stay := []string{Temporary(dir), elsewhere(dir), filepath.Join(dir, ".dla-tmp-notes"),
+			filepath.Join(dir, ".other.tmp-12")}
 		for _, path := range append(slices.Clone(gone), stay...) {
 			if err := os.MkdirAll(filepath.Join(path, "sub"), 0o777); err != nil {
 				t.Fatal(err)
@@ -208,7 +209,8 @@ func TestNumberUsedAgain(t *testing.T) {
 	if start == 0 {
 		t.Skip("when a process started is not known on " + runtime.GOOS)
 	}
-	path := strings.Replace(Temporary(t.TempDir()), fmt.Sprintf("-%d-%d-", os.Getpid(), start), fmt.Sprintf("-%d-%d-", os.Getpid(), start+1), 1)
+	path := strings.Replace(Temporary(t.TempDir()), fmt.Sprintf("-%d-%d-", os.Getpid(), start),
+		fmt.Sprintf("-%d-%d-", os.Getpid(), start+1), 1)
 	if !Abandoned(path) {
 		t.Errorf("%s belongs to this process", path)
 	}

@@ -54,7 +54,8 @@ func TestUmask(t *testing.T) {
 		}
 		for path, want := range map[string]fs.FileMode{file: c.file, folder: c.folder} {
 			if st, err := os.Stat(path); err != nil || st.Mode().Perm() != want {
-				t.Errorf("umask %03o, old %03o, asked %03o: %s has %v, want %v", c.umask, c.old, c.perm, filepath.Base(path), st.Mode().Perm(), want)
+				t.Errorf("umask %03o, old %03o, asked %03o: %s has %v, want %v", c.umask, c.old, c.perm, filepath.Base(path),
+					st.Mode().Perm(), want)
 			}
 		}
 	}

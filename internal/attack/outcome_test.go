@@ -18,7 +18,8 @@ func TestOutcome(t *testing.T) {
 	rounded := []float32{up, 0, 0, up, 0, 0, up, 0, 0, 0, 0, up}
 	o.Add(b, []int32{0, 0, 2, 2}, adv, logits, rounded, 3)
 	o.Close()
-	if o.N != 4 || o.Correct != 3 || o.Accuracy != 0.75 || o.Aimed.Value != 3 || o.Success.Value != 1./3 || o.Rounded != 0.75 {
+	if o.N != 4 || o.Correct != 3 || o.Accuracy != 0.75 || o.Aimed.Value != 3 || o.Success.Value != 1./3 ||
+		o.Rounded != 0.75 {
 		t.Errorf("%+v", o)
 	}
 	if math.Abs(o.Confidence-0.5) > 1e-6 || math.Abs(o.MaxChange-0.2) > 1e-6 || o.MinValue != 0 || o.MaxValue != 1 || o.Radius() != 0.2 {
@@ -39,7 +40,8 @@ func TestOutcome(t *testing.T) {
 func TestOutcomeInRecords(t *testing.T) {
 	for _, targeted := range []bool{true, false} {
 		o := Outcome{Attack: "fgsm", Targeted: targeted, Norm: Linf, Eps: 8}
-		o.Add(Batch{X: []float32{0, 1}, Y: []int32{1, 1}}, []int32{0, 0}, []float32{0, 1}, []float32{1, 0, 1, 0}, []float32{1, 0, 1, 0}, 2)
+		o.Add(Batch{X: []float32{0, 1}, Y: []int32{1, 1}}, []int32{0, 0}, []float32{0, 1}, []float32{1, 0, 1, 0},
+			[]float32{1, 0, 1, 0}, 2)
 		o.Close()
 		b, err := json.Marshal(o)
 		if err != nil {
@@ -56,7 +58,8 @@ func TestOutcomeInRecords(t *testing.T) {
 		}
 	}
 	var old Outcome
-	if err := json.Unmarshal([]byte(`{"attack":"fgsm","targeted":true,"norm":"linf","n":2,"aimed":2}`), &old); err != nil || old.Aimed.Value != 2 || old.Success.Value != 0 {
+	if err := json.Unmarshal([]byte(`{"attack":"fgsm","targeted":true,"norm":"linf","n":2,"aimed":2}`),
+		&old); err != nil || old.Aimed.Value != 2 || old.Success.Value != 0 {
 		t.Errorf("an earlier record is read as %+v, %v", old, err)
 	}
 }

@@ -136,7 +136,10 @@ func runBaseline(cmd *cobra.Command, s *Streams, o baselineOptions) (err error) 
 		return usageError(err)
 	}
 	o.setThreads()
-	encoders, err := findEncoders(cfgs, func(c config.Baseline) (from, weights string) { return c.Encoder.From, c.Encoder.Weights })
+	encoders, err := findEncoders(cfgs, func(c config.Baseline) (from, weights string) {
+		return c.Encoder.From,
+			c.Encoder.Weights
+	})
 	if err != nil {
 		return err
 	}

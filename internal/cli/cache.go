@@ -72,7 +72,8 @@ func writeItems(out io.Writer, all []cache.Item) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "KIND\tNAME\tSIZE\tLAST USED\tWHERE")
 	for _, i := range all {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", i.Kind, i.Name, inMB(i.Bytes), i.Used.Format(time.DateOnly), strings.Join(i.Paths, " "))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", i.Kind, i.Name, inMB(i.Bytes), i.Used.Format(time.DateOnly),
+			strings.Join(i.Paths, " "))
 	}
 	return w.Flush()
 }

@@ -65,9 +65,11 @@ func TestCache(t *testing.T) {
 	want(t, 0, []string{"cache", "prune"}, "removed nothing")
 	orphan := filepath.Base(strings.Replace(atomicfile.Temporary(""), fmt.Sprintf("-%d-", os.Getpid()), "-4194999-", 1)) // no process has that number
 	files := map[string][2]int{
-		archive: {3000, 400}, "data/cifar10/cifar10.decoded": {2000, 50}, "data/cifar10/cifar10-images.tar.gz": {1000, 1}, "data/cifar10/mine.txt": {1, 900},
+		archive: {3000, 400}, "data/cifar10/cifar10.decoded": {2000, 50}, "data/cifar10/cifar10-images.tar.gz": {1000,
+			1}, "data/cifar10/mine.txt": {1, 900},
 		"data/cifar100_people/cifar100-people.decoded": {500, 900}, // all there is of it
-		"features/a.safetensors":                       {400, 10}, "features/b.safetensors": {300, 90}, "models/mine/config.json": {200, 900},
+		"features/a.safetensors":                       {400, 10}, "features/b.safetensors": {300,
+			90}, "models/mine/config.json": {200, 900},
 		"features/" + orphan: {100, 0}, "data/mnist/" + filepath.Base(atomicfile.Temporary("")): {50, 0},
 	}
 	dir := keep(t, files)
@@ -87,7 +89,8 @@ func TestCache(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	rest := []string{"data cifar100-people 500", "data cifar10 3000", "data cifar10-jpeg 1000", "decoded cifar10 2000", "encoder mine 200", "features b 300", "features a 400", "temporary " + orphan + " 100"}
+	rest := []string{"data cifar100-people 500", "data cifar10 3000", "data cifar10-jpeg 1000", "decoded cifar10 2000",
+		"encoder mine 200", "features b 300", "features a 400", "temporary " + orphan + " 100"}
 	old := []string{"temporary .new 0", "temporary .old-mine 0"}
 	if got := list("cache", "ls"); !slices.Equal(got[len(rest):], old) {
 		t.Errorf("of an earlier version: %q, want %q", got, old)
@@ -126,7 +129,8 @@ func TestCache(t *testing.T) {
 		t.Fatalf("%d files are left of %d", n, len(files))
 	}
 	want(t, 0, []string{"cache", "prune", "--days", "60", "--yes"}, "removed features b, 0.0 MB", orphan)
-	if got := left(t, dir); slices.Contains(got, "features/b.safetensors") || slices.Contains(got, "features/"+orphan) || len(got) != len(files)-2 {
+	if got := left(t, dir); slices.Contains(got, "features/b.safetensors") || slices.Contains(got, "features/"+orphan) ||
+		len(got) != len(files)-2 {
 		t.Errorf("left are %q", got)
 	}
 }
@@ -137,7 +141,8 @@ func TestDataRm(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := keep(t, map[string][2]int{
-		archive: {3000, 1}, "data/cifar10/cifar10.decoded": {2000, 1}, "data/cifar10/train/cat/1.png": {10, 1}, "data/cifar10/test/cat/1.png": {10, 1},
+		archive: {3000, 1}, "data/cifar10/cifar10.decoded": {2000, 1}, "data/cifar10/train/cat/1.png": {10,
+			1}, "data/cifar10/test/cat/1.png": {10, 1},
 		"data/cifar10/cifar10-images.tar.gz": {1000, 1}, "data/cifar10/mine.txt": {1, 1},
 	})
 	if err := os.Symlink(outside, filepath.Join(dir, "data", "cifar10", "train", "dog")); err != nil {
@@ -147,7 +152,8 @@ func TestDataRm(t *testing.T) {
 	want(t, 2, []string{"data", "rm", "nonsense", "--yes"}, "nonsense")
 	want(t, 2, []string{"data", "rm", "cifar10"}, "add --yes")
 	want(t, 0, []string{"data", "rm", "cifar10", "--dry-run"}, "would remove data cifar10", "would remove decoded cifar10")
-	if _, errOut, code := dla("n\n", true, "data", "rm", "cifar10"); code != 1 || !strings.Contains(errOut, "cifar-10-binary.tar.gz") || !strings.Contains(errOut, "delete these, 0.0 MB? [y/N]") {
+	if _, errOut, code := dla("n\n", true, "data", "rm", "cifar10"); code != 1 ||
+		!strings.Contains(errOut, "cifar-10-binary.tar.gz") || !strings.Contains(errOut, "delete these, 0.0 MB? [y/N]") {
 		t.Errorf("code %d, it said %s", code, errOut)
 	}
 	if n := len(left(t, dir)); n != 7 {

@@ -78,7 +78,8 @@ func TestChaos(t *testing.T) {
 	}
 	work := t.TempDir()
 	t.Chdir(work)
-	for v, to := range map[string]string{"XDG_CACHE_HOME": "cache", "HOME": ".", "LocalAppData": "cache", "HF_HOME": "hub", "DLA_DATA": "", "DLA_MODELS": ""} {
+	for v, to := range map[string]string{"XDG_CACHE_HOME": "cache", "HOME": ".", "LocalAppData": "cache", "HF_HOME": "hub",
+		"DLA_DATA": "", "DLA_MODELS": ""} {
 		if to != "" {
 			to = filepath.Join(work, to)
 		}
@@ -163,7 +164,8 @@ func victims(t *testing.T, script []byte, do func(args ...string)) []victim {
 	}
 	var ids, prints []string
 	for _, seed := range []string{"0", "1"} {
-		do("lab1", "resnet", "--depth", "1", "--res", "--set", "model.width=8", "--data", "synthetic-digits", "--fast-dev-run", "--seed", seed)
+		do("lab1", "resnet", "--depth", "1", "--res", "--set", "model.width=8", "--data", "synthetic-digits",
+			"--fast-dev-run", "--seed", seed)
 	}
 	trained, err := run.List("runs")
 	must(err)
@@ -230,7 +232,8 @@ func victims(t *testing.T, script []byte, do func(args ...string)) []victim {
 	if kills < 10 { // the others take seconds each time; TestMergeIsWhole and TestSavedSetIsWhole fail each of their operations
 		return all
 	}
-	finetune := []string{"lab3", "finetune", "--encoder", "tiny", "--data", "synthetic-sentences", "--epochs", "1", "--out", "tuned"}
+	finetune := []string{"lab3", "finetune", "--encoder", "tiny", "--data", "synthetic-sentences", "--epochs", "1",
+		"--out", "tuned"}
 	do(finetune...)
 	return append(all, victim{
 		name: "--merge",
@@ -250,7 +253,8 @@ func victims(t *testing.T, script []byte, do func(args ...string)) []victim {
 		name: "--save",
 		ready: func() []string {
 			must(os.RemoveAll("sets/fgsm"))
-			return []string{"lab4", "fgsm", "--checkpoint", ids[0], "--save", "sets/fgsm", "--save-as", "safetensors", "--attack", "fgsm", "--eps", "8", "--limit", "10"}
+			return []string{"lab4", "fgsm", "--checkpoint", ids[0], "--save", "sets/fgsm", "--save-as", "safetensors",
+				"--attack", "fgsm", "--eps", "8", "--limit", "10"}
 		},
 		right: func() error {
 			for _, name := range []string{"about.json", "adversarial.safetensors"} {

@@ -31,7 +31,8 @@ UTF-8 or Windows-1252, or from train.parquet, validation.parquet and test.parque
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newDataLsCmd(s), newDataPullCmd(s), newDataImportCmd(s), newDataVerifyCmd(s), newDataIndexCmd(s), newDataRmCmd(s))
+	cmd.AddCommand(newDataLsCmd(s), newDataPullCmd(s), newDataImportCmd(s), newDataVerifyCmd(s), newDataIndexCmd(s),
+		newDataRmCmd(s))
 	return cmd
 }
 
@@ -353,7 +354,8 @@ sentences is listed with the file and the line, from 0, of each.`,
 		},
 	}
 	cmd.Flags().StringVar(&part, "part", part, "train, test, or of a set of sentences validation")
-	_ = cmd.RegisterFlagCompletionFunc("part", cobra.FixedCompletions([]string{"train", "validation", "test"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("part", cobra.FixedCompletions([]string{"train", "validation", "test"},
+		cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }

@@ -68,11 +68,13 @@ func TestDataWithoutCache(t *testing.T) {
 		t.Errorf("data ls: exit code %d, %q, %q", code, out, errs)
 	}
 	for _, args := range []string{"data pull mnist", "data verify cifar10-jpeg", "data pull cifar10-jpeg"} {
-		if _, errs, code := dla("", false, strings.Fields(args)...); code != exitFailure || strings.Contains(errs, "set DLA_DATA") {
+		if _, errs, code := dla("", false, strings.Fields(args)...); code != exitFailure ||
+			strings.Contains(errs, "set DLA_DATA") {
 			t.Errorf("%s: exit code %d, %q", args, code, errs)
 		}
 	}
-	if _, errs, _ := dla("", false, "data", "verify", "cifar10-jpeg"); !strings.Contains(errs, "put cifar10-images.tar.gz into $DLA_DATA/cifar10 ("+filepath.Join(dir, "cifar10")+")") {
+	if _, errs, _ := dla("", false, "data", "verify", "cifar10-jpeg"); !strings.Contains(errs,
+		"put cifar10-images.tar.gz into $DLA_DATA/cifar10 ("+filepath.Join(dir, "cifar10")+")") {
 		t.Errorf("%q", errs)
 	}
 }
@@ -147,9 +149,11 @@ func TestDataCIFAR10(t *testing.T) {
 		t.Errorf("pull of what is there: exit code %d: %s%s", code, out, errs)
 	}
 	// test_batch lists domestic_cat_s_000907.png first, and data_batch_1 this frog.
-	for part, want := range map[string]string{"test": ",3,test/cat/domestic_cat_s_000907.png\n", "train": ",6,train/frog/leptodactylus_pentadactylus_s_000004.png\n"} {
+	for part, want := range map[string]string{"test": ",3,test/cat/domestic_cat_s_000907.png\n",
+		"train": ",6,train/frog/leptodactylus_pentadactylus_s_000004.png\n"} {
 		out, errs, code := dla("", false, "data", "index", "cifar10", "--part", part)
-		if lines := map[string]int{"test": 10001, "train": 50001}[part]; code != 0 || strings.Count(out, "\n") != lines || !strings.HasPrefix(out, "index,label,file\n0,") || !strings.Contains(out, want) {
+		if lines := map[string]int{"test": 10001, "train": 50001}[part]; code != 0 || strings.Count(out, "\n") != lines ||
+			!strings.HasPrefix(out, "index,label,file\n0,") || !strings.Contains(out, want) {
 			t.Errorf("index of %s: exit code %d, %d lines: %s", part, code, strings.Count(out, "\n"), errs)
 		}
 	}
@@ -199,7 +203,9 @@ func TestDataSentences(t *testing.T) {
 	if code != 0 || !strings.Contains(out, "rotten_tomatoes: ready") || !strings.Contains(out, "8530 + 1066 + 1066 sentences for training, validation and test; but for spacing and punctuation 0 repeat one of another part and 2 one of their own") {
 		t.Errorf("verify: exit code %d: %s%s", code, out, errs)
 	}
-	if out, errs, code := dla("", false, "data", "index", "rotten_tomatoes", "--part", "validation", "--json"); code != 0 || !strings.Contains(out, `"published": 4797`) || strings.Count(out, `"file": "rt-polarity.pos"`) != 533 {
+	if out, errs, code := dla("", false, "data", "index", "rotten_tomatoes", "--part", "validation",
+		"--json"); code != 0 || !strings.Contains(out, `"published": 4797`) ||
+		strings.Count(out, `"file": "rt-polarity.pos"`) != 533 {
 		t.Errorf("index: exit code %d: %s", code, errs)
 	}
 	l := listed(t)["rotten_tomatoes"]
@@ -217,13 +223,17 @@ func TestDataSentences(t *testing.T) {
 	if l := listed(t)["rotten_tomatoes"]; l.Status != "unchecked" {
 		t.Errorf("ls of a file with a byte-order mark: %+v", l)
 	}
-	if out, errs, code := dla("", false, "data", "verify", "rotten_tomatoes"); code != 0 || !strings.Contains(out, "rotten_tomatoes: ready") {
+	if out, errs, code := dla("", false, "data", "verify", "rotten_tomatoes"); code != 0 ||
+		!strings.Contains(out, "rotten_tomatoes: ready") {
 		t.Errorf("verify of a file with a byte-order mark: exit code %d: %s%s", code, out, errs)
 	}
 	if err := os.WriteFile(pos, []byte("good\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, errs, code := dla("", false, "data", "verify"); code != exitFailure || !strings.Contains(out, "rotten_tomatoes: damaged") || !strings.Contains(errs, "rt-polarity.pos is damaged: 5 bytes, want 626395; nor is its content the published one: ") || !strings.Contains(errs, "1 sentences of the class pos, want 5331; get it anew with `dla data pull rotten_tomatoes`") {
+	if out, errs, code := dla("", false, "data", "verify"); code != exitFailure ||
+		!strings.Contains(out, "rotten_tomatoes: damaged") || !strings.Contains(errs,
+		"rt-polarity.pos is damaged: 5 bytes, want 626395; nor is its content the published one: ") ||
+		!strings.Contains(errs, "1 sentences of the class pos, want 5331; get it anew with `dla data pull rotten_tomatoes`") {
 		t.Errorf("verify of a damaged file: exit code %d: %s%s", code, out, errs)
 	}
 }

@@ -117,7 +117,8 @@ func (o distillOptions) settings(cmd *cobra.Command) ([]config.Distill, error) {
 	if set("epochs") {
 		c.Train.Epochs = o.epochs
 	}
-	o.devRun(cmd, small{"", "data.limit", &c.Data.Limit, 512}, small{"epochs", "train.epochs", &c.Train.Epochs, 2}, small{"", "teacher.train.epochs", &c.Teacher.Train.Epochs, 2})
+	o.devRun(cmd, small{"", "data.limit", &c.Data.Limit, 512}, small{"epochs", "train.epochs", &c.Train.Epochs, 2},
+		small{"", "teacher.train.epochs", &c.Teacher.Train.Epochs, 2})
 	if err := o.check(); err != nil {
 		return nil, err
 	}

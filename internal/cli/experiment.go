@@ -43,16 +43,19 @@ func (o *experimentFlags) add(cmd *cobra.Command, lab string, seed uint64) {
 	f.Uint64Var(&o.seed, "seed", seed, "seed of the split, the initial weights and the order of batches")
 	f.StringVar(&o.out, "out", run.DefaultRoot, "directory of run records")
 	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one for each core. Results do not depend on it")
-	f.BoolVar(&o.resume, "resume", false, "reuse finished runs of the same settings and data, continue interrupted and failed ones")
+	f.BoolVar(&o.resume, "resume", false,
+		"reuse finished runs of the same settings and data, continue interrupted and failed ones")
 	addOtherKernels(cmd, &o.kernels)
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the resolved settings and what the training will cost, and stop")
-	f.BoolVar(&o.fastDevRun, "fast-dev-run", false, "two epochs of 512 images, to see that everything works; flags and --set that say otherwise win")
+	f.BoolVar(&o.fastDevRun, "fast-dev-run", false,
+		"two epochs of 512 images, to see that everything works; flags and --set that say otherwise win")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 }
 
 // addOtherKernels gives cmd the flag that allows what resuming a run refuses.
 func addOtherKernels(cmd *cobra.Command, allow *bool) {
-	cmd.Flags().BoolVar(allow, "allow-other-kernels", false, "go on with a run that other kernels began (DLA_KERNEL, another machine): its bits will be others, as its record then says")
+	cmd.Flags().BoolVar(allow, "allow-other-kernels", false,
+		"go on with a run that other kernels began (DLA_KERNEL, another machine): its bits will be others, as its record then says")
 }
 
 // completeWords completes a flag's value from words.

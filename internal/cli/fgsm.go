@@ -115,7 +115,8 @@ func (o fgsmOptions) settings(cmd *cobra.Command) (config.FGSM, error) {
 			c.Square.Eps = eps[len(eps)-1]
 		}
 	}
-	o.devRun(cmd, small{"limit", "limit", &c.Limit, 32}, small{"", "pgd.steps", &c.PGD.Steps, 4}, small{"", "square.images", &c.Square.Images, 16},
+	o.devRun(cmd, small{"limit", "limit", &c.Limit, 32}, small{"", "pgd.steps", &c.PGD.Steps, 4},
+		small{"", "square.images", &c.Square.Images, 16},
 		small{"", "square.queries", &c.Square.Queries, 20}, small{"", "transfer.images", &c.Transfer.Images, 16})
 	if err := errors.Join(o.assign(&c), o.check()); err != nil {
 		return c, err
@@ -233,7 +234,8 @@ func closingFGSM(s *Streams, a labs.Attacked, root string) error {
 		hold = fmt.Sprintf("%d hold, not applicable: %d", len(a.Result.Checks)-idle, idle)
 	}
 	fmt.Fprintf(s.Out, "  self-checks     %s\n", hold)
-	next(s.Out, run.Command(root, "runs", "show", a.ID), run.Command(root, "lab4", "fgsm", "--checkpoint", a.Config.Checkpoints[0], "--save", "FOLDER"))
+	next(s.Out, run.Command(root, "runs", "show", a.ID), run.Command(root, "lab4", "fgsm", "--checkpoint",
+		a.Config.Checkpoints[0], "--save", "FOLDER"))
 	return nil
 }
 

@@ -136,7 +136,8 @@ func (o finetuneOptions) settings(cmd *cobra.Command) ([]config.Finetune, error)
 }
 
 // seedsOf is the settings of one choice of what is trained, from every seed.
-func (o finetuneOptions) seedsOf(cmd *cobra.Command, encoder, method, targets string, rank int) ([]config.Finetune, error) {
+func (o finetuneOptions) seedsOf(cmd *cobra.Command, encoder, method, targets string, rank int) ([]config.Finetune,
+	error) {
 	set := cmd.Flags().Changed
 	c := config.DefaultFinetune(method)
 	if o.config != "" {
@@ -170,7 +171,10 @@ func runFinetune(cmd *cobra.Command, s *Streams, o finetuneOptions) (err error) 
 		return usageError(err)
 	}
 	o.setThreads()
-	encoders, err := findEncoders(cfgs, func(c config.Finetune) (from, weights string) { return c.Encoder.From, c.Encoder.Weights })
+	encoders, err := findEncoders(cfgs, func(c config.Finetune) (from, weights string) {
+		return c.Encoder.From,
+			c.Encoder.Weights
+	})
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,8 @@ import (
 // the JSON, so a field of a plain number may have it only where 0 is what cannot be measured: the parameters and
 // bytes of what could not be read, and what a benchmark did not measure.
 func TestNoNumberIsLeftOut(t *testing.T) {
-	allowed := []string{"params", "bytes", "min_s", "median_s", "n", "images", "images_per_s", "gflops", "peak_share", "gb_per_s", "plan_bytes", "peak_rss_bytes", "ratio_bf16"}
+	allowed := []string{"params", "bytes", "min_s", "median_s", "n", "images", "images_per_s", "gflops", "peak_share",
+		"gb_per_s", "plan_bytes", "peak_rss_bytes", "ratio_bf16"}
 	number := regexp.MustCompile(`^(u?int|float)[0-9]*$`)
 	key := regexp.MustCompile(`json:"([^",]+),(omitempty|omitzero)"`)
 	seen := 0

@@ -68,7 +68,8 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 	f.Lookup("seed").Usage = "seed of the noise, of the distorted images and of the bootstrap"
 	f.StringVar(&o.checkpoint, "checkpoint", def.Checkpoint, "classifier: a checkpoint's name or folder, or a run's id")
 	f.StringVar(&o.autoencoder, "autoencoder", def.Autoencoder, "autoencoder for the reconstruction error, likewise; empty: without it")
-	f.StringArrayVar(&o.ood, "ood", nil, "further set of outliers: one of dla data ls, or name=folder (or tar, tar.gz) of images; repeatable")
+	f.StringArrayVar(&o.ood, "ood", nil,
+		"further set of outliers: one of dla data ls, or name=folder (or tar, tar.gz) of images; repeatable")
 	f.IntVar(&o.limit, "limit", def.Limit, "use only so many images of each part; 0: all")
 	f.Lookup("resume").Usage = "reuse a finished run of the same settings and data, continue an interrupted one"
 	f.Lookup("dry-run").Usage = "print the resolved settings and what the evaluation will cost, and stop"
@@ -186,7 +187,8 @@ func closingOOD(s *Streams, d labs.Detected, o oodOptions) error {
 	if d.Result.Autoencoder != filepath.Join(labs.CheckpointsDir, def.Autoencoder) {
 		more = append(more, "--autoencoder", d.Result.Autoencoder)
 	}
-	next(w, run.Command(o.out, "runs", "show", d.Record.ID), run.Command(o.out, append(more, "--ood", "NAME=FOLDER")...)+"   # any images of your own")
+	next(w, run.Command(o.out, "runs", "show", d.Record.ID),
+		run.Command(o.out, append(more, "--ood", "NAME=FOLDER")...)+"   # any images of your own")
 	return nil
 }
 

@@ -172,7 +172,8 @@ func runPredict(cmd *cobra.Command, s *Streams, o predictOptions, from string, t
 		}
 	}
 	if len(cut) > 0 {
-		fmt.Fprintf(s.Err, "%s: longer than the %d tokens that %s takes, the rest was left out\n", numbered(kind, cut), c.MaxLength(), c.Name)
+		fmt.Fprintf(s.Err, "%s: longer than the %d tokens that %s takes, the rest was left out\n", numbered(kind, cut),
+			c.MaxLength(), c.Name)
 	}
 	if len(empty) > 0 {
 		fmt.Fprintf(s.Err, "%s: nothing to classify\n", numbered(kind, empty))
@@ -198,7 +199,8 @@ func runPredict(cmd *cobra.Command, s *Streams, o predictOptions, from string, t
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(s.Err, "%s, %d parameters: %d sentences, %d tokens, %.0f tokens/s\n", c.Name, c.Params, len(p.All)-len(empty), p.Tokens, rate)
+	fmt.Fprintf(s.Err, "%s, %d parameters: %d sentences, %d tokens, %.0f tokens/s\n", c.Name, c.Params,
+		len(p.All)-len(empty), p.Tokens, rate)
 	return nil
 }
 

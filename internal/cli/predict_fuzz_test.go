@@ -12,7 +12,8 @@ import (
 // FuzzSentences: whatever the input of predict is, each of its lines is a sentence of one line of UTF-8, or the error
 // says what is wrong with it.
 func FuzzSentences(f *testing.F) {
-	for _, text := range []string{"flat\nwarm and funny\n", "\n\n", "a\r\nb\rc", "caf\xe9\n", "\xff\xfea\x00\n\x00", "\xfe\xff\x00a", "\xef\xbb\xbfa", "a\x00b\x1b[2J\u009b", "\u2028a\u0085b", strings.Repeat("x", maxLine+1)} {
+	for _, text := range []string{"flat\nwarm and funny\n", "\n\n", "a\r\nb\rc", "caf\xe9\n", "\xff\xfea\x00\n\x00",
+		"\xfe\xff\x00a", "\xef\xbb\xbfa", "a\x00b\x1b[2J\u009b", "\u2028a\u0085b", strings.Repeat("x", maxLine+1)} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -29,7 +30,8 @@ func FuzzSentences(f *testing.F) {
 			some = some || s != ""
 			var shownAs bytes.Buffer
 			w := &shown{w: &shownAs}
-			if _, err := io.WriteString(w, oneLineOf(s)); err != nil || w.close() != nil || strings.ContainsFunc(shownAs.String(), func(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }) {
+			if _, err := io.WriteString(w, oneLineOf(s)); err != nil || w.close() != nil ||
+				strings.ContainsFunc(shownAs.String(), func(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }) {
 				t.Errorf("%q is shown as %q", s, shownAs.String())
 			}
 		}

@@ -99,7 +99,8 @@ func (p *progressView) step(e train.Event) {
 	p.rate.Store(uint64(float64(p.done) / elapsed.Seconds()))
 	p.left.Store(int64(elapsed) / int64(max(e.Step-p.first, 1)) * int64(e.Steps-e.Step))
 	if p.bar == nil {
-		p.bars = mpb.New(mpb.WithOutput(p.s.barsOut()), mpb.WithAutoRefresh(), mpb.WithWidth(100), mpb.WithRefreshRate(refresh))
+		p.bars = mpb.New(mpb.WithOutput(p.s.barsOut()), mpb.WithAutoRefresh(), mpb.WithWidth(100),
+			mpb.WithRefreshRate(refresh))
 		p.bar = p.bars.New(int64(e.Steps), barStyle(), mpb.BarWidth(40), mpb.BarRemoveOnComplete(),
 			mpb.PrependDecorators(decor.Name(string(escaped([]byte(p.name)))), decor.CountersNoUnit("%d/%d ")),
 			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return p.readings() })))
@@ -149,7 +150,8 @@ func (p *progressView) Download(d data.Progress) {
 		p.download, p.downloadMark = what, 0
 		if p.s.ErrTTY {
 			p.bars = mpb.New(mpb.WithOutput(p.s.barsOut()), mpb.WithAutoRefresh(), mpb.WithWidth(40))
-			p.bar = p.bars.New(d.Total, mpb.BarStyle(), mpb.PrependDecorators(decor.Name(string(escaped([]byte(what)))+" ")), mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f")))
+			p.bar = p.bars.New(d.Total, mpb.BarStyle(), mpb.PrependDecorators(decor.Name(string(escaped([]byte(what)))+" ")),
+				mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f")))
 		} else {
 			fmt.Fprintf(p.s.Err, "%s (%.1f MB)\n", what, float64(d.Total)/1e6)
 		}

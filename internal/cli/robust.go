@@ -113,7 +113,8 @@ func (o robustOptions) settings(cmd *cobra.Command) ([]config.Robust, error) {
 			assign()
 		}
 	}
-	o.devRun(cmd, small{"", "data.limit", &c.Data.Limit, 512}, small{"epochs", "train.epochs", &c.Train.Epochs, 2}, small{"", "test.pgd", &c.Test.PGD, 128})
+	o.devRun(cmd, small{"", "data.limit", &c.Data.Limit, 512}, small{"epochs", "train.epochs", &c.Train.Epochs, 2},
+		small{"", "test.pgd", &c.Test.PGD, 128})
 	if err := errors.Join(o.check(), knownSets(o.ood)); err != nil {
 		return nil, err
 	}

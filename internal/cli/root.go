@@ -151,7 +151,8 @@ Environment:
 	cmd.SetIn(s.In) // first: the completion command keeps what is there when it is made
 	cmd.SetOut(s.Out)
 	cmd.SetErr(s.Err)
-	cmd.AddCommand(newLab1Cmd(s), newLab3Cmd(s), newLab4Cmd(s), newRunsCmd(s), newPlotCmd(s), newDataCmd(s), newModelsCmd(s), newCacheCmd(s), newBenchCmd(s), newVersionCmd(s))
+	cmd.AddCommand(newLab1Cmd(s), newLab3Cmd(s), newLab4Cmd(s), newRunsCmd(s), newPlotCmd(s), newDataCmd(s),
+		newModelsCmd(s), newCacheCmd(s), newBenchCmd(s), newVersionCmd(s))
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError(fmt.Errorf("%w; see `%s --help`", suggestFlag(c, err), c.CommandPath()))
 	})

@@ -45,7 +45,8 @@ func newRunsLsCmd(s *Streams, root *string) *cobra.Command {
 				return writeJSON(s.Out, append([]run.Summary{}, all...)) // [], not null, where there are none
 			}
 			if len(all) == 0 {
-				fmt.Fprintf(s.Out, "no runs under %s; begin with: %s\n", *root, run.Command(*root, "lab1", "resnet", "--depth", "5", "--res"))
+				fmt.Fprintf(s.Out, "no runs under %s; begin with: %s\n", *root,
+					run.Command(*root, "lab1", "resnet", "--depth", "5", "--res"))
 				return nil
 			}
 			w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
@@ -97,7 +98,8 @@ func newRunsResumeCmd(s *Streams, root *string) *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeRuns(root),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return resumeRun(cmd, s, trainingFlags{experimentFlags: experimentFlags{out: *root, kernels: kernels}, maxTime: maxTime, keep: keep}, args[0])
+			return resumeRun(cmd, s, trainingFlags{experimentFlags: experimentFlags{out: *root, kernels: kernels},
+				maxTime: maxTime, keep: keep}, args[0])
 		},
 	}
 	addOtherKernels(cmd, &kernels)

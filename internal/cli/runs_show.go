@@ -65,7 +65,8 @@ func outcomeOf(r run.Record) (o outcome, ok bool, err error) {
 		return o, false, nil
 	}
 	if err := json.Unmarshal(r.Result, &o); err != nil {
-		return o, false, fmt.Errorf("%s: result.json: %w; put back a good copy or remove the run with `%s`", r.Dir, err, r.Command("rm"))
+		return o, false, fmt.Errorf("%s: result.json: %w; put back a good copy or remove the run with `%s`", r.Dir, err,
+			r.Command("rm"))
 	}
 	return o, true, nil
 }
@@ -104,7 +105,8 @@ func percent(m run.Measure) string {
 
 // programOf is what a run was made by, and on what.
 func programOf(e run.Env) string {
-	return fmt.Sprintf("dla %s, revision %.12s, %s, %s kernels, %d threads, %s", e.Version, e.Revision, e.GoVersion, e.Kernel, e.Threads, e.CPU)
+	return fmt.Sprintf("dla %s, revision %.12s, %s, %s kernels, %d threads, %s", e.Version, e.Revision, e.GoVersion,
+		e.Kernel, e.Threads, e.CPU)
 }
 
 func show(s *Streams, r run.Record, root string) error {

@@ -75,9 +75,11 @@ func TestRunsLs(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, 0, []string{"runs", "ls", "--out", root}, done, "70.00 %", half, "interrupted", bad+" is broken: ", "env.json")
-	want(t, 0, []string{"runs", "show", bad, "--out", root}, "broken (", "env.json", "next: put back a good copy, or dla runs rm "+bad)
+	want(t, 0, []string{"runs", "show", bad, "--out", root}, "broken (", "env.json",
+		"next: put back a good copy, or dla runs rm "+bad)
 	want(t, 1, []string{"runs", "compare", bad, done, "--out", root}, bad, "env.json", "put back a good copy")
-	want(t, 0, []string{"plot", "--all", "--runs", root, "--out", filepath.Join(root, "figures")}, "left out: "+bad+" is broken: ", "1 runs drawn")
+	want(t, 0, []string{"plot", "--all", "--runs", root, "--out", filepath.Join(root, "figures")},
+		"left out: "+bad+" is broken: ", "1 runs drawn")
 	var all []run.Summary
 	out := want(t, 0, []string{"runs", "ls", "--out", root, "--json"})
 	if err := json.Unmarshal([]byte(out), &all); err != nil || len(all) != 3 {
@@ -122,14 +124,17 @@ func TestRunsCompare(t *testing.T) {
 		t.Errorf("a wall time of %v and, not finished, %v", cols[0].WallSeconds, cols[1].WallSeconds)
 	}
 	// What took no time and got nothing right is 0, and what was never measured is not there.
-	r, err := run.Create(root, run.Spec{Experiment: "lab1/resnet", Variant: "mlp-d1-res", Config: []byte("seed: 0\n"), Env: run.Env{Data: run.DataInfo{Name: "mnist", Fingerprint: "f"}}})
+	r, err := run.Create(root, run.Spec{Experiment: "lab1/resnet", Variant: "mlp-d1-res", Config: []byte("seed: 0\n"),
+		Env: run.Env{Data: run.DataInfo{Name: "mnist", Fingerprint: "f"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(r.Finish(json.RawMessage(`{"test":{"n":2,"accuracy":0,"ci95":[0,0.66]},"wall_seconds":0}`)), r.Close()); err != nil {
+	if err := errors.Join(r.Finish(json.RawMessage(`{"test":{"n":2,"accuracy":0,"ci95":[0,0.66]},"wall_seconds":0}`)),
+		r.Close()); err != nil {
 		t.Fatal(err)
 	}
-	out = want(t, 0, []string{"runs", "compare", r.ID(), half, "--out", root, "--json"}, `"test_accuracy": 0,`, `"wall_seconds": 0,`)
+	out = want(t, 0, []string{"runs", "compare", r.ID(), half, "--out", root, "--json"}, `"test_accuracy": 0,`,
+		`"wall_seconds": 0,`)
 	if n := strings.Count(out, `"best_val_accuracy"`); n != 1 {
 		t.Errorf("%d best validation accuracies, want that of the run with epochs:\n%s", n, out)
 	}

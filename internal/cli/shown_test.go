@@ -72,8 +72,10 @@ func TestForeignControlCharacters(t *testing.T) {
 	write("runs/c/env.json", `{"variant":"`+bad+`"}`)
 	write("checkpoints/a\x1b[2J/config.json", `{"model_type":"`+bad+`"}`)
 	write("checkpoints/a\x1b[2J/model.safetensors", "x")
-	for _, args := range [][]string{{"runs", "ls"}, {"runs", "show", "a"}, {"runs", "compare", "a", "b"}, {"runs", "show", "c"}, {"runs", "show", "\x1b[2J"}, {"plot", "a"},
-		{"models", "ls"}, {"models", "show", "checkpoints/a\x1b[2J"}, {"lab1", "resnet", "--config", "\x1b[2J"}, {"lab1", "resnet", "--set", "train.\x1b[2J=1"}, {"\x1b[2J"},
+	for _, args := range [][]string{{"runs", "ls"}, {"runs", "show", "a"}, {"runs", "compare", "a", "b"},
+		{"runs", "show", "c"}, {"runs", "show", "\x1b[2J"}, {"plot", "a"},
+		{"models", "ls"}, {"models", "show", "checkpoints/a\x1b[2J"}, {"lab1", "resnet", "--config", "\x1b[2J"}, {"lab1",
+			"resnet", "--set", "train.\x1b[2J=1"}, {"\x1b[2J"},
 		{"runs", "ls", "--out", "\x1b[2J"}, {"runs", "rm", "c\x1b[2J"}, {"runs", "resume", "a"}} {
 		var out, errOut bytes.Buffer
 		Main(args, &Streams{In: strings.NewReader(""), Out: &out, Err: &errOut})
@@ -93,14 +95,16 @@ func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on 
 // TestOutputThatCannotBeWritten: no command says that all is well.
 func TestOutputThatCannotBeWritten(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for _, args := range [][]string{{"version"}, {"version", "--json"}, {"runs", "ls"}, {"data", "ls"}, {"models", "ls", "--json"}, {"lab1", "resnet", "--dry-run"},
+	for _, args := range [][]string{{"version"}, {"version", "--json"}, {"runs", "ls"}, {"data", "ls"},
+		{"models", "ls", "--json"}, {"lab1", "resnet", "--dry-run"},
 		{"--help"}, {"lab4", "ood", "--help"}, {"completion", "bash"}} {
 		var errOut bytes.Buffer
 		code := Main(args, &Streams{In: strings.NewReader(""), Out: full{}, Err: &errOut})
 		if code != exitFailure || !strings.Contains(errOut.String(), "no space left on device") {
 			t.Errorf("dla %q: exit %d, %q", args, code, errOut.String())
 		}
-		if code := Main(args[:1], &Streams{In: strings.NewReader(""), Out: io.Discard, Err: full{}}); args[0] == "version" && code != 0 {
+		if code := Main(args[:1], &Streams{In: strings.NewReader(""), Out: io.Discard, Err: full{}}); args[0] == "version" &&
+			code != 0 {
 			t.Errorf("dla %q without a place for errors: exit %d", args[:1], code)
 		}
 	}

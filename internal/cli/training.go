@@ -48,7 +48,8 @@ func (o *trainingFlags) add(cmd *cobra.Command, lab string, def config.Resnet) {
 
 // addKeepCheckpoints gives cmd the flag that keeps what finished trainings need no more.
 func addKeepCheckpoints(cmd *cobra.Command, keep *bool) {
-	cmd.Flags().BoolVar(keep, "keep-checkpoints", false, "keep the checkpoints of finished runs, weights and optimiser; else the best weights alone stay")
+	cmd.Flags().BoolVar(keep, "keep-checkpoints", false,
+		"keep the checkpoints of finished runs, weights and optimiser; else the best weights alone stay")
 }
 
 // check names a flag that cannot be.
@@ -142,7 +143,8 @@ func resumeRun(cmd *cobra.Command, s *Streams, o trainingFlags, id string) (err 
 		if rec.Status == run.StatusFinished {
 			files, err := labs.CompleteFigures(rec)
 			if err == nil && files != nil {
-				fmt.Fprintf(s.Out, "run %s was finished but for its figures, which are drawn now: %s\n", rec.ID, filepath.Join(rec.Dir, "figures"))
+				fmt.Fprintf(s.Out, "run %s was finished but for its figures, which are drawn now: %s\n", rec.ID,
+					filepath.Join(rec.Dir, "figures"))
 			}
 			if err != nil || files != nil {
 				return err
@@ -233,7 +235,8 @@ func stopped(s *Streams, t labs.Trained, code int, root string, study bool) erro
 	if t.ID == "" { // between the runs of a study
 		fmt.Fprintf(s.Err, "\nstopped (%s). Go on with the same command and --resume\n", t.Reason)
 	} else {
-		fmt.Fprintf(s.Err, "\nstopped (%s); the state is saved. Go on with: %s\n", t.Reason, run.Command(root, "runs", "resume", t.ID))
+		fmt.Fprintf(s.Err, "\nstopped (%s); the state is saved. Go on with: %s\n", t.Reason,
+			run.Command(root, "runs", "resume", t.ID))
 		if study {
 			fmt.Fprintln(s.Err, "or with the whole study: the same command with --resume")
 		}

@@ -103,7 +103,8 @@ func Set(dst any, assignment string) error {
 		return fmt.Errorf("--set %s: %q is not a value", assignment, value)
 	}
 	if v := doc.Content[0]; v.LineComment != "" {
-		return fmt.Errorf("--set %s: %q would be read as a comment; put the value in quotes: \"…\"", assignment, v.LineComment)
+		return fmt.Errorf("--set %s: %q would be read as a comment; put the value in quotes: \"…\"", assignment,
+			v.LineComment)
 	}
 	if err := setField(field, key, doc.Content[0]); err != nil {
 		return fmt.Errorf("--set %s: %w", assignment, err)

@@ -43,7 +43,8 @@ func TestMistakes(t *testing.T) {
 		{"train:\n  milestones: 3\n", "train.milestones wants a list"},
 		{"train:\n  milestones: [1, x]\n", "train.milestones wants a list"},
 		{"train: 3\n", "a.yaml:1: want keys and values"},
-		{"train:\n  milestones: [1, 0.5]\n", `train.milestones wants a list of whole numbers, as [1, 2], not the list ["1" "0.5"]`},
+		{"train:\n  milestones: [1, 0.5]\n",
+			`train.milestones wants a list of whole numbers, as [1, 2], not the list ["1" "0.5"]`},
 		{"train:\n  lr: [1]\n", `train.lr wants a number, not the list ["1"]`},
 		{"train:\n  lr: {a: 1}\n", "train.lr wants a number, not a group of keys"},
 		{"train:\n  lr: 1\n  lr: 2\n", "train.lr is set twice"},
@@ -111,10 +112,12 @@ func TestNumbersAreDecimal(t *testing.T) {
 		}
 	}
 	d := DefaultResnet()
-	if err := Load(&d, []byte("train:\n  lr: 0.1\nseed: 0123\n"), "a.yaml"); err == nil || !strings.Contains(err.Error(), `a.yaml:3: seed: "0123" would be read as 83;`) {
+	if err := Load(&d, []byte("train:\n  lr: 0.1\nseed: 0123\n"), "a.yaml"); err == nil ||
+		!strings.Contains(err.Error(), `a.yaml:3: seed: "0123" would be read as 83;`) {
 		t.Errorf("in a file: %v", err)
 	}
-	for set, want := range map[string]float64{"0": 0, "0.5": 0.5, ".5": 0.5, "1e-3": 0.001, "+2": 2, "3.": 3, "1E+3": 1000, "-0.25": -0.25, "10": 10} {
+	for set, want := range map[string]float64{"0": 0, "0.5": 0.5, ".5": 0.5, "1e-3": 0.001, "+2": 2, "3.": 3, "1E+3": 1000,
+		"-0.25": -0.25, "10": 10} {
 		if err := Set(&d, "train.lr="+set); err != nil || d.Train.LR != want {
 			t.Errorf("train.lr=%s: %g, %v", set, d.Train.LR, err)
 		}
@@ -244,7 +247,8 @@ func FuzzLoad(f *testing.F) {
 
 // TestPathsAreKeptWhole: what a path holds comes back as it was, also where it is no UTF-8 or looks like something else.
 func TestPathsAreKeptWhole(t *testing.T) {
-	for _, path := range []string{"a b", " a ", "a\xffb/c", "\xfe", "a\nb", "a\x1b[2Jb", "a\tb", "é", "日本", "~", "yes", "0x10", "1e3", "null", "- a", "#a", "'", `"`, `\`, "!!binary eA==", "\u2028", "\ufeffa", "{a: 1}", "a: b"} {
+	for _, path := range []string{"a b", " a ", "a\xffb/c", "\xfe", "a\nb", "a\x1b[2Jb", "a\tb", "é", "日本", "~", "yes",
+		"0x10", "1e3", "null", "- a", "#a", "'", `"`, `\`, "!!binary eA==", "\u2028", "\ufeffa", "{a: 1}", "a: b"} {
 		c := DefaultOOD()
 		c.Checkpoint, c.Sets.Folders = path, []string{"x=" + path, path}
 		b, err := Marshal(c)

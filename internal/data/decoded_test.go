@@ -119,7 +119,8 @@ func TestLabelsOfADecodedCopy(t *testing.T) {
 	if err := writeDecoded(path, "", 0o666, ds); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err := readDecoded(path, anything); err == nil || !strings.Contains(err.Error(), "1 places and 0 files of 2 images") {
+	if _, _, _, err := readDecoded(path, anything); err == nil ||
+		!strings.Contains(err.Error(), "1 places and 0 files of 2 images") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -232,11 +233,13 @@ func TestDamagedArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	opt := Options{Dir: root, Cache: t.TempDir()}
-	if _, err := loadSmall(t, e, opt); err == nil || !strings.Contains(err.Error(), "binary.tar.gz is damaged: its SHA-256 is not the published one; nor is its content the published one: ") {
+	if _, err := loadSmall(t, e, opt); err == nil || !strings.Contains(err.Error(),
+		"binary.tar.gz is damaged: its SHA-256 is not the published one; nor is its content the published one: ") {
 		t.Errorf("error %v", err)
 	}
 	e.Fingerprint, *decoded = "", 0
-	if _, err := loadSmall(t, e, opt); err == nil || !strings.HasSuffix(err.Error(), "binary.tar.gz is damaged: its SHA-256 is not the published one") || *decoded != 0 {
+	if _, err := loadSmall(t, e, opt); err == nil || !strings.HasSuffix(err.Error(),
+		"binary.tar.gz is damaged: its SHA-256 is not the published one") || *decoded != 0 {
 		t.Errorf("without a fingerprint: decoded %d times, error %v", *decoded, err)
 	}
 }
@@ -245,12 +248,14 @@ func TestDamagedArchive(t *testing.T) {
 // packing, also one made on a Mac; it is found, verified and imported. One with other images is not.
 func TestArchivePackedAnew(t *testing.T) {
 	e, binary, images, _ := smallEntry(t)
-	mac := binary.with("cifar-10-batches-bin/._data_batch_1.bin", []byte("Mac OS X")).with("cifar-10-batches-bin/._test_batch.bin", []byte("Mac OS X"))
+	mac := binary.with("cifar-10-batches-bin/._data_batch_1.bin",
+		[]byte("Mac OS X")).with("cifar-10-batches-bin/._test_batch.bin", []byte("Mac OS X"))
 	for name, content := range map[string]map[string][]byte{
-		"plain":      {"binary.tar.gz": binary.tar(false)},
-		"backwards":  {"png.tar.gz": zip(images.tar(true))},
-		"on a Mac":   {"binary.tar.gz": zip(mac.tar(false))},
-		"other":      {"binary.tar.gz": zip(binary.with("cifar-10-batches-bin/data_batch_2.bin", binary["cifar-10-batches-bin/data_batch_3.bin"]).tar(false))},
+		"plain":     {"binary.tar.gz": binary.tar(false)},
+		"backwards": {"png.tar.gz": zip(images.tar(true))},
+		"on a Mac":  {"binary.tar.gz": zip(mac.tar(false))},
+		"other": {"binary.tar.gz": zip(binary.with("cifar-10-batches-bin/data_batch_2.bin",
+			binary["cifar-10-batches-bin/data_batch_3.bin"]).tar(false))},
 		"other, png": {"png.tar.gz": zip(images.with("train/cat/0_1.png", nil).tar(false))},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -265,8 +270,11 @@ func TestArchivePackedAnew(t *testing.T) {
 				t.Errorf("found %v, %v; check %v", found, err, at.Check())
 			}
 			ds, loaded := loadSmall(t, e, opt)
-			for what, err := range map[string]error{"verify": at.Verify(context.Background(), nil), "load": loaded, "import": e.Import(context.Background(), dir, filepath.Join(cache, e.Folder), nil)} {
-				if strings.HasPrefix(name, "other") != (err != nil) || err != nil && (!strings.Contains(err.Error(), "is damaged: ") || !strings.Contains(err.Error(), "images that are not the published ones of small")) {
+			for what, err := range map[string]error{"verify": at.Verify(context.Background(), nil), "load": loaded,
+				"import": e.Import(context.Background(), dir, filepath.Join(cache, e.Folder), nil)} {
+				if strings.HasPrefix(name, "other") != (err != nil) || err != nil &&
+					(!strings.Contains(err.Error(), "is damaged: ") || !strings.Contains(err.Error(),
+						"images that are not the published ones of small")) {
 					t.Errorf("%s: %v", what, err)
 				}
 			}
@@ -433,7 +441,8 @@ func FuzzDecoded(f *testing.F) {
 func TestDecoderOfACopy(t *testing.T) {
 	e, _, images, decoded := smallEntry(t)
 	root, sum := t.TempDir(), e.Forms[1].Files[0].SHA256
-	if err := os.Rename(fill(t, map[string][]byte{"png.tar.gz": zip(images.tar(false))}), filepath.Join(root, e.Folder)); err != nil {
+	if err := os.Rename(fill(t, map[string][]byte{"png.tar.gz": zip(images.tar(false))}),
+		filepath.Join(root, e.Folder)); err != nil {
 		t.Fatal(err)
 	}
 	e.Forms, e.Fingerprint = e.Forms[1:2], "" // as cifar10-jpeg and textures, whose content has no published fingerprint
@@ -449,7 +458,8 @@ func TestDecoderOfACopy(t *testing.T) {
 	} {
 		e.Forms[0].lossy, *decoded = tc.lossy, 0
 		opt := Options{Dir: root, Cache: t.TempDir(), Say: t.Errorf}
-		if err := writeDecoded(e.decodedPath(filepath.Join(opt.Cache, e.Folder)), tc.source, 0o666, smallDataset()); err != nil {
+		if err := writeDecoded(e.decodedPath(filepath.Join(opt.Cache, e.Folder)), tc.source, 0o666,
+			smallDataset()); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := loadSmall(t, e, opt); err != nil || *decoded != tc.times {

@@ -30,7 +30,8 @@ func Folder(ctx context.Context, name, path string, opt Options) (*Dataset, erro
 	if err != nil {
 		return nil, err
 	}
-	return &Dataset{Name: name, Train: train, Test: test, Source: path, Fingerprint: fingerprint(train, test), Converted: r.fitted.String()}, nil
+	return &Dataset{Name: name, Train: train, Test: test, Source: path, Fingerprint: fingerprint(train, test),
+		Converted: r.fitted.String()}, nil
 }
 
 // readTextures reads the Describable Textures, photographs of some 300 to 640 pixels a side in a folder for

@@ -317,7 +317,8 @@ func arrange(pictures []picture, classes []string, h, w int) (train, test *Set, 
 // order, or that of their names: no set depends on that, but the list of where its images come from does.
 func sortPictures(pictures []picture) {
 	slices.SortFunc(pictures, func(a, b picture) int {
-		return cmp.Or(bytes.Compare(a.digest[:], b.digest[:]), cmp.Compare(a.label, b.label), cmp.Compare(a.at, b.at), cmp.Compare(a.file, b.file))
+		return cmp.Or(bytes.Compare(a.digest[:], b.digest[:]), cmp.Compare(a.label, b.label), cmp.Compare(a.at, b.at),
+			cmp.Compare(a.file, b.file))
 	})
 }
 

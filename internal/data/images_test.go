@@ -102,7 +102,9 @@ func file(t testing.TB, name string, b []byte) string {
 
 // petImages is a small image folder: 3 x 5 pixels, two classes.
 func petImages() tree {
-	t := tree{"README.txt": []byte("passed over"), "train/cat/.DS_Store": []byte("passed over"), "train/dog/Thumbs.db": []byte("passed over"), "test/dog/Desktop.ini": []byte("passed over"), "__MACOSX/train/cat/._0.png": []byte("passed over")}
+	t := tree{"README.txt": []byte("passed over"), "train/cat/.DS_Store": []byte("passed over"),
+		"train/dog/Thumbs.db": []byte("passed over"), "test/dog/Desktop.ini": []byte("passed over"),
+		"__MACOSX/train/cat/._0.png": []byte("passed over")}
 	for i := range uint8(5) {
 		t[fmt.Sprintf("train/dog/%d.png", i)] = pngOf(rgb(3, 5, i))
 		t[fmt.Sprintf("train/cat/%d.PNG", i)] = pngOf(rgb(3, 5, 10+i))
@@ -277,20 +279,22 @@ func TestHostileArchives(t *testing.T) {
 		b    []byte
 		want string
 	}{
-		"a text":               {[]byte("hello"), "is neither a folder nor a tar or tar.gz archive"},
-		"a long text":          {bytes.Repeat([]byte("hello "), 1000), "is neither a folder nor a tar or tar.gz archive"},
-		"a gzip of text":       {zip([]byte("hello")), "is neither a folder nor a tar or tar.gz archive"},
-		"not gzip":             {[]byte{0x1f, 0x8b, 1, 2, 3}, "gzip"},
-		"truncated tar":        {good[:len(good)-3000], "truncated in"},
-		"truncated gzip":       {zip(good)[:400], "truncated in"},
-		"damaged gzip":         {damaged, "gzip: invalid checksum"},
-		"path up":              {entry(tar.Header{Name: "../train/cat/9.png", Size: size}, img), `"../train/cat/9.png", which leads out of it`},
-		"path up, inside":      {entry(tar.Header{Name: "train/../../cat/9.png", Size: size}, img), "which leads out of it"},
-		"absolute path":        {entry(tar.Header{Name: "/train/cat/9.png", Size: size}, img), "which leads out of it"},
-		"backslashes":          {entry(tar.Header{Name: `train\cat\9.png`, Size: size}, img), `"train\\cat\\9.png", in which backslashes part the folders; pack it again with slashes`},
-		"symbolic link":        {entry(tar.Header{Name: "train/cat/9.png", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}, nil), "train/cat/9.png is a link"},
-		"hard link":            {entry(tar.Header{Name: "train/cat/9.png", Typeflag: tar.TypeLink, Linkname: "train/cat/1.png"}, nil), "train/cat/9.png is a link"},
-		"device":               {entry(tar.Header{Name: "train/cat/9.png", Typeflag: tar.TypeChar}, nil), "train/cat/9.png is no ordinary file"},
+		"a text":          {[]byte("hello"), "is neither a folder nor a tar or tar.gz archive"},
+		"a long text":     {bytes.Repeat([]byte("hello "), 1000), "is neither a folder nor a tar or tar.gz archive"},
+		"a gzip of text":  {zip([]byte("hello")), "is neither a folder nor a tar or tar.gz archive"},
+		"not gzip":        {[]byte{0x1f, 0x8b, 1, 2, 3}, "gzip"},
+		"truncated tar":   {good[:len(good)-3000], "truncated in"},
+		"truncated gzip":  {zip(good)[:400], "truncated in"},
+		"damaged gzip":    {damaged, "gzip: invalid checksum"},
+		"path up":         {entry(tar.Header{Name: "../train/cat/9.png", Size: size}, img), `"../train/cat/9.png", which leads out of it`},
+		"path up, inside": {entry(tar.Header{Name: "train/../../cat/9.png", Size: size}, img), "which leads out of it"},
+		"absolute path":   {entry(tar.Header{Name: "/train/cat/9.png", Size: size}, img), "which leads out of it"},
+		"backslashes": {entry(tar.Header{Name: `train\cat\9.png`, Size: size}, img),
+			`"train\\cat\\9.png", in which backslashes part the folders; pack it again with slashes`},
+		"symbolic link": {entry(tar.Header{Name: "train/cat/9.png", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}, nil), "train/cat/9.png is a link"},
+		"hard link":     {entry(tar.Header{Name: "train/cat/9.png", Typeflag: tar.TypeLink, Linkname: "train/cat/1.png"}, nil), "train/cat/9.png is a link"},
+		"device": {entry(tar.Header{Name: "train/cat/9.png", Typeflag: tar.TypeChar}, nil),
+			"train/cat/9.png is no ordinary file"},
 		"twice":                {entry(tar.Header{Name: "train/cat/1.PNG", Size: size}, img), "train/cat/1.PNG: occurs twice"},
 		"a large file":         {zip(entry(tar.Header{Name: "x.bin", Size: maxFileBytes + 1}, make([]byte, maxFileBytes+1))), "x.bin has"},
 		"a bomb":               {zip(entry(tar.Header{Name: "x.bin", Size: maxFileBytes}, make([]byte, maxFileBytes))), "expands to more than 100 times"},
@@ -322,7 +326,8 @@ func TestNamesInAnArchive(t *testing.T) {
 		var b bytes.Buffer
 		w := tar.NewWriter(&b)
 		for name, content := range files {
-			if err := w.WriteHeader(&tar.Header{Name: name, Size: int64(len(content)), Mode: 0o600, Format: tar.FormatGNU}); err != nil {
+			if err := w.WriteHeader(&tar.Header{Name: name, Size: int64(len(content)), Mode: 0o600,
+				Format: tar.FormatGNU}); err != nil {
 				t.Fatal(err)
 			}
 			w.Write(content)
@@ -335,7 +340,8 @@ func TestNamesInAnArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	img := pets["train/cat/1.PNG"]
-	for name, n := range map[string]int{"Lies mich f\xfcr alle.txt": 0, "train/cat/caf\xe9.png": 1, "./train//cat/./2.png": 1, `read\me.txt`: 0, `odd\name.txt`: 0} {
+	for name, n := range map[string]int{"Lies mich f\xfcr alle.txt": 0, "train/cat/caf\xe9.png": 1,
+		"./train//cat/./2.png": 1, `read\me.txt`: 0, `odd\name.txt`: 0} {
 		want, _, err := readImages(context.Background(), pack(pets), imageSpec{}, quiet)
 		if err != nil {
 			t.Fatal(err)
@@ -346,7 +352,8 @@ func TestNamesInAnArchive(t *testing.T) {
 		}
 	}
 	at := pack(pets.with("train/kat\xff/1.png", img).with("test/kat\xff/1.png", nil))
-	if _, _, err := readImages(context.Background(), at, imageSpec{}, quiet); err == nil || strings.Contains(err.Error(), "leads out") || !strings.Contains(err.Error(), "holds no images in test/kat\xff/") {
+	if _, _, err := readImages(context.Background(), at, imageSpec{}, quiet); err == nil ||
+		strings.Contains(err.Error(), "leads out") || !strings.Contains(err.Error(), "holds no images in test/kat\xff/") {
 		t.Errorf("a class in Latin-1: %v", err)
 	}
 }

@@ -214,7 +214,8 @@ func (e Entry) locate(ctx context.Context, opt Options) (Found, error) {
 		return Found{}, &notFoundError{fmt.Errorf("%s is not in $DLA_DATA, and %w", e.Name, err)}
 	}
 	if err != nil {
-		return Found{}, fmt.Errorf("%s is not in $DLA_DATA, and what is fetched could not be kept: %w, or %s", e.Name, err, e.byHand(e.Forms[0].fileNames()))
+		return Found{}, fmt.Errorf("%s is not in $DLA_DATA, and what is fetched could not be kept: %w, or %s", e.Name, err,
+			e.byHand(e.Forms[0].fileNames()))
 	}
 	dir := filepath.Join(cache, e.Folder)
 	if at, ok := e.find(dir, "the cache"); ok {

@@ -40,7 +40,8 @@ func TestCIFAROrigins(t *testing.T) {
 			}
 		}
 	}
-	if want := fmt.Sprintf("published number %d (%s)", test.Published[3], test.Classes[test.Labels[3]]); test.ImageName(3) != want {
+	if want := fmt.Sprintf("published number %d (%s)", test.Published[3],
+		test.Classes[test.Labels[3]]); test.ImageName(3) != want {
 		t.Errorf("it is called %q, want %q", test.ImageName(3), want)
 	}
 
@@ -59,7 +60,8 @@ func TestCIFAROrigins(t *testing.T) {
 			}
 			px := make([]uint8, 3*cifarPlane)
 			for i, name := range s.Files {
-				if err := decodeImage(images[name], 32, 32, px); err != nil || !bytes.Equal(px, s.Pixels[i*len(px):][:len(px)]) || path.Base(path.Dir(name)) != s.Classes[s.Labels[i]] {
+				if err := decodeImage(images[name], 32, 32, px); err != nil || !bytes.Equal(px, s.Pixels[i*len(px):][:len(px)]) ||
+					path.Base(path.Dir(name)) != s.Classes[s.Labels[i]] {
 					t.Fatalf("image %d is not that of %s: %v", i, name, err)
 				}
 			}
@@ -79,7 +81,8 @@ func TestCopiesKeepThePublishedOrder(t *testing.T) {
 			all = append(all, picture{pixels: px, at: at})
 		}
 		sortPictures(all)
-		if s := gather(all, []string{"a"}, 1, 1, func(picture) bool { return true }); !slices.Equal(s.Published, []int32{0, 1, 2, 3, 4}) || s.Reordered() {
+		if s := gather(all, []string{"a"}, 1, 1, func(picture) bool { return true }); !slices.Equal(s.Published,
+			[]int32{0, 1, 2, 3, 4}) || s.Reordered() {
 			t.Fatalf("places %v", s.Published)
 		}
 	}
@@ -100,7 +103,8 @@ func TestWritePlaces(t *testing.T) {
 	}
 	text := &Sentences{Classes: polarityClasses, Labels: []int32{0, 0, 0, 1, 1}}
 	var b strings.Builder
-	if err := WritePlaces(&b, text.Places([]int32{2, 4})); err != nil || b.String() != "index,label,published,file\n0,0,2,rt-polarity.neg\n1,1,1,rt-polarity.pos\n" {
+	if err := WritePlaces(&b, text.Places([]int32{2, 4})); err != nil ||
+		b.String() != "index,label,published,file\n0,0,2,rt-polarity.neg\n1,1,1,rt-polarity.pos\n" {
 		t.Errorf("%q, %v", b.String(), err)
 	}
 	if inOrder(4).Reordered() || !inOrder(4).Known() || (Origin{}).Known() || (Origin{}).Reordered() {
@@ -132,17 +136,20 @@ func TestDecodedCopyKeepsOrigins(t *testing.T) {
 			t.Fatal(err)
 		}
 		if *decoded != times || (ds.Train.Published != nil) != places || (ds.Test.Files != nil) != files {
-			t.Fatalf("%s: decoded %d times, want %d; places %v, files %v", form, *decoded, times, ds.Train.Published != nil, ds.Test.Files != nil)
+			t.Fatalf("%s: decoded %d times, want %d; places %v, files %v", form, *decoded, times, ds.Train.Published != nil,
+				ds.Test.Files != nil)
 		}
 		return ds
 	}
 	*decoded = 0
 	first := load("png", 1, false, true)
-	if again := load("png", 1, false, true); !slices.Equal(first.Train.Files, again.Train.Files) || !slices.Equal(first.Test.Files, again.Test.Files) {
+	if again := load("png", 1, false, true); !slices.Equal(first.Train.Files, again.Train.Files) ||
+		!slices.Equal(first.Test.Files, again.Test.Files) {
 		t.Error("other files")
 	}
 	first = load("binary", 2, true, false)
-	if again := load("binary", 2, true, false); !slices.Equal(first.Train.Published, again.Train.Published) || !slices.Equal(first.Test.Published, again.Test.Published) {
+	if again := load("binary", 2, true, false); !slices.Equal(first.Train.Published, again.Train.Published) ||
+		!slices.Equal(first.Test.Published, again.Test.Published) {
 		t.Error("other places")
 	}
 	load("png", 2, true, false)
@@ -165,7 +172,8 @@ func TestDecodedCopyKeepsOrigins(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.Fingerprint = old.Fingerprint
-	if ds, err := loadSmall(t, e, Options{Dir: t.TempDir(), Cache: cache}); err != nil || ds.Fingerprint != old.Fingerprint {
+	if ds, err := loadSmall(t, e, Options{Dir: t.TempDir(), Cache: cache}); err != nil ||
+		ds.Fingerprint != old.Fingerprint {
 		t.Errorf("an import of the first version: %v", err)
 	}
 	e.Forms[1].read = func(context.Context, string, func(n, total int64)) (*Set, *Set, error) {

@@ -58,10 +58,11 @@ func TestFolderMistakes(t *testing.T) {
 		tree tree
 		want []string
 	}{
-		"too large": {tree{"a.png": good, "cat/b.png": pngOf(image.NewGray(image.Rect(0, 0, 1, 8193)))}, []string{"cat/b.png: is 1x8193 pixels, want 1x1 to 8192x8192"}},
-		"damaged":   {tree{"a.png": good[:100]}, []string{"a.png: the image"}},
-		"a text":    {tree{"a.png": []byte("<html>")}, []string{"a.png: is neither a PNG nor a JPEG image"}},
-		"nothing":   {tree{"a.txt": []byte("hello")}, []string{"holds no PNG or JPEG images"}},
+		"too large": {tree{"a.png": good, "cat/b.png": pngOf(image.NewGray(image.Rect(0, 0, 1, 8193)))},
+			[]string{"cat/b.png: is 1x8193 pixels, want 1x1 to 8192x8192"}},
+		"damaged": {tree{"a.png": good[:100]}, []string{"a.png: the image"}},
+		"a text":  {tree{"a.png": []byte("<html>")}, []string{"a.png: is neither a PNG nor a JPEG image"}},
+		"nothing": {tree{"a.txt": []byte("hello")}, []string{"holds no PNG or JPEG images"}},
 	} {
 		path := file(t, "pets.tar", tc.tree.tar(false))
 		_, err := Folder(context.Background(), "pets", path, Options{})
@@ -74,7 +75,8 @@ func TestFolderMistakes(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Folder(context.Background(), "pets", filepath.Join(t.TempDir(), "nowhere"), Options{}); err == nil || !strings.Contains(err.Error(), "nowhere") {
+	if _, err := Folder(context.Background(), "pets", filepath.Join(t.TempDir(), "nowhere"), Options{}); err == nil ||
+		!strings.Contains(err.Error(), "nowhere") {
 		t.Errorf("no folder: %v", err)
 	}
 }
@@ -152,7 +154,8 @@ func TestFolderMakesImagesFit(t *testing.T) {
 			t.Error("no image has the higher bytes of deep/16.png")
 		}
 	}
-	ds, err := Folder(context.Background(), "pets", tree{"plain.png": files["plain.png"]}.folder(t.TempDir()), Options{Say: t.Errorf})
+	ds, err := Folder(context.Background(), "pets", tree{"plain.png": files["plain.png"]}.folder(t.TempDir()),
+		Options{Say: t.Errorf})
 	if err != nil || ds.Converted != "" {
 		t.Errorf("an image that fits: %q, %v", ds.Converted, err)
 	}
@@ -167,9 +170,13 @@ func TestWhatIsPassedOver(t *testing.T) {
 		"cat/.DS_Store": img, "cat/._a.png": img, "cat/Thumbs.db": img, "desktop.ini": img, "__MACOSX/cat/a.png": img, "__MACOSX/b.png": img, ".git/HEAD": img, ".git/a.png": img,
 	}
 	const want = ": passed over: 2 .webp, 1 .txt, 2 of other kinds, 6 hidden or of the operating system"
-	for _, path := range []string{files.folder(t.TempDir()), file(t, "pets.tar", files.tar(false)), file(t, "pets.tgz", zip(files.tar(true)))} {
+	for _, path := range []string{files.folder(t.TempDir()), file(t, "pets.tar", files.tar(false)),
+		file(t, "pets.tgz", zip(files.tar(true)))} {
 		var said []string
-		ds, err := Folder(context.Background(), "pets", path, Options{Say: func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }})
+		ds, err := Folder(context.Background(), "pets", path, Options{Say: func(format string,
+			args ...any) {
+			said = append(said, fmt.Sprintf(format, args...))
+		}})
 		if err != nil || ds.Test.N != 1 {
 			t.Fatalf("%+v, %v", ds, err)
 		}
@@ -214,7 +221,8 @@ func TestFolderFollowsLinks(t *testing.T) {
 		if err := os.Symlink(filepath.Join(elsewhere, "none"), at); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Folder(context.Background(), "pets", dir, Options{}); err == nil || !strings.Contains(err.Error(), dir+": "+name+" is a link that leads nowhere") {
+		if _, err := Folder(context.Background(), "pets", dir, Options{}); err == nil ||
+			!strings.Contains(err.Error(), dir+": "+name+" is a link that leads nowhere") {
 			t.Errorf("error %v, want one that names %s", err, name)
 		}
 		if err := os.Remove(at); err != nil {
@@ -230,7 +238,9 @@ func TestLinksOfAnArchive(t *testing.T) {
 	w.WriteHeader(&tar.Header{Name: "pets/dog", Typeflag: tar.TypeSymlink, Linkname: "/home/dogs"})
 	w.Flush()
 	path := file(t, "pets.tar", append(b.Bytes(), tree{"pets/cat/a.png": pngOf(rgb(32, 32, 1))}.tar(false)...))
-	if _, err := Folder(context.Background(), "pets", path, Options{}); err == nil || !strings.Contains(err.Error(), path+": pets/dog is a link, and those of an archive are not followed; pack what it leads to") {
+	if _, err := Folder(context.Background(), "pets", path, Options{}); err == nil ||
+		!strings.Contains(err.Error(),
+			path+": pets/dog is a link, and those of an archive are not followed; pack what it leads to") {
 		t.Errorf("error %v", err)
 	}
 }

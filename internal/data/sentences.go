@@ -270,7 +270,8 @@ func (e Entry) importSentences(ctx context.Context, src string, st os.FileInfo, 
 	read, path := readPolarity, src // wherever in a folder or archive the two files lie
 	for i := range e.Forms {
 		f := &e.Forms[i]
-		if st.IsDir() && (f.Folder != "" && !absent(filepath.Join(src, f.Folder)) || f.Folder == "" && len(f.missing(src)) == 0) {
+		if st.IsDir() && (f.Folder != "" && !absent(filepath.Join(src, f.Folder)) || f.Folder == "" &&
+			len(f.missing(src)) == 0) {
 			read, path = f.sentences, f.path(src) // not as published, which was tried
 		}
 	}

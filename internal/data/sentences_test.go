@@ -154,7 +154,8 @@ func TestRottenTomatoes(t *testing.T) {
 			t.Errorf("%s: import: %v", name, err)
 		}
 		for _, opt := range []Options{{Dir: root, Cache: t.TempDir(), Offline: true}, {Cache: cache, Offline: true}} {
-			if again, err := LoadSentences(ctx, "rotten_tomatoes", opt); err != nil || again.Fingerprint != s.Fingerprint || !slices.Equal(again.Text, s.Text) {
+			if again, err := LoadSentences(ctx, "rotten_tomatoes", opt); err != nil || again.Fingerprint != s.Fingerprint ||
+				!slices.Equal(again.Text, s.Text) {
 				t.Errorf("%s: other sentences, %v", name, err)
 			}
 		}
@@ -341,8 +342,10 @@ func TestRepeats(t *testing.T) {
 
 // TestLinesAreThoseOfAnyEditor: with a byte-order mark or without, and whether the last line has an end.
 func TestLinesAreThoseOfAnyEditor(t *testing.T) {
-	for name, b := range map[string]string{"plain": "a\nb\u00e9 \n", "no end": "a\nb\u00e9", "mark": "\ufeffa\nb\u00e9\n", "CRLF": "a\r\nb\u00e9\r\n", "Windows-1252": "a\nb\xe9\n", "UTF-16": "\xfe\xff\x00a\x00\n\x00b\x00\xe9"} {
-		dir := fill(t, map[string][]byte{"rt-polarity.neg": []byte(b), "rt-polarity.pos": []byte("c"), "._rt-polarity.neg": []byte("Mac OS X")})
+	for name, b := range map[string]string{"plain": "a\nb\u00e9 \n", "no end": "a\nb\u00e9", "mark": "\ufeffa\nb\u00e9\n",
+		"CRLF": "a\r\nb\u00e9\r\n", "Windows-1252": "a\nb\xe9\n", "UTF-16": "\xfe\xff\x00a\x00\n\x00b\x00\xe9"} {
+		dir := fill(t, map[string][]byte{"rt-polarity.neg": []byte(b), "rt-polarity.pos": []byte("c"),
+			"._rt-polarity.neg": []byte("Mac OS X")})
 		classes, err := readPolarity(context.Background(), dir)
 		if err != nil || len(classes[0]) != 2 || tidy(classes[0][0]) != "a" || tidy(classes[0][1]) != "b\u00e9" {
 			t.Errorf("%s: %q, %v", name, classes, err)

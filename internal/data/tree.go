@@ -46,7 +46,8 @@ func walk(ctx context.Context, path string, want func(name string) bool, done fu
 }
 
 // walkAll is walk, and adds what is not visited to over.
-func walkAll(ctx context.Context, path string, want func(name string) bool, over *passedOver, done func(n, total int64), visit visitor) error {
+func walkAll(ctx context.Context, path string, want func(name string) bool, over *passedOver, done func(n, total int64),
+	visit visitor) error {
 	st, err := os.Stat(path)
 	if err != nil {
 		return err
@@ -231,7 +232,8 @@ func (w *folderWalk) entry(ctx context.Context, e fs.DirEntry, at, name string, 
 	return checkFile(name, info.Size(), len(w.files))
 }
 
-func walkFolder(ctx context.Context, dir string, want func(string) bool, over *passedOver, done func(n, total int64), visit visitor) error {
+func walkFolder(ctx context.Context, dir string, want func(string) bool, over *passedOver, done func(n, total int64),
+	visit visitor) error {
 	above, err := foldersAbove(dir)
 	if err != nil {
 		return err
@@ -273,7 +275,8 @@ func foldersAbove(dir string) (above []fs.FileInfo, err error) {
 	return above, err
 }
 
-func walkArchiveFile(path string, want func(string) bool, over *passedOver, done func(n, total int64), visit visitor) error {
+func walkArchiveFile(path string, want func(string) bool, over *passedOver, done func(n, total int64),
+	visit visitor) error {
 	f, size, err := plainfile.Open(path)
 	if err != nil {
 		return err
@@ -408,7 +411,8 @@ func checkName(name string, want func(string) bool) error {
 	case name == "" || strings.ContainsRune(name, 0):
 		return fmt.Errorf("holds a file with the name %q, which no file can have", name)
 	case slashes != name && want(path.Clean(slashes)):
-		return fmt.Errorf("holds a file with the name %q, in which backslashes part the folders; pack it again with slashes", name)
+		return fmt.Errorf("holds a file with the name %q, in which backslashes part the folders; pack it again with slashes",
+			name)
 	}
 	return nil
 }

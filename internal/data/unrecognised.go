@@ -77,7 +77,10 @@ func (e Entry) strange(dir string) (found []string, err error) {
 
 // neighbours says whether name is that of another set with the same folder.
 func (e Entry) neighbours(name string) bool {
-	return slices.ContainsFunc(Catalogue, func(o Entry) bool { return o.Folder == e.Folder && o.Name != e.Name && o.has(name) })
+	return slices.ContainsFunc(Catalogue, func(o Entry) bool {
+		return o.Folder == e.Folder && o.Name != e.Name &&
+			o.has(name)
+	})
 }
 
 // has says whether name is that of a file or folder of one of e's forms.

@@ -15,7 +15,8 @@ import (
 
 // smallIDX is a set of two files like MNIST's, and what they unpack to.
 func smallIDX() (e Entry, contents tree) {
-	contents = tree{"train-images-idx3-ubyte": []byte("the images, of which there are some"), "train-labels-idx1-ubyte": []byte("the labels")}
+	contents = tree{"train-images-idx3-ubyte": []byte("the images, of which there are some"),
+		"train-labels-idx1-ubyte": []byte("the labels")}
 	f := Form{Name: "idx", places: mnistPlaces}
 	for _, name := range []string{"train-images-idx3-ubyte", "train-labels-idx1-ubyte"} {
 		f.Files = append(f.Files, published(name+".gz", zip(contents[name])))
@@ -39,15 +40,21 @@ func TestFilesByAnyName(t *testing.T) {
 	e, contents := smallIDX()
 	images, labels := contents["train-images-idx3-ubyte"], contents["train-labels-idx1-ubyte"]
 	for name, files := range map[string]tree{
-		"published":         {"small/train-images-idx3-ubyte.gz": zip(images), "small/train-labels-idx1-ubyte.gz": zip(labels)},
-		"packed anew":       {"small/train-images-idx3-ubyte.gz": stored(t, images), "small/train-labels-idx1-ubyte.gz": zip(labels)},
-		"plain":             {"small/train-images-idx3-ubyte": images, "small/train-labels-idx1-ubyte": labels},
-		"plain, so called":  {"small/train-images-idx3-ubyte.gz": images, "small/train-labels-idx1-ubyte.gz": labels},
-		"with points":       {"small/train-images.idx3-ubyte": images, "small/train-labels.idx1-ubyte.gz": stored(t, labels)},
-		"Kaggle":            {"small/train-images-idx3-ubyte/train-images-idx3-ubyte": images, "small/train-labels-idx1-ubyte/train-labels-idx1-ubyte": labels},
-		"torchvision":       {"SMALL/raw/train-images-idx3-ubyte": images, "SMALL/raw/train-images-idx3-ubyte.gz": zip(images), "SMALL/raw/train-labels-idx1-ubyte": labels},
-		"torchvision below": {"small/MNIST/raw/train-images-idx3-ubyte": images, "small/MNIST/raw/train-labels-idx1-ubyte": labels},
-		"one is damaged":    {"small/train-images-idx3-ubyte.gz": zip(images)[:20], "small/train-images-idx3-ubyte": images, "small/train-labels-idx1-ubyte": labels},
+		"published": {"small/train-images-idx3-ubyte.gz": zip(images),
+			"small/train-labels-idx1-ubyte.gz": zip(labels)},
+		"packed anew": {"small/train-images-idx3-ubyte.gz": stored(t, images),
+			"small/train-labels-idx1-ubyte.gz": zip(labels)},
+		"plain":            {"small/train-images-idx3-ubyte": images, "small/train-labels-idx1-ubyte": labels},
+		"plain, so called": {"small/train-images-idx3-ubyte.gz": images, "small/train-labels-idx1-ubyte.gz": labels},
+		"with points":      {"small/train-images.idx3-ubyte": images, "small/train-labels.idx1-ubyte.gz": stored(t, labels)},
+		"Kaggle": {"small/train-images-idx3-ubyte/train-images-idx3-ubyte": images,
+			"small/train-labels-idx1-ubyte/train-labels-idx1-ubyte": labels},
+		"torchvision": {"SMALL/raw/train-images-idx3-ubyte": images,
+			"SMALL/raw/train-images-idx3-ubyte.gz": zip(images), "SMALL/raw/train-labels-idx1-ubyte": labels},
+		"torchvision below": {"small/MNIST/raw/train-images-idx3-ubyte": images,
+			"small/MNIST/raw/train-labels-idx1-ubyte": labels},
+		"one is damaged": {"small/train-images-idx3-ubyte.gz": zip(images)[:20], "small/train-images-idx3-ubyte": images,
+			"small/train-labels-idx1-ubyte": labels},
 	} {
 		root, cache := files.folder(t.TempDir()), t.TempDir()
 		opt := Options{Dir: root, Cache: t.TempDir()}
@@ -68,7 +75,8 @@ func TestFilesByAnyName(t *testing.T) {
 		for i, want := range [][]byte{images, labels} {
 			path, as, err := e.Forms[0].locate(dir, i)
 			b, readErr := os.ReadFile(path)
-			if err != nil || readErr != nil || published(as.Name, b) != as || filepath.Base(path) != as.Name || !bytes.Equal(b, want) && !strings.HasSuffix(as.Name, ".gz") {
+			if err != nil || readErr != nil || published(as.Name, b) != as || filepath.Base(path) != as.Name ||
+				!bytes.Equal(b, want) && !strings.HasSuffix(as.Name, ".gz") {
 				t.Errorf("%s: file %d is kept as %s: %+v, %v %v", name, i, path, as, err, readErr)
 			}
 		}
@@ -88,14 +96,21 @@ func TestWrongFilesByAnyName(t *testing.T) {
 		files tree
 		want  string
 	}{
-		"cut":          {tree{"train-images-idx3-ubyte": images[:9], "train-labels-idx1-ubyte": labels}, "train-images-idx3-ubyte does not hold what train-images-idx3-ubyte is to: 9 bytes, want 35"},
-		"other":        {tree{"raw/train-images.idx3-ubyte": images, "raw/train-labels.idx1-ubyte": other}, "train-labels.idx1-ubyte does not hold what train-labels-idx1-ubyte is to: its SHA-256"},
-		"longer":       {tree{"train-images-idx3-ubyte": append(bytes.Clone(images), 0), "train-labels-idx1-ubyte": labels}, "more than 35 bytes"},
-		"missing":      {tree{"train-images-idx3-ubyte": images}, "train-labels-idx1-ubyte.gz: "},
-		"cut gzip":     {tree{"train-images.idx3-ubyte.gz": zip(images)[:30], "train-labels-idx1-ubyte": labels}, "train-images.idx3-ubyte.gz: truncated in the file"},
-		"damaged":      {tree{"train-images-idx3-ubyte.gz": zip(images)[:30], "train-labels-idx1-ubyte": labels}, "train-images-idx3-ubyte.gz is damaged: 30 bytes, want"},
-		"a gzip bomb":  {tree{"train-images.idx3-ubyte.gz": zip(make([]byte, 1<<24)), "train-labels-idx1-ubyte": labels}, "more than 35 bytes"},
-		"gzip, longer": {tree{"train-images.idx3-ubyte.gz": append(zip(images), 7), "train-labels-idx1-ubyte": labels}, "train-images.idx3-ubyte.gz: "},
+		"cut": {tree{"train-images-idx3-ubyte": images[:9], "train-labels-idx1-ubyte": labels},
+			"train-images-idx3-ubyte does not hold what train-images-idx3-ubyte is to: 9 bytes, want 35"},
+		"other": {tree{"raw/train-images.idx3-ubyte": images, "raw/train-labels.idx1-ubyte": other},
+			"train-labels.idx1-ubyte does not hold what train-labels-idx1-ubyte is to: its SHA-256"},
+		"longer": {tree{"train-images-idx3-ubyte": append(bytes.Clone(images), 0), "train-labels-idx1-ubyte": labels},
+			"more than 35 bytes"},
+		"missing": {tree{"train-images-idx3-ubyte": images}, "train-labels-idx1-ubyte.gz: "},
+		"cut gzip": {tree{"train-images.idx3-ubyte.gz": zip(images)[:30], "train-labels-idx1-ubyte": labels},
+			"train-images.idx3-ubyte.gz: truncated in the file"},
+		"damaged": {tree{"train-images-idx3-ubyte.gz": zip(images)[:30], "train-labels-idx1-ubyte": labels},
+			"train-images-idx3-ubyte.gz is damaged: 30 bytes, want"},
+		"a gzip bomb": {tree{"train-images.idx3-ubyte.gz": zip(make([]byte, 1<<24)), "train-labels-idx1-ubyte": labels},
+			"more than 35 bytes"},
+		"gzip, longer": {tree{"train-images.idx3-ubyte.gz": append(zip(images), 7), "train-labels-idx1-ubyte": labels},
+			"train-images.idx3-ubyte.gz: "},
 	} {
 		root := t.TempDir()
 		dir, cache := tc.files.folder(filepath.Join(root, "small")), t.TempDir()
@@ -104,7 +119,8 @@ func TestWrongFilesByAnyName(t *testing.T) {
 			t.Errorf("%s: found %v, %v", name, found, err)
 			continue
 		}
-		for what, err := range map[string]error{"check": at.Check(), "import": e.Import(context.Background(), dir, cache, nil)} {
+		for what, err := range map[string]error{"check": at.Check(),
+			"import": e.Import(context.Background(), dir, cache, nil)} {
 			if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), dir) {
 				t.Errorf("%s: %s: %v, want one with the folder and %q", name, what, err, tc.want)
 			}
@@ -162,7 +178,8 @@ func TestMNISTByAnyName(t *testing.T) {
 		if err := e.Import(context.Background(), src, filepath.Join(cache, "mnist"), nil); err != nil {
 			t.Errorf("%s: import: %v", name, err)
 		}
-		if ds, err := Load(context.Background(), "mnist", Options{Dir: t.TempDir(), Cache: cache, Offline: true}); err != nil || ds.Fingerprint != want.Fingerprint {
+		if ds, err := Load(context.Background(), "mnist", Options{Dir: t.TempDir(), Cache: cache,
+			Offline: true}); err != nil || ds.Fingerprint != want.Fingerprint {
 			t.Errorf("%s, imported: %v", name, err)
 		}
 	}
@@ -177,11 +194,16 @@ func TestOtherFilesAreNoReasonForSyntheticDigits(t *testing.T) {
 		data, cache tree
 		want        []string
 	}{
-		"a web page":   {data: tree{"mnist/train-images.gz": page}, want: []string{"mnist holds train-images.gz (33 bytes, text/html; charset=utf-8); wanted: train-images-idx3-ubyte.gz, ", ", packed or not", "get it with `dla data pull mnist`"}},
-		"torchvision":  {data: tree{"MNIST/processed/training.pt": page}, want: []string{"MNIST holds processed (a folder)"}},
-		"many":         {data: tree{"mnist/a": nil, "mnist/b": nil, "mnist/c": nil, "mnist/d": nil, "mnist/e": nil, "mnist/.f": nil}, want: []string{"holds a (0 bytes, text/plain; charset=utf-8), b (", "d (0 bytes, text/plain; charset=utf-8), 1 more; wanted"}},
-		"in the cache": {cache: tree{"mnist/mnist.zip": []byte("PK\x03\x04")}, want: []string{"holds mnist.zip (4 bytes, application/zip)"}},
-		"beside": {data: tree{"train-images.idx3-ubyte": nil, "train-labels.idx1-ubyte": nil, "t10k-images.idx3-ubyte": nil, "t10k-labels.idx1-ubyte": nil},
+		"a web page": {data: tree{"mnist/train-images.gz": page},
+			want: []string{"mnist holds train-images.gz (33 bytes, text/html; charset=utf-8); wanted: train-images-idx3-ubyte.gz, ", ", packed or not", "get it with `dla data pull mnist`"}},
+		"torchvision": {data: tree{"MNIST/processed/training.pt": page}, want: []string{"MNIST holds processed (a folder)"}},
+		"many": {data: tree{"mnist/a": nil, "mnist/b": nil, "mnist/c": nil, "mnist/d": nil, "mnist/e": nil,
+			"mnist/.f": nil}, want: []string{"holds a (0 bytes, text/plain; charset=utf-8), b (",
+			"d (0 bytes, text/plain; charset=utf-8), 1 more; wanted"}},
+		"in the cache": {cache: tree{"mnist/mnist.zip": []byte("PK\x03\x04")},
+			want: []string{"holds mnist.zip (4 bytes, application/zip)"}},
+		"beside": {data: tree{"train-images.idx3-ubyte": nil, "train-labels.idx1-ubyte": nil, "t10k-images.idx3-ubyte": nil,
+			"t10k-labels.idx1-ubyte": nil},
 			want: []string{"itself, not in its folder mnist"}},
 	} {
 		opt := Options{Dir: tc.data.folder(t.TempDir()), Cache: tc.cache.folder(t.TempDir()), Offline: true}
@@ -194,18 +216,24 @@ func TestOtherFilesAreNoReasonForSyntheticDigits(t *testing.T) {
 	}
 
 	// Nothing of the set's neighbours, of systems or of a broken transfer is in its place.
-	nothing := tree{"mnist/.DS_Store": nil, "mnist/.train-images-idx3-ubyte.gz.tmp-1": nil, "cifar10/cifar10-png.tar.gz": nil}
-	if ds, err := Load(context.Background(), "mnist", Options{Dir: nothing.folder(t.TempDir()), Cache: t.TempDir(), Offline: true}); err != nil || !ds.Synthetic {
+	nothing := tree{"mnist/.DS_Store": nil, "mnist/.train-images-idx3-ubyte.gz.tmp-1": nil,
+		"cifar10/cifar10-png.tar.gz": nil}
+	if ds, err := Load(context.Background(), "mnist", Options{Dir: nothing.folder(t.TempDir()), Cache: t.TempDir(),
+		Offline: true}); err != nil || !ds.Synthetic {
 		t.Errorf("%+v, %v", ds, err)
 	}
 	jpeg := tree{"cifar10/cifar10-images.tar.gz": nil, "cifar10/notes": nil}
-	_, err := Load(context.Background(), "cifar10", Options{Dir: jpeg.folder(t.TempDir()), Cache: t.TempDir(), Offline: true})
-	if err == nil || !strings.Contains(err.Error(), "cifar10 holds notes (0 bytes, text/plain; charset=utf-8); wanted: cifar-10-binary.tar.gz, or cifar10-png.tar.gz, or the folder cifar-10-batches-bin, or the folders train and test of images by class") {
+	_, err := Load(context.Background(), "cifar10", Options{Dir: jpeg.folder(t.TempDir()), Cache: t.TempDir(),
+		Offline: true})
+	if err == nil || !strings.Contains(err.Error(),
+		"cifar10 holds notes (0 bytes, text/plain; charset=utf-8); wanted: cifar-10-binary.tar.gz, or cifar10-png.tar.gz, or the folder cifar-10-batches-bin, or the folders train and test of images by class") {
 		t.Errorf("cifar10: %v", err)
 	}
 	reviews := tree{"rotten_tomatoes/reviews.csv": []byte("a,b")}
-	_, err = LoadSentences(context.Background(), "rotten_tomatoes", Options{Dir: reviews.folder(t.TempDir()), Cache: t.TempDir(), Offline: true})
-	if err == nil || !strings.Contains(err.Error(), "rotten_tomatoes holds reviews.csv (3 bytes, ") || !strings.Contains(err.Error(), "train.parquet, validation.parquet, test.parquet") {
+	_, err = LoadSentences(context.Background(), "rotten_tomatoes",
+		Options{Dir: reviews.folder(t.TempDir()), Cache: t.TempDir(), Offline: true})
+	if err == nil || !strings.Contains(err.Error(), "rotten_tomatoes holds reviews.csv (3 bytes, ") ||
+		!strings.Contains(err.Error(), "train.parquet, validation.parquet, test.parquet") {
 		t.Errorf("rotten_tomatoes: %v", err)
 	}
 
@@ -215,13 +243,15 @@ func TestOtherFilesAreNoReasonForSyntheticDigits(t *testing.T) {
 		cache["small/"+name+".gz"] = zip(b)
 	}
 	var said []string
-	opt := Options{Dir: tree{"small/x.zip": []byte("PK\x03\x04")}.folder(t.TempDir()), Cache: cache.folder(t.TempDir()), Say: func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }}
+	opt := Options{Dir: tree{"small/x.zip": []byte("PK\x03\x04")}.folder(t.TempDir()), Cache: cache.folder(t.TempDir()),
+		Say: func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }}
 	at, found, err := e.Find(opt)
 	if !found || err != nil {
 		t.Fatalf("%v, %v", found, err)
 	}
 	at.sayPassedOver(opt)
-	if want := "small is taken from the cache: " + filepath.Join(opt.Dir, "small") + " holds x.zip (4 bytes, application/zip); wanted: train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, packed or not"; !slices.Equal(said, []string{want}) {
+	if want := "small is taken from the cache: " + filepath.Join(opt.Dir,
+		"small") + " holds x.zip (4 bytes, application/zip); wanted: train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, packed or not"; !slices.Equal(said, []string{want}) {
 		t.Errorf("said %q, want %q", said, want)
 	}
 }

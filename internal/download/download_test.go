@@ -42,7 +42,8 @@ func TestDrip(t *testing.T) {
 			}
 		}
 	}
-	if n, err := get(t, send(1, 10*time.Millisecond, 2000)); err == nil || !strings.Contains(err.Error(), "bytes came in 200ms") {
+	if n, err := get(t, send(1, 10*time.Millisecond, 2000)); err == nil ||
+		!strings.Contains(err.Error(), "bytes came in 200ms") {
 		t.Errorf("%d bytes one by one: error %v", n, err)
 	}
 	if n, err := get(t, send(2*worth, 100*time.Millisecond, 4)); err != nil || n != 8*worth {

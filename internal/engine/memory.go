@@ -15,7 +15,8 @@ var Memory = func() int64 {
 		total = parseMemory(string(b))
 	}
 	if b, err := os.ReadFile("/sys/fs/cgroup/memory.max"); err == nil { // of a container; "max" where there is no limit
-		if n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil && n > 0 && (total == 0 || n < total) {
+		if n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil && n > 0 &&
+			(total == 0 || n < total) {
 			total = n
 		}
 	}
@@ -29,7 +30,8 @@ func parseMemory(meminfo string) int64 {
 		if !ok {
 			continue
 		}
-		if kB, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64); err == nil && kB > 0 {
+		if kB, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10,
+			64); err == nil && kB > 0 {
 			return kB << 10
 		}
 	}

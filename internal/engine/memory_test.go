@@ -6,7 +6,8 @@ import (
 )
 
 func TestMemory(t *testing.T) {
-	for text, want := range map[string]int64{"MemTotal:       24684092 kB\nMemFree: 1 kB\n": 24684092 << 10, "MemFree: 1 kB\nMemTotal: 8 kB\n": 8 << 10, "": 0, "MemTotal: many kB\n": 0} {
+	for text, want := range map[string]int64{"MemTotal:       24684092 kB\nMemFree: 1 kB\n": 24684092 << 10,
+		"MemFree: 1 kB\nMemTotal: 8 kB\n": 8 << 10, "": 0, "MemTotal: many kB\n": 0} {
 		if got := parseMemory(text); got != want {
 			t.Errorf("%q: %d, want %d", text, got, want)
 		}
@@ -16,7 +17,8 @@ func TestMemory(t *testing.T) {
 	if err := Fits("weights", 8e9); err != nil {
 		t.Error(err)
 	}
-	if err := Fits("weights", 9e9); err == nil || !strings.HasPrefix(err.Error(), "weights take 9.0 GB, and this machine has 8.0 GB of memory; ") {
+	if err := Fits("weights", 9e9); err == nil || !strings.HasPrefix(err.Error(),
+		"weights take 9.0 GB, and this machine has 8.0 GB of memory; ") {
 		t.Errorf("error %v", err)
 	}
 	Memory = func() int64 { return 0 } // a system that does not tell

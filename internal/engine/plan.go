@@ -116,7 +116,8 @@ func (p *planner) layOut(leaves int64) (int64, error) {
 		at, _ := slices.BinarySearchFunc(placed, b.offset, func(o *block, off int) int { return o.offset - off })
 		placed = slices.Insert(placed, at, b)
 	}
-	if err := Fits(fmt.Sprintf("the intermediates and gradients of %.1f GB of weights and inputs", float64(leaves)/1e9), leaves+4*int64(total)); err != nil {
+	if err := Fits(fmt.Sprintf("the intermediates and gradients of %.1f GB of weights and inputs", float64(leaves)/1e9),
+		leaves+4*int64(total)); err != nil {
 		return 0, fmt.Errorf("engine: %w", err)
 	}
 	arena := kernel.Alloc(total)

@@ -138,7 +138,8 @@ func readModel(dir string) (*model.Encoder, error) {
 		return nil, err
 	}
 	if n := t.Vocabulary(); n > m.Vocabulary {
-		return nil, fmt.Errorf("%s: the tokenizer has %d tokens and the encoder %d; fetch the folder anew", dir, n, m.Vocabulary)
+		return nil, fmt.Errorf("%s: the tokenizer has %d tokens and the encoder %d; fetch the folder anew", dir, n,
+			m.Vocabulary)
 	}
 	return m, nil
 }

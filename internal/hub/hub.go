@@ -45,7 +45,8 @@ type Hub struct {
 func FromEnv() (*Hub, error) {
 	endpoint, err := url.Parse(strings.TrimRight(cmp.Or(os.Getenv("HF_ENDPOINT"), "https://huggingface.co"), "/"))
 	if err != nil || endpoint.Host == "" || endpoint.Scheme != "https" && endpoint.Scheme != "http" {
-		return nil, fmt.Errorf("HF_ENDPOINT is %q, want an address like https://huggingface.co", withoutUser(os.Getenv("HF_ENDPOINT")))
+		return nil, fmt.Errorf("HF_ENDPOINT is %q, want an address like https://huggingface.co",
+			withoutUser(os.Getenv("HF_ENDPOINT")))
 	}
 	h := &Hub{
 		Endpoint: endpoint,

@@ -93,7 +93,8 @@ func (h *Hub) Pull(ctx context.Context, name string, progress func(download.Prog
 		}
 		for _, form := range model.UnreadForms {
 			if slices.Contains(files, form) {
-				return e, "", fmt.Errorf("%s has no file %s: %w, then `dla models import FOLDER`", repo, need, model.UnreadWeights(form))
+				return e, "", fmt.Errorf("%s has no file %s: %w, then `dla models import FOLDER`", repo, need,
+					model.UnreadWeights(form))
 			}
 		}
 		return e, "", fmt.Errorf("%s has no file %s: it is in a form that is not read here; take another model", repo, need)

@@ -256,7 +256,8 @@ func size(t *testing.T, path string) int64 {
 func TestPullLayout(t *testing.T) {
 	s := serve(t)
 	e := s.mustPull()
-	if e.Name != "minilm" || e.ModelType != "bert" || e.Params != params || e.Source != hubCache || e.Dir != s.folder("snapshots", s.commit) {
+	if e.Name != "minilm" || e.ModelType != "bert" || e.Params != params || e.Source != hubCache ||
+		e.Dir != s.folder("snapshots", s.commit) {
 		t.Errorf("pulled %+v", e)
 	}
 	if b, err := os.ReadFile(s.folder("refs", "main")); string(b) != s.commit {
@@ -686,14 +687,16 @@ func TestHostileAnswers(t *testing.T) {
 			s.files["config.json"] = []byte(`{"model_type": "gpt2"}`)
 			return false
 		}},
-		"no tokenizer": {"holds neither tokenizer.json nor vocab.txt", func(s *server, _ http.ResponseWriter, _ *http.Request) bool {
-			delete(s.files, "vocab.txt")
-			return false
-		}},
-		"another tokenizer": {"the tokenizer has 6 tokens and the encoder 5", func(s *server, _ http.ResponseWriter, _ *http.Request) bool {
-			s.files["config.json"] = []byte(strings.Replace(config, "12000", "5", 1))
-			return false
-		}},
+		"no tokenizer": {"holds neither tokenizer.json nor vocab.txt",
+			func(s *server, _ http.ResponseWriter, _ *http.Request) bool {
+				delete(s.files, "vocab.txt")
+				return false
+			}},
+		"another tokenizer": {"the tokenizer has 6 tokens and the encoder 5",
+			func(s *server, _ http.ResponseWriter, _ *http.Request) bool {
+				s.files["config.json"] = []byte(strings.Replace(config, "12000", "5", 1))
+				return false
+			}},
 		"weights of PyTorch": {repo + " has no file model.safetensors: pytorch_model.bin holds the weights in a form that is not read here; load it with transformers", func(s *server, _ http.ResponseWriter, _ *http.Request) bool {
 			s.files["pytorch_model.bin"] = s.files["model.safetensors"]
 			delete(s.files, "model.safetensors")
@@ -748,7 +751,8 @@ func TestWeightsOfAnotherModel(t *testing.T) {
 					}
 				})
 				want := "model.safetensors does not have the weights that config.json describes: "
-				if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), repo+" cannot be used") || strings.Contains(err.Error(), "\n") {
+				if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), repo+" cannot be used") ||
+					strings.Contains(err.Error(), "\n") {
 					t.Errorf("error %v, want one line with %q", err, want)
 				}
 				if len(s.asked) != 1 {
@@ -898,7 +902,8 @@ func TestFullDisk(t *testing.T) {
 // only where something is to be kept.
 func TestWithoutHome(t *testing.T) {
 	serve(t)
-	for _, name := range []string{"HOME", "USERPROFILE", "XDG_CACHE_HOME", "LocalAppData", "HF_HOME", "HF_HUB_CACHE", "HF_TOKEN"} {
+	for _, name := range []string{"HOME", "USERPROFILE", "XDG_CACHE_HOME", "LocalAppData", "HF_HOME", "HF_HUB_CACHE",
+		"HF_TOKEN"} {
 		t.Setenv(name, "")
 	}
 	t.Chdir(t.TempDir())
@@ -923,10 +928,12 @@ func TestWithoutHome(t *testing.T) {
 	if h.client.Transport.(authorized).token != "" {
 		t.Error("a file of the working directory was taken for the token")
 	}
-	if _, _, err := h.Pull(context.Background(), "minilm", nil); err == nil || !strings.Contains(err.Error(), "set HF_HOME to one") {
+	if _, _, err := h.Pull(context.Background(), "minilm", nil); err == nil ||
+		!strings.Contains(err.Error(), "set HF_HOME to one") {
 		t.Errorf("error %v", err)
 	}
-	if _, err := Import(context.Background(), dir, "", nil); err == nil || !strings.Contains(err.Error(), "set DLA_MODELS to one") {
+	if _, err := Import(context.Background(), dir, "", nil); err == nil ||
+		!strings.Contains(err.Error(), "set DLA_MODELS to one") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -963,9 +970,11 @@ func TestEnvironment(t *testing.T) {
 // sent, wherever it stands.
 func TestSecrets(t *testing.T) {
 	s := serve(t)
-	for _, bad := range []string{"ftp://me:pass%20word@host", "http://me:pass word@host\x7f", "https://me:password@", "me:password@host", "http://me:pa@ssword@host:x"} {
+	for _, bad := range []string{"ftp://me:pass%20word@host", "http://me:pass word@host\x7f", "https://me:password@",
+		"me:password@host", "http://me:pa@ssword@host:x"} {
 		t.Setenv("HF_ENDPOINT", bad)
-		if _, err := FromEnv(); err == nil || !strings.Contains(err.Error(), "HF_ENDPOINT is") || strings.Contains(err.Error(), "pa") {
+		if _, err := FromEnv(); err == nil || !strings.Contains(err.Error(), "HF_ENDPOINT is") ||
+			strings.Contains(err.Error(), "pa") {
 			t.Errorf("%s: error %v", bad, err)
 		}
 	}
@@ -990,7 +999,8 @@ func TestSecrets(t *testing.T) {
 	for _, bad := range []string{"hf_\x1b[2J", "hf_a\nhf_b", "hf_a\x00", "hf_ä", "hf a", strings.Repeat("h", maxToken+1)} {
 		if !strings.Contains(bad, "\x00") && len(bad) < maxToken {
 			t.Setenv("HF_TOKEN", bad)
-			if _, err := FromEnv(); err == nil || !strings.Contains(err.Error(), "set HF_TOKEN to the token alone") || strings.Contains(err.Error(), "hf_") {
+			if _, err := FromEnv(); err == nil || !strings.Contains(err.Error(), "set HF_TOKEN to the token alone") ||
+				strings.Contains(err.Error(), "hf_") {
 				t.Errorf("%q: error %v", bad, err)
 			}
 		}
@@ -1009,7 +1019,8 @@ func TestSecrets(t *testing.T) {
 		t.Errorf("a token with the end of its line: %v", err)
 	}
 	t.Setenv("HF_TOKEN_PATH", "/dev/zero")
-	if _, err := FromEnv(); err == nil || runtime.GOOS == "linux" && !strings.Contains(err.Error(), "is not a regular file") {
+	if _, err := FromEnv(); err == nil || runtime.GOOS == "linux" &&
+		!strings.Contains(err.Error(), "is not a regular file") {
 		t.Errorf("an endless token: error %v", err)
 	}
 }

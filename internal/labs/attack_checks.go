@@ -81,7 +81,8 @@ func attackChecks(ctx context.Context, v *victim, res AttackResult, pgdSteps int
 			beside = append(beside, fmt.Sprintf("%.2f and %.2f %% at %g/255", 100*o.Accuracy, 100*f.Accuracy, o.Eps))
 		}
 		few := n / 1000 // it may miss from a random start, and as many more by chance
-		add(float64(missed) <= few+3*math.Sqrt(max(1, few)), float64(missed)/n, noWeaker, "accuracy %s", strings.Join(beside, ", "))
+		add(float64(missed) <= few+3*math.Sqrt(max(1, few)), float64(missed)/n, noWeaker, "accuracy %s",
+			strings.Join(beside, ", "))
 	}
 
 	// FGSM's may rise: a step that is too long overshoots, and a network hardened by it is best at its radius.
@@ -104,7 +105,8 @@ func attackChecks(ctx context.Context, v *victim, res AttackResult, pgdSteps int
 		lacking(nearChance, "the sweep ends at %g/255, and large is %d/255", end.Eps, largeEps)
 	} else {
 		left := max(0, res.Test.Accuracy-chance)
-		add(end.Accuracy <= chance+left/4+luck, end.Accuracy, nearChance, "%.2f %% at %g/255; chance is %.2f %%", 100*end.Accuracy, end.Eps, 100*chance)
+		add(end.Accuracy <= chance+left/4+luck, end.Accuracy, nearChance, "%.2f %% at %g/255; chance is %.2f %%",
+			100*end.Accuracy, end.Eps, 100*chance)
 	}
 
 	// At the smallest epsilon by which FGSM has cost half of what can be lost, if the sweep is fine enough to
@@ -120,7 +122,8 @@ func attackChecks(ctx context.Context, v *victim, res AttackResult, pgdSteps int
 		lacking(noiseWeaker, "between %g/255 and %g/255, where FGSM comes to cost half of what there is to lose, the sweep has no radius", fgsm[half-1].Eps, fgsm[half].Eps)
 	default:
 		lost, lostToNoise := res.Test.Accuracy-fgsm[half].Accuracy, res.Test.Accuracy-noise[half].Accuracy
-		add(lostToNoise <= lost/2+luck/3, lostToNoise, noiseWeaker, "it costs %.2f points where FGSM costs %.2f, at %g/255", 100*lostToNoise, 100*lost, fgsm[half].Eps)
+		add(lostToNoise <= lost/2+luck/3, lostToNoise, noiseWeaker, "it costs %.2f points where FGSM costs %.2f, at %g/255",
+			100*lostToNoise, 100*lost, fgsm[half].Eps)
 	}
 
 	// Of a radius that is not a whole number of levels, rounding takes the rest away.

@@ -123,7 +123,8 @@ func TestAutoencoder(t *testing.T) {
 	if err != nil || c.Network != tr.Variant || c.TestMSE == nil || *c.TestMSE != res.Test.MSE || c.TestAccuracy != nil {
 		t.Fatalf("%+v, %v", c, err)
 	}
-	if all, err := Checkpoints(filepath.Dir(dir)); err != nil || len(all) != 1 || all[0].Broken != "" || all[0].Name != "autoencoder" || *all[0].TestMSE != res.Test.MSE {
+	if all, err := Checkpoints(filepath.Dir(dir)); err != nil || len(all) != 1 || all[0].Broken != "" ||
+		all[0].Name != "autoencoder" || *all[0].TestMSE != res.Test.MSE {
 		t.Errorf("%+v, %v", all, err)
 	}
 	for from, root := range map[string]string{tr.ID: root, dir: t.TempDir()} {
@@ -308,7 +309,8 @@ func TestErrorInterval(t *testing.T) {
 	if got := errorInterval([]float64{0, 0.9}); got[0] != 0 || got[1] != 1 {
 		t.Errorf("%v leaves [0,1]", got)
 	}
-	if got := errorInterval([]float64{0.1, 0.2, 0.1, 0.2}); math.Abs(got[0]-0.15+1.959964*0.0577350269/2) > 1e-9 || math.Abs(got[0]+got[1]-0.3) > 1e-12 {
+	if got := errorInterval([]float64{0.1, 0.2, 0.1, 0.2}); math.Abs(got[0]-0.15+1.959964*0.0577350269/2) > 1e-9 ||
+		math.Abs(got[0]+got[1]-0.3) > 1e-12 {
 		t.Errorf("%v", got)
 	}
 }

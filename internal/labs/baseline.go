@@ -84,7 +84,8 @@ func baselineTraining(cfg config.Baseline, e *SentenceEncoder) training {
 			return old
 		})
 	}
-	return training{experiment: BaselineExperiment, variant: BaselineVariant(cfg), settings: cfg, before: before, cfg: cfg.Training(), head: cfg.Head}
+	return training{experiment: BaselineExperiment, variant: BaselineVariant(cfg), settings: cfg, before: before,
+		cfg: cfg.Training(), head: cfg.Head}
 }
 
 // resumeBaseline continues the run of rec.

@@ -97,7 +97,8 @@ func TestEncoderSavedAnew(t *testing.T) {
 	anew, other := savedAnew(t, dir), tinyEncoder(t, 2)
 	e := encoderIn(t, dir)
 	files := must(hashFiles(dir, "config.json", modelName))(t)
-	if a := encoderIn(t, anew); a.Weights != e.Weights || a.Content != e.Content || e.Weights != e.Content || e.Weights == files {
+	if a := encoderIn(t, anew); a.Weights != e.Weights || a.Content != e.Content || e.Weights != e.Content ||
+		e.Weights == files {
 		t.Errorf("fingerprints %s and %s, of files %s", e.Weights, a.Weights, files)
 	}
 	for _, c := range []struct{ dir, fingerprint, weights, err string }{
@@ -109,14 +110,16 @@ func TestEncoderSavedAnew(t *testing.T) {
 	} {
 		t.Setenv(anyEncoder, "")
 		got, err := FindSentenceEncoder(c.dir, c.fingerprint)
-		if c.err == "" && (err != nil || got.Weights != c.weights) || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err) || !strings.Contains(err.Error(), c.dir)) {
+		if c.err == "" && (err != nil || got.Weights != c.weights) || c.err != "" &&
+			(err == nil || !strings.Contains(err.Error(), c.err) || !strings.Contains(err.Error(), c.dir)) {
 			t.Errorf("%s of %s: %+v, %v", c.dir, c.fingerprint, got, err)
 		}
 		t.Setenv(anyEncoder, "1")
 		if got, err := FindSentenceEncoder(c.dir, c.fingerprint); err != nil || got.Weights == "" {
 			t.Errorf("%s, whatever it is: %+v, %v", c.dir, got, err)
 		}
-		if _, _, err := sentencesOf(context.Background(), run.Record{}, c.dir, c.fingerprint, data.SyntheticSentences, options(t, t.TempDir())); (c.err != "") != (err != nil && strings.Contains(err.Error(), anyEncoder)) {
+		if _, _, err := sentencesOf(context.Background(), run.Record{}, c.dir, c.fingerprint, data.SyntheticSentences,
+			options(t, t.TempDir())); (c.err != "") != (err != nil && strings.Contains(err.Error(), anyEncoder)) {
 			t.Errorf("%s in a run that goes on: %v", c.dir, err)
 		}
 	}
@@ -136,13 +139,15 @@ func TestOlderRecords(t *testing.T) {
 		t.Errorf("settings %+v", s.Encoder)
 	}
 	study := func(cfg config.Baseline) Trained {
-		return must(BaselineStudy(context.Background(), []*SentenceEncoder{e}, []config.Baseline{cfg}, opt, func(int, Trained) {}))(t)[0]
+		return must(BaselineStudy(context.Background(), []*SentenceEncoder{e}, []config.Baseline{cfg}, opt,
+			func(int, Trained) {}))(t)[0]
 	}
 	set := must(loadSentences(context.Background(), cfg.Data.Name, opt))(t)
 	m := must(newFeatures(context.Background(), set, e, cfg, opt))(t)
 	tr := baselineTraining(cfg, e)
 	for i, as := range []config.Features{
-		{From: "tiny", Weights: must(e.files())(t)}, {From: dir, Weights: must(e.files())(t)}, {From: "tiny", Weights: e.Weights},
+		{From: "tiny", Weights: must(e.files())(t)}, {From: dir, Weights: must(e.files())(t)}, {From: "tiny",
+			Weights: e.Weights},
 	} {
 		old := seeded(cfg, uint64(i))
 		old.Encoder.From, old.Encoder.Weights = as.From, as.Weights
@@ -201,7 +206,8 @@ func TestFrozenLimit(t *testing.T) {
 	}
 	const long, short = "the plot is dull and the cast is vivid .", "the plot is dull"
 	six := limit(`{"max_seq_length": 6, "do_lower_case": false}`)
-	if six.Frozen.MaxLength() != 6 || six.Tokenizer.MaxLength() != 24 || six.Weights != whole.Weights || six.Tokenizer.Fingerprint() != whole.Tokenizer.Fingerprint() {
+	if six.Frozen.MaxLength() != 6 || six.Tokenizer.MaxLength() != 24 || six.Weights != whole.Weights ||
+		six.Tokenizer.Fingerprint() != whole.Tokenizer.Fingerprint() {
 		t.Errorf("cut to %d for features, %d for training", six.Frozen.MaxLength(), six.Tokenizer.MaxLength())
 	}
 	if cut := vectors(six, long); !slices.Equal(cut, vectors(whole, short)) || slices.Equal(cut, vectors(whole, long)) {

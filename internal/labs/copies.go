@@ -125,7 +125,8 @@ func (s images) atMost(n int) images {
 // sizedLike is an error where the images of s have another size than those of ds; key names the settings.
 func (s images) sizedLike(ds *data.Dataset, key string) error {
 	if a, b := s.Set, ds.Test; a.H != b.H || a.W != b.W || a.C != b.C {
-		return fmt.Errorf("the images of the set %s are %dx%d with %d channels, those of %s %dx%d with %d; %s", s.Name, a.W, a.H, a.C, ds.Name, b.W, b.H, b.C, key)
+		return fmt.Errorf("the images of the set %s are %dx%d with %d channels, those of %s %dx%d with %d; %s", s.Name, a.W,
+			a.H, a.C, ds.Name, b.W, b.H, b.C, key)
 	}
 	return nil
 }

@@ -51,8 +51,10 @@ func TestDetectorsLeaveCopiesOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []run.Copy{
-		{Image: classOf(ds.Test, 199) + "/199.png", Of: "synthetic-shapes, test set", OfImage: fmt.Sprintf("number 199 (%s)", classOf(ds.Test, 199))},
-		{Image: classOf(ds.Train, 9000) + "/9000.png", Of: "synthetic-shapes, training set", OfImage: fmt.Sprintf("number 9000 (%s)", classOf(ds.Train, 9000))},
+		{Image: classOf(ds.Test, 199) + "/199.png", Of: "synthetic-shapes, test set",
+			OfImage: fmt.Sprintf("number 199 (%s)", classOf(ds.Test, 199))},
+		{Image: classOf(ds.Train, 9000) + "/9000.png", Of: "synthetic-shapes, training set",
+			OfImage: fmt.Sprintf("number 9000 (%s)", classOf(ds.Train, 9000))},
 	}
 	got := slices.Clone(d.Result.Sets[0].LeftOut)
 	slices.SortFunc(got, func(a, b run.Copy) int { return strings.Compare(a.Of, b.Of) })
@@ -60,7 +62,8 @@ func TestDetectorsLeaveCopiesOut(t *testing.T) {
 		t.Errorf("%+v\nwant %+v", d.Result.Sets[0], want)
 	}
 	line := strings.Join(*said, "\n")
-	for _, w := range []string{"near: 2 copies are left out: ", want[0].String(), want[1].String(), "against: near, a folder of images, 38 images"} {
+	for _, w := range []string{"near: 2 copies are left out: ", want[0].String(), want[1].String(),
+		"against: near, a folder of images, 38 images"} {
 		if !strings.Contains(line, w) {
 			t.Errorf("said\n%s\nwant %q", line, w)
 		}
@@ -70,7 +73,9 @@ func TestDetectorsLeaveCopiesOut(t *testing.T) {
 	}
 
 	writeImages(t, dir, ds.Test, 198)
-	if _, err := OOD(context.Background(), cfg, opt); err == nil || !strings.Contains(err.Error(), "the set near is no set of outliers: 3 of its 41 images are copies") || !strings.Contains(err.Error(), "up to 5 % are left out") {
+	if _, err := OOD(context.Background(), cfg, opt); err == nil ||
+		!strings.Contains(err.Error(), "the set near is no set of outliers: 3 of its 41 images are copies") ||
+		!strings.Contains(err.Error(), "up to 5 % are left out") {
 		t.Errorf("more copies: %v", err)
 	}
 }

@@ -340,12 +340,15 @@ func selfChecks(ctx context.Context, ds *data.Dataset, teacher *Network, cfg con
 	}
 	T := cfg.Distill.Temperature
 	kl := kernel.Distillation{Weight: 1, Temperature: T}.Loss(now, taught, b.Y, rows, classes)
-	all := []Check{{What: "a student that is the teacher has a divergence of 0", Found: fmt.Sprintf("%.3g, on the first batch of %d", kl, rows), Value: float64(kl), OK: math.Abs(float64(kl)) <= 1e-9}}
+	all := []Check{{What: "a student that is the teacher has a divergence of 0",
+		Found: fmt.Sprintf("%.3g, on the first batch of %d", kl, rows), Value: float64(kl),
+		OK: math.Abs(float64(kl)) <= 1e-9}}
 
 	small := 0.02 * min(1, T)
 	cold, warm := gradientSize(small, 1), gradientSize(small, T)
 	all = append(all, Check{What: fmt.Sprintf("T² keeps the gradient's size: at T = %g that of T = 1", T),
-		Found: fmt.Sprintf("%.3f times it (%.3f without T²), for small logits", warm/cold, warm/cold/(T*T)), Value: warm / cold, OK: math.Abs(warm/cold-1) <= 0.05})
+		Found: fmt.Sprintf("%.3f times it (%.3f without T²), for small logits", warm/cold,
+			warm/cold/(T*T)), Value: warm / cold, OK: math.Abs(warm/cold-1) <= 0.05})
 
 	if k != nil {
 		some := k.images.First(checkedImages)
@@ -359,7 +362,8 @@ func selfChecks(ctx context.Context, ds *data.Dataset, teacher *Network, cfg con
 		}
 		have := k.Accuracy(labels)
 		all = append(all, Check{What: "the soft labels are as accurate as the teacher",
-			Found: fmt.Sprintf("%.2f %% and %.2f %% of %d training images", 100*have, 100*again.Accuracy(), len(labels)), Value: have - again.Accuracy(), OK: have == again.Accuracy()})
+			Found: fmt.Sprintf("%.2f %% and %.2f %% of %d training images", 100*have, 100*again.Accuracy(),
+				len(labels)), Value: have - again.Accuracy(), OK: have == again.Accuracy()})
 	}
 	for _, c := range all {
 		if c.Failed() {

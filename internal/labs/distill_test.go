@@ -183,7 +183,8 @@ func TestShippedTeacher(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := runsUnder(t, "runs")
-	if _, _, err := teacherOf(ctx, ds, cfg, opt); err == nil || !strings.Contains(err.Error(), best[0]) || runsUnder(t, "runs") != before {
+	if _, _, err := teacherOf(ctx, ds, cfg, opt); err == nil || !strings.Contains(err.Error(), best[0]) ||
+		runsUnder(t, "runs") != before {
 		t.Errorf("with damaged weights: %v, %d runs after %d", err, runsUnder(t, "runs"), before)
 	}
 }

@@ -103,7 +103,8 @@ func replaceable(dir string) error {
 	if len(list) == 0 {
 		return nil
 	}
-	written := append([]string{modelName, lora.WeightsName, lora.ConfigName, model.CardName, hashesName}, append(vouchingFiles, recordFiles...)...)
+	written := append([]string{modelName, lora.WeightsName, lora.ConfigName, model.CardName, hashesName},
+		append(vouchingFiles, recordFiles...)...)
 	for _, e := range list {
 		if !slices.Contains(written, e.Name()) && !atomicfile.IsTemporary(e.Name()) {
 			return fmt.Errorf("%s holds other things than a checkpoint (%q); name another folder", dir, e.Name())
@@ -111,7 +112,8 @@ func replaceable(dir string) error {
 	}
 	for _, name := range []string{"env.json", "config.yaml"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
-			return fmt.Errorf("%s holds other things than a checkpoint made here, which has the file %s; name another folder", dir, name)
+			return fmt.Errorf("%s holds other things than a checkpoint made here, which has the file %s; name another folder",
+				dir, name)
 		}
 	}
 	return nil
@@ -148,7 +150,8 @@ func exportAdapter(root string, rec run.Record, dir string) (Checkpoint, error) 
 		return Checkpoint{}, err
 	}
 	return export(dir, rec, func(tmp string) (Checkpoint, error) {
-		if err := errors.Join(copyInto(tmp, rec, AdapterDir, adapterFiles(rec)...), copyInto(tmp, rec, "", recordOf(rec)...)); err != nil {
+		if err := errors.Join(copyInto(tmp, rec, AdapterDir, adapterFiles(rec)...),
+			copyInto(tmp, rec, "", recordOf(rec)...)); err != nil {
 			return Checkpoint{}, err
 		}
 		if _, err := loadAdapter(tmp); err != nil { // what was written is what will be read
@@ -180,7 +183,8 @@ func describeAdapter(dir string) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	return Checkpoint{Network: rec.Variant, Data: rec.Env.Data.Name, Params: res.Params, TestAccuracy: &res.Test.Accuracy}, nil
+	return Checkpoint{Network: rec.Variant, Data: rec.Env.Data.Name, Params: res.Params,
+		TestAccuracy: &res.Test.Accuracy}, nil
 }
 
 // shipped is the checkpoint under checkpoints/ with the given fingerprint; nil where there is none.
@@ -218,13 +222,15 @@ func describe(k keptWeights) (Checkpoint, error) {
 		if err != nil {
 			return Checkpoint{}, err
 		}
-		return Checkpoint{Name: a.Source, Network: a.Name, Data: a.Data.Name, Params: a.Params.Count(), TestMSE: &a.Result.Test.MSE}, nil
+		return Checkpoint{Name: a.Source, Network: a.Name, Data: a.Data.Name, Params: a.Params.Count(),
+			TestMSE: &a.Result.Test.MSE}, nil
 	}
 	n, err := restore(k)
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	return Checkpoint{Name: n.Source, Network: n.Name, Data: n.Data.Name, Params: n.Params.Count(), TestAccuracy: &n.Result.Test.Accuracy}, nil
+	return Checkpoint{Name: n.Source, Network: n.Name, Data: n.Data.Name, Params: n.Params.Count(),
+		TestAccuracy: &n.Result.Test.Accuracy}, nil
 }
 
 // Checkpoints lists the checkpoints under dir, by name. Where there is no dir there are none.

@@ -71,7 +71,8 @@ func TestExportIsWhole(t *testing.T) {
 	holds := func(want keptWeights, failed string) {
 		t.Helper()
 		k, err := keptFolder(to)
-		if err != nil || weights.Fingerprint(k.file.Tensors) != weights.Fingerprint(want.file.Tensors) || !bytes.Equal(k.Result, want.Result) {
+		if err != nil || weights.Fingerprint(k.file.Tensors) != weights.Fingerprint(want.file.Tensors) ||
+			!bytes.Equal(k.Result, want.Result) {
 			t.Errorf("%s fails: seed %d, want %d; error %v", failed, k.Seed, want.Seed, err)
 		}
 		if list := names(t, dir); !slices.Equal(list, []string{"net"}) {
@@ -110,7 +111,8 @@ func TestForeignFoldersStay(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := Export(root, id, to); err == nil || !strings.Contains(err.Error(), to+" holds other things than a checkpoint") || !strings.Contains(err.Error(), "name another folder") {
+		if _, err := Export(root, id, to); err == nil || !strings.Contains(err.Error(),
+			to+" holds other things than a checkpoint") || !strings.Contains(err.Error(), "name another folder") {
 			t.Errorf("%s: error %v", name, err)
 		}
 		for _, f := range files {
@@ -119,7 +121,8 @@ func TestForeignFoldersStay(t *testing.T) {
 			}
 		}
 	}
-	if _, err := FindNetwork(root, filepath.Join(dir, "hugging face")); err == nil || !strings.Contains(err.Error(), "is a Hugging Face folder, not a checkpoint") {
+	if _, err := FindNetwork(root, filepath.Join(dir, "hugging face")); err == nil ||
+		!strings.Contains(err.Error(), "is a Hugging Face folder, not a checkpoint") {
 		t.Errorf("taken for a checkpoint: error %v", err)
 	}
 	// One that a killed export left is no checkpoint either, nor is it listed.

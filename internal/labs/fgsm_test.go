@@ -216,7 +216,8 @@ func TestAttackChecksCanFail(t *testing.T) {
 	good := func() AttackResult {
 		return AttackResult{Test: TestResult{N: 10000, Correct: 9000, Accuracy: 0.9}, Weights: v.net.Weights, Classes: make([]string, 10), Attacks: []attack.Outcome{
 			at("fgsm", 0, 0.9), at("fgsm", 1, 0.4), at("fgsm", 8, 0.02), at("fgsm", 128, 0.1), // back up to chance, not beyond
-			at("noise", 0, 0.9), at("noise", 1, 0.89), at("noise", 8, 0.8), at("noise", 128, 0.2), at("pgd", 1, 0.3), at("pgd", 8, 0)}}
+			at("noise", 0, 0.9), at("noise", 1, 0.89), at("noise", 8, 0.8), at("noise", 128, 0.2), at("pgd", 1, 0.3), at("pgd",
+				8, 0)}}
 	}
 	const steps = 20
 	failed := func(r AttackResult, steps int) (names, idle []string) {
@@ -241,11 +242,14 @@ func TestAttackChecksCanFail(t *testing.T) {
 		t.Errorf("of a good result these fail: %v; and these do not apply: %v", names, idle)
 	}
 	for want, spoil := range map[string]func(*AttackResult){
-		"epsilon 0 changes nothing":                                 func(r *AttackResult) { r.Attacks[4].Correct-- },
-		"no change is larger than epsilon":                          func(r *AttackResult) { r.Attacks[9].MaxChange *= 1.0000001 },
-		"pixels stay within [0, 1]":                                 func(r *AttackResult) { r.Attacks[2].MinValue = -1e-9 },
-		"PGD is no weaker than FGSM":                                func(r *AttackResult) { r.Attacks[8].Correct = 4020 },
-		"accuracy falls with epsilon until it is at chance":         func(r *AttackResult) { r.Attacks[9].Accuracy, r.Attacks[9].Rounded = 0.5, 0.5 },
+		"epsilon 0 changes nothing":        func(r *AttackResult) { r.Attacks[4].Correct-- },
+		"no change is larger than epsilon": func(r *AttackResult) { r.Attacks[9].MaxChange *= 1.0000001 },
+		"pixels stay within [0, 1]":        func(r *AttackResult) { r.Attacks[2].MinValue = -1e-9 },
+		"PGD is no weaker than FGSM":       func(r *AttackResult) { r.Attacks[8].Correct = 4020 },
+		"accuracy falls with epsilon until it is at chance": func(r *AttackResult) {
+			r.Attacks[9].Accuracy,
+				r.Attacks[9].Rounded = 0.5, 0.5
+		},
 		"a large epsilon takes most of what there is to lose":       func(r *AttackResult) { r.Attacks[3].Accuracy = 0.5 },
 		"random noise of the same size is much weaker":              func(r *AttackResult) { r.Attacks[5].Accuracy = 0.5 },
 		"rounding to 8 bits does not undo an attack":                func(r *AttackResult) { r.Attacks[8].Rounded = 0.6 },
@@ -266,16 +270,23 @@ func TestAttackChecksCanFail(t *testing.T) {
 		attacks []attack.Outcome
 		idle    []string
 	}{
-		"small radii": {steps, []attack.Outcome{at("fgsm", 0, 0.9), at("fgsm", 1, 0.6), at("fgsm", 2, 0.23), at("noise", 0, 0.9), at("noise", 1, 0.9), at("noise", 2, 0.9),
+		"small radii": {steps, []attack.Outcome{at("fgsm", 0, 0.9), at("fgsm", 1, 0.6), at("fgsm", 2, 0.23),
+			at("noise", 0, 0.9), at("noise", 1, 0.9), at("noise", 2, 0.9),
 			at("pgd", 1, 0.5), at("pgd", 2, 0.1)}, []string{large}},
-		"small radii, and a robust network": {steps, []attack.Outcome{at("fgsm", 0, 0.9), at("fgsm", 8, 0.85), at("noise", 0, 0.9), at("noise", 8, 0.9), at("pgd", 8, 0.8)},
+		"small radii, and a robust network": {steps, []attack.Outcome{at("fgsm", 0, 0.9), at("fgsm", 8, 0.85),
+			at("noise", 0, 0.9), at("noise", 8, 0.9), at("pgd", 8, 0.8)},
 			[]string{falls, large, noise}},
-		"a network hardened by FGSM, and fooled by PGD": {steps, []attack.Outcome{at("fgsm", 0, 0.9), at("fgsm", 4, 0.5), at("fgsm", 8, 0.8), at("fgsm", 128, 0.25),
-			at("noise", 0, 0.9), at("noise", 4, 0.9), at("noise", 8, 0.9), at("noise", 128, 0.2), at("pgd", 4, 0.1), at("pgd", 8, 0)}, []string{noise}},
-		"a coarse sweep": {steps, []attack.Outcome{at("fgsm", 0, 0.9), at("fgsm", 128, 0.1), at("noise", 0, 0.9), at("noise", 128, 0.1)}, []string{weaker, falls, noise}},
-		"parts of a level": {steps, []attack.Outcome{at("fgsm", 0, 0.9), {Attack: "fgsm", Norm: attack.Linf, Eps: 1.5, Correct: 2000, Accuracy: 0.2, Rounded: 0.5, MaxValue: 1},
+		"a network hardened by FGSM, and fooled by PGD": {steps,
+			[]attack.Outcome{at("fgsm", 0, 0.9), at("fgsm", 4, 0.5), at("fgsm", 8, 0.8), at("fgsm", 128, 0.25),
+				at("noise", 0, 0.9), at("noise", 4, 0.9), at("noise", 8, 0.9), at("noise", 128, 0.2), at("pgd", 4, 0.1), at("pgd", 8,
+					0)}, []string{noise}},
+		"a coarse sweep": {steps, []attack.Outcome{at("fgsm", 0, 0.9), at("fgsm", 128, 0.1), at("noise", 0, 0.9),
+			at("noise", 128, 0.1)}, []string{weaker, falls, noise}},
+		"parts of a level": {steps, []attack.Outcome{at("fgsm", 0, 0.9),
+			{Attack: "fgsm", Norm: attack.Linf, Eps: 1.5, Correct: 2000, Accuracy: 0.2, Rounded: 0.5, MaxValue: 1},
 			at("noise", 0, 0.9), at("noise", 1.5, 0.9)}, []string{weaker, falls, large, noise, rounding}},
-		"PGD of a step": {1, []attack.Outcome{at("fgsm", 0, 0.9), at("fgsm", 1, 0.4), at("noise", 0, 0.9), at("noise", 1, 0.9), at("pgd", 1, 0.5)}, []string{weaker, falls, large}},
+		"PGD of a step": {1, []attack.Outcome{at("fgsm", 0, 0.9), at("fgsm", 1, 0.4), at("noise", 0, 0.9),
+			at("noise", 1, 0.9), at("pgd", 1, 0.5)}, []string{weaker, falls, large}},
 	} {
 		r := good()
 		r.Attacks = c.attacks

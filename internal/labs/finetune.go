@@ -157,7 +157,8 @@ func newFinetuning(set *data.Sentences, e *SentenceEncoder, cfg config.Finetune)
 	m := &finetuning{set: set, base: e, cfg: cfg}
 	m.train, m.val, m.test = limited(set.Train, cfg.Data.Limit), limited(set.Val, cfg.Data.Limit), limited(set.Test, cfg.Data.Limit)
 	steps := (len(m.train) + cfg.Train.BatchSize - 1) / cfg.Train.BatchSize
-	return m, training{experiment: FinetuneExperiment, variant: FinetuneVariant(cfg), settings: cfg, before: before, cfg: cfg.Training(steps * cfg.Train.Epochs)}
+	return m, training{experiment: FinetuneExperiment, variant: FinetuneVariant(cfg), settings: cfg, before: before,
+		cfg: cfg.Training(steps * cfg.Train.Epochs)}
 }
 
 func (m *finetuning) info() run.DataInfo { return sentencesInfo(m.set) }
@@ -310,7 +311,8 @@ func (u *tuner) conclude(ctx context.Context, e ended, t *Trained) (any, error) 
 	f := &Finetuned{Total: u.total(), Labels: m.set.Classes, Head: u.arch.Describe()}
 	if u.cfg.Method == config.MethodLoRA {
 		f.Adapter = AdapterDir
-		if err := u.adapter.Write(filepath.Join(e.run.Dir(), AdapterDir), u.arch, baseForPEFT(u.cfg.Encoder.From), u.params, m.set.Classes, adapterMeta(u.base, m.set.Classes)); err != nil {
+		if err := u.adapter.Write(filepath.Join(e.run.Dir(), AdapterDir), u.arch, baseForPEFT(u.cfg.Encoder.From), u.params,
+			m.set.Classes, adapterMeta(u.base, m.set.Classes)); err != nil {
 			return nil, err
 		}
 	}
@@ -491,7 +493,8 @@ func (u *tuner) checks(r *run.Run) ([]Check, error) {
 		// Rounding grows with what the adapters do, and a wrong merge misses a good part of that.
 		d, effect := furthest(one, now), furthest(now, without)
 		add("merged into the weights, the adapters give the same logits, to 1e-5 or a thousandth of what they change",
-			fmt.Sprintf("largest difference %.2g, of logits up to %.3g that they change by up to %.3g", d, largest(now), effect), d, d <= max(1e-5*max(1, largest(now)), 1e-3*effect))
+			fmt.Sprintf("largest difference %.2g, of logits up to %.3g that they change by up to %.3g", d, largest(now),
+				effect), d, d <= max(1e-5*max(1, largest(now)), 1e-3*effect))
 	}
 
 	// What was saved, loaded anew.

@@ -286,7 +286,8 @@ func TestRunOfAnOlderVersionIsReused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(first.Dir, "env.json"), bytes.Replace(env, []byte(config.Hash(b)), []byte(config.Hash(old)), 1), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(first.Dir, "env.json"),
+		bytes.Replace(env, []byte(config.Hash(b)), []byte(config.Hash(old)), 1), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(first.Dir, "status.json"), []byte(`{"status": "finished"}`), 0o644); err != nil {

@@ -82,7 +82,8 @@ func findKept(root, from string) (keptWeights, error) {
 		}
 	}
 	if st, err := os.Stat(from); err == nil && st.IsDir() {
-		return keptWeights{}, fmt.Errorf("%s holds no %s; make it with `%s`", from, modelName, run.Command("", "models", "export", "RUN_ID", from))
+		return keptWeights{}, fmt.Errorf("%s holds no %s; make it with `%s`", from, modelName,
+			run.Command("", "models", "export", "RUN_ID", from))
 	}
 	k, err := keptRun(root, from)
 	if err != nil {
@@ -97,7 +98,8 @@ func keptRun(root, id string) (keptWeights, error) {
 		return keptWeights{}, err
 	}
 	if rec.Status != run.StatusFinished {
-		return keptWeights{}, fmt.Errorf("run %s is %s, not finished; `%s` finishes it", rec.ID, rec.Status, rec.Command("resume"))
+		return keptWeights{}, fmt.Errorf("run %s is %s, not finished; `%s` finishes it", rec.ID, rec.Status,
+			rec.Command("resume"))
 	}
 	f, _, err := rec.BestWeights()
 	return keptWeights{rec, f, rec.ID}, err

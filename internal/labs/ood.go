@@ -226,7 +226,8 @@ func oodParts(ctx context.Context, n *Network, ds *data.Dataset, cfg config.OOD,
 }
 
 // outlierSets reads sets, whose settings lie below key; seed is that of the noise.
-func outlierSets(ctx context.Context, key string, sets config.OODSets, seed uint64, opt Options) (all []images, err error) {
+func outlierSets(ctx context.Context, key string, sets config.OODSets, seed uint64, opt Options) (all []images,
+	err error) {
 	for _, name := range sets.Names {
 		s, err := outliers(ctx, name, sets.Fake, seed, opt)
 		if err != nil {
@@ -383,7 +384,8 @@ func detect(ctx context.Context, n *Network, auto *Autoencoder, p *partsOOD, opt
 				return nil, err
 			}
 		}
-		about := run.OODDetector{Name: m.Name, Label: m.Label, Source: m.Source, Parameter: m.Parameter, Value: metrics.Later[float64]{Value: value, Known: m.Parameter != ""}}
+		about := run.OODDetector{Name: m.Name, Label: m.Label, Source: m.Source, Parameter: m.Parameter,
+			Value: metrics.Later[float64]{Value: value, Known: m.Parameter != ""}}
 		for _, t := range tried {
 			about.Tried = append(about.Tried, run.OODTried(t))
 		}

@@ -135,7 +135,8 @@ func TestOOD(t *testing.T) {
 	// Images of the data the network knows are no outliers, and a changed folder is another set.
 	known := cfg
 	known.Sets.Folders = []string{"known=" + pngs(t, set(t, data.SyntheticShapes).Test, 5)}
-	if _, err := OOD(ctx, known, opt); err == nil || !strings.Contains(err.Error(), "the set known is no set of outliers: 1 of its 1 images are copies, pixel by pixel, the first f.png of synthetic-shapes, test set, number 5 (") {
+	if _, err := OOD(ctx, known, opt); err == nil || !strings.Contains(err.Error(),
+		"the set known is no set of outliers: 1 of its 1 images are copies, pixel by pixel, the first f.png of synthetic-shapes, test set, number 5 (") {
 		t.Errorf("a test image as an outlier: %v", err)
 	}
 	for pictures, want := range map[int]bool{3: true, 2: false} {
@@ -164,7 +165,8 @@ func TestOutliersOfAFolder(t *testing.T) {
 	root := t.TempDir()
 	cfg, opt, noise := tinyOOD(t, root), options(t, root), data.Fake(3, 99)
 	folder, larger := pngs(t, noise, 0, 1), pngs(t, &data.Set{H: 64, W: 16, Pixels: noise.Pixels}, 2)
-	if err := errors.Join(os.Symlink(larger, filepath.Join(folder, "larger")), os.WriteFile(filepath.Join(folder, "d.webp"), nil, 0o600)); err != nil {
+	if err := errors.Join(os.Symlink(larger, filepath.Join(folder, "larger")),
+		os.WriteFile(filepath.Join(folder, "d.webp"), nil, 0o600)); err != nil {
 		t.Skipf("this system lets nobody make a symbolic link: %v", err)
 	}
 	var said []string
@@ -179,7 +181,8 @@ func TestOutliersOfAFolder(t *testing.T) {
 	if err != nil || len(parts.out) != 2 || parts.out[1].Converted != "1 of another size" {
 		t.Errorf("%+v, %v", parts, err)
 	}
-	for _, want := range []string{folder + ": passed over: 1 .webp", "against: noise, a folder of images, 3 images; made 32x32 RGB: 1 of another size"} {
+	for _, want := range []string{folder + ": passed over: 1 .webp",
+		"against: noise, a folder of images, 3 images; made 32x32 RGB: 1 of another size"} {
 		if !slices.Contains(said, want) {
 			t.Errorf("%q is not among what was said: %q", want, said)
 		}
@@ -213,7 +216,8 @@ func TestOODInterrupted(t *testing.T) {
 	if err != nil || len(d.Figures) == 0 {
 		t.Fatal(err)
 	}
-	if again, err := run.List(root); err != nil || len(again) != 2 || d.Record.Status != run.StatusFinished || len(d.Record.Resumed) != 1 {
+	if again, err := run.List(root); err != nil || len(again) != 2 || d.Record.Status != run.StatusFinished ||
+		len(d.Record.Resumed) != 1 {
 		t.Errorf("%+v, %v", again, err)
 	}
 }

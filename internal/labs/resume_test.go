@@ -62,7 +62,8 @@ func TestDamagedRecordsAreNotTrainedAnew(t *testing.T) {
 			_, resumed := Resume(context.Background(), first.ID, options(t, root))
 			_, exported := Export(root, first.ID, filepath.Join(t.TempDir(), "x"))
 			for what, err := range map[string]error{"study": study, "resume": resumed, "export": exported} {
-				if err == nil || !strings.Contains(err.Error(), c.file) || !strings.Contains(err.Error(), "put back a good copy, or remove the run with `dla runs rm "+first.ID) {
+				if err == nil || !strings.Contains(err.Error(), c.file) ||
+					!strings.Contains(err.Error(), "put back a good copy, or remove the run with `dla runs rm "+first.ID) {
 					t.Errorf("%s: %v", what, err)
 				}
 				if err != nil && (strings.Contains(err.Error(), "finishes it") || strings.Contains(err.Error(), `experiment ""`)) {
@@ -114,7 +115,8 @@ func TestStudyGoesOnWithAFailedRun(t *testing.T) {
 		if (again.ID == failed.ID) != continued || runsUnder(t, root) == 1 != continued {
 			t.Errorf("%s could not be written: %s failed, then %s finished", failing, failed.ID, again.ID)
 		}
-		if again.Result.WeightsSHA256 != whole.Result.WeightsSHA256 || again.Result.LastWeightsSHA256 != whole.Result.LastWeightsSHA256 {
+		if again.Result.WeightsSHA256 != whole.Result.WeightsSHA256 ||
+			again.Result.LastWeightsSHA256 != whole.Result.LastWeightsSHA256 {
 			t.Errorf("%s could not be written: other weights", failing)
 		}
 	}
@@ -162,7 +164,8 @@ func TestMissingFiguresAreDrawn(t *testing.T) {
 // TestFinishedTrainingsKeepTheirBestWeights: what they could have gone on from is several times as large.
 func TestFinishedTrainingsKeepTheirBestWeights(t *testing.T) {
 	cfg := tiny(true)
-	for keep, pattern := range map[bool]string{false: "best-000001.safetensors", true: "best-000001.safetensors ckpt-000001.safetensors ckpt-000002.safetensors"} {
+	for keep, pattern := range map[bool]string{false: "best-000001.safetensors",
+		true: "best-000001.safetensors ckpt-000001.safetensors ckpt-000002.safetensors"} {
 		opt := options(t, t.TempDir())
 		opt.KeepCheckpoints = keep
 		tr, err := resnetOn(context.Background(), set(t, cfg.Data.Name), cfg, opt)
@@ -200,7 +203,8 @@ func TestExportedRecordsAreVerified(t *testing.T) {
 	if rec, err := run.ReadFolder(dir); err != nil || len(rec.Resumed) != 1 {
 		t.Errorf("resumed %+v, %v", rec.Resumed, err)
 	}
-	for _, c := range []struct{ file, old, new string }{{"result.json", `"n": 96`, `"n": 97`}, {"env.json", `"seed": 0`, `"seed": 1`}, {"config.yaml", "lr: 0.1", "lr: 0.3"}} {
+	for _, c := range []struct{ file, old, new string }{{"result.json", `"n": 96`, `"n": 97`},
+		{"env.json", `"seed": 0`, `"seed": 1`}, {"config.yaml", "lr: 0.1", "lr: 0.3"}} {
 		export()
 		edit(t, Trained{Dir: dir}, c.file, c.old, c.new)
 		if _, err := FindNetwork(root, dir); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, c.file)) {

@@ -140,12 +140,16 @@ func TestRobust(t *testing.T) {
 	}
 	copy(fake.Set.Pixels[2*3072:3*3072], noise[0].Set.Pixels[7*3072:])
 	left := run.Copy{Image: "number 2 (noise)", Of: "the outliers that " + n.Source + " was trained on (noise)"}
-	if s, err := exposed.leaveOut(fake, options(t, "")); err != nil || s.N != 39 || slices.Contains(s.Index, 2) || !slices.Equal(s.LeftOut, []run.Copy{left}) {
+	if s, err := exposed.leaveOut(fake, options(t, "")); err != nil || s.N != 39 || slices.Contains(s.Index, 2) ||
+		!slices.Equal(s.LeftOut, []run.Copy{left}) {
 		t.Errorf("evaluated on what it was trained on: %+v, %v", s.OODSet, err)
 	}
 	cfg := config.DefaultOOD()
 	cfg.Limit, cfg.Tuning, cfg.Sets.Names, cfg.Sets.Folders = 96, 10, nil, []string{"static=" + writeImages(t, t.TempDir(), noise[0].Set, 3, 5)}
-	if _, err := oodParts(context.Background(), n, ds, cfg, options(t, root)); err == nil || !strings.Contains(err.Error(), "the set static is no set of outliers: 2 of its 2 images are copies, pixel by pixel, the first noise/") || !strings.Contains(err.Error(), "was trained on (noise)") {
+	if _, err := oodParts(context.Background(), n, ds, cfg, options(t, root)); err == nil ||
+		!strings.Contains(err.Error(),
+			"the set static is no set of outliers: 2 of its 2 images are copies, pixel by pixel, the first noise/") ||
+		!strings.Contains(err.Error(), "was trained on (noise)") {
 		t.Errorf("detectors on what it was trained on: %v", err)
 	}
 
@@ -261,11 +265,17 @@ func TestRobustKeepsOutliersApart(t *testing.T) {
 		sources, folders []string
 		want             []string
 	}{
-		"two folders":    {[]string{"a=" + pets}, []string{"b=" + more}, []string{"the set a is no set of outliers: 1 of its 4 images", "snow/3.png of b, snow/3.png;"}},
-		"the same":       {[]string{"a=" + pets}, []string{"b=" + pets}, []string{"the set a is no set of outliers: 4 of its 4 images"}},
-		"evaluated":      {[]string{"a=" + evaluated}, nil, []string{"1 of its 2 images", "static/7.png of fake, number 7 (noise)"}},
-		"of the data":    {[]string{"noise", "a=" + tested}, nil, []string{"the set a is no set of outliers: 1 of its 2 images", "/5.png of synthetic-shapes, test set, number 5 (" + ds.Test.Classes[ds.Test.Labels[5]] + ")"}},
-		"data evaluated": {[]string{"noise"}, []string{"b=" + tested}, []string{"the set b is no set of outliers: 1 of its 2 images", "of synthetic-shapes, test set"}},
+		"two folders": {[]string{"a=" + pets}, []string{"b=" + more},
+			[]string{"the set a is no set of outliers: 1 of its 4 images", "snow/3.png of b, snow/3.png;"}},
+		"the same": {[]string{"a=" + pets}, []string{"b=" + pets},
+			[]string{"the set a is no set of outliers: 4 of its 4 images"}},
+		"evaluated": {[]string{"a=" + evaluated}, nil, []string{"1 of its 2 images",
+			"static/7.png of fake, number 7 (noise)"}},
+		"of the data": {[]string{"noise", "a=" + tested}, nil,
+			[]string{"the set a is no set of outliers: 1 of its 2 images",
+				"/5.png of synthetic-shapes, test set, number 5 (" + ds.Test.Classes[ds.Test.Labels[5]] + ")"}},
+		"data evaluated": {[]string{"noise"}, []string{"b=" + tested},
+			[]string{"the set b is no set of outliers: 1 of its 2 images", "of synthetic-shapes, test set"}},
 	} {
 		cfg := tinyHardening(id)
 		cfg.Outliers.Sources, cfg.Test.Sets.Folders = tc.sources, tc.folders
@@ -374,7 +384,9 @@ func TestRobustSettings(t *testing.T) {
 
 	// Digits are no 32x32 images in colour, and there is no noise of their size.
 	cfg = tinyHardening(trained(t, root, tiny(true)).ID)
-	if _, err := harden(context.Background(), t, cfg, options(t, root)); err == nil || !strings.Contains(err.Error(), "the images of the set noise are 32x32 with 3 channels, those of synthetic-digits 28x28 with 1") {
+	if _, err := harden(context.Background(), t, cfg, options(t, root)); err == nil ||
+		!strings.Contains(err.Error(),
+			"the images of the set noise are 32x32 with 3 channels, those of synthetic-digits 28x28 with 1") {
 		t.Errorf("noise for digits: %v", err)
 	}
 }

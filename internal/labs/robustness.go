@@ -286,7 +286,9 @@ func (h *hardening) checks(res *run.Robust) []run.Check {
 
 	const noWeaker = "PGD is no weaker than FGSM, at any radius on either network"
 	if h.cfg.Test.Steps < fewSteps {
-		return append(checks, run.Check{Name: noWeaker, Found: fmt.Sprintf("of less than %d steps from a random start it may be", fewSteps), NotApplicable: true})
+		return append(checks,
+			run.Check{Name: noWeaker, Found: fmt.Sprintf("of less than %d steps from a random start it may be", fewSteps),
+				NotApplicable: true})
 	}
 	margin := math.Inf(1) // by which PGD's interval begins below the end of FGSM's
 	for _, list := range [][]attack.Outcome{res.Before, res.After} {
@@ -294,5 +296,8 @@ func (h *hardening) checks(res *run.Robust) []run.Check {
 			margin = min(margin, fgsm.CI95[1]-list[len(list)/2+i].CI95[0])
 		}
 	}
-	return append(checks, run.Check{Name: noWeaker, Found: fmt.Sprintf("its accuracy's interval begins at least %.1f points below the end of FGSM's", 100*margin), Passed: margin >= 0})
+	return append(checks,
+		run.Check{Name: noWeaker,
+			Found:  fmt.Sprintf("its accuracy's interval begins at least %.1f points below the end of FGSM's", 100*margin),
+			Passed: margin >= 0})
 }

@@ -132,7 +132,8 @@ func (e *SentenceEncoder) before(from string, settings func(from, weights string
 // encoded is what a record says of e, whose sentences tok gave the ids of.
 func (e *SentenceEncoder) encoded(tok *text.Tokenizer) (*Encoded, error) {
 	files, err := e.files()
-	return &Encoded{Name: e.Name, Params: e.Parameters(), Width: e.Width, Weights: e.Weights, Content: e.Content, Files: files, Tokenizer: tok.Fingerprint()}, err
+	return &Encoded{Name: e.Name, Params: e.Parameters(), Width: e.Width, Weights: e.Weights, Content: e.Content,
+		Files: files, Tokenizer: tok.Fingerprint()}, err
 }
 
 // hashFiles is the SHA-256 (hex) of the content of files of dir.
@@ -216,7 +217,8 @@ func (e *SentenceEncoder) embeddings(ctx context.Context, sentences []string, po
 	for _, s := range sentences {
 		fmt.Fprintf(h, "%q\n", s)
 	}
-	key := embeddingsOf{embeddingsVersion, e.Content, e.Frozen.Fingerprint(), pooling, hex.EncodeToString(h.Sum(nil)), kernel.Level()}
+	key := embeddingsOf{embeddingsVersion, e.Content, e.Frozen.Fingerprint(), pooling, hex.EncodeToString(h.Sum(nil)),
+		kernel.Level()}
 	ts, err := keptFeatures(key, opt, func() ([]weights.Tensor, error) {
 		x, err := e.embed(ctx, sentences, model.Pooling{CLS: pooling == config.PoolCLS}, opt)
 		return []weights.Tensor{{Name: "embeddings", Shape: []int{len(sentences), e.Width}, Data: x}}, err

@@ -84,7 +84,8 @@ func FindSentiment(root, from string) (*Sentiment, error) {
 
 // loadRun loads the best weights of the run in dir.
 func loadRun(dir string, cfg config.Finetune, base *SentenceEncoder, labels []string) (*Sentiment, error) {
-	s := &Sentiment{Labelling: model.Labelling{Labels: labels, Function: model.Softmax}, base: base, params: nn.NewParams(0)}
+	s := &Sentiment{Labelling: model.Labelling{Labels: labels, Function: model.Softmax}, base: base,
+		params: nn.NewParams(0)}
 	var err error
 	if s.arch, err = sentenceArchitecture(cfg, base, len(labels)); err != nil {
 		return nil, err
@@ -159,7 +160,8 @@ func labellingOf(f *lora.File, dir, base string, classes int) (model.Labelling, 
 	if names := f.Meta[metaLabels]; names != "" {
 		l := model.Labelling{Function: model.Softmax}
 		if err := json.Unmarshal([]byte(names), &l.Labels); err != nil || len(l.Labels) != classes {
-			return l, fmt.Errorf("%s: its labels %s are not the names of %d classes; put back a good copy", filepath.Join(dir, lora.WeightsName), names, classes)
+			return l, fmt.Errorf("%s: its labels %s are not the names of %d classes; put back a good copy",
+				filepath.Join(dir, lora.WeightsName), names, classes)
 		}
 		return l, nil
 	}

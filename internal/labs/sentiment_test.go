@@ -132,15 +132,23 @@ func TestHeadsRefused(t *testing.T) {
 		edit         func(map[string]any)
 		want         string
 	}{
-		{"unknown problem", "two-classes", func(m map[string]any) { m["problem_type"] = "ranking" }, `problem_type is "ranking"`},
-		{"one class alone", "one-class", func(m map[string]any) { m["problem_type"] = "single_label_classification" }, "problem_type is single_label_classification"},
-		{"other labels", "multi-label", func(m map[string]any) { m["id2label"] = map[string]string{"0": "a", "1": "b"} }, "id2label has 2 labels"},
-		{"no label 1", "multi-label", func(m map[string]any) { m["id2label"] = map[string]string{"0": "a", "2": "b", "3": "c"} }, "none for class 1"},
+		{"unknown problem", "two-classes", func(m map[string]any) { m["problem_type"] = "ranking" },
+			`problem_type is "ranking"`},
+		{"one class alone", "one-class", func(m map[string]any) { m["problem_type"] = "single_label_classification" },
+			"problem_type is single_label_classification"},
+		{"other labels", "multi-label", func(m map[string]any) { m["id2label"] = map[string]string{"0": "a", "1": "b"} },
+			"id2label has 2 labels"},
+		{"no label 1", "multi-label", func(m map[string]any) {
+			m["id2label"] = map[string]string{"0": "a", "2": "b",
+				"3": "c"}
+		}, "none for class 1"},
 		{"num_labels", "two-classes", func(m map[string]any) { m["num_labels"] = 5 }, "num_labels is 5"},
-		{"another task", "bert", func(m map[string]any) { m["architectures"] = []string{"BertForMultipleChoice"} }, "BertForMultipleChoice"},
+		{"another task", "bert", func(m map[string]any) { m["architectures"] = []string{"BertForMultipleChoice"} },
+			"BertForMultipleChoice"},
 	} {
 		dir := classifierCopy(t, c.folder, c.edit)
-		if _, err := FindSentiment(t.TempDir(), dir); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), dir) {
+		if _, err := FindSentiment(t.TempDir(), dir); err == nil || !strings.Contains(err.Error(), c.want) ||
+			!strings.Contains(err.Error(), dir) {
 			t.Errorf("%s: error %v, want one that names %s and %s", c.name, err, dir, c.want)
 		}
 	}
@@ -148,7 +156,8 @@ func TestHeadsRefused(t *testing.T) {
 	e := encoderIn(t, filepath.Join(classifiers, "two-classes"))
 	cfg := config.DefaultFinetune(config.MethodHead)
 	cfg.Head.Kind = config.HeadPooled
-	if _, err := sentenceArchitecture(cfg, e, 2); err == nil || !strings.Contains(err.Error(), "head.kind pooled is of BERT and MPNet") {
+	if _, err := sentenceArchitecture(cfg, e, 2); err == nil ||
+		!strings.Contains(err.Error(), "head.kind pooled is of BERT and MPNet") {
 		t.Errorf("a pooled head on DistilBERT: %v", err)
 	}
 	// An encoder without a head, and BERT's classifier without its pooler, which transformers would draw at random.
@@ -232,7 +241,8 @@ func TestShippedAdapterAccuracyInPEFT(t *testing.T) {
 	var rec struct {
 		Test struct{ Correct, N int }
 	}
-	for path, v := range map[string]any{"testdata/adapter.json": &peft, "../../checkpoints/minilm-lora/result.json": &rec} {
+	for path, v := range map[string]any{"testdata/adapter.json": &peft,
+		"../../checkpoints/minilm-lora/result.json": &rec} {
 		b, err := os.ReadFile(path)
 		if err == nil {
 			err = json.Unmarshal(b, v)

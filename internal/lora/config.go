@@ -44,7 +44,8 @@ type settings struct {
 // the next steer training or the first values alone, which the file replaces (modules_to_save: the file shows what
 // was saved), and the last do nothing without another key or on these encoders' linear layers.
 var (
-	read = []string{"peft_type", "task_type", "auto_mapping", "base_model_name_or_path", "revision", "r", "lora_alpha", "lora_dropout",
+	read = []string{"peft_type", "task_type", "auto_mapping", "base_model_name_or_path", "revision", "r", "lora_alpha",
+		"lora_dropout",
 		"target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "rank_pattern", "alpha_pattern", "use_rslora", "bias",
 		"lora_bias", "init_lora_weights"}
 	harmless = []string{"peft_version", "inference_mode",
@@ -122,8 +123,10 @@ func (s settings) check() error {
 		return fmt.Errorf("peft_type is %q, want LORA", s.PeftType)
 	case s.TaskType != "" && s.TaskType != "SEQ_CLS":
 		return fmt.Errorf("task_type is %q, want SEQ_CLS: adapters are read as classifiers of sentences", s.TaskType)
-	case strings.Contains(s.AutoMapping.Class, "For") && !strings.HasSuffix(s.AutoMapping.Class, "ForSequenceClassification"):
-		return fmt.Errorf("auto_mapping says that the model is a %s; adapters are read as classifiers of sentences", s.AutoMapping.Class)
+	case strings.Contains(s.AutoMapping.Class, "For") && !strings.HasSuffix(s.AutoMapping.Class,
+		"ForSequenceClassification"):
+		return fmt.Errorf("auto_mapping says that the model is a %s; adapters are read as classifiers of sentences",
+			s.AutoMapping.Class)
 	case s.Revision != "" && s.Revision != "main":
 		return fmt.Errorf("revision is %q: one folder of the base is looked for, by its name; put the folder of that revision into base_model_name_or_path and null into revision", s.Revision)
 	case s.Bias != "none" && s.Bias != "all" && s.Bias != "lora_only":

@@ -82,7 +82,8 @@ func encoded(t *testing.T, config map[string]any) []byte {
 // TestVariantsOfPEFT: adapters that PEFT made with each of the settings that change what they compute give PEFT's
 // logits, also when they are merged.
 func TestVariantsOfPEFT(t *testing.T) {
-	for _, name := range []string{"pissa", "pissa-all", "olora", "rslora", "patterns", "ending", "regex", "all-linear", "layers", "bias-all", "bias-lora"} {
+	for _, name := range []string{"pissa", "pissa-all", "olora", "rslora", "patterns", "ending", "regex", "all-linear",
+		"layers", "bias-all", "bias-lora"} {
 		t.Run(name, func(t *testing.T) {
 			config, file := variant(t, name)
 			c, a, p, err := variantOf(t, encoded(t, config), file)
@@ -136,7 +137,8 @@ func TestTargets(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", c.Config, err)
 		}
-		e := &model.Encoder{Family: c.Family, Width: 8, Inner: 12, Layers: map[string]int{"distilbert": 12, "bert": 3, "mpnet": 3}[c.Family]}
+		e := &model.Encoder{Family: c.Family, Width: 8, Inner: 12,
+			Layers: map[string]int{"distilbert": 12, "bert": 3, "mpnet": 3}[c.Family]}
 		all, err := s.layers(e, e.Prefix())
 		if err != nil {
 			t.Errorf("%s: %v", c.Config, err)
@@ -170,21 +172,33 @@ func TestSettings(t *testing.T) {
 		key string
 		v   any
 	}{
-		{"peft_type", "IA3"}, {"task_type", "TOKEN_CLS"}, {"task_type", "CAUSAL_LM"}, {"auto_mapping", map[string]any{"base_model_class": "BertForTokenClassification"}},
-		{"revision", "v2.0"}, {"r", 0}, {"r", 1 << 20}, {"r", "2"}, {"lora_alpha", 0}, {"lora_alpha", -1}, {"lora_dropout", 2},
-		{"target_modules", nil}, {"target_modules", []string{}}, {"target_modules", []string{"query"}}, {"target_modules", "q_lin"}, {"target_modules", []int{1}},
-		{"target_modules", "[a-"}, {"target_modules", ".*layer.{1,2}.*"}, {"target_modules", "a)|(b"}, {"target_modules", strings.Repeat("a", maxPattern+1)},
-		{"layers_to_transform", 2}, {"layers_to_transform", "1"}, {"layers_pattern", "layer"}, {"exclude_modules", ".*"}, {"exclude_modules", "*"},
-		{"rank_pattern", map[string]any{"q_lin": 0}}, {"rank_pattern", map[string]any{"q_lin": 1.5}}, {"rank_pattern", map[string]any{"(": 1}}, {"rank_pattern", []int{1}},
-		{"alpha_pattern", map[string]any{"q_lin": 0}}, {"alpha_pattern", map[string]any{"q_lin": "x"}}, {"bias", "some"}, {"bias", ""},
-		{"init_lora_weights", "pissa_niter_4"}, {"init_lora_weights", "corda"}, {"init_lora_weights", "loftq"}, {"init_lora_weights", "lora_ga"},
+		{"peft_type", "IA3"}, {"task_type", "TOKEN_CLS"}, {"task_type", "CAUSAL_LM"}, {"auto_mapping",
+			map[string]any{"base_model_class": "BertForTokenClassification"}},
+		{"revision", "v2.0"}, {"r", 0}, {"r", 1 << 20}, {"r", "2"}, {"lora_alpha", 0}, {"lora_alpha", -1}, {"lora_dropout",
+			2},
+		{"target_modules", nil}, {"target_modules", []string{}}, {"target_modules", []string{"query"}}, {"target_modules",
+			"q_lin"}, {"target_modules", []int{1}},
+		{"target_modules", "[a-"}, {"target_modules", ".*layer.{1,2}.*"}, {"target_modules", "a)|(b"}, {"target_modules",
+			strings.Repeat("a", maxPattern+1)},
+		{"layers_to_transform", 2}, {"layers_to_transform", "1"}, {"layers_pattern", "layer"}, {"exclude_modules",
+			".*"}, {"exclude_modules", "*"},
+		{"rank_pattern", map[string]any{"q_lin": 0}}, {"rank_pattern", map[string]any{"q_lin": 1.5}}, {"rank_pattern",
+			map[string]any{"(": 1}}, {"rank_pattern", []int{1}},
+		{"alpha_pattern", map[string]any{"q_lin": 0}}, {"alpha_pattern", map[string]any{"q_lin": "x"}}, {"bias",
+			"some"}, {"bias", ""},
+		{"init_lora_weights", "pissa_niter_4"}, {"init_lora_weights", "corda"}, {"init_lora_weights",
+			"loftq"}, {"init_lora_weights", "lora_ga"},
 		{"init_lora_weights", "tomorrow's"}, {"init_lora_weights", 3},
-		{"use_dora", true}, {"use_qalora", true}, {"use_bdlora", object}, {"layer_replication", [][]int{{0, 1}}}, {"target_parameters", []string{"q_lin.weight"}},
-		{"trainable_token_indices", []int{3}}, {"alora_invocation_tokens", []int{3}}, {"arrow_config", object}, {"velora_config", object},
-		{"monteclora_config", object}, {"kasa_config", object}, {"megatron_config", object}, {"enable_lora", []bool{true, false}},
+		{"use_dora", true}, {"use_qalora", true}, {"use_bdlora", object}, {"layer_replication",
+			[][]int{{0, 1}}}, {"target_parameters", []string{"q_lin.weight"}},
+		{"trainable_token_indices", []int{3}}, {"alora_invocation_tokens", []int{3}}, {"arrow_config",
+			object}, {"velora_config", object},
+		{"monteclora_config", object}, {"kasa_config", object}, {"megatron_config", object}, {"enable_lora",
+			[]bool{true, false}},
 		{"a_key_of_tomorrow", 0.5}, {"a_key_of_tomorrow", "yes"}, {"R", 3},
 	} {
-		name := map[string]string{"lora_alpha": "alpha", "alpha_pattern": "alpha", "rank_pattern": "rank", "r": "r", "layers_to_transform": "", "exclude_modules": ""}[c.key]
+		name := map[string]string{"lora_alpha": "alpha", "alpha_pattern": "alpha", "rank_pattern": "rank", "r": "r",
+			"layers_to_transform": "", "exclude_modules": ""}[c.key]
 		if name == "" {
 			name = c.key
 		}
@@ -194,7 +208,8 @@ func TestSettings(t *testing.T) {
 				name = c.key
 			}
 		}
-		if err := with(c.key, c.v); err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), ConfigName) {
+		if err := with(c.key, c.v); err == nil || !strings.Contains(err.Error(), name) ||
+			!strings.Contains(err.Error(), ConfigName) {
 			t.Errorf("%s = %v: error %v, want one that names the file and the key", c.key, c.v, err)
 		}
 	}
@@ -202,14 +217,22 @@ func TestSettings(t *testing.T) {
 		key string
 		v   any
 	}{
-		{"task_type", nil}, {"auto_mapping", map[string]any{"base_model_class": "DistilBertForSequenceClassification"}}, {"revision", "main"},
-		{"lora_dropout", 0.5}, {"target_modules", []string{"q_lin", "lin2"}}, {"target_modules", ".*(q_lin|lin2)"}, {"layers_to_transform", []int{0, 1}},
-		{"layers_to_transform", []int{}}, {"exclude_modules", []string{"lin1"}}, {"exclude_modules", ".*attention"}, {"rank_pattern", map[string]any{"k_lin": 9}},
-		{"rank_pattern", nil}, {"alpha_pattern", map[string]any{}}, {"init_lora_weights", false}, {"init_lora_weights", nil}, {"init_lora_weights", "Gaussian"},
-		{"init_lora_weights", "eva"}, {"init_lora_weights", "orthogonal"}, {"init_lora_weights", "mica"}, {"use_dora", false}, {"use_dora", nil},
-		{"fan_in_fan_out", true}, {"peft_version", "9.9"}, {"inference_mode", false}, {"eva_config", object}, {"lora_ga_config", object}, {"loftq_config", object},
-		{"corda_config", object}, {"qalora_group_size", 32}, {"ensure_weight_tying", true}, {"merge_weights", true}, {"modules_to_save", nil},
-		{"a_key_of_tomorrow", nil}, {"a_key_of_tomorrow", false}, {"a_key_of_tomorrow", ""}, {"a_key_of_tomorrow", []int{}}, {"a_key_of_tomorrow", map[string]int{}},
+		{"task_type", nil}, {"auto_mapping",
+			map[string]any{"base_model_class": "DistilBertForSequenceClassification"}}, {"revision", "main"},
+		{"lora_dropout", 0.5}, {"target_modules", []string{"q_lin", "lin2"}}, {"target_modules",
+			".*(q_lin|lin2)"}, {"layers_to_transform", []int{0, 1}},
+		{"layers_to_transform", []int{}}, {"exclude_modules", []string{"lin1"}}, {"exclude_modules",
+			".*attention"}, {"rank_pattern", map[string]any{"k_lin": 9}},
+		{"rank_pattern", nil}, {"alpha_pattern", map[string]any{}}, {"init_lora_weights", false}, {"init_lora_weights",
+			nil}, {"init_lora_weights", "Gaussian"},
+		{"init_lora_weights", "eva"}, {"init_lora_weights", "orthogonal"}, {"init_lora_weights", "mica"}, {"use_dora",
+			false}, {"use_dora", nil},
+		{"fan_in_fan_out", true}, {"peft_version", "9.9"}, {"inference_mode", false}, {"eva_config",
+			object}, {"lora_ga_config", object}, {"loftq_config", object},
+		{"corda_config", object}, {"qalora_group_size", 32}, {"ensure_weight_tying", true}, {"merge_weights",
+			true}, {"modules_to_save", nil},
+		{"a_key_of_tomorrow", nil}, {"a_key_of_tomorrow", false}, {"a_key_of_tomorrow", ""}, {"a_key_of_tomorrow",
+			[]int{}}, {"a_key_of_tomorrow", map[string]int{}},
 	} {
 		if err := with(c.key, c.v); err != nil {
 			t.Errorf("%s = %v: %v", c.key, c.v, err)
@@ -282,7 +305,8 @@ func TestOrthonormal(t *testing.T) {
 // TestOLoRADependent: weights whose first columns do not decide the QR decomposition are refused.
 func TestOLoRADependent(t *testing.T) {
 	l := layer{name: "x", in: 3, out: 3, rank: 2, scale: 1}
-	err := initial{olora}.subtract([]layer{l}, map[string]*nn.Param{"x.weight": {Shape: []int{3, 3}, Data: []float32{1, 2, 0, 1, 2, 0, 1, 2, 5}}})
+	err := initial{olora}.subtract([]layer{l}, map[string]*nn.Param{"x.weight": {Shape: []int{3, 3},
+		Data: []float32{1, 2, 0, 1, 2, 0, 1, 2, 5}}})
 	if err == nil || !strings.Contains(err.Error(), "dependent") {
 		t.Errorf("error %v", err)
 	}

@@ -60,11 +60,14 @@ func (n initial) check() error {
 	case n.name == "" || n.ofBase() || slices.Contains(plain, n.name):
 		return nil
 	case strings.HasPrefix(n.name, "pissa_niter_"), strings.HasPrefix(n.name, "corda"), n.name == "lora_ga":
-		return fmt.Errorf("init_lora_weights is %q: it changed the base's weights by what is random or not in the file; %s", n.name, convertIt)
+		return fmt.Errorf("init_lora_weights is %q: it changed the base's weights by what is random or not in the file; %s",
+			n.name, convertIt)
 	case n.name == "loftq":
-		return fmt.Errorf("init_lora_weights is %q: it quantised the base's weights, which is not computed here; %s", n.name, mergeIt)
+		return fmt.Errorf("init_lora_weights is %q: it quantised the base's weights, which is not computed here; %s", n.name,
+			mergeIt)
 	}
-	return fmt.Errorf("init_lora_weights is %q, want true, false, %s, %s or one of %v; %s", n.name, pissa, olora, plain, mergeIt)
+	return fmt.Errorf("init_lora_weights is %q, want true, false, %s, %s or one of %v; %s", n.name, pissa, olora, plain,
+		mergeIt)
 }
 
 // subtract changes the weights of the layers in have, by name, as PEFT does at loading.
@@ -118,7 +121,8 @@ func (n initial) subtractFrom(data []float32, l layer) error {
 		for j := range l.rank {
 			basis = append(basis, mat.Col(q.RawRowView(j), j, w))
 			if !orthonormal(basis[:j], basis[j]) {
-				return fmt.Errorf("its first %d columns are linearly dependent, so what %s takes from them is not determined; %s", l.rank, n.name, convertIt)
+				return fmt.Errorf("its first %d columns are linearly dependent, so what %s takes from them is not determined; %s",
+					l.rank, n.name, convertIt)
 			}
 		}
 		var c mat.Dense

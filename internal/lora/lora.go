@@ -155,7 +155,8 @@ func (a Adapter) Merged(e *model.Encoder, p *nn.Params) (*nn.Params, error) {
 		}
 		sum := kernel.Alloc(len(w.Data))
 		copy(sum, w.Data)
-		g := kernel.Gemm{M: l.out, N: l.in, K: l.rank, A: b, LDA: l.rank, B: down.Data, LDB: l.in, C: sum, LDC: l.in, Accumulate: true}
+		g := kernel.Gemm{M: l.out, N: l.in, K: l.rank, A: b, LDA: l.rank, B: down.Data, LDB: l.in, C: sum, LDC: l.in,
+			Accumulate: true}
 		g.Do()
 		merged[l.name+weight] = sum
 	}

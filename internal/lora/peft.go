@@ -61,7 +61,8 @@ type config struct {
 
 // Write writes the adapters a of c and its head, in p, to the folder dir, replacing those there. base is where
 // PEFT finds the encoder: OWNER/NAME of the hub or a folder. labels are the classes' names, meta is what else the weights' file says of them.
-func (a Adapter) Write(dir string, c *model.SentenceClassifier, base string, p *nn.Params, labels []string, meta map[string]string) error {
+func (a Adapter) Write(dir string, c *model.SentenceClassifier, base string, p *nn.Params, labels []string,
+	meta map[string]string) error {
 	have := byName(p)
 	var ts []weights.Tensor
 	add := func(prefix, name string) error {
@@ -84,7 +85,8 @@ func (a Adapter) Write(dir string, c *model.SentenceClassifier, base string, p *
 			}
 		}
 	}
-	cfg := config{PeftType: "LORA", Base: base, Rank: a.Rank, Alpha: a.Alpha, Dropout: a.Dropout, Saved: c.HeadModules(), Bias: "none", Inference: true, InitWeights: true}
+	cfg := config{PeftType: "LORA", Base: base, Rank: a.Rank, Alpha: a.Alpha, Dropout: a.Dropout, Saved: c.HeadModules(),
+		Bias: "none", Inference: true, InitWeights: true}
 	if c.TransformersClass() != "" {
 		task := "SEQ_CLS"
 		cfg.TaskType = &task
@@ -233,7 +235,8 @@ func (f *File) loadEncoder(r *weights.Reader, a Adapter, e *model.Encoder, p *nn
 			copy(q.Data, data)
 		}
 		if len(taken) == 0 {
-			return 0, fmt.Errorf("%s has no biases of the encoder, and bias is %q in %s; save the adapter anew", f.weights, bias, ConfigName)
+			return 0, fmt.Errorf("%s has no biases of the encoder, and bias is %q in %s; save the adapter anew", f.weights, bias,
+				ConfigName)
 		}
 		for _, t := range r.Tensors { // of the head's biases it has copies
 			if strings.HasSuffix(t.Name, ".original_module.bias") || strings.HasSuffix(t.Name, ".modules_to_save.bias") {

@@ -159,7 +159,8 @@ func loaded(t *testing.T, family, dir string) (*model.SentenceClassifier, Adapte
 
 // TestAdaptersOfPEFT: of adapters that PEFT made, logits, loss and every gradient equal PEFT's.
 func TestAdaptersOfPEFT(t *testing.T) {
-	for name, targets := range map[string]string{"bert": "qkvo", "distilbert": "qv", "mpnet": "q", "bert-seqcls": "qv", "bert-seqcls-frozen": "qv", "mpnet-seqcls": "qv"} {
+	for name, targets := range map[string]string{"bert": "qkvo", "distilbert": "qv", "mpnet": "q", "bert-seqcls": "qv",
+		"bert-seqcls-frozen": "qv", "mpnet-seqcls": "qv"} {
 		t.Run(name, func(t *testing.T) {
 			family, _, _ := strings.Cut(name, "-")
 			dir := filepath.Join("testdata", "peft", name)
@@ -203,7 +204,8 @@ func TestAdaptersOfPEFT(t *testing.T) {
 // TestAdaptersForPEFT: what is written is what PEFT has loaded (testdata/ours, checked by golden.py), and gives
 // the logits that PEFT computed with it.
 func TestAdaptersForPEFT(t *testing.T) {
-	for name, targets := range map[string]string{"bert": "qv", "distilbert": "qkvo", "mpnet": "qvk", "bert-seqcls": "qv", "mpnet-seqcls": "q"} {
+	for name, targets := range map[string]string{"bert": "qv", "distilbert": "qkvo", "mpnet": "qvk", "bert-seqcls": "qv",
+		"mpnet-seqcls": "q"} {
 		t.Run(name, func(t *testing.T) {
 			family, _, seqcls := strings.Cut(name, "-")
 			head := model.HeadPooled
@@ -231,7 +233,8 @@ func TestAdaptersForPEFT(t *testing.T) {
 			if !*update {
 				at = t.TempDir()
 			}
-			if err := a.Write(at, c, family, p, []string{"neg", "pos"}, map[string]string{"labels": `["neg","pos"]`}); err != nil {
+			if err := a.Write(at, c, family, p, []string{"neg", "pos"},
+				map[string]string{"labels": `["neg","pos"]`}); err != nil {
 				t.Fatal(err)
 			}
 			for _, name := range []string{ConfigName, WeightsName, model.CardName} {
@@ -310,7 +313,8 @@ func TestMerged(t *testing.T) {
 		if !slices.Equal(o3.Read(o3.logits).F32, o2.Read(o2.logits).F32) {
 			t.Errorf("%s: read from a folder, the logits are others", family)
 		}
-		if l, err := model.ReadLabelling(dir, 2); err != nil || !slices.Equal(l.Labels, []string{"neg", "pos"}) || l.Function != model.Softmax {
+		if l, err := model.ReadLabelling(dir, 2); err != nil || !slices.Equal(l.Labels, []string{"neg", "pos"}) ||
+			l.Function != model.Softmax {
 			t.Errorf("%s: %+v, %v", name, l, err)
 		}
 		if err := c.Write(dir, filepath.Join(encoders, family), m, []string{"neg", "pos"}); err == nil || !strings.Contains(err.Error(), "name another folder") {
@@ -368,12 +372,13 @@ func TestRefusals(t *testing.T) {
 		config, file []byte
 		want         string
 	}{
-		"another kind":   {set("peft_type", "IA3"), file, `peft_type is "IA3"`},
-		"biases":         {set("bias", "all"), file, `bias is "all"`},
-		"dora":           {set("use_dora", true), file, "use_dora is true"},
-		"patterns":       {set("rank_pattern", map[string]int{"query": 4}), file, "want [4 32]"},
-		"a regex":        {set("target_modules", "query|key"), file, "target_modules"},
-		"other layers":   {set("target_modules", []string{"query", "intermediate.dense"}), file, "intermediate.dense.lora_A.weight"},
+		"another kind": {set("peft_type", "IA3"), file, `peft_type is "IA3"`},
+		"biases":       {set("bias", "all"), file, `bias is "all"`},
+		"dora":         {set("use_dora", true), file, "use_dora is true"},
+		"patterns":     {set("rank_pattern", map[string]int{"query": 4}), file, "want [4 32]"},
+		"a regex":      {set("target_modules", "query|key"), file, "target_modules"},
+		"other layers": {set("target_modules", []string{"query", "intermediate.dense"}), file,
+			"intermediate.dense.lora_A.weight"},
 		"rank 0":         {set("r", 0), file, "rank is 0"},
 		"another rank":   {set("r", 4), file, "want [4 32]"},
 		"more than said": {set("target_modules", []string{"query"}), file, "does not name"},
@@ -404,7 +409,8 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: error %v, want one that names %s and %s", name, err, dir, c.want)
 		}
 	}
-	for _, a := range []Adapter{{"", 1, 1, 0, nil}, {"qq", 1, 1, 0, nil}, {"x", 1, 1, 0, nil}, {"q", 0, 1, 0, nil}, {"q", 1, 0, 0, nil}, {"q", 1, math.NaN(), 0, nil}, {"q", 1, 1, 1, nil}} {
+	for _, a := range []Adapter{{"", 1, 1, 0, nil}, {"qq", 1, 1, 0, nil}, {"x", 1, 1, 0, nil}, {"q", 0, 1, 0, nil},
+		{"q", 1, 0, 0, nil}, {"q", 1, math.NaN(), 0, nil}, {"q", 1, 1, 1, nil}} {
 		if a.Validate() == nil {
 			t.Errorf("%+v was accepted", a)
 		}

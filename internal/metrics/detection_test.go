@@ -71,7 +71,8 @@ func TestLater(t *testing.T) {
 	} {
 		known := strings.Contains(text, "outliers")
 		var r record
-		if err := json.Unmarshal([]byte(text), &r); err != nil || r.FPR95Out.Known != known || r.CI95.FPR95Out.Known != known {
+		if err := json.Unmarshal([]byte(text), &r); err != nil || r.FPR95Out.Known != known ||
+			r.CI95.FPR95Out.Known != known {
 			t.Errorf("%s: %+v, %v", text, r, err)
 		}
 		if again, err := json.Marshal(r); err != nil || string(again) != text {

@@ -61,7 +61,8 @@ var families = map[string]family{
 		layer: "transformer.layer.%d.", q: "attention.q_lin", k: "attention.k_lin", v: "attention.v_lin", o: "attention.out_lin",
 		afterAttention: "sa_layer_norm", inner: "ffn.lin1", outer: "ffn.lin2", after: "output_layer_norm",
 		keepsAttention: true, prefix: "distilbert.", firstRow: 0,
-		ignored: []string{"embeddings.position_ids", "vocab_transform.", "vocab_layer_norm.", "vocab_projector.", "pre_classifier.", "classifier.", "qa_outputs."},
+		ignored: []string{"embeddings.position_ids", "vocab_transform.", "vocab_layer_norm.", "vocab_projector.",
+			"pre_classifier.", "classifier.", "qa_outputs."},
 	},
 	// MPNet's rows begin behind that of padding, which is 1 whatever pad_token_id says.
 	"mpnet": {

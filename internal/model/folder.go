@@ -82,7 +82,8 @@ func ReadEncoder(dir string) (*Encoder, error) {
 		c.err = fmt.Errorf("%s: a width of %d is not %d heads", c.path, e.Width, e.Heads)
 	}
 	if c.err == nil && e.MaxTokens() < 1 {
-		c.err = fmt.Errorf("%s: max_position_embeddings of %d leaves no position for a token: the first row used is %d", c.path, e.Positions, e.firstRow())
+		c.err = fmt.Errorf("%s: max_position_embeddings of %d leaves no position for a token: the first row used is %d",
+			c.path, e.Positions, e.firstRow())
 	}
 	return e, c.err
 }
@@ -282,7 +283,8 @@ func (e *Encoder) Fingerprint(dir string) (string, error) {
 	}
 	defer r.Close()
 	h := sha256.New()
-	fmt.Fprintf(h, "%s %d %d %d %d %d %d %d %d %g %g %g\n", e.Family, e.Vocabulary, e.Positions, e.Kinds, e.Width, e.Layers, e.Heads, e.Inner, e.Buckets,
+	fmt.Fprintf(h, "%s %d %d %d %d %d %d %d %d %g %g %g\n", e.Family, e.Vocabulary, e.Positions, e.Kinds, e.Width,
+		e.Layers, e.Heads, e.Inner, e.Buckets,
 		e.Eps, e.Dropout, e.AttentionDropout)
 	for _, w := range e.weights() {
 		fmt.Fprintf(h, "%s %v\n", w.name, w.dims)
@@ -314,7 +316,8 @@ func (e *Encoder) open(dir string) (r *weights.Reader, prefix string, err error)
 }
 
 // UnreadForms are the files of weights that are not read, in the order they are looked for.
-var UnreadForms = []string{"model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack"}
+var UnreadForms = []string{"model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
+	"tf_model.h5", "flax_model.msgpack"}
 
 // otherWeights is the error of a folder that has its weights in another form; nil: it has none.
 func otherWeights(dir string) error {

@@ -85,7 +85,10 @@ func TestConfigRefuses(t *testing.T) {
 			t.Errorf("%s = %v: error %v, want one with %q", tc.key, tc.value, err, tc.want)
 		}
 	}
-	for name, content := range map[string]string{"nothing": "", "a list": "[]", "a key twice": `{"model_type":"bert","model_type":"bert"}`, "two values": "{} {}", "endless": strings.Repeat(" ", 2<<20), "deep": strings.Repeat("[", 1<<20), "deep in a key": `{"model_type":` + strings.Repeat(`{"a":`, 1<<17)} {
+	for name, content := range map[string]string{"nothing": "", "a list": "[]",
+		"a key twice": `{"model_type":"bert","model_type":"bert"}`, "two values": "{} {}",
+		"endless": strings.Repeat(" ", 2<<20), "deep": strings.Repeat("[", 1<<20),
+		"deep in a key": `{"model_type":` + strings.Repeat(`{"a":`, 1<<17)} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "config.json")
 		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
@@ -98,7 +101,8 @@ func TestConfigRefuses(t *testing.T) {
 	if _, err := ReadEncoder(t.TempDir()); err == nil {
 		t.Error("a folder without a config was read")
 	}
-	for _, architectures := range []any{nil, []string{}, []string{"RobertaModel"}, []string{"BertTokenizer"}, "BertModel", []int{3}} {
+	for _, architectures := range []any{nil, []string{}, []string{"RobertaModel"}, []string{"BertTokenizer"}, "BertModel",
+		[]int{3}} {
 		dir := folder(t, "bert", func(c map[string]any) {
 			delete(c, "model_type")
 			c["architectures"] = architectures
@@ -119,7 +123,8 @@ func TestConfigDefaults(t *testing.T) {
 		}
 		for name, edit := range map[string]func(c map[string]any){
 			"no settings": func(c map[string]any) {
-				for _, key := range []string{"layer_norm_eps", "pad_token_id", "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout",
+				for _, key := range []string{"layer_norm_eps", "pad_token_id", "hidden_dropout_prob",
+					"attention_probs_dropout_prob", "dropout", "attention_dropout",
 					"hidden_act", "activation", "type_vocab_size", "relative_attention_num_buckets"} {
 					delete(c, key)
 				}
@@ -156,7 +161,8 @@ func TestOldNames(t *testing.T) {
 	old := func(ts []weights.Tensor) []weights.Tensor {
 		for i := range ts {
 			is := ts[i].Name
-			ts[i].Name = strings.Replace(strings.Replace("bert."+is, "LayerNorm.weight", "LayerNorm.gamma", 1), "LayerNorm.bias", "LayerNorm.beta", 1)
+			ts[i].Name = strings.Replace(strings.Replace("bert."+is, "LayerNorm.weight", "LayerNorm.gamma", 1), "LayerNorm.bias",
+				"LayerNorm.beta", 1)
 			if ts[i].Name != "bert."+is {
 				renamed++
 			}
@@ -212,9 +218,13 @@ func TestEncoderFingerprint(t *testing.T) {
 		return append(ts, weights.Tensor{Name: "cls.x", Shape: []int{1}, Data: []float32{1}})
 	}
 	for name, dir := range map[string]string{
-		"float32":        folder(t, "bert", nil, nil),
-		"with a head":    folder(t, "bert", nil, prefixed),
-		"other settings": folder(t, "bert", func(c map[string]any) { c["transformers_version"] = "9"; delete(c, "layer_norm_eps") }, nil),
+		"float32":     folder(t, "bert", nil, nil),
+		"with a head": folder(t, "bert", nil, prefixed),
+		"other settings": folder(t, "bert", func(c map[string]any) {
+			c["transformers_version"] = "9"
+			delete(c,
+				"layer_norm_eps")
+		}, nil),
 	} {
 		if got := print(dir); got != want {
 			t.Errorf("%s: fingerprint %s, want %s", name, got, want)
@@ -228,7 +238,8 @@ func TestEncoderFingerprint(t *testing.T) {
 		}),
 		"two weights exchanged": folder(t, "bert", nil, func(ts []weights.Tensor) []weights.Tensor {
 			at := func(name string) int {
-				return slices.IndexFunc(ts, func(w weights.Tensor) bool { return w.Name == "encoder.layer.0.attention.self."+name+".weight" })
+				return slices.IndexFunc(ts,
+					func(w weights.Tensor) bool { return w.Name == "encoder.layer.0.attention.self."+name+".weight" })
 			}
 			q, k := at("query"), at("key")
 			ts[q].Name, ts[k].Name = ts[k].Name, ts[q].Name
@@ -267,7 +278,8 @@ func TestLoadRefuses(t *testing.T) {
 			for i := range ts {
 				ts[i].Name = "bert." + ts[i].Name
 			}
-			return append(ts, weights.Tensor{Name: "bert.encoder.layer.2.x", Shape: []int{1}, Data: []float32{1}}, weights.Tensor{Name: "qa_outputs.bias", Shape: []int{1}, Data: []float32{1}})
+			return append(ts, weights.Tensor{Name: "bert.encoder.layer.2.x", Shape: []int{1}, Data: []float32{1}},
+				weights.Tensor{Name: "qa_outputs.bias", Shape: []int{1}, Data: []float32{1}})
 		}},
 		{"many", "and ", func(ts []weights.Tensor) []weights.Tensor { return ts[:3] }},
 	} {
@@ -296,7 +308,8 @@ func TestLoadRefuses(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := e.Check(dir); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, name)) || !strings.Contains(err.Error(), "save_pretrained(FOLDER, safe_serialization=True") {
+		if err := e.Check(dir); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, name)) ||
+			!strings.Contains(err.Error(), "save_pretrained(FOLDER, safe_serialization=True") {
 			t.Errorf("%s alone: error %v, want one that names it and the remedy", name, err)
 		}
 	}
@@ -319,11 +332,15 @@ func TestReadPooling(t *testing.T) {
 		{"[" + transformer + "," + pooling + "," + normalize + "]", cls, Pooling{CLS: true, Normalize: true}, ""},
 		{"[" + transformer + "," + pooling + "]", both, Pooling{}, "pooling_mode_max_tokens"},
 		// since sentence-transformers 5.4
-		{"[" + transformer + "," + pooling + "]", map[string]any{"embedding_dimension": 32, "pooling_mode": "mean", "include_prompt": true}, Pooling{}, ""},
-		{"[" + transformer + "," + pooling + "]", map[string]any{"pooling_mode": []string{"cls"}, "pooling_mode_mean_tokens": true}, Pooling{CLS: true}, ""},
+		{"[" + transformer + "," + pooling + "]", map[string]any{"embedding_dimension": 32, "pooling_mode": "mean",
+			"include_prompt": true}, Pooling{}, ""},
+		{"[" + transformer + "," + pooling + "]", map[string]any{"pooling_mode": []string{"cls"},
+			"pooling_mode_mean_tokens": true}, Pooling{CLS: true}, ""},
 		{"[" + transformer + "," + pooling + "]", map[string]any{"embedding_dimension": 32}, Pooling{}, ""},
-		{"[" + transformer + "," + pooling + "]", map[string]any{"pooling_mode": []string{"mean", "cls"}}, Pooling{}, "pooling by [cls mean]"},
-		{"[" + transformer + "," + pooling + "]", map[string]any{"pooling_mode": "lasttoken"}, Pooling{}, "pooling by [lasttoken]"},
+		{"[" + transformer + "," + pooling + "]", map[string]any{"pooling_mode": []string{"mean", "cls"}}, Pooling{},
+			"pooling by [cls mean]"},
+		{"[" + transformer + "," + pooling + "]", map[string]any{"pooling_mode": "lasttoken"}, Pooling{},
+			"pooling by [lasttoken]"},
 		{"[" + transformer + "," + pooling + "]", map[string]any{"pooling_mode": 3}, Pooling{}, "pooling by [3]"},
 		{"[" + transformer + "]", nil, Pooling{}, "no Pooling"},
 		{"[" + transformer + "," + strings.Replace(pooling, "1_Pooling", "../../x", 1) + "]", nil, Pooling{}, "module 1"},
@@ -355,7 +372,8 @@ func TestReadPooling(t *testing.T) {
 // TestMaxSentence: the limit that sentence-transformers writes, where it writes one.
 func TestMaxSentence(t *testing.T) {
 	dir := t.TempDir()
-	for content, want := range map[string]int{"": 0, `{"max_seq_length": 256, "do_lower_case": false}`: 256, `{"max_seq_length": null}`: 0, `{"max_seq_length": 2}`: -1, `{"max_seq_length": "256"}`: -1, `[`: -1} {
+	for content, want := range map[string]int{"": 0, `{"max_seq_length": 256, "do_lower_case": false}`: 256,
+		`{"max_seq_length": null}`: 0, `{"max_seq_length": 2}`: -1, `{"max_seq_length": "256"}`: -1, `[`: -1} {
 		path := filepath.Join(dir, "sentence_bert_config.json")
 		if content != "" {
 			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {

@@ -216,10 +216,12 @@ func FindHead(r *weights.Reader, prefix, family string) (kind string, classes in
 	}
 	i := slices.IndexFunc(r.Tensors, func(t weights.Info) bool { return t.Name == prefix+out+".weight" })
 	if i < 0 {
-		return "", 0, fmt.Errorf("%s has no head for classes of sentences: wanted is %s%s.weight, as %s has it", r.Path(), prefix, out, own.class)
+		return "", 0, fmt.Errorf("%s has no head for classes of sentences: wanted is %s%s.weight, as %s has it", r.Path(),
+			prefix, out, own.class)
 	}
 	if s := r.Tensors[i].Shape; len(s) != 2 || s[0] < 1 || s[0] > maxClasses {
-		return "", 0, fmt.Errorf("%s: tensor %q has shape %v, want that of 1 to %d classes by the encoder's width", r.Path(), r.Tensors[i].Name, s, maxClasses)
+		return "", 0, fmt.Errorf("%s: tensor %q has shape %v, want that of 1 to %d classes by the encoder's width", r.Path(),
+			r.Tensors[i].Name, s, maxClasses)
 	}
 	return kind, r.Tensors[i].Shape[0], nil
 }
@@ -282,7 +284,8 @@ func ReadLabelling(dir string, classes int) (Labelling, error) {
 		return Labelling{}, err
 	}
 	for _, a := range c.Architectures {
-		for _, other := range []string{"ForTokenClassification", "ForMultipleChoice", "ForQuestionAnswering", "ForNextSentencePrediction"} {
+		for _, other := range []string{"ForTokenClassification", "ForMultipleChoice", "ForQuestionAnswering",
+			"ForNextSentencePrediction"} {
 			if strings.HasSuffix(a, other) {
 				return Labelling{}, fmt.Errorf("%s: architectures has %s, whose head is no classifier of sentences", path, a)
 			}
@@ -317,7 +320,8 @@ func ReadLabelling(dir string, classes int) (Labelling, error) {
 		}
 	case "single_label_classification":
 		if classes == 1 {
-			return Labelling{}, fmt.Errorf("%s: problem_type is %s, which wants two classes or more, and the head has 1", path, problem)
+			return Labelling{}, fmt.Errorf("%s: problem_type is %s, which wants two classes or more, and the head has 1", path,
+				problem)
 		}
 	case "multi_label_classification":
 		l.Function = Sigmoid
@@ -435,7 +439,8 @@ func (c *SentenceClassifier) configFor(from string, labels []string) ([]byte, er
 	for i, l := range labels {
 		id2label[i], label2id[l] = l, i
 	}
-	for key, v := range map[string]any{"architectures": []string{architecture}, "id2label": id2label, "label2id": label2id, "problem_type": "single_label_classification", "dtype": "float32"} {
+	for key, v := range map[string]any{"architectures": []string{architecture}, "id2label": id2label, "label2id": label2id,
+		"problem_type": "single_label_classification", "dtype": "float32"} {
 		f.fields[key] = v
 	}
 	delete(f.fields, "torch_dtype")

@@ -47,7 +47,8 @@ func Read(path string, most int64) ([]byte, error) {
 		}
 	}
 	if size > most || int64(len(b)) > most {
-		return nil, fmt.Errorf("%s has more than %d bytes, and such a file of more is not read; put a good copy in its place", path, most)
+		return nil, fmt.Errorf("%s has more than %d bytes, and such a file of more is not read; put a good copy in its place",
+			path, most)
 	}
 	return b, nil
 }

@@ -35,7 +35,8 @@ func attackRecord(t *testing.T, root string, shown []attack.Example) run.Record 
 		t.Fatal(err)
 	}
 	at := func(kind string, targeted bool, norm attack.Norm, eps, accuracy float64) attack.Outcome {
-		return attack.Outcome{Attack: kind, Targeted: targeted, Norm: norm, Eps: eps, N: 100, Accuracy: accuracy, Success: metrics.Later[float64]{Value: 1 - accuracy, Known: targeted}, Confidence: 0.5, Rounded: accuracy}
+		return attack.Outcome{Attack: kind, Targeted: targeted, Norm: norm, Eps: eps, N: 100, Accuracy: accuracy,
+			Success: metrics.Later[float64]{Value: 1 - accuracy, Known: targeted}, Confidence: 0.5, Rounded: accuracy}
 	}
 	result := map[string]any{"test": map[string]any{"n": 100, "accuracy": 0.9}, "network": "resnet20", "classes": []string{"cat", "dog"}, "examples": a,
 		"attacks": []attack.Outcome{at("fgsm", false, attack.Linf, 0, 0.9), at("fgsm", false, attack.Linf, 8, 0.1), at("fgsm", true, attack.Linf, 8, 0.25),

@@ -94,7 +94,8 @@ func Finetuning(recs []run.Record) (string, error) {
 		mean, _ := metrics.MeanStd(test)
 		lo, hi := metrics.WilsonMean(mean/100, last.Test.N)
 		seconds, _ := metrics.MeanStd(wall)
-		fmt.Fprintf(&b, "| %s | %s | %s | %d | %.2f | %d | %s | %s | %.2f–%.2f, n = %d | %.0f |\n", t.encoder, t.trained, last.head(t.encoder), last.Params, 100*float64(last.Params)/float64(max(1, last.Finetuned.Total)),
+		fmt.Fprintf(&b, "| %s | %s | %s | %d | %.2f | %d | %s | %s | %.2f–%.2f, n = %d | %.0f |\n", t.encoder, t.trained,
+			last.head(t.encoder), last.Params, 100*float64(last.Params)/float64(max(1, last.Finetuned.Total)),
 			len(test), spread(val), spread(test), 100*lo, 100*hi, last.Test.N, seconds)
 		writeTests(&tests, t.encoder+", "+t.trained, pairs)
 	}
@@ -149,7 +150,8 @@ func besideFull(r run.Record, recs []run.Record) (p pair, found bool, err error)
 		if err != nil {
 			return p, false, err
 		}
-		if full.Method == config.MethodFull && full.Encoder == c.Encoder && full.Data == c.Data && full.Head.Kind == c.Head.Kind {
+		if full.Method == config.MethodFull && full.Encoder == c.Encoder && full.Data == c.Data &&
+			full.Head.Kind == c.Head.Kind {
 			p, err = discordant(r, o)
 			return p, err == nil, err
 		}

@@ -35,7 +35,8 @@ func FuzzSections(f *testing.F) {
 
 // FuzzTables: a result of somebody else's, of whatever experiment, gives a table or an error.
 func FuzzTables(f *testing.F) {
-	experiments := []string{"lab1/resnet", "lab1/distill", "lab3/baseline", "lab3/finetune", "lab4/fgsm", "lab4/autoencoder", "lab4/ood", "lab4/robust"}
+	experiments := []string{"lab1/resnet", "lab1/distill", "lab3/baseline", "lab3/finetune", "lab4/fgsm",
+		"lab4/autoencoder", "lab4/ood", "lab4/robust"}
 	root := f.TempDir()
 	for i := range experiments {
 		f.Add([]byte(`{"test":{"n":2,"accuracy":0.5}}`), []byte("seed: 3\n"), uint8(i))
@@ -46,7 +47,8 @@ func FuzzTables(f *testing.F) {
 		if !json.Valid(result) {
 			return
 		}
-		r := run.Record{Summary: run.Summary{ID: "a", Experiment: experiments[int(which)%len(experiments)], Variant: "resnet20-robust-fgsm8", Status: run.StatusFinished},
+		r := run.Record{Summary: run.Summary{ID: "a", Experiment: experiments[int(which)%len(experiments)],
+			Variant: "resnet20-robust-fgsm8", Status: run.StatusFinished},
 			Dir: filepath.Join(root, "a"), Config: config, Result: result}
 		_, _ = Tables([]run.Record{r})
 		for _, kind := range sectionKinds {

@@ -137,8 +137,10 @@ func OODTable(rec run.Record, set string) (string, error) {
 			if x.FPR95Out.Known {
 				out = interval(x.FPR95Out.Value, x.CI95.FPR95Out.Value)
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", d.Label, interval(x.AUROC, x.CI95.AUROC), interval(x.AUPRIn, x.CI95.AUPRIn),
-				interval(x.AUPROut, x.CI95.AUPROut), interval(x.FPR95, x.CI95.FPR95), out, interval(x.Accuracy, x.CI95.Accuracy), setting)
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", d.Label, interval(x.AUROC, x.CI95.AUROC),
+				interval(x.AUPRIn, x.CI95.AUPRIn),
+				interval(x.AUPROut, x.CI95.AUPROut), interval(x.FPR95, x.CI95.FPR95), out, interval(x.Accuracy,
+					x.CI95.Accuracy), setting)
 		}
 		b.WriteString("\n")
 	}

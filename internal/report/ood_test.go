@@ -14,7 +14,8 @@ import (
 )
 
 // leftOut are copies that were left out of a set, more than are named in a line.
-var leftOut = []run.Copy{{Image: "cat/1.png", Of: "cifar10, test set", OfImage: "test/cat/a.png"}, {Image: "cat/2.png", Of: "outliers"}, {Image: "3.png", Of: "fake"}, {Image: "4.png", Of: "fake"}}
+var leftOut = []run.Copy{{Image: "cat/1.png", Of: "cifar10, test set", OfImage: "test/cat/a.png"},
+	{Image: "cat/2.png", Of: "outliers"}, {Image: "3.png", Of: "fake"}, {Image: "4.png", Of: "fake"}}
 
 // leftOutLine is how it is said.
 const leftOutLine = "Of the set pets 4 copies are left out: cat/1.png of cifar10, test set, test/cat/a.png; cat/2.png of outliers; 3.png of fake; and 1 more, which the record lists.\n"
@@ -32,9 +33,11 @@ func oodRecord(t *testing.T, root string) run.Record {
 	}
 	defer r.Close()
 	res := run.OOD{Network: "resnet20", TestAccuracy: 0.9, In: run.OODSet{Name: "cifar10", About: "CIFAR-10, test set", N: 4}, Resamples: 20,
-		Sets:      []run.OODSet{{Name: "fake", About: "FakeData, uniform noise of seed 0", N: 3}, {Name: "pets", About: "pets, a folder of images", N: 3, Shift: true, LeftOut: leftOut}},
-		Tuning:    run.OODTuning{In: 7, Out: 7, About: "validation images, and the same distorted"},
-		Detectors: []run.OODDetector{{Name: "max-softmax", Label: "max softmax"}, {Name: "knn", Label: "KNN", Parameter: "k", Value: metrics.Later[float64]{Value: 50, Known: true}}}}
+		Sets: []run.OODSet{{Name: "fake", About: "FakeData, uniform noise of seed 0", N: 3},
+			{Name: "pets", About: "pets, a folder of images", N: 3, Shift: true, LeftOut: leftOut}},
+		Tuning: run.OODTuning{In: 7, Out: 7, About: "validation images, and the same distorted"},
+		Detectors: []run.OODDetector{{Name: "max-softmax", Label: "max softmax"},
+			{Name: "knn", Label: "KNN", Parameter: "k", Value: metrics.Later[float64]{Value: 50, Known: true}}}}
 	var c run.OODCurves
 	miss := run.OODMiss{Class: "cat", Predicted: "dog", Score: 0.25, H: 2, W: 2, Pixels: make([]byte, 12)}
 	c.Misses = append(c.Misses, run.OODMisses{Set: "cifar10", Images: []run.OODMiss{miss, miss}})
@@ -94,7 +97,8 @@ func TestOODTable(t *testing.T) {
 		t.Error("the table is of another set as well")
 	}
 	all, err := OODTable(rec, "")
-	if err != nil || strings.Count(all, "| KNN |") != 2 || !strings.Contains(all, "the same images changed") || !strings.Contains(all, leftOutLine+"\n") {
+	if err != nil || strings.Count(all, "| KNN |") != 2 || !strings.Contains(all, "the same images changed") ||
+		!strings.Contains(all, leftOutLine+"\n") {
 		t.Errorf("%v\n%s", err, all)
 	}
 	if _, err := OODTable(rec, "people"); err == nil {
@@ -123,7 +127,8 @@ func TestOODTable(t *testing.T) {
 	if rec.Result, err = json.Marshal(old); err != nil {
 		t.Fatal(err)
 	}
-	if got, err = oodOverview([]run.Record{rec}); err != nil || !strings.Contains(got, "| KNN | 100.0 | 0.0 | – | 100.0 | 0.0 | – |\n") {
+	if got, err = oodOverview([]run.Record{rec}); err != nil ||
+		!strings.Contains(got, "| KNN | 100.0 | 0.0 | – | 100.0 | 0.0 | – |\n") {
 		t.Errorf("of an old record, error %v:\n%s", err, got)
 	}
 	if got, err = OODTable(rec, "fake"); err != nil || !strings.Contains(got, "| 0.00 (0.00–0.00) | – | 100.00 (") {
@@ -170,7 +175,8 @@ func TestFiguresStayInTheirFolder(t *testing.T) {
 		t.Errorf("through a link: error %v", err)
 	}
 	rec.Result = []byte(strings.ReplaceAll(string(rec.Result), `"pets"`, `"../out"`))
-	if _, err := OODFigures(rec, filepath.Join(outside, "figures")); err == nil || !strings.Contains(err.Error(), "escapes") {
+	if _, err := OODFigures(rec, filepath.Join(outside, "figures")); err == nil ||
+		!strings.Contains(err.Error(), "escapes") {
 		t.Errorf("by its name: error %v", err)
 	}
 	if list, err := os.ReadDir(outside); err != nil || len(list) != 1 {

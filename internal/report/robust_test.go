@@ -45,11 +45,15 @@ func robustRecordOn(t *testing.T, root, variant, set string, seed uint64, after 
 		return all
 	}
 	found := func(auroc float64) run.Detected {
-		return run.Detected{Detection: metrics.Detection{AUROC: auroc, FPR95: 0.25, FPR95Out: metrics.Later[float64]{Value: 0.125, Known: true}},
-			CI95: metrics.Intervals{AUROC: [2]float64{0.5, 0.75}, FPR95Out: metrics.Later[[2]float64]{Value: [2]float64{0, 0.5}, Known: true}}}
+		return run.Detected{Detection: metrics.Detection{AUROC: auroc, FPR95: 0.25,
+			FPR95Out: metrics.Later[float64]{Value: 0.125, Known: true}},
+			CI95: metrics.Intervals{AUROC: [2]float64{0.5, 0.75},
+				FPR95Out: metrics.Later[[2]float64]{Value: [2]float64{0, 0.5}, Known: true}}}
 	}
 	c := run.Robust{Clean: run.CleanPair{N: 100, Before: 0.9, BeforeCI95: [2]float64{0.8, 0.95}, After: after, OnlyBefore: 12, OnlyAfter: 2, P: 0.0129, Exact: true},
-		Trained: []run.OODSet{{Name: "noise", About: "uniform noise", N: 40}, {Name: "pets", About: "pets, a folder of images", N: 9, LeftOut: leftOut}}, Resamples: 50, PGDSteps: 20, Before: outcomes(0.9), After: outcomes(after),
+		Trained: []run.OODSet{{Name: "noise", About: "uniform noise", N: 40},
+			{Name: "pets", About: "pets, a folder of images", N: 9,
+				LeftOut: leftOut}}, Resamples: 50, PGDSteps: 20, Before: outcomes(0.9), After: outcomes(after),
 		In: run.ConfidencePair{OODSet: run.OODSet{Name: "cifar10", N: 3}, Before: 0.9, After: 0.85, Shift: -0.05},
 		Sets: []run.ConfidencePair{{OODSet: run.OODSet{Name: set, N: 4}, Before: 0.8, After: 0.2, Shift: -0.6, CI95: [2]float64{-0.62, -0.58},
 			Scores: []run.DetectionPair{{Detector: "max-softmax", Label: "max softmax", Before: found(0.6), After: found(0.7)}}}},

@@ -131,7 +131,8 @@ func (r *Run) DropCheckpoints() {
 	}
 	for i, e := range r.manifest.Checkpoints {
 		r.drop(r.checkpoint(e.Name))
-		if selected := r.manifest.Checkpoints[0].Best; i > 0 && e.Best != nil && (selected == nil || e.Best.Name != selected.Name) {
+		if selected := r.manifest.Checkpoints[0].Best; i > 0 && e.Best != nil &&
+			(selected == nil || e.Best.Name != selected.Name) {
 			r.drop(r.checkpoint(e.Best.Name))
 		}
 	}
@@ -219,7 +220,8 @@ func (r *Run) load(e entry, m manifest) (*Checkpoint, error) {
 			if again := r.writeBestAgain(*e.Best, m); again != nil {
 				return nil, fmt.Errorf("the best weights so far are lost: %w; %w", err, again)
 			}
-			r.log.Warn("damaged best weights were made again from the checkpoint saved with them", "file", e.Best.Name, "error", err.Error())
+			r.log.Warn("damaged best weights were made again from the checkpoint saved with them", "file", e.Best.Name, "error",
+				err.Error())
 		}
 	}
 	if f.Meta[metaEpoch] != strconv.Itoa(e.Epoch) || f.Meta[metaStep] != strconv.Itoa(e.Step) {

@@ -292,7 +292,8 @@ func TestEitherOfBestWeightsAndCheckpointIsEnough(t *testing.T) {
 		if c.Epoch != want || weights.Fingerprint(c.Tensors) != weights.Fingerprint(tensors(want)) {
 			t.Errorf("without %s: restored to epoch %d", filepath.Base(f), c.Epoch)
 		}
-		if w, epoch, err := r.BestWeights(); err != nil || epoch != best || weights.Fingerprint(w.Tensors) != weights.Fingerprint(tensors(best)[:1]) {
+		if w, epoch, err := r.BestWeights(); err != nil || epoch != best ||
+			weights.Fingerprint(w.Tensors) != weights.Fingerprint(tensors(best)[:1]) {
 			t.Errorf("without %s: best weights %v of epoch %d, %v", filepath.Base(f), w, epoch, err)
 		}
 		put(t, f, good)

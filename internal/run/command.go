@@ -40,7 +40,8 @@ func quoted(arg string, windows bool) string {
 		plain = `_@+=:,./-\`
 	}
 	odd := func(r rune) bool {
-		return r < 0x80 && !('0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z' || strings.ContainsRune(plain, r))
+		return r < 0x80 && !('0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z' ||
+			strings.ContainsRune(plain, r))
 	}
 	acted := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' || r == utf8.RuneError }
 	switch {

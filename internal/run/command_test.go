@@ -25,16 +25,20 @@ func TestCommand(t *testing.T) {
 			t.Errorf("%q, %q: %s, want %s", c.root, c.args, got, c.want)
 		}
 	}
-	if got := (Record{Summary: Summary{ID: "a"}, Dir: filepath.Join("other", "a")}).Command("rm"); got != "dla runs rm a --out other" {
+	if got := (Record{Summary: Summary{ID: "a"}, Dir: filepath.Join("other",
+		"a")}).Command("rm"); got != "dla runs rm a --out other" {
 		t.Error(got)
 	}
 }
 
 func TestQuote(t *testing.T) {
 	for arg, want := range map[string][2]string{
-		"": {"''", `""`}, "a b": {"'a b'", `"a b"`}, "$HOME": {"'$HOME'", `"$HOME"`}, "~": {"'~'", `"~"`}, "a=b": {"a=b", "a=b"},
-		`say "hi"`: {`'say "hi"'`, `"say \"hi\""`}, `C:\my runs`: {`'C:\my runs'`, `"C:\my runs"`}, `C:\runs`: {`'C:\runs'`, `C:\runs`},
-		`my runs\`: {`'my runs\'`, `"my runs\\"`}, "naïve": {"naïve", "naïve"}, "a;rm": {"'a;rm'", `"a;rm"`}, "it's": {`'it'\''s'`, `"it's"`}, "[1,2]": {"'[1,2]'", `"[1,2]"`}, "a#b": {"'a#b'", `"a#b"`},
+		"": {"''", `""`}, "a b": {"'a b'", `"a b"`}, "$HOME": {"'$HOME'", `"$HOME"`}, "~": {"'~'", `"~"`}, "a=b": {"a=b",
+			"a=b"},
+		`say "hi"`: {`'say "hi"'`, `"say \"hi\""`}, `C:\my runs`: {`'C:\my runs'`, `"C:\my runs"`}, `C:\runs`: {`'C:\runs'`,
+			`C:\runs`},
+		`my runs\`: {`'my runs\'`, `"my runs\\"`}, "naïve": {"naïve", "naïve"}, "a;rm": {"'a;rm'",
+			`"a;rm"`}, "it's": {`'it'\''s'`, `"it's"`}, "[1,2]": {"'[1,2]'", `"[1,2]"`}, "a#b": {"'a#b'", `"a#b"`},
 		"a\x1b[2J": {`$'a\033[2J'`, "\"a\x1b[2J\""}, "it's \xff\\": {`$'it\'s \377\\'`, "\"it's \xff\\\\\""},
 	} {
 		for i, windows := range []bool{false, true} {
@@ -47,7 +51,8 @@ func TestQuote(t *testing.T) {
 	if err != nil {
 		t.Skip("no sh to ask")
 	}
-	args := []string{"", "a b", "it's", `"`, "$(date)", "*", "a\nb", `back\slash`, "#", "!x", "~/x", "naïve", "[1]", "a|b&c"}
+	args := []string{"", "a b", "it's", `"`, "$(date)", "*", "a\nb", `back\slash`, "#", "!x", "~/x", "naïve", "[1]",
+		"a|b&c"}
 	out, err := exec.CommandContext(t.Context(), sh, "-c", "printf '%s\\0' "+Quote(args...)).Output()
 	if err != nil || string(out) != strings.Join(args, "\x00")+"\x00" {
 		t.Errorf("a shell reads %q, %v", out, err)

@@ -31,7 +31,8 @@ func TestChangedSettingsAreRefused(t *testing.T) {
 			closed(t, root, "a")
 			path := filepath.Join(root, "a", configName)
 			put(t, path, config)
-			parts := []string{"run a", path + " is not what the run began with", envName, "put back a good copy", "dla runs rm a"}
+			parts := []string{"run a", path + " is not what the run began with", envName, "put back a good copy",
+				"dla runs rm a"}
 			_, err := Find(root, "a")
 			oneLine(t, err, parts...)
 			_, err = Resume(root, "a", spec().Env, false)
@@ -167,7 +168,8 @@ func TestResumedRunsSayWithWhat(t *testing.T) {
 		t.Fatal(err)
 	}
 	rec, err := Find(root, id)
-	if err != nil || len(rec.Resumed) != 3 || rec.Resumed[0].Kernel != "" || rec.Resumed[1].Threads != 7 || rec.Resumed[2].Revision != "next" ||
+	if err != nil || len(rec.Resumed) != 3 || rec.Resumed[0].Kernel != "" || rec.Resumed[1].Threads != 7 ||
+		rec.Resumed[2].Revision != "next" ||
 		rec.Resumed[1].Data.Fingerprint != "feed" {
 		t.Errorf("resumed %+v, %v", rec.Resumed, err)
 	}
@@ -201,7 +203,8 @@ func TestFinishedRunsKeepTheSelectedWeights(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f, epoch, err := rec.BestWeights(); err != nil || epoch != bestOf(epochs) || weights.Fingerprint(f.Tensors) != weights.Fingerprint(tensors(epoch)[:1]) {
+		if f, epoch, err := rec.BestWeights(); err != nil || epoch != bestOf(epochs) ||
+			weights.Fingerprint(f.Tensors) != weights.Fingerprint(tensors(epoch)[:1]) {
 			t.Errorf("%d epochs: best weights of epoch %d, %v", epochs, epoch, err)
 		}
 	}

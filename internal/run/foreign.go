@@ -23,7 +23,8 @@ const maxName = 200
 // else, is not long and holds nothing that a terminal acts on. what says in the error what is called so.
 func CheckName(what, name string) error {
 	switch {
-	case name == "", name == ".", name == "..", len(name) > maxName, !utf8.ValidString(name), strings.ContainsAny(name, `/\`),
+	case name == "", name == ".", name == "..", len(name) > maxName, !utf8.ValidString(name), strings.ContainsAny(name,
+		`/\`),
 		strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }), !filepath.IsLocal(name):
 		return fmt.Errorf("%s is called %.100q, which is no name (of at most %d bytes, without separators and control characters)", what, name, maxName)
 	}

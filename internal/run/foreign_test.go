@@ -9,13 +9,16 @@ import (
 )
 
 func TestCheckName(t *testing.T) {
-	for _, name := range []string{"mlp-d5-res", "cnn-student-res-kd-t4-w0.9-cached", "CIFAR100 OOD", "Übung 3", ".hidden", strings.Repeat("a", maxName)} {
+	for _, name := range []string{"mlp-d5-res", "cnn-student-res-kd-t4-w0.9-cached", "CIFAR100 OOD", "Übung 3", ".hidden",
+		strings.Repeat("a", maxName)} {
 		if err := CheckName("a set", name); err != nil {
 			t.Error(err)
 		}
 	}
-	for _, name := range []string{"", ".", "..", "../x", "a/b", `a\b`, "/etc", "a\x1b[2Jb", "a\nb", "a\tb", "a\x00", "\u009b31m", "a\u202eb", "\xff", strings.Repeat("a", maxName+1)} {
-		if err := CheckName("a set", name); err == nil || !strings.HasPrefix(err.Error(), "a set is called ") || strings.ContainsFunc(err.Error(), func(r rune) bool { return r < ' ' }) {
+	for _, name := range []string{"", ".", "..", "../x", "a/b", `a\b`, "/etc", "a\x1b[2Jb", "a\nb", "a\tb", "a\x00",
+		"\u009b31m", "a\u202eb", "\xff", strings.Repeat("a", maxName+1)} {
+		if err := CheckName("a set", name); err == nil || !strings.HasPrefix(err.Error(), "a set is called ") ||
+			strings.ContainsFunc(err.Error(), func(r rune) bool { return r < ' ' }) {
 			t.Errorf("%q: error %v", name, err)
 		}
 	}
@@ -27,7 +30,8 @@ func TestForeignNames(t *testing.T) {
 	closed(t, root, "a")
 	dir := filepath.Join(root, "a")
 	header := func(variant, set string) string {
-		return fmt.Sprintf(`{"experiment":"lab4/ood","variant":"%s","config_hash":"%s","data":{"name":"%s"}}`, variant, spec().ConfigHash(), set)
+		return fmt.Sprintf(`{"experiment":"lab4/ood","variant":"%s","config_hash":"%s","data":{"name":"%s"}}`, variant,
+			spec().ConfigHash(), set)
 	}
 	for _, c := range []struct{ name, file, content string }{
 		{"variant", envName, header("../../out", "a")},
@@ -44,7 +48,8 @@ func TestForeignNames(t *testing.T) {
 		}
 		put(t, filepath.Join(dir, c.file), c.content)
 		rec, err := Examine(root, "a")
-		if err != nil || rec.Status != StatusBroken || !strings.Contains(rec.Detail, c.file) || !strings.Contains(rec.Detail, "which is no name") || strings.ContainsRune(rec.Detail, 0x1b) {
+		if err != nil || rec.Status != StatusBroken || !strings.Contains(rec.Detail, c.file) ||
+			!strings.Contains(rec.Detail, "which is no name") || strings.ContainsRune(rec.Detail, 0x1b) {
 			t.Errorf("%s: %s (%s), %v", c.name, rec.Status, rec.Detail, err)
 		}
 		if _, err := ReadFolder(dir); err == nil || !strings.Contains(err.Error(), "which is no name") {
@@ -55,7 +60,8 @@ func TestForeignNames(t *testing.T) {
 
 // TestResumeStaysInside: a run that has a link among its files is not gone on with, and what the link leads to stays.
 func TestResumeStaysInside(t *testing.T) {
-	for _, name := range []string{metricsName, logName, lockName, statusName, manifestName, checkpointsName, figuresName, filepath.Join(checkpointsName, ".x.tmp-1"), filepath.Join(figuresName, "loss.png")} {
+	for _, name := range []string{metricsName, logName, lockName, statusName, manifestName, checkpointsName, figuresName,
+		filepath.Join(checkpointsName, ".x.tmp-1"), filepath.Join(figuresName, "loss.png")} {
 		root, outside := t.TempDir(), t.TempDir()
 		closed(t, root, "a")
 		at := filepath.Join(root, "a", name)

@@ -45,7 +45,8 @@ func TestNoFileOfARunIsWaitedFor(t *testing.T) {
 				if name == manifestName {
 					_, _, err := rec.BestWeights()
 					oneLine(t, err, manifestName, "is not a regular file")
-				} else if name != lockName && (rec.Status != StatusBroken || !strings.Contains(rec.Detail, at+" is not a regular file")) {
+				} else if name != lockName && (rec.Status != StatusBroken ||
+					!strings.Contains(rec.Detail, at+" is not a regular file")) {
 					t.Errorf("%s %s: %s (%s)", name, device, rec.Status, rec.Detail)
 				}
 				if _, err := Resume(root, "a", spec().Env, false); err == nil {

@@ -22,7 +22,8 @@ func FuzzRecord(f *testing.F) {
 	if err := trainEpoch(r, 1); err != nil {
 		f.Fatal(err)
 	}
-	if err := r.Finish(map[string]any{"test": map[string]any{"accuracy": 0.5}, "sets": []OODSet{{Name: "fake"}}}); err != nil {
+	if err := r.Finish(map[string]any{"test": map[string]any{"accuracy": 0.5},
+		"sets": []OODSet{{Name: "fake"}}}); err != nil {
 		f.Fatal(err)
 	}
 	if err := r.Close(); err != nil {
@@ -40,8 +41,11 @@ func FuzzRecord(f *testing.F) {
 	const hash = "HASH" // stands for that of the settings, which could not be guessed
 	whole[0] = bytes.ReplaceAll(whole[0], []byte(config.Hash(whole[1])), []byte(hash))
 	f.Add(whole[0], whole[1], whole[2], whole[3], whole[4], whole[5])
-	f.Add([]byte(`{"variant":"../x","config_hash":"HASH","data":{"name":"a"}}`), []byte("a: [*a]"), []byte(`{"status":"running"}`), []byte("{}\n{"), []byte(`{"sets":[{"name":"/"}]}`), []byte(`{"serial":1}`))
-	f.Add([]byte(`{"variant":"v","config_hash":"HASH"}`), []byte(nil), []byte(`{"status":"finished"}`), []byte("{\"train\":[]}\n"), []byte(`{"robust":{"sets":[{}]},"test":3}`), []byte(`{"serial":2,"checkpoints":[{"file":"ckpt-000002.safetensors","best":{}}]}`))
+	f.Add([]byte(`{"variant":"../x","config_hash":"HASH","data":{"name":"a"}}`), []byte("a: [*a]"),
+		[]byte(`{"status":"running"}`), []byte("{}\n{"), []byte(`{"sets":[{"name":"/"}]}`), []byte(`{"serial":1}`))
+	f.Add([]byte(`{"variant":"v","config_hash":"HASH"}`), []byte(nil), []byte(`{"status":"finished"}`),
+		[]byte("{\"train\":[]}\n"), []byte(`{"robust":{"sets":[{}]},"test":3}`),
+		[]byte(`{"serial":2,"checkpoints":[{"file":"ckpt-000002.safetensors","best":{}}]}`))
 	dir := filepath.Join(root, "a")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		f.Fatal(err)

@@ -116,7 +116,8 @@ func notLinked(root, id, verb string) error {
 	if err != nil {
 		return fmt.Errorf("run %s: %w", id, err)
 	}
-	return fmt.Errorf("run %s is a link to %s, and a run is only read through one; where it lies it is `%s`", id, to, Command(filepath.Dir(to), "runs", verb, filepath.Base(to)))
+	return fmt.Errorf("run %s is a link to %s, and a run is only read through one; where it lies it is `%s`", id, to,
+		Command(filepath.Dir(to), "runs", verb, filepath.Base(to)))
 }
 
 // Saved says whether r has a checkpoint, from which it can go on.
@@ -197,7 +198,8 @@ func readIdentity(id, dir string) (Record, error) {
 		return rec, err
 	}
 	if now := config.Hash(rec.Config); now != h.ConfigHash {
-		return rec, fmt.Errorf("%s is not what the run began with: its SHA-256 is %.12s…, in %s it is %.12s… (config_hash)", settings, now, envName, h.ConfigHash)
+		return rec, fmt.Errorf("%s is not what the run began with: its SHA-256 is %.12s…, in %s it is %.12s… (config_hash)",
+			settings, now, envName, h.ConfigHash)
 	}
 	var st statusFile
 	if _, err := readJSON(filepath.Join(dir, statusName), &st); errors.Is(err, os.ErrNotExist) {

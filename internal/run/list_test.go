@@ -33,7 +33,8 @@ func TestBrokenRunsAreListedWithTheReason(t *testing.T) {
 		want                string // in Detail
 	}{
 		{"no environment", envName, "", StatusBroken, envName},
-		{"neither environment nor status", envName + " " + statusName + " " + manifestName, "", StatusBroken, "before it began"},
+		{"neither environment nor status", envName + " " + statusName + " " + manifestName, "", StatusBroken,
+			"before it began"},
 		{"environment cut short", envName, `{"variant":`, StatusBroken, envName},
 		{"no configuration", configName, "", StatusBroken, configName},
 		{"no status", statusName, "", StatusInterrupted, "without a word"},
@@ -172,7 +173,8 @@ func TestRemoveStaysInsideTheRoot(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(outside, "file"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for link, to := range map[string]string{"a-file": filepath.Join(outside, "file"), "nothing": filepath.Join(outside, "nothing"), "itself": filepath.Join(root, "itself")} {
+	for link, to := range map[string]string{"a-file": filepath.Join(outside, "file"),
+		"nothing": filepath.Join(outside, "nothing"), "itself": filepath.Join(root, "itself")} {
 		if err := os.Symlink(to, filepath.Join(root, link)); err != nil {
 			t.Fatal(err)
 		}

@@ -290,7 +290,8 @@ func command(dir, verb string) string {
 
 // unusable adds to err, of which no run can be used, what can be done about the one in dir.
 func unusable(dir string, err error) error {
-	return fmt.Errorf("run %s: %w; put back a good copy, or remove the run with %s and train again", filepath.Base(dir), err, command(dir, "rm"))
+	return fmt.Errorf("run %s: %w; put back a good copy, or remove the run with %s and train again", filepath.Base(dir),
+		err, command(dir, "rm"))
 }
 
 // ID is the run's name, unique under its root.

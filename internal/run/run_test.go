@@ -152,7 +152,8 @@ func TestRecordOfAWholeRun(t *testing.T) {
 	if rec.Status != StatusFinished || rec.Detail != "" || rec.Epochs != 3 || rec.TestAccuracy == nil || *rec.TestAccuracy != 0.5 {
 		t.Errorf("summary %+v", rec.Summary)
 	}
-	if string(rec.Config) != "seed: 3\n" || rec.Seed != 3 || rec.Variant != "mlp-d5-res" || rec.ConfigHash != spec().ConfigHash() || rec.Fingerprint != "feed" || rec.Env.Version != "1" {
+	if string(rec.Config) != "seed: 3\n" || rec.Seed != 3 || rec.Variant != "mlp-d5-res" ||
+		rec.ConfigHash != spec().ConfigHash() || rec.Fingerprint != "feed" || rec.Env.Version != "1" {
 		t.Errorf("record %+v", rec)
 	}
 	if !strings.HasSuffix(r.ID(), "-mlp-d5-res-s3") || r.Dir() != filepath.Join(root, r.ID()) {

@@ -118,7 +118,8 @@ func (d *definition) tokenizer() *Tokenizer {
 	t.first, t.last = int32(first), int32(last)
 	h := sha256.New()
 	added := slices.SortedFunc(slices.Values(d.added), func(a, b addedToken) int { return cmp.Compare(a.ID, b.ID) }) // where they are listed changes no id
-	fmt.Fprintf(h, "%q %q %d %+v %q %q %d %+v\n", d.prefix, d.unknown, d.maxWordChars, d.normalizer, d.first, d.last, d.maxLength, added)
+	fmt.Fprintf(h, "%q %q %d %+v %q %q %d %+v\n", d.prefix, d.unknown, d.maxWordChars, d.normalizer, d.first, d.last,
+		d.maxLength, added)
 	for _, w := range slices.Sorted(maps.Keys(d.vocab)) {
 		fmt.Fprintf(h, "%q %d\n", w, d.vocab[w])
 	}
@@ -369,7 +370,8 @@ func (f *folderReader) document(cfg config) (d definition, err error) {
 	words := make([]string, d.ids) // by id
 	for w, id := range d.vocab {
 		if id < 0 || id >= len(words) || words[id] != "" || w == "" {
-			return d, f.bad(name, "token %q has the id %d: the %d tokens must have the ids from 0 up, each once", w, id, len(words))
+			return d, f.bad(name, "token %q has the id %d: the %d tokens must have the ids from 0 up, each once", w, id,
+				len(words))
 		}
 		words[id] = w
 	}
@@ -483,7 +485,8 @@ func (f *folderReader) vocabulary(cfg config) (d definition, err error) {
 		id++
 	}
 	if !strings.HasSuffix(string(b), "\n") && float64(d.ids) < cfg.modelIDs {
-		return d, f.bad(name, "truncated: its last line has no end, and its %d tokens are fewer than the %g of config.json", d.ids, cfg.modelIDs)
+		return d, f.bad(name, "truncated: its last line has no end, and its %d tokens are fewer than the %g of config.json",
+			d.ids, cfg.modelIDs)
 	}
 	more, err := f.addedTokens()
 	if err != nil {

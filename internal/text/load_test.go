@@ -42,24 +42,26 @@ func TestHostileFolders(t *testing.T) {
 		old, new string // old "": the whole content is new
 		want     string
 	}{
-		"nothing":                    {document, "", "", "unexpected end of JSON input"},
-		"no JSON":                    {document, "", "<html>", "invalid character"},
-		"something follows":          {document, "}}}\n", "}}} x", "invalid character"},
-		"deep":                       {document, "", deep, "exceeded max depth"},
-		"deep, in a key not read":    {document, `{"added`, `{"x":` + deep + strings.Repeat("]", 1<<20) + `,"added`, "exceeded max depth"},
-		"large":                      {document, "", strings.Repeat(" ", maxTokenizerFile+1), "has more than the 16777216 bytes"},
-		"latin-1":                    {document, `"film"`, "\"f\xeflm\"", "is not UTF-8"},
-		"a token twice":              {document, `"a": 4`, `"a": 4, "a": 4`, `key "a" stands twice`},
-		"a setting twice":            {document, `"lowercase": true`, `"lowercase": true, "lowercase": false`, `key "lowercase" stands twice`},
-		"an id twice":                {document, `"a": 4`, `"a": 5`, "has the id 5: the 8 tokens must have the ids from 0 up, each once"},
-		"an id missing":              {document, `"##s": 7`, `"##s": 9`, `token "##s" has the id 9`},
-		"a negative id":              {document, `"a": 4`, `"a": -4`, `token "a" has the id -4`},
-		"a fraction for an id":       {document, `"a": 4`, `"a": 4.5`, "cannot unmarshal number 4.5"},
-		"a huge id":                  {document, `"a": 4`, `"a": 4e30`, "cannot unmarshal number"},
-		"an empty token":             {document, `"a": 4`, `"": 4`, `token "" has the id 4`},
-		"no vocabulary":              {document, `"vocab"`, `"vocabulary"`, "holds 0 tokens"},
-		"BPE without a type":         {document, `{"type": "WordPiece"`, `{"merges": []`, `its model is "", want WordPiece`},
-		"no type and no prefix":      {document, `"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##"`, `"unk_token": "[UNK]"`, `its model is "", want WordPiece`},
+		"nothing":                 {document, "", "", "unexpected end of JSON input"},
+		"no JSON":                 {document, "", "<html>", "invalid character"},
+		"something follows":       {document, "}}}\n", "}}} x", "invalid character"},
+		"deep":                    {document, "", deep, "exceeded max depth"},
+		"deep, in a key not read": {document, `{"added`, `{"x":` + deep + strings.Repeat("]", 1<<20) + `,"added`, "exceeded max depth"},
+		"large":                   {document, "", strings.Repeat(" ", maxTokenizerFile+1), "has more than the 16777216 bytes"},
+		"latin-1":                 {document, `"film"`, "\"f\xeflm\"", "is not UTF-8"},
+		"a token twice":           {document, `"a": 4`, `"a": 4, "a": 4`, `key "a" stands twice`},
+		"a setting twice":         {document, `"lowercase": true`, `"lowercase": true, "lowercase": false`, `key "lowercase" stands twice`},
+		"an id twice":             {document, `"a": 4`, `"a": 5`, "has the id 5: the 8 tokens must have the ids from 0 up, each once"},
+		"an id missing":           {document, `"##s": 7`, `"##s": 9`, `token "##s" has the id 9`},
+		"a negative id":           {document, `"a": 4`, `"a": -4`, `token "a" has the id -4`},
+		"a fraction for an id":    {document, `"a": 4`, `"a": 4.5`, "cannot unmarshal number 4.5"},
+		"a huge id":               {document, `"a": 4`, `"a": 4e30`, "cannot unmarshal number"},
+		"an empty token":          {document, `"a": 4`, `"": 4`, `token "" has the id 4`},
+		"no vocabulary":           {document, `"vocab"`, `"vocabulary"`, "holds 0 tokens"},
+		"BPE without a type":      {document, `{"type": "WordPiece"`, `{"merges": []`, `its model is "", want WordPiece`},
+		"no type and no prefix": {document,
+			`"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##"`, `"unk_token": "[UNK]"`,
+			`its model is "", want WordPiece`},
 		"BPE":                        {document, `"WordPiece"`, `"BPE"`, `its model is "BPE", want WordPiece`},
 		"another normalizer":         {document, `"BertNormalizer"`, `"NFC"`, `its normalizer is "NFC", want BertNormalizer`},
 		"no normalizer":              {document, `"normalizer"`, `"normaliser"`, `its normalizer is "", want BertNormalizer`},
@@ -81,21 +83,27 @@ func TestHostileFolders(t *testing.T) {
 		"a token for single words":   {document, `"content": "[E]", "single_word": false`, `"content": "[E]", "single_word": true`, "is one for single words"},
 		"tokens that are a number":   {document, `"added_tokens": [`, `"added_tokens": 3, "x": [`, "cannot unmarshal"},
 
-		"settings cut":           {cfg, "", `{"model_max_length": 64`, "unexpected end of JSON input"},
-		"settings of a type":     {cfg, `: true`, `: "yes"`, "cannot unmarshal string"},
-		"settings are a list":    {cfg, "", `[]`, "cannot unmarshal array"},
-		"another first token":    {cfg, `"[CLS]"`, `"[SEP]"`, `special_tokens_map.json: cls_token is "[CLS]", and "[SEP]" in tokenizer_config.json`},
-		"an unknown token":       {cfg, `["film"]`, `["movie"]`, `holds no token "movie", which tokenizer_config.json or special_tokens_map.json names`},
-		"a key that is no id":    {cfg, `"do_l`, `"added_tokens_decoder": {"x": {"content": "y"}}, "do_l`, `has the key "x", which is no id`},
-		"a wrong key":            {cfg, `"do_l`, `"added_tokens_decoder": {"5": {"content": "a"}}, "do_l`, `added token "a" has the id 5`},
+		"settings cut":        {cfg, "", `{"model_max_length": 64`, "unexpected end of JSON input"},
+		"settings of a type":  {cfg, `: true`, `: "yes"`, "cannot unmarshal string"},
+		"settings are a list": {cfg, "", `[]`, "cannot unmarshal array"},
+		"another first token": {cfg, `"[CLS]"`, `"[SEP]"`,
+			`special_tokens_map.json: cls_token is "[CLS]", and "[SEP]" in tokenizer_config.json`},
+		"an unknown token": {cfg, `["film"]`, `["movie"]`,
+			`holds no token "movie", which tokenizer_config.json or special_tokens_map.json names`},
+		"a key that is no id": {cfg, `"do_l`, `"added_tokens_decoder": {"x": {"content": "y"}}, "do_l`,
+			`has the key "x", which is no id`},
+		"a wrong key": {cfg, `"do_l`, `"added_tokens_decoder": {"5": {"content": "a"}}, "do_l`,
+			`added token "a" has the id 5`},
 		"a limit of no tokens":   {cfg, `64`, `2`, "leave no room between its first and its last"},
 		"names of a type":        {special, `"mask_token": "a"`, `"mask_token": 3`, "cannot unmarshal number"},
 		"extra tokens of a type": {cfg, `["film"]`, `[], "extra_special_tokens": 3`, "cannot unmarshal number"},
-		"an unknown extra token": {cfg, `["film"]`, `[], "extra_special_tokens": {"x": "movie"}`, `holds no token "movie", which tokenizer_config.json`},
-		"another last token":     {special, `"content": "[SEP]"`, `"content": "a"`, `its sep_token is "[SEP]", and "a" in`},
+		"an unknown extra token": {cfg, `["film"]`, `[], "extra_special_tokens": {"x": "movie"}`,
+			`holds no token "movie", which tokenizer_config.json`},
+		"another last token": {special, `"content": "[SEP]"`, `"content": "a"`, `its sep_token is "[SEP]", and "a" in`},
 
-		"no vocab.txt":          {list, "", "", "its 0 tokens are fewer than the 8"},
-		"vocab.txt cut":         {list, "film\n##s\n", "film", "truncated: its last line has no end, and its 7 tokens are fewer than the 8 of config.json"},
+		"no vocab.txt": {list, "", "", "its 0 tokens are fewer than the 8"},
+		"vocab.txt cut": {list, "film\n##s\n", "film",
+			"truncated: its last line has no end, and its 7 tokens are fewer than the 8 of config.json"},
 		"no UTF-8":              {list, "film\n", "f\xeflm\n", "is not UTF-8"},
 		"no [CLS]":              {list, "[CLS]\n", "", `holds no token "[CLS]"`},
 		"vocab.txt without unk": {list, "[UNK]\n", "", `holds no token "[UNK]"`},
@@ -160,7 +168,8 @@ func TestFoldersWithout(t *testing.T) {
 	}
 	added := maps.Clone(few)
 	added["added_tokens.json"] = []byte(`{"[E]": 8, "##b": 5}`)
-	if _, err := load(inMemory(added), 0); err == nil || !strings.Contains(err.Error(), `added_tokens.json: adds the token "##b" with the id 5, which tokenizer.json does not`) {
+	if _, err := load(inMemory(added), 0); err == nil || !strings.Contains(err.Error(),
+		`added_tokens.json: adds the token "##b" with the id 5, which tokenizer.json does not`) {
 		t.Errorf("error %v, want one about added_tokens.json", err)
 	}
 	for n, want := range map[int]string{65: "65 tokens are more than the 64", 2: "at least 3 are needed", -1: "at least 3 are needed"} {
@@ -187,8 +196,10 @@ func TestFingerprint(t *testing.T) {
 		t.Errorf("another fingerprint of the same, or %d ids", first.Vocabulary())
 	}
 	seen := []string{first.Fingerprint()}
-	listed := bytes.Replace(few["tokenizer.json"], []byte("\"added_tokens\": ["), []byte(`"added_tokens": [{"id": 9, "content": "[F]"}, `), 1)
-	last := bytes.Replace(few["tokenizer.json"], []byte(`"special": true}],`), []byte(`"special": true}, {"id": 9, "content": "[F]"}],`), 1)
+	listed := bytes.Replace(few["tokenizer.json"], []byte("\"added_tokens\": ["),
+		[]byte(`"added_tokens": [{"id": 9, "content": "[F]"}, `), 1)
+	last := bytes.Replace(few["tokenizer.json"], []byte(`"special": true}],`),
+		[]byte(`"special": true}, {"id": 9, "content": "[F]"}],`), 1)
 	var order [2]string
 	for i, document := range [][]byte{listed, last} {
 		files := maps.Clone(few)

@@ -71,7 +71,8 @@ func Open(path string) (*Reader, error) {
 		return nil, err
 	}
 	if size > maxFile {
-		err = fmt.Errorf("%s has %d bytes, and files of more than %d are not read; use a smaller model", path, size, int64(maxFile))
+		err = fmt.Errorf("%s has %d bytes, and files of more than %d are not read; use a smaller model", path, size,
+			int64(maxFile))
 	}
 	var r *Reader
 	if err == nil {
@@ -229,7 +230,8 @@ func (r *Reader) Read(name string, dst []float32) error {
 	}
 	for i, v := range dst {
 		if v-v != 0 { // NaN or infinite
-			return fmt.Errorf("%s: element %d of tensor %q is %g, no weight; replace the file with a good copy", r.path, i, name, v)
+			return fmt.Errorf("%s: element %d of tensor %q is %g, no weight; replace the file with a good copy", r.path, i, name,
+				v)
 		}
 	}
 	return nil
