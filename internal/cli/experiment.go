@@ -5,25 +5,21 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"dla/internal/buildinfo"
-	"dla/internal/config"
 	"dla/internal/data"
 	"dla/internal/kernel"
 	"dla/internal/labs"
 	"dla/internal/run"
 )
 
-// experimentFlags are those that every experiment has.
+// experimentFlags are those that every experiment has, but for its settings.
 type experimentFlags struct {
 	config string
 	sets   []string
-	seed   uint64
 
 	out        string
 	threads    int
@@ -34,13 +30,13 @@ type experimentFlags struct {
 	json       bool
 }
 
-// add gives cmd the flags. Its configurations are in configs/LAB; what a flag does to this experiment in particular
-// is for the command to say.
-func (o *experimentFlags) add(cmd *cobra.Command, lab string, seed uint64) {
+// add gives cmd the flags. Its configurations are in configs/LAB; what a flag does to this experiment in particular is
+// for the command to say.
+func (o *experimentFlags) add(cmd *cobra.Command, lab string, b *settingFlags) {
 	f := cmd.Flags()
 	f.StringVar(&o.config, "config", "", "YAML file with settings (see configs/"+lab+")")
 	f.StringArrayVar(&o.sets, "set", nil, "one setting, as train.lr=0.05; repeatable")
-	f.Uint64Var(&o.seed, "seed", seed, "seed of the split, the initial weights and the order of batches")
+	b.bind("seed", "seed", "seed of the split, the initial weights and the order of batches")
 	f.StringVar(&o.out, "out", run.DefaultRoot, "directory of run records")
 	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one for each core. Results do not depend on it")
 	f.BoolVar(&o.resume, "resume", false,
@@ -49,7 +45,7 @@ func (o *experimentFlags) add(cmd *cobra.Command, lab string, seed uint64) {
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the resolved settings and what the training will cost, and stop")
 	f.BoolVar(&o.fastDevRun, "fast-dev-run", false,
 		"two epochs of 512 images, to see that everything works; flags and --set that say otherwise win")
-	f.BoolVar(&o.json, "json", false, "print JSON")
+	f.BoolVar(&o.json, "json", false, "with --dry-run: print JSON")
 }
 
 // addOtherKernels gives cmd the flag that allows what resuming a run refuses.
@@ -67,55 +63,6 @@ func completeWords(cmd *cobra.Command, flag string, words []string) {
 func (o experimentFlags) check() error {
 	if o.threads < 0 {
 		return usageError(fmt.Errorf("--threads %d: want 0 or more", o.threads))
-	}
-	return nil
-}
-
-// small is a setting that --fast-dev-run makes small.
-type small struct {
-	flag, key string // flag is empty where it has none
-	at        *int
-	to        int
-}
-
-// devRun makes the settings small that --fast-dev-run is about, where it is given, but for those that another
-// flag or --set is about. begin says which.
-func (o experimentFlags) devRun(cmd *cobra.Command, all ...small) {
-	if !o.fastDevRun {
-		return
-	}
-	var made, given []string
-	for _, s := range all {
-		if s.flag != "" && cmd.Flags().Changed(s.flag) {
-			given = append(given, "--"+s.flag)
-			continue
-		}
-		if slices.ContainsFunc(o.sets, func(a string) bool {
-			key, _, _ := strings.Cut(a, "=")
-			return strings.TrimSpace(key) == s.key
-		}) {
-			given = append(given, s.key)
-			continue
-		}
-		*s.at = s.to
-		made = append(made, fmt.Sprintf("%s=%d", s.key, s.to))
-	}
-	line := "--fast-dev-run: " + strings.Join(made, " ")
-	if len(given) > 0 {
-		line = strings.TrimSuffix(line, " ") + "; as given: " + strings.Join(given, ", ")
-	}
-	cmd.Annotations = map[string]string{devRunNote: line}
-}
-
-// devRunNote is the annotation of a command that has what --fast-dev-run made of its settings.
-const devRunNote = "fast-dev-run"
-
-// assign makes the assignments of --set to the settings c.
-func (o experimentFlags) assign(c any) error {
-	for _, a := range o.sets {
-		if err := config.Set(c, a); err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -140,9 +87,6 @@ func (o experimentFlags) begin(cmd *cobra.Command, s *Streams) *session {
 	x := &session{progress: newProgress(s)}
 	x.opt = labOptions(s, o.out, x.progress)
 	x.opt.Resume, x.opt.OtherKernels = o.resume, o.kernels
-	if note := cmd.Annotations[devRunNote]; note != "" {
-		fmt.Fprintln(s.Err, note)
-	}
 	var stop func()
 	x.ctx, x.code, stop = interruptible(cmd.Context())
 	x.close = func() error {

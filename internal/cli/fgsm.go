@@ -1,30 +1,23 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"dla/internal/config"
 	"dla/internal/kernel"
 	"dla/internal/labs"
-	"dla/internal/report"
 	"dla/internal/run"
 )
 
-// fgsmOptions are the flags of `dla lab4 fgsm`.
+// fgsmOptions are the flags of `dla lab4 fgsm` beside those of its settings.
 type fgsmOptions struct {
-	experimentFlags
-	checkpoints []string
-	eps         radii
-	target      string
-	limit       int
+	trainingFlags
+	eps radii
 
 	save, saveAs, attack string
 	evaluate             string
@@ -62,66 +55,80 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
   dla lab4 fgsm --save adversarial/pgd-8 --attack pgd --eps 8
   dla lab4 fgsm --checkpoint student --evaluate adversarial/pgd-8`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runFGSM(cmd, s, o) },
 	}
+	b := newSettingFlags(cmd, &def)
+	o.experimentFlags.add(cmd, "lab4", b)
 	f := cmd.Flags()
-	o.add(cmd, "lab4", def.Seed)
 	f.Lookup("set").Usage = "one setting, as pgd.steps=50; repeatable"
-	f.Lookup("seed").Usage = "seed of random starts, of noise and of the classes aimed at"
-	f.StringSliceVar(&o.checkpoints, "checkpoint", def.Checkpoints, "network: name under checkpoints/, folder, or id of a finished run; several: a,b,c")
+	f.Lookup("seed").Usage = "seed of random starts, of noise and of random target classes"
+	b.bind("checkpoint", "checkpoints", "network: name under checkpoints/, folder, or id of a finished run; several: a,b,c")
 	f.Var(&o.eps, "eps", "radii of the sweep, from 0; a plain number is in steps of 1/255, so 8 is 8/255; with --save the one radius, 8 by default (of pgd-l2 in pixel values of [0,1], 0.5 by default)")
-	f.StringVar(&o.target, "target", def.Target, "class that targeted attacks aim at; random: another of each image")
-	f.IntVar(&o.limit, "limit", def.Limit, "attack only the first so many test images; 0: all")
+	b.bind("target", "target", "target class of targeted attacks; random: another of each image")
+	b.bind("limit", "limit", "attack only the first so many test images; 0: all")
 	f.Lookup("resume").Usage = "reuse a finished run of the same settings, weights and data, continue an interrupted one"
 	f.Lookup("dry-run").Usage = "print the resolved settings and what the attacks will cost, and stop"
 	f.Lookup("fast-dev-run").Usage = "few images and few steps, to see that everything works; flags and --set that say otherwise win"
-	f.Lookup("json").Usage = "with --dry-run, --save or --evaluate: print JSON"
+	f.Lookup("json").Usage = "print JSON"
 	f.StringVar(&o.save, "save", "", "write one set of adversarial images to this new folder, and stop")
 	f.StringVar(&o.saveAs, "save-as", labs.AsImages, "images (PNG, 8 bits) or safetensors (float32)")
 	f.StringVar(&o.attack, "attack", "fgsm", "with --save: "+strings.Join(labs.AttackNames, ", "))
 	f.StringVar(&o.evaluate, "evaluate", "", "show the images of this folder, or safetensors file, to the networks, and stop")
 	completeWords(cmd, "save-as", []string{labs.AsImages, labs.AsSafetensors})
 	completeWords(cmd, "attack", labs.AttackNames)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := fgsmSettings(o, b)
+		if err != nil {
+			return usageError(err)
+		}
+		st := study{line: fgsmLine(c), small: o.smallLine(b, smallAttacks), tasks: tasksOf([]config.FGSM{c})}
+		switch {
+		case o.save != "":
+			eps, in := c.Examples.Eps, radius.steps
+			if o.attack == "pgd-l2" {
+				eps, in = 0.5, radius.pixels
+			}
+			if f.Changed("eps") {
+				eps = in(o.eps.all[0])
+			}
+			return saveFGSM(cmd, s, c, eps, o)
+		case o.evaluate != "":
+			return evaluateFGSM(cmd, s, c, o)
+		}
+		return o.run(cmd, s, st)
+	}
 	return cmd
 }
 
-// settings resolves the settings.
-func (o fgsmOptions) settings(cmd *cobra.Command) (config.FGSM, error) {
-	set := cmd.Flags().Changed
-	c := config.DefaultFGSM()
-	if o.config != "" {
-		if err := config.LoadFile(&c, o.config); err != nil {
-			return c, err
-		}
+// smallAttacks is what --fast-dev-run makes of the attacks.
+var smallAttacks = []small{{"limit", 32}, {"pgd.steps", 4}, {"square.images", 16}, {"square.queries", 20}, {"transfer.images", 16}}
+
+// fgsmSettings resolves the settings.
+func fgsmSettings(o fgsmOptions, b *settingFlags) (config.FGSM, error) {
+	set := b.flags.Changed
+	all, err := resolve(o.experimentFlags, b, 1, layers[config.FGSM]{
+		plain: config.DefaultFGSM,
+		special: func(c *config.FGSM) error {
+			if set("checkpoint") {
+				c.Weights = nil
+			}
+			if set("eps") && o.save == "" {
+				eps := o.eps.steps()
+				c.Sweep.Eps = eps
+				// PGD and Square are compared with FGSM, so they go along.
+				c.PGD.Eps = slices.DeleteFunc(slices.Clone(c.PGD.Eps), func(e float64) bool { return !slices.Contains(eps, e) })
+				if !slices.Contains(eps, c.Square.Eps) {
+					c.Square.Eps = eps[len(eps)-1]
+				}
+			}
+			return nil
+		},
+		small: smallAttacks,
+		check: config.FGSM.Validate,
+	})
+	if err != nil {
+		return config.FGSM{}, err
 	}
-	if set("checkpoint") {
-		c.Checkpoints, c.Weights = o.checkpoints, nil
-	}
-	if set("seed") {
-		c.Seed = o.seed
-	}
-	if set("target") {
-		c.Target = o.target
-	}
-	if set("limit") {
-		c.Limit = o.limit
-	}
-	if set("eps") && o.save == "" {
-		eps := o.eps.steps()
-		c.Sweep.Eps = eps
-		// PGD and Square are compared with FGSM, so they go along.
-		c.PGD.Eps = slices.DeleteFunc(slices.Clone(c.PGD.Eps), func(e float64) bool { return !slices.Contains(eps, e) })
-		if !slices.Contains(eps, c.Square.Eps) {
-			c.Square.Eps = eps[len(eps)-1]
-		}
-	}
-	o.devRun(cmd, small{"limit", "limit", &c.Limit, 32}, small{"", "pgd.steps", &c.PGD.Steps, 4},
-		small{"", "square.images", &c.Square.Images, 16},
-		small{"", "square.queries", &c.Square.Queries, 20}, small{"", "transfer.images", &c.Transfer.Images, 16})
-	if err := errors.Join(o.assign(&c), o.check()); err != nil {
-		return c, err
-	}
-	return c, errors.Join(c.Validate(), o.modes(set))
+	return all[0], o.modes(set)
 }
 
 // modes names flags that do not go together.
@@ -139,47 +146,8 @@ func (o fgsmOptions) modes(set func(string) bool) error {
 		return fmt.Errorf("--eps is %s, want one radius of 0 to 255 with --save", o.eps.String())
 	case (o.save != "" || o.evaluate != "") && (o.dryRun || o.resume):
 		return fmt.Errorf("--dry-run and --resume are of runs, and --save and --evaluate leave none")
-	case o.json && !o.dryRun && o.save == "" && o.evaluate == "":
-		return fmt.Errorf("--json goes with --dry-run, --save or --evaluate; of a run `dla runs show --json` prints all")
 	}
 	return nil
-}
-
-func runFGSM(cmd *cobra.Command, s *Streams, o fgsmOptions) (err error) {
-	c, err := o.settings(cmd)
-	if err != nil {
-		return usageError(err)
-	}
-	o.setThreads()
-	if o.dryRun {
-		return dryRunFGSM(s, c, o)
-	}
-	x := o.begin(cmd, s)
-	defer func() { err = errors.Join(err, x.close()) }()
-	if o.save != "" {
-		eps, in := c.Examples.Eps, radius.steps
-		if o.attack == "pgd-l2" {
-			eps, in = 0.5, radius.pixels
-		}
-		if cmd.Flags().Changed("eps") {
-			eps = in(o.eps.all[0])
-		}
-		return saveFGSM(s, x, c, eps, o)
-	}
-	if o.evaluate != "" {
-		return evaluateFGSM(s, x, c, o)
-	}
-	fmt.Fprintln(s.Err, fgsmLine(c))
-	a, err := labs.FGSM(x.ctx, c, x.opt)
-	x.progress.Close()
-	if err != nil {
-		return err
-	}
-	if !a.Done() {
-		fmt.Fprintf(s.Err, "\nstopped; the attacks that are done are kept. Go on with the same command and --resume\n")
-		return &ExitError{Code: max(x.code(), 130)}
-	}
-	return closingFGSM(s, a, o.out)
 }
 
 // fgsmLine shows the resolved settings.
@@ -192,55 +160,11 @@ func fgsmLine(c config.FGSM) string {
 	return line
 }
 
-// closingFGSM prints what a run reached and where its record is. A self-check that failed is an error.
-func closingFGSM(s *Streams, a labs.Attacked, root string) error {
-	rec, err := run.Find(root, a.ID)
-	if err != nil {
-		return err
-	}
-	table, err := report.Attacks([]run.Record{rec})
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(s.Out, "\n%s\n", table)
-	if n := a.Result.Note; n != "" {
-		fmt.Fprintf(s.Out, "  NOTE            %s\n", n)
-	}
-	if a.Config.Limit > 0 {
-		fmt.Fprintf(s.Out, "  NOTE            attacked on %d test images only\n", a.Result.Test.N)
-	}
-	reused := ""
-	if a.Reused {
-		reused = ", finished before"
-	}
-	fmt.Fprintf(s.Out, "  network         %s of %s, accuracy %.2f %% without attack\n", a.Result.Network, a.Result.Source, 100*a.Result.Test.Accuracy)
-	fmt.Fprintf(s.Out, "  wall time       %s\n", time.Duration(a.Result.WallSeconds*float64(time.Second)).Round(100*time.Millisecond))
-	fmt.Fprintf(s.Out, "  record          %s%s\n", a.Dir, reused)
-	fmt.Fprintf(s.Out, "  figures         %s\n", filepath.Join(a.Dir, "figures"))
-	if failed := a.Result.Failed(); len(failed) > 0 {
-		var what []string
-		for _, c := range failed {
-			what = append(what, fmt.Sprintf("%s (%s)", c.What, c.Found))
-		}
-		return fmt.Errorf("%d of %d self-checks failed: %s; the record is kept", len(failed), len(a.Result.Checks), strings.Join(what, "; "))
-	}
-	hold, idle := fmt.Sprintf("all %d hold", len(a.Result.Checks)), 0
-	for _, c := range a.Result.Checks {
-		if c.NotApplicable {
-			idle++
-		}
-	}
-	if idle > 0 {
-		hold = fmt.Sprintf("%d hold, not applicable: %d", len(a.Result.Checks)-idle, idle)
-	}
-	fmt.Fprintf(s.Out, "  self-checks     %s\n", hold)
-	next(s.Out, run.Command(root, "runs", "show", a.ID), run.Command(root, "lab4", "fgsm", "--checkpoint",
-		a.Config.Checkpoints[0], "--save", "FOLDER"))
-	return nil
-}
-
 // saveFGSM makes an adversarial set.
-func saveFGSM(s *Streams, x *session, c config.FGSM, eps float64, o fgsmOptions) error {
+func saveFGSM(cmd *cobra.Command, s *Streams, c config.FGSM, eps float64, o fgsmOptions) (err error) {
+	o.setThreads()
+	x := o.experimentFlags.begin(cmd, s)
+	defer func() { err = errors.Join(err, x.close()) }()
 	set, err := labs.Save(x.ctx, c, o.attack, eps, o.save, o.saveAs, x.opt)
 	x.progress.Close()
 	if x.ctx.Err() != nil {
@@ -266,7 +190,10 @@ func saveFGSM(s *Streams, x *session, c config.FGSM, eps float64, o fgsmOptions)
 }
 
 // evaluateFGSM shows an adversarial set to networks.
-func evaluateFGSM(s *Streams, x *session, c config.FGSM, o fgsmOptions) error {
+func evaluateFGSM(cmd *cobra.Command, s *Streams, c config.FGSM, o fgsmOptions) (err error) {
+	o.setThreads()
+	x := o.experimentFlags.begin(cmd, s)
+	defer func() { err = errors.Join(err, x.close()) }()
 	all, err := labs.EvaluateSet(x.ctx, c, o.evaluate, x.opt)
 	x.progress.Close()
 	if x.ctx.Err() != nil {
@@ -282,26 +209,5 @@ func evaluateFGSM(s *Streams, x *session, c config.FGSM, o fgsmOptions) error {
 		fmt.Fprintf(s.Out, "%-16s %6.2f %% of %d images in %s  (95 %% interval %.2f-%.2f; on the test set %.2f %%)\n", e.Network, 100*e.Accuracy, e.N, o.evaluate,
 			100*e.CI95[0], 100*e.CI95[1], 100*e.Clean)
 	}
-	return nil
-}
-
-// dryRunFGSM prints the settings and what the attacks will cost, reading no data.
-func dryRunFGSM(s *Streams, c config.FGSM, o fgsmOptions) error {
-	cost, err := labs.CostOfFGSM(c, o.out)
-	if err != nil {
-		return err
-	}
-	if o.json {
-		e := json.NewEncoder(s.Out)
-		e.SetIndent("", "  ")
-		return e.Encode(map[string]any{"config": c, "cost": cost})
-	}
-	yaml, err := config.Marshal(c)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(s.Out, "%s\n\n%s\n", fgsmLine(c), yaml)
-	fmt.Fprintf(s.Out, "%s: %d images, %d gradients at %.0f/s and at most %d evaluations at %.0f/s, about %s\n", cost.Network, cost.Images, cost.Gradients, cost.GradientRate,
-		cost.Evaluations, cost.ForwardRate, roundSeconds(cost.TotalSeconds))
 	return nil
 }

@@ -1,12 +1,10 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,22 +12,13 @@ import (
 	"dla/internal/data"
 	"dla/internal/kernel"
 	"dla/internal/labs"
-	"dla/internal/report"
-	"dla/internal/run"
+	"dla/internal/record"
 )
-
-// oodOptions are the flags of `dla lab4 ood`.
-type oodOptions struct {
-	experimentFlags
-	checkpoint  string
-	autoencoder string
-	ood         []string
-	limit       int
-}
 
 func newOODCmd(s *Streams) *cobra.Command {
 	def := config.DefaultOOD()
-	var o oodOptions
+	o := trainingFlags{seeds: 1}
+	var sets []string
 	cmd := &cobra.Command{
 		Use:   "ood",
 		Short: "Detect out-of-distribution images: fifteen detectors on a trained classifier",
@@ -60,56 +49,43 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
   dla lab4 ood --set 'sets.names=[fake]' --set sets.fake=2500
   dla lab4 ood --fast-dev-run                                   # to see that everything works`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runOOD(cmd, s, o) },
 	}
+	b := newSettingFlags(cmd, &def)
+	o.experimentFlags.add(cmd, "lab4", b)
 	f := cmd.Flags()
-	o.add(cmd, "lab4", def.Seed)
 	f.Lookup("set").Usage = "one setting, as sets.fake=2500; repeatable"
 	f.Lookup("seed").Usage = "seed of the noise, of the distorted images and of the bootstrap"
-	f.StringVar(&o.checkpoint, "checkpoint", def.Checkpoint, "classifier: a checkpoint's name or folder, or a run's id")
-	f.StringVar(&o.autoencoder, "autoencoder", def.Autoencoder, "autoencoder for the reconstruction error, likewise; empty: without it")
-	f.StringArrayVar(&o.ood, "ood", nil,
+	b.bind("checkpoint", "checkpoint", "classifier: a checkpoint's name or folder, or a run's id")
+	b.bind("autoencoder", "autoencoder", "autoencoder for the reconstruction error, likewise; empty: without it")
+	f.StringArrayVar(&sets, "ood", nil,
 		"further set of outliers: one of dla data ls, or name=folder (or tar, tar.gz) of images; repeatable")
-	f.IntVar(&o.limit, "limit", def.Limit, "use only so many images of each part; 0: all")
+	b.bind("limit", "limit", "use only so many images of each split; 0: all")
 	f.Lookup("resume").Usage = "reuse a finished run of the same settings and data, continue an interrupted one"
 	f.Lookup("dry-run").Usage = "print the resolved settings and what the evaluation will cost, and stop"
-	f.Lookup("fast-dev-run").Usage = "500 images of each part and 100 resamples, to see that everything works; flags and --set that say otherwise win"
+	f.Lookup("fast-dev-run").Usage = "500 images of each split and 100 resamples, to see that everything works; flags and --set that say otherwise win"
+	f.Lookup("json").Usage = "print JSON"
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		all, err := resolve(o.experimentFlags, b, 1, layers[config.OOD]{
+			plain: config.DefaultOOD,
+			special: func(c *config.OOD) error {
+				if f.Changed("ood") {
+					c.Sets.Further(sets)
+				}
+				return knownSets(sets)
+			},
+			small: smallOOD,
+			check: config.OOD.Validate,
+		})
+		if err != nil {
+			return usageError(err)
+		}
+		return o.run(cmd, s, study{line: oodLine(all[0]), small: o.smallLine(b, smallOOD), tasks: tasksOf(all)})
+	}
 	return cmd
 }
 
-// settings resolves the settings.
-func (o oodOptions) settings(cmd *cobra.Command) (config.OOD, error) {
-	set := cmd.Flags().Changed
-	c := config.DefaultOOD()
-	if o.config != "" {
-		if err := config.LoadFile(&c, o.config); err != nil {
-			return c, err
-		}
-	}
-	if set("seed") {
-		c.Seed = o.seed
-	}
-	if set("checkpoint") {
-		c.Checkpoint = o.checkpoint
-	}
-	if set("autoencoder") {
-		c.Autoencoder = o.autoencoder
-	}
-	if set("ood") {
-		if err := knownSets(o.ood); err != nil {
-			return c, err
-		}
-		c.Sets.Further(o.ood)
-	}
-	if set("limit") {
-		c.Limit = o.limit
-	}
-	o.devRun(cmd, small{"limit", "limit", &c.Limit, 500}, small{"", "resamples", &c.Resamples, 100})
-	if err := errors.Join(o.assign(&c), o.check()); err != nil {
-		return c, err
-	}
-	return c, c.Validate()
-}
+// smallOOD is what --fast-dev-run makes of an evaluation.
+var smallOOD = []small{{"limit", 500}, {"resamples", 100}}
 
 // knownSets checks those of --ood that are no folders.
 func knownSets(sets []string) error {
@@ -119,30 +95,6 @@ func knownSets(sets []string) error {
 		}
 	}
 	return nil
-}
-
-func runOOD(cmd *cobra.Command, s *Streams, o oodOptions) (err error) {
-	cfg, err := o.settings(cmd)
-	if err != nil {
-		return usageError(err)
-	}
-	o.setThreads()
-	if o.dryRun {
-		return dryRunOOD(s, cfg, labs.Options{Root: o.out}, o.json)
-	}
-	x := o.begin(cmd, s)
-	defer func() { err = errors.Join(err, x.close()) }()
-	fmt.Fprintln(s.Err, oodLine(cfg))
-	d, err := labs.OOD(x.ctx, cfg, x.opt)
-	x.progress.Close()
-	if x.ctx.Err() != nil {
-		fmt.Fprintln(s.Err, "\nstopped; the features computed so far are kept. Go on with the same command and --resume")
-		return &ExitError{Code: max(x.code(), 130)}
-	}
-	if err != nil {
-		return err
-	}
-	return closingOOD(s, d, o)
 }
 
 // oodLine shows the resolved settings.
@@ -155,57 +107,14 @@ func oodLine(c config.OOD) string {
 	return line
 }
 
-// closingOOD prints the tables, the sign check, where the record is and what to type next.
-func closingOOD(s *Streams, d labs.Detected, o oodOptions) error {
-	if o.json {
-		return writeJSON(s.Out, d.Result)
-	}
-	table, err := report.OODTable(d.Record, "")
-	if err != nil {
-		return err
-	}
-	w := s.Out
-	fmt.Fprintf(w, "\n%s\n", table)
-	if d.Result.Note != "" {
-		fmt.Fprintf(w, "  NOTE            %s\n", d.Result.Note)
-	}
-	c := d.Result.Signs
-	fmt.Fprintf(w, "  sign check      passed: AUROC %g of a perfect detector, %g of its negation, %g of a constant\n", c.Perfect, c.Negated, c.Constant)
-	again := ""
-	if d.Reused {
-		again = ", finished before"
-	}
-	fmt.Fprintf(w, "  wall time       %s%s\n", time.Duration(d.Result.WallSeconds*float64(time.Second)).Round(100*time.Millisecond), again)
-	fmt.Fprintf(w, "  record          %s\n", d.Record.Dir)
-	if len(d.Figures) > 0 {
-		fmt.Fprintf(w, "  figures         %s\n", filepath.Join(d.Record.Dir, "figures"))
-	}
+// oodCommand evaluates further sets as r was evaluated.
+func oodCommand(r *record.OOD) []string {
 	more, def := []string{"lab4", "ood"}, config.DefaultOOD()
-	if d.Result.Checkpoint != filepath.Join(labs.CheckpointsDir, def.Checkpoint) {
-		more = append(more, "--checkpoint", d.Result.Checkpoint)
+	if r.Checkpoint != filepath.Join(labs.CheckpointsDir, def.Checkpoint) {
+		more = append(more, "--checkpoint", r.Checkpoint)
 	}
-	if d.Result.Autoencoder != filepath.Join(labs.CheckpointsDir, def.Autoencoder) {
-		more = append(more, "--autoencoder", d.Result.Autoencoder)
+	if r.Autoencoder != filepath.Join(labs.CheckpointsDir, def.Autoencoder) {
+		more = append(more, "--autoencoder", r.Autoencoder)
 	}
-	next(w, run.Command(o.out, "runs", "show", d.Record.ID),
-		run.Command(o.out, append(more, "--ood", "NAME=FOLDER")...)+"   # any images of your own")
-	return nil
-}
-
-// dryRunOOD prints the settings and what the evaluation will cost, reading no data.
-func dryRunOOD(s *Streams, cfg config.OOD, opt labs.Options, asJSON bool) error {
-	cost, err := labs.CostOfOOD(cfg, opt)
-	if err != nil {
-		return err
-	}
-	if asJSON {
-		return writeJSON(s.Out, map[string]any{"config": cfg, "cost": cost})
-	}
-	yaml, err := config.Marshal(cfg)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(s.Out, "%s\n%s\n%d images forward at %.1f MFLOP, %d input gradients: about %s, less where features are kept already\n", oodLine(cfg), yaml,
-		cost.Images, 2*float64(cost.MACs)/1e6, cost.Gradients, roundSeconds(cost.Seconds))
-	return nil
+	return append(more, "--ood", "NAME=FOLDER")
 }

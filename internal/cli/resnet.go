@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -14,7 +13,6 @@ import (
 	"dla/internal/kernel"
 	"dla/internal/labs"
 	"dla/internal/model"
-	"dla/internal/report"
 )
 
 func newLab1Cmd(s *Streams) *cobra.Command {
@@ -28,22 +26,9 @@ func newLab1Cmd(s *Streams) *cobra.Command {
 	return cmd
 }
 
-// resnetOptions are the flags of `dla lab1 resnet`.
-type resnetOptions struct {
-	trainingFlags
-	models   []string
-	depths   []int
-	width    int
-	res      string
-	conv     string
-	patience int
-
-	gradNorms bool
-}
-
 func newResnetCmd(s *Streams) *cobra.Command {
 	def := config.DefaultResnet()
-	var o resnetOptions
+	var o trainingFlags
 	cmd := &cobra.Command{
 		Use:   "resnet",
 		Short: "Train MLPs on MNIST and CNNs on CIFAR-10, with and without skip connections",
@@ -69,133 +54,75 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
   dla lab1 resnet --config configs/lab1/mlp.yaml --dry-run
   dla lab1 resnet --depth 1,2,3,4,5 --res both --seeds 3 --resume    # goes on where it was stopped`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runResnet(cmd, s, o) },
 	}
+	b := newSettingFlags(cmd, &def)
+	o.add(cmd, "lab1", b)
+	b.bindAxis("model", "model.name", "network, or several: small,medium,large; with --data cifar10 the default is small")
+	b.bindAxis("depth", "model.depth", "blocks of mlp; several: 1,2,3,4,5")
+	b.bind("width", "model.width", "width of mlp's layers; of a ResNet's first stage, 16 in the paper")
 	f := cmd.Flags()
-	o.add(cmd, "lab1", def)
-	f.StringSliceVar(&o.models, "model", []string{def.Model.Name}, "network, or several: small,medium,large; with --data cifar10 the default is small")
-	f.IntSliceVar(&o.depths, "depth", []int{def.Model.Depth}, "blocks of mlp; several: 1,2,3,4,5")
-	f.IntVar(&o.width, "width", def.Model.Width, "width of mlp's layers; of a ResNet's first stage, 16 in the paper")
-	f.StringVar(&o.res, "res", strconv.FormatBool(def.Model.Res), "skip connections: true, false or both")
+	f.String("res", "false", "skip connections: true, false or both")
 	f.Lookup("res").NoOptDefVal = "true"
-	f.StringVar(&o.conv, "conv", def.Train.Conv, "convolutions: winograd where it can be, or direct")
-	f.IntVar(&o.patience, "patience", def.Train.Patience, "stop after this many epochs without a better validation accuracy; 0: never")
-	f.BoolVar(&o.gradNorms, "grad-norms", def.Train.GradNorms, "record the norm of each weight tensor's gradient, and draw it layer by layer")
+	b.axes = append(b.axes, axis{"res", "model.res", func() ([]any, error) { return skips(f.Lookup("res").Value.String()) }})
+	b.bind("conv", "train.conv", "convolutions: winograd where it can be, or direct")
+	b.bind("patience", "train.patience", "stop after this many epochs without a better validation accuracy; 0: never")
+	b.bind("grad-norms", "train.grad_norms", "record the norm of each weight tensor's gradient, and draw it layer by layer")
 	completeWords(cmd, "model", model.Names)
 	completeWords(cmd, "res", []string{"true", "false", "both"})
 	completeWords(cmd, "conv", []string{"winograd", "direct"})
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfgs, err := resnetSettings(o, b)
+		if err != nil {
+			return usageError(err)
+		}
+		return o.run(cmd, s, study{line: resnetLine(cfgs), small: o.smallLine(b, smallTraining), tasks: tasksOf(cfgs)})
+	}
 	return cmd
 }
 
-// base is what all runs have in common, but for --set. The network decides the defaults, so it is
-// looked for first: in the flags, then in --set and the file.
-func (o resnetOptions) base(cmd *cobra.Command) (config.Resnet, error) {
-	set := cmd.Flags().Changed
-	layers := func(c *config.Resnet) error {
-		if o.config != "" {
-			if err := config.LoadFile(c, o.config); err != nil {
-				return err
-			}
-		}
-		if set("data") {
-			c.Data.Name = o.data
-		}
-		if set("model") {
-			c.Model.Name = o.models[0]
-		}
-		return nil
+// skips are the values of --res.
+func skips(text string) ([]any, error) {
+	if text == "both" {
+		return []any{false, true}, nil
 	}
-	probe := config.DefaultResnet()
-	probe.Model.Name = ""
-	if err := layers(&probe); err != nil {
-		return probe, err
+	b, err := strconv.ParseBool(text)
+	if err != nil {
+		return nil, fmt.Errorf("%q: want true, false or both", text)
 	}
-	if err := o.assign(&probe); err != nil {
-		return probe, err
-	}
-	name := probe.Model.Name
-	if name == "" {
-		name = "mlp"
-		if d, err := data.Describe(probe.Data.Name); err == nil && d.C > 1 {
-			name = "small"
-		}
-	}
-	c := config.DefaultFor(name)
-	if err := layers(&c); err != nil {
-		return c, err
-	}
-	if set("width") {
-		c.Model.Width = o.width
-	}
-	if set("seed") {
-		c.Seed = o.seed
-	}
-	if set("epochs") {
-		c.Train.Epochs = o.epochs
-	}
-	if set("patience") {
-		c.Train.Patience = o.patience
-	}
-	if set("conv") {
-		c.Train.Conv = o.conv
-	}
-	if set("grad-norms") {
-		c.Train.GradNorms = o.gradNorms
-	}
-	o.devRun(cmd, small{"", "data.limit", &c.Data.Limit, 512}, small{"epochs", "train.epochs", &c.Train.Epochs, 2})
-	return c, nil
+	return []any{b}, nil
 }
 
-// variants resolves the settings of every run asked for.
-func (o resnetOptions) variants(cmd *cobra.Command) ([]config.Resnet, error) {
-	set := cmd.Flags().Changed
-	base, err := o.base(cmd)
-	if err != nil {
-		return nil, err
-	}
-	models := []string{base.Model.Name}
-	if set("model") {
-		models = o.models
-	}
-	for _, m := range models {
-		if len(models) > 1 && (m == "mlp") != (models[0] == "mlp") {
-			return nil, usageError(fmt.Errorf("--model %s: mlp and the convolutional networks have different defaults; train them apart", strings.Join(models, ",")))
-		}
-	}
-	depths, res := []int{base.Model.Depth}, []bool{base.Model.Res}
-	if set("depth") {
-		depths = o.depths
-	}
-	if set("res") {
-		switch o.res {
-		case "both":
-			res = []bool{false, true}
-		default:
-			b, err := strconv.ParseBool(o.res)
-			if err != nil {
-				return nil, usageError(fmt.Errorf("--res %q: want true, false or both", o.res))
-			}
-			res = []bool{b}
-		}
-	}
-	if err := o.check(); err != nil {
-		return nil, err
-	}
-	var all distinct[config.Resnet]
-	for _, m := range models {
-		for _, d := range depths {
-			for _, r := range res {
-				c := base
-				c.Model.Name, c.Model.Depth, c.Model.Res = m, d, r
-				seeds, err := eachSeed(o.trainingFlags, c, func(c *config.Resnet) *uint64 { return &c.Seed }, checkResnet)
-				if err != nil {
-					return nil, err
+// smallTraining is what --fast-dev-run makes of a training.
+var smallTraining = []small{{"data.limit", 512}, {"train.epochs", 2}}
+
+// resnetSettings resolves the settings of every run. The network decides the defaults; where none is named, the data
+// does.
+func resnetSettings(o trainingFlags, b *settingFlags) ([]config.Resnet, error) {
+	all, err := resolve(o.experimentFlags, b, o.seeds, layers[config.Resnet]{
+		plain: func() config.Resnet {
+			c := config.DefaultResnet()
+			c.Model.Name = ""
+			return c
+		},
+		decided: func(c config.Resnet) (config.Resnet, error) {
+			name := c.Model.Name
+			if name == "" {
+				name = "mlp"
+				if d, err := data.Describe(c.Data.Name); err == nil && d.C > 1 {
+					name = "small"
 				}
-				all.add(seeds...)
 			}
+			return config.DefaultFor(name), nil
+		},
+		small: smallTraining,
+		check: checkResnet,
+	})
+	for _, c := range all {
+		if c.Data.Name != all[0].Data.Name {
+			return nil, fmt.Errorf("--model %s, %s: mlp and the convolutional networks have different defaults; train them apart", all[0].Model.Name, c.Model.Name)
 		}
 	}
-	return all.list, nil
+	return all, err
 }
 
 // checkResnet checks the settings and that there is such a network.
@@ -207,40 +134,8 @@ func checkResnet(c config.Resnet) error {
 	return err
 }
 
-func runResnet(cmd *cobra.Command, s *Streams, o resnetOptions) (err error) {
-	cfgs, err := o.variants(cmd)
-	if err != nil {
-		return usageError(err)
-	}
-	o.setThreads()
-	if o.dryRun {
-		return dryRunResnet(s, cfgs, o.json)
-	}
-	x, err := o.begin(cmd, s)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, x.close()) }()
-	fmt.Fprintln(s.Err, oneLine(cfgs))
-	each := func(i int, t labs.Trained) {
-		x.progress.Flush()
-		if len(cfgs) > 1 && t.Done() {
-			fmt.Fprintf(s.Err, "[%d/%d] %s\n", i+1, len(cfgs), reached(t))
-		}
-	}
-	all, err := labs.ResnetStudy(x.ctx, cfgs, x.opt, each)
-	x.progress.Close()
-	if err != nil {
-		if len(all) > 0 {
-			fmt.Fprintf(s.Err, "%d of %d runs are finished; the same command with --resume goes on from here\n", len(all), len(cfgs))
-		}
-		return err
-	}
-	return x.conclude(s, all, len(cfgs), o.out, report.Table, "lab1-resnet")
-}
-
-// oneLine shows the resolved settings.
-func oneLine(cfgs []config.Resnet) string {
+// resnetLine shows the resolved settings.
+func resnetLine(cfgs []config.Resnet) string {
 	c := cfgs[0]
 	var names []string
 	for _, x := range cfgs {
@@ -276,20 +171,11 @@ func recipe(c config.Resnet, seeds int) string {
 	return line
 }
 
-// variantName is the name of a network that variants has checked.
+// variantName is the name of a network that checkResnet has checked.
 func variantName(c config.Resnet) string {
 	name, err := labs.ResnetVariant(c)
 	if err != nil {
 		return c.Model.Name
 	}
 	return name
-}
-
-// dryRunResnet prints the settings of every run and what the training will cost, reading no data.
-func dryRunResnet(s *Streams, cfgs []config.Resnet, asJSON bool) error {
-	var plans []plan
-	for _, c := range cfgs {
-		plans = append(plans, planned(variantName(c), c.Seed, c, c))
-	}
-	return dryRun(s, oneLine(cfgs), plans, asJSON)
 }

@@ -13,8 +13,8 @@ import (
 	"dla/internal/run"
 )
 
-// record makes a run whose best validation accuracy is that of epoch 2 and returns its id.
-func record(t *testing.T, root string, depth int, fingerprint string, finished bool) string {
+// recordOf makes a run whose best validation accuracy is that of epoch 2 and returns its id.
+func recordOf(t *testing.T, root string, depth int, fingerprint string, finished bool) string {
 	t.Helper()
 	r, err := run.Create(root, run.Spec{Experiment: "lab1/resnet", Variant: fmt.Sprintf("mlp-d%d-res", depth),
 		Config: fmt.Appendf(nil, "seed: 0\nmodel:\n  depth: %d\n  res: true\n", depth),
@@ -69,8 +69,8 @@ func TestRunsLs(t *testing.T) {
 	if out := want(t, 0, []string{"runs", "ls", "--out", root, "--json"}); out != "[]\n" {
 		t.Errorf("no runs as JSON: %q", out)
 	}
-	done, half := record(t, root, 5, "f", true), record(t, root, 1, "f", false)
-	bad := record(t, root, 2, "f", true)
+	done, half := recordOf(t, root, 5, "f", true), recordOf(t, root, 1, "f", false)
+	bad := recordOf(t, root, 2, "f", true)
 	if err := os.WriteFile(filepath.Join(root, bad, "env.json"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestRunsLs(t *testing.T) {
 
 func TestRunsShow(t *testing.T) {
 	root := t.TempDir()
-	done, half := record(t, root, 5, "f", true), record(t, root, 1, "f", false)
+	done, half := recordOf(t, root, 5, "f", true), recordOf(t, root, 1, "f", false)
 	want(t, 0, []string{"runs", "show", done, "--out", root}, done, "finished", "depth: 5", "70.00 % (65.00-74.00), n = 512", "epoch 2", "75.00", "12.3 s", "abc")
 	want(t, 0, []string{"runs", "show", half, "--out", root}, "interrupted (by a signal)", "next: dla runs resume "+half+" --out "+root)
 	var v struct {
@@ -106,7 +106,7 @@ func TestRunsShow(t *testing.T) {
 
 func TestRunsCompare(t *testing.T) {
 	root := t.TempDir()
-	done, half, other := record(t, root, 5, "f", true), record(t, root, 1, "f", false), record(t, root, 1, "g", false)
+	done, half, other := recordOf(t, root, 5, "f", true), recordOf(t, root, 1, "f", false), recordOf(t, root, 1, "g", false)
 	out := want(t, 0, []string{"runs", "compare", done, half, "--out", root},
 		"model.depth", "75.00 % (epoch 2)", "70.00 % (65.00-74.00)", "val_acc, epoch 3", "62.50 %")
 	for _, not := range []string{"model.res", "NOTE"} { // the same in both, and so is the data
@@ -150,7 +150,7 @@ func TestDifferingSeesKeysOfAnySide(t *testing.T) {
 
 func TestRunsRm(t *testing.T) {
 	root := t.TempDir()
-	a, b := record(t, root, 1, "f", true), record(t, root, 2, "f", true)
+	a, b := recordOf(t, root, 1, "f", true), recordOf(t, root, 2, "f", true)
 	left := func() int {
 		all, err := run.List(root)
 		if err != nil {
@@ -180,7 +180,7 @@ func TestRunsRm(t *testing.T) {
 
 func TestRunsResumeOfAnUnknownRun(t *testing.T) {
 	root := t.TempDir()
-	id := record(t, root, 1, "f", false)
+	id := recordOf(t, root, 1, "f", false)
 	want(t, 1, []string{"runs", "resume", "mlp", "--out", root}, `no run "mlp"`, id)
 	want(t, 2, []string{"runs", "resume", "--out", root}, "accepts 1 arg")
 }

@@ -293,3 +293,31 @@ func Hash(marshalled []byte) string {
 	s := sha256.Sum256(marshalled)
 	return hex.EncodeToString(s[:])
 }
+
+// Get is the value of the setting that key, as "train.lr", names in the settings c, a struct or a pointer to one.
+func Get(c any, key string) (any, error) {
+	v := reflect.ValueOf(c)
+	if v.Kind() != reflect.Pointer {
+		v = reflect.New(v.Type())
+		v.Elem().Set(reflect.ValueOf(c))
+	}
+	field, err := find(v.Interface(), key)
+	if err != nil {
+		return nil, err
+	}
+	return field.Interface(), nil
+}
+
+// SetValue gives the setting that key names in the settings dst points to a value of its own type.
+func SetValue(dst any, key string, value any) error {
+	field, err := find(dst, key)
+	if err != nil {
+		return err
+	}
+	v := reflect.ValueOf(value)
+	if !v.IsValid() || v.Type() != field.Type() {
+		return fmt.Errorf("%s wants %s, not %v", key, typeName(field.Type()), value)
+	}
+	field.Set(v)
+	return nil
+}

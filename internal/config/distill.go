@@ -75,6 +75,9 @@ func (c Distill) Plain() Resnet {
 	return Resnet{Experiment: resnetExperiment, Seed: c.Seed, Data: c.Data, Model: c.Model, Train: c.Train}
 }
 
+// Classifier is the training of the classifier that a run leaves.
+func (c Distill) Classifier() Resnet { return c.Plain() }
+
 // TeacherTraining is the teacher's training, on the student's data: of lab1 resnet.
 func (c Distill) TeacherTraining() Resnet {
 	d := c.Data

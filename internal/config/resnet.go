@@ -92,6 +92,9 @@ func DefaultFor(model string) Resnet {
 	return c
 }
 
+// Classifier is the training of the classifier that a run leaves: c.
+func (c Resnet) Classifier() Resnet { return c }
+
 // Validate names the first setting that cannot be.
 func (c Resnet) Validate() error {
 	if c.Experiment != resnetExperiment {

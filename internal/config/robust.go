@@ -97,6 +97,13 @@ func (c Robust) Training() Resnet {
 	return Resnet{Experiment: resnetExperiment, Seed: c.Seed, Data: c.Data, Model: c.Model, Train: c.Train}
 }
 
+// Classifier is the training of the classifier that a run leaves, with the seed of the original's split.
+func (c Robust) Classifier() Resnet {
+	t := c.Training()
+	t.Seed = c.Original.Seed
+	return t
+}
+
 // Source takes a source of outliers apart: its name, and the folder where it is one.
 func Source(s string) (name, folder string) {
 	name, folder, _ = strings.Cut(s, "=")

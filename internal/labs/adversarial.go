@@ -59,7 +59,7 @@ func Save(ctx context.Context, cfg config.FGSM, kind string, eps float64, dir, a
 	if list, err := os.ReadDir(dir); err == nil && len(list) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return AdversarialSet{}, fmt.Errorf("%s is there already and not an empty folder; name another", dir)
 	}
-	nets, ds, err := victims(ctx, &cfg, opt)
+	nets, ds, err := attacked(ctx, &cfg, opt)
 	if err != nil {
 		return AdversarialSet{}, err
 	}
@@ -71,11 +71,11 @@ func saveOn(ctx context.Context, n *Network, ds *data.Dataset, cfg config.FGSM, 
 	if i := n.Images; as == AsImages && (i.H != 32 || i.W != 32 || i.C != 3) {
 		return s, fmt.Errorf("the images of %s are %d x %d in %d channels, and folders of images are read back in 32 x 32 RGB only; use --save-as %s", ds.Name, i.H, i.W, i.C, AsSafetensors)
 	}
-	goal, err := goals(cfg.Target, ds.Test.Classes, cfg.Seed)
+	class, err := targets(cfg.Target, ds.Test.Classes, cfg.Seed)
 	if err != nil {
 		return s, fmt.Errorf("target: %w", err)
 	}
-	v, err := newVictim(n, firstImages(ds, cfg.Limit))
+	v, err := newTarget(n, firstImages(ds, cfg.Limit))
 	if err != nil {
 		return s, err
 	}
@@ -98,12 +98,12 @@ func saveOn(ctx context.Context, n *Network, ds *data.Dataset, cfg config.FGSM, 
 
 	err = atomicfile.NewFolder(dir, 0o777, func(tmp string) error {
 		out := setWriter{dir: tmp, set: ds.Test}
-		w := v.wayOf(word, a, norm, eps, targeted)
+		w := v.attackOf(word, a, norm, eps, targeted)
 		w.each = out.images
 		if as == AsSafetensors {
 			w.each = out.collect
 		}
-		if err := v.face(ctx, outcomeName(w.Outcome), []*way{w}, goal, opt.Sink); err != nil {
+		if err := v.evaluate(ctx, outcomeName(w.Outcome), []*attackRun{w}, class, opt.Sink); err != nil {
 			return err
 		}
 		if as == AsSafetensors {
@@ -200,7 +200,7 @@ type Evaluated struct {
 // EvaluateSet shows the adversarial set in the folder dir, or any images of the networks' classes, to each of
 // the networks that cfg names.
 func EvaluateSet(ctx context.Context, cfg config.FGSM, dir string, opt Options) ([]Evaluated, error) {
-	nets, ds, err := victims(ctx, &cfg, opt)
+	nets, ds, err := attacked(ctx, &cfg, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +210,7 @@ func EvaluateSet(ctx context.Context, cfg config.FGSM, dir string, opt Options) 
 // evaluateOn shows the images in dir to nets, which tell the classes of ds.
 func evaluateOn(ctx context.Context, nets []*Network, ds *data.Dataset, dir string, opt Options) ([]Evaluated, error) {
 	i := nets[0].Images
-	x, labels, err := readImages(ctx, dir, ds, i, opt)
+	x, labels, err := readAdversarial(ctx, dir, ds, i, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -246,9 +246,9 @@ func evaluateOn(ctx context.Context, nets []*Network, ds *data.Dataset, dir stri
 	return all, nil
 }
 
-// readImages reads the images and labels of an adversarial set, or of a folder of images whose classes have
+// readAdversarial reads the images and labels of an adversarial set, or of a folder of images whose classes have
 // the names of ds's.
-func readImages(ctx context.Context, dir string, ds *data.Dataset, want data.Description, opt Options) ([]float32, []int32, error) {
+func readAdversarial(ctx context.Context, dir string, ds *data.Dataset, want data.Description, opt Options) ([]float32, []int32, error) {
 	file := filepath.Join(dir, adversarialName)
 	if filepath.Ext(dir) == ".safetensors" {
 		file = dir

@@ -9,6 +9,7 @@ import (
 
 	"dla/internal/attack"
 	"dla/internal/data"
+	"dla/internal/record"
 	"dla/internal/train"
 	"dla/internal/weights"
 )
@@ -24,13 +25,13 @@ const largeEps = 128
 // attackChecks are what must hold of any network and of any correct attack, PGD being of so many steps. What is a
 // matter of chance is given three standard errors of the number of images. A check that what was asked for does
 // not have the radii for is marked as not applicable.
-func attackChecks(ctx context.Context, v *victim, res AttackResult, pgdSteps int) ([]Check, error) {
-	var all []Check
+func attackChecks(ctx context.Context, v *target, res record.Attacks, pgdSteps int) ([]record.Check, error) {
+	var all []record.Check
 	lacking := func(what, missing string, args ...any) {
-		all = append(all, Check{What: what, Found: fmt.Sprintf(missing, args...), NotApplicable: true})
+		all = append(all, record.Check{What: what, Found: fmt.Sprintf(missing, args...), NotApplicable: true})
 	}
 	add := func(ok bool, value float64, what, found string, args ...any) {
-		all = append(all, Check{What: what, Found: fmt.Sprintf(found, args...), Value: value, OK: ok})
+		all = append(all, record.Check{What: what, Found: fmt.Sprintf(found, args...), Value: value, OK: ok})
 	}
 	of := func(kind string, targeted bool) []attack.Outcome {
 		return slices.DeleteFunc(slices.Clone(res.Attacks), func(o attack.Outcome) bool {
@@ -163,13 +164,13 @@ func largestClass(s data.Subset) float64 {
 }
 
 // still is the largest change by PGD of radius 0, in either norm, of a batch of images.
-func (v *victim) still(ctx context.Context) (float64, error) {
+func (v *target) still(ctx context.Context) (float64, error) {
 	some := *v
-	some.images = v.images.First(v.target.Rows())
+	some.images = v.images.First(v.graph.Rows())
 	largest := 0.0
 	for _, norm := range []attack.Norm{attack.Linf, attack.L2} {
-		w := some.wayOf("pgd", attack.PGD{Norm: norm, Step: 0.01, Steps: 2, Restarts: 2}, norm, 0, false)
-		if err := some.face(ctx, "checks", []*way{w}, func(int32, int32) int32 { return 0 }, func(train.Event) {}); err != nil {
+		w := some.attackOf("pgd", attack.PGD{Norm: norm, Step: 0.01, Steps: 2, Restarts: 2}, norm, 0, false)
+		if err := some.evaluate(ctx, "checks", []*attackRun{w}, func(_, _ int32) int32 { return 0 }, func(train.Event) {}); err != nil {
 			return 0, err
 		}
 		largest = max(largest, w.MaxChange)

@@ -14,71 +14,70 @@ import (
 	"dla/internal/train"
 )
 
-// victim is a network ready to be attacked, and the test images it is attacked on.
-type victim struct {
+// target is a network ready to be attacked, and the test images it is attacked on.
+type target struct {
 	net    *Network
-	target *attack.Target
+	graph  *attack.Target
 	images data.Subset
 }
 
-// newVictim compiles n for attacks on images.
-func newVictim(n *Network, images data.Subset) (*victim, error) {
+// newTarget compiles n for attacks on images.
+func newTarget(n *Network, images data.Subset) (*target, error) {
 	t, err := attack.NewTarget(n.Model, n.Params, n.row(), n.Images.Classes, evalBatch)
-	return &victim{n, t, images}, err
+	return &target{n, t, images}, err
 }
 
-// way is one way to change images, and what comes of it.
-type way struct {
+// attackRun is one attack on a target, and its outcome.
+type attackRun struct {
 	attack.Outcome
 	run func(ctx context.Context, b attack.Batch, dst []float32) error
 
-	// each, where it is not nil, sees every batch: the true classes, the images it became, these rounded
-	// to 8 bits, and the logits of the latter.
+	// each, where it is not nil, sees every batch: the true classes, the adversarial images, these rounded to 8 bits,
+	// and the logits of the latter.
 	each func(b attack.Batch, y []int32, adv, rounded, logits []float32) error
 }
 
-// wayOf runs a, which is called name.
-func (v *victim) wayOf(name string, a attack.Attack, norm attack.Norm, eps float64, targeted bool) *way {
-	w := &way{Outcome: attack.Outcome{Attack: name, Norm: norm, Eps: eps, Targeted: targeted}}
-	w.run = func(ctx context.Context, b attack.Batch, dst []float32) error { return a.Run(ctx, v.target, b, dst) }
+// attackOf is the attack a, which is called name.
+func (v *target) attackOf(name string, a attack.Attack, norm attack.Norm, eps float64, targeted bool) *attackRun {
+	w := &attackRun{Outcome: attack.Outcome{Attack: name, Norm: norm, Eps: eps, Targeted: targeted}}
+	w.run = func(ctx context.Context, b attack.Batch, dst []float32) error { return a.Run(ctx, v.graph, b, dst) }
 	return w
 }
 
 // sweep is FGSM at each radius, in steps of 8 bits, of one gradient, whose time counts for each of them.
-func (v *victim) sweep(eps []float64, targeted bool) []*way {
-	var ways []*way
+func (v *target) sweep(eps []float64, targeted bool) []*attackRun {
+	var all []*attackRun
 	var g []float32
 	var took time.Duration
 	for i, e := range eps {
 		a := attack.FGSM{Eps: e / 255, Targeted: targeted}
-		w := v.wayOf("fgsm", a, attack.Linf, e, targeted)
+		w := v.attackOf("fgsm", a, attack.Linf, e, targeted)
 		w.run = func(_ context.Context, b attack.Batch, dst []float32) (err error) {
 			if began := time.Now(); i == 0 {
-				if g, err = v.target.Gradient(b); err != nil {
+				if g, err = v.graph.Gradient(b); err != nil {
 					return err
 				}
 				took = time.Since(began)
 			} else {
 				w.Seconds += took.Seconds()
 			}
-			a.Step(v.target, b, g, dst)
+			a.Step(v.graph, b, g, dst)
 			return nil
 		}
-		ways = append(ways, w)
+		all = append(all, w)
 	}
-	return ways
+	return all
 }
 
-// face changes all of v's images in every one of the ways and counts what the network says to them. goal is
-// the class that targeted ways aim at, by an image's number and its class. What is shown of it is called
-// name.
-func (v *victim) face(ctx context.Context, name string, ways []*way, goal func(index, label int32) int32, sink train.Sink) error {
-	t, classes := v.target, v.target.Classes()
+// evaluate attacks every image of v with each attack and counts the predictions. class is the target class of targeted
+// attacks. Progress is shown under name.
+func (v *target) evaluate(ctx context.Context, name string, attacks []*attackRun, class targetOf, sink train.Sink) error {
+	t, classes := v.graph, v.graph.Classes()
 	loader := data.NewLoader(v.images, t.Rows(), false, 0)
 	full := t.Rows() * t.Values()
 	in := data.Batch{X: make([]float32, full), Y: make([]int32, t.Rows()), Index: make([]int32, t.Rows())}
 	adv, rounded, logits := make([]float32, full), make([]float32, full), make([]float32, t.Rows()*classes)
-	index, goals := make([]int32, t.Rows()), make([]int32, t.Rows())
+	index, aimed := make([]int32, t.Rows()), make([]int32, t.Rows())
 	sink(train.Event{Kind: train.EvalStart, Steps: loader.Steps(), Message: name})
 	var sum train.Stats
 	for step := range loader.Steps() {
@@ -87,15 +86,15 @@ func (v *victim) face(ctx context.Context, name string, ways []*way, goal func(i
 		x, y := in.X[:n], in.Y[:in.Rows]
 		for i, p := range in.Index {
 			index[i] = v.images.Index[p]
-			goals[i] = goal(index[i], y[i])
+			aimed[i] = class(index[i], y[i])
 		}
-		for _, w := range ways {
+		for _, w := range attacks {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
 			b := attack.Batch{X: x, Y: y, Index: index[:in.Rows]}
 			if w.Targeted {
-				b.Y = goals[:in.Rows]
+				b.Y = aimed[:in.Rows]
 			}
 			began := time.Now()
 			if err := w.run(ctx, b, adv[:n]); err != nil {
@@ -122,19 +121,22 @@ func (v *victim) face(ctx context.Context, name string, ways []*way, goal func(i
 				}
 			}
 		}
-		last := ways[len(ways)-1]
+		last := attacks[len(attacks)-1]
 		sum = train.Stats{N: last.N, Correct: last.Correct}
 		sink(train.Event{Kind: train.EvalStep, Step: step + 1, Steps: loader.Steps(), Items: in.Rows, Loss: math.NaN(), Accuracy: sum.Accuracy()})
 	}
-	for _, w := range ways {
+	for _, w := range attacks {
 		w.Close()
 	}
 	return nil
 }
 
-// goals chooses the class that targeted attacks aim at: the one called name, or for config.RandomTarget
-// another than the image's own, drawn by seed and the image's number.
-func goals(name string, classes []string, seed uint64) (func(index, label int32) int32, error) {
+// targetOf is the target class of an image, by its number and its own class.
+type targetOf func(index, label int32) int32
+
+// targets is the target class called name, or for config.RandomTarget another than the image's own, drawn by seed and
+// the image's number.
+func targets(name string, classes []string, seed uint64) (targetOf, error) {
 	if name == config.RandomTarget {
 		return func(index, label int32) int32 {
 			r := rng.New(seed, "target", 0, uint64(index))

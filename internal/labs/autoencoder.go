@@ -7,9 +7,7 @@ import (
 	"image"
 	"image/png"
 	"math"
-	"path/filepath"
 	"slices"
-	"time"
 
 	"dla/internal/config"
 	"dla/internal/data"
@@ -18,6 +16,7 @@ import (
 	"dla/internal/model"
 	"dla/internal/nn"
 	"dla/internal/optim"
+	"dla/internal/record"
 	"dla/internal/run"
 	"dla/internal/train"
 	"dla/internal/weights"
@@ -26,92 +25,66 @@ import (
 // AutoencoderExperiment is the name of the autoencoder in records.
 const AutoencoderExperiment = "lab4/autoencoder"
 
-// AutoencoderResult is what result.json holds of an autoencoder's training.
-type AutoencoderResult struct {
-	Test              TestError    `json:"test"`       // of the epoch with the smallest validation loss; touched once
-	BestEpoch         int          `json:"best_epoch"` // 1-based
-	Val               run.Measure  `json:"val"`        // of the best epoch
-	LastVal           run.Measure  `json:"last_val"`   // of the last epoch
-	Epochs            int          `json:"epochs"`
-	Reason            train.Reason `json:"reason"`
-	WallSeconds       float64      `json:"wall_seconds"` // training and validation, all processes of the run
-	Params            int          `json:"params"`       // the decoder's: all that was trained
-	MACs              int          `json:"macs"`         // multiply-adds of reconstructing one image
-	PeakBytes         int64        `json:"peak_bytes"`   // planned memory of a training step's intermediates and gradients
-	WeightsSHA256     string       `json:"weights_sha256"`
-	LastWeightsSHA256 string       `json:"last_weights_sha256"`
-	Encoder           Frozen       `json:"encoder"`
-	Examples          Examples     `json:"examples"`
-
-	GradNorms *run.Attachment `json:"grad_norms,omitempty"` // where train.grad_norms asks for them
-	Note      string          `json:"note,omitempty"`
-}
-
-// TestError is the mean squared error on the test set, of values in [0,1], with its 95 % interval: the
-// mean's normal one, over images.
-type TestError struct {
-	N    int        `json:"n"`
-	MSE  float64    `json:"mse"`
-	CI95 [2]float64 `json:"ci95"`
-}
-
-// Frozen is the encoder as it was after the training.
-type Frozen struct {
-	Network       string `json:"network"`
-	Source        string `json:"source"`
-	Params        int    `json:"params"`
-	WeightsSHA256 string `json:"weights_sha256"` // of the classifier it is of, head and all
-	Unchanged     bool   `json:"unchanged"`      // bit by bit
-}
-
-// Examples are test images, the first of each class, with their reconstructions before and after training.
-type Examples struct {
-	// Pictures is a PNG with three rows of the images side by side: as they are, reconstructed by the
-	// decoder before training and after it, cut to [0,1].
-	Pictures run.Attachment `json:"pictures"`
-	Images   []Example      `json:"images"`
-}
-
-// Example is one of the images.
-type Example struct {
-	Class     string  `json:"class"`
-	MSEBefore float64 `json:"mse_before"`
-	MSE       float64 `json:"mse"`
-}
-
 // reconstructionsName is the file of the Examples.
 const reconstructionsName = "reconstructions.png"
 
 // maxExamples bounds them.
 const maxExamples = 10
 
-// AutoencoderStudy trains a decoder of the encoder's features for every configuration: data, split, frozen
-// encoder and new decoder, training, the best epoch's weights on the test set once, record and figures. It
-// stops at the first that is interrupted or runs out of time (its Reason says so).
-func AutoencoderStudy(ctx context.Context, encoder *Network, cfgs []config.Autoencoder, opt Options, each func(Trained)) ([]Trained, error) {
-	ds, err := loadData(ctx, cfgs[0].Data, opt)
+// autoencoder trains a decoder of a classifier's frozen features.
+func autoencoder() Experiment {
+	defaults := func() config.Autoencoder { return config.DefaultAutoencoder("") }
+	e := newExperiment[config.Autoencoder, record.Autoencoder](AutoencoderExperiment, defaults, openAutoencoder, planAutoencoder)
+	return checked(e, func(cfg config.Autoencoder, opt Options) error {
+		_, err := findEncoder(cfg, opt)
+		return err
+	})
+}
+
+// openAutoencoder loads the frozen encoder and reads the data, which must be that of the encoder's training.
+func openAutoencoder(ctx context.Context, cfg config.Autoencoder, opt Options) (Job, error) {
+	encoder, err := findEncoder(cfg, opt)
 	if err != nil {
 		return nil, err
 	}
-	if err := sameData(encoder, ds); err != nil {
+	ds, err := readImages(ctx, cfg.Data, opt)
+	if err != nil {
 		return nil, err
 	}
-	opt.Say("encoder: %s of %s, frozen; test accuracy of its classifier %.2f %%", encoder.Name, encoder.Source, 100*encoder.Result.Test.Accuracy)
-	shared := budget{opt.MaxTime, time.Now()}
-	var all []Trained
-	for _, cfg := range cfgs {
-		opt.MaxTime = shared.left()
-		t, err := start(ctx, imageMaterial{ds}, autoencoderTraining(cfg, encoder), opt)
-		if err != nil {
-			return all, err
-		}
-		all = append(all, t)
-		if !t.Done() {
-			break
-		}
-		each(t)
+	if encoder.Data.Fingerprint != ds.Fingerprint {
+		return nil, fmt.Errorf("the encoder %s was trained on %s with fingerprint %.12s…, the decoder's data is %s with %.12s…; train both on the same data", encoder.Source, encoder.Data.Name, encoder.Data.Fingerprint, ds.Name, ds.Fingerprint)
 	}
-	return all, nil
+	t := autoencoderTraining(cfg, encoder)
+	t.data = imagesInfo(ds)
+	t.build = func(context.Context, Options) (trainable, error) {
+		b := newImageBatches(ds, t.cfg, t.cfg)
+		d, err := newDecoder(t.cfg, encoder, b.train.Steps())
+		if err != nil {
+			b.close()
+			return nil, err
+		}
+		d.imageBatches = b
+		return d, nil
+	}
+	return t, nil
+}
+
+// autoencoderTraining is the training of a decoder, without its data.
+func autoencoderTraining(cfg config.Autoencoder, encoder *Network) *training {
+	cfg.Encoder.Model, cfg.Encoder.Weights = encoder.Config.Model, encoder.Weights
+	name := model.AutoEncoder{Encoder: encoder.Model}.Name()
+	return &training{experiment: AutoencoderExperiment, variant: name, settings: cfg, cfg: cfg.Training()}
+}
+
+// findEncoder is FindEncoder, once for all runs of a study.
+func findEncoder(cfg config.Autoencoder, opt Options) (*Network, error) {
+	return once(opt, fmt.Sprintf("encoder %+v", cfg.Encoder), func() (*Network, error) {
+		n, err := FindEncoder(opt.Root, cfg)
+		if err == nil {
+			opt.Say("encoder: %s of %s, frozen; test accuracy of its classifier %.2f %%", n.Name, n.Source, 100*n.Result.Test.Accuracy)
+		}
+		return n, err
+	})
 }
 
 // FindEncoder loads the classifier that cfg names, which must have the weights and be the network that cfg
@@ -134,58 +107,9 @@ func FindEncoder(root string, cfg config.Autoencoder) (*Network, error) {
 	return n, nil
 }
 
-// sameData says whether the encoder was trained on ds.
-func sameData(encoder *Network, ds *data.Dataset) error {
-	if encoder.Data.Fingerprint != ds.Fingerprint {
-		return fmt.Errorf("the encoder %s was trained on %s with fingerprint %.12s…, the decoder's data is %s with %.12s…; train both on the same data", encoder.Source, encoder.Data.Name, encoder.Data.Fingerprint, ds.Name, ds.Fingerprint)
-	}
-	return nil
-}
-
-// AutoencoderSettings are cfg with what a run records of its encoder.
-func AutoencoderSettings(cfg config.Autoencoder, encoder *Network) config.Autoencoder {
-	cfg.Encoder.Model, cfg.Encoder.Weights = encoder.Config.Model, encoder.Weights
-	return cfg
-}
-
-func autoencoderTraining(cfg config.Autoencoder, encoder *Network) training {
-	return training{experiment: AutoencoderExperiment, variant: AutoencoderVariant(encoder), settings: AutoencoderSettings(cfg, encoder), cfg: cfg.Training(), encoder: encoder}
-}
-
-// resumeAutoencoder continues the run of rec.
-func resumeAutoencoder(ctx context.Context, rec run.Record, opt Options) (Trained, error) {
-	cfg, err := autoencoderConfig(rec)
-	if err != nil {
-		return Trained{}, err
-	}
-	encoder, err := FindEncoder(opt.Root, cfg)
-	if err != nil {
-		return Trained{}, err
-	}
-	ds, err := dataOf(ctx, rec, cfg.Data, opt)
-	if err != nil {
-		return Trained{}, err
-	}
-	if err := sameData(encoder, ds); err != nil {
-		return Trained{}, err
-	}
-	r, err := opt.takeOver(rec)
-	if err != nil {
-		return Trained{}, err
-	}
-	return fit(ctx, r, imageMaterial{ds}, autoencoderTraining(cfg, encoder), opt)
-}
-
-func autoencoderConfig(rec run.Record) (config.Autoencoder, error) {
-	cfg := config.DefaultAutoencoder(rec.Env.Data.Name)
-	if err := config.Load(&cfg, rec.Config, filepath.Join(rec.ID, "config.yaml")); err != nil {
-		return cfg, err
-	}
-	return cfg, cfg.Validate()
-}
-
-// decoder is the learner of a decoder over a frozen encoder.
+// decoder is a decoder in training, over a frozen encoder.
 type decoder struct {
+	imageBatches
 	encoder   *Network
 	frozen    []weights.Tensor // the encoder's part of the state, head and all
 	params    *nn.Params
@@ -219,52 +143,48 @@ func newDecoder(cfg config.Resnet, encoder *Network, steps int) (*decoder, error
 }
 
 func (d *decoder) job() train.Job {
-	return train.Job{Program: d.net, Optimizer: d.optimizer, Schedule: d.schedule}
+	return train.Job{Program: d.net, Optimizer: d.optimizer, Schedule: d.schedule, Train: d.train, Val: d.val}
 }
 
-func (d *decoder) steps() *engine.Program { return d.net.Train() }
+func (d *decoder) graph() *engine.Program { return d.net.Train() }
 
 func (d *decoder) macs() int { return d.net.Eval().MACs() / evalBatch }
 
-// conclude is the test of an autoencoder, and the proof that its encoder is still the classifier's.
-func (d *decoder) conclude(ctx context.Context, e ended, t *Trained) (any, error) {
+// evaluate is the test of an autoencoder, and the check that its encoder is still the classifier's.
+func (d *decoder) evaluate(ctx context.Context, e ended) (record.Result, error) {
 	live := d.net.State()
-	frozen := Frozen{Network: d.encoder.Name, Source: d.encoder.Source, Params: d.encoder.Params.Count(), WeightsSHA256: weights.Fingerprint(d.frozen)}
-	if frozen.Unchanged = frozen.WeightsSHA256 == d.encoder.Weights; !frozen.Unchanged {
-		return nil, fmt.Errorf("self-check: the encoder's weights changed in training, from fingerprint %.12s… to %.12s…", d.encoder.Weights, frozen.WeightsSHA256)
-	}
-	test, err := d.test(ctx, e)
+	frozen := record.Frozen{Network: d.encoder.Name, Source: d.encoder.Source, Params: d.encoder.Params.Count(), WeightsSHA256: weights.Fingerprint(d.frozen)}
+	frozen.Unchanged = frozen.WeightsSHA256 == d.encoder.Weights
+	test, err := d.squaredError(ctx, e)
 	if err != nil {
 		return nil, err
 	}
-	res := &AutoencoderResult{
+	res := &record.Autoencoder{
 		Test: test, BestEpoch: e.BestEpoch, Val: measured(e.BestVal), LastVal: measured(e.LastVal),
-		Epochs: e.Epochs, Reason: e.Reason, WallSeconds: e.Seconds,
+		Epochs: e.Epochs, Reason: string(e.Reason), WallSeconds: e.Seconds,
 		Params: d.params.Count(), MACs: d.macs(), PeakBytes: d.net.Train().PeakBytes(),
-		WeightsSHA256: weights.Fingerprint(live), LastWeightsSHA256: e.last, Encoder: frozen, Note: noteOf(e.data),
+		WeightsSHA256: weights.Fingerprint(live), LastWeightsSHA256: e.last, Encoder: frozen,
+		Note: syntheticNote(d.set.Name, d.set.Synthetic),
 	}
 	if res.Examples, err = d.examples(e); err != nil {
 		return nil, err
 	}
-	if res.GradNorms, err = attachGradNorms(e); err != nil {
-		return nil, err
-	}
-	t.Autoencoder = res
-	return res, nil
+	res.GradNorms, err = attachGradNorms(e)
+	return res, err
 }
 
-// test is the mean squared error on the test set.
-func (d *decoder) test(ctx context.Context, e ended) (TestError, error) {
-	all := make([]float64, 0, len(e.test.Index))
-	stats, err := train.EvaluateEach(ctx, d.net, data.NewLoader(e.test, evalBatch, false, 0), e.sink, func() {
+// squaredError is the mean squared error on the test set.
+func (d *decoder) squaredError(ctx context.Context, e ended) (record.TestError, error) {
+	all := make([]float64, 0, len(d.test.Index))
+	stats, err := train.EvaluateEach(ctx, d.net, data.NewLoader(d.test, evalBatch, false, 0), e.sink, func() {
 		for _, v := range d.net.Errors() {
 			all = append(all, float64(v))
 		}
 	})
 	if err != nil {
-		return TestError{}, err
+		return record.TestError{}, err
 	}
-	return TestError{N: stats.N, MSE: stats.Loss(), CI95: errorInterval(all)}, nil
+	return record.TestError{N: stats.N, MSE: stats.Loss(), CI95: errorInterval(all)}, nil
 }
 
 // errorInterval is the 95 % interval of the mean of squared errors of pixel values from 0 to 1, by the normal
@@ -280,14 +200,14 @@ func errorInterval(all []float64) [2]float64 {
 
 // examples reconstructs the first test image of each class as the decoder did before training, which
 // follows from the seed, and as it does now.
-func (d *decoder) examples(e ended) (Examples, error) {
-	set := e.test.Set
+func (d *decoder) examples(e ended) (record.Examples, error) {
+	set := d.test.Set
 	some := data.Subset{Set: set}
-	var ex Examples
+	var ex record.Examples
 	for class := range min(len(set.Classes), maxExamples) {
-		if i := slices.IndexFunc(e.test.Index, func(i int32) bool { return int(set.Labels[i]) == class }); i >= 0 {
-			some.Index = append(some.Index, e.test.Index[i])
-			ex.Images = append(ex.Images, Example{Class: set.Classes[class]})
+		if i := slices.IndexFunc(d.test.Index, func(i int32) bool { return int(set.Labels[i]) == class }); i >= 0 {
+			some.Index = append(some.Index, d.test.Index[i])
+			ex.Images = append(ex.Images, record.Example{Class: set.Classes[class]})
 		}
 	}
 	n, px := len(some.Index), set.H*set.W*set.C
@@ -350,20 +270,24 @@ func pictureSheet(rows [][]uint8, n, h, w, c int) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// AutoencoderCost is CostOf of the training of a decoder of the encoder's features.
-func AutoencoderCost(encoder *Network, cfg config.Autoencoder) (Cost, error) {
-	return costOf(cfg.Training(), func(_ data.Description, steps int) (learner, Cost, error) {
-		d, err := newDecoder(cfg.Training(), encoder, steps)
-		if err != nil {
-			return nil, Cost{}, err
-		}
-		return d, Cost{Params: d.params.Count(), MACs: d.macs(), PeakBytes: d.net.Train().PeakBytes(), TrainFLOPs: 2 * float64(d.net.Train().MACs()) / float64(cfg.Train.BatchSize)}, nil
-	})
-}
-
-// AutoencoderVariant is the name in records of an autoencoder over the encoder.
-func AutoencoderVariant(encoder *Network) string {
-	return model.AutoEncoder{Encoder: encoder.Model}.Name()
+// planAutoencoder says what training a decoder of the encoder's features costs.
+func planAutoencoder(cfg config.Autoencoder, opt Options) (Plan, error) {
+	encoder, err := findEncoder(cfg, opt)
+	if err != nil {
+		return Plan{}, err
+	}
+	t := autoencoderTraining(cfg, encoder)
+	return Plan{Variant: t.variant, Seed: cfg.Seed, Config: t.settings, cost: func() (Cost, error) {
+		return imagesCost(t.cfg, func(_ size, steps int) (trainable, TrainingCost, error) {
+			d, err := newDecoder(t.cfg, encoder, steps)
+			if err != nil {
+				return nil, TrainingCost{}, err
+			}
+			graph := d.net.Train()
+			return d, TrainingCost{Params: d.params.Count(), MACs: d.macs(), PeakBytes: graph.PeakBytes(),
+				TrainFLOPs: 2 * float64(graph.MACs()) / float64(cfg.Train.BatchSize)}, nil
+		})
+	}}, nil
 }
 
 // Autoencoder is a trained one: a run's best weights, or a checkpoint that ships.
@@ -376,7 +300,7 @@ type Autoencoder struct {
 	Encoder string           // fingerprint of the classifier whose features are decoded
 	Data    run.DataInfo     // what it was trained on
 	Images  data.Description // of that set
-	Result  AutoencoderResult
+	Result  record.Autoencoder
 }
 
 // FindAutoencoder loads the trained autoencoder that from names: a checkpoint's folder, the name of one
@@ -394,7 +318,7 @@ func restoreAutoencoder(k keptWeights) (*Autoencoder, error) {
 	if k.Experiment != AutoencoderExperiment {
 		return nil, fmt.Errorf("%s was made by experiment %q; wanted is an autoencoder, as `dla lab4 autoencoder` makes it", k.source, k.Experiment)
 	}
-	cfg, err := autoencoderConfig(k.Record)
+	cfg, err := settingsOf[config.Autoencoder](k.Record)
 	if err != nil {
 		return nil, k.unloadable(err)
 	}
@@ -402,7 +326,7 @@ func restoreAutoencoder(k keptWeights) (*Autoencoder, error) {
 	if a.Images, err = data.Describe(a.Data.Name); err != nil {
 		return nil, k.unloadable(err)
 	}
-	if err := readResult(k.Record, &a.Result); err != nil {
+	if err := record.Read(k.Record, &a.Result); err != nil {
 		return nil, k.unloadable(err)
 	}
 	if err := k.mayHold(cfg.Encoder.Model); err != nil {

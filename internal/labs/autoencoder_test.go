@@ -13,6 +13,7 @@ import (
 
 	"dla/internal/config"
 	"dla/internal/data"
+	"dla/internal/record"
 	"dla/internal/run"
 	"dla/internal/train"
 	"dla/internal/weights"
@@ -26,18 +27,16 @@ func tinyAutoencoder(from string) config.Autoencoder {
 	return c
 }
 
-// autoencode trains cfg's autoencoder.
-func autoencode(ctx context.Context, t *testing.T, cfg config.Autoencoder, opt Options) Trained {
+// autoencode trains cfg's autoencoder; its result is nil where it was stopped.
+func autoencode(ctx context.Context, t *testing.T, cfg config.Autoencoder, opt Options) (Outcome, *record.Autoencoder) {
 	t.Helper()
-	encoder, err := FindEncoder(opt.Root, cfg)
+	opt.loaded = options(t, "").loaded
+	o, err := open(ctx, cfg, opt.begun(), func(job Job) (Outcome, error) { return Do(ctx, job, opt) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr, err := start(ctx, imageMaterial{set(t, cfg.Data.Name)}, autoencoderTraining(cfg, encoder), opt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tr
+	res, _ := o.Result.(*record.Autoencoder)
+	return o, res
 }
 
 // testErrorOf is a's mean squared error on some images.
@@ -61,8 +60,7 @@ func TestAutoencoder(t *testing.T) {
 	encoder := trained(t, root, tiny(false))
 	opt := options(t, root)
 	cfg := tinyAutoencoder(encoder.ID)
-	tr := autoencode(context.Background(), t, cfg, opt)
-	res := tr.Autoencoder
+	tr, res := autoencode(context.Background(), t, cfg, opt)
 	if !tr.Done() || res == nil || tr.Variant != "ae-plain20-w4" || !strings.HasSuffix(tr.ID, "-ae-plain20-w4-s0") {
 		t.Fatalf("%+v", tr)
 	}
@@ -141,7 +139,7 @@ func TestAutoencoder(t *testing.T) {
 	}
 
 	// Asked for again, it is taken as it is; each kind is refused where the other is wanted.
-	if again := autoencode(context.Background(), t, cfg, opt); !again.Reused || again.ID != tr.ID || !reflect.DeepEqual(again.Autoencoder.Examples, res.Examples) {
+	if again, its := autoencode(context.Background(), t, cfg, opt); !again.Reused || again.ID != tr.ID || !reflect.DeepEqual(its.Examples, res.Examples) {
 		t.Errorf("%+v was not reused: %+v", tr, again)
 	}
 	if _, err := FindNetwork(root, tr.ID); err == nil || !strings.Contains(err.Error(), tr.ID+" is an autoencoder; wanted is a classifier") {
@@ -155,7 +153,7 @@ func TestAutoencoder(t *testing.T) {
 // TestDamagedAutoencoders are errors that name the folder.
 func TestDamagedAutoencoders(t *testing.T) {
 	root, dir := t.TempDir(), filepath.Join(t.TempDir(), "ae")
-	tr := autoencode(context.Background(), t, tinyAutoencoder(trained(t, root, tiny(false)).ID), options(t, root))
+	tr, res := autoencode(context.Background(), t, tinyAutoencoder(trained(t, root, tiny(false)).ID), options(t, root))
 	if _, err := Export(root, tr.ID, dir); err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +186,7 @@ func TestDamagedAutoencoders(t *testing.T) {
 	if _, err := weights.Save(path, f.Tensors, nil); err != nil {
 		t.Fatal(err)
 	}
-	for name, edit := range map[string][2]string{"config.yaml": {"width: 4", "width: 8000"}, "result.json": {tr.Autoencoder.Encoder.WeightsSHA256, "00"}, "env.json": {data.SyntheticShapes, "mnist"}} {
+	for name, edit := range map[string][2]string{"config.yaml": {"width: 4", "width: 8000"}, "result.json": {res.Encoder.WeightsSHA256, "00"}, "env.json": {data.SyntheticShapes, "mnist"}} {
 		good, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -216,7 +214,7 @@ func TestAutoencoderRefuses(t *testing.T) {
 	if _, err := FindEncoder(root, tinyAutoencoder(mlp.ID)); err == nil || !strings.Contains(err.Error(), "makes vectors of images") || !strings.Contains(err.Error(), "name a convolutional network") {
 		t.Errorf("an MLP: %v", err)
 	}
-	if _, err := FindEncoder(root, tinyAutoencoder("nobody")); err == nil || !strings.Contains(err.Error(), `the encoder: "nobody" is no folder with a checkpoint`) {
+	if _, err := FindEncoder(root, tinyAutoencoder("nobody")); err == nil || !strings.Contains(err.Error(), `the encoder: "nobody" is neither a folder with a checkpoint`) {
 		t.Errorf("nobody: %v", err)
 	}
 	cfg := tinyAutoencoder(cnn.ID)
@@ -230,12 +228,8 @@ func TestAutoencoderRefuses(t *testing.T) {
 		t.Errorf("another network: %v", err)
 	}
 	cfg = tinyAutoencoder(cnn.ID)
-	encoder, err := FindEncoder(root, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
 	cfg.Data.Name = data.SyntheticDigits
-	if _, err := AutoencoderStudy(context.Background(), encoder, []config.Autoencoder{cfg}, options(t, root), nil); err == nil || !strings.Contains(err.Error(), "train both on the same data") {
+	if _, err := Study(context.Background(), []Task{{Settings: cfg}}, options(t, root), nil); err == nil || !strings.Contains(err.Error(), "train both on the same data") {
 		t.Errorf("other data: %v", err)
 	}
 }
@@ -248,7 +242,7 @@ func TestResumedAutoencoder(t *testing.T) {
 	opt := options(t, root)
 	opt.Resume = false
 	cfg := tinyAutoencoder(encoder.ID)
-	whole := autoencode(context.Background(), t, cfg, opt)
+	whole, wholeRes := autoencode(context.Background(), t, cfg, opt)
 	for _, stop := range []int{2, 9} { // steps and evaluation steps: the last is of the test
 		ctx, cancel := context.WithCancel(context.Background())
 		n := 0
@@ -260,16 +254,16 @@ func TestResumedAutoencoder(t *testing.T) {
 				}
 			}
 		}
-		tr := autoencode(ctx, t, cfg, stopping)
+		tr, res := autoencode(ctx, t, cfg, stopping)
 		cancel()
-		if tr.Reason != train.Interrupted || tr.Autoencoder != nil && stop < 9 {
+		if tr.Reason != train.Interrupted || res != nil {
 			t.Fatalf("stopped at %d: %+v", stop, tr)
 		}
 		got, err := Resume(context.Background(), tr.ID, opt)
 		if err != nil || got.ID != tr.ID {
 			t.Fatal(got, err)
 		}
-		a, b := *got.Autoencoder, *whole.Autoencoder
+		a, b := *got.Result.(*record.Autoencoder), *wholeRes
 		a.WallSeconds, b.WallSeconds = 0, 0
 		a.Val.Accuracy, a.LastVal.Accuracy, b.Val.Accuracy, b.LastVal.Accuracy = 0, 0, 0, 0 // NaN
 		if !reflect.DeepEqual(a, b) {
@@ -286,11 +280,11 @@ func TestResumedAutoencoder(t *testing.T) {
 	// Where the encoder is not what it was, the run does not go on.
 	stopping := opt
 	stopping.MaxTime = 1
-	tr := autoencode(context.Background(), t, cfg, stopping)
+	tr, _ := autoencode(context.Background(), t, cfg, stopping)
 	if err := run.Remove(root, encoder.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Resume(context.Background(), tr.ID, opt); err == nil || !strings.Contains(err.Error(), "the encoder: ") {
+	if _, err := Resume(context.Background(), tr.ID, options(t, root)); err == nil || !strings.Contains(err.Error(), "the encoder: ") {
 		t.Errorf("without its encoder: %v", err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"dla/internal/kernel"
 	"dla/internal/model"
 	"dla/internal/nn"
+	"dla/internal/record"
 	"dla/internal/run"
 	"dla/internal/weights"
 )
@@ -118,11 +119,22 @@ func TestEncoderSavedAnew(t *testing.T) {
 		if got, err := FindSentenceEncoder(c.dir, c.fingerprint); err != nil || got.Weights == "" {
 			t.Errorf("%s, whatever it is: %+v, %v", c.dir, got, err)
 		}
-		if _, _, err := sentencesOf(context.Background(), run.Record{}, c.dir, c.fingerprint, data.SyntheticSentences,
-			options(t, t.TempDir())); (c.err != "") != (err != nil && strings.Contains(err.Error(), anyEncoder)) {
+		goingOn := options(t, t.TempDir())
+		goingOn.goesOn = &run.Record{}
+		if _, err := encoderOf(c.dir, c.fingerprint, goingOn); (c.err != "") != (err != nil && strings.Contains(err.Error(), anyEncoder)) {
 			t.Errorf("%s in a run that goes on: %v", c.dir, err)
 		}
 	}
+}
+
+// baselineStudy trains the heads of cfgs.
+func baselineStudy(t *testing.T, opt Options, cfgs ...config.Baseline) []Outcome {
+	t.Helper()
+	var tasks []Task
+	for _, c := range cfgs {
+		tasks = append(tasks, Task{Settings: c})
+	}
+	return must(Study(context.Background(), tasks, opt, func(int, Outcome) {}))(t)
 }
 
 // TestOlderRecords: a run whose record has the hash of the encoder's files, and its folder as it was typed, is the
@@ -135,24 +147,22 @@ func TestOlderRecords(t *testing.T) {
 	cfg := tinyBaseline("tiny")
 	cfg.Train.Epochs = 1
 	opt := options(t, root)
-	if s := BaselineSettings(cfg, e); s.Encoder.From != dir || s.Encoder.Weights != e.Weights {
-		t.Errorf("settings %+v", s.Encoder)
+	job := func(cfg config.Baseline) *training {
+		return must(openBaseline(context.Background(), cfg, opt))(t).(*training)
 	}
-	study := func(cfg config.Baseline) Trained {
-		return must(BaselineStudy(context.Background(), []*SentenceEncoder{e}, []config.Baseline{cfg}, opt,
-			func(int, Trained) {}))(t)[0]
+	if c := job(cfg).settings.(config.Baseline); c.Encoder.From != dir || c.Encoder.Weights != e.Weights {
+		t.Errorf("settings %+v", c.Encoder)
 	}
-	set := must(loadSentences(context.Background(), cfg.Data.Name, opt))(t)
-	m := must(newFeatures(context.Background(), set, e, cfg, opt))(t)
-	tr := baselineTraining(cfg, e)
+	study := func(cfg config.Baseline) Outcome { return baselineStudy(t, opt, cfg)[0] }
 	for i, as := range []config.Features{
 		{From: "tiny", Weights: must(e.files())(t)}, {From: dir, Weights: must(e.files())(t)}, {From: "tiny",
 			Weights: e.Weights},
 	} {
 		old := seeded(cfg, uint64(i))
 		old.Encoder.From, old.Encoder.Weights = as.From, as.Weights
-		tr.settings, tr.cfg = old, old.Training()
-		first := must(start(context.Background(), m, tr, opt))(t)
+		tr := job(seeded(cfg, uint64(i)))
+		tr.settings = old
+		first := must(Do(context.Background(), tr, opt))(t)
 		if first.Reused || !first.Done() {
 			t.Fatalf("%+v", first)
 		}
@@ -393,8 +403,8 @@ func TestBaseline(t *testing.T) {
 	e := encoderIn(t, dir)
 	cfg := tinyBaseline(dir)
 	opt := options(t, root)
-	all := must(BaselineStudy(context.Background(), []*SentenceEncoder{e, e}, []config.Baseline{cfg, seeded(cfg, 1)}, opt, func(int, Trained) {}))(t)
-	r := all[0].Result
+	all := baselineStudy(t, opt, cfg, seeded(cfg, 1))
+	r := all[0].Result.(*record.Classifier)
 	if len(all) != 2 || r.Test.Accuracy < 0.8 || r.Test.N != 200 || r.Train == nil || r.Train.Accuracy < 0.8 || r.Note == "" {
 		t.Fatalf("%d runs, %+v", len(all), r)
 	}
@@ -402,15 +412,15 @@ func TestBaseline(t *testing.T) {
 		t.Errorf("%+v of %d parameters", r.Encoder, r.Params)
 	}
 	rec := must(run.Find(root, all[0].ID))(t)
-	if back := must(baselineConfig(rec))(t); back.Encoder.Weights != e.Weights || rec.Env.Data.Fingerprint == "" || !rec.Env.Data.Synthetic {
+	if back := must(settingsOf[config.Baseline](rec))(t); back.Encoder.Weights != e.Weights || rec.Env.Data.Fingerprint == "" || !rec.Env.Data.Synthetic {
 		t.Errorf("%+v on %+v", back, rec.Env.Data)
 	}
-	again := must(BaselineStudy(context.Background(), []*SentenceEncoder{e}, []config.Baseline{cfg}, opt, func(int, Trained) {}))(t)
+	again := baselineStudy(t, opt, cfg)
 	if !again[0].Reused || again[0].ID != all[0].ID {
 		t.Errorf("the same run again is %+v", again[0])
 	}
 
-	set := must(loadSentences(context.Background(), cfg.Data.Name, opt))(t)
+	set := must(readSentences(context.Background(), cfg.Data.Name, opt))(t)
 	m := must(newFeatures(context.Background(), set, e, cfg, opt))(t)
 	mean, std := m.moments()
 	for j := range mean {
@@ -449,15 +459,14 @@ func seeded(c config.Baseline, seed uint64) config.Baseline {
 func TestBaselineResume(t *testing.T) {
 	cacheIn(t, t.TempDir())
 	dir := tinyEncoder(t, 1)
-	e := encoderIn(t, dir)
 	cfg := tinyBaseline(dir)
 	cfg.Head.Dropout, cfg.Train.Epochs = 0.5, 3
-	begin := func(root string, stop bool) Trained {
+	begin := func(root string, stop bool) Outcome {
 		opt := options(t, root)
 		if stop {
 			opt.MaxTime = 1
 		}
-		return must(BaselineStudy(context.Background(), []*SentenceEncoder{e}, []config.Baseline{cfg}, opt, func(int, Trained) {}))(t)[0]
+		return baselineStudy(t, opt, cfg)[0]
 	}
 	root := t.TempDir()
 	whole, stopped := begin(t.TempDir(), false), begin(root, true)
@@ -477,8 +486,15 @@ func TestBaselineResume(t *testing.T) {
 		t.Fatal(err)
 	}
 	resumed := must(Resume(context.Background(), stopped.ID, options(t, root)))(t)
-	if !resumed.Done() || resumed.Result.WeightsSHA256 != whole.Result.WeightsSHA256 || resumed.Result.LastWeightsSHA256 != whole.Result.LastWeightsSHA256 {
-		t.Errorf("%+v, want %+v", resumed.Result, whole.Result)
+	if !resumed.Done() {
+		t.Fatalf("%+v", resumed)
+	}
+	got, want := resumed.Result.(*record.Classifier), whole.Result.(*record.Classifier)
+	if got.WeightsSHA256 != want.WeightsSHA256 {
+		t.Errorf("best weights %s, want %s", got.WeightsSHA256, want.WeightsSHA256)
+	}
+	if got.LastWeightsSHA256 != want.LastWeightsSHA256 {
+		t.Errorf("last weights %s, want %s", got.LastWeightsSHA256, want.LastWeightsSHA256)
 	}
 }
 

@@ -46,7 +46,7 @@ func TestDetectorsLeaveCopiesOut(t *testing.T) {
 	writeImages(t, dir, ds.Train, 9000)
 	cfg.Sets.Folders = []string{"near=" + dir}
 	opt, said := hearing(t, root)
-	d, err := OOD(context.Background(), cfg, opt)
+	d, err := evaluateOOD(context.Background(), t, cfg, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,12 +68,12 @@ func TestDetectorsLeaveCopiesOut(t *testing.T) {
 			t.Errorf("said\n%s\nwant %q", line, w)
 		}
 	}
-	if again, err := OOD(context.Background(), cfg, opt); err != nil || !again.Reused {
+	if again, err := evaluateOOD(context.Background(), t, cfg, opt); err != nil || !again.Reused {
 		t.Errorf("asked again: %v", err)
 	}
 
 	writeImages(t, dir, ds.Test, 198)
-	if _, err := OOD(context.Background(), cfg, opt); err == nil ||
+	if _, err := evaluateOOD(context.Background(), t, cfg, opt); err == nil ||
 		!strings.Contains(err.Error(), "the set near is no set of outliers: 3 of its 41 images are copies") ||
 		!strings.Contains(err.Error(), "up to 5 % are left out") {
 		t.Errorf("more copies: %v", err)

@@ -1,6 +1,7 @@
 package labs
 
 import (
+	"fmt"
 	"math"
 	"time"
 
@@ -11,8 +12,47 @@ import (
 	"dla/internal/train"
 )
 
-// Cost is what a run of a configuration will take, for --dry-run.
-type Cost struct {
+// Plan is a run that --dry-run tells of.
+type Plan struct {
+	Variant string `json:"variant"`
+	Seed    uint64 `json:"seed"`
+	Config  any    `json:"config"`
+	Cost    Cost   `json:"cost"`
+
+	cost func() (Cost, error)
+}
+
+// Cost is what a run will take.
+type Cost interface {
+	// Line says it in a line.
+	Line() string
+	// Total is the time in seconds.
+	Total() float64
+}
+
+// PlanAll plans the runs of tasks. Seeds of one variant cost the same, which is measured once.
+func PlanAll(tasks []Task, opt Options) ([]Plan, error) {
+	opt = opt.begun()
+	costs := map[string]Cost{}
+	var all []Plan
+	for _, t := range tasks {
+		p, err := experimentOf(t.Settings).Plan(t.Settings, opt)
+		if err != nil {
+			return nil, err
+		}
+		if _, ok := costs[p.Variant]; !ok {
+			if costs[p.Variant], err = p.cost(); err != nil {
+				return nil, err
+			}
+		}
+		p.Cost = costs[p.Variant]
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+// TrainingCost is what a training will take.
+type TrainingCost struct {
 	Params       int     `json:"params"`
 	MACs         int     `json:"macs"`          // one sample, forward
 	TrainFLOPs   float64 `json:"train_flops"`   // whole training: two a multiply-add, backward twice the forward
@@ -24,53 +64,51 @@ type Cost struct {
 	Kernel       string  `json:"kernel"`        // instruction set
 }
 
-// CostOf builds cfg's network for its data set, less the validation part, times some steps on blank
-// images and says what the whole training would take. It reads no data.
-func CostOf(cfg config.Resnet) (Cost, error) {
-	return costOf(cfg, func(set data.Description, steps int) (learner, Cost, error) {
-		b, err := build(cfg, size{set.H, set.W, set.C, set.Classes}, steps, nil)
-		if err != nil {
-			return nil, Cost{}, err
-		}
-		return b, Cost{Params: b.params.Count(), MACs: b.macs, PeakBytes: b.net.PeakBytes(), TrainFLOPs: 6 * float64(b.macs)}, nil
-	})
+// Line says c in a line.
+func (c TrainingCost) Line() string {
+	return fmt.Sprintf("%9d parameters  %6.1f MFLOP/sample forward  %8.1f GFLOP in all  %5.1f MB step memory",
+		c.Params, 2*float64(c.MACs)/1e6, c.TrainFLOPs/1e9, float64(c.PeakBytes)/1e6)
 }
 
-// costOf is CostOf of what build makes, with the cost of it that is known, TrainFLOPs being of an image.
-func costOf(cfg config.Resnet, build func(set data.Description, steps int) (learner, Cost, error)) (Cost, error) {
+// Total is the time of all steps.
+func (c TrainingCost) Total() float64 { return c.TotalSeconds }
+
+// imagesCost is the cost of the training that build makes for cfg's data set, less the validation split, in epochs of
+// so many steps. It reads no data. Of the cost that build gives, TrainFLOPs are of one image.
+func imagesCost(cfg config.Resnet, build func(sz size, steps int) (trainable, TrainingCost, error)) (Cost, error) {
 	set, err := data.Describe(cfg.Data.Name)
 	if err != nil {
-		return Cost{}, err
+		return nil, err
 	}
 	n := set.Train - cfg.Data.Val
 	if cfg.Data.Limit > 0 {
 		n = min(n, cfg.Data.Limit)
 	}
 	steps := (n + cfg.Train.BatchSize - 1) / cfg.Train.BatchSize
-	l, c, err := build(set, steps)
+	m, c, err := build(size{set.H, set.W, set.C, set.Classes}, steps)
 	if err != nil {
-		return c, err
+		return nil, err
 	}
-	return timed(c, l, cfg, n, steps)
+	return timed(c, m.job(), cfg, n, steps)
 }
 
-// timed completes the cost c of l's training on n samples, in epochs of so many steps.
-func timed(c Cost, l learner, cfg config.Resnet, n, steps int) (Cost, error) {
+// timed completes the cost c of a training on n samples, in epochs of so many steps: it times some of them on blank
+// samples.
+func timed(c TrainingCost, job train.Job, cfg config.Resnet, n, steps int) (Cost, error) {
 	c.Steps, c.Threads, c.Kernel = steps*cfg.Train.Epochs, kernel.Threads(), kernel.Level()
 	c.TrainFLOPs *= float64(n) * float64(cfg.Train.Epochs)
 	best := time.Duration(1<<63 - 1)
-	job := l.job()
 	batch := data.Batch{Rows: cfg.Train.BatchSize, Index: make([]int32, cfg.Train.BatchSize)}
 	batch.X, batch.Y = job.Program.TrainBuffers()
 	for range 5 {
 		start := time.Now()
 		if p, ok := job.Program.(train.Preparer); ok {
 			if err := p.Prepare(&batch, 0, 0); err != nil {
-				return c, err
+				return nil, err
 			}
 		}
 		if _, err := job.Program.TrainStep(cfg.Train.BatchSize); err != nil {
-			return c, err
+			return nil, err
 		}
 		job.Optimizer.Step(0)
 		best = min(best, time.Since(start))
@@ -93,27 +131,35 @@ type AttackCost struct {
 	Kernel       string  `json:"kernel"`
 }
 
-// CostOfFGSM loads the networks, times some passes on blank images and says what all attacks of cfg would
-// take. It reads no data.
-func CostOfFGSM(cfg config.FGSM, root string) (AttackCost, error) {
-	var c AttackCost
-	var nets []*Network
-	for _, from := range cfg.Checkpoints {
-		n, err := findVictim(root, from)
-		if err != nil {
-			return c, err
-		}
-		nets = append(nets, n)
+// Line says c in a line.
+func (c AttackCost) Line() string {
+	return fmt.Sprintf("%d images, %d gradients at %.0f/s and at most %d evaluations at %.0f/s",
+		c.Images, c.Gradients, c.GradientRate, c.Evaluations, c.ForwardRate)
+}
+
+// Total is the time of all passes.
+func (c AttackCost) Total() float64 { return c.TotalSeconds }
+
+// planFGSM says what all attacks of cfg cost.
+func planFGSM(cfg config.FGSM, opt Options) (Plan, error) {
+	nets, err := networksOf(&cfg, opt)
+	if err != nil {
+		return Plan{}, err
 	}
+	return Plan{Variant: "fgsm-" + nets[0].Name, Seed: cfg.Seed, Config: cfg, cost: func() (Cost, error) { return attackCost(cfg, nets) }}, nil
+}
+
+// attackCost times some passes on blank images.
+func attackCost(cfg config.FGSM, nets []*Network) (Cost, error) {
 	n := nets[0].Images.Test
 	if cfg.Limit > 0 {
 		n = min(n, cfg.Limit)
 	}
-	v, err := newVictim(nets[0], data.Subset{})
+	v, err := newTarget(nets[0], data.Subset{})
 	if err != nil {
-		return c, err
+		return nil, err
 	}
-	c = AttackCost{Network: nets[0].Name, Images: n, Threads: kernel.Threads(), Kernel: kernel.Level()}
+	c := AttackCost{Network: nets[0].Name, Images: n, Threads: kernel.Threads(), Kernel: kernel.Level()}
 	many := len(cfg.PGD.Eps) + len(cfg.PGD.EpsTargeted) + len(cfg.PGD.EpsL2)
 	c.Gradients = n * (2 + many*cfg.PGD.Steps*cfg.PGD.Restarts)
 	c.Evaluations = n*(1+2*(3*len(cfg.Sweep.Eps)+many)) + min(n, cfg.Square.Images)*cfg.Square.Queries
@@ -122,7 +168,7 @@ func CostOfFGSM(cfg config.FGSM, root string) (AttackCost, error) {
 		c.Gradients += k * some * (1 + cfg.PGD.Steps*cfg.PGD.Restarts)
 		c.Evaluations += 2 * k * some * (2 + k)
 	}
-	b := attack.Batch{X: make([]float32, evalBatch*v.target.Values()), Y: make([]int32, evalBatch)}
+	b := attack.Batch{X: make([]float32, evalBatch*v.graph.Values()), Y: make([]int32, evalBatch)}
 	rate := func(pass func() error) (float64, error) {
 		best := time.Duration(math.MaxInt64)
 		for range 3 {
@@ -134,11 +180,11 @@ func CostOfFGSM(cfg config.FGSM, root string) (AttackCost, error) {
 		}
 		return evalBatch / best.Seconds(), nil
 	}
-	if c.GradientRate, err = rate(func() error { _, err := v.target.Gradient(b); return err }); err != nil {
-		return c, err
+	if c.GradientRate, err = rate(func() error { _, err := v.graph.Gradient(b); return err }); err != nil {
+		return nil, err
 	}
-	if c.ForwardRate, err = rate(func() error { _, err := v.target.Logits(b.X); return err }); err != nil {
-		return c, err
+	if c.ForwardRate, err = rate(func() error { _, err := v.graph.Logits(b.X); return err }); err != nil {
+		return nil, err
 	}
 	c.TotalSeconds = float64(c.Gradients)/c.GradientRate + float64(c.Evaluations)/c.ForwardRate
 	return c, nil

@@ -11,6 +11,7 @@ import (
 
 	"dla/internal/config"
 	"dla/internal/data"
+	"dla/internal/record"
 	"dla/internal/train"
 )
 
@@ -24,9 +25,9 @@ func tinyDistillation(kind string) config.Distill {
 	return c
 }
 
-// TestLessonsAreOfTheImagesSeen: in every epoch and batch of the student's training the lesson is the
-// teacher's logits of the very images of the batch, by whichever kind of soft labels.
-func TestLessonsAreOfTheImagesSeen(t *testing.T) {
+// TestLogitsAreOfTheImagesSeen: in every epoch and batch of the student's training it is told the teacher's logits of the
+// very images of the batch, by whichever kind of soft labels.
+func TestLogitsAreOfTheImagesSeen(t *testing.T) {
 	root := t.TempDir()
 	opt := options(t, root)
 	ctx := context.Background()
@@ -42,7 +43,7 @@ func TestLessonsAreOfTheImagesSeen(t *testing.T) {
 			}
 			cfg := tinyDistillation(kind)
 			cfg.Data.Val = 100
-			teacher, _, err := teacherOf(ctx, &ds, cfg, opt)
+			teacher, err := teacherOf(ctx, &ds, cfg, opt)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -50,7 +51,7 @@ func TestLessonsAreOfTheImagesSeen(t *testing.T) {
 			if kind == config.Augmented {
 				cfg.Data.Augment.Copies = 2
 			}
-			l, k, err := teach(ctx, &ds, teacher, cfg, opt)
+			logits, k, err := teacherLogits(ctx, &ds, teacher, cfg, opt)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -64,16 +65,16 @@ func TestLessonsAreOfTheImagesSeen(t *testing.T) {
 			}
 			b := data.Batch{X: make([]float32, rows*px), Y: make([]int32, rows), Index: make([]int32, rows)}
 			loader := data.NewAugmentedLoader(split(&ds, cfg.Plain()).train, rows, cfg.Seed, augment(cfg.Data.Augment))
-			taught, want := make([]float32, rows*classes), make([]float32, rows*classes)
+			told, want := make([]float32, rows*classes), make([]float32, rows*classes)
 			for epoch := range 4 {
 				loader.Batch(epoch, 1+epoch%2, &b)
-				if err := l.logits(taught, &b, epoch); err != nil {
+				if err := logits(told, &b, epoch); err != nil {
 					t.Fatal(err)
 				}
 				if err := scorer.Score(want, &b); err != nil {
 					t.Fatal(err)
 				}
-				if !slices.Equal(taught, want) {
+				if !slices.Equal(told, want) {
 					t.Errorf("%s, limit %d: other logits in epoch %d", kind, limit, epoch+1)
 				}
 			}
@@ -87,47 +88,73 @@ func TestSelfChecksFail(t *testing.T) {
 	ctx := context.Background()
 	cfg := tinyDistillation(config.Cached)
 	ds := set(t, cfg.Data.Name)
-	teacher, _, err := teacherOf(ctx, ds, cfg, opt)
+	teacher, err := teacherOf(ctx, ds, cfg, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, k, err := teach(ctx, ds, teacher, cfg, opt)
+	logits, k, err := teacherLogits(ctx, ds, teacher, cfg, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if checks, err := selfChecks(ctx, ds, teacher, cfg, l, k); err != nil || len(checks) != 3 {
-		t.Fatalf("%+v, %v", checks, err)
+	checks, err := selfChecks(ctx, ds, teacher, cfg, logits, k)
+	if err == nil {
+		err = record.Failed(checks)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	slices.Reverse(k.Logits)
-	if _, err := selfChecks(ctx, ds, teacher, cfg, l, k); err == nil || !strings.Contains(err.Error(), "self-check: a student that is the teacher") {
+	if checks, err = selfChecks(ctx, ds, teacher, cfg, logits, k); err != nil {
+		t.Fatal(err)
+	}
+	if err := record.Failed(checks); err == nil || !strings.Contains(err.Error(), "self-checks failed: a student that is the teacher") {
 		t.Errorf("labels in the wrong order passed: %v", err)
 	}
 }
 
-// TestInterruptedLabelling leaves nothing half-done, and is an interruption, not an error.
+// TestInterruptedLabelling leaves no soft labels half done and a run that can go on.
 func TestInterruptedLabelling(t *testing.T) {
 	opt := options(t, t.TempDir())
 	cfg := tinyDistillation(config.Cached)
 	ds := set(t, cfg.Data.Name)
-	if _, _, err := teacherOf(context.Background(), ds, cfg, opt); err != nil {
+	if _, err := teacherOf(context.Background(), ds, cfg, opt); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	interrupted := opt
 	interrupted.Sink = func(train.Event) { cancel() }
-	d, err := Distill(ctx, []config.Distill{cfg}, interrupted, func(Trained) {})
-	if err != nil || d.Stopped == nil || d.Stopped.Reason != train.Interrupted || d.Stopped.ID != "" {
-		t.Errorf("%+v, %v", d, err)
+	all, err := Study(ctx, DistillTasks([]config.Distill{cfg}), interrupted, func(int, Outcome) {})
+	if err != nil || len(all) != 2 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	stopped := all[1]
+	if stopped.Reason != train.Interrupted || stopped.Done() {
+		t.Errorf("%+v", stopped)
 	}
 	if files, _ := filepath.Glob(filepath.Join(opt.Root, softLabelsDir, "*")); len(files) > 0 {
 		t.Errorf("it left %v", files)
 	}
 	two := cfg
 	two.Seed = 1
-	n := 0
-	d, err = Distill(context.Background(), []config.Distill{cfg, two}, opt, func(Trained) { n++ })
-	if err != nil || d.Stopped != nil || len(d.Pairs) != 2 || n != 5 || len(d.Labels) != 2 {
-		t.Errorf("%+v after %d runs, %v", d, n, err)
+	all, err = Study(context.Background(), DistillTasks([]config.Distill{cfg, two}), opt, func(int, Outcome) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all[1].ID != stopped.ID {
+		t.Errorf("%s was interrupted, %s goes on", stopped.ID, all[1].ID)
+	}
+	for i, o := range all {
+		if !o.Done() {
+			t.Errorf("run %d: %+v", i, o)
+		}
+	}
+	for _, i := range []int{1, 3} {
+		if checks := all[i].Result.SelfChecks(); len(checks) == 0 || record.Failed(checks) != nil {
+			t.Errorf("run %d has the self-checks %+v", i, checks)
+		}
+	}
+	if files, _ := filepath.Glob(filepath.Join(opt.Root, softLabelsDir, "*")); len(files) != 2 { // of limited data, a set a seed
+		t.Errorf("soft labels %v", files)
 	}
 }
 
@@ -149,42 +176,45 @@ func TestShippedTeacher(t *testing.T) {
 	ctx := context.Background()
 	cfg := tinyDistillation(config.Cached)
 	ds := set(t, cfg.Data.Name)
-	n, trained, err := teacherOf(ctx, ds, cfg, opt)
-	if err != nil || trained == nil || trained.Reused {
-		t.Fatalf("%+v, %v", trained, err)
+	teacher := func() (*Network, int) { // and how many runs there are then
+		t.Helper()
+		n, err := teacherOf(ctx, ds, cfg, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n, runsUnder(t, "runs")
 	}
+	n, _ := teacher()
 	folder := filepath.Join(CheckpointsDir, "lab1-teacher")
-	if _, err := Export("runs", trained.ID, folder); err != nil {
+	if _, err := Export("runs", n.Source, folder); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.RemoveAll(filepath.Join(trained.Dir, "checkpoints")); err != nil {
+	if err := os.RemoveAll(filepath.Join("runs", n.Source, "checkpoints")); err != nil {
 		t.Fatal(err)
 	}
-	again, tr, err := teacherOf(ctx, ds, cfg, opt)
-	if err != nil || again.Source != folder || again.Weights != n.Weights || !tr.Reused {
-		t.Errorf("%+v, %+v, %v", again, tr, err)
+	if again, runs := teacher(); again.Source != folder || again.Weights != n.Weights || runs != 1 {
+		t.Errorf("%+v, %d runs", again, runs)
 	}
 	cfg.Teacher.From = "lab1-teacher"
-	if named, _, err := teacherOf(ctx, ds, cfg, opt); err != nil || named.Weights != n.Weights {
-		t.Errorf("by its name: %+v, %v", named, err)
+	if named, _ := teacher(); named.Weights != n.Weights {
+		t.Errorf("by its name: %+v", named)
 	}
 	cfg.Teacher.From = ""
 	if err := os.RemoveAll(CheckpointsDir); err != nil {
 		t.Fatal(err)
 	}
-	if again, tr, err = teacherOf(ctx, ds, cfg, opt); err != nil || tr.Reused || tr.Reason != train.Finished || again.Weights != n.Weights {
-		t.Fatalf("trained anew: %+v, %+v, %v", again, tr, err)
+	again, runs := teacher()
+	if runs != 2 || again.Weights != n.Weights {
+		t.Fatalf("trained anew: %+v, %d runs", again, runs)
 	}
-	best, err := filepath.Glob(filepath.Join(tr.Dir, "checkpoints", "best-*"))
+	best, err := filepath.Glob(filepath.Join("runs", again.Source, "checkpoints", "best-*"))
 	if err != nil || len(best) != 1 {
 		t.Fatalf("best weights %v, %v", best, err)
 	}
 	if err := os.Truncate(best[0], 100); err != nil {
 		t.Fatal(err)
 	}
-	before := runsUnder(t, "runs")
-	if _, _, err := teacherOf(ctx, ds, cfg, opt); err == nil || !strings.Contains(err.Error(), best[0]) ||
-		runsUnder(t, "runs") != before {
-		t.Errorf("with damaged weights: %v, %d runs after %d", err, runsUnder(t, "runs"), before)
+	if _, err := teacherOf(ctx, ds, cfg, opt); err == nil || !strings.Contains(err.Error(), best[0]) || runsUnder(t, "runs") != runs {
+		t.Errorf("with damaged weights: %v, %d runs after %d", err, runsUnder(t, "runs"), runs)
 	}
 }

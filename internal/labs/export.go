@@ -12,6 +12,7 @@ import (
 	"dla/internal/lora"
 	"dla/internal/model"
 	"dla/internal/plainfile"
+	"dla/internal/record"
 	"dla/internal/run"
 	"dla/internal/weights"
 )
@@ -179,8 +180,8 @@ func describeAdapter(dir string) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	res, err := resultOf(rec)
-	if err != nil {
+	var res record.Classifier
+	if err := record.Read(rec, &res); err != nil {
 		return Checkpoint{}, err
 	}
 	return Checkpoint{Network: rec.Variant, Data: rec.Env.Data.Name, Params: res.Params,

@@ -1,7 +1,6 @@
 package labs
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,7 +18,7 @@ import (
 	"dla/internal/data"
 	"dla/internal/kernel"
 	"dla/internal/plainfile"
-	"dla/internal/report"
+	"dla/internal/record"
 	"dla/internal/run"
 	"dla/internal/train"
 )
@@ -30,152 +29,86 @@ const FGSMExperiment = "lab4/fgsm"
 // examplesName is the file of a run that holds the images its figures show.
 const examplesName = "examples.json"
 
-// AttackResult is what result.json holds of the attacks on a network.
-type AttackResult struct {
-	Test        TestResult        `json:"test"` // of the images as they are
-	Network     string            `json:"network"`
-	Source      string            `json:"source"` // run or folder of the weights
-	Weights     string            `json:"weights_sha256"`
-	Params      int               `json:"params"`
-	Classes     []string          `json:"classes"`
-	Attacks     []attack.Outcome  `json:"attacks"`
-	Transfer    []attack.Transfer `json:"transfer,omitempty"`
-	Checks      []Check           `json:"checks"`
-	Examples    run.Attachment    `json:"examples"` // []attack.Example
-	WallSeconds float64           `json:"wall_seconds"`
-	Note        string            `json:"note,omitempty"`
+// fgsm attacks a trained network on the test set it was made for: FGSM, targeted and not, over a sweep of radii beside
+// noise of the same size; PGD; the Square attack; and with several networks a matrix of what images made for the one do
+// to the others. The figures' examples and the self-checks are part of the record.
+func fgsm() Experiment {
+	e := newExperiment[config.FGSM, record.Attacks](FGSMExperiment, config.DefaultFGSM, openFGSM, planFGSM)
+	return checked(e, func(cfg config.FGSM, opt Options) error {
+		_, err := networksOf(&cfg, opt)
+		return err
+	})
 }
 
-// Attacked is a run of the attacks.
-type Attacked struct {
-	ID, Dir string
-	Config  config.FGSM
-	Reason  train.Reason
-	Result  AttackResult // when Done
-	Reused  bool         // an earlier, finished run of the same settings and weights
-	Figures []string
-}
-
-// Done says that all attacks have been made.
-func (a Attacked) Done() bool { return a.Reason == train.Finished }
-
-// Failed are the self-checks that did not hold.
-func (r AttackResult) Failed() []Check {
-	return slices.DeleteFunc(slices.Clone(r.Checks), func(c Check) bool { return !c.Failed() })
-}
-
-// FGSM attacks a trained network on the test set it was made for: FGSM, targeted and not, over a sweep of
-// radii beside noise of the same size; PGD; the Square attack; and with several networks a matrix of what
-// images made for the one do to the others. The figures' examples and the self-checks are part of the
-// record.
-func FGSM(ctx context.Context, cfg config.FGSM, opt Options) (Attacked, error) {
-	nets, ds, err := victims(ctx, &cfg, opt)
+// openFGSM loads the networks and the data they were all trained on.
+func openFGSM(ctx context.Context, cfg config.FGSM, opt Options) (Job, error) {
+	nets, ds, err := attacked(ctx, &cfg, opt)
 	if err != nil {
-		return Attacked{Config: cfg}, err
+		return nil, err
 	}
-	return fgsmOn(ctx, nets, ds, cfg, opt)
+	return attackJobOn(nets, ds, cfg)
 }
 
-// fgsmOn attacks nets, whose weights cfg names, on the test set of ds.
-func fgsmOn(ctx context.Context, nets []*Network, ds *data.Dataset, cfg config.FGSM, opt Options) (a Attacked, err error) {
+// attackJob is the job of fgsm.
+type attackJob struct {
+	cfg    config.FGSM
+	nets   []*Network // whose weights cfg names
+	data   *data.Dataset
+	target targetOf
+}
+
+func attackJobOn(nets []*Network, ds *data.Dataset, cfg config.FGSM) (*attackJob, error) {
+	target, err := targets(cfg.Target, ds.Test.Classes, cfg.Seed)
+	if err != nil {
+		return nil, fmt.Errorf("target: %w", err)
+	}
+	return &attackJob{cfg, nets, ds, target}, nil
+}
+
+// Spec is what a run of j begins with.
+func (j *attackJob) Spec() run.Spec {
+	return run.Spec{Experiment: FGSMExperiment, Variant: "fgsm-" + j.nets[0].Name, Seed: j.cfg.Seed, Config: marshal(j.cfg),
+		Env: run.Env{Data: imagesInfo(j.data)}}
+}
+
+// begun says whether rec has attacks behind it to go on from.
+func (j *attackJob) begun(rec run.Record) bool {
+	_, err := os.Lstat(filepath.Join(rec.Dir, madeName))
+	return err == nil
+}
+
+// Run makes all attacks that r does not have yet.
+func (j *attackJob) Run(ctx context.Context, r *run.Run, opt Options) (record.Result, error) {
 	began := time.Now()
-	a.Config = cfg
-	goal, err := goals(cfg.Target, ds.Test.Classes, cfg.Seed)
+	if _, err := r.Restore(); err != nil {
+		return nil, err
+	}
+	v, err := newTarget(j.nets[0], firstImages(j.data, j.cfg.Limit))
 	if err != nil {
-		return a, fmt.Errorf("target: %w", err)
-	}
-
-	// The record, or the one there is.
-	n := nets[0]
-	yaml, err := config.Marshal(cfg)
-	if err != nil {
-		return a, err
-	}
-	env := opt.Env
-	env.Data = run.DataInfo{Name: ds.Name, Source: ds.Source, Fingerprint: ds.Fingerprint, Synthetic: ds.Synthetic}
-	spec := run.Spec{Experiment: FGSMExperiment, Variant: "fgsm-" + n.Name, Seed: cfg.Seed, Config: yaml, Env: env}
-	var r *run.Run
-	if opt.Resume {
-		rec, err := earlier(opt.Root, spec)
-		if err != nil {
-			return a, err
-		}
-		switch {
-		case rec == nil:
-		case rec.Status == run.StatusFinished:
-			a.ID, a.Dir, a.Reused, a.Reason = rec.ID, rec.Dir, true, train.Finished
-			if a.Result, err = attackResultOf(*rec); err == nil {
-				a.Figures, err = CompleteFigures(*rec)
-			}
-			return a, err
-		default:
-			if r, err = opt.takeOverAnew(*rec); err != nil {
-				return a, err
-			}
-		}
-	}
-	if r == nil {
-		if r, err = run.Create(opt.Root, spec); err != nil {
-			return a, err
-		}
-	}
-	done := false
-	defer func() {
-		if err != nil && !done {
-			err = errors.Join(err, r.SetStatus(run.StatusFailed, err.Error()))
-		}
-		err = errors.Join(err, r.Close())
-	}()
-	a.ID, a.Dir = r.ID(), r.Dir()
-
-	v, err := newVictim(n, firstImages(ds, cfg.Limit))
-	if err != nil {
-		return a, err
+		return nil, err
 	}
 	made := attacksMade{r: r, Kernel: kernel.Level()}
 	made.read(opt)
 	before := made.Seconds
-	if a.Result, err = assault(ctx, v, nets, goal, cfg, &made, opt); err != nil {
-		if interrupted(ctx) {
-			a.Reason = train.Interrupted
-			return a, r.SetStatus(run.StatusInterrupted, "by a signal")
-		}
-		return a, err
-	}
-	if ds.Synthetic {
-		a.Result.Note = report.SyntheticNote(ds.Name)
-	}
-	a.Result.WallSeconds = before + time.Since(began).Seconds()
-	if err = made.forget(); err != nil {
-		return a, err
-	}
-	if err = r.Finish(a.Result); err != nil {
-		return a, err
-	}
-	done = true
-	a.Reason = train.Finished
-
-	// Figures, from the record alone.
-	rec, err := run.Find(opt.Root, r.ID())
+	res, err := j.attack(ctx, v, &made, opt)
 	if err != nil {
-		return a, err
+		return nil, err
 	}
-	a.Figures, err = draw(rec)
-	return a, err
+	res.Note = syntheticNote(j.data.Name, j.data.Synthetic)
+	res.WallSeconds = before + time.Since(began).Seconds()
+	return res, made.forget()
 }
 
-// victims loads the networks of cfg and the data they were all trained on.
-func victims(ctx context.Context, cfg *config.FGSM, opt Options) ([]*Network, *data.Dataset, error) {
+// attacked loads the networks of cfg and the data they were all trained on.
+func attacked(ctx context.Context, cfg *config.FGSM, opt Options) ([]*Network, *data.Dataset, error) {
+	opt = opt.begun()
 	nets, err := networksOf(cfg, opt)
 	if err != nil {
 		return nil, nil, err
 	}
-	ds, err := loadData(ctx, config.Data{Name: nets[0].Data.Name}, opt)
+	ds, err := dataOfNetwork(ctx, nets[0], opt)
 	if err != nil {
 		return nil, nil, err
-	}
-	if ds.Fingerprint != nets[0].Data.Fingerprint {
-		return nil, nil, fmt.Errorf("%s was trained on %s with fingerprint %.12s…, the data found has %.12s…; make the original data available again (dla data verify)", nets[0].Source, nets[0].Data.Name, nets[0].Data.Fingerprint, ds.Fingerprint)
 	}
 	for _, n := range nets {
 		opt.Say("network: %s of %s, %d parameters, test accuracy %.2f %%", n.Name, n.Source, n.Params.Count(), 100*n.Result.Test.Accuracy)
@@ -187,7 +120,7 @@ func victims(ctx context.Context, cfg *config.FGSM, opt Options) ([]*Network, *d
 func networksOf(cfg *config.FGSM, opt Options) ([]*Network, error) {
 	var nets []*Network
 	for i, from := range cfg.Checkpoints {
-		n, err := findVictim(opt.Root, from)
+		n, err := once(opt, "network "+from, func() (*Network, error) { return FindNetwork(opt.Root, from) })
 		if err != nil {
 			return nil, err
 		}
@@ -228,12 +161,6 @@ type attacksMade struct {
 // madeName is their file while the run is not finished.
 const madeName = "attacks.json"
 
-// hasAttacks says whether rec has attacks behind it to go on from.
-func hasAttacks(rec run.Record) bool {
-	_, err := os.Lstat(filepath.Join(rec.Dir, madeName))
-	return err == nil
-}
-
 // read takes what an earlier process has kept. Of other kernels, whose last bits are others, and where
 // it cannot be read, everything is made anew.
 func (m *attacksMade) read(opt Options) {
@@ -246,18 +173,18 @@ func (m *attacksMade) read(opt Options) {
 	opt.Say("%d attacks were made before", len(m.Attacks))
 }
 
-// next are the outcomes of ways, where they were the next to be made after so many.
-func (m *attacksMade) next(after int, ways []*way) bool {
-	if len(m.Attacks) < after+len(ways) {
+// next gives attacks the outcomes that are kept, where they are the next after so many.
+func (m *attacksMade) next(after int, attacks []*attackRun) bool {
+	if len(m.Attacks) < after+len(attacks) {
 		return false
 	}
-	for i, w := range ways {
+	for i, w := range attacks {
 		o := m.Attacks[after+i]
 		if o.Attack != w.Attack || o.Targeted != w.Targeted || o.Norm != w.Norm || o.Eps != w.Eps {
 			return false
 		}
 	}
-	for i, w := range ways {
+	for i, w := range attacks {
 		w.Outcome = m.Attacks[after+i]
 	}
 	return true
@@ -280,9 +207,10 @@ func (m *attacksMade) forget() error {
 	return err
 }
 
-// assault makes all attacks.
-func assault(ctx context.Context, v *victim, nets []*Network, goal func(index, label int32) int32, cfg config.FGSM, made *attacksMade, opt Options) (AttackResult, error) {
-	res := AttackResult{Network: v.net.Name, Source: v.net.Source, Weights: v.net.Weights, Params: v.net.Params.Count(), Classes: v.images.Set.Classes}
+// attack makes all attacks.
+func (j *attackJob) attack(ctx context.Context, v *target, made *attacksMade, opt Options) (*record.Attacks, error) {
+	cfg := j.cfg
+	res := &record.Attacks{Network: v.net.Name, Source: v.net.Source, Weights: v.net.Weights, Params: v.net.Params.Count(), Classes: v.images.Set.Classes}
 	scorer, err := v.net.Scorer(evalBatch)
 	if err != nil {
 		return res, err
@@ -291,18 +219,18 @@ func assault(ctx context.Context, v *victim, nets []*Network, goal func(index, l
 		return res, err
 	}
 	opt.Say("%-30s accuracy %6.2f %% of %d images", "as they are", 100*res.Test.Accuracy, res.Test.N)
-	attempt := func(on *victim, name string, ways ...*way) error {
+	attempt := func(on *target, name string, attacks ...*attackRun) error {
 		began := time.Now()
-		before := made.next(len(res.Attacks), ways)
+		before := made.next(len(res.Attacks), attacks)
 		if !before {
-			if err := on.face(ctx, name, ways, goal, opt.Sink); err != nil {
+			if err := on.evaluate(ctx, name, attacks, j.target, opt.Sink); err != nil {
 				return err
 			}
 		}
-		for _, w := range ways {
-			res.Attacks = append(res.Attacks, w.Outcome)
+		for _, a := range attacks {
+			res.Attacks = append(res.Attacks, a.Outcome)
 			if !before {
-				opt.Say("%s", outcomeLine(w.Outcome))
+				opt.Say("%s", outcomeLine(a.Outcome))
 			}
 		}
 		if before {
@@ -318,9 +246,9 @@ func assault(ctx context.Context, v *victim, nets []*Network, goal func(index, l
 	if err := attempt(v, "fgsm, targeted", v.sweep(cfg.Sweep.Eps, true)...); err != nil {
 		return res, err
 	}
-	var noise []*way
+	var noise []*attackRun
 	for _, e := range cfg.Sweep.Eps {
-		noise = append(noise, v.wayOf("noise", attack.Noise{Eps: e / 255, Seed: cfg.Seed}, attack.Linf, e, false))
+		noise = append(noise, v.attackOf("noise", attack.Noise{Eps: e / 255, Seed: cfg.Seed}, attack.Linf, e, false))
 	}
 	if err := attempt(v, "noise", noise...); err != nil {
 		return res, err
@@ -333,7 +261,7 @@ func assault(ctx context.Context, v *victim, nets []*Network, goal func(index, l
 		targeted bool
 	}{{cfg.PGD.Eps, attack.Linf, false}, {cfg.PGD.EpsTargeted, attack.Linf, true}, {cfg.PGD.EpsL2, attack.L2, false}} {
 		for _, e := range set.eps {
-			w := v.wayOf("pgd", pgd(cfg, set.norm, e, set.targeted), set.norm, e, set.targeted)
+			w := v.attackOf("pgd", pgd(cfg, set.norm, e, set.targeted), set.norm, e, set.targeted)
 			if err := attempt(v, outcomeName(w.Outcome), w); err != nil {
 				return res, err
 			}
@@ -346,26 +274,26 @@ func assault(ctx context.Context, v *victim, nets []*Network, goal func(index, l
 		few.images = v.images.First(cfg.Square.Images)
 		i := v.net.Images
 		a := attack.Square{Eps: cfg.Square.Eps / 255, Queries: cfg.Square.Queries, H: i.H, W: i.W, C: i.C, Seed: cfg.Seed}
-		if err := attempt(&few, "square", few.wayOf("square", a, attack.Linf, cfg.Square.Eps, false)); err != nil {
+		if err := attempt(&few, "square", few.attackOf("square", a, attack.Linf, cfg.Square.Eps, false)); err != nil {
 			return res, err
 		}
 	}
 
 	// What images made for one network do to another.
-	if len(nets) > 1 {
-		if res.Transfer, err = transfer(ctx, nets, v.images.First(cfg.Transfer.Images), cfg, opt); err != nil {
+	if len(j.nets) > 1 {
+		if res.Transfer, err = transfer(ctx, j.nets, v.images.First(cfg.Transfer.Images), cfg, opt); err != nil {
 			return res, err
 		}
 	}
 
-	shown, err := examples(ctx, v, goal, cfg, opt.Sink)
+	shown, err := examples(ctx, v, j.target, cfg, opt.Sink)
 	if err != nil {
 		return res, err
 	}
 	if res.Examples, err = attachJSON(made.r, examplesName, shown); err != nil {
 		return res, err
 	}
-	res.Checks, err = attackChecks(ctx, v, res, cfg.PGD.Steps)
+	res.Checks, err = attackChecks(ctx, v, *res, cfg.PGD.Steps)
 	return res, err
 }
 
@@ -400,9 +328,9 @@ func outcomeLine(o attack.Outcome) string {
 
 // transfer attacks each network by FGSM and PGD and shows the images to all of them.
 func transfer(ctx context.Context, nets []*Network, images data.Subset, cfg config.FGSM, opt Options) ([]attack.Transfer, error) {
-	var all []*victim
+	var all []*target
 	for _, n := range nets {
-		v, err := newVictim(n, images)
+		v, err := newTarget(n, images)
 		if err != nil {
 			return nil, err
 		}
@@ -410,17 +338,17 @@ func transfer(ctx context.Context, nets []*Network, images data.Subset, cfg conf
 	}
 	var matrix []attack.Transfer
 	eps := cfg.Transfer.Eps
-	none := func(int32, int32) int32 { return 0 }
+	none := func(_, _ int32) int32 { return 0 }
 	for _, kind := range []struct {
 		name string
 		attack.Attack
 	}{{"fgsm", attack.FGSM{Eps: eps / 255}}, {"pgd", pgd(cfg, attack.Linf, eps, false)}} {
 		for i, v := range all {
 			row := make([]attack.Transfer, len(all))
-			w := v.wayOf(kind.name, kind.Attack, attack.Linf, eps, false)
+			w := v.attackOf(kind.name, kind.Attack, attack.Linf, eps, false)
 			w.each = func(_ attack.Batch, y []int32, adv, _, _ []float32) error {
 				for j, o := range all {
-					z, err := o.target.Logits(adv)
+					z, err := o.graph.Logits(adv)
 					if err != nil {
 						return err
 					}
@@ -429,7 +357,7 @@ func transfer(ctx context.Context, nets []*Network, images data.Subset, cfg conf
 				return nil
 			}
 			title := fmt.Sprintf("%s, %g/255, made for %s", kind.name, eps, cfg.Checkpoints[i])
-			if err := v.face(ctx, title, []*way{w}, none, opt.Sink); err != nil {
+			if err := v.evaluate(ctx, title, []*attackRun{w}, none, opt.Sink); err != nil {
 				return nil, err
 			}
 			var seen []string
@@ -447,17 +375,17 @@ func transfer(ctx context.Context, nets []*Network, images data.Subset, cfg conf
 // examples are the images of the figures: of each kind the first of every class on which FGSM succeeds,
 // image and change rounded to 8 bits, as they are shown; where these are too few, others on which it
 // succeeds, and then such on which it does not. All are images that the network gets right as they are.
-func examples(ctx context.Context, v *victim, goal func(index, label int32) int32, cfg config.FGSM, sink train.Sink) ([]attack.Example, error) {
+func examples(ctx context.Context, v *target, class targetOf, cfg config.FGSM, sink train.Sink) ([]attack.Example, error) {
 	var all []attack.Example
 	for _, targeted := range []bool{false, true} {
 		var best [3][]attack.Example // by how well they suit
 		seen := map[int32]bool{}
-		w := v.wayOf("fgsm", attack.FGSM{Eps: cfg.Examples.Eps / 255, Targeted: targeted}, attack.Linf, cfg.Examples.Eps, targeted)
+		w := v.attackOf("fgsm", attack.FGSM{Eps: cfg.Examples.Eps / 255, Targeted: targeted}, attack.Linf, cfg.Examples.Eps, targeted)
 		enough := errors.New("enough")
-		px, classes := v.target.Values(), v.target.Classes()
+		px, classes := v.graph.Values(), v.graph.Classes()
 		w.each = func(b attack.Batch, y []int32, _, rounded, logits []float32) error {
 			logits = slices.Clone(logits)
-			clean, err := v.target.Logits(b.X)
+			clean, err := v.graph.Logits(b.X)
 			if err != nil {
 				return err
 			}
@@ -482,7 +410,7 @@ func examples(ctx context.Context, v *victim, goal func(index, label int32) int3
 			}
 			return nil
 		}
-		if err := v.face(ctx, "examples", []*way{w}, goal, sink); err != nil && !errors.Is(err, enough) {
+		if err := v.evaluate(ctx, "examples", []*attackRun{w}, class, sink); err != nil && !errors.Is(err, enough) {
 			return nil, err
 		}
 		chosen := slices.Concat(best[0], best[1], best[2])
@@ -498,49 +426,4 @@ func levels(x []float32) []byte {
 		b[i] = byte(math.Round(255 * float64(v)))
 	}
 	return b
-}
-
-// attachJSON writes v as JSON to the file name of r.
-func attachJSON(r *run.Run, name string, v any) (run.Attachment, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	if err := e.Encode(v); err != nil {
-		return run.Attachment{}, fmt.Errorf("%s: %w", name, err)
-	}
-	return r.Attach(name, b.Bytes())
-}
-
-// attackResultOf is the result of a finished run of the attacks.
-func attackResultOf(rec run.Record) (AttackResult, error) {
-	var r AttackResult
-	if err := json.Unmarshal(rec.Result, &r); err != nil {
-		return r, fmt.Errorf("run %s: result.json: %w; remove it with `%s`", rec.ID, err, rec.Command("rm"))
-	}
-	return r, nil
-}
-
-func fgsmConfig(rec run.Record) (config.FGSM, error) {
-	cfg := config.DefaultFGSM()
-	if err := config.Load(&cfg, rec.Config, filepath.Join(rec.ID, "config.yaml")); err != nil {
-		return cfg, err
-	}
-	return cfg, cfg.Validate()
-}
-
-// findVictim is FindNetwork for a network that is to be built on: runs are looked for under root and
-// under runs, and the error says how one is got.
-func findVictim(root, from string) (*Network, error) {
-	n, err := FindNetwork(root, from)
-	if err != nil && root != run.DefaultRoot {
-		if other, otherErr := FindNetwork(run.DefaultRoot, from); otherErr == nil {
-			return other, nil
-		}
-	}
-	if err == nil {
-		return n, nil
-	}
-	if _, statErr := os.Stat(filepath.Join(CheckpointsDir, from)); statErr == nil {
-		return nil, err
-	}
-	return nil, fmt.Errorf("no network to attack: %w; `dla models ls` lists the checkpoints there are, and `dla lab1 resnet --config configs/lab1/resnet-short.yaml` trains one, to be named by its run's id", err)
 }

@@ -15,6 +15,7 @@ import (
 	"dla/internal/attack"
 	"dla/internal/config"
 	"dla/internal/data"
+	"dla/internal/record"
 	"dla/internal/run"
 	"dla/internal/train"
 	"dla/internal/weights"
@@ -42,18 +43,33 @@ func networksAndData(t *testing.T, root string, c *config.FGSM) ([]*Network, *da
 	return nets, set(t, nets[0].Data.Name)
 }
 
-// attacked is FGSM on them.
-func attacked(ctx context.Context, t *testing.T, root string, c config.FGSM, opt Options) (Attacked, error) {
-	t.Helper()
-	nets, ds := networksAndData(t, root, &c)
-	return fgsmOn(ctx, nets, ds, c, opt)
+// attackedRun is what attacks came to.
+type attackedRun struct {
+	Outcome
+	Result record.Attacks
 }
 
-// victimOf is the network of c on its test images.
-func victimOf(t *testing.T, root string, c config.FGSM) *victim {
+// attackOn attacks them.
+func attackOn(ctx context.Context, t *testing.T, root string, c config.FGSM, opt Options) (attackedRun, error) {
 	t.Helper()
 	nets, ds := networksAndData(t, root, &c)
-	v, err := newVictim(nets[0], firstImages(ds, c.Limit))
+	job, err := attackJobOn(nets, ds, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := Do(ctx, job, opt)
+	a := attackedRun{Outcome: o}
+	if o.Done() {
+		a.Result = *o.Result.(*record.Attacks)
+	}
+	return a, err
+}
+
+// targetFor is the network of c on its test images.
+func targetFor(t *testing.T, root string, c config.FGSM) *target {
+	t.Helper()
+	nets, ds := networksAndData(t, root, &c)
+	v, err := newTarget(nets[0], firstImages(ds, c.Limit))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +82,7 @@ func TestFGSMRecord(t *testing.T) {
 	for _, mlp := range []bool{false, true} {
 		root := t.TempDir()
 		cfg := tinyAttacks(t, root, mlp)
-		a, err := attacked(context.Background(), t, root, cfg, options(t, root))
+		a, err := attackOn(context.Background(), t, root, cfg, options(t, root))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,7 +107,7 @@ func TestFGSMRecord(t *testing.T) {
 		if err := json.Unmarshal(text, &shown); err != nil {
 			t.Fatal(err)
 		}
-		v := victimOf(t, root, cfg)
+		v := targetFor(t, root, cfg)
 		kinds := 0
 		for _, e := range shown {
 			for _, half := range []struct {
@@ -102,7 +118,7 @@ func TestFGSMRecord(t *testing.T) {
 				for i, b := range half.px {
 					x[i] = float32(b) / 255
 				}
-				logits, err := v.target.Logits(x)
+				logits, err := v.graph.Logits(x)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -120,12 +136,12 @@ func TestFGSMRecord(t *testing.T) {
 		if len(shown) > 10 || kinds > 5 || len(shown) == 0 {
 			t.Errorf("%d examples, %d of them targeted", len(shown), kinds)
 		}
-		again, err := attacked(context.Background(), t, root, cfg, options(t, root))
+		again, err := attackOn(context.Background(), t, root, cfg, options(t, root))
 		if err != nil || !again.Reused || again.ID != a.ID {
 			t.Errorf("asked again: %+v, %v", again, err)
 		}
 		cfg.Weights = []string{"0123"}
-		if _, err := FGSM(context.Background(), cfg, options(t, root)); err == nil || !strings.Contains(err.Error(), "wanted are 0123") {
+		if _, err := Study(context.Background(), []Task{{Settings: cfg}}, options(t, root), nil); err == nil || !strings.Contains(err.Error(), "wanted are 0123") {
 			t.Errorf("other weights than wanted: %v", err)
 		}
 	}
@@ -136,7 +152,7 @@ func TestFGSMRecord(t *testing.T) {
 func TestFGSMGoesOn(t *testing.T) {
 	root := t.TempDir()
 	cfg := tinyAttacks(t, root, true)
-	whole, err := attacked(context.Background(), t, root, cfg, options(t, root))
+	whole, err := attackOn(context.Background(), t, root, cfg, options(t, root))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,16 +164,13 @@ func TestFGSMGoesOn(t *testing.T) {
 			cancel()
 		}
 	}
-	a, err := attacked(ctx, t, root, cfg, opt)
+	a, err := attackOn(ctx, t, root, cfg, opt)
 	if err != nil || a.Done() || a.Reason != train.Interrupted {
 		t.Fatalf("%+v, %v", a, err)
 	}
 	rec, err := run.Find(root, a.ID)
 	if err != nil || rec.Status != run.StatusInterrupted {
 		t.Errorf("%s, %v", rec.Status, err)
-	}
-	if _, err := Resume(context.Background(), a.ID, options(t, root)); err == nil || !strings.Contains(err.Error(), "--resume") {
-		t.Errorf("resumed by its id: %v", err)
 	}
 	failed, err := run.Resume(root, a.ID, opt.Env, false) // one that failed goes on as well
 	if err != nil {
@@ -176,14 +189,14 @@ func TestFGSMGoesOn(t *testing.T) {
 			made = append(made, e.Message)
 		}
 	}
-	b, err := attacked(context.Background(), t, root, cfg, opt)
+	b, err := attackOn(context.Background(), t, root, cfg, opt)
 	if err != nil || b.ID != a.ID || b.Reused || !b.Done() {
 		t.Fatalf("%+v, %v", b, err)
 	}
 	if want := []string{"pgd, targeted, 8/255", "pgd, L2 0.5", "square", "examples", "examples"}; !slices.Equal(made, want) {
 		t.Errorf("made %v, want %v", made, want)
 	}
-	for _, r := range []*AttackResult{&whole.Result, &b.Result} {
+	for _, r := range []*record.Attacks{&whole.Result, &b.Result} {
 		r.WallSeconds = 0
 		for i, o := range r.Attacks {
 			text, err := json.Marshal(o) // what a record holds of it
@@ -208,27 +221,27 @@ func TestFGSMGoesOn(t *testing.T) {
 // TestAttackChecksCanFail: each by a result in which just that is not so.
 func TestAttackChecksCanFail(t *testing.T) {
 	root := t.TempDir()
-	v := victimOf(t, root, tinyAttacks(t, root, true))
+	v := targetFor(t, root, tinyAttacks(t, root, true))
 	at := func(kind string, eps, accuracy float64) attack.Outcome {
 		return attack.Outcome{Attack: kind, Norm: attack.Linf, Eps: eps, N: 10000, Correct: int(10000 * accuracy), Accuracy: accuracy, Rounded: accuracy,
 			MaxChange: eps / 255, MinValue: 0, MaxValue: 1}
 	}
-	good := func() AttackResult {
-		return AttackResult{Test: TestResult{N: 10000, Correct: 9000, Accuracy: 0.9}, Weights: v.net.Weights, Classes: make([]string, 10), Attacks: []attack.Outcome{
+	good := func() record.Attacks {
+		return record.Attacks{Test: record.Test{N: 10000, Correct: 9000, Accuracy: 0.9}, Weights: v.net.Weights, Classes: make([]string, 10), Attacks: []attack.Outcome{
 			at("fgsm", 0, 0.9), at("fgsm", 1, 0.4), at("fgsm", 8, 0.02), at("fgsm", 128, 0.1), // back up to chance, not beyond
 			at("noise", 0, 0.9), at("noise", 1, 0.89), at("noise", 8, 0.8), at("noise", 128, 0.2), at("pgd", 1, 0.3), at("pgd",
 				8, 0)}}
 	}
 	const steps = 20
-	failed := func(r AttackResult, steps int) (names, idle []string) {
+	failed := func(r record.Attacks, steps int) (names, idle []string) {
 		all, err := attackChecks(context.Background(), v, r, steps)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, c := range (AttackResult{Checks: all}).Failed() {
-			names = append(names, c.What)
-		}
 		for _, c := range all {
+			if c.Failed() {
+				names = append(names, c.What)
+			}
 			if c.NotApplicable {
 				idle = append(idle, c.What)
 			}
@@ -241,19 +254,19 @@ func TestAttackChecksCanFail(t *testing.T) {
 	if names, idle := failed(good(), steps); len(names)+len(idle) > 0 {
 		t.Errorf("of a good result these fail: %v; and these do not apply: %v", names, idle)
 	}
-	for want, spoil := range map[string]func(*AttackResult){
-		"epsilon 0 changes nothing":        func(r *AttackResult) { r.Attacks[4].Correct-- },
-		"no change is larger than epsilon": func(r *AttackResult) { r.Attacks[9].MaxChange *= 1.0000001 },
-		"pixels stay within [0, 1]":        func(r *AttackResult) { r.Attacks[2].MinValue = -1e-9 },
-		"PGD is no weaker than FGSM":       func(r *AttackResult) { r.Attacks[8].Correct = 4020 },
-		"accuracy falls with epsilon until it is at chance": func(r *AttackResult) {
+	for want, spoil := range map[string]func(*record.Attacks){
+		"epsilon 0 changes nothing":        func(r *record.Attacks) { r.Attacks[4].Correct-- },
+		"no change is larger than epsilon": func(r *record.Attacks) { r.Attacks[9].MaxChange *= 1.0000001 },
+		"pixels stay within [0, 1]":        func(r *record.Attacks) { r.Attacks[2].MinValue = -1e-9 },
+		"PGD is no weaker than FGSM":       func(r *record.Attacks) { r.Attacks[8].Correct = 4020 },
+		"accuracy falls with epsilon until it is at chance": func(r *record.Attacks) {
 			r.Attacks[9].Accuracy,
 				r.Attacks[9].Rounded = 0.5, 0.5
 		},
-		"a large epsilon takes most of what there is to lose":       func(r *AttackResult) { r.Attacks[3].Accuracy = 0.5 },
-		"random noise of the same size is much weaker":              func(r *AttackResult) { r.Attacks[5].Accuracy = 0.5 },
-		"rounding to 8 bits does not undo an attack":                func(r *AttackResult) { r.Attacks[8].Rounded = 0.6 },
-		"weights and running statistics are unchanged, bit for bit": func(r *AttackResult) { r.Weights = "other" },
+		"a large epsilon takes most of what there is to lose":       func(r *record.Attacks) { r.Attacks[3].Accuracy = 0.5 },
+		"random noise of the same size is much weaker":              func(r *record.Attacks) { r.Attacks[5].Accuracy = 0.5 },
+		"rounding to 8 bits does not undo an attack":                func(r *record.Attacks) { r.Attacks[8].Rounded = 0.6 },
+		"weights and running statistics are unchanged, bit for bit": func(r *record.Attacks) { r.Weights = "other" },
 	} {
 		r := good()
 		spoil(&r)
@@ -296,9 +309,9 @@ func TestAttackChecksCanFail(t *testing.T) {
 	}
 }
 
-func TestGoals(t *testing.T) {
+func TestTargets(t *testing.T) {
 	classes := []string{"a", "b", "c", "d"}
-	random, err := goals(config.RandomTarget, classes, 7)
+	random, err := targets(config.RandomTarget, classes, 7)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,15 +320,15 @@ func TestGoals(t *testing.T) {
 		count[i%4][random(i, i%4)]++
 	}
 	for label, row := range count {
-		for goal, n := range row {
-			if (label == goal) != (n == 0) || label != goal && (n < 270 || n > 400) {
-				t.Errorf("of 1000 images of class %d, %d aim at %d", label, n, goal)
+		for class, n := range row {
+			if (label == class) != (n == 0) || label != class && (n < 270 || n > 400) {
+				t.Errorf("of 1000 images of class %d, %d aim at %d", label, n, class)
 			}
 		}
 	}
-	named, err := goals("c", classes, 7)
+	named, err := targets("c", classes, 7)
 	if err != nil || named(3, 1) != 2 {
-		t.Errorf("a named goal: %v", err)
+		t.Errorf("a named target class: %v", err)
 	}
 }
 
@@ -368,7 +381,7 @@ func TestSavedSetIsWhatTheAttackLeft(t *testing.T) {
 // TestReadTensorsRefuses what would be no images of the classes.
 func TestReadTensorsRefuses(t *testing.T) {
 	root := t.TempDir()
-	v := victimOf(t, root, tinyAttacks(t, root, true))
+	v := targetFor(t, root, tinyAttacks(t, root, true))
 	px := 28 * 28
 	for want, spoil := range map[string]func(x, y []float32) []weights.Tensor{
 		"images have the shape []": func(_, y []float32) []weights.Tensor {

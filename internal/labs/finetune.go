@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"dla/internal/config"
 	"dla/internal/data"
@@ -18,7 +17,7 @@ import (
 	"dla/internal/model"
 	"dla/internal/nn"
 	"dla/internal/optim"
-	"dla/internal/report"
+	"dla/internal/record"
 	"dla/internal/run"
 	"dla/internal/text"
 	"dla/internal/train"
@@ -37,60 +36,45 @@ const (
 	evalSentences = 64
 )
 
-// Finetuned is what a fine-tuning's result has beside every training's. The parameters there are those trained.
-type Finetuned struct {
-	Total   int      `json:"total_params"`      // of encoder, adapters and head
-	Labels  []string `json:"labels"`            // of the classes
-	Head    string   `json:"head,omitempty"`    // on the encoder; records from before there was a choice lack it
-	Adapter string   `json:"adapter,omitempty"` // folder of the run that holds it, as PEFT reads it
-	Checks  []Check  `json:"checks"`
+// finetune trains a sentence encoder with a head: whole, by adapters of low rank, or the head alone.
+func finetune() Experiment {
+	// What a record does not say is not the default: older ones had no choice of the head.
+	defaults := func() config.Finetune {
+		cfg := config.DefaultFinetune(config.MethodLoRA)
+		cfg.LoRA, cfg.Head.Kind = config.LoRA{}, config.HeadUnnamed
+		return cfg
+	}
+	e := newExperiment[config.Finetune, record.Classifier](FinetuneExperiment, defaults, openFinetune, planFinetune)
+	return checked(e, func(cfg config.Finetune, opt Options) error {
+		_, err := encoderOf(cfg.Encoder.From, cfg.Encoder.Weights, opt)
+		return err
+	})
 }
 
-// FinetuneStudy fine-tunes an encoder by every configuration: sentences, pretrained weights, adapters or none,
-// training, the best epoch's weights on the test part once, self-checks, record and figures. The encoders are
-// those of cfgs, one each. With merged not empty, the one model is written there as a Hugging Face folder, its
-// adapters added to its weights. It stops at the first run that is interrupted or runs out of time.
-func FinetuneStudy(ctx context.Context, encoders []*SentenceEncoder, cfgs []config.Finetune, merged string, opt Options, each func(i int, t Trained)) ([]Trained, error) {
-	if merged != "" { // found out before the training
-		if err := model.Unused(merged); err != nil {
-			return nil, err
-		}
-	}
-	set, err := loadSentences(ctx, cfgs[0].Data.Name, opt)
+// openFinetune finds the encoder and reads the sentences.
+func openFinetune(ctx context.Context, cfg config.Finetune, opt Options) (Job, error) {
+	e, err := encoderOf(cfg.Encoder.From, cfg.Encoder.Weights, opt)
 	if err != nil {
 		return nil, err
 	}
-	shared := budget{opt.MaxTime, time.Now()}
-	var all []Trained
-	for i, cfg := range cfgs {
-		opt.MaxTime = shared.left()
-		m, tr := newFinetuning(set, encoders[i], cfg)
-		t, err := start(ctx, m, tr, opt)
-		if err != nil {
-			return all, err
-		}
-		all = append(all, t)
-		if t.Done() && merged != "" {
-			s, err := FindSentiment(opt.Root, t.ID)
-			if err == nil {
-				err = s.Write(merged)
-			}
-			if err != nil {
-				return all, err
-			}
-		}
-		each(i, t)
-		if !t.Done() {
-			break
-		}
+	set, err := readSentences(ctx, cfg.Data.Name, opt)
+	if err != nil {
+		return nil, err
 	}
-	return all, nil
-}
-
-// FinetuneSettings are cfg with what a run records of its encoder.
-func FinetuneSettings(cfg config.Finetune, e *SentenceEncoder) config.Finetune {
+	old := olderEncoders(cfg.Encoder.From, e, func(from, weights string) any {
+		c := cfg
+		c.Encoder.From, c.Encoder.Weights = from, weights
+		return c
+	})
 	cfg.Encoder.From, cfg.Encoder.Weights = e.From, e.Weights
-	return cfg
+	n := len(limited(set.Train, cfg.Data.Limit))
+	tc := cfg.Training((n + cfg.Train.BatchSize - 1) / cfg.Train.BatchSize * cfg.Train.Epochs)
+	if err := sayHead(cfg, e, len(set.Classes), opt); err != nil {
+		return nil, err
+	}
+	build := func(context.Context, Options) (trainable, error) { return newTunerOn(set, e, cfg, tc) }
+	return &training{experiment: FinetuneExperiment, variant: FinetuneVariant(cfg), settings: cfg, cfg: tc,
+		data: sentencesInfo(set), build: build, old: old}, nil
 }
 
 // FinetuneVariant is the name of what cfg trains in records: minilm-lora-qv-r8, minilm-full, minilm-full-pooled.
@@ -108,100 +92,55 @@ func FinetuneVariant(cfg config.Finetune) string {
 	return name
 }
 
-// resumeFinetune continues the run of rec.
-func resumeFinetune(ctx context.Context, rec run.Record, opt Options) (Trained, error) {
-	cfg, err := finetuneConfig(rec)
-	if err != nil {
-		return Trained{}, err
-	}
-	e, set, err := sentencesOf(ctx, rec, cfg.Encoder.From, cfg.Encoder.Weights, cfg.Data.Name, opt)
-	if err != nil {
-		return Trained{}, err
-	}
-	r, err := opt.takeOver(rec)
-	if err != nil {
-		return Trained{}, err
-	}
-	m, tr := newFinetuning(set, e, cfg)
-	return fit(ctx, r, m, tr, opt)
-}
-
-func finetuneConfig(rec run.Record) (config.Finetune, error) {
-	cfg := config.DefaultFinetune(config.MethodLoRA)
-	cfg.LoRA, cfg.Head.Kind = config.LoRA{}, config.HeadUnnamed // what a record does not say is not the default
-	if err := config.Load(&cfg, rec.Config, filepath.Join(rec.ID, "config.yaml")); err != nil {
-		return cfg, err
-	}
-	return cfg, cfg.Validate()
-}
-
-// finetuning is a set of sentences and a pretrained encoder, as material.
-type finetuning struct {
+// sentenceBatches are the sentences of a fine-tuning.
+type sentenceBatches struct {
 	set              *data.Sentences
-	base             *SentenceEncoder
-	cfg              config.Finetune
+	tokenizer        *text.Tokenizer
 	packed           *text.Packed // all sentences of the set
 	train, val, test []int32
 }
 
-func newFinetuning(set *data.Sentences, e *SentenceEncoder, cfg config.Finetune) (*finetuning, training) {
-	asked := cfg.Encoder.From
-	cfg = FinetuneSettings(cfg, e)
-	before := func() ([]any, error) {
-		return e.before(asked, func(from, weights string) any {
-			old := cfg
-			old.Encoder.From, old.Encoder.Weights = from, weights
-			return old
-		})
-	}
-	m := &finetuning{set: set, base: e, cfg: cfg}
-	m.train, m.val, m.test = limited(set.Train, cfg.Data.Limit), limited(set.Val, cfg.Data.Limit), limited(set.Test, cfg.Data.Limit)
-	steps := (len(m.train) + cfg.Train.BatchSize - 1) / cfg.Train.BatchSize
-	return m, training{experiment: FinetuneExperiment, variant: FinetuneVariant(cfg), settings: cfg, before: before,
-		cfg: cfg.Training(steps * cfg.Train.Epochs)}
-}
-
-func (m *finetuning) info() run.DataInfo { return sentencesInfo(m.set) }
-
 // inOrder gives the sentences of index in batches for evaluation.
-func (m *finetuning) inOrder(index []int32) (*text.Loader, error) {
-	return text.NewLoader(m.packed, index, text.Limits{Tokens: max(evalTokens, m.base.Tokenizer.MaxLength()), Sentences: evalSentences}, false, 0)
+func (b *sentenceBatches) inOrder(index []int32) (*text.Loader, error) {
+	return text.NewLoader(b.packed, index, text.Limits{Tokens: max(evalTokens, b.tokenizer.MaxLength()), Sentences: evalSentences}, false, 0)
 }
 
-// prepare makes the model, its optimiser and its batches.
-func (m *finetuning) prepare(tr training) (prepared, error) {
-	m.packed = m.base.Tokenizer.Pack(m.set.Text, m.set.Labels)
-	t := m.cfg.Train
-	batches, err := text.NewLoader(m.packed, m.train, text.Limits{Sentences: t.BatchSize}, true, m.cfg.Seed)
+// newTunerOn makes the model of cfg, its optimiser and its batches.
+func newTunerOn(set *data.Sentences, base *SentenceEncoder, cfg config.Finetune, tc config.Resnet) (*tuner, error) {
+	limit := func(index []int32) []int32 { return limited(index, cfg.Data.Limit) }
+	m := &sentenceBatches{set: set, tokenizer: base.Tokenizer, packed: base.Tokenizer.Pack(set.Text, set.Labels),
+		train: limit(set.Train), val: limit(set.Val), test: limit(set.Test)}
+	t := cfg.Train
+	batches, err := text.NewLoader(m.packed, m.train, text.Limits{Sentences: t.BatchSize}, true, cfg.Seed)
 	if err != nil {
-		return prepared{}, err
+		return nil, err
 	}
 	sizes := train.SentenceSizes{Batch: t.BatchSize, BatchTokens: batches.MaxTokens(), Parts: t.Accumulate, Eval: evalSentences}
 	parts, err := text.NewLoader(m.packed, m.train, text.Limits{Sentences: sizes.PartSentences()}, false, 0)
 	if err != nil {
-		return prepared{}, err
+		return nil, err
 	}
 	sizes.PartTokens = parts.MaxTokens()
 	for _, index := range [][]int32{m.val, m.test} {
 		l, err := m.inOrder(index)
 		if err != nil {
-			return prepared{}, err
+			return nil, err
 		}
 		sizes.EvalTokens = max(sizes.EvalTokens, l.MaxTokens())
 	}
-	u, err := newTuner(m.cfg, tr.cfg, m.base, len(m.set.Classes), sizes, batches.Steps(0))
+	u, err := newTuner(cfg, tc, base, len(set.Classes), sizes, batches.Steps(0))
 	if err != nil {
-		return prepared{}, err
+		return nil, err
 	}
-	u.on = m
 	val, err := m.inOrder(m.val)
 	if err != nil {
-		return prepared{}, err
+		return nil, err
 	}
-	return prepared{learner: u, train: u.net.TrainBatches(batches), val: u.net.Batches(val), close: func() {}}, nil
+	u.on, u.train, u.val = m, u.net.TrainBatches(batches), u.net.Batches(val)
+	return u, nil
 }
 
-// tuner is the learner of a fine-tuning.
+// tuner is a model in fine-tuning.
 type tuner struct {
 	cfg       config.Finetune
 	base      *SentenceEncoder
@@ -214,7 +153,9 @@ type tuner struct {
 	net       *train.SentenceClassifier
 	optimizer optim.Optimizer
 	schedule  optim.Schedule
-	on        *finetuning
+	on        *sentenceBatches
+	train     train.Batches
+	val       train.Batches
 }
 
 // adapterOf is the adapter of cfg.
@@ -267,10 +208,12 @@ func newTuner(cfg config.Finetune, tc config.Resnet, base *SentenceEncoder, clas
 }
 
 func (u *tuner) job() train.Job {
-	return train.Job{Program: u.net, Optimizer: u.optimizer, Schedule: u.schedule, SelectByLoss: true}
+	return train.Job{Program: u.net, Optimizer: u.optimizer, Schedule: u.schedule, Train: u.train, Val: u.val, SelectByLoss: true}
 }
 
-func (u *tuner) steps() *engine.Program { return u.net.Train() }
+func (u *tuner) graph() *engine.Program { return u.net.Train() }
+
+func (u *tuner) close() {}
 
 // trainable is how many weights are trained, by the formula of the method.
 func (u *tuner) trainable() (n int, formula string) {
@@ -293,8 +236,8 @@ func (u *tuner) total() int {
 	return n
 }
 
-// conclude tests the classifier, keeps its adapter, and looks whether all is as it should be.
-func (u *tuner) conclude(ctx context.Context, e ended, t *Trained) (any, error) {
+// evaluate tests the classifier, keeps its adapter, and looks whether all is as it should be.
+func (u *tuner) evaluate(ctx context.Context, e ended) (record.Result, error) {
 	m := u.on
 	loader, err := m.inOrder(m.test)
 	if err != nil {
@@ -308,7 +251,7 @@ func (u *tuner) conclude(ctx context.Context, e ended, t *Trained) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	f := &Finetuned{Total: u.total(), Labels: m.set.Classes, Head: u.arch.Describe()}
+	f := &record.Finetuned{Total: u.total(), Labels: m.set.Classes, Head: u.arch.Describe()}
 	if u.cfg.Method == config.MethodLoRA {
 		f.Adapter = AdapterDir
 		if err := u.adapter.Write(filepath.Join(e.run.Dir(), AdapterDir), u.arch, baseForPEFT(u.cfg.Encoder.From), u.params,
@@ -319,23 +262,21 @@ func (u *tuner) conclude(ctx context.Context, e ended, t *Trained) (any, error) 
 	if f.Checks, err = u.checks(e.run); err != nil {
 		return nil, err
 	}
-	encoder, err := u.base.encoded(u.base.Tokenizer)
+	encoder, err := u.base.recorded(u.base.Tokenizer)
 	if err != nil {
 		return nil, err
 	}
-	t.Result = Result{
-		Test: test, BestEpoch: e.BestEpoch, Epochs: e.Epochs, Reason: e.Reason, WallSeconds: e.Seconds,
+	res := &record.Classifier{
+		Test: test, BestEpoch: e.BestEpoch, Epochs: e.Epochs, Reason: string(e.Reason), WallSeconds: e.Seconds,
 		Val: measured(e.BestVal), LastVal: measured(e.LastVal),
 		Params: u.params.Count(), MACs: u.macs(), PeakBytes: u.net.PeakBytes(),
 		WeightsSHA256: weights.Fingerprint(u.net.State()), LastWeightsSHA256: e.last,
 		Encoder:   encoder,
 		Finetuned: f,
+		Note:      syntheticNote(m.set.Name, m.set.Synthetic),
 	}
-	if m.set.Synthetic {
-		t.Result.Note = report.SyntheticNote(m.set.Name)
-	}
-	t.Result.Predictions, err = e.run.Attach(predictionsName, predictions)
-	return t.Result, err
+	res.Predictions, err = e.run.Attach(predictionsName, predictions)
+	return res, err
 }
 
 // meanTokens is the mean length of a sentence of Rotten Tomatoes, by which costs are told.
@@ -352,17 +293,22 @@ func (u *tuner) macs() int {
 	return n + u.arch.HeadParameters()
 }
 
-// FinetuneHead says which head cfg has on the encoder e, and what loads it.
-func FinetuneHead(cfg config.Finetune, e *SentenceEncoder) (string, error) {
-	arch, err := sentenceArchitecture(cfg, e, 2)
+// sayHead says which head cfg has on the encoder e, and what loads it, once for all runs of a study.
+func sayHead(cfg config.Finetune, e *SentenceEncoder, classes int, opt Options) error {
+	arch, err := sentenceArchitecture(cfg, e, classes)
 	if err != nil {
-		return "", err
+		return err
 	}
 	loads := "transformers and PEFT load it"
 	if arch.TransformersClass() == "" {
 		loads = "transformers has no class for it; " + model.CardName + " beside the weights has the lines that load it"
 	}
-	return arch.Describe() + "; " + loads, nil
+	line := arch.Describe() + "; " + loads
+	_, err = once(opt, line, func() (bool, error) {
+		opt.Say("head: %s", line)
+		return true, nil
+	})
+	return err
 }
 
 // adapterMeta is what an adapter's file says of the model it belongs to.
@@ -385,11 +331,21 @@ func baseForPEFT(name string) string {
 	return name
 }
 
-// FinetuneCost is CostOf of a fine-tuning, on sentences of mean length.
-func FinetuneCost(cfg config.Finetune, e *SentenceEncoder) (Cost, error) {
+// planFinetune says what a fine-tuning costs, on sentences of mean length.
+func planFinetune(cfg config.Finetune, opt Options) (Plan, error) {
+	e, err := encoderOf(cfg.Encoder.From, cfg.Encoder.Weights, opt)
+	if err != nil {
+		return Plan{}, err
+	}
+	cfg.Encoder.From, cfg.Encoder.Weights = e.From, e.Weights
+	return Plan{Variant: FinetuneVariant(cfg), Seed: cfg.Seed, Config: cfg, cost: func() (Cost, error) { return finetuneCost(cfg, e) }}, nil
+}
+
+// finetuneCost times steps on blank sentences.
+func finetuneCost(cfg config.Finetune, e *SentenceEncoder) (Cost, error) {
 	n, classes, err := data.DescribeSentences(cfg.Data.Name)
 	if err != nil {
-		return Cost{}, err
+		return nil, err
 	}
 	if cfg.Data.Limit > 0 {
 		n = min(n, cfg.Data.Limit)
@@ -401,7 +357,7 @@ func FinetuneCost(cfg config.Finetune, e *SentenceEncoder) (Cost, error) {
 	sizes.PartTokens = length * sizes.PartSentences()
 	u, err := newTuner(cfg, tc, e, classes, sizes, steps)
 	if err != nil {
-		return Cost{}, err
+		return nil, err
 	}
 	sentences := make([]string, cfg.Train.BatchSize)
 	for i := range sentences {
@@ -413,7 +369,7 @@ func FinetuneCost(cfg config.Finetune, e *SentenceEncoder) (Cost, error) {
 	}
 	loader, err := text.NewLoader(e.Tokenizer.Pack(sentences, nil), index, text.Limits{Sentences: len(sentences)}, false, 0)
 	if err != nil {
-		return Cost{}, err
+		return nil, err
 	}
 	var b data.Batch
 	u.net.TrainBatches(loader).Batch(0, 0, &b)
@@ -421,11 +377,11 @@ func FinetuneCost(cfg config.Finetune, e *SentenceEncoder) (Cost, error) {
 	if cfg.Method != config.MethodFull {
 		flops = 4 // no products for the gradients of frozen weights
 	}
-	return timed(Cost{Params: u.params.Count(), MACs: u.macs(), PeakBytes: u.net.PeakBytes(), TrainFLOPs: flops * float64(u.macs())}, u, tc, n, steps)
+	return timed(TrainingCost{Params: u.params.Count(), MACs: u.macs(), PeakBytes: u.net.PeakBytes(), TrainFLOPs: flops * float64(u.macs())}, u.job(), tc, n, steps)
 }
 
-// checks looks whether the training was what it should be. A check that fails is an error.
-func (u *tuner) checks(r *run.Run) ([]Check, error) {
+// checks looks whether the training was what it should be.
+func (u *tuner) checks(r *run.Run) ([]record.Check, error) {
 	const some = 32 // sentences whose logits are compared
 	m := u.on
 	loader, err := m.inOrder(m.val[:min(some, len(m.val))])
@@ -446,9 +402,9 @@ func (u *tuner) checks(r *run.Run) ([]Check, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []Check
+	var all []record.Check
 	add := func(what, found string, value float64, ok bool) {
-		all = append(all, Check{What: what, Found: found, Value: value, OK: ok})
+		all = append(all, record.Check{What: what, Found: found, Value: value, OK: ok})
 	}
 
 	n, formula := u.trainable()
@@ -527,11 +483,6 @@ func (u *tuner) checks(r *run.Run) ([]Check, error) {
 	ok := same == 2 && (moved == 2 || u.cfg.Train.LR < 1e-8) && slices.Equal(again, now)
 	add("both layers of the head were trained, saved and loaded, and loaded anew the model gives the same logits, to the bit",
 		fmt.Sprintf("%d trained, %d loaded; largest difference of a logit %g", moved, same, furthest(again, now)), furthest(again, now), ok)
-	for _, c := range all {
-		if c.Failed() {
-			return nil, fmt.Errorf("self-check: %s; found %s", c.What, c.Found)
-		}
-	}
 	return all, nil
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"dla/internal/config"
 	"dla/internal/data"
+	"dla/internal/record"
 	"dla/internal/run"
 	"dla/internal/train"
 	"dla/internal/weights"
@@ -21,7 +22,11 @@ import (
 func options(t *testing.T, root string) Options {
 	t.Helper()
 	say := func(string, ...any) {}
-	return Options{Root: root, Resume: true, Sink: func(train.Event) {}, Say: say, Data: data.Options{Say: say}}
+	drawn := &loaded{all: map[string]any{}}
+	for name, ds := range sets {
+		drawn.all["images "+name] = ds
+	}
+	return Options{Root: root, Resume: true, Sink: func(train.Event) {}, Say: say, Data: data.Options{Say: say}, loaded: drawn}
 }
 
 // tiny is a training of moments, of a residual CNN with running statistics or of an MLP.
@@ -39,21 +44,51 @@ func tiny(mlp bool) config.Resnet {
 // sets are drawn once for all tests.
 var sets = map[string]*data.Dataset{}
 
-func set(t *testing.T, name string) *data.Dataset {
-	t.Helper()
-	if sets[name] == nil {
-		ds, err := loadData(context.Background(), config.Data{Name: name}, options(t, ""))
+func TestMain(m *testing.M) {
+	for _, name := range []string{data.SyntheticShapes, data.SyntheticDigits} {
+		ds, err := data.Load(context.Background(), name, data.Options{})
 		if err != nil {
-			t.Fatal(err)
+			panic(err)
 		}
 		sets[name] = ds
 	}
+	os.Exit(m.Run())
+}
+
+func set(t *testing.T, name string) *data.Dataset {
+	t.Helper()
 	return sets[name]
 }
 
-func trained(t *testing.T, root string, cfg config.Resnet) Trained {
+// trainedRun is what a training came to.
+type trainedRun struct {
+	Outcome
+	Config config.Resnet
+	Result record.Classifier
+}
+
+// done is o as a classifier's run of the settings cfg.
+func done(o Outcome, cfg config.Resnet) trainedRun {
+	tr := trainedRun{Outcome: o, Config: cfg}
+	if res, ok := o.Result.(*record.Classifier); ok {
+		tr.Result = *res
+	}
+	return tr
+}
+
+// trainOn trains the network of cfg on ds.
+func trainOn(ctx context.Context, ds *data.Dataset, cfg config.Resnet, opt Options) (trainedRun, error) {
+	job, err := resnetOn(ds, cfg)
+	if err != nil {
+		return trainedRun{}, err
+	}
+	o, err := Do(ctx, job, opt)
+	return done(o, cfg), err
+}
+
+func trained(t *testing.T, root string, cfg config.Resnet) trainedRun {
 	t.Helper()
-	tr, err := resnetOn(context.Background(), set(t, cfg.Data.Name), cfg, options(t, root))
+	tr, err := trainOn(context.Background(), set(t, cfg.Data.Name), cfg, options(t, root))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +107,7 @@ func TestRunsSayWhereTestImagesWerePublished(t *testing.T) {
 	}
 	cfg, root := tiny(false), t.TempDir()
 	cfg.Train.Epochs = 1
-	tr, err := resnetOn(context.Background(), &ds, cfg, options(t, root))
+	tr, err := trainOn(context.Background(), &ds, cfg, options(t, root))
 	if err != nil || tr.Result.TestIndex == nil {
 		t.Fatalf("%+v, %v", tr.Result, err)
 	}

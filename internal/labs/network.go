@@ -9,6 +9,7 @@ import (
 	"dla/internal/data"
 	"dla/internal/model"
 	"dla/internal/nn"
+	"dla/internal/record"
 	"dla/internal/run"
 	"dla/internal/train"
 	"dla/internal/weights"
@@ -24,7 +25,7 @@ type Network struct {
 	Data    run.DataInfo     // what it was trained on
 	Images  data.Description // of that set
 	Config  config.Resnet    // of its training: with the data, it says which images are of which part
-	Result  Result
+	Result  record.Classifier
 
 	record run.Record // of its training
 }
@@ -37,7 +38,7 @@ const CheckpointsDir = "checkpoints"
 const modelName = "model.safetensors"
 
 // FindNetwork loads the trained network that from names: a checkpoint's folder, the name of one under
-// checkpoints/, or the id of a finished run under root.
+// checkpoints/, or the id of a finished run under root or under runs.
 func FindNetwork(root, from string) (*Network, error) {
 	k, err := findKept(root, from)
 	if err != nil {
@@ -86,8 +87,14 @@ func findKept(root, from string) (keptWeights, error) {
 			run.Command("", "models", "export", "RUN_ID", from))
 	}
 	k, err := keptRun(root, from)
+	if err != nil && root != run.DefaultRoot {
+		if other, otherErr := keptRun(run.DefaultRoot, from); otherErr == nil {
+			return other, nil
+		}
+	}
 	if err != nil {
-		return k, fmt.Errorf("%q is no folder with a checkpoint, and as a run: %w", from, err)
+		return k, fmt.Errorf("%q is neither a folder with a checkpoint nor the name of one under %s, and as a run: %w; `dla models ls` lists the checkpoints, `dla runs ls` the runs",
+			from, CheckpointsDir, err)
 	}
 	return k, nil
 }
@@ -150,7 +157,7 @@ func restore(k keptWeights) (*Network, error) {
 	if n.Images, err = data.Describe(n.Data.Name); err != nil {
 		return nil, k.unloadable(err)
 	}
-	if n.Result, err = resultOf(k.Record); err != nil {
+	if err = record.Read(k.Record, &n.Result); err != nil {
 		return nil, k.unloadable(err)
 	}
 	if err := k.mayHold(training.Model); err != nil {
@@ -190,19 +197,17 @@ func stateOf(p *nn.Params) (ts []weights.Tensor) {
 	return ts
 }
 
-// trainingOf is the training of the network whose weights rec's run kept.
+// trainingOf is the training of the classifier of images whose weights rec's run kept: its settings, with the seed of
+// the split.
 func trainingOf(rec run.Record) (config.Resnet, error) {
-	switch rec.Experiment {
-	case ResnetExperiment:
-		return resnetConfig(rec)
-	case DistillExperiment:
-		cfg, err := distillConfig(rec)
-		return cfg.Plain(), err
-	case RobustExperiment:
-		cfg, err := robustConfig(rec)
-		return (&hardening{cfg: cfg}).parts(), err
+	all, err := Settings(rec)
+	if err != nil {
+		return config.Resnet{}, err
 	}
-	return config.Resnet{}, fmt.Errorf("it was made by experiment %q, which this version of dla does not know", rec.Experiment)
+	if c, ok := all.(interface{ Classifier() config.Resnet }); ok {
+		return c.Classifier(), nil
+	}
+	return config.Resnet{}, fmt.Errorf("it was made by experiment %s, which trains no classifier of images", rec.Experiment)
 }
 
 // row is the shape of an image as the network takes it.

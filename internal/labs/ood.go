@@ -3,10 +3,8 @@ package labs
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -17,134 +15,118 @@ import (
 	"dla/internal/kernel"
 	"dla/internal/metrics"
 	"dla/internal/ood"
-	"dla/internal/report"
+	"dla/internal/record"
 	"dla/internal/run"
 )
 
 // OODExperiment is the name of the evaluation of detectors in records.
 const OODExperiment = "lab4/ood"
 
-// Detected is a run of the detectors.
-type Detected struct {
-	Record  run.Record
-	Result  run.OOD
-	Reused  bool // an earlier, finished run of the same settings, weights and data
-	Figures []string
+// oodDetection tells images from those of the test set by every detector, on a classifier: features of all images once,
+// hyper-parameters chosen on distorted validation images, every measure with its interval.
+func oodDetection() Experiment {
+	e := newExperiment[config.OOD, record.OOD](OODExperiment, config.DefaultOOD, openOOD, planOOD)
+	return checked(e, func(cfg config.OOD, opt Options) error {
+		_, err := oodNetwork(cfg, opt)
+		return err
+	})
 }
 
-// OOD tells images from those of the test set by every detector, on the network of cfg: features of all
-// images once, hyper-parameters chosen on distorted validation images, every measure with its interval,
-// record and figures. It stops with ctx's cause when ctx is done.
-func OOD(ctx context.Context, cfg config.OOD, opt Options) (d Detected, err error) {
-	began := time.Now()
-	n, err := findVictim(opt.Root, cfg.Checkpoint)
+// oodJob is the job of oodDetection.
+type oodJob struct {
+	cfg   config.OOD
+	net   *Network
+	auto  *Autoencoder // nil: the reconstruction error is left out
+	data  *data.Dataset
+	parts *partsOOD
+}
+
+// oodNetwork loads the classifier of cfg.
+func oodNetwork(cfg config.OOD, opt Options) (*Network, error) {
+	n, err := once(opt, "network "+cfg.Checkpoint, func() (*Network, error) { return FindNetwork(opt.Root, cfg.Checkpoint) })
 	if err != nil {
-		return d, err
+		return nil, err
 	}
 	if w := cfg.Weights; w != "" && w != n.Weights {
-		return d, fmt.Errorf("the classifier %s has weights with fingerprint %.12s…, wanted are %.12s… (weights); make the original one available again", n.Source, n.Weights, w)
+		return nil, fmt.Errorf("the classifier %s has weights with fingerprint %.12s…, wanted are %.12s… (weights); make the original one available again", n.Source, n.Weights, w)
+	}
+	return n, nil
+}
+
+// openOOD loads the networks and reads all images.
+func openOOD(ctx context.Context, cfg config.OOD, opt Options) (Job, error) {
+	n, err := oodNetwork(cfg, opt)
+	if err != nil {
+		return nil, err
 	}
 	cfg.Weights = n.Weights
 	opt.Say("classifier: %s of %s, test accuracy %.2f %%", n.Name, n.Source, 100*n.Result.Test.Accuracy)
-	var auto *Autoencoder
+	j := &oodJob{cfg: cfg, net: n}
 	if cfg.Autoencoder != "" {
-		if auto, err = FindAutoencoder(opt.Root, cfg.Autoencoder); err != nil {
-			return d, fmt.Errorf("the autoencoder: %w; or go without that detector: --autoencoder \"\"", err)
+		if j.auto, err = FindAutoencoder(opt.Root, cfg.Autoencoder); err != nil {
+			return nil, fmt.Errorf("the autoencoder: %w; or go without that detector: --autoencoder \"\"", err)
 		}
-		if auto.Data.Fingerprint != n.Data.Fingerprint {
-			return d, fmt.Errorf("the autoencoder %s was trained on %s with fingerprint %.12s…, the classifier on %s with %.12s…; name one of the same data", auto.Source, auto.Data.Name, auto.Data.Fingerprint, n.Data.Name, n.Data.Fingerprint)
+		if a := j.auto; a.Data.Fingerprint != n.Data.Fingerprint {
+			return nil, fmt.Errorf("the autoencoder %s was trained on %s with fingerprint %.12s…, the classifier on %s with %.12s…; name one of the same data", a.Source, a.Data.Name, a.Data.Fingerprint, n.Data.Name, n.Data.Fingerprint)
 		}
-		opt.Say("autoencoder: %s of %s, mean squared error %.5f", auto.Name, auto.Source, auto.Result.Test.MSE)
+		opt.Say("autoencoder: %s of %s, mean squared error %.5f", j.auto.Name, j.auto.Source, j.auto.Result.Test.MSE)
 	}
-	ds, err := dataOfNetwork(ctx, n, opt)
-	if err != nil {
-		return d, err
+	if j.data, err = dataOfNetwork(ctx, n, opt); err != nil {
+		return nil, err
 	}
-	parts, err := oodParts(ctx, n, ds, cfg, opt)
-	if err != nil {
-		return d, err
-	}
+	j.parts, err = oodParts(ctx, n, j.data, cfg, opt)
+	return j, err
+}
 
-	yaml, err := config.Marshal(cfg)
-	if err != nil {
-		return d, err
-	}
-	env := opt.Env
-	env.Data = run.DataInfo{Name: ds.Name, Source: ds.Source, Fingerprint: ds.Fingerprint, Synthetic: ds.Synthetic}
-	spec := run.Spec{Experiment: OODExperiment, Variant: "ood-" + n.Name, Seed: cfg.Seed, Config: yaml, Env: env}
-	var r *run.Run
-	if opt.Resume {
-		rec, err := earlier(opt.Root, spec)
-		if err != nil {
-			return d, err
-		}
-		switch {
-		case rec == nil:
-		case rec.Status == run.StatusFinished:
-			d, same, err := parts.reuse(*rec)
-			if same && err == nil {
-				d.Figures, err = CompleteFigures(*rec)
-			}
-			if same || err != nil {
-				return d, err
-			}
-		default: // its features are kept, and nothing else is
-			if r, err = opt.takeOverAnew(*rec); err != nil {
-				return d, err
-			}
-		}
-	}
-	if r == nil {
-		if r, err = run.Create(opt.Root, spec); err != nil {
-			return d, err
-		}
-	}
-	finished := false
-	defer func() {
-		if err != nil && !finished {
-			status := run.StatusFailed
-			if interrupted(ctx) {
-				status = run.StatusInterrupted
-			}
-			err = errors.Join(err, r.SetStatus(status, err.Error()))
-		}
-		err = errors.Join(err, r.Close())
-	}()
+// Spec is what a run of j begins with.
+func (j *oodJob) Spec() run.Spec {
+	return run.Spec{Experiment: OODExperiment, Variant: "ood-" + j.net.Name, Seed: j.cfg.Seed, Config: marshal(j.cfg),
+		Env: run.Env{Data: imagesInfo(j.data)}}
+}
 
-	found, err := detect(ctx, n, auto, parts, opt)
-	if err != nil {
-		return d, err
+// begun says that an evaluation can always go on: its features are kept, and nothing else is.
+func (j *oodJob) begun(run.Record) bool { return true }
+
+// matches says whether the finished run rec was on the same outliers.
+func (j *oodJob) matches(rec run.Record) (bool, error) {
+	var res record.OOD
+	if err := record.Read(rec, &res); err != nil {
+		return false, err
 	}
-	d.Result, err = found.result(parts, cfg, opt)
-	if err != nil {
-		return d, err
+	return slices.EqualFunc(res.Sets, j.parts.out, func(a run.OODSet, b images) bool {
+		return a.Name == b.Name && a.Fingerprint == b.Fingerprint
+	}), nil
+}
+
+// Run evaluates all detectors.
+func (j *oodJob) Run(ctx context.Context, r *run.Run, opt Options) (record.Result, error) {
+	began := time.Now()
+	if _, err := r.Restore(); err != nil {
+		return nil, err
 	}
-	res := &d.Result
+	found, err := detect(ctx, j.net, j.auto, j.parts, opt)
+	if err != nil {
+		return nil, err
+	}
+	all, err := found.result(j.parts, j.cfg, opt)
+	if err != nil {
+		return nil, err
+	}
+	res := &record.OOD{OOD: all}
+	n := j.net
 	res.Network, res.Checkpoint, res.WeightsSHA256, res.TestAccuracy = n.Name, n.Source, n.Weights, n.Result.Test.Accuracy
-	if auto != nil {
-		res.Autoencoder = auto.Source
+	if j.auto != nil {
+		res.Autoencoder = j.auto.Source
 	}
-	if ds.Synthetic {
-		res.Note = report.SyntheticNote(ds.Name)
+	res.Note = syntheticNote(j.data.Name, j.data.Synthetic)
+	if limit := j.cfg.Limit; limit > 0 {
+		res.Note = strings.TrimPrefix(fmt.Sprintf("%s; ONLY %d images of each part", res.Note, limit), "; ")
 	}
-	if cfg.Limit > 0 {
-		res.Note = strings.TrimPrefix(fmt.Sprintf("%s; ONLY %d images of each part", res.Note, cfg.Limit), "; ")
-	}
-	if res.Curves, err = attachJSON(r, oodCurvesName, found.curves(parts)); err != nil {
-		return d, err
+	if res.Curves, err = attachJSON(r, oodCurvesName, found.curves(j.parts)); err != nil {
+		return nil, err
 	}
 	res.WallSeconds = time.Since(began).Seconds()
-	if err := r.Finish(res); err != nil {
-		return d, err
-	}
-	finished = true
-
-	// Figures, from the record alone.
-	if d.Record, err = run.Find(opt.Root, r.ID()); err != nil {
-		return d, err
-	}
-	d.Figures, err = draw(d.Record)
-	return d, err
+	return res, nil
 }
 
 // oodCurvesName is the file that figures are drawn from.
@@ -152,7 +134,7 @@ const oodCurvesName = "ood_curves.json"
 
 // dataOfNetwork reads the data that n was trained on.
 func dataOfNetwork(ctx context.Context, n *Network, opt Options) (*data.Dataset, error) {
-	ds, err := loadData(ctx, config.Data{Name: n.Data.Name}, opt)
+	ds, err := readImages(ctx, config.Data{Name: n.Data.Name}, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -280,16 +262,6 @@ func title(name string) string {
 		return "MNIST"
 	}
 	return name
-}
-
-// reuse is the finished run rec of the same settings, and whether it was on the same images.
-func (p *partsOOD) reuse(rec run.Record) (d Detected, same bool, err error) {
-	d = Detected{Record: rec, Reused: true}
-	if err := json.Unmarshal(rec.Result, &d.Result); err != nil {
-		return d, true, fmt.Errorf("run %s: result.json: %w; remove it with `%s`", rec.ID, err, rec.Command("rm"))
-	}
-	equal := func(a run.OODSet, b images) bool { return a.Name == b.Name && a.Fingerprint == b.Fingerprint }
-	return d, slices.EqualFunc(d.Result.Sets, p.out, equal), nil
 }
 
 // detection is the detectors of a network and their scores of all images.
@@ -495,14 +467,6 @@ func misses(s *images, scores []float64, f *ood.Features, classes []string, isOu
 	return m
 }
 
-func oodConfig(rec run.Record) (config.OOD, error) {
-	cfg := config.DefaultOOD()
-	if err := config.Load(&cfg, rec.Config, filepath.Join(rec.ID, "config.yaml")); err != nil {
-		return cfg, err
-	}
-	return cfg, cfg.Validate()
-}
-
 // OODCost is what an evaluation of detectors takes, for --dry-run.
 type OODCost struct {
 	Images    int     `json:"images"`    // whose features are computed
@@ -513,13 +477,26 @@ type OODCost struct {
 	Kernel    string  `json:"kernel"`
 }
 
-// CostOfOOD times the classifier of cfg on blank images. It reads no data, so folders of images are not
-// counted.
-func CostOfOOD(cfg config.OOD, opt Options) (OODCost, error) {
-	n, err := findVictim(opt.Root, cfg.Checkpoint)
+// Line says c in a line.
+func (c OODCost) Line() string {
+	return fmt.Sprintf("%d images forward at %.1f MFLOP, %d input gradients, less where features are kept already",
+		c.Images, 2*float64(c.MACs)/1e6, c.Gradients)
+}
+
+// Total is the time of all passes.
+func (c OODCost) Total() float64 { return c.Seconds }
+
+// planOOD says what an evaluation costs. It reads no data, so folders of images are not counted.
+func planOOD(cfg config.OOD, opt Options) (Plan, error) {
+	n, err := oodNetwork(cfg, opt)
 	if err != nil {
-		return OODCost{}, err
+		return Plan{}, err
 	}
+	return Plan{Variant: "ood-" + n.Name, Seed: cfg.Seed, Config: cfg, cost: func() (Cost, error) { return oodCost(cfg, n) }}, nil
+}
+
+// oodCost times the classifier of cfg on blank images.
+func oodCost(cfg config.OOD, n *Network) (Cost, error) {
 	limited := func(images int) int {
 		if cfg.Limit > 0 {
 			return min(images, cfg.Limit)
@@ -534,7 +511,7 @@ func CostOfOOD(cfg config.OOD, opt Options) (OODCost, error) {
 		if name != data.FakeName {
 			d, err := data.Describe(name)
 			if err != nil {
-				return OODCost{}, err
+				return nil, err
 			}
 			images = d.Test
 			if name == peopleName {
@@ -546,23 +523,23 @@ func CostOfOOD(cfg config.OOD, opt Options) (OODCost, error) {
 	c := OODCost{Images: limited(n.Images.Train-val) + limited(val) + tuning + scored, Gradients: 2*tuning + scored, Threads: kernel.Threads(), Kernel: kernel.Level()}
 	e, err := newExtractor(n)
 	if err != nil {
-		return c, err
+		return nil, err
 	}
 	target, err := e.odin()
 	if err != nil {
-		return c, err
+		return nil, err
 	}
 	c.MACs = e.prog.MACs() / evalBatch
 	forward, gradient := time.Duration(1<<63-1), time.Duration(1<<63-1)
 	for range 3 {
 		began := time.Now()
 		if err := e.prog.Run(); err != nil {
-			return c, err
+			return nil, err
 		}
 		forward = min(forward, time.Since(began))
 		began = time.Now()
 		if _, err := target.Gradient(attack.Batch{X: e.pixels, Y: e.labels}); err != nil {
-			return c, err
+			return nil, err
 		}
 		gradient = min(gradient, time.Since(began))
 	}

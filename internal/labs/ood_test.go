@@ -23,7 +23,9 @@ import (
 	"dla/internal/model"
 	"dla/internal/nn"
 	"dla/internal/ood"
+	"dla/internal/record"
 	"dla/internal/run"
+	"dla/internal/train"
 )
 
 // tinyOOD evaluates detectors on a tiny network and few images.
@@ -65,6 +67,26 @@ func pngs(t *testing.T, s *data.Set, index ...int) string {
 	return dir
 }
 
+// detected is an evaluation of detectors.
+type detected struct {
+	Outcome
+	Result record.OOD
+	Record run.Record
+}
+
+// evaluateOOD evaluates the detectors of cfg.
+func evaluateOOD(ctx context.Context, t *testing.T, cfg config.OOD, opt Options) (d detected, err error) {
+	t.Helper()
+	opt.loaded = options(t, "").loaded
+	d.Outcome, err = open(ctx, cfg, opt.begun(), func(job Job) (Outcome, error) { return Do(ctx, job, opt) })
+	if err != nil || !d.Done() {
+		return d, err
+	}
+	d.Result = *d.Outcome.Result.(*record.OOD)
+	d.Record, err = run.Find(opt.Root, d.ID)
+	return d, err
+}
+
 // TestOOD runs the whole on few images: every detector on every set, the same numbers with kept features as
 // without, a finished run reused for the same images and not for others.
 func TestOOD(t *testing.T) {
@@ -73,7 +95,7 @@ func TestOOD(t *testing.T) {
 	cfg, opt, ctx := tinyOOD(t, root), options(t, root), context.Background()
 	noise := data.Fake(3, 99)
 	cfg.Sets.Folders = []string{"noise=" + pngs(t, noise, 0, 1, 2)}
-	a, err := OOD(ctx, cfg, opt)
+	a, err := evaluateOOD(ctx, t, cfg, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +120,7 @@ func TestOOD(t *testing.T) {
 		t.Errorf("the curves take %d bytes", size)
 	}
 
-	b, err := OOD(ctx, cfg, opt)
+	b, err := evaluateOOD(ctx, t, cfg, opt)
 	if err != nil || !b.Reused || b.Record.ID != a.Record.ID || !reflect.DeepEqual(a.Result, b.Result) {
 		t.Errorf("asked again: %v, reused %v", err, b.Reused)
 	}
@@ -125,7 +147,7 @@ func TestOOD(t *testing.T) {
 			said++
 		}
 	}
-	if b, err = OOD(ctx, cfg, opt); err != nil || b.Reused || said != 1 {
+	if b, err = evaluateOOD(ctx, t, cfg, opt); err != nil || b.Reused || said != 1 {
 		t.Fatalf("asked anew with a damaged file: %v, reused %v, %d made anew", err, b.Reused, said)
 	}
 	if !reflect.DeepEqual(a.Result.Scores, b.Result.Scores) || !reflect.DeepEqual(a.Result.Detectors, b.Result.Detectors) || a.Result.Curves.SHA256 != b.Result.Curves.SHA256 {
@@ -135,7 +157,7 @@ func TestOOD(t *testing.T) {
 	// Images of the data the network knows are no outliers, and a changed folder is another set.
 	known := cfg
 	known.Sets.Folders = []string{"known=" + pngs(t, set(t, data.SyntheticShapes).Test, 5)}
-	if _, err := OOD(ctx, known, opt); err == nil || !strings.Contains(err.Error(),
+	if _, err := evaluateOOD(ctx, t, known, opt); err == nil || !strings.Contains(err.Error(),
 		"the set known is no set of outliers: 1 of its 1 images are copies, pixel by pixel, the first f.png of synthetic-shapes, test set, number 5 (") {
 		t.Errorf("a test image as an outlier: %v", err)
 	}
@@ -150,12 +172,12 @@ func TestOOD(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, found, err := parts.reuse(a.Record); found != want || err != nil {
+		if found, err := (&oodJob{parts: parts}).matches(a.Record); found != want || err != nil {
 			t.Errorf("a folder with %d of the images: reused %v, %v", pictures, found, err)
 		}
 	}
 	cfg.Weights = "another"
-	if _, err := OOD(ctx, cfg, opt); err == nil || !strings.Contains(err.Error(), "wanted are another") {
+	if _, err := evaluateOOD(ctx, t, cfg, opt); err == nil || !strings.Contains(err.Error(), "wanted are another") {
 		t.Errorf("other weights: %v", err)
 	}
 }
@@ -205,14 +227,19 @@ func TestOODInterrupted(t *testing.T) {
 	cfg, opt := tinyOOD(t, root), options(t, root)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := OOD(ctx, cfg, opt); err == nil {
-		t.Fatal("a stopped run came to its end")
+	opt.loaded = options(t, "").loaded
+	job, err := openOOD(context.Background(), cfg, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o, err := Do(ctx, job, opt); err != nil || o.Done() || o.Reason != train.Interrupted {
+		t.Fatalf("a stopped run came to %+v, %v", o, err)
 	}
 	list, err := run.List(root)
 	if err != nil || len(list) != 2 || list[1].Status != run.StatusInterrupted && list[0].Status != run.StatusInterrupted {
 		t.Errorf("%+v, %v", list, err)
 	}
-	d, err := OOD(context.Background(), cfg, opt) // asked again with Resume, it is that run which goes on
+	d, err := evaluateOOD(context.Background(), t, cfg, opt) // asked again with Resume, it is that run which goes on
 	if err != nil || len(d.Figures) == 0 {
 		t.Fatal(err)
 	}

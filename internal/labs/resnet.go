@@ -2,83 +2,43 @@ package labs
 
 import (
 	"context"
-	"path/filepath"
-	"time"
 
 	"dla/internal/config"
 	"dla/internal/data"
-	"dla/internal/run"
+	"dla/internal/record"
 )
 
 // ResnetExperiment is the name of the residual study in records.
 const ResnetExperiment = "lab1/resnet"
 
-// ResnetStudy trains every configuration in turn: data, split, model, training, the best epoch's
-// weights on the test set once, record and figures. The data is loaded once. It stops at the first that
-// is interrupted or runs out of time (its Reason says so).
-func ResnetStudy(ctx context.Context, cfgs []config.Resnet, opt Options, each func(i int, t Trained)) ([]Trained, error) {
-	ds, err := loadData(ctx, cfgs[0].Data, opt)
+// resnet is lab 1's study: networks with and without skip connections, at several depths.
+func resnet() Experiment {
+	return newExperiment[config.Resnet, record.Classifier](ResnetExperiment, config.DefaultResnet, openResnet, planResnet)
+}
+
+// openResnet reads the data of a network's training.
+func openResnet(ctx context.Context, cfg config.Resnet, opt Options) (Job, error) {
+	ds, err := readImages(ctx, cfg.Data, opt)
 	if err != nil {
 		return nil, err
 	}
-	shared := budget{opt.MaxTime, time.Now()}
-	var all []Trained
-	for i, cfg := range cfgs {
-		opt.MaxTime = shared.left()
-		t, err := resnetOn(ctx, ds, cfg, opt)
-		if err != nil {
-			return all, err
-		}
-		all = append(all, t)
-		each(i, t)
-		if !t.Done() {
-			break
-		}
-	}
-	return all, nil
+	return resnetOn(ds, cfg)
 }
 
-// resnetOn trains one network.
-func resnetOn(ctx context.Context, ds *data.Dataset, cfg config.Resnet, opt Options) (Trained, error) {
-	tr, err := resnetTraining(cfg)
-	if err != nil {
-		return Trained{}, err
-	}
-	return start(ctx, imageMaterial{ds}, tr, opt)
-}
-
-func resnetTraining(cfg config.Resnet) (training, error) {
+// resnetOn is the training of one network: data, split, network, training, the best epoch's weights on the test set
+// once.
+func resnetOn(ds *data.Dataset, cfg config.Resnet) (Job, error) {
 	name, err := ResnetVariant(cfg)
-	return training{experiment: ResnetExperiment, variant: name, settings: cfg, cfg: cfg}, err
-}
-
-// resumeResnet continues the run of rec.
-func resumeResnet(ctx context.Context, rec run.Record, opt Options) (Trained, error) {
-	cfg, err := resnetConfig(rec)
-	if err != nil {
-		return Trained{}, err
+	build := func(context.Context, Options) (trainable, error) {
+		b := newImageBatches(ds, cfg, cfg)
+		c, err := newClassifier(cfg, sizeOf(ds), b.train.Steps())
+		if err != nil {
+			b.close()
+			return nil, err
+		}
+		return &imageClassifier{c, b}, nil
 	}
-	tr, err := resnetTraining(cfg)
-	if err != nil {
-		return Trained{}, err
-	}
-	ds, err := dataOf(ctx, rec, cfg.Data, opt)
-	if err != nil {
-		return Trained{}, err
-	}
-	r, err := opt.takeOver(rec)
-	if err != nil {
-		return Trained{}, err
-	}
-	return fit(ctx, r, imageMaterial{ds}, tr, opt)
-}
-
-func resnetConfig(rec run.Record) (config.Resnet, error) {
-	cfg := config.DefaultResnet()
-	if err := config.Load(&cfg, rec.Config, filepath.Join(rec.ID, "config.yaml")); err != nil {
-		return cfg, err
-	}
-	return cfg, cfg.Validate()
+	return &training{experiment: ResnetExperiment, variant: name, settings: cfg, cfg: cfg, data: imagesInfo(ds), build: build}, err
 }
 
 // ResnetVariant is the name of the network cfg describes: mlp-d5-res. An unknown network is an error.
@@ -88,4 +48,21 @@ func ResnetVariant(cfg config.Resnet) (string, error) {
 		return "", err
 	}
 	return m.Name(), nil
+}
+
+// planResnet builds the network for its data set, less the validation split, and times some steps on blank images.
+func planResnet(cfg config.Resnet, _ Options) (Plan, error) {
+	name, err := ResnetVariant(cfg)
+	if err != nil {
+		return Plan{}, err
+	}
+	return Plan{Variant: name, Seed: cfg.Seed, Config: cfg, cost: func() (Cost, error) {
+		return imagesCost(cfg, func(sz size, steps int) (trainable, TrainingCost, error) {
+			c, err := newClassifier(cfg, sz, steps)
+			if err != nil {
+				return nil, TrainingCost{}, err
+			}
+			return &imageClassifier{classifier: c}, c.cost(), nil
+		})
+	}}, nil
 }

@@ -16,10 +16,10 @@ import (
 	"dla/internal/run"
 )
 
-// edit replaces old by new in the file name of the run tr.
-func edit(t *testing.T, tr Trained, name, old, new string) {
+// edit replaces old by new in the file name of the folder dir.
+func edit(t *testing.T, dir, name, old, new string) {
 	t.Helper()
-	path := filepath.Join(tr.Dir, name)
+	path := filepath.Join(dir, name)
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -57,8 +57,8 @@ func TestDamagedRecordsAreNotTrainedAnew(t *testing.T) {
 			root := t.TempDir()
 			cfg := tiny(true)
 			first := trained(t, root, cfg)
-			edit(t, first, c.file, c.old, c.new)
-			_, study := resnetOn(context.Background(), set(t, cfg.Data.Name), cfg, options(t, root))
+			edit(t, first.Dir, c.file, c.old, c.new)
+			_, study := trainOn(context.Background(), set(t, cfg.Data.Name), cfg, options(t, root))
 			_, resumed := Resume(context.Background(), first.ID, options(t, root))
 			_, exported := Export(root, first.ID, filepath.Join(t.TempDir(), "x"))
 			for what, err := range map[string]error{"study": study, "resume": resumed, "export": exported} {
@@ -106,7 +106,7 @@ func TestStudyGoesOnWithAFailedRun(t *testing.T) {
 			}
 			return nil
 		}
-		failed, err := resnetOn(context.Background(), set(t, cfg.Data.Name), cfg, options(t, root))
+		failed, err := trainOn(context.Background(), set(t, cfg.Data.Name), cfg, options(t, root))
 		atomicfile.Fault = nil
 		if !errors.Is(err, syscall.ENOSPC) {
 			t.Fatal(err)
@@ -168,7 +168,7 @@ func TestFinishedTrainingsKeepTheirBestWeights(t *testing.T) {
 		true: "best-000001.safetensors ckpt-000001.safetensors ckpt-000002.safetensors"} {
 		opt := options(t, t.TempDir())
 		opt.KeepCheckpoints = keep
-		tr, err := resnetOn(context.Background(), set(t, cfg.Data.Name), cfg, opt)
+		tr, err := trainOn(context.Background(), set(t, cfg.Data.Name), cfg, opt)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +189,7 @@ func TestExportedRecordsAreVerified(t *testing.T) {
 	cfg := tiny(true)
 	opt := options(t, root)
 	opt.MaxTime = 1
-	if stopped, err := resnetOn(context.Background(), set(t, cfg.Data.Name), cfg, opt); err != nil || stopped.Done() {
+	if stopped, err := trainOn(context.Background(), set(t, cfg.Data.Name), cfg, opt); err != nil || stopped.Done() {
 		t.Fatalf("%+v, %v", stopped, err)
 	}
 	first := trained(t, root, cfg)
@@ -206,7 +206,7 @@ func TestExportedRecordsAreVerified(t *testing.T) {
 	for _, c := range []struct{ file, old, new string }{{"result.json", `"n": 96`, `"n": 97`},
 		{"env.json", `"seed": 0`, `"seed": 1`}, {"config.yaml", "lr: 0.1", "lr: 0.3"}} {
 		export()
-		edit(t, Trained{Dir: dir}, c.file, c.old, c.new)
+		edit(t, dir, c.file, c.old, c.new)
 		if _, err := FindNetwork(root, dir); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, c.file)) {
 			t.Errorf("%s was changed: %v", c.file, err)
 		}

@@ -5,67 +5,64 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"dla/internal/attack"
 	"dla/internal/config"
 	"dla/internal/data"
+	"dla/internal/model"
 	"dla/internal/nn"
+	"dla/internal/record"
 	"dla/internal/rng"
 	"dla/internal/run"
 	"dla/internal/train"
 	"dla/internal/weights"
 )
 
-// RobustExperiment is the name of hardening in records.
+// RobustExperiment is the name of adversarial fine-tuning in records.
 const RobustExperiment = "lab4/robust"
 
-// Robust hardens a trained classifier for every configuration, which differ by seed alone: in each batch some
-// images are attacked, and outliers come with them. The hardened network and the original then face the same
-// attacks and the same sets of outliers, none of which was trained on. It stops at the first run that is
-// interrupted or runs out of time.
-func Robust(ctx context.Context, cfgs []config.Robust, opt Options, each func(Trained)) ([]Trained, error) {
-	original, err := FindNetwork(opt.Root, cfgs[0].Original.From)
+// robust fine-tunes a trained classifier adversarially: in each batch some images are attacked, and outliers come with
+// them. The network and the original are then compared on the same attacks and the same sets of outliers, none of which
+// was trained on.
+func robust() Experiment {
+	defaults := func() config.Robust { return config.DefaultRobust(false) }
+	e := newExperiment[config.Robust, record.Classifier](RobustExperiment, defaults, openRobust, planRobust)
+	return checked(e, func(cfg config.Robust, opt Options) error {
+		_, err := findOriginal(cfg, opt)
+		return err
+	})
+}
+
+// openRobust loads the original, and reads its data and all outliers.
+func openRobust(ctx context.Context, cfg config.Robust, opt Options) (Job, error) {
+	original, err := findOriginal(cfg, opt)
 	if err != nil {
-		return nil, fmt.Errorf("the original: %w", err)
+		return nil, err
 	}
-	opt.Say("original: %s of %s, test accuracy %.2f %%", original.Name, original.Source, 100*original.Result.Test.Accuracy)
 	ds, err := dataOfNetwork(ctx, original, opt)
 	if err != nil {
 		return nil, err
 	}
-	return robustOn(ctx, ds, original, cfgs, opt, each)
+	return robustOn(ctx, ds, original, cfg, opt)
 }
 
-// robustOn is Robust of an original and its data.
-func robustOn(ctx context.Context, ds *data.Dataset, original *Network, cfgs []config.Robust, opt Options, each func(Trained)) ([]Trained, error) {
-	shared := budget{opt.MaxTime, time.Now()}
-	var all []Trained
-	for _, cfg := range cfgs {
-		tr, err := robustTraining(ctx, ds, original, cfg, opt)
+// findOriginal loads the original, once for all runs of a study.
+func findOriginal(cfg config.Robust, opt Options) (*Network, error) {
+	return once(opt, "original "+cfg.Original.From, func() (*Network, error) {
+		n, err := FindNetwork(opt.Root, cfg.Original.From)
 		if err != nil {
-			return all, err
+			return nil, fmt.Errorf("the original: %w", err)
 		}
-		opt.MaxTime = shared.left()
-		t, err := start(ctx, imageMaterial{ds}, tr, opt)
-		if err != nil {
-			return all, err
-		}
-		all = append(all, t)
-		if !t.Done() {
-			break
-		}
-		each(t)
-	}
-	return all, nil
+		opt.Say("original: %s of %s, test accuracy %.2f %%", n.Name, n.Source, 100*n.Result.Test.Accuracy)
+		return n, nil
+	})
 }
 
-// RobustSettings are cfg with what the original decides: data, split and network. The original must have the
-// weights that cfg names, and what cfg says of the others must be so.
+// RobustSettings are cfg with what the original decides: data, split and network. The original must have the weights
+// that cfg names, and what cfg says of the others must be so.
 func RobustSettings(root string, cfg config.Robust) (config.Robust, error) {
 	n, err := FindNetwork(root, cfg.Original.From)
 	if err != nil {
@@ -95,9 +92,9 @@ func adopt(cfg config.Robust, n *Network) (config.Robust, error) {
 	return cfg, cfg.Validate()
 }
 
-// hardening is what a training has beside an ordinary one's: how it is hardened, from what, and what is
-// compared in the end.
-type hardening struct {
+// robustness is what a run of the experiment has beside an ordinary training: how the network is trained, from what,
+// and what it is compared on.
+type robustness struct {
 	train.Hardening
 	cfg      config.Robust
 	original *Network
@@ -105,34 +102,33 @@ type hardening struct {
 	sets     []images // those of the comparison
 }
 
-// robustTraining readies the run of cfg: it reads all outliers, and sees to it that none is trained on and
-// evaluated.
-func robustTraining(ctx context.Context, ds *data.Dataset, original *Network, cfg config.Robust, opt Options) (training, error) {
+// robustOn reads all outliers, and sees to it that none is trained on and evaluated.
+func robustOn(ctx context.Context, ds *data.Dataset, original *Network, cfg config.Robust, opt Options) (Job, error) {
 	cfg, err := adopt(cfg, original)
 	if err != nil {
-		return training{}, err
+		return nil, err
 	}
-	h := &hardening{cfg: cfg, original: original}
+	h := &robustness{cfg: cfg, original: original}
 	if h.trained, err = outliersToTrain(ctx, cfg, opt); err != nil {
-		return training{}, err
+		return nil, err
 	}
 	if h.sets, err = outlierSets(ctx, "test.sets", cfg.Test.Sets, cfg.Seed, opt); err != nil {
-		return training{}, err
+		return nil, err
 	}
 	for _, s := range slices.Concat(h.trained, h.sets) {
 		if err := s.sizedLike(ds, "name others (outliers.sources, test.sets)"); err != nil {
-			return training{}, err
+			return nil, err
 		}
 	}
 	var known, evaluated pictures
 	known.addData(ds)
 	evaluated.addData(ds)
 	if err := known.addExposure(original); err != nil {
-		return training{}, err
+		return nil, err
 	}
 	for i, s := range h.sets {
 		if s, err = known.leaveOut(s, opt); err != nil {
-			return training{}, err
+			return nil, err
 		}
 		h.sets[i] = s.atMost(cfg.Data.Limit)
 		evaluated.add(s.Name, s.Subset)
@@ -140,69 +136,68 @@ func robustTraining(ctx context.Context, ds *data.Dataset, original *Network, cf
 	}
 	for i, s := range h.trained {
 		if s, err = evaluated.leaveOut(s, opt); err != nil {
-			return training{}, err
+			return nil, err
 		}
 		h.trained[i] = s.atMost(cfg.Data.Limit)
 		opt.Say("outliers to train on: %s, %d images%s", s.About, h.trained[i].N, converted(s.Converted))
 	}
 	h.Hardening = hardeningOf(cfg, h.trained)
 	if h.cfg.Images, err = imagesOf(h, cfg.Images); err != nil {
-		return training{}, err
+		return nil, err
 	}
 	name, err := RobustVariant(cfg)
-	return training{experiment: RobustExperiment, variant: name, settings: h.cfg, cfg: h.cfg.Training(), hardening: h}, err
-}
-
-// parts are the settings that split the data as the original's training did.
-func (h *hardening) parts() config.Resnet {
-	c := h.cfg.Training()
-	c.Seed = h.cfg.Original.Seed
-	return c
-}
-
-// hardened is a classifier that is hardened, and compared with the original in the end.
-type hardened struct {
-	*built
-	h *hardening
-}
-
-// newHardened builds the network, with the original's weights and statistics unless it is to begin from
-// weights of its own.
-func newHardened(cfg config.Resnet, h *hardening, sz size, steps int) (*hardened, error) {
-	setConv(cfg.Train)
-	m, err := network(cfg.Model, sz.channels)
-	if err != nil {
-		return nil, err
-	}
-	b := &built{name: m.Name(), params: nn.NewParams(cfg.Seed)}
-	robust, err := train.NewRobust(m, b.params, m.Input(sz.h, sz.w, sz.channels), sz.classes, cfg.Train.BatchSize, evalBatch, h.Hardening)
-	if err != nil {
-		return nil, err
-	}
-	if h.original != nil && !h.cfg.Scratch {
-		if err := weights.Copy(robust.State(), h.original.state()); err != nil {
-			return nil, fmt.Errorf("the original %s does not fit: %w", h.original.Source, err)
+	build := func(context.Context, Options) (trainable, error) {
+		t := h.cfg.Training()
+		b := newImageBatches(ds, t, h.cfg.Classifier())
+		d, err := newHardened(h, sizeOf(ds), b.train.Steps())
+		if err != nil {
+			b.close()
+			return nil, err
 		}
+		d.imageBatches = b
+		return d, nil
 	}
-	b.net, b.program, b.macs = robust.Classifier, robust, robust.Eval().MACs()/evalBatch
-	b.optimizer, b.schedule, err = optimise(cfg.Train, robust.Params(), steps)
-	return &hardened{b, h}, err
+	return &training{experiment: RobustExperiment, variant: name, settings: h.cfg, cfg: h.cfg.Training(), data: imagesInfo(ds), build: build}, err
 }
 
-// conclude is the test of a classifier, and the comparison.
-func (d *hardened) conclude(ctx context.Context, e ended, t *Trained) (any, error) {
-	if _, err := d.built.conclude(ctx, e, t); err != nil {
+// hardened is a classifier in adversarial fine-tuning, to be compared with the original.
+type hardened struct {
+	imageClassifier
+	h *robustness
+}
+
+// newHardened makes the network, with the original's weights and statistics unless it is to begin from initial ones.
+func newHardened(h *robustness, sz size, steps int) (*hardened, error) {
+	cfg := h.cfg.Training()
+	c, err := buildClassifier(cfg, sz, steps, func(m model.Model, p *nn.Params, row []int) (*train.Classifier, train.Program, error) {
+		r, err := train.NewRobust(m, p, row, sz.classes, cfg.Train.BatchSize, evalBatch, h.Hardening)
+		if err != nil {
+			return nil, nil, err
+		}
+		if h.original != nil && !h.cfg.Scratch {
+			if err := weights.Copy(r.State(), h.original.state()); err != nil {
+				return nil, nil, fmt.Errorf("the original %s does not fit: %w", h.original.Source, err)
+			}
+		}
+		return r.Classifier, r, nil
+	})
+	return &hardened{imageClassifier{classifier: c}, h}, err
+}
+
+// evaluate is the test of a classifier, and the comparison.
+func (d *hardened) evaluate(ctx context.Context, e ended) (record.Result, error) {
+	res, err := d.evaluated(ctx, e)
+	if err != nil {
 		return nil, err
 	}
 	n := *d.h.original
-	n.Source, n.Params, n.Weights, n.Config, n.Result = t.ID, d.params, t.Result.WeightsSHA256, d.h.parts(), t.Result
-	var err error
-	t.Result.Robust, err = d.h.compare(ctx, &n, e)
-	return t.Result, err
+	n.Source, n.Params, n.Weights, n.Config, n.Result = e.run.ID(), d.params, res.WeightsSHA256, d.h.cfg.Classifier(), *res
+	res.Robust, err = d.h.compare(ctx, &n, d.imageBatches, e)
+	return res, err
 }
 
 // imagesOf is the fingerprint of all outliers. Where it must be want, another is an error.
-func imagesOf(h *hardening, want string) (string, error) {
+func imagesOf(h *robustness, want string) (string, error) {
 	var all []string
 	for _, s := range slices.Concat(h.trained, h.sets) {
 		all = append(all, s.Fingerprint)
@@ -344,39 +339,6 @@ func (n *Network) exposure() ([]byte, error) {
 	return b, nil
 }
 
-// resumeRobust continues the run of rec.
-func resumeRobust(ctx context.Context, rec run.Record, opt Options) (Trained, error) {
-	cfg, err := robustConfig(rec)
-	if err != nil {
-		return Trained{}, err
-	}
-	original, err := FindNetwork(opt.Root, cfg.Original.From)
-	if err != nil {
-		return Trained{}, fmt.Errorf("the original: %w", err)
-	}
-	ds, err := dataOf(ctx, rec, cfg.Data, opt)
-	if err != nil {
-		return Trained{}, err
-	}
-	tr, err := robustTraining(ctx, ds, original, cfg, opt)
-	if err != nil {
-		return Trained{}, err
-	}
-	r, err := opt.takeOver(rec)
-	if err != nil {
-		return Trained{}, err
-	}
-	return fit(ctx, r, imageMaterial{ds}, tr, opt)
-}
-
-func robustConfig(rec run.Record) (config.Robust, error) {
-	cfg := config.DefaultRobust(false)
-	if err := config.Load(&cfg, rec.Config, filepath.Join(rec.ID, "config.yaml")); err != nil {
-		return cfg, err
-	}
-	return cfg, cfg.Validate()
-}
-
 // RobustVariant is the name of cfg's network in records: resnet20-robust-fgsm8-f0.1-noise-w0.5.
 func RobustVariant(cfg config.Robust) (string, error) {
 	name, err := ResnetVariant(cfg.Training())
@@ -401,26 +363,34 @@ func RobustVariant(cfg config.Robust) (string, error) {
 	return name, nil
 }
 
-// RobustCost is CostOf for a hardening, without the comparison in the end. cfg is as RobustSettings gives it.
-func RobustCost(cfg config.Robust) (Cost, error) {
-	set, err := data.Describe(cfg.Data.Name)
+// planRobust says what the training costs, without the comparison after it.
+func planRobust(cfg config.Robust, opt Options) (Plan, error) {
+	n, err := findOriginal(cfg, opt)
 	if err != nil {
-		return Cost{}, err
+		return Plan{}, err
 	}
-	black := &data.Set{N: 1, H: set.H, W: set.W, C: set.C, Pixels: make([]uint8, set.H*set.W*set.C)}
-	h := &hardening{cfg: cfg, Hardening: hardeningOf(cfg, []images{{Subset: data.All(black)}})}
-	return costOf(cfg.Training(), func(set data.Description, steps int) (learner, Cost, error) {
-		d, err := newHardened(cfg.Training(), h, size{set.H, set.W, set.C, set.Classes}, steps)
-		if err != nil {
-			return nil, Cost{}, err
-		}
-		return d, Cost{Params: d.params.Count(), MACs: d.macs, PeakBytes: d.net.PeakBytes(), TrainFLOPs: 6 * float64(d.macs) * h.passes()}, nil
-	})
+	if cfg, err = adopt(cfg, n); err != nil {
+		return Plan{}, err
+	}
+	name, err := RobustVariant(cfg)
+	return Plan{Variant: name, Seed: cfg.Seed, Config: cfg, cost: func() (Cost, error) {
+		return imagesCost(cfg.Training(), func(sz size, steps int) (trainable, TrainingCost, error) {
+			black := &data.Set{N: 1, H: sz.h, W: sz.w, C: sz.channels, Pixels: make([]uint8, sz.h*sz.w*sz.channels)}
+			h := &robustness{cfg: cfg, Hardening: hardeningOf(cfg, []images{{Subset: data.All(black)}})}
+			d, err := newHardened(h, sz, steps)
+			if err != nil {
+				return nil, TrainingCost{}, err
+			}
+			c := d.cost()
+			c.TrainFLOPs *= h.passes()
+			return d, c, nil
+		})
+	}}, err
 }
 
 // passes is how many times the work of an ordinary training's step a step of h takes: outliers beside the
 // images, and of the attacks forward passes and those back to the images, two thirds of a whole one each.
-func (h *hardening) passes() float64 {
+func (h *robustness) passes() float64 {
 	attacks := 1.0
 	if h.cfg.Attack.Kind == config.AttackPGD {
 		attacks = float64(h.cfg.Attack.Steps)

@@ -17,6 +17,7 @@ import (
 	"dla/internal/config"
 	"dla/internal/data"
 	"dla/internal/kernel"
+	"dla/internal/record"
 	"dla/internal/run"
 	"dla/internal/train"
 )
@@ -33,23 +34,29 @@ func tinyHardening(from string) config.Robust {
 }
 
 // harden runs cfg on data that is drawn once for all tests.
-func harden(ctx context.Context, t *testing.T, cfg config.Robust, opt Options) ([]Trained, error) {
+func harden(ctx context.Context, t *testing.T, cfg config.Robust, opt Options) (trainedRun, error) {
 	t.Helper()
-	original, err := FindNetwork(opt.Root, cfg.Original.From)
-	if err != nil {
-		t.Fatal(err)
+	opt.loaded = options(t, "").loaded
+	o, err := open(ctx, cfg, opt.begun(), func(job Job) (Outcome, error) { return Do(ctx, job, opt) })
+	tr := done(o, config.Resnet{})
+	if err == nil && o.ID != "" {
+		rec, findErr := run.Find(opt.Root, o.ID)
+		if findErr != nil {
+			t.Fatal(findErr)
+		}
+		tr.Config = must(settingsOf[config.Robust](rec))(t).Training()
 	}
-	return robustOn(ctx, set(t, original.Data.Name), original, []config.Robust{cfg}, opt, func(Trained) {})
+	return tr, err
 }
 
 // hardenedRun is the run of cfg.
-func hardenedRun(t *testing.T, root string, cfg config.Robust) Trained {
+func hardenedRun(t *testing.T, root string, cfg config.Robust) trainedRun {
 	t.Helper()
-	all, err := harden(context.Background(), t, cfg, options(t, root))
+	tr, err := harden(context.Background(), t, cfg, options(t, root))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return all[0]
+	return tr
 }
 
 // writeImages writes images of s as PNG files below dir, in folders by class.
@@ -126,7 +133,7 @@ func TestRobust(t *testing.T) {
 	if n, err = LoadCheckpoint(folder); err != nil {
 		t.Fatal(err)
 	}
-	noise, err := outliersToTrain(context.Background(), n.hardening(t), options(t, ""))
+	noise, err := outliersToTrain(context.Background(), must(settingsOf[config.Robust](n.record))(t), options(t, ""))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,16 +192,6 @@ func TestRobust(t *testing.T) {
 	}
 }
 
-// hardening are the settings that n was hardened with.
-func (n *Network) hardening(t *testing.T) config.Robust {
-	t.Helper()
-	cfg, err := robustConfig(n.record)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cfg
-}
-
 // TestRobustResumes: stopped in the training or anywhere in the comparison and resumed on another number of
 // threads, it ends with the same weights and the same comparison.
 func TestRobustResumes(t *testing.T) {
@@ -203,9 +200,9 @@ func TestRobustResumes(t *testing.T) {
 	root := t.TempDir()
 	cfg := tinyHardening(trained(t, root, tiny(false)).ID)
 	cfg.Attack.Kind, cfg.Attack.Steps, cfg.Scratch, cfg.Train.Epochs = config.AttackPGD, 2, true, 1
-	outcome := func(tr Trained) string {
+	outcome := func(res record.Classifier) string {
 		t.Helper()
-		c := *tr.Result.Robust
+		c := *res.Robust
 		c.Seconds = 0
 		for i := range c.Before {
 			c.Before[i].Seconds, c.After[i].Seconds = 0, 0
@@ -214,10 +211,10 @@ func TestRobustResumes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return tr.Result.WeightsSHA256 + string(b)
+		return res.WeightsSHA256 + string(b)
 	}
 	kernel.SetThreads(1)
-	want := outcome(hardenedRun(t, root, cfg))
+	want := outcome(hardenedRun(t, root, cfg).Result)
 	for name, when := range map[string]func(train.Event) bool{
 		"in training": func(e train.Event) bool { return e.Kind == train.Step && e.Step == 2 },
 		"in pgd":      func(e train.Event) bool { return e.Kind == train.EvalStart && e.Message == "pgd" },
@@ -231,17 +228,17 @@ func TestRobustResumes(t *testing.T) {
 				cancel()
 			}
 		}
-		all, err := harden(ctx, t, cfg, opt)
-		if err != nil || all[0].Reason != train.Interrupted {
-			t.Fatalf("%s: %+v, %v", name, all, err)
+		tr, err := harden(ctx, t, cfg, opt)
+		if err != nil || tr.Reason != train.Interrupted {
+			t.Fatalf("%s: %+v, %v", name, tr, err)
 		}
 		kernel.SetThreads(3)
-		got, err := Resume(context.Background(), all[0].ID, options(t, root))
+		o, err := Resume(context.Background(), tr.ID, options(t, root))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if outcome(got) != want {
-			t.Errorf("stopped %s and resumed: another outcome\n%s\n%s", name, outcome(got), want)
+		if got := outcome(*o.Result.(*record.Classifier)); got != want {
+			t.Errorf("stopped %s and resumed: another outcome\n%s\n%s", name, got, want)
 		}
 	}
 }
@@ -301,19 +298,22 @@ func TestRobustKeepsOutliersApart(t *testing.T) {
 			cancel()
 		}
 	}
-	all, err := harden(ctx, t, cfg, opt)
-	if err != nil || all[0].Variant != "plain20-w4-robust-fgsm8-f0.1-noise-a-w0.5" {
-		t.Fatalf("%+v, %v", all, err)
+	stopped, err := harden(ctx, t, cfg, opt)
+	if err != nil || stopped.Variant != "plain20-w4-robust-fgsm8-f0.1-noise-a-w0.5" {
+		t.Fatalf("%+v, %v", stopped, err)
 	}
 	writeImages(t, pets, other, 15)
-	if _, err := Resume(context.Background(), all[0].ID, options(t, root)); err == nil || !strings.Contains(err.Error(), "the outliers have other images than when the run began") {
+	if _, err := Resume(context.Background(), stopped.ID, options(t, root)); err == nil || !strings.Contains(err.Error(), "the outliers have other images than when the run began") {
 		t.Errorf("resumed with another image: %v", err)
 	}
 	if err := os.Remove(filepath.Join(pets, "snow", "15.png")); err != nil {
 		t.Fatal(err)
 	}
-	tr, err := Resume(context.Background(), all[0].ID, options(t, root))
-	if err != nil || !tr.Done() || len(tr.Result.Robust.Trained) != 2 || tr.Result.Robust.Trained[1].N != 4 {
+	o, err := Resume(context.Background(), stopped.ID, options(t, root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tr := done(o, config.Resnet{}); !tr.Done() || len(tr.Result.Robust.Trained) != 2 || tr.Result.Robust.Trained[1].N != 4 {
 		t.Errorf("%+v, %v", tr, err)
 	}
 }
@@ -364,7 +364,7 @@ func TestRobustSettings(t *testing.T) {
 	if again, err := RobustSettings(root, got); err != nil || again.Model != got.Model {
 		t.Errorf("as recorded: %v", err)
 	}
-	if _, err := RobustCost(got); err != nil {
+	if _, err := PlanAll([]Task{{Settings: got}}, options(t, root)); err != nil {
 		t.Error(err)
 	}
 	for want, edit := range map[string]func(*config.Robust){
@@ -372,7 +372,7 @@ func TestRobustSettings(t *testing.T) {
 		"data.val is 7, and the original":              func(c *config.Robust) { c.Data.Val = 7 },
 		"model is {mlp 0 0 false}, and the original":   func(c *config.Robust) { c.Model.Name = "mlp" },
 		"wanted are abc… (original.weights)":           func(c *config.Robust) { c.Original.Weights = "abc" },
-		`the original: "nobody" is no folder`:          func(c *config.Robust) { c.Original.From = "nobody" },
+		`the original: "nobody" is neither a folder`:   func(c *config.Robust) { c.Original.From = "nobody" },
 		"attack.eps is 0, want above 0 and at most 25": func(c *config.Robust) { c.Attack.Eps = 0 },
 	} {
 		bad := cfg

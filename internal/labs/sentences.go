@@ -21,6 +21,7 @@ import (
 	"dla/internal/model"
 	"dla/internal/nn"
 	"dla/internal/plainfile"
+	"dla/internal/record"
 	"dla/internal/rng"
 	"dla/internal/run"
 	"dla/internal/text"
@@ -119,20 +120,22 @@ func (e *SentenceEncoder) files() (string, error) {
 	return hashFiles(e.dir, "config.json", modelName)
 }
 
-// before calls settings with each name and fingerprint that an older record may have of e, which was asked for by the
-// name from, and returns what settings made of them.
-func (e *SentenceEncoder) before(from string, settings func(from, weights string) any) ([]any, error) {
-	files, err := e.files()
-	if err != nil {
-		return nil, err
+// olderEncoders gives the settings that an older record may have for a run on e, which was asked for by the name from:
+// settings makes them of a name and a fingerprint.
+func olderEncoders(from string, e *SentenceEncoder, settings func(from, weights string) any) func() ([]any, error) {
+	return func() ([]any, error) {
+		files, err := e.files()
+		if err != nil {
+			return nil, err
+		}
+		return []any{settings(e.From, files), settings(from, files), settings(from, e.Weights)}, nil
 	}
-	return []any{settings(e.From, files), settings(from, files), settings(from, e.Weights)}, nil
 }
 
-// encoded is what a record says of e, whose sentences tok gave the ids of.
-func (e *SentenceEncoder) encoded(tok *text.Tokenizer) (*Encoded, error) {
+// recorded is what a record says of e, whose sentences tok gave the ids of.
+func (e *SentenceEncoder) recorded(tok *text.Tokenizer) (*record.Encoder, error) {
 	files, err := e.files()
-	return &Encoded{Name: e.Name, Params: e.Parameters(), Width: e.Width, Weights: e.Weights, Content: e.Content,
+	return &record.Encoder{Name: e.Name, Params: e.Parameters(), Width: e.Width, Weights: e.Weights, Content: e.Content,
 		Files: files, Tokenizer: tok.Fingerprint()}, err
 }
 
@@ -274,30 +277,34 @@ func (e *SentenceEncoder) embed(ctx context.Context, sentences []string, pooling
 	return x, nil
 }
 
-// sentencesOf finds the encoder from, of the weights named, and the set of sentences that rec began with.
-func sentencesOf(ctx context.Context, rec run.Record, from, weights, name string, opt Options) (*SentenceEncoder, *data.Sentences, error) {
-	e, err := findSentenceEncoder(from, weights) // what began on one encoder never goes on with another
-	if err != nil {
-		return nil, nil, err
-	}
-	set, err := loadSentences(ctx, name, opt)
-	if err != nil {
-		return nil, nil, err
-	}
-	return e, set, sameFingerprint(rec, set.Fingerprint)
+// encoderOf finds the encoder called from, of the weights with the given fingerprint where that is not empty, once for
+// all runs of a study. A run that is continued never goes on with another encoder than it began on.
+func encoderOf(from, weights string, opt Options) (*SentenceEncoder, error) {
+	return once(opt, "encoder "+from+" "+weights, func() (*SentenceEncoder, error) {
+		if opt.goesOn != nil {
+			e, err := findSentenceEncoder(from, weights)
+			if err != nil {
+				return nil, err
+			}
+			return e, nil
+		}
+		return FindSentenceEncoder(from, weights)
+	})
 }
 
-// loadSentences reads the set of sentences called name.
-func loadSentences(ctx context.Context, name string, opt Options) (*data.Sentences, error) {
-	s, err := data.LoadSentences(ctx, name, opt.Data)
-	if err != nil {
-		return nil, err
-	}
-	if s.Synthetic {
-		opt.Say("SYNTHETIC SENTENCES, made up here")
-	}
-	opt.Say("data: %s, %d train + %d validation + %d test sentences, from %s", s.Name, len(s.Train), len(s.Val), len(s.Test), s.Source)
-	return s, nil
+// readSentences reads the set of sentences called name.
+func readSentences(ctx context.Context, name string, opt Options) (*data.Sentences, error) {
+	return once(opt, "sentences "+name, func() (*data.Sentences, error) {
+		s, err := data.LoadSentences(ctx, name, opt.Data)
+		if err != nil {
+			return nil, err
+		}
+		if s.Synthetic {
+			opt.Say("SYNTHETIC SENTENCES, made up here")
+		}
+		opt.Say("data: %s, %d train + %d validation + %d test sentences, from %s", s.Name, len(s.Train), len(s.Val), len(s.Test), s.Source)
+		return s, nil
+	})
 }
 
 // sentencesInfo is what a record says of s.

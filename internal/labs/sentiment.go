@@ -15,6 +15,7 @@ import (
 	"dla/internal/lora"
 	"dla/internal/model"
 	"dla/internal/nn"
+	"dla/internal/record"
 	"dla/internal/run"
 	"dla/internal/text"
 	"dla/internal/train"
@@ -50,6 +51,11 @@ func FindSentiment(root, from string) (*Sentiment, error) {
 		return nil, fmt.Errorf("%s holds neither an adapter (%s) nor a model (config.json); name one that `dla lab3 finetune` made", from, lora.ConfigName)
 	}
 	rec, err := run.Find(root, from)
+	if err != nil && root != run.DefaultRoot {
+		if other, otherErr := run.Find(run.DefaultRoot, from); otherErr == nil {
+			rec, err = other, nil
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%q is no folder with an adapter or a model, and as a run: %w", from, err)
 	}
@@ -59,12 +65,12 @@ func FindSentiment(root, from string) (*Sentiment, error) {
 	if rec.Status != run.StatusFinished {
 		return nil, fmt.Errorf("run %s is %s, not finished; `%s` finishes it", rec.ID, rec.Status, rec.Command("resume"))
 	}
-	cfg, err := finetuneConfig(rec)
+	cfg, err := settingsOf[config.Finetune](rec)
 	if err != nil {
 		return nil, err
 	}
-	res, err := resultOf(rec)
-	if err != nil {
+	var res record.Classifier
+	if err := record.Read(rec, &res); err != nil {
 		return nil, err
 	}
 	if res.Finetuned == nil {
@@ -369,4 +375,14 @@ func (p *Prediction) decide(l model.Labelling, logits []float32) bool {
 		p.Value = &scores[best]
 	}
 	return true
+}
+
+// Merge writes the model of the finished fine-tuning id under root, its adapters added to its weights, as a Hugging Face
+// folder. There must be nothing in dir.
+func Merge(root, id, dir string) error {
+	s, err := FindSentiment(root, id)
+	if err != nil {
+		return err
+	}
+	return s.Write(dir)
 }

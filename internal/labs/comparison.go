@@ -17,11 +17,11 @@ import (
 	"dla/internal/weights"
 )
 
-// compare lets the original and the hardened network face the test set as it is, outliers and attacks, and
-// keeps what comes of it beside the run.
-func (h *hardening) compare(ctx context.Context, hardened *Network, e ended) (*run.Robust, error) {
+// compare evaluates the original and the hardened network on the test set as it is, on outliers and on attacks, and
+// keeps the outcome beside the run.
+func (h *robustness) compare(ctx context.Context, hardened *Network, b imageBatches, e ended) (*run.Robust, error) {
 	began := time.Now()
-	in := named(e.data.Name, title(e.data.Name)+", test set", e.data.Source, e.test)
+	in := named(b.set.Name, title(b.set.Name)+", test set", b.set.Source, b.test)
 	res := &run.Robust{Network: h.original.Name, Original: h.original.Source, WeightsSHA256: h.original.Weights, Resamples: h.cfg.Test.Resamples, PGDSteps: h.cfg.Test.Steps}
 	for _, s := range h.trained {
 		res.Trained = append(res.Trained, s.OODSet)
@@ -44,7 +44,7 @@ func (h *hardening) compare(ctx context.Context, hardened *Network, e ended) (*r
 		}
 	}
 	var err error
-	if res.Clean, err = clean(logits[0][0], logits[1][0], e.test); err != nil {
+	if res.Clean, err = clean(logits[0][0], logits[1][0], b.test); err != nil {
 		return nil, err
 	}
 	var histograms []run.Histogram
@@ -89,7 +89,7 @@ func (h *hardening) compare(ctx context.Context, hardened *Network, e ended) (*r
 
 	// How they stand attacks.
 	for i, to := range []*[]attack.Outcome{&res.Before, &res.After} {
-		if *to, err = h.attack(ctx, nets[i], e.test, e.sink); err != nil {
+		if *to, err = h.attack(ctx, nets[i], b.test, e.sink); err != nil {
 			return nil, err
 		}
 	}
@@ -188,7 +188,7 @@ func histogram(p []float64) []int {
 var logitDetectors = []string{"max-softmax", "max-logit", "energy"}
 
 // detect tells the test set from set k by both networks' logits.
-func (h *hardening) detect(logits [2][]*ood.Features, k int) ([]run.DetectionPair, error) {
+func (h *robustness) detect(logits [2][]*ood.Features, k int) ([]run.DetectionPair, error) {
 	var pairs []run.DetectionPair
 	var rankings []*metrics.Ranking
 	for _, m := range ood.Methods {
@@ -217,41 +217,41 @@ func (h *hardening) detect(logits [2][]*ood.Features, k int) ([]run.DetectionPai
 	return pairs, nil
 }
 
-// attack lets n face FGSM and PGD at every radius, from 0 up.
-func (h *hardening) attack(ctx context.Context, n *Network, test data.Subset, sink train.Sink) ([]attack.Outcome, error) {
+// attack attacks n by FGSM and PGD at every radius, from 0 up.
+func (h *robustness) attack(ctx context.Context, n *Network, test data.Subset, sink train.Sink) ([]attack.Outcome, error) {
 	t := h.cfg.Test
 	eps := append([]float64{0}, t.Eps...) // at 0 nothing may change
 	var all []attack.Outcome
 	for _, a := range []struct {
-		name string
-		n    int
-		ways func(v *victim) []*way
+		name    string
+		n       int
+		attacks func(v *target) []*attackRun
 	}{
-		{"fgsm", t.FGSM, func(v *victim) []*way { return v.sweep(eps, false) }},
-		{"pgd", t.PGD, func(v *victim) (ways []*way) {
+		{"fgsm", t.FGSM, func(v *target) []*attackRun { return v.sweep(eps, false) }},
+		{"pgd", t.PGD, func(v *target) (all []*attackRun) {
 			for i, e := range eps {
 				var a attack.Attack = attack.PGD{Norm: attack.Linf, Eps: e / 255, Step: stepOf(e/255, t.Steps), Steps: t.Steps, Restarts: 1, Seed: h.cfg.Seed}
 				if i == 0 {
 					a = attack.FGSM{} // the same, in one step
 				}
-				ways = append(ways, v.wayOf("pgd", a, attack.Linf, e, false))
+				all = append(all, v.attackOf("pgd", a, attack.Linf, e, false))
 			}
-			return ways
+			return all
 		}},
 	} {
 		some := test
 		if a.n > 0 {
 			some = test.First(a.n)
 		}
-		v, err := newVictim(n, some)
+		v, err := newTarget(n, some)
 		if err != nil {
 			return nil, err
 		}
-		ways := a.ways(v)
-		if err := v.face(ctx, a.name, ways, func(_, label int32) int32 { return label }, sink); err != nil {
+		attacks := a.attacks(v)
+		if err := v.evaluate(ctx, a.name, attacks, func(_, label int32) int32 { return label }, sink); err != nil {
 			return nil, err
 		}
-		for _, w := range ways {
+		for _, w := range attacks {
 			all = append(all, w.Outcome)
 		}
 	}
@@ -259,7 +259,7 @@ func (h *hardening) attack(ctx context.Context, n *Network, test data.Subset, si
 }
 
 // checks are what must hold of the comparison.
-func (h *hardening) checks(res *run.Robust) []run.Check {
+func (h *robustness) checks(res *run.Robust) []run.Check {
 	unchanged := weights.Fingerprint(h.original.state()) == h.original.Weights
 	found := "all its weights and statistics are, bit by bit"
 	if !unchanged {

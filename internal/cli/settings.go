@@ -1,0 +1,322 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"dla/internal/config"
+)
+
+// settingFlags are the flags of a command that set settings. Each stands for a key: --epochs is train.epochs.
+type settingFlags struct {
+	flags *pflag.FlagSet
+	def   any               // pointer to the settings whose values the flags show as their defaults
+	names map[string]string // of a key, its flag
+	plain []string          // flags that set their key
+	axes  []axis
+}
+
+// axis is a flag of several values: a study has a run of each combination of them.
+type axis struct {
+	flag, key string
+	values    func() ([]any, error)
+}
+
+func newSettingFlags(cmd *cobra.Command, def any) *settingFlags {
+	return &settingFlags{flags: cmd.Flags(), def: def, names: map[string]string{}}
+}
+
+// bind adds the flag called name for the setting key. Its default is that of the setting.
+func (b *settingFlags) bind(name, key, usage string) {
+	b.add(name, key, usage)
+	b.plain = append(b.plain, name)
+}
+
+// add is bind of a flag that does more than to set its key, which the command sees to.
+func (b *settingFlags) add(name, key, usage string) {
+	b.names[key] = name
+	switch v := b.value(key).(type) {
+	case int:
+		b.flags.Int(name, v, usage)
+	case uint64:
+		b.flags.Uint64(name, v, usage)
+	case float64:
+		b.flags.Float64(name, v, usage)
+	case bool:
+		b.flags.Bool(name, v, usage)
+	case string:
+		b.flags.String(name, v, usage)
+	case []string:
+		b.flags.StringSlice(name, v, usage)
+	default:
+		panic(fmt.Sprintf("--%s: no flag takes a %T", name, v)) // a mistake in this program
+	}
+}
+
+// value is the default of the setting key.
+func (b *settingFlags) value(key string) any {
+	v, err := config.Get(b.def, key)
+	if err != nil {
+		panic(err) // a mistake in this program
+	}
+	return v
+}
+
+// bindAxis adds a flag that takes one or several values of the setting key, with commas between them.
+func (b *settingFlags) bindAxis(name, key, usage string) {
+	b.names[key] = name
+	values := func() ([]any, error) {
+		all, err := b.flags.GetStringSlice(name)
+		return anys(all), err
+	}
+	switch v := b.value(key).(type) {
+	case int:
+		b.flags.IntSlice(name, []int{v}, usage)
+		values = func() ([]any, error) {
+			all, err := b.flags.GetIntSlice(name)
+			return anys(all), err
+		}
+	case string:
+		b.flags.StringSlice(name, []string{v}, usage)
+	default:
+		panic(fmt.Sprintf("--%s: no flag takes several %T", name, v)) // a mistake in this program
+	}
+	b.axes = append(b.axes, axis{name, key, values})
+}
+
+func anys[T any](all []T) []any {
+	var values []any
+	for _, v := range all {
+		values = append(values, v)
+	}
+	return values
+}
+
+// apply sets the settings that c points to as the plain flags say that were given.
+func (b *settingFlags) apply(c any) error {
+	for key, name := range b.names {
+		if !b.flags.Changed(name) || !slices.Contains(b.plain, name) {
+			continue
+		}
+		v, err := b.given(name)
+		if err == nil {
+			err = config.SetValue(c, key, v)
+		}
+		if err != nil {
+			return fmt.Errorf("--%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// given is the value of the flag called name.
+func (b *settingFlags) given(name string) (any, error) {
+	switch b.flags.Lookup(name).Value.Type() {
+	case "int":
+		return b.flags.GetInt(name)
+	case "uint64":
+		return b.flags.GetUint64(name)
+	case "float64":
+		return b.flags.GetFloat64(name)
+	case "bool":
+		return b.flags.GetBool(name)
+	case "stringSlice":
+		return b.flags.GetStringSlice(name)
+	}
+	return b.flags.GetString(name)
+}
+
+// assignment gives the setting key a value.
+type assignment struct {
+	key   string
+	value any
+}
+
+// combinations are those of the values of all axes that were given, the first axis changing last.
+func (b *settingFlags) combinations() ([][]assignment, error) {
+	all := [][]assignment{nil}
+	for _, a := range b.axes {
+		if !b.flags.Changed(a.flag) {
+			continue
+		}
+		values, err := a.values()
+		if err != nil {
+			return nil, fmt.Errorf("--%s: %w", a.flag, err)
+		}
+		var more [][]assignment
+		for _, c := range all {
+			for _, v := range values {
+				more = append(more, append(slices.Clip(c), assignment{a.key, v}))
+			}
+		}
+		all = more
+	}
+	return all, nil
+}
+
+// layers are how the settings of a command come about, beside its flags and --config.
+type layers[C any] struct {
+	plain func() C // the defaults
+	// decided are the defaults that some of the settings decide, as the network does; nil: plain.
+	decided func(C) (C, error)
+	// special does what flags say that do more than to set their key; nil: there are none.
+	special func(*C) error
+	// small are the settings of --fast-dev-run.
+	small []small
+	check func(C) error
+}
+
+// resolve gives the settings of every run asked for, each once: of all combinations of the axes, from every seed.
+// Later ones win: defaults, --config, flags, --fast-dev-run, --set.
+func resolve[C any](o experimentFlags, b *settingFlags, seeds int, l layers[C]) ([]C, error) {
+	if seeds < 1 {
+		return nil, fmt.Errorf("--seeds %d: want at least 1", seeds)
+	}
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	combinations, err := b.combinations()
+	if err != nil {
+		return nil, err
+	}
+	var all distinct[C]
+	for _, combination := range combinations {
+		for i := range seeds {
+			c, err := resolveOne(o, b, l, combination, uint64(i))
+			if err != nil {
+				return nil, err
+			}
+			all.add(c)
+		}
+	}
+	return all.list, nil
+}
+
+// resolveOne gives the settings of one run, whose seed is the given number after the first.
+func resolveOne[C any](o experimentFlags, b *settingFlags, l layers[C], combination []assignment, seed uint64) (C, error) {
+	apply := func(c *C) error {
+		if o.config != "" {
+			if err := config.LoadFile(c, o.config); err != nil {
+				return err
+			}
+		}
+		if err := b.apply(c); err != nil {
+			return err
+		}
+		for _, a := range combination {
+			if err := config.SetValue(c, a.key, a.value); err != nil {
+				return err
+			}
+		}
+		if l.special != nil {
+			if err := l.special(c); err != nil {
+				return err
+			}
+		}
+		first, err := config.Get(c, "seed")
+		if err != nil {
+			return err
+		}
+		if err := config.SetValue(c, "seed", first.(uint64)+seed); err != nil {
+			return err
+		}
+		if err := o.makeSmall(b, c, l.small); err != nil {
+			return err
+		}
+		for _, a := range o.sets {
+			if err := config.Set(c, a); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	c := l.plain()
+	if l.decided != nil {
+		if err := apply(&c); err != nil {
+			return c, err
+		}
+		var err error
+		if c, err = l.decided(c); err != nil {
+			return c, err
+		}
+	}
+	if err := apply(&c); err != nil {
+		return c, err
+	}
+	return c, l.check(c)
+}
+
+// small is a setting that --fast-dev-run makes small.
+type small struct {
+	key string
+	to  int
+}
+
+// makeSmall makes the settings small that --fast-dev-run is about, where it is given, but for those that another flag
+// or --set sets.
+func (o experimentFlags) makeSmall(b *settingFlags, c any, all []small) error {
+	if !o.fastDevRun {
+		return nil
+	}
+	for _, s := range all {
+		if o.givenBy(b, s.key) != "" {
+			continue
+		}
+		if err := config.SetValue(c, s.key, s.to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// givenBy is what sets the setting key on the command line, a flag or --set; "" where nothing does.
+func (o experimentFlags) givenBy(b *settingFlags, key string) string {
+	if name := b.names[key]; name != "" && b.flags.Changed(name) {
+		return "--" + name
+	}
+	if slices.ContainsFunc(o.sets, func(a string) bool {
+		k, _, _ := strings.Cut(a, "=")
+		return strings.TrimSpace(k) == key
+	}) {
+		return key
+	}
+	return ""
+}
+
+// smallLine says what --fast-dev-run makes of settings.
+func (o experimentFlags) smallLine(b *settingFlags, all []small) string {
+	var made, given []string
+	for _, s := range all {
+		if by := o.givenBy(b, s.key); by != "" {
+			given = append(given, by)
+		} else {
+			made = append(made, fmt.Sprintf("%s=%d", s.key, s.to))
+		}
+	}
+	line := "--fast-dev-run: " + strings.Join(made, " ")
+	if len(given) > 0 {
+		line = strings.TrimSuffix(line, " ") + "; as given: " + strings.Join(given, ", ")
+	}
+	return line
+}
+
+// distinct are settings, each once, in the order in which they came.
+type distinct[C any] struct {
+	list []C
+	seen map[string]bool // as they are written in Go, which is many times faster than YAML and loses nothing
+}
+
+// add appends c, unless it is there.
+func (d *distinct[C]) add(c C) {
+	if d.seen == nil {
+		d.seen = map[string]bool{}
+	}
+	if key := fmt.Sprintf("%#v", c); !d.seen[key] {
+		d.seen[key] = true
+		d.list = append(d.list, c)
+	}
+}

@@ -1,0 +1,220 @@
+package labs
+
+import (
+	"context"
+
+	"dla/internal/config"
+	"dla/internal/data"
+	"dla/internal/engine"
+	"dla/internal/kernel"
+	"dla/internal/metrics"
+	"dla/internal/model"
+	"dla/internal/nn"
+	"dla/internal/optim"
+	"dla/internal/record"
+	"dla/internal/run"
+	"dla/internal/train"
+	"dla/internal/weights"
+)
+
+// readImages reads the data set that dc names, or the one that the run to be continued began with.
+func readImages(ctx context.Context, dc config.Data, opt Options) (*data.Dataset, error) {
+	name := dc.Name
+	if rec := opt.goesOn; rec != nil && rec.Env.Data.Synthetic {
+		name = rec.Env.Data.Name // never the real set, even where it has become reachable
+	}
+	return once(opt, "images "+name, func() (*data.Dataset, error) {
+		ds, err := data.Load(ctx, name, opt.Data)
+		if err != nil {
+			return nil, err
+		}
+		if ds.Synthetic && ds.Name != name {
+			opt.Say("SYNTHETIC DIGITS, not %s: %s", name, ds.Source)
+		} else {
+			opt.Say("data: %s, %d train + %d test images, from %s", ds.Name, ds.Train.N, ds.Test.N, ds.Source)
+		}
+		return ds, nil
+	})
+}
+
+// imagesInfo is what a record says of ds.
+func imagesInfo(ds *data.Dataset) run.DataInfo {
+	return run.DataInfo{Name: ds.Name, Source: ds.Source, Fingerprint: ds.Fingerprint, Synthetic: ds.Synthetic}
+}
+
+// splits are a data set's images as a training uses them. The validation split is drawn from the training set, class
+// by class.
+type splits struct{ train, val, test data.Subset }
+
+// split splits ds by the settings cfg.
+func split(ds *data.Dataset, cfg config.Resnet) splits {
+	var p splits
+	p.train, p.val = ds.Split(cfg.Data.Val, cfg.Seed)
+	p.test = data.All(ds.Test)
+	if n := cfg.Data.Limit; n > 0 {
+		p.train, p.val, p.test = p.train.First(n), p.val.First(n), p.test.First(n)
+	}
+	return p
+}
+
+// augment is how training images are changed.
+func augment(a config.Augment) data.Augment {
+	return data.Augment{Flip: a.Flip, Crop: a.Crop, Cutout: a.Cutout, Copies: a.Copies}
+}
+
+// imageBatches are the batches of a training on images.
+type imageBatches struct {
+	set   *data.Dataset
+	test  data.Subset
+	train *data.Prefetch
+	val   *data.Loader
+}
+
+// newImageBatches makes the batches of cfg's training on ds, which is split by the settings of by. They are to be
+// closed.
+func newImageBatches(ds *data.Dataset, cfg, by config.Resnet) imageBatches {
+	s := split(ds, by)
+	loader := data.NewAugmentedLoader(s.train, cfg.Train.BatchSize, cfg.Seed, augment(cfg.Data.Augment))
+	return imageBatches{ds, s.test, data.NewPrefetch(loader, batchesAhead), data.NewLoader(s.val, evalBatch, false, 0)}
+}
+
+func (b imageBatches) close() { b.train.Close() }
+
+// network is the network cfg names, for images of the given number of channels.
+func network(m config.Model, channels int) (model.Model, error) {
+	return model.New(model.Spec{Name: m.Name, Depth: m.Depth, Width: m.Width, Res: m.Res}, model.PixelsFor(channels))
+}
+
+// size is what of a data set the network depends on.
+type size struct{ h, w, channels, classes int }
+
+func sizeOf(ds *data.Dataset) size {
+	return size{ds.Train.H, ds.Train.W, ds.Train.C, len(ds.Train.Classes)}
+}
+
+// classifier is a network with its optimiser.
+type classifier struct {
+	params    *nn.Params
+	net       *train.Classifier
+	program   train.Program // net, or what it is part of
+	optimizer optim.Optimizer
+	schedule  optim.Schedule
+	macs      int // of one sample's forward pass
+}
+
+// newClassifier makes the network of cfg for epochs of so many steps.
+func newClassifier(cfg config.Resnet, sz size, steps int) (*classifier, error) {
+	return buildClassifier(cfg, sz, steps, func(m model.Model, p *nn.Params, row []int) (*train.Classifier, train.Program, error) {
+		net, err := train.NewClassifier(m, p, row, sz.classes, cfg.Train.BatchSize, evalBatch, cfg.Train.LabelSmoothing)
+		return net, net, err
+	})
+}
+
+// newStudent is newClassifier of a network that learns from a teacher's logits, which logits writes.
+func newStudent(cfg config.Resnet, sz size, steps int, loss kernel.Distillation, logits logitsOf) (*classifier, error) {
+	return buildClassifier(cfg, sz, steps, func(m model.Model, p *nn.Params, row []int) (*train.Classifier, train.Program, error) {
+		s, err := train.NewStudent(m, p, row, sz.classes, cfg.Train.BatchSize, evalBatch, loss)
+		if err != nil {
+			return nil, nil, err
+		}
+		s.Teacher = logits
+		return s.Classifier, s, nil
+	})
+}
+
+// buildClassifier makes the network of cfg by compile, and its optimiser and schedule. Pixels are in [0,1].
+func buildClassifier(cfg config.Resnet, sz size, steps int, compile func(m model.Model, p *nn.Params, row []int) (*train.Classifier, train.Program, error)) (*classifier, error) {
+	setConv(cfg.Train)
+	m, err := network(cfg.Model, sz.channels)
+	if err != nil {
+		return nil, err
+	}
+	c := &classifier{params: nn.NewParams(cfg.Seed)}
+	if c.net, c.program, err = compile(m, c.params, m.Input(sz.h, sz.w, sz.channels)); err != nil {
+		return nil, err
+	}
+	c.macs = c.net.Eval().MACs() / evalBatch
+	c.optimizer, c.schedule, err = optimise(cfg.Train, c.net.Params(), steps)
+	return c, err
+}
+
+func (c *classifier) job() train.Job {
+	return train.Job{Program: c.program, Optimizer: c.optimizer, Schedule: c.schedule}
+}
+
+func (c *classifier) graph() *engine.Program { return c.net.Train() }
+
+func (c *classifier) close() {}
+
+// cost is what is known of c's training before it is timed.
+func (c *classifier) cost() TrainingCost {
+	return TrainingCost{Params: c.params.Count(), MACs: c.macs, PeakBytes: c.net.PeakBytes(), TrainFLOPs: 6 * float64(c.macs)}
+}
+
+// result is the result of a training at its end, but for what only its experiment has. It keeps the predictions.
+func (c *classifier) result(e ended, test record.Test, predictions metrics.Predictions) (*record.Classifier, error) {
+	res := &record.Classifier{
+		Test: test, BestEpoch: e.BestEpoch, Epochs: e.Epochs, Reason: string(e.Reason), WallSeconds: e.Seconds,
+		Val: measured(e.BestVal), LastVal: measured(e.LastVal),
+		Params: c.params.Count(), MACs: c.macs, PeakBytes: c.net.PeakBytes(),
+		WeightsSHA256: weights.Fingerprint(c.net.State()), LastWeightsSHA256: e.last,
+	}
+	var err error
+	if res.Predictions, err = e.run.Attach(predictionsName, predictions); err != nil {
+		return nil, err
+	}
+	res.GradNorms, err = attachGradNorms(e)
+	return res, err
+}
+
+// imageClassifier is a classifier in training on images.
+type imageClassifier struct {
+	*classifier
+	imageBatches
+}
+
+func (c *imageClassifier) job() train.Job {
+	j := c.classifier.job()
+	j.Train, j.Val = c.imageBatches.train, c.val
+	return j
+}
+
+func (c *imageClassifier) close() { c.imageBatches.close() }
+
+func (c *imageClassifier) evaluate(ctx context.Context, e ended) (record.Result, error) {
+	return c.evaluated(ctx, e)
+}
+
+func (c *imageClassifier) evaluated(ctx context.Context, e ended) (*record.Classifier, error) {
+	test, predictions, err := testOnce(ctx, c.net.Scorer, c.test, e.sink)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.result(e, test, predictions)
+	if err != nil {
+		return nil, err
+	}
+	res.TestIndex, err = attachTestIndex(e.run, c.test)
+	res.Note = syntheticNote(c.set.Name, c.set.Synthetic)
+	return res, err
+}
+
+// testOnce evaluates s on the test set.
+func testOnce(ctx context.Context, s *train.Scorer, test data.Subset, sink train.Sink) (record.Test, metrics.Predictions, error) {
+	labels := make([]int32, len(test.Index))
+	for i, at := range test.Index {
+		labels[i] = test.Set.Labels[at]
+	}
+	return testOn(ctx, s, data.NewLoader(test, evalBatch, false, 0), labels, sink)
+}
+
+// testOn evaluates s on all of b, whose labels in order are given.
+func testOn(ctx context.Context, s train.Predictor, b train.Batches, labels []int32, sink train.Sink) (record.Test, metrics.Predictions, error) {
+	stats, classes, err := train.Predict(ctx, s, b, sink)
+	if err != nil {
+		return record.Test{}, nil, err
+	}
+	predictions, err := metrics.NewPredictions(classes, labels)
+	lo, hi := metrics.Wilson(stats.Correct, stats.N)
+	return record.Test{N: stats.N, Correct: stats.Correct, Loss: stats.Loss(), Accuracy: stats.Accuracy(), CI95: [2]float64{lo, hi}}, predictions, err
+}
