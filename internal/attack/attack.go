@@ -1,5 +1,5 @@
 // Package attack changes images a little so that a network errs: adversarial examples. One file is one
-// attack. Pixels are in [0,1] before and after, the network runs as in evaluation, and its weights and
+// attack, which is known by its entry in Methods. Pixels are in [0,1] before and after, the network runs as in evaluation, and its weights and
 // running statistics are only read.
 //
 // What becomes of an image depends on the image, its class, its number and the attack's seed, and on

@@ -291,3 +291,21 @@ func TestMistakes(t *testing.T) {
 		}
 	}
 }
+
+// TestMethods: every attack is found by its name, says where it is from, and changes images as it says it can.
+func TestMethods(t *testing.T) {
+	for _, m := range Methods {
+		if got, err := Find(m.Name); err != nil || got.Name != m.Name {
+			t.Errorf("%s is not found: %v", m.Name, err)
+		}
+		if m.Label == "" || m.Source == "" {
+			t.Errorf("%s says neither what it is called nor where it is from: %+v", m.Name, m)
+		}
+		if m.Blind && InTraining(m) {
+			t.Errorf("%s sees no gradients and is for training", m.Name)
+		}
+	}
+	if _, err := Find("deepfool"); err == nil || !strings.Contains(err.Error(), "known are fgsm, pgd") {
+		t.Errorf("an unknown attack: %v", err)
+	}
+}

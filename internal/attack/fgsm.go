@@ -15,6 +15,11 @@ type FGSM struct {
 	Targeted bool
 }
 
+var fgsmMethod = Method{Name: "fgsm", Label: "FGSM", Source: "Goodfellow et al. 2015", Targeted: true,
+	New:       func(s Settings) Attack { return FGSM{Eps: s.Eps, Targeted: s.Targeted} },
+	Gradients: func(Settings) int { return 1 },
+}
+
 // Run implements Attack.
 func (a FGSM) Run(_ context.Context, t *Target, b Batch, dst []float32) error {
 	if err := b.check(t, dst); err != nil {

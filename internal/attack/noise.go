@@ -14,6 +14,11 @@ type Noise struct {
 	Seed uint64
 }
 
+var noiseMethod = Method{Name: "noise", Label: "random noise", Source: "the comparison that an attack needs",
+	New:       func(s Settings) Attack { return Noise{Eps: s.Eps, Seed: s.Seed} },
+	Gradients: func(Settings) int { return 0 },
+}
+
 // Run implements Attack.
 func (a Noise) Run(_ context.Context, t *Target, b Batch, dst []float32) error {
 	if err := b.check(t, dst); err != nil {

@@ -24,6 +24,13 @@ type PGD struct {
 	Seed     uint64 // of the starts; in training another for each epoch
 }
 
+var pgdMethod = Method{Name: "pgd", Label: "PGD", Source: "Madry et al. 2018", L2: true, Targeted: true,
+	New: func(s Settings) Attack {
+		return PGD{Norm: s.Norm, Eps: s.Eps, Step: s.step(), Steps: s.Steps, Restarts: s.Restarts, Targeted: s.Targeted, Seed: s.Seed}
+	},
+	Gradients: func(s Settings) int { return s.Steps * s.Restarts },
+}
+
 // Run implements Attack.
 func (a PGD) Run(ctx context.Context, t *Target, b Batch, dst []float32) error {
 	if err := b.check(t, dst); err != nil {

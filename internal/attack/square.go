@@ -22,6 +22,13 @@ type Square struct {
 	Seed    uint64
 }
 
+var squareMethod = Method{Name: "square", Label: "Square", Source: "Andriushchenko et al. 2020", Blind: true,
+	New: func(s Settings) Attack {
+		return Square{Eps: s.Eps, Queries: s.Queries, H: s.H, W: s.W, C: s.C, Seed: s.Seed}
+	},
+	Gradients: func(Settings) int { return 0 },
+}
+
 // firstShare is the share of the image that a square has at first (the paper's p for CIFAR-10).
 const firstShare = 0.05
 

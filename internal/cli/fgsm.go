@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dla/internal/attack"
 	"dla/internal/config"
 	"dla/internal/kernel"
 	"dla/internal/labs"
@@ -63,6 +64,7 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 	f.Lookup("seed").Usage = "seed of random starts, of noise and of random target classes"
 	b.bind("checkpoint", "checkpoints", "network: name under checkpoints/, folder, or id of a finished run; several: a,b,c")
 	f.Var(&o.eps, "eps", "radii of the sweep, from 0; a plain number is in steps of 1/255, so 8 is 8/255; with --save the one radius, 8 by default (of pgd-l2 in pixel values of [0,1], 0.5 by default)")
+	b.bind("attacks", "attacks", "attacks beside FGSM and noise: "+strings.Join(beside(), ", ")+"; none named: pgd and square")
 	b.bind("target", "target", "target class of targeted attacks; random: another of each image")
 	b.bind("limit", "limit", "attack only the first so many test images; 0: all")
 	f.Lookup("resume").Usage = "reuse a finished run of the same settings, weights and data, continue an interrupted one"
@@ -71,10 +73,10 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 	f.Lookup("json").Usage = "print JSON"
 	f.StringVar(&o.save, "save", "", "write one set of adversarial images to this new folder, and stop")
 	f.StringVar(&o.saveAs, "save-as", labs.AsImages, "images (PNG, 8 bits) or safetensors (float32)")
-	f.StringVar(&o.attack, "attack", "fgsm", "with --save: "+strings.Join(labs.AttackNames, ", "))
+	f.StringVar(&o.attack, "attack", "fgsm", "with --save: "+strings.Join(labs.AttackNames(), ", "))
 	f.StringVar(&o.evaluate, "evaluate", "", "show the images of this folder, or safetensors file, to the networks, and stop")
 	completeWords(cmd, "save-as", []string{labs.AsImages, labs.AsSafetensors})
-	completeWords(cmd, "attack", labs.AttackNames)
+	completeWords(cmd, "attack", labs.AttackNames())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := fgsmSettings(o, b)
 		if err != nil {
@@ -97,6 +99,11 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 		return o.run(cmd, s, st)
 	}
 	return cmd
+}
+
+// beside are the attacks that --attacks takes.
+func beside() []string {
+	return attack.Names(func(m attack.Method) bool { return m.Name != "fgsm" && m.Name != "noise" })
 }
 
 // smallAttacks is what --fast-dev-run makes of the attacks.
@@ -138,8 +145,8 @@ func (o fgsmOptions) modes(set func(string) bool) error {
 		return fmt.Errorf("--save and --evaluate are two commands; give one")
 	case o.save == "" && (set("save-as") || set("attack")):
 		return fmt.Errorf("--save-as and --attack go with --save")
-	case o.save != "" && !slices.Contains(labs.AttackNames, o.attack):
-		return fmt.Errorf("--attack is %q, want one of %s", o.attack, strings.Join(labs.AttackNames, ", "))
+	case o.save != "" && !slices.Contains(labs.AttackNames(), o.attack):
+		return fmt.Errorf("--attack is %q, want one of %s", o.attack, strings.Join(labs.AttackNames(), ", "))
 	case o.save != "" && o.saveAs != labs.AsImages && o.saveAs != labs.AsSafetensors:
 		return fmt.Errorf("--save-as is %q, want %s or %s", o.saveAs, labs.AsImages, labs.AsSafetensors)
 	case o.save != "" && set("eps") && (len(o.eps.all) != 1 || !(o.eps.all[0].n >= 0 && o.eps.all[0].n <= 255)):

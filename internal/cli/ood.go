@@ -12,6 +12,7 @@ import (
 	"dla/internal/data"
 	"dla/internal/kernel"
 	"dla/internal/labs"
+	"dla/internal/ood"
 	"dla/internal/record"
 )
 
@@ -59,6 +60,7 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 	b.bind("autoencoder", "autoencoder", "autoencoder for the reconstruction error, likewise; empty: without it")
 	f.StringArrayVar(&sets, "ood", nil,
 		"further set of outliers: one of dla data ls, or name=folder (or tar, tar.gz) of images; repeatable")
+	b.bind("detectors", "detectors", "detectors to evaluate, by their names; none named: all of "+strings.Join(ood.Names(), ", "))
 	b.bind("limit", "limit", "use only so many images of each split; 0: all")
 	f.Lookup("resume").Usage = "reuse a finished run of the same settings and data, continue an interrupted one"
 	f.Lookup("dry-run").Usage = "print the resolved settings and what the evaluation will cost, and stop"

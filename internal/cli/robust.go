@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dla/internal/attack"
 	"dla/internal/config"
 	"dla/internal/labs"
 )
@@ -54,7 +55,7 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 	f.Lookup("seed").Usage = "seed of the order of batches, of what is attacked and of which outliers come"
 	b.bind("original", "original.from", "classifier to fine-tune: name under checkpoints/, folder, or id of a finished run")
 	b.bind("scratch", "scratch", "begin from initial weights, not from the original's")
-	b.bind("attack", "attack.kind", "attack on the images of a batch: fgsm or pgd")
+	b.bind("attack", "attack.kind", "attack on the images of a batch: "+strings.Join(attack.Names(attack.InTraining), ", "))
 	b.bind("fraction", "attack.fraction", "fraction of each batch's images that is attacked; 0: none")
 	f.Var(&eps, "eps", "radius of that attack, L-infinity; a plain number is in steps of 1/255, so 8 is 8/255")
 	b.bind("steps", "attack.steps", "steps of --attack pgd")
@@ -62,7 +63,7 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 	b.bind("share", "outliers.share", "outliers in a batch, for each of its images; 0: none")
 	b.bind("weight", "outliers.weight", "of the outliers' part of the loss")
 	f.StringArrayVar(&sets, "ood", nil, "another set of outliers to compare on: one of dla data ls, or NAME=FOLDER; repeatable")
-	completeWords(cmd, "attack", config.AttackKinds)
+	completeWords(cmd, "attack", attack.Names(attack.InTraining))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfgs, err := resolve(o.experimentFlags, b, o.seeds, layers[config.Robust]{
 			plain:   func() config.Robust { return config.DefaultRobust(false) },
@@ -105,7 +106,7 @@ func robustLine(cfgs []config.Robust) string {
 	parts := []string{fmt.Sprintf("lab4 robust: %s %s on %s", c.Original.From, how, c.Data.Name)}
 	if a := c.Attack; a.Fraction > 0 {
 		kind := a.Kind
-		if kind == config.AttackPGD {
+		if kind != "fgsm" {
 			kind = fmt.Sprintf("%s of %d steps", kind, a.Steps)
 		}
 		parts = append(parts, fmt.Sprintf("%g %% of each batch attacked by %s at %g/255", 100*a.Fraction, kind, a.Eps))

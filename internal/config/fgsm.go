@@ -17,8 +17,10 @@ type FGSM struct {
 	Checkpoints []string `yaml:"checkpoints,flow" json:"checkpoints"`
 	Weights     []string `yaml:"weights,flow" json:"weights"` // SHA-256 (fingerprints) they must have; recorded by a run
 
-	Limit    int      `yaml:"limit" json:"limit"`   // test images; 0: all
-	Target   string   `yaml:"target" json:"target"` // class that targeted attacks aim at; random: another of each image
+	Limit  int    `yaml:"limit" json:"limit"`   // test images; 0: all
+	Target string `yaml:"target" json:"target"` // class that targeted attacks aim at; random: another of each image
+	// Attacks are made beside FGSM and noise, by their names; empty: pgd and square.
+	Attacks  []string `yaml:"attacks,flow,omitempty" json:"attacks,omitempty"`
 	Sweep    Sweep    `yaml:"fgsm" json:"fgsm"`
 	PGD      PGD      `yaml:"pgd" json:"pgd"`
 	Square   Square   `yaml:"square" json:"square"`

@@ -15,9 +15,11 @@ type OOD struct {
 	Autoencoder string  `yaml:"autoencoder" json:"autoencoder"` // likewise of an autoencoder, for the reconstruction error; empty: without
 	Weights     string  `yaml:"weights" json:"weights"`         // SHA-256 (fingerprint) the classifier must have; recorded by a run
 	Sets        OODSets `yaml:"sets" json:"sets"`
-	Limit       int     `yaml:"limit" json:"limit"`         // use only so many images of each part; 0: all
-	Tuning      int     `yaml:"tuning" json:"tuning"`       // validation images that hyper-parameters are chosen on
-	Resamples   int     `yaml:"resamples" json:"resamples"` // of the bootstrap
+	Limit       int     `yaml:"limit" json:"limit"` // use only so many images of each part; 0: all
+	// Detectors are evaluated, by their names; empty: all there are.
+	Detectors []string `yaml:"detectors,flow,omitempty" json:"detectors,omitempty"`
+	Tuning    int      `yaml:"tuning" json:"tuning"`       // validation images that hyper-parameters are chosen on
+	Resamples int      `yaml:"resamples" json:"resamples"` // of the bootstrap
 }
 
 // OODSets are the sets that are to be told from the test set.

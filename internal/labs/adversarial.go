@@ -27,8 +27,20 @@ import (
 
 // Adversarial sets: the test images as an attack has left them, on the disk, to be shown to other networks.
 
-// AttackNames are the attacks that a set can be made with.
-var AttackNames = []string{"fgsm", "fgsm-targeted", "pgd", "pgd-targeted", "pgd-l2", "noise"}
+// AttackNames are the attacks that a set can be made with: pgd, pgd-targeted, pgd-l2.
+func AttackNames() []string {
+	var names []string
+	for _, m := range attack.Methods {
+		names = append(names, m.Name)
+		if m.Targeted {
+			names = append(names, m.Name+"-targeted")
+		}
+		if m.L2 {
+			names = append(names, m.Name+"-l2")
+		}
+	}
+	return names
+}
 
 // Kinds of adversarial sets.
 const (
@@ -79,26 +91,23 @@ func saveOn(ctx context.Context, n *Network, ds *data.Dataset, cfg config.FGSM, 
 	if err != nil {
 		return s, err
 	}
-	word, rest, _ := strings.Cut(kind, "-")
-	norm, targeted := attack.Linf, rest == "targeted"
-	var a attack.Attack
-	switch word {
-	case "fgsm":
-		a = attack.FGSM{Eps: eps / 255, Targeted: targeted}
-	case "noise":
-		a = attack.Noise{Eps: eps / 255, Seed: cfg.Seed}
-	case "pgd":
-		if rest == "l2" {
-			norm = attack.L2
-		}
-		a = pgd(cfg, norm, eps, targeted)
-	default:
-		return s, fmt.Errorf("unknown attack %q: known are %s", kind, strings.Join(AttackNames, ", "))
+	if !slices.Contains(AttackNames(), kind) {
+		return s, fmt.Errorf("unknown attack %q: known are %s", kind, strings.Join(AttackNames(), ", "))
+	}
+	at := attackRadius{eps: eps, norm: attack.Linf}
+	name, targeted := strings.CutSuffix(kind, "-targeted")
+	if short, l2 := strings.CutSuffix(name, "-l2"); l2 {
+		name, at.norm = short, attack.L2
+	}
+	at.targeted = targeted
+	m, err := attack.Find(name)
+	if err != nil {
+		return s, err
 	}
 
 	err = atomicfile.NewFolder(dir, 0o777, func(tmp string) error {
 		out := setWriter{dir: tmp, set: ds.Test}
-		w := v.attackOf(word, a, norm, eps, targeted)
+		w := v.attackOf(name, m.New(settingsAt(cfg, n.Images, at)), at.norm, eps, targeted)
 		w.each = out.images
 		if as == AsSafetensors {
 			w.each = out.collect

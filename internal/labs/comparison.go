@@ -221,6 +221,10 @@ func (h *robustness) detect(logits [2][]*ood.Features, k int) ([]run.DetectionPa
 func (h *robustness) attack(ctx context.Context, n *Network, test data.Subset, sink train.Sink) ([]attack.Outcome, error) {
 	t := h.cfg.Test
 	eps := append([]float64{0}, t.Eps...) // at 0 nothing may change
+	pgd, err := attack.Find("pgd")
+	if err != nil {
+		return nil, err
+	}
 	var all []attack.Outcome
 	for _, a := range []struct {
 		name    string
@@ -230,7 +234,7 @@ func (h *robustness) attack(ctx context.Context, n *Network, test data.Subset, s
 		{"fgsm", t.FGSM, func(v *target) []*attackRun { return v.sweep(eps, false) }},
 		{"pgd", t.PGD, func(v *target) (all []*attackRun) {
 			for i, e := range eps {
-				var a attack.Attack = attack.PGD{Norm: attack.Linf, Eps: e / 255, Step: stepOf(e/255, t.Steps), Steps: t.Steps, Restarts: 1, Seed: h.cfg.Seed}
+				a := pgd.New(attack.Settings{Norm: attack.Linf, Eps: e / 255, Steps: t.Steps, Restarts: 1, Seed: h.cfg.Seed})
 				if i == 0 {
 					a = attack.FGSM{} // the same, in one step
 				}

@@ -160,9 +160,21 @@ func attackCost(cfg config.FGSM, nets []*Network) (Cost, error) {
 		return nil, err
 	}
 	c := AttackCost{Network: nets[0].Name, Images: n, Threads: kernel.Threads(), Kernel: kernel.Level()}
-	many := len(cfg.PGD.Eps) + len(cfg.PGD.EpsTargeted) + len(cfg.PGD.EpsL2)
-	c.Gradients = n * (2 + many*cfg.PGD.Steps*cfg.PGD.Restarts)
-	c.Evaluations = n*(1+2*(3*len(cfg.Sweep.Eps)+many)) + min(n, cfg.Square.Images)*cfg.Square.Queries
+	c.Gradients, c.Evaluations = 2*n, n*(1+2*3*len(cfg.Sweep.Eps))
+	for _, name := range otherAttacks(cfg) {
+		m, err := attack.Find(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, at := range radiiOf(m, cfg) {
+			if m.Blind {
+				c.Evaluations += min(n, cfg.Square.Images) * cfg.Square.Queries
+				continue
+			}
+			c.Gradients += n * m.Gradients(settingsAt(cfg, nets[0].Images, at))
+			c.Evaluations += 2 * n
+		}
+	}
 	if k := len(nets); k > 1 {
 		some := min(n, cfg.Transfer.Images)
 		c.Gradients += k * some * (1 + cfg.PGD.Steps*cfg.PGD.Restarts)

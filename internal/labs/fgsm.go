@@ -35,6 +35,11 @@ const examplesName = "examples.json"
 func fgsm() Experiment {
 	e := newExperiment[config.FGSM, record.Attacks](FGSMExperiment, config.DefaultFGSM, openFGSM, planFGSM)
 	return checked(e, func(cfg config.FGSM, opt Options) error {
+		for _, name := range cfg.Attacks {
+			if _, err := attack.Find(name); err != nil {
+				return fmt.Errorf("attacks: %w", err)
+			}
+		}
 		_, err := networksOf(&cfg, opt)
 		return err
 	})
@@ -254,28 +259,27 @@ func (j *attackJob) attack(ctx context.Context, v *target, made *attacksMade, op
 		return res, err
 	}
 
-	// Many steps.
-	for _, set := range []struct {
-		eps      []float64
-		norm     attack.Norm
-		targeted bool
-	}{{cfg.PGD.Eps, attack.Linf, false}, {cfg.PGD.EpsTargeted, attack.Linf, true}, {cfg.PGD.EpsL2, attack.L2, false}} {
-		for _, e := range set.eps {
-			w := v.attackOf("pgd", pgd(cfg, set.norm, e, set.targeted), set.norm, e, set.targeted)
-			if err := attempt(v, outcomeName(w.Outcome), w); err != nil {
+	// The other attacks.
+	for _, name := range otherAttacks(cfg) {
+		m, err := attack.Find(name)
+		if err != nil {
+			return res, err
+		}
+		on := v
+		if m.Blind {
+			few := *v
+			few.images = v.images.First(cfg.Square.Images)
+			on = &few
+		}
+		for _, at := range radiiOf(m, cfg) {
+			w := on.attackOf(name, m.New(settingsAt(cfg, v.net.Images, at)), at.norm, at.eps, at.targeted)
+			title := outcomeName(w.Outcome)
+			if m.Blind {
+				title = name
+			}
+			if err := attempt(on, title, w); err != nil {
 				return res, err
 			}
-		}
-	}
-
-	// Without gradients.
-	if cfg.Square.Images > 0 {
-		few := *v
-		few.images = v.images.First(cfg.Square.Images)
-		i := v.net.Images
-		a := attack.Square{Eps: cfg.Square.Eps / 255, Queries: cfg.Square.Queries, H: i.H, W: i.W, C: i.C, Seed: cfg.Seed}
-		if err := attempt(&few, "square", few.attackOf("square", a, attack.Linf, cfg.Square.Eps, false)); err != nil {
-			return res, err
 		}
 	}
 
@@ -297,12 +301,53 @@ func (j *attackJob) attack(ctx context.Context, v *target, made *attacksMade, op
 	return res, err
 }
 
-// pgd is the attack with the settings of cfg.
-func pgd(cfg config.FGSM, norm attack.Norm, eps float64, targeted bool) attack.PGD {
-	if norm == attack.Linf {
+// otherAttacks are the names of the attacks beside FGSM and noise.
+func otherAttacks(cfg config.FGSM) []string {
+	if len(cfg.Attacks) == 0 {
+		return []string{"pgd", "square"}
+	}
+	return cfg.Attacks
+}
+
+// attackRadius is the radius of an attack, as records have it, and what it is for.
+type attackRadius struct {
+	eps      float64 // L-infinity: in steps of 8 bits; L2: in pixel values
+	norm     attack.Norm
+	targeted bool
+}
+
+// radiiOf are the radii at which cfg has the attack m: those of PGD, or where it sees no gradients that of Square.
+func radiiOf(m attack.Method, cfg config.FGSM) (all []attackRadius) {
+	if m.Blind {
+		if cfg.Square.Images == 0 {
+			return nil
+		}
+		return []attackRadius{{cfg.Square.Eps, attack.Linf, false}}
+	}
+	for _, e := range cfg.PGD.Eps {
+		all = append(all, attackRadius{e, attack.Linf, false})
+	}
+	if m.Targeted {
+		for _, e := range cfg.PGD.EpsTargeted {
+			all = append(all, attackRadius{e, attack.Linf, true})
+		}
+	}
+	if m.L2 {
+		for _, e := range cfg.PGD.EpsL2 {
+			all = append(all, attackRadius{e, attack.L2, false})
+		}
+	}
+	return all
+}
+
+// settingsAt are the settings of cfg for an attack on images of a set.
+func settingsAt(cfg config.FGSM, images data.Description, at attackRadius) attack.Settings {
+	eps := at.eps
+	if at.norm == attack.Linf {
 		eps /= 255
 	}
-	return attack.PGD{Norm: norm, Eps: eps, Step: 2.5 * eps / float64(cfg.PGD.Steps), Steps: cfg.PGD.Steps, Restarts: cfg.PGD.Restarts, Targeted: targeted, Seed: cfg.Seed}
+	return attack.Settings{Norm: at.norm, Eps: eps, Steps: cfg.PGD.Steps, Restarts: cfg.PGD.Restarts, Queries: cfg.Square.Queries,
+		Targeted: at.targeted, Seed: cfg.Seed, H: images.H, W: images.W, C: images.C}
 }
 
 // outcomeName says what an outcome is of: pgd l2 0.5.
@@ -339,13 +384,15 @@ func transfer(ctx context.Context, nets []*Network, images data.Subset, cfg conf
 	var matrix []attack.Transfer
 	eps := cfg.Transfer.Eps
 	none := func(_, _ int32) int32 { return 0 }
-	for _, kind := range []struct {
-		name string
-		attack.Attack
-	}{{"fgsm", attack.FGSM{Eps: eps / 255}}, {"pgd", pgd(cfg, attack.Linf, eps, false)}} {
+	for _, name := range []string{"fgsm", "pgd"} {
+		m, err := attack.Find(name)
+		if err != nil {
+			return nil, err
+		}
+		a := m.New(settingsAt(cfg, nets[0].Images, attackRadius{eps, attack.Linf, false}))
 		for i, v := range all {
 			row := make([]attack.Transfer, len(all))
-			w := v.attackOf(kind.name, kind.Attack, attack.Linf, eps, false)
+			w := v.attackOf(name, a, attack.Linf, eps, false)
 			w.each = func(_ attack.Batch, y []int32, adv, _, _ []float32) error {
 				for j, o := range all {
 					z, err := o.graph.Logits(adv)
@@ -356,13 +403,13 @@ func transfer(ctx context.Context, nets []*Network, images data.Subset, cfg conf
 				}
 				return nil
 			}
-			title := fmt.Sprintf("%s, %g/255, made for %s", kind.name, eps, cfg.Checkpoints[i])
+			title := fmt.Sprintf("%s, %g/255, made for %s", name, eps, cfg.Checkpoints[i])
 			if err := v.evaluate(ctx, title, []*attackRun{w}, none, opt.Sink); err != nil {
 				return nil, err
 			}
 			var seen []string
 			for j := range row {
-				row[j].Attack, row[j].Eps, row[j].For, row[j].On = kind.name, eps, cfg.Checkpoints[i], cfg.Checkpoints[j]
+				row[j].Attack, row[j].Eps, row[j].For, row[j].On = name, eps, cfg.Checkpoints[i], cfg.Checkpoints[j]
 				seen = append(seen, fmt.Sprintf("%s %.2f %%", row[j].On, 100*row[j].Accuracy()))
 			}
 			opt.Say("%s: accuracy of %s", title, strings.Join(seen, ", "))

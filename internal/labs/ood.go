@@ -27,6 +27,9 @@ const OODExperiment = "lab4/ood"
 func oodDetection() Experiment {
 	e := newExperiment[config.OOD, record.OOD](OODExperiment, config.DefaultOOD, openOOD, planOOD)
 	return checked(e, func(cfg config.OOD, opt Options) error {
+		if _, err := detectorsOf(cfg); err != nil {
+			return err
+		}
 		_, err := oodNetwork(cfg, opt)
 		return err
 	})
@@ -78,6 +81,28 @@ func openOOD(ctx context.Context, cfg config.OOD, opt Options) (Job, error) {
 	return j, err
 }
 
+// detectorsOf are the detectors that cfg names, in the order of ood.Methods.
+func detectorsOf(cfg config.OOD) ([]ood.Method, error) {
+	if len(cfg.Detectors) == 0 {
+		return ood.Methods, nil
+	}
+	var those []ood.Method
+	for _, m := range ood.Methods {
+		if slices.Contains(cfg.Detectors, m.Name) {
+			those = append(those, m)
+		}
+	}
+	for _, name := range cfg.Detectors {
+		if !slices.ContainsFunc(those, func(m ood.Method) bool { return m.Name == name }) {
+			return nil, fmt.Errorf("detectors: unknown detector %q: known are %s", name, strings.Join(ood.Names(), ", "))
+		}
+	}
+	if len(those) == 1 && those[0].Name == ood.Reconstruction && cfg.Autoencoder == "" {
+		return nil, fmt.Errorf("detectors: %s needs an autoencoder", ood.Reconstruction)
+	}
+	return those, nil
+}
+
 // Spec is what a run of j begins with.
 func (j *oodJob) Spec() run.Spec {
 	return run.Spec{Experiment: OODExperiment, Variant: "ood-" + j.net.Name, Seed: j.cfg.Seed, Config: marshal(j.cfg),
@@ -104,7 +129,11 @@ func (j *oodJob) Run(ctx context.Context, r *run.Run, opt Options) (record.Resul
 	if _, err := r.Restore(); err != nil {
 		return nil, err
 	}
-	found, err := detect(ctx, j.net, j.auto, j.parts, opt)
+	methods, err := detectorsOf(j.cfg)
+	if err != nil {
+		return nil, err
+	}
+	found, err := detect(ctx, j.net, j.auto, methods, j.parts, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -275,7 +304,7 @@ type detection struct {
 
 // detect computes the features of all images, makes every detector of n and scores with it; that of the
 // reconstruction error where there is an autoencoder.
-func detect(ctx context.Context, n *Network, auto *Autoencoder, p *partsOOD, opt Options) (*detection, error) {
+func detect(ctx context.Context, n *Network, auto *Autoencoder, methods []ood.Method, p *partsOOD, opt Options) (*detection, error) {
 	e, err := newExtractor(n)
 	if err != nil {
 		return nil, err
@@ -315,7 +344,7 @@ func detect(ctx context.Context, n *Network, auto *Autoencoder, p *partsOOD, opt
 	for i, f := range out {
 		d.features[&p.out[i]] = f
 	}
-	for _, m := range ood.Methods {
+	for _, m := range methods {
 		if m.Name == ood.Reconstruction && auto == nil {
 			continue
 		}

@@ -182,6 +182,29 @@ func TestOOD(t *testing.T) {
 	}
 }
 
+// TestDetectorsByName: those that are named are evaluated, in the order of all; an unknown one is refused with those
+// there are.
+func TestDetectorsByName(t *testing.T) {
+	cfg := config.DefaultOOD()
+	cfg.Detectors = []string{"knn", "energy"}
+	all, err := detectorsOf(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 2 || all[0].Name != "energy" || all[1].Name != "knn" {
+		t.Errorf("%+v", all)
+	}
+	for want, names := range map[string][]string{
+		`unknown detector "kn": known are max-softmax, `: {"energy", "kn"},
+		"needs an autoencoder":                           {ood.Reconstruction},
+	} {
+		cfg.Detectors, cfg.Autoencoder = names, ""
+		if _, err := detectorsOf(cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: error %v, want one with %q", names, err, want)
+		}
+	}
+}
+
 // TestOutliersOfAFolder: links are followed; what was made to fit is said and recorded, what was passed over said.
 func TestOutliersOfAFolder(t *testing.T) {
 	root := t.TempDir()

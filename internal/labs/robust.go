@@ -72,6 +72,9 @@ func RobustSettings(root string, cfg config.Robust) (config.Robust, error) {
 }
 
 func adopt(cfg config.Robust, n *Network) (config.Robust, error) {
+	if m, err := attack.Find(cfg.Attack.Kind); err != nil || !attack.InTraining(m) {
+		return cfg, fmt.Errorf("attack.kind is %q, want one of %s", cfg.Attack.Kind, strings.Join(attack.Names(attack.InTraining), ", "))
+	}
 	if w := cfg.Original.Weights; w != "" && w != n.Weights {
 		return cfg, fmt.Errorf("the original %s has weights with fingerprint %.12s…, wanted are %.12s… (original.weights); make the original network available again", n.Source, n.Weights, w)
 	}
@@ -221,18 +224,22 @@ func hardeningOf(cfg config.Robust, outliers []images) train.Hardening {
 
 // trainingAttack is the attack of each epoch.
 func trainingAttack(cfg config.Robust) func(epoch int) attack.Attack {
-	eps := cfg.Attack.Eps / 255
-	if cfg.Attack.Kind == config.AttackFGSM {
-		return func(int) attack.Attack { return attack.FGSM{Eps: eps} }
-	}
+	m, s := attackOfTraining(cfg)
 	return func(epoch int) attack.Attack {
 		r := rng.New(cfg.Seed, "random starts", uint64(epoch), 0)
-		return attack.PGD{Norm: attack.Linf, Eps: eps, Step: stepOf(eps, cfg.Attack.Steps), Steps: cfg.Attack.Steps, Restarts: 1, Seed: r.Uint64()}
+		s.Seed = r.Uint64()
+		return m.New(s)
 	}
 }
 
-// stepOf is the size of each of PGD's steps, as Madry et al. 2018 have it: they could leave the ball.
-func stepOf(eps float64, steps int) float64 { return 2.5 * eps / float64(steps) }
+// attackOfTraining is the attack that cfg names, which adopt has checked, with its settings.
+func attackOfTraining(cfg config.Robust) (attack.Method, attack.Settings) {
+	m, err := attack.Find(cfg.Attack.Kind)
+	if err != nil {
+		panic(err)
+	}
+	return m, attack.Settings{Norm: attack.Linf, Eps: cfg.Attack.Eps / 255, Steps: cfg.Attack.Steps, Restarts: 1}
+}
 
 // outliersToTrain reads the sources of cfg.
 func outliersToTrain(ctx context.Context, cfg config.Robust, opt Options) ([]images, error) {
@@ -391,9 +398,6 @@ func planRobust(cfg config.Robust, opt Options) (Plan, error) {
 // passes is how many times the work of an ordinary training's step a step of h takes: outliers beside the
 // images, and of the attacks forward passes and those back to the images, two thirds of a whole one each.
 func (h *robustness) passes() float64 {
-	attacks := 1.0
-	if h.cfg.Attack.Kind == config.AttackPGD {
-		attacks = float64(h.cfg.Attack.Steps)
-	}
-	return 1 + h.Share + attacks*h.Fraction*2/3
+	m, s := attackOfTraining(h.cfg)
+	return 1 + h.Share + float64(m.Gradients(s))*h.Fraction*2/3
 }

@@ -199,7 +199,7 @@ func TestRobustResumes(t *testing.T) {
 	defer kernel.SetThreads(threads)
 	root := t.TempDir()
 	cfg := tinyHardening(trained(t, root, tiny(false)).ID)
-	cfg.Attack.Kind, cfg.Attack.Steps, cfg.Scratch, cfg.Train.Epochs = config.AttackPGD, 2, true, 1
+	cfg.Attack.Kind, cfg.Attack.Steps, cfg.Scratch, cfg.Train.Epochs = "pgd", 2, true, 1
 	outcome := func(res record.Classifier) string {
 		t.Helper()
 		c := *res.Robust
@@ -368,12 +368,13 @@ func TestRobustSettings(t *testing.T) {
 		t.Error(err)
 	}
 	for want, edit := range map[string]func(*config.Robust){
-		"data.name is cifar10, and the original":       func(c *config.Robust) { c.Data.Name = "cifar10" },
-		"data.val is 7, and the original":              func(c *config.Robust) { c.Data.Val = 7 },
-		"model is {mlp 0 0 false}, and the original":   func(c *config.Robust) { c.Model.Name = "mlp" },
-		"wanted are abc… (original.weights)":           func(c *config.Robust) { c.Original.Weights = "abc" },
-		`the original: "nobody" is neither a folder`:   func(c *config.Robust) { c.Original.From = "nobody" },
-		"attack.eps is 0, want above 0 and at most 25": func(c *config.Robust) { c.Attack.Eps = 0 },
+		"data.name is cifar10, and the original":         func(c *config.Robust) { c.Data.Name = "cifar10" },
+		"data.val is 7, and the original":                func(c *config.Robust) { c.Data.Val = 7 },
+		"model is {mlp 0 0 false}, and the original":     func(c *config.Robust) { c.Model.Name = "mlp" },
+		"wanted are abc… (original.weights)":             func(c *config.Robust) { c.Original.Weights = "abc" },
+		`the original: "nobody" is neither a folder`:     func(c *config.Robust) { c.Original.From = "nobody" },
+		`attack.kind is "square", want one of fgsm, pgd`: func(c *config.Robust) { c.Attack.Kind = "square" },
+		"attack.eps is 0, want above 0 and at most 25":   func(c *config.Robust) { c.Attack.Eps = 0 },
 	} {
 		bad := cfg
 		edit(&bad)

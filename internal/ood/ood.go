@@ -121,6 +121,15 @@ type Method struct {
 	Fit func(n *Network, value float64) (Detector, error)
 }
 
+// Names are the names of the detectors.
+func Names() []string {
+	var names []string
+	for _, m := range Methods {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
 // Methods are the detectors there are. ODIN needs Features.Stepped and reconstruction Features.Errors.
 var Methods = []Method{
 	{Name: "max-softmax", Label: "max softmax", Source: "Hendrycks and Gimpel 2017", Fit: maxSoftmax},
