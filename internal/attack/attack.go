@@ -10,6 +10,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+
+	"dla/internal/metrics"
 )
 
 // Attack is a way to change images within a ball about each.
@@ -95,11 +97,7 @@ func (b Batch) check(t *Target, dst []float32) error {
 
 // Top is the class with the largest of logits, the first of equals, and its probability by softmax.
 func Top(logits []float32) (class int, p float64) {
-	for i, v := range logits {
-		if v > logits[class] {
-			class = i
-		}
-	}
+	class = metrics.Argmax(logits)
 	z := 0.0
 	for _, v := range logits {
 		z += math.Exp(float64(v) - float64(logits[class]))

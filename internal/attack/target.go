@@ -10,18 +10,12 @@ import (
 	"dla/internal/nn"
 )
 
-// Architecture builds a classifier's logits [rows, classes] from x [rows, …], pixels in [0,1].
-type Architecture interface {
-	Logits(g *nn.Graph, x *G.Node, classes int) *G.Node
-}
-
 // Target is a network to be attacked: its logits, and the gradient of its loss by the images. It shares
 // the memory of the network's parameters, so it attacks a network in training as it is at the moment.
 // It only reads them. A Target is not safe for concurrent use. After its first use it allocates nothing,
 // but for the attacks that say so.
 type Target struct {
 	rows, px, classes int
-	shape             []int // of a batch
 	forward, gradient pass
 	fgsm              fgsmTask
 	pgd               pgdTask
@@ -30,10 +24,10 @@ type Target struct {
 
 // pass is one of the two compiled graphs, with its inputs and outputs.
 type pass struct {
-	prog    *engine.Program
-	x, y    *engine.Tensor
-	pixels  []float32 // of x, of a whole batch
-	labels  []int32   // of y
+	*nn.Program
+	pixels  []float32 // of a whole batch
+	y       *engine.Tensor
+	labels  []int32 // of y
 	logits  *engine.Tensor
 	dx      *engine.Tensor
 	classes int
@@ -41,14 +35,14 @@ type pass struct {
 
 // NewTarget compiles the evaluation graph of a network over p, with the gradient of its input and
 // without, for batches of up to rows images of shape rowShape.
-func NewTarget(arch Architecture, p *nn.Params, rowShape []int, classes, rows int) (*Target, error) {
-	t := &Target{rows: rows, px: 1, classes: classes, shape: append([]int{rows}, rowShape...), worst: make([]kept, rows)}
+func NewTarget(arch nn.Architecture, p *nn.Params, rowShape []int, classes, rows int) (*Target, error) {
+	t := &Target{rows: rows, px: 1, classes: classes, worst: make([]kept, rows)}
 	for _, d := range rowShape {
 		t.px *= d
 	}
 	var err error
-	if t.forward, err = newPass(arch, p, t.shape, classes, false); err == nil {
-		t.gradient, err = newPass(arch, p, t.shape, classes, true)
+	if t.forward, err = newPass(arch, p, rowShape, classes, rows, false); err == nil {
+		t.gradient, err = newPass(arch, p, rowShape, classes, rows, true)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("attack: %w", err)
@@ -56,52 +50,47 @@ func NewTarget(arch Architecture, p *nn.Params, rowShape []int, classes, rows in
 	return t, nil
 }
 
-func newPass(arch Architecture, p *nn.Params, shape []int, classes int, gradient bool) (pass, error) {
+func newPass(arch nn.Architecture, p *nn.Params, rowShape []int, classes, rows int, gradient bool) (pass, error) {
 	g := nn.NewGraph(p)
-	x := g.Input("x", shape...)
-	logits := arch.Logits(g, x, classes)
-	outputs := []*G.Node{logits}
 	var y *G.Node
-	if gradient {
-		y = g.Labels("y", shape[0])
+	prog, read, err := nn.Compile(g, rowShape, rows, func(x *G.Node) ([]*G.Node, error) {
+		logits := arch.Logits(g, x, classes)
+		if !gradient {
+			return []*G.Node{logits}, nil
+		}
+		y = g.Labels("y", rows)
 		loss := nn.SumCrossEntropy(g, logits, y)
 		if g.Err() != nil {
-			return pass{}, g.Err()
+			return nil, g.Err()
 		}
 		grads, err := G.Grad(loss, x)
 		if err != nil {
-			return pass{}, fmt.Errorf("differentiating the loss by the images: %w", err)
+			return nil, fmt.Errorf("differentiating the loss by the images: %w", err)
 		}
-		outputs = append(outputs, grads[0])
-	}
-	if g.Err() != nil {
-		return pass{}, g.Err()
-	}
-	prog, err := engine.Compile(g.ExprGraph, outputs...)
+		return []*G.Node{logits, grads[0]}, nil
+	})
 	if err != nil {
-		return pass{}, fmt.Errorf("compiling the evaluation graph: %w", err)
+		return pass{}, err
 	}
-	s := pass{prog: prog, x: prog.Read(x), logits: prog.Read(logits), classes: classes}
-	s.pixels = s.x.F32
+	s := pass{Program: prog, pixels: prog.Inputs(), logits: read[0], classes: classes}
 	if gradient {
-		s.y, s.dx = prog.Read(y), prog.Read(outputs[1])
+		s.y, s.dx = prog.Read(y), read[1]
 		s.labels = s.y.I32
 	}
 	return s, nil
 }
 
-// run computes the first shape[0] images. Logits that are no numbers are an error: nothing can be said
-// of such a network.
-func (s *pass) run(shape []int) error {
-	if err := s.x.Resize(shape...); err != nil {
+// run computes the first rows images. Logits that are no numbers are an error: nothing can be said of such a network.
+func (s *pass) run(rows int) error {
+	if err := s.Resize(rows); err != nil {
 		return err
 	}
 	if s.y != nil {
-		if err := s.y.Resize(shape[0]); err != nil {
+		if err := s.y.Resize(rows); err != nil {
 			return err
 		}
 	}
-	if err := s.prog.Run(); err != nil {
+	if err := s.Run(); err != nil {
 		return err
 	}
 	for i, v := range s.logits.F32 {
@@ -122,7 +111,7 @@ func (t *Target) Values() int { return t.px }
 func (t *Target) Classes() int { return t.classes }
 
 // Program is the compiled graph of the gradient, for those who time it.
-func (t *Target) Program() *engine.Program { return t.gradient.prog }
+func (t *Target) Program() *engine.Program { return t.gradient.Program.Program }
 
 // Logits are those [rows, classes] of x [rows, …], good until they are asked for again.
 func (t *Target) Logits(x []float32) ([]float32, error) {
@@ -131,8 +120,7 @@ func (t *Target) Logits(x []float32) ([]float32, error) {
 		return nil, fmt.Errorf("attack: %d values are not 1 to %d images of %d", len(x), t.rows, t.px)
 	}
 	copy(t.forward.pixels, x)
-	t.shape[0] = rows
-	if err := t.forward.run(t.shape); err != nil {
+	if err := t.forward.run(rows); err != nil {
 		return nil, err
 	}
 	return t.forward.logits.F32, nil
@@ -164,8 +152,7 @@ func (t *Target) known(y []int32) error {
 
 // differentiate is Gradient for what the first rows rows of gradient.pixels and gradient.labels hold.
 func (t *Target) differentiate(rows int) ([]float32, error) {
-	t.shape[0] = rows
-	if err := t.gradient.run(t.shape); err != nil {
+	if err := t.gradient.run(rows); err != nil {
 		return nil, err
 	}
 	return t.gradient.dx.F32, nil

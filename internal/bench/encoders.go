@@ -3,7 +3,6 @@ package bench
 import (
 	G "gorgonia.org/gorgonia"
 
-	"dla/internal/data"
 	"dla/internal/lora"
 	"dla/internal/model"
 	"dla/internal/nn"
@@ -67,7 +66,7 @@ func forwardWork(e encoder) (*work, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Batches(l).Batch(0, 0, &data.Batch{})
+	c.Batches(l).Lay(0, 0)
 	return &work{images: benchSentences, flops: 2 * float64(c.Eval().MACs()), program: c.Eval(), run: func() error {
 		_, err := c.EvalStep(benchSentences)
 		return err
@@ -105,15 +104,11 @@ func tuningWork(e encoder, p *nn.Params) (*work, error) {
 	if err != nil {
 		return nil, err
 	}
-	var b data.Batch
-	c.TrainBatches(l).Batch(0, 0, &b)
+	c.TrainBatches(l).Lay(0, 0)
 	step := 0
 	return &work{images: benchSentences, flops: 2 * float64(c.Train().MACs()), program: c.Train(), run: func() error {
-		if err := c.Prepare(&b, 0, step); err != nil {
-			return err
-		}
 		step++
-		if _, err := c.TrainStep(benchSentences); err != nil {
+		if _, err := c.TrainStep(0, step, benchSentences); err != nil {
 			return err
 		}
 		opt.Step(1e-5)

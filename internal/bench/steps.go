@@ -55,10 +55,10 @@ func stepWork(n network, batch int) (*work, error) {
 	if err != nil {
 		return nil, err
 	}
-	x, y := c.TrainBuffers()
-	noise(x, y, set.Classes)
+	b := c.TrainBatch()
+	noise(b.X, b.Y, set.Classes)
 	return &work{images: batch, flops: 2 * float64(c.Train().MACs()), program: c.Train(), run: func() error {
-		if _, err := c.TrainStep(batch); err != nil {
+		if _, err := c.TrainStep(0, 0, batch); err != nil {
 			return err
 		}
 		opt.Step(0.01)
@@ -76,8 +76,8 @@ func evalWork(n network, batch int) (*work, error) {
 	if err != nil {
 		return nil, err
 	}
-	x, y := c.EvalBuffers()
-	noise(x, y, set.Classes)
+	b := c.EvalBatch()
+	noise(b.X, b.Y, set.Classes)
 	return &work{images: batch, flops: 2 * float64(c.Eval().MACs()), program: c.Eval(), run: func() error {
 		_, err := c.EvalStep(batch)
 		return err

@@ -230,23 +230,16 @@ func evaluateOn(ctx context.Context, nets []*Network, ds *data.Dataset, dir stri
 		if err != nil {
 			return nil, err
 		}
-		var sum train.Stats
-		bx, by := scorer.EvalBuffers()
+		b := scorer.EvalBatch()
 		steps := (len(labels) + evalBatch - 1) / evalBatch
-		opt.Sink(train.Event{Kind: train.EvalStart, Steps: steps, Message: n.Name})
-		for step := range steps {
-			if ctx.Err() != nil {
-				return nil, context.Cause(ctx)
-			}
+		sum, err := train.EachBatch(ctx, n.Name, steps, opt.Sink, func(step int) (train.Stats, error) {
 			lo, hi := step*evalBatch, min(len(labels), (step+1)*evalBatch)
-			copy(bx, x[lo*px:hi*px])
-			copy(by, labels[lo:hi])
-			s, err := scorer.EvalStep(hi - lo)
-			if err != nil {
-				return nil, err
-			}
-			sum.Add(s)
-			opt.Sink(train.Event{Kind: train.EvalStep, Step: step + 1, Steps: steps, Items: s.N, Loss: sum.Loss(), Accuracy: sum.Accuracy()})
+			copy(b.X, x[lo*px:hi*px])
+			copy(b.Y, labels[lo:hi])
+			return scorer.EvalStep(hi - lo)
+		})
+		if err != nil {
+			return nil, err
 		}
 		e := Evaluated{Network: n.Name, Source: n.Source, N: sum.N, Correct: sum.Correct, Accuracy: sum.Accuracy(), Clean: n.Result.Test.Accuracy}
 		e.CI95[0], e.CI95[1] = metrics.Wilson(sum.Correct, sum.N)

@@ -78,10 +78,10 @@ func (v *target) evaluate(ctx context.Context, name string, attacks []*attackRun
 	in := data.Batch{X: make([]float32, full), Y: make([]int32, t.Rows()), Index: make([]int32, t.Rows())}
 	adv, rounded, logits := make([]float32, full), make([]float32, full), make([]float32, t.Rows()*classes)
 	index, aimed := make([]int32, t.Rows()), make([]int32, t.Rows())
-	sink(train.Event{Kind: train.EvalStart, Steps: loader.Steps(), Message: name})
-	var sum train.Stats
-	for step := range loader.Steps() {
+	last := attacks[len(attacks)-1] // whose accuracy is shown
+	_, err := train.EachBatch(ctx, name, loader.Steps(), sink, func(step int) (train.Stats, error) {
 		loader.Batch(0, step, &in)
+		before := last.Correct
 		n := in.Rows * t.Values()
 		x, y := in.X[:n], in.Y[:in.Rows]
 		for i, p := range in.Index {
@@ -90,7 +90,7 @@ func (v *target) evaluate(ctx context.Context, name string, attacks []*attackRun
 		}
 		for _, w := range attacks {
 			if ctx.Err() != nil {
-				return context.Cause(ctx)
+				return train.Stats{}, context.Cause(ctx)
 			}
 			b := attack.Batch{X: x, Y: y, Index: index[:in.Rows]}
 			if w.Targeted {
@@ -98,7 +98,7 @@ func (v *target) evaluate(ctx context.Context, name string, attacks []*attackRun
 			}
 			began := time.Now()
 			if err := w.run(ctx, b, adv[:n]); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
+				return train.Stats{}, err
 			}
 			w.Seconds += time.Since(began).Seconds()
 			radius := w.Radius()
@@ -108,22 +108,23 @@ func (v *target) evaluate(ctx context.Context, name string, attacks []*attackRun
 			attack.Round(rounded[:n], adv[:n], x, radius)
 			z, err := t.Logits(adv[:n])
 			if err != nil {
-				return fmt.Errorf("%s: %w", name, err)
+				return train.Stats{}, err
 			}
 			copy(logits, z)
 			if z, err = t.Logits(rounded[:n]); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
+				return train.Stats{}, err
 			}
 			w.Add(b, y, adv[:n], logits[:in.Rows*classes], z, classes)
 			if w.each != nil {
 				if err := w.each(b, y, adv[:n], rounded[:n], z); err != nil {
-					return err
+					return train.Stats{}, err
 				}
 			}
 		}
-		last := attacks[len(attacks)-1]
-		sum = train.Stats{N: last.N, Correct: last.Correct}
-		sink(train.Event{Kind: train.EvalStep, Step: step + 1, Steps: loader.Steps(), Items: in.Rows, Loss: math.NaN(), Accuracy: sum.Accuracy()})
+		return train.Stats{N: in.Rows, Correct: last.Correct - before, LossSum: math.NaN()}, nil
+	})
+	if err != nil {
+		return err
 	}
 	for _, w := range attacks {
 		w.Close()

@@ -143,7 +143,11 @@ func newDecoder(cfg config.Resnet, encoder *Network, steps int) (*decoder, error
 }
 
 func (d *decoder) job() train.Job {
-	return train.Job{Program: d.net, Optimizer: d.optimizer, Schedule: d.schedule, Train: d.train, Val: d.val}
+	j := train.Job{Program: d.net, Optimizer: d.optimizer, Schedule: d.schedule}
+	if d.imageBatches.train != nil {
+		j.Train, j.Val = d.net.TrainBatches(d.imageBatches.train), d.net.Batches(d.val)
+	}
+	return j
 }
 
 func (d *decoder) graph() *engine.Program { return d.net.Train() }
@@ -176,7 +180,7 @@ func (d *decoder) evaluate(ctx context.Context, e ended) (record.Result, error) 
 // squaredError is the mean squared error on the test set.
 func (d *decoder) squaredError(ctx context.Context, e ended) (record.TestError, error) {
 	all := make([]float64, 0, len(d.test.Index))
-	stats, err := train.EvaluateEach(ctx, d.net, data.NewLoader(d.test, evalBatch, false, 0), e.sink, func() {
+	stats, err := train.EvaluateEach(ctx, d.net, d.net.Batches(data.NewLoader(d.test, evalBatch, false, 0)), e.sink, func() {
 		for _, v := range d.net.Errors() {
 			all = append(all, float64(v))
 		}
@@ -226,10 +230,7 @@ func (d *decoder) examples(e ended) (record.Examples, error) {
 		if err := weights.Copy(live, state); err != nil {
 			return ex, err
 		}
-		var b data.Batch
-		b.X, b.Y = d.net.EvalBuffers()
-		loader.Batch(0, 0, &b)
-		if _, err := d.net.EvalStep(n); err != nil {
+		if _, err := d.net.EvalStep(d.net.Batches(loader).Lay(0, 0)); err != nil {
 			return ex, err
 		}
 		for i, v := range d.net.Errors() {

@@ -46,7 +46,7 @@ func testErrorOf(t *testing.T, a *Autoencoder, images data.Subset) float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stats, err := train.Evaluate(context.Background(), r, data.NewLoader(images, evalBatch, false, 0), nil)
+	stats, err := train.Evaluate(context.Background(), r, r.Batches(data.NewLoader(images, evalBatch, false, 0)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,14 +77,14 @@ func newProbe(ctx context.Context, set *data.Sentences, e *SentenceEncoder, cfg 
 // is largest early, while the loss still falls.
 func (p *probe) job() train.Job {
 	j := p.classifier.job()
-	j.Train, j.Val, j.SelectByLoss = p.train, p.val, true
+	j.Train, j.Val, j.SelectByLoss = p.net.TrainBatches(p.train), p.net.Batches(p.val), true
 	return j
 }
 
 // evaluate tests the head, and evaluates it on its training split, with nothing dropped.
 func (p *probe) evaluate(ctx context.Context, e ended) (record.Result, error) {
 	m := p.on
-	trained, err := train.Evaluate(ctx, p.net, m.loader(m.train), e.sink)
+	trained, err := train.Evaluate(ctx, p.net, p.net.Batches(m.loader(m.train)), e.sink)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (p *probe) evaluate(ctx context.Context, e ended) (record.Result, error) {
 	for i, at := range m.test {
 		labels[i] = m.vectors.Labels[at]
 	}
-	test, predictions, err := testOn(ctx, p.net.Scorer, m.loader(m.test), labels, e.sink)
+	test, predictions, err := testOn(ctx, p.net.Scorer, p.net.Batches(m.loader(m.test)), labels, e.sink)
 	if err != nil {
 		return nil, err
 	}

@@ -142,6 +142,14 @@ func (c *classifier) job() train.Job {
 	return train.Job{Program: c.program, Optimizer: c.optimizer, Schedule: c.schedule}
 }
 
+// trainBatches gives the batches of l to the program; nil where there are none yet.
+func (c *classifier) trainBatches(l *data.Prefetch) train.Batches {
+	if l == nil {
+		return nil
+	}
+	return c.net.TrainBatches(l)
+}
+
 func (c *classifier) graph() *engine.Program { return c.net.Train() }
 
 func (c *classifier) close() {}
@@ -175,7 +183,7 @@ type imageClassifier struct {
 
 func (c *imageClassifier) job() train.Job {
 	j := c.classifier.job()
-	j.Train, j.Val = c.imageBatches.train, c.val
+	j.Train, j.Val = c.trainBatches(c.imageBatches.train), c.net.Batches(c.val)
 	return j
 }
 
@@ -205,7 +213,7 @@ func testOnce(ctx context.Context, s *train.Scorer, test data.Subset, sink train
 	for i, at := range test.Index {
 		labels[i] = test.Set.Labels[at]
 	}
-	return testOn(ctx, s, data.NewLoader(test, evalBatch, false, 0), labels, sink)
+	return testOn(ctx, s, s.Batches(data.NewLoader(test, evalBatch, false, 0)), labels, sink)
 }
 
 // testOn evaluates s on all of b, whose labels in order are given.

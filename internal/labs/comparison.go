@@ -104,20 +104,15 @@ const histogramsName = "max_softmax.json"
 // scoreAll is what s says to the images, in their order.
 func scoreAll(ctx context.Context, s *train.Scorer, of images, classes int, sink train.Sink) (*ood.Features, error) {
 	f := &ood.Features{N: of.N}
-	b := data.Batch{}
-	b.X, b.Y = s.EvalBuffers()
-	loader := data.NewLoader(unlabelled(of.Subset), evalBatch, false, 0)
-	sink(train.Event{Kind: train.EvalStart, Steps: loader.Steps(), Message: of.Name})
-	for step := range loader.Steps() {
-		if interrupted(ctx) {
-			return nil, context.Cause(ctx)
-		}
-		loader.Batch(0, step, &b)
-		if _, err := s.EvalStep(b.Rows); err != nil {
-			return nil, err
-		}
+	batches := s.Batches(data.NewLoader(unlabelled(of.Subset), evalBatch, false, 0))
+	_, err := train.EachBatch(ctx, of.Name, batches.Steps(), sink, func(step int) (train.Stats, error) {
+		rows := batches.Lay(0, step)
+		_, err := s.EvalStep(rows)
 		f.Logits = append(f.Logits, s.Logits()...)
-		sink(train.Event{Kind: train.EvalStep, Step: step + 1, Steps: loader.Steps(), Items: b.Rows, Loss: math.NaN(), Accuracy: math.NaN()})
+		return train.Counted(rows), err
+	})
+	if err != nil {
+		return nil, err
 	}
 	for i, v := range f.Logits {
 		if v-v != 0 {

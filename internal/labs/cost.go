@@ -98,16 +98,9 @@ func timed(c TrainingCost, job train.Job, cfg config.Resnet, n, steps int) (Cost
 	c.Steps, c.Threads, c.Kernel = steps*cfg.Train.Epochs, kernel.Threads(), kernel.Level()
 	c.TrainFLOPs *= float64(n) * float64(cfg.Train.Epochs)
 	best := time.Duration(1<<63 - 1)
-	batch := data.Batch{Rows: cfg.Train.BatchSize, Index: make([]int32, cfg.Train.BatchSize)}
-	batch.X, batch.Y = job.Program.TrainBuffers()
 	for range 5 {
 		start := time.Now()
-		if p, ok := job.Program.(train.Preparer); ok {
-			if err := p.Prepare(&batch, 0, 0); err != nil {
-				return nil, err
-			}
-		}
-		if _, err := job.Program.TrainStep(cfg.Train.BatchSize); err != nil {
+		if _, err := job.Program.TrainStep(0, 0, cfg.Train.BatchSize); err != nil {
 			return nil, err
 		}
 		job.Optimizer.Step(0)

@@ -274,23 +274,17 @@ func softLabels(ctx context.Context, ds *data.Dataset, teacher *Network, cfg con
 
 // label computes all of k's logits.
 func (k *kept) label(ctx context.Context, scorer *train.Scorer, sink train.Sink) error {
-	b := data.Batch{Index: make([]int32, evalBatch)}
-	b.X, b.Y = scorer.EvalBuffers()
+	batches := scorer.Batches(k.loader)
 	for c := range k.Copies {
-		var sum train.Stats
-		sink(train.Event{Kind: train.EvalStart, Steps: k.loader.Steps()})
-		for i := range k.loader.Steps() {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
+		_, err := train.EachBatch(ctx, "", k.loader.Steps(), sink, func(step int) (train.Stats, error) {
+			s, err := scorer.EvalStep(batches.Lay(c, step))
+			if err == nil {
+				k.Set(c, scorer.EvalBatch().Index, scorer.Logits())
 			}
-			k.loader.Batch(c, i, &b)
-			s, err := scorer.EvalStep(b.Rows)
-			if err != nil {
-				return err
-			}
-			k.Set(c, b.Index, scorer.Logits())
-			sum.Add(s)
-			sink(train.Event{Kind: train.EvalStep, Step: i + 1, Steps: k.loader.Steps(), Items: s.N, Loss: sum.Loss(), Accuracy: sum.Accuracy()})
+			return s, err
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -347,7 +341,7 @@ func selfChecks(ctx context.Context, ds *data.Dataset, teacher *Network, cfg con
 		for i, at := range some.Index {
 			labels[i] = ds.Train.Labels[at]
 		}
-		again, err := train.Evaluate(ctx, scorer, k.again(some, cfg), nil)
+		again, err := train.Evaluate(ctx, scorer, scorer.Batches(k.again(some, cfg)), nil)
 		if err != nil {
 			return nil, err
 		}

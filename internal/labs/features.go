@@ -46,30 +46,25 @@ func hashImages(s data.Subset) string {
 // step of ODIN's.
 type extractor struct {
 	n              *Network
-	prog           *engine.Program
-	x              *engine.Tensor
+	prog           *nn.Program
 	pooled, logits *engine.Tensor
-	shape          []int
-	pixels         []float32 // of x, of a whole batch
+	pixels         []float32 // of a whole batch
 	labels         []int32
 	target         *attack.Target // nil until a step is asked for
 }
 
 func newExtractor(n *Network) (*extractor, error) {
 	setConv(n.Config.Train)
-	e := &extractor{n: n, shape: append([]int{evalBatch}, n.row()...), labels: make([]int32, evalBatch)}
+	e := &extractor{n: n, labels: make([]int32, evalBatch)}
 	g := nn.NewGraph(n.Params)
-	x := g.Input("x", e.shape...)
-	pooled, logits := n.Model.Head(g, n.Model.Features(g, x), n.Images.Classes)
-	if g.Err() != nil {
-		return nil, g.Err()
-	}
-	prog, err := engine.Compile(g.ExprGraph, pooled, logits)
+	prog, read, err := nn.Compile(g, n.row(), evalBatch, func(x *G.Node) ([]*G.Node, error) {
+		pooled, logits := n.Model.Head(g, n.Model.Features(g, x), n.Images.Classes)
+		return []*G.Node{pooled, logits}, nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("compiling the evaluation graph: %w", err)
+		return nil, err
 	}
-	e.prog, e.x, e.pooled, e.logits = prog, prog.Read(x), prog.Read(pooled), prog.Read(logits)
-	e.pixels = e.x.F32
+	e.prog, e.pixels, e.pooled, e.logits = prog, prog.Inputs(), read[0], read[1]
 	return e, nil
 }
 
@@ -78,21 +73,15 @@ func (e *extractor) key(what, weights, images string) featuresOf {
 	return featuresOf{featuresVersion, what, weights, images, kernel.Level() + ", " + e.n.Config.Train.Conv}
 }
 
-// eachBatch puts the batches of s, one after the other, into x and y and gives f its rows and the first's
-// place. It stops with ctx's cause when ctx is done.
+// eachBatch puts the batches of s, one after the other, into x and y and gives f its rows and the first's place.
 func eachBatch(ctx context.Context, s data.Subset, x []float32, y []int32, f func(from, rows int) error) error {
 	loader := data.NewLoader(s, evalBatch, false, 0)
 	b := data.Batch{X: x, Y: y}
-	for i := range loader.Steps() {
-		if interrupted(ctx) {
-			return context.Cause(ctx)
-		}
-		loader.Batch(0, i, &b)
-		if err := f(i*evalBatch, b.Rows); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := train.EachBatch(ctx, "features", loader.Steps(), nil, func(step int) (train.Stats, error) {
+		loader.Batch(0, step, &b)
+		return train.Counted(b.Rows), f(step*evalBatch, b.Rows)
+	})
+	return err
 }
 
 // features are those of s, whose pixels have the hash images.
@@ -102,8 +91,7 @@ func (e *extractor) features(ctx context.Context, s data.Subset, images string, 
 	ts, err := keptFeatures(e.key("features", e.n.Weights, images), opt, func() ([]weights.Tensor, error) {
 		pooled, logits := make([]float32, n*width), make([]float32, n*classes)
 		err := eachBatch(ctx, s, e.pixels, e.labels, func(from, rows int) error {
-			e.shape[0] = rows
-			if err := e.x.Resize(e.shape...); err != nil {
+			if err := e.prog.Resize(rows); err != nil {
 				return err
 			}
 			if err := e.prog.Run(); err != nil {
@@ -194,8 +182,8 @@ func (e *extractor) step(ctx context.Context, f *ood.Features, s data.Subset, im
 func (e *extractor) errors(ctx context.Context, a *Autoencoder, r *train.Reconstructor, s images, opt Options) ([]float64, error) {
 	ts, err := keptFeatures(e.key("reconstruction errors", a.Weights, s.Fingerprint), opt, func() ([]weights.Tensor, error) {
 		all := make([]float32, s.N)
-		x, y := r.EvalBuffers()
-		err := eachBatch(ctx, s.Subset, x, y, func(from, rows int) error {
+		b := r.EvalBatch()
+		err := eachBatch(ctx, s.Subset, b.X, b.Y, func(from, rows int) error {
 			_, err := r.EvalStep(rows)
 			copy(all[from:], r.Errors())
 			return err

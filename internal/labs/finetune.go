@@ -371,8 +371,7 @@ func finetuneCost(cfg config.Finetune, e *SentenceEncoder) (Cost, error) {
 	if err != nil {
 		return nil, err
 	}
-	var b data.Batch
-	u.net.TrainBatches(loader).Batch(0, 0, &b)
+	u.net.TrainBatches(loader).Lay(0, 0)
 	flops := 6.0
 	if cfg.Method != config.MethodFull {
 		flops = 4 // no products for the gradients of frozen weights
@@ -393,9 +392,7 @@ func (u *tuner) checks(r *run.Run) ([]record.Check, error) {
 		if err != nil {
 			return nil, err
 		}
-		var b data.Batch
-		s.Batches(loader).Batch(0, 0, &b)
-		_, err = s.EvalStep(b.Rows)
+		_, err = s.EvalStep(s.Batches(loader).Lay(0, 0))
 		return s.Logits(), err
 	}
 	now, err := logits(u.arch, u.params)

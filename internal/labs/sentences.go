@@ -7,15 +7,15 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
+	G "gorgonia.org/gorgonia"
+
 	"dla/internal/config"
 	"dla/internal/data"
-	"dla/internal/engine"
 	"dla/internal/hub"
 	"dla/internal/kernel"
 	"dla/internal/model"
@@ -163,43 +163,6 @@ const (
 	embedSentences = 128
 )
 
-// embedder is an encoder compiled to give one vector a sentence.
-type embedder struct {
-	prog    *engine.Program
-	in      text.Packed // over the memory of the three leaves
-	leaves  [3]*engine.Tensor
-	vectors *engine.Tensor
-}
-
-// newEmbedder compiles e for batches of at most so many tokens and sentences, over weights that p holds or
-// that are drawn at random.
-func newEmbedder(e *SentenceEncoder, p *nn.Params, pooling model.Pooling, tokens, sentences int) (*embedder, error) {
-	g := nn.NewGraph(p)
-	in := g.Packed(tokens, sentences)
-	y := pooling.Embedding(g, e.Hidden(g, in), in)
-	if g.Err() != nil {
-		return nil, g.Err()
-	}
-	prog, err := engine.Compile(g.ExprGraph, y)
-	if err != nil {
-		return nil, fmt.Errorf("compiling the encoder: %w", err)
-	}
-	m := &embedder{prog: prog, leaves: [3]*engine.Tensor{prog.Read(in.IDs), prog.Read(in.Positions), prog.Read(in.Offsets)}, vectors: prog.Read(y)}
-	m.in = text.Packed{IDs: m.leaves[0].I32, Positions: m.leaves[1].I32, Offsets: m.leaves[2].I32, Labels: make([]int32, sentences), Index: make([]int32, sentences)}
-	return m, nil
-}
-
-// run computes the vectors [sentences, width] of what is in m.in, good until the next run.
-func (m *embedder) run() ([]float32, error) {
-	for i, n := range []int{len(m.in.IDs), len(m.in.Positions), len(m.in.Offsets)} {
-		if err := m.leaves[i].Resize(n); err != nil {
-			return nil, err
-		}
-	}
-	err := m.prog.Run()
-	return m.vectors.F32, err
-}
-
 // embeddingsOf is what kept vectors were computed of: two with equal ones are equal.
 type embeddingsOf struct {
 	Version   string `json:"version"`
@@ -249,25 +212,26 @@ func (e *SentenceEncoder) embed(ctx context.Context, sentences []string, pooling
 	if err := e.Load(e.dir, p); err != nil {
 		return nil, err
 	}
-	m, err := newEmbedder(e, p, pooling, loader.MaxTokens(), loader.MaxSentences())
+	m, err := train.NewSentenceEncoder(func(g *nn.Graph, in nn.Packed) *G.Node {
+		return pooling.Embedding(g, e.Hidden(g, in), in)
+	}, p, loader.MaxTokens(), loader.MaxSentences())
 	if err != nil {
 		return nil, err
 	}
 	x, began := make([]float32, len(sentences)*e.Width), time.Now()
-	opt.Sink(train.Event{Kind: train.EvalStart, Steps: steps, Message: "features of " + e.Name})
-	for i := range steps {
-		if interrupted(ctx) {
-			return nil, context.Cause(ctx)
-		}
-		loader.Batch(0, i, &m.in)
-		y, err := m.run()
+	_, err = train.EachBatch(ctx, "features of "+e.Name, steps, opt.Sink, func(step int) (train.Stats, error) {
+		loader.Batch(0, step, m.Batch())
+		y, err := m.Run()
 		if err != nil {
-			return nil, err
+			return train.Stats{}, err
 		}
-		for row, at := range m.in.Index {
+		for row, at := range m.Batch().Index {
 			copy(x[int(at)*e.Width:], y[row*e.Width:(row+1)*e.Width])
 		}
-		opt.Sink(train.Event{Kind: train.EvalStep, Step: i + 1, Steps: steps, Items: m.in.Len(), Loss: math.NaN(), Accuracy: math.NaN()})
+		return train.Counted(m.Batch().Len()), nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	if i := slices.IndexFunc(x, func(v float32) bool { return v-v != 0 }); i >= 0 {
 		return nil, fmt.Errorf("the encoder %s gives vectors that are not finite, first for sentence %d (%.40q); its weights are damaged or of another model", e.Name, i/e.Width+1, sentences[i/e.Width])

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"dla/internal/config"
-	"dla/internal/data"
 	"dla/internal/lora"
 	"dla/internal/model"
 	"dla/internal/nn"
@@ -315,23 +314,23 @@ func (s *Sentiment) Predict(ctx context.Context, sentences []string) (Prediction
 	began = time.Now()
 	classes := len(s.Labels)
 	next := 0 // place in index
-	var b data.Batch
 	batches := scorer.Batches(loader)
-	for step := range batches.Steps() {
-		if ctx.Err() != nil {
-			return all, context.Cause(ctx)
+	_, err = train.EachBatch(ctx, "", batches.Steps(), nil, func(step int) (train.Stats, error) {
+		rows := batches.Lay(0, step)
+		if _, err := scorer.EvalStep(rows); err != nil {
+			return train.Stats{}, err
 		}
-		batches.Batch(0, step, &b)
-		if _, err := scorer.EvalStep(b.Rows); err != nil {
-			return all, err
-		}
-		for row := range b.Rows {
+		for row := range rows {
 			i := index[next]
 			next++
 			if !all.All[i].decide(s.Labelling, scorer.Logits()[row*classes:(row+1)*classes]) {
-				return all, fmt.Errorf("the classifier of %s gives no finite logits for %.40q; its weights are damaged", s.Source, sentences[i])
+				return train.Stats{}, fmt.Errorf("the classifier of %s gives no finite logits for %.40q; its weights are damaged", s.Source, sentences[i])
 			}
 		}
+		return train.Counted(rows), nil
+	})
+	if err != nil {
+		return all, err
 	}
 	all.Seconds = (tokenized + time.Since(began)).Seconds()
 	return all, nil

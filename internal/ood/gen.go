@@ -1,6 +1,10 @@
 package ood
 
-import "math"
+import (
+	"math"
+
+	"dla/internal/metrics"
+)
 
 // gen is the generalised entropy of Liu et al. 2023 (CVPR, "GEN: Pushing the Limits of Softmax-Based
 // Out-of-Distribution Detection"), Σ p^γ (1-p)^γ over all classes. (With more than some hundred classes the
@@ -9,7 +13,7 @@ func gen(n *Network, gamma float64) (Detector, error) {
 	return func(f *Features) []float64 {
 		return perImage(f.N, func(i int) float64 {
 			l := n.logits(f, i)
-			best := argmax(l)
+			best := metrics.Argmax(l)
 			others := 0.0
 			for j, v := range l {
 				if j != best {

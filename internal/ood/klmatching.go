@@ -1,6 +1,10 @@
 package ood
 
-import "math"
+import (
+	"math"
+
+	"dla/internal/metrics"
+)
 
 // klMatching is Hendrycks et al. 2022 (https://arxiv.org/abs/1911.11132): the divergence KL(p || d) of the
 // probabilities from the nearest of the typical ones, d, which are the means over those validation images
@@ -10,7 +14,7 @@ func klMatching(n *Network, _ float64) (Detector, error) {
 	p := make([]float64, n.Classes)
 	for i := range n.Val.N {
 		l := n.logits(n.Val, i)
-		c := argmax(l)
+		c := metrics.Argmax(l)
 		if typical[c] == nil {
 			typical[c] = make([]float64, n.Classes)
 		}

@@ -1,12 +1,14 @@
 package ood
 
+import "dla/internal/metrics"
+
 // she is the simplified Hopfield energy of Zhang et al. 2023 (ICLR, "Out-of-Distribution Detection based on
 // In-Distribution Data Patterns Memorization with Modern Hopfield Energy"): the negated product of the
 // features with the mean of those training images' that are rightly given the same class. A class that none
 // is rightly given has the mean of all its images.
 func she(n *Network, _ float64) (Detector, error) {
 	patterns, count := n.classMeans(), make([]float64, n.Classes)
-	right := func(i int) bool { return argmax(n.logits(n.Train, i)) == int(n.Train.Labels[i]) }
+	right := func(i int) bool { return metrics.Argmax(n.logits(n.Train, i)) == int(n.Train.Labels[i]) }
 	for i, l := range n.Train.Labels {
 		if right(i) {
 			if count[l] == 0 {
@@ -28,7 +30,7 @@ func she(n *Network, _ float64) (Detector, error) {
 	return func(f *Features) []float64 {
 		return perImage(f.N, func(i int) float64 {
 			dot := 0.0
-			pattern := patterns[argmax(n.logits(f, i))]
+			pattern := patterns[metrics.Argmax(n.logits(f, i))]
 			for j, v := range n.pooled(f, i) {
 				dot += float64(v) * pattern[j]
 			}

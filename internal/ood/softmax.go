@@ -1,6 +1,10 @@
 package ood
 
-import "math"
+import (
+	"math"
+
+	"dla/internal/metrics"
+)
 
 // maxSoftmax is the baseline of Hendrycks and Gimpel 2017 (https://arxiv.org/abs/1610.02136): one less the
 // largest probability. It is summed up from the other classes, so that sure predictions are told apart as well.
@@ -12,7 +16,7 @@ func maxSoftmax(n *Network, _ float64) (Detector, error) {
 
 // unsure is 1 - max softmax(logits/T).
 func unsure(logits []float32, temperature float64) float64 {
-	best := argmax(logits)
+	best := metrics.Argmax(logits)
 	others := 0.0
 	for j, v := range logits {
 		if j != best {
@@ -24,7 +28,7 @@ func unsure(logits []float32, temperature float64) float64 {
 
 // softmax writes the probabilities of logits to p.
 func softmax(p []float64, logits []float32) {
-	m, z := logits[argmax(logits)], 0.0
+	m, z := logits[metrics.Argmax(logits)], 0.0
 	for j, v := range logits {
 		p[j] = math.Exp(float64(v - m))
 		z += p[j]
@@ -36,20 +40,9 @@ func softmax(p []float64, logits []float32) {
 
 // logSumExp is log Σ exp(logits).
 func logSumExp(logits []float32) float64 {
-	m, z := logits[argmax(logits)], 0.0
+	m, z := logits[metrics.Argmax(logits)], 0.0
 	for _, v := range logits {
 		z += math.Exp(float64(v - m))
 	}
 	return float64(m) + math.Log(z)
-}
-
-// argmax is the place of the largest, the first of equals.
-func argmax(x []float32) int {
-	best := 0
-	for i, v := range x {
-		if v > x[best] {
-			best = i
-		}
-	}
-	return best
 }

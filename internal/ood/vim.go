@@ -5,6 +5,8 @@ import (
 	"math"
 
 	"gonum.org/v1/gonum/mat"
+
+	"dla/internal/metrics"
 )
 
 // vim is Wang et al. 2022 (https://arxiv.org/abs/2203.10807): a virtual logit beside the others, α times the
@@ -49,7 +51,7 @@ func vim(n *Network, share float64) (Detector, error) {
 	lengths, logits := 0.0, 0.0
 	for i, r := range residual(n.Train) {
 		l := n.logits(n.Train, i)
-		lengths, logits = lengths+r, logits+float64(l[argmax(l)])
+		lengths, logits = lengths+r, logits+float64(l[metrics.Argmax(l)])
 	}
 	if lengths == 0 {
 		return nil, fmt.Errorf("vim: the training features lie in %d of %d dimensions, nothing is left for a virtual logit", n.Width-len(rest), n.Width)

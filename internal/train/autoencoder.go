@@ -1,10 +1,9 @@
 package train
 
 import (
-	"fmt"
-
 	G "gorgonia.org/gorgonia"
 
+	"dla/internal/data"
 	"dla/internal/engine"
 	"dla/internal/nn"
 	"dla/internal/optim"
@@ -19,48 +18,24 @@ type Reconstruction interface {
 // Reconstructor evaluates a Reconstruction: images and the error of each, without a training graph.
 type Reconstructor struct {
 	state  []weights.Tensor
-	prog   *engine.Program
-	x      pixels
+	prog   *nn.Program
+	batch  data.Batch // over the graph's inputs, at full size; its labels are not looked at
 	images *engine.Tensor
 	errors *engine.Tensor // of each image
-	labels []int32        // where a batch's go; nobody asks for them
-}
-
-// pixels is the input of a graph.
-type pixels struct {
-	*engine.Tensor
-	full  int // its capacity
-	shape []int
-}
-
-func newPixels(t *engine.Tensor, rowShape []int) pixels {
-	return pixels{t, len(t.F32), append([]int{0}, rowShape...)}
-}
-
-// setRows makes the first rows images count.
-func (p *pixels) setRows(rows int) error {
-	p.shape[0] = rows
-	if err := p.Resize(p.shape...); err != nil {
-		return fmt.Errorf("batch of %d rows: %w", rows, err)
-	}
-	return nil
 }
 
 // NewReconstructor builds and compiles the evaluation graph over p, for batches of up to rows rows of shape
 // rowShape.
 func NewReconstructor(arch Reconstruction, p *nn.Params, rowShape []int, rows int) (*Reconstructor, error) {
 	g := nn.NewGraph(p)
-	x := g.Input("x", append([]int{rows}, rowShape...)...)
-	y := arch.Reconstruct(g, x)
-	errors := nn.SquaredErrors(g, y, x)
-	if g.Err() != nil {
-		return nil, g.Err()
-	}
-	prog, err := engine.Compile(g.ExprGraph, errors, y)
+	prog, read, err := nn.Compile(g, rowShape, rows, func(x *G.Node) ([]*G.Node, error) {
+		y := arch.Reconstruct(g, x)
+		return []*G.Node{nn.SquaredErrors(g, y, x), y}, nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("compiling the evaluation graph: %w", err)
+		return nil, err
 	}
-	r := &Reconstructor{prog: prog, x: newPixels(prog.Read(x), rowShape), images: prog.Read(y), errors: prog.Read(errors), labels: make([]int32, rows)}
+	r := &Reconstructor{prog: prog, errors: read[0], images: read[1], batch: data.Batch{X: prog.Inputs(), Y: make([]int32, rows)}}
 	for _, q := range p.List() {
 		r.state = append(r.state, weights.Tensor{Name: q.Name, Shape: q.Shape, Data: q.Data})
 	}
@@ -70,13 +45,16 @@ func NewReconstructor(arch Reconstruction, p *nn.Params, rowShape []int, rows in
 // State is the weights and the running statistics, the encoder's first.
 func (r *Reconstructor) State() []weights.Tensor { return r.state }
 
-// EvalBuffers are where a batch of images goes, at full size. Labels are not looked at.
-func (r *Reconstructor) EvalBuffers() ([]float32, []int32) { return r.x.F32[:r.x.full], r.labels }
+// EvalBatch is where a batch of images goes, at full size. Labels are not looked at.
+func (r *Reconstructor) EvalBatch() *data.Batch { return &r.batch }
 
-// EvalStep reconstructs the first rows images of EvalBuffers. The loss is the mean of their squared errors.
+// Batches gives the batches of l to EvalStep.
+func (r *Reconstructor) Batches(l Loader) Batches { return rows{l, &r.batch} }
+
+// EvalStep reconstructs the first rows images of EvalBatch. The loss is the mean of their squared errors.
 func (r *Reconstructor) EvalStep(rows int) (Stats, error) {
 	s := Stats{N: rows, NoAccuracy: true}
-	if err := r.x.setRows(rows); err != nil {
+	if err := r.prog.Resize(rows); err != nil {
 		return s, err
 	}
 	if err := r.prog.Run(); err != nil {
@@ -96,17 +74,16 @@ func (r *Reconstructor) Images() []float32 { return r.images.F32 }
 func (r *Reconstructor) Errors() []float32 { return r.errors.F32 }
 
 // Eval is the compiled evaluation graph.
-func (r *Reconstructor) Eval() *engine.Program { return r.prog }
+func (r *Reconstructor) Eval() *engine.Program { return r.prog.Program }
 
 // Autoencoder is the Program of a Reconstruction trained by the mean squared error. What of its parameters
 // is frozen runs as in an evaluation, and nothing is computed for it but what it gives.
 type Autoencoder struct {
 	*Reconstructor
 	params []optim.Param
-	prog   *engine.Program
-	x      pixels
+	prog   *nn.Program
+	train  data.Batch // over the training graph's inputs, at full size; its labels are not looked at
 	loss   *engine.Tensor
-	labels []int32
 }
 
 // NewAutoencoder builds and compiles the training graph for batches of up to batch rows of shape rowShape
@@ -115,19 +92,17 @@ type Autoencoder struct {
 func NewAutoencoder(arch Reconstruction, p *nn.Params, rowShape []int, batch, evalBatch int) (*Autoencoder, error) {
 	p.Freeze()
 	g := nn.NewGraph(p) // the encoder keeps its running statistics, and the decoder has none
-	x := g.Input("x", append([]int{batch}, rowShape...)...)
-	loss := nn.MSE(g, arch.Reconstruct(g, x), x)
-	grads, err := g.Gradients(loss)
+	prog, read, err := nn.Compile(g, rowShape, batch, func(x *G.Node) ([]*G.Node, error) {
+		loss := nn.MSE(g, arch.Reconstruct(g, x), x)
+		grads, err := g.Gradients(loss)
+		return append([]*G.Node{loss}, grads...), err
+	})
 	if err != nil {
 		return nil, err
 	}
-	prog, err := engine.Compile(g.ExprGraph, append([]*G.Node{loss}, grads...)...)
-	if err != nil {
-		return nil, fmt.Errorf("compiling the training graph: %w", err)
-	}
-	a := &Autoencoder{prog: prog, x: newPixels(prog.Read(x), rowShape), loss: prog.Read(loss), labels: make([]int32, batch)}
+	a := &Autoencoder{prog: prog, loss: read[0], train: data.Batch{X: prog.Inputs(), Y: make([]int32, batch)}}
 	for i, q := range p.Trained() {
-		a.params = append(a.params, optim.Param{Name: q.Name, Shape: q.Shape, Value: q.Data, Grad: prog.Read(grads[i]).F32})
+		a.params = append(a.params, optim.Param{Name: q.Name, Shape: q.Shape, Value: q.Data, Grad: read[1+i].F32})
 	}
 	a.Reconstructor, err = NewReconstructor(arch, p, rowShape, evalBatch)
 	return a, err
@@ -136,13 +111,16 @@ func NewAutoencoder(arch Reconstruction, p *nn.Params, rowShape []int, batch, ev
 // Params are the decoder's parameters and their gradients.
 func (a *Autoencoder) Params() []optim.Param { return a.params }
 
-// TrainBuffers are where a batch of images goes, at full size. Labels are not looked at.
-func (a *Autoencoder) TrainBuffers() ([]float32, []int32) { return a.x.F32[:a.x.full], a.labels }
+// TrainBatch is where a batch of the training goes, at full size. Labels are not looked at.
+func (a *Autoencoder) TrainBatch() *data.Batch { return &a.train }
 
-// TrainStep computes loss and gradients of the first rows images of TrainBuffers.
-func (a *Autoencoder) TrainStep(rows int) (Stats, error) {
+// TrainBatches gives the batches of l to TrainStep.
+func (a *Autoencoder) TrainBatches(l Loader) Batches { return rows{l, &a.train} }
+
+// TrainStep computes loss and gradients of the first rows images of TrainBatch.
+func (a *Autoencoder) TrainStep(_, _, rows int) (Stats, error) {
 	s := Stats{N: rows, NoAccuracy: true}
-	if err := a.x.setRows(rows); err != nil {
+	if err := a.prog.Resize(rows); err != nil {
 		return s, err
 	}
 	if err := a.prog.Run(); err != nil {
@@ -153,4 +131,4 @@ func (a *Autoencoder) TrainStep(rows int) (Stats, error) {
 }
 
 // Train is the compiled training graph, for those who time it.
-func (a *Autoencoder) Train() *engine.Program { return a.prog }
+func (a *Autoencoder) Train() *engine.Program { return a.prog.Program }

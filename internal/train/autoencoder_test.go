@@ -192,9 +192,7 @@ func TestReconstructor(t *testing.T) {
 	for _, m := range encoders {
 		a, _, _ := autoencoder(t, m)
 		set := blobs(16, 3)
-		b := data.Batch{}
-		b.X, b.Y = a.EvalBuffers()
-		data.NewLoader(data.All(set), 16, false, 0).Batch(0, 0, &b)
+		a.Batches(data.NewLoader(data.All(set), 16, false, 0)).Lay(0, 0)
 		for _, rows := range []int{16, 5} {
 			s, err := a.EvalStep(rows)
 			if err != nil {
@@ -221,9 +219,9 @@ func TestReconstructor(t *testing.T) {
 				t.Errorf("%s: the errors sum up to %g, want %g", m.Name(), s.LossSum, total)
 			}
 		}
-		x, _ := a.TrainBuffers()
-		copy(x, b.X)
-		s, err := a.TrainStep(batch)
+
+		copy(a.TrainBatch().X, a.EvalBatch().X)
+		s, err := a.TrainStep(0, 0, batch)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,7 +235,7 @@ func TestReconstructor(t *testing.T) {
 func TestAutoencoderStepsAllocateNothing(t *testing.T) {
 	a, _, _ := autoencoder(t, encoders[1])
 	if n := testing.AllocsPerRun(20, func() {
-		if _, err := a.TrainStep(batch); err != nil {
+		if _, err := a.TrainStep(0, 0, batch); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := a.EvalStep(3); err != nil {

@@ -8,14 +8,14 @@ import (
 
 	"dla/internal/data"
 	"dla/internal/engine"
+	"dla/internal/metrics"
 	"dla/internal/nn"
 	"dla/internal/optim"
 	"dla/internal/weights"
 )
 
-// Program is what the loop trains: parameters, a training step that leaves their gradients ready,
-// and an evaluation step. A batch is written into the memory that the Program hands out, then the
-// step is told how many rows of it count.
+// Program is what the loop trains: parameters, a training step that leaves their gradients ready, and an evaluation
+// step. Batches lay their samples where it reads them, and say how many there are.
 type Program interface {
 	Evaluable
 	// Params are the weights with the gradients a TrainStep computes, in a fixed order.
@@ -23,24 +23,42 @@ type Program interface {
 	// State is all that makes the model, in a fixed order: the weights, and what a TrainStep changes
 	// beside them (running statistics). Checkpoints hold it.
 	State() []weights.Tensor
-	// TrainBuffers are where a batch of the training goes: inputs row by row, and one label a row.
-	TrainBuffers() (x []float32, y []int32)
-	// TrainStep computes loss and gradients of the first rows rows.
-	TrainStep(rows int) (Stats, error)
+	// TrainStep computes loss and gradients of the batch that was laid, of so many samples; it is the given step of the
+	// given epoch, both from 0.
+	TrainStep(epoch, step, samples int) (Stats, error)
 }
 
 // Evaluable is what Evaluate takes: the evaluation's half of a Program.
 type Evaluable interface {
-	// EvalBuffers are where a batch goes: inputs row by row, and one label a row.
-	EvalBuffers() (x []float32, y []int32)
-	// EvalStep computes loss and accuracy, where there is one, of the first rows rows; it changes no state.
-	EvalStep(rows int) (Stats, error)
+	// EvalStep computes loss and accuracy, where there is one, of the batch that was laid, of so many samples; it
+	// changes no state.
+	EvalStep(samples int) (Stats, error)
 }
 
-// Preparer is a Program that needs more of a batch than its inputs and labels: it is shown each one
-// before the TrainStep, with its epoch and its step of that, both from 0.
-type Preparer interface {
-	Prepare(b *data.Batch, epoch, step int) error
+// Batches are the batches of one pass over a set, for one Program: they lay them where it reads them.
+type Batches interface {
+	Len() int   // samples in a pass
+	Steps() int // batches in a pass
+	// Lay lays the given step of the given epoch, both from 0, and says how many samples it has.
+	Lay(epoch, step int) int
+}
+
+// Loader gives batches of rows: data.Loader is one.
+type Loader interface {
+	Len() int
+	Steps() int
+	Batch(epoch, step int, b *data.Batch)
+}
+
+// rows are the batches of a Loader, laid into b.
+type rows struct {
+	Loader
+	b *data.Batch
+}
+
+func (r rows) Lay(epoch, step int) int {
+	r.Batch(epoch, step, r.b)
+	return r.b.Rows
 }
 
 // Stats are sums over samples, so that batches of unequal size add up to exact means.
@@ -81,11 +99,6 @@ func (s Stats) better(o Stats, byLoss bool) bool {
 	return s.Accuracy() > o.Accuracy()
 }
 
-// Architecture builds a classifier's logits [rows, classes] from x [rows, …].
-type Architecture interface {
-	Logits(g *nn.Graph, x *G.Node, classes int) *G.Node
-}
-
 // Classifier is the Program of a network trained by cross-entropy.
 type Classifier struct {
 	*Scorer
@@ -101,20 +114,55 @@ type running struct {
 	batch *engine.Tensor
 }
 
-// half is one of the two graphs.
+// half is one of the two graphs of a classifier: inputs and labels, loss and logits.
 type half struct {
-	prog         *engine.Program
-	x, y         *engine.Tensor
-	fullX, fullY int // capacities
-	rowShape     []int
+	*nn.Program
+	y            *engine.Tensor
+	batch        data.Batch // over the graph's inputs and labels, at full size
 	loss, logits *engine.Tensor
 	unlabelled   int // rows of x after those with labels
+}
+
+// newHalf compiles the graph g of arch for up to rows inputs, of which the first labels have a label, with the loss that
+// the given function makes of logits and labels, and the outputs that more adds.
+func newHalf(g *nn.Graph, arch nn.Architecture, rowShape []int, classes, inputs, labels int, loss func(logits, y *G.Node) *G.Node, more func(loss *G.Node) ([]*G.Node, error)) (half, []*engine.Tensor, error) {
+	var y *G.Node
+	prog, read, err := nn.Compile(g, rowShape, inputs, func(x *G.Node) ([]*G.Node, error) {
+		y = g.Labels("y", labels)
+		logits := arch.Logits(g, x, classes)
+		l := loss(logits, y)
+		if g.Err() != nil {
+			return nil, g.Err()
+		}
+		others, err := more(l)
+		return append([]*G.Node{l, logits}, others...), err
+	})
+	if err != nil {
+		return half{}, nil, err
+	}
+	h := half{Program: prog, y: prog.Read(y), loss: read[0], logits: read[1]}
+	h.batch = data.Batch{X: prog.Inputs(), Y: h.y.I32, Index: make([]int32, labels)}
+	return h, read[2:], nil
+}
+
+// run computes the first samples of h.batch, and those without labels after them.
+func (h *half) run(samples int) (Stats, error) {
+	if err := h.Resize(samples + h.unlabelled); err != nil {
+		return Stats{}, err
+	}
+	if err := h.y.Resize(samples); err != nil {
+		return Stats{}, fmt.Errorf("batch of %d rows: %w", samples, err)
+	}
+	if err := h.Run(); err != nil {
+		return Stats{}, err
+	}
+	return scored(h.loss, h.logits, h.y.I32), nil
 }
 
 // NewClassifier builds and compiles the training graph for batches of up to batch rows of shape
 // rowShape and the evaluation graph for up to evalBatch rows, over one set of parameters. smoothing is
 // that of the labels in training.
-func NewClassifier(arch Architecture, p *nn.Params, rowShape []int, classes, batch, evalBatch int, smoothing float64) (*Classifier, error) {
+func NewClassifier(arch nn.Architecture, p *nn.Params, rowShape []int, classes, batch, evalBatch int, smoothing float64) (*Classifier, error) {
 	return newClassifier(arch, p, rowShape, classes, batch, 0, evalBatch, func(g *nn.Graph, logits, y *G.Node) *G.Node {
 		return nn.CrossEntropy(g, logits, y, smoothing)
 	})
@@ -122,35 +170,34 @@ func NewClassifier(arch Architecture, p *nn.Params, rowShape []int, classes, bat
 
 // newClassifier is NewClassifier with the training graph's loss, of logits [rows, classes] and labels, and
 // with room for as many as unlabelled rows after those that have labels.
-func newClassifier(arch Architecture, p *nn.Params, rowShape []int, classes, batch, unlabelled, evalBatch int, trainingLoss func(g *nn.Graph, logits, y *G.Node) *G.Node) (*Classifier, error) {
+func newClassifier(arch nn.Architecture, p *nn.Params, rowShape []int, classes, batch, unlabelled, evalBatch int, trainingLoss func(g *nn.Graph, logits, y *G.Node) *G.Node) (*Classifier, error) {
 	if err := fits(arch, rowShape, classes); err != nil {
 		return nil, err
 	}
 	c := &Classifier{}
 	g := nn.NewTrainingGraph(p)
-	logits, x, y := logitsGraph(g, arch, rowShape, classes, batch+unlabelled, batch)
-	loss := trainingLoss(g, logits, y)
-	grads, err := g.Gradients(loss)
+	var grads int
+	var read []*engine.Tensor
+	var err error
+	c.train, read, err = newHalf(g, arch, rowShape, classes, batch+unlabelled, batch, func(logits, y *G.Node) *G.Node { return trainingLoss(g, logits, y) }, func(loss *G.Node) ([]*G.Node, error) {
+		outputs, err := g.Gradients(loss)
+		grads = len(outputs)
+		for _, s := range g.RunningStats() {
+			outputs = append(outputs, s.Batch)
+		}
+		return outputs, err
+	})
 	if err != nil {
 		return nil, err
 	}
-	outputs := append([]*G.Node{loss, logits}, grads...)
-	for _, s := range g.RunningStats() {
-		outputs = append(outputs, s.Batch)
-	}
-	prog, err := engine.Compile(g.ExprGraph, outputs...)
-	if err != nil {
-		return nil, fmt.Errorf("compiling the training graph: %w", err)
-	}
-	c.train = newHalf(prog, x, y, loss, logits, rowShape)
 	for i, q := range p.Trained() {
-		c.params = append(c.params, optim.Param{Name: q.Name, Shape: q.Shape, Value: q.Data, Grad: prog.Read(grads[i]).F32})
+		c.params = append(c.params, optim.Param{Name: q.Name, Shape: q.Shape, Value: q.Data, Grad: read[i].F32})
 	}
-	for _, s := range g.RunningStats() {
-		c.running = append(c.running, running{s, prog.Read(s.Batch)})
+	for i, s := range g.RunningStats() {
+		c.running = append(c.running, running{s, read[grads+i]})
 	}
 	if n := g.StepNode(); n != nil {
-		c.step = prog.Read(n)
+		c.step = c.train.Read(n)
 	}
 	c.Scorer, err = NewScorer(arch, p, rowShape, classes, evalBatch)
 	return c, err
@@ -158,7 +205,7 @@ func newClassifier(arch Architecture, p *nn.Params, rowShape []int, classes, bat
 
 // fits says, before any memory is taken, whether the machine has enough for the weights of a training, each with its
 // gradient and one value of the optimiser's.
-func fits(arch Architecture, rowShape []int, classes int) error {
+func fits(arch nn.Architecture, rowShape []int, classes int) error {
 	p := nn.Shapes()
 	g := nn.NewTrainingGraph(p)
 	arch.Logits(g, g.Input("x", append([]int{1}, rowShape...)...), classes)
@@ -169,88 +216,46 @@ func fits(arch Architecture, rowShape []int, classes int) error {
 	return engine.Fits(fmt.Sprintf("%d parameters, their gradients and the optimiser's state", n), 3*4*int64(n))
 }
 
-func logitsGraph(g *nn.Graph, arch Architecture, rowShape []int, classes, rows, labels int) (logits, x, y *G.Node) {
-	x = g.Input("x", append([]int{rows}, rowShape...)...)
-	y = g.Labels("y", labels)
-	return arch.Logits(g, x, classes), x, y
-}
-
-func newHalf(prog *engine.Program, x, y, loss, logits *G.Node, rowShape []int) half {
-	h := half{prog: prog, x: prog.Read(x), y: prog.Read(y), loss: prog.Read(loss), logits: prog.Read(logits)}
-	h.rowShape = append([]int{0}, rowShape...)
-	h.fullX, h.fullY = len(h.x.F32), len(h.y.I32)
-	return h
-}
-
 // Params are the parameters and their gradients.
 func (c *Classifier) Params() []optim.Param { return c.params }
 
-// TrainBuffers are the inputs and labels of the training graph, at full size.
-func (c *Classifier) TrainBuffers() ([]float32, []int32) { return c.train.buffers() }
+// TrainBatch is where a batch of the training goes, at full size.
+func (c *Classifier) TrainBatch() *data.Batch { return &c.train.batch }
 
-// Prepare numbers the step, for dropout: by its epoch and its place there, so that a resumed training drops
-// what it would have. The first 65,536 steps of an epoch have numbers of their own.
-func (c *Classifier) Prepare(_ *data.Batch, epoch, step int) error {
+// TrainBatches gives the batches of l to TrainStep.
+func (c *Classifier) TrainBatches(l Loader) Batches { return rows{l, &c.train.batch} }
+
+// TrainStep computes loss, accuracy and gradients of the first samples of TrainBatch, and moves the running statistics.
+// Dropout draws by the step's epoch and its place there, so that a resumed training drops what it would have. The first
+// 65,536 steps of an epoch have numbers of their own.
+func (c *Classifier) TrainStep(epoch, step, samples int) (Stats, error) {
 	if c.step != nil {
 		c.step.I32[0] = int32(uint32(epoch)<<16 + uint32(step))
 	}
-	return nil
-}
-
-// TrainStep computes loss, accuracy and gradients of the first rows samples of TrainBuffers, and moves
-// the running statistics.
-func (c *Classifier) TrainStep(rows int) (Stats, error) {
-	s, err := c.train.run(rows)
+	s, err := c.train.run(samples)
 	if err != nil {
 		return s, err
 	}
 	for _, r := range c.running {
-		r.stats.Update(r.batch.F32, rows+c.train.unlabelled)
+		r.stats.Update(r.batch.F32, samples+c.train.unlabelled)
 	}
 	return s, nil
 }
 
 // PeakBytes is the planned memory of intermediates and gradients of a training step.
-func (c *Classifier) PeakBytes() int64 { return c.train.prog.PeakBytes() }
+func (c *Classifier) PeakBytes() int64 { return c.train.PeakBytes() }
 
 // Train is the compiled training graph, for those who time it.
-func (c *Classifier) Train() *engine.Program { return c.train.prog }
-
-func (h *half) buffers() ([]float32, []int32) { return h.x.F32[:h.fullX], h.y.I32[:h.fullY] }
-
-func (h *half) run(rows int) (Stats, error) {
-	h.rowShape[0] = rows + h.unlabelled
-	if err := h.x.Resize(h.rowShape...); err != nil {
-		return Stats{}, fmt.Errorf("batch of %d rows: %w", rows, err)
-	}
-	if err := h.y.Resize(rows); err != nil {
-		return Stats{}, fmt.Errorf("batch of %d rows: %w", rows, err)
-	}
-	if err := h.prog.Run(); err != nil {
-		return Stats{}, err
-	}
-	return scored(h.loss, h.logits, h.y.I32), nil
-}
+func (c *Classifier) Train() *engine.Program { return c.train.Program.Program }
 
 // scored are the statistics of a batch with the given mean loss, logits [rows, classes] and labels [rows].
 func scored(loss, logits *engine.Tensor, labels []int32) Stats {
 	s := Stats{N: len(labels), LossSum: float64(loss.Scalar()) * float64(len(labels))}
 	classes := logits.Cols()
 	for i, label := range labels {
-		if int32(argmax(logits.F32[i*classes:(i+1)*classes])) == label {
+		if int32(metrics.Argmax(logits.F32[i*classes:(i+1)*classes])) == label {
 			s.Correct++
 		}
 	}
 	return s
-}
-
-// argmax is the index of the largest element, the first of equals.
-func argmax(x []float32) int {
-	best := 0
-	for i, v := range x {
-		if v > x[best] {
-			best = i
-		}
-	}
-	return best
 }

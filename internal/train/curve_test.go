@@ -61,7 +61,7 @@ func TestLossCurveAgainstPyTorch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		x, y := prog.TrainBuffers()
+		x, y := prog.TrainBatch().X, prog.TrainBatch().Y
 		var got []float64
 		for step := range len(want) {
 			for i := range n {
@@ -71,7 +71,7 @@ func TestLossCurveAgainstPyTorch(t *testing.T) {
 					x[i*side*side*3+j] = float32(0.5*hashed(uint32((step%8*n+i)*side*side*3+j)) + 0.5*bright*bright)
 				}
 			}
-			s, err := prog.TrainStep(n)
+			s, err := prog.TrainStep(0, 0, n)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -22,13 +22,8 @@ func TestDropoutIsOfItsStep(t *testing.T) {
 	c := dropper(t)
 	gradient := func(epoch, step int) []float32 {
 		t.Helper()
-		b := data.Batch{Index: make([]int32, 16)}
-		b.X, b.Y = c.TrainBuffers()
-		data.NewVectorLoader(v, all(16), 16, false, 0).Batch(0, 0, &b)
-		if err := c.Prepare(&b, epoch, step); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.TrainStep(16); err != nil {
+		rows := c.TrainBatches(data.NewVectorLoader(v, all(16), 16, false, 0)).Lay(0, 0)
+		if _, err := c.TrainStep(epoch, step, rows); err != nil {
 			t.Fatal(err)
 		}
 		return slices.Clone(c.Params()[0].Grad)
@@ -44,10 +39,7 @@ func TestDropoutIsOfItsStep(t *testing.T) {
 	}
 	var logits [][]float32
 	for range 2 {
-		b := data.Batch{}
-		b.X, b.Y = c.EvalBuffers()
-		data.NewVectorLoader(v, all(16), 16, false, 0).Batch(0, 0, &b)
-		if _, err := c.EvalStep(16); err != nil {
+		if _, err := c.EvalStep(c.Batches(data.NewVectorLoader(v, all(16), 16, false, 0)).Lay(0, 0)); err != nil {
 			t.Fatal(err)
 		}
 		logits = append(logits, slices.Clone(c.Logits()))
@@ -78,8 +70,8 @@ func TestResumeWithDropout(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			j := train.Job{Program: c, Optimizer: o, Schedule: s, Train: data.NewVectorLoader(v, all(32), 16, true, 1),
-				Val: data.NewVectorLoader(v, []int32{32, 33, 34, 35, 36, 37, 38, 39}, 16, false, 0), Epochs: 3, Run: r}
+			j := train.Job{Program: c, Optimizer: o, Schedule: s, Train: c.TrainBatches(data.NewVectorLoader(v, all(32), 16, true, 1)),
+				Val: c.Batches(data.NewVectorLoader(v, []int32{32, 33, 34, 35, 36, 37, 38, 39}, 16, false, 0)), Epochs: 3, Run: r}
 			if stops {
 				j.MaxTime = 1
 			}

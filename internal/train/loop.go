@@ -17,20 +17,11 @@ import (
 	"slices"
 	"time"
 
-	"dla/internal/data"
 	"dla/internal/kernel"
 	"dla/internal/optim"
 	"dla/internal/run"
 	"dla/internal/weights"
 )
-
-// Batches gives the batches of one pass over a set; data.Loader is one.
-type Batches interface {
-	Len() int   // samples in a pass
-	Steps() int // batches in a pass
-	// Batch fills b for the given step of the given epoch, both from 0, and sets b.Rows.
-	Batch(epoch, step int, b *data.Batch)
-}
 
 // Job is one training, all of it.
 type Job struct {
@@ -104,8 +95,6 @@ type loop struct {
 	saved   time.Time
 	model   []weights.Tensor // live views: the model's state
 	tensors []weights.Tensor // and the optimiser's
-	batch   data.Batch
-	valb    data.Batch
 }
 
 // Fit trains until the last epoch, an early stop, the time limit or the end of ctx, continuing from
@@ -122,11 +111,6 @@ func (j *Job) Fit(ctx context.Context) (Outcome, error) {
 	for _, s := range j.Optimizer.Slots() {
 		l.tensors = append(l.tensors, weights.Tensor{Name: run.OptimPrefix + s.Name, Shape: s.Shape, Data: s.Data})
 	}
-	l.batch.X, l.batch.Y = j.Program.TrainBuffers()
-	if _, ok := j.Program.(Preparer); ok {
-		l.batch.Index = make([]int32, len(l.batch.Y))
-	}
-	l.valb.X, l.valb.Y = j.Program.EvalBuffers()
 	if err := l.restore(); err != nil {
 		return Outcome{}, err
 	}
@@ -178,7 +162,7 @@ func (l *loop) epoch(ctx context.Context, before float64) (Reason, error) {
 	}
 	trained := time.Since(start).Seconds()
 
-	val, err := evaluate(ctx, l.Program, l.Val, &l.valb, l.Sink, func() {})
+	val, err := Evaluate(ctx, l.Program, l.Val, l.Sink)
 	if ctx.Err() != nil {
 		return Interrupted, l.save(nil, before) // all steps done, validation to be repeated
 	}
@@ -223,13 +207,7 @@ func (l *loop) epoch(ctx context.Context, before float64) (Reason, error) {
 
 // step is one optimiser step; it returns the rows it used.
 func (l *loop) step() (int, error) {
-	l.Train.Batch(l.st.Epoch, l.st.Step, &l.batch)
-	if p, ok := l.Program.(Preparer); ok {
-		if err := p.Prepare(&l.batch, l.st.Epoch, l.st.Step); err != nil {
-			return 0, fmt.Errorf("epoch %d, step %d: %w", l.st.Epoch+1, l.st.Step+1, err)
-		}
-	}
-	s, err := l.Program.TrainStep(l.batch.Rows)
+	s, err := l.Program.TrainStep(l.st.Epoch, l.st.Step, l.Train.Lay(l.st.Epoch, l.st.Step))
 	if err != nil {
 		return 0, fmt.Errorf("epoch %d, step %d: %w", l.st.Epoch+1, l.st.Step+1, err)
 	}
@@ -330,55 +308,3 @@ func (l *loop) restore() error {
 }
 
 func measure(s Stats) run.Measure { return run.Measure{Loss: s.Loss(), Accuracy: s.Accuracy()} }
-
-// Evaluate runs p over all of b. An ended ctx is an error.
-func Evaluate(ctx context.Context, p Evaluable, b Batches, sink Sink) (Stats, error) {
-	return EvaluateEach(ctx, p, b, sink, func() {})
-}
-
-// EvaluateEach is Evaluate that calls each after every batch, whose results p holds then.
-func EvaluateEach(ctx context.Context, p Evaluable, b Batches, sink Sink, each func()) (Stats, error) {
-	var batch data.Batch
-	batch.X, batch.Y = p.EvalBuffers()
-	return evaluate(ctx, p, b, &batch, sink, each)
-}
-
-// Predictor is an Evaluable that classifies: a Scorer or a SentenceScorer.
-type Predictor interface {
-	Evaluable
-	// appendPredictions adds the classes with the largest logits of the last EvalStep to dst.
-	appendPredictions(dst []int32) []int32
-}
-
-// Predict is Evaluate that also returns the class predicted for each sample, in the order of b.
-func Predict(ctx context.Context, s Predictor, b Batches, sink Sink) (Stats, []int32, error) {
-	classes := make([]int32, 0, b.Len())
-	stats, err := EvaluateEach(ctx, s, b, sink, func() { classes = s.appendPredictions(classes) })
-	return stats, classes, err
-}
-
-// evaluate calls each after the EvalStep of every batch.
-func evaluate(ctx context.Context, p Evaluable, b Batches, batch *data.Batch, sink Sink, each func()) (Stats, error) {
-	var sum Stats
-	if sink == nil {
-		sink = func(Event) {}
-	}
-	sink(Event{Kind: EvalStart, Steps: b.Steps()})
-	for i := range b.Steps() {
-		if ctx.Err() != nil {
-			return sum, context.Cause(ctx)
-		}
-		b.Batch(0, i, batch)
-		s, err := p.EvalStep(batch.Rows)
-		if err != nil {
-			return sum, fmt.Errorf("evaluation, batch %d: %w", i+1, err)
-		}
-		each()
-		sum.Add(s)
-		sink(Event{Kind: EvalStep, Step: i + 1, Steps: b.Steps(), Items: s.N, Loss: sum.Loss(), Accuracy: sum.Accuracy()})
-	}
-	if l := sum.Loss(); math.IsNaN(l) || math.IsInf(l, 0) {
-		return sum, fmt.Errorf("%w: the evaluation's loss is not finite", ErrDiverged)
-	}
-	return sum, nil
-}

@@ -65,7 +65,8 @@ func jobOf(t *testing.T, m model.Model, r *run.Run, edit func(*train.Job)) (*tra
 	if err != nil {
 		t.Fatal(err)
 	}
-	var trainer train.Batches = data.NewLoader(data.All(blobs(240, 1)), batch, true, 9)
+	var trainer train.Loader = data.NewLoader(data.All(blobs(240, 1)), batch, true, 9)
+	val := data.NewLoader(data.All(blobs(30, 2)), 16, false, 0)
 	if _, conv := m.(model.ResNet); conv {
 		ahead := data.NewPrefetch(data.NewAugmentedLoader(data.All(blobs(240, 1)), batch, 9, data.Augment{Flip: true, Crop: 1, Cutout: 1}), 2)
 		t.Cleanup(ahead.Close)
@@ -75,11 +76,19 @@ func jobOf(t *testing.T, m model.Model, r *run.Run, edit func(*train.Job)) (*tra
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := &train.Job{Program: prog, Optimizer: opt, Schedule: sched, Train: trainer, Val: data.NewLoader(data.All(blobs(30, 2)), 16, false, 0),
+	j := &train.Job{Program: prog, Optimizer: opt, Schedule: sched, Train: prog.TrainBatches(trainer), Val: prog.Batches(val),
 		Epochs: epochs, ClipNorm: 1, GradNorms: true, Run: r}
 	if edit != nil {
 		edit(j)
 	}
+	fed, ok := j.Program.(interface { // edit may have set another
+		TrainBatches(train.Loader) train.Batches
+		Batches(train.Loader) train.Batches
+	})
+	if !ok {
+		t.Fatalf("no rows can be laid for a %T", j.Program)
+	}
+	j.Train, j.Val = fed.TrainBatches(trainer), fed.Batches(val)
 	return j, p
 }
 
@@ -271,12 +280,10 @@ func TestStepsAllocateNothing(t *testing.T) {
 		r := create(t, t.TempDir())
 		j, _ := jobOf(t, m, r, nil)
 		clip := optim.NewClipper(j.Program.Params())
-		var b data.Batch
-		b.X, b.Y = j.Program.TrainBuffers()
 		step := 0
 		if n := testing.AllocsPerRun(20, func() {
-			j.Train.Batch(0, step%j.Train.Steps(), &b)
-			s, err := j.Program.TrainStep(b.Rows)
+			at := step % j.Train.Steps()
+			s, err := j.Program.TrainStep(0, at, j.Train.Lay(0, at))
 			if err != nil || math.IsNaN(s.LossSum) {
 				t.Fatal(s, err)
 			}

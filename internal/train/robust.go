@@ -54,7 +54,7 @@ type Hardening struct {
 const attackRows = 50
 
 // NewRobust is NewClassifier for a training as h says.
-func NewRobust(arch Architecture, p *nn.Params, rowShape []int, classes, batch, evalBatch int, h Hardening) (*Robust, error) {
+func NewRobust(arch nn.Architecture, p *nn.Params, rowShape []int, classes, batch, evalBatch int, h Hardening) (*Robust, error) {
 	r := &Robust{h: h, px: 1, epoch: -1}
 	for _, d := range rowShape {
 		r.px *= d
@@ -84,8 +84,18 @@ func NewRobust(arch Architecture, p *nn.Params, rowShape []int, classes, batch, 
 // part is share of n, to the nearest whole number.
 func part(share float64, n int) int { return int(math.Round(share * float64(n))) }
 
-// Prepare attacks some images of b, which is in TrainBuffers, and puts outliers after them.
-func (r *Robust) Prepare(b *data.Batch, epoch, step int) error {
+// TrainStep attacks some images of the batch and puts outliers after them, and is then a Classifier's.
+func (r *Robust) TrainStep(epoch, step, samples int) (Stats, error) {
+	if err := r.prepare(epoch, step, samples); err != nil {
+		return Stats{}, err
+	}
+	return r.Classifier.TrainStep(epoch, step, samples)
+}
+
+// prepare attacks some images of the batch, and puts outliers after them.
+func (r *Robust) prepare(epoch, step, samples int) error {
+	b := r.TrainBatch()
+	b.Rows = samples
 	if err := r.attackSome(b, epoch, step); err != nil {
 		return err
 	}
@@ -135,7 +145,7 @@ func (r *Robust) run(epoch int, b attack.Batch) error {
 	return nil
 }
 
-// EvalStep evaluates the first rows samples of EvalBuffers twice, as they are and attacked as in the first
+// EvalStep evaluates the first rows samples of EvalBatch twice, as they are and attacked as in the first
 // epoch of training: loss and accuracy are means of the two. So validation selects an epoch by both, not by
 // the one that hardening costs. Where training attacks none, neither does this.
 func (r *Robust) EvalStep(rows int) (Stats, error) {
@@ -143,7 +153,7 @@ func (r *Robust) EvalStep(rows int) (Stats, error) {
 	if err != nil || r.target == nil {
 		return s, err
 	}
-	x, y := r.EvalBuffers()
+	x, y := r.EvalBatch().X, r.EvalBatch().Y
 	for at := 0; at < rows; at += attackRows {
 		n := min(attackRows, rows-at)
 		b := attack.Batch{X: x[at*r.px : (at+n)*r.px], Y: y[at : at+n], Index: r.original.Index[:n]}

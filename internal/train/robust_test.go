@@ -44,8 +44,7 @@ func robust(t *testing.T, m model.Model, h train.Hardening) (*train.Robust, *nn.
 
 // batchOf is a batch of so many rows as the loop would have it filled.
 func batchOf(r *train.Robust, rows int) *data.Batch {
-	b := &data.Batch{Index: make([]int32, batch)}
-	b.X, b.Y = r.TrainBuffers()
+	b := r.TrainBatch()
 	data.NewLoader(data.All(blobs(240, 1)).First(rows), batch, true, 9).Batch(0, 0, b)
 	return b
 }
@@ -61,7 +60,7 @@ func TestRobustPrepares(t *testing.T) {
 			t.Helper()
 			b := batchOf(r, rows)
 			clean, labels := slices.Clone(b.X[:rows*px]), slices.Clone(b.Y[:rows])
-			if err := r.Prepare(b, epoch, step); err != nil {
+			if err := r.Prepare(epoch, step, rows); err != nil {
 				t.Fatal(err)
 			}
 			if !slices.Equal(labels, b.Y[:rows]) || fingerprint(p) != before {
@@ -118,7 +117,7 @@ func TestRobustWithNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		b := batchOf(r, batch)
-		x, y := plain.TrainBuffers()
+		x, y := plain.TrainBatch().X, plain.TrainBatch().Y
 		copy(x, b.X)
 		copy(y, b.Y)
 		opt := [2]optim.Optimizer{}
@@ -128,14 +127,11 @@ func TestRobustWithNothing(t *testing.T) {
 			}
 		}
 		for step := range 5 {
-			if err := r.Prepare(b, 0, step); err != nil {
-				t.Fatal(err)
-			}
-			got, err := r.TrainStep(batch)
+			got, err := r.TrainStep(0, step, batch)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want, err := plain.TrainStep(batch); err != nil || got != want {
+			if want, err := plain.TrainStep(0, step, batch); err != nil || got != want {
 				t.Fatalf("%s: step %d: %+v, want %+v, %v", m.Name(), step, got, want, err)
 			}
 			opt[0].Step(0.1)
@@ -160,11 +156,8 @@ func TestRobustLossAndStatistics(t *testing.T) {
 		h.Weight = weight
 		r, p := robust(t, m, h)
 		b := batchOf(r, batch)
-		if err := r.Prepare(b, 0, 0); err != nil {
-			t.Fatal(err)
-		}
+		s, err := r.TrainStep(0, 0, batch)
 		all, labels = slices.Clone(b.X[:2*batch*px]), slices.Clone(b.Y)
-		s, err := r.TrainStep(batch)
 		if err != nil || s.N != batch {
 			t.Fatal(s, err)
 		}
@@ -179,13 +172,13 @@ func TestRobustLossAndStatistics(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		x, y := whole.TrainBuffers()
+		x, y := whole.TrainBatch().X, whole.TrainBatch().Y
 		copy(x, all)
 		copy(y, labels)
 		for i := range batch {
 			y[batch+i] = label
 		}
-		s, err := whole.TrainStep(2 * batch)
+		s, err := whole.TrainStep(0, 0, 2*batch)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -213,11 +206,11 @@ func TestRobustValidates(t *testing.T) {
 			t.Fatal(err)
 		}
 		set := data.All(blobs(rows, 2))
-		got, err := train.Evaluate(context.Background(), r, data.NewLoader(set, rows, false, 0), nil)
+		got, err := train.Evaluate(context.Background(), r, r.Batches(data.NewLoader(set, rows, false, 0)), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		clean, err := train.Evaluate(context.Background(), r.Scorer, data.NewLoader(set, rows, false, 0), nil)
+		clean, err := train.Evaluate(context.Background(), r.Scorer, r.Batches(data.NewLoader(set, rows, false, 0)), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -231,7 +224,7 @@ func TestRobustValidates(t *testing.T) {
 		if err := a(0).Run(context.Background(), target, attack.Batch{X: b.X, Y: b.Y, Index: b.Index}, changed); err != nil {
 			t.Fatal(err)
 		}
-		x, y := r.EvalBuffers()
+		x, y := r.EvalBatch().X, r.EvalBatch().Y
 		copy(x, changed)
 		copy(y, b.Y)
 		attacked, err := r.Scorer.EvalStep(rows)
@@ -313,10 +306,7 @@ func TestRobustStepsAllocateNothing(t *testing.T) {
 		r, _ := robust(t, networks[1], h)
 		b := batchOf(r, batch)
 		if n := testing.AllocsPerRun(20, func() {
-			if err := r.Prepare(b, 0, 3); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := r.TrainStep(b.Rows); err != nil {
+			if _, err := r.TrainStep(0, 3, b.Rows); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := r.EvalStep(10); err != nil {

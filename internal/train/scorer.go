@@ -3,8 +3,11 @@ package train
 import (
 	"fmt"
 
+	G "gorgonia.org/gorgonia"
+
 	"dla/internal/data"
 	"dla/internal/engine"
+	"dla/internal/metrics"
 	"dla/internal/nn"
 	"dla/internal/weights"
 )
@@ -17,18 +20,15 @@ type Scorer struct {
 
 // NewScorer builds and compiles the evaluation graph over p, for batches of up to rows rows of shape
 // rowShape.
-func NewScorer(arch Architecture, p *nn.Params, rowShape []int, classes, rows int) (*Scorer, error) {
+func NewScorer(arch nn.Architecture, p *nn.Params, rowShape []int, classes, rows int) (*Scorer, error) {
 	g := nn.NewGraph(p)
-	logits, x, y := logitsGraph(g, arch, rowShape, classes, rows, rows)
-	loss := nn.CrossEntropy(g, logits, y, 0)
-	if g.Err() != nil {
-		return nil, g.Err()
-	}
-	prog, err := engine.Compile(g.ExprGraph, loss, logits)
+	s := &Scorer{}
+	var err error
+	s.eval, _, err = newHalf(g, arch, rowShape, classes, rows, rows, func(logits, y *G.Node) *G.Node { return nn.CrossEntropy(g, logits, y, 0) },
+		func(*G.Node) ([]*G.Node, error) { return nil, nil })
 	if err != nil {
-		return nil, fmt.Errorf("compiling the evaluation graph: %w", err)
+		return nil, err
 	}
-	s := &Scorer{eval: newHalf(prog, x, y, loss, logits, rowShape)}
 	for _, q := range p.List() {
 		s.state = append(s.state, weights.Tensor{Name: q.Name, Shape: q.Shape, Data: q.Data})
 	}
@@ -38,21 +38,24 @@ func NewScorer(arch Architecture, p *nn.Params, rowShape []int, classes, rows in
 // State is the weights and the running statistics.
 func (s *Scorer) State() []weights.Tensor { return s.state }
 
-// EvalBuffers are the inputs and labels of the evaluation graph, at full size.
-func (s *Scorer) EvalBuffers() ([]float32, []int32) { return s.eval.buffers() }
+// EvalBatch is where a batch of an evaluation goes, at full size.
+func (s *Scorer) EvalBatch() *data.Batch { return &s.eval.batch }
 
-// EvalStep computes loss and accuracy of the first rows samples of EvalBuffers.
-func (s *Scorer) EvalStep(rows int) (Stats, error) { return s.eval.run(rows) }
+// Batches gives the batches of l to EvalStep.
+func (s *Scorer) Batches(l Loader) Batches { return rows{l, &s.eval.batch} }
+
+// EvalStep computes loss and accuracy of the first samples of EvalBatch.
+func (s *Scorer) EvalStep(samples int) (Stats, error) { return s.eval.run(samples) }
 
 // Logits are those [rows, classes] of the last EvalStep, good until the next.
 func (s *Scorer) Logits() []float32 { return s.eval.logits.F32 }
 
 // Eval is the compiled evaluation graph.
-func (s *Scorer) Eval() *engine.Program { return s.eval.prog }
+func (s *Scorer) Eval() *engine.Program { return s.eval.Program.Program }
 
 // Score writes the logits of b's inputs to dst [rows, classes].
 func (s *Scorer) Score(dst []float32, b *data.Batch) error {
-	x, y := s.EvalBuffers()
+	x, y := s.eval.batch.X, s.eval.batch.Y
 	rows := b.Rows
 	if rows > len(y) {
 		return fmt.Errorf("a batch of %d images where the evaluation graph takes %d", rows, len(y))
@@ -73,7 +76,7 @@ func (s *Scorer) appendPredictions(dst []int32) []int32 { return appendArgmax(ds
 func appendArgmax(dst []int32, logits *engine.Tensor) []int32 {
 	classes := logits.Cols()
 	for i := range logits.Rows() {
-		dst = append(dst, int32(argmax(logits.F32[i*classes:(i+1)*classes])))
+		dst = append(dst, int32(metrics.Argmax(logits.F32[i*classes:(i+1)*classes])))
 	}
 	return dst
 }

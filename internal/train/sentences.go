@@ -5,7 +5,6 @@ import (
 
 	G "gorgonia.org/gorgonia"
 
-	"dla/internal/data"
 	"dla/internal/engine"
 	"dla/internal/kernel"
 	"dla/internal/nn"
@@ -29,12 +28,8 @@ func NewSentenceScorer(arch SentenceArchitecture, p *nn.Params, tokens, sentence
 	return &SentenceScorer{h}, err
 }
 
-// Batches gives the batches of l to EvalStep, which must have no more tokens and sentences than the graph. They
-// are laid straight into the graph's inputs: of a data.Batch they set Rows alone.
+// Batches gives the batches of l to EvalStep, which must have no more tokens and sentences than the graph.
 func (s *SentenceScorer) Batches(l *text.Loader) Batches { return packedBatches{l, &s.in} }
-
-// EvalBuffers is nothing: batches are those of Batches.
-func (s *SentenceScorer) EvalBuffers() ([]float32, []int32) { return nil, nil }
 
 // EvalStep computes loss and accuracy of the batch that was laid into the graph.
 func (s *SentenceScorer) EvalStep(int) (Stats, error) { return s.run() }
@@ -60,52 +55,115 @@ type packedBatches struct {
 // Steps is the number of batches in an epoch.
 func (b packedBatches) Steps() int { return b.Loader.Steps(0) }
 
-// Batch lays batch step of epoch where the program reads it, and sets its number of sentences.
-func (b packedBatches) Batch(epoch, step int, to *data.Batch) {
-	b.Loader.Batch(epoch, step, b.into)
-	to.Rows = b.into.Len()
+// Lay lays batch step of epoch where the program reads it.
+func (b packedBatches) Lay(epoch, step int) int {
+	b.Batch(epoch, step, b.into)
+	return b.into.Len()
 }
 
-// packedHalf is one of the two graphs.
+// packedGraph is a compiled graph of packed sentences.
+type packedGraph struct {
+	prog   *engine.Program
+	in     text.Packed      // over the memory of leaves
+	leaves []*engine.Tensor // ids, positions, offsets, and labels where there are any
+}
+
+// newPackedGraph builds a graph on g for at most that many tokens and sentences, and compiles it with the outputs that
+// build gives of the sentences and their labels.
+func newPackedGraph(g *nn.Graph, tokens, sentences int, build func(in nn.Packed, y *G.Node) (outputs []*G.Node, labelled bool, err error)) (packedGraph, []*engine.Tensor, error) {
+	in, y := g.Packed(tokens, sentences), g.Labels("y", sentences)
+	outputs, labelled, err := build(in, y)
+	if g.Err() != nil {
+		err = g.Err()
+	}
+	if err != nil {
+		return packedGraph{}, nil, err
+	}
+	prog, err := engine.Compile(g.ExprGraph, outputs...)
+	if err != nil {
+		return packedGraph{}, nil, fmt.Errorf("compiling a graph of sentences: %w", err)
+	}
+	h := packedGraph{prog: prog}
+	for _, n := range []*G.Node{in.IDs, in.Positions, in.Offsets} {
+		h.leaves = append(h.leaves, prog.Read(n))
+	}
+	h.in = text.Packed{IDs: h.leaves[0].I32, Positions: h.leaves[1].I32, Offsets: h.leaves[2].I32, Labels: make([]int32, sentences), Index: make([]int32, sentences)}
+	if labelled {
+		h.leaves = append(h.leaves, prog.Read(y))
+		h.in.Labels = h.leaves[3].I32
+	}
+	var read []*engine.Tensor
+	for _, o := range outputs {
+		read = append(read, prog.Read(o))
+	}
+	return h, read, nil
+}
+
+// run computes the batch in h.in.
+func (h *packedGraph) run() error {
+	sizes := [...]int{len(h.in.IDs), len(h.in.Positions), len(h.in.Offsets), len(h.in.Labels)}
+	for i, leaf := range h.leaves {
+		if err := leaf.Resize(sizes[i]); err != nil {
+			return fmt.Errorf("batch of %d tokens in %d sentences: %w", h.in.Tokens(), h.in.Len(), err)
+		}
+	}
+	return h.prog.Run()
+}
+
+// SentenceEncoder computes one vector a sentence.
+type SentenceEncoder struct {
+	packedGraph
+	vectors *engine.Tensor
+}
+
+// NewSentenceEncoder compiles the graph that vectors builds [sentences, width], for batches of at most that many tokens
+// and sentences, over weights that p holds or that are drawn.
+func NewSentenceEncoder(vectors func(g *nn.Graph, in nn.Packed) *G.Node, p *nn.Params, tokens, sentences int) (*SentenceEncoder, error) {
+	g := nn.NewGraph(p)
+	h, read, err := newPackedGraph(g, tokens, sentences, func(in nn.Packed, _ *G.Node) ([]*G.Node, bool, error) {
+		return []*G.Node{vectors(g, in)}, false, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &SentenceEncoder{h, read[0]}, nil
+}
+
+// Batch is where a batch goes.
+func (e *SentenceEncoder) Batch() *text.Packed { return &e.in }
+
+// Run computes the vectors [sentences, width] of the batch, good until the next Run.
+func (e *SentenceEncoder) Run() ([]float32, error) {
+	err := e.run()
+	return e.vectors.F32, err
+}
+
+// packedHalf is one of the two graphs of a classifier of sentences.
 type packedHalf struct {
-	prog         *engine.Program
-	in           text.Packed       // over the memory of leaves
-	leaves       [4]*engine.Tensor // ids, positions, offsets, labels
+	packedGraph
 	loss, logits *engine.Tensor
 }
 
-// newPackedHalf builds the graph of arch and its loss, and compiles it with the outputs that more adds.
+// newPackedHalf compiles the graph of arch and its loss, with the outputs that more adds.
 func newPackedHalf(g *nn.Graph, arch SentenceArchitecture, tokens, sentences int, more func(loss *G.Node) ([]*G.Node, error)) (packedHalf, error) {
-	in, y := g.Packed(tokens, sentences), g.Labels("y", sentences)
-	logits := arch.Logits(g, in)
-	loss := nn.CrossEntropy(g, logits, y, 0)
-	if g.Err() != nil {
-		return packedHalf{}, g.Err()
-	}
-	outputs, err := more(loss)
+	h, read, err := newPackedGraph(g, tokens, sentences, func(in nn.Packed, y *G.Node) ([]*G.Node, bool, error) {
+		logits := arch.Logits(g, in)
+		loss := nn.CrossEntropy(g, logits, y, 0)
+		if g.Err() != nil {
+			return nil, true, g.Err()
+		}
+		outputs, err := more(loss)
+		return append([]*G.Node{loss, logits}, outputs...), true, err
+	})
 	if err != nil {
 		return packedHalf{}, err
 	}
-	prog, err := engine.Compile(g.ExprGraph, append([]*G.Node{loss, logits}, outputs...)...)
-	if err != nil {
-		return packedHalf{}, fmt.Errorf("compiling a graph of sentences: %w", err)
-	}
-	h := packedHalf{prog: prog, loss: prog.Read(loss), logits: prog.Read(logits)}
-	for i, n := range []*G.Node{in.IDs, in.Positions, in.Offsets, y} {
-		h.leaves[i] = prog.Read(n)
-	}
-	h.in = text.Packed{IDs: h.leaves[0].I32, Positions: h.leaves[1].I32, Offsets: h.leaves[2].I32, Labels: h.leaves[3].I32, Index: make([]int32, sentences)}
-	return h, nil
+	return packedHalf{h, read[0], read[1]}, nil
 }
 
 // run computes the batch in h.in.
 func (h *packedHalf) run() (Stats, error) {
-	for i, n := range [...]int{len(h.in.IDs), len(h.in.Positions), len(h.in.Offsets), len(h.in.Labels)} {
-		if err := h.leaves[i].Resize(n); err != nil {
-			return Stats{}, fmt.Errorf("batch of %d tokens in %d sentences: %w", h.in.Tokens(), h.in.Len(), err)
-		}
-	}
-	if err := h.prog.Run(); err != nil {
+	if err := h.packedGraph.run(); err != nil {
 		return Stats{}, err
 	}
 	return scored(h.loss, h.logits, h.in.Labels), nil
@@ -119,7 +177,6 @@ type SentenceClassifier struct {
 	params []optim.Param
 	train  packedHalf
 	step   *engine.Tensor // the number that dropout draws by; nil: nothing is dropped
-	first  uint32         // that of the step's first part
 	parts  int            // of a batch
 	batch  text.Packed    // as it comes
 	sum    *gradientSum   // of the parts' gradients; nil where there is one part
@@ -175,25 +232,16 @@ func (c *SentenceClassifier) State() []weights.Tensor { return c.state }
 // have as many batches.
 func (c *SentenceClassifier) TrainBatches(l *text.Loader) Batches { return packedBatches{l, &c.batch} }
 
-// TrainBuffers is nothing: batches are those of TrainBatches.
-func (c *SentenceClassifier) TrainBuffers() ([]float32, []int32) { return nil, nil }
-
-// Prepare numbers the step, for dropout: by its epoch and its place there, so that a resumed training drops
-// what it would have. The first 65,536 steps of an epoch have numbers of their own.
-func (c *SentenceClassifier) Prepare(_ *data.Batch, epoch, step int) error {
-	c.first = (uint32(epoch)<<16 + uint32(step)) * uint32(c.parts)
-	return nil
-}
-
-// TrainStep computes loss, accuracy and gradients of the batch that was laid into c.
-func (c *SentenceClassifier) TrainStep(int) (Stats, error) {
+// TrainStep computes loss, accuracy and gradients of the batch that was laid. Dropout draws as in a Classifier.
+func (c *SentenceClassifier) TrainStep(epoch, step, _ int) (Stats, error) {
+	first := (uint32(epoch)<<16 + uint32(step)) * uint32(c.parts)
 	var all Stats
 	rows := c.batch.Len()
 	part := (rows + c.parts - 1) / c.parts
 	for i, from := 0, 0; from < rows; i, from = i+1, from+part {
 		c.train.in.Take(&c.batch, from, min(rows, from+part))
 		if c.step != nil {
-			c.step.I32[0] = int32(c.first + uint32(i))
+			c.step.I32[0] = int32(first + uint32(i))
 		}
 		s, err := c.train.run()
 		if err != nil {

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"dla/internal/data"
 	"dla/internal/kernel"
 	"dla/internal/lora"
 	"dla/internal/model"
@@ -82,12 +81,7 @@ func adapted(t *testing.T, all *text.Packed, drop float64, parts int) (*Sentence
 // step makes one step of c, a plain one downhill.
 func (c *SentenceClassifier) stepOf(t *testing.T, b Batches, epoch, step int) Stats {
 	t.Helper()
-	var batch data.Batch
-	b.Batch(epoch, step, &batch)
-	if err := c.Prepare(&batch, epoch, step); err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.TrainStep(batch.Rows)
+	s, err := c.TrainStep(epoch, step, b.Lay(epoch, step))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,10 +186,8 @@ func TestSentenceStepsAllocateNothing(t *testing.T) {
 	all := someSentences(40)
 	c, _ := adapted(t, all, 0.3, 2)
 	b := c.TrainBatches(loaderOf(t, all, sentenceBatch, true))
-	var batch data.Batch
 	if n := testing.AllocsPerRun(5, func() {
-		b.Batch(0, 1, &batch)
-		if _, err := c.TrainStep(batch.Rows); err != nil {
+		if _, err := c.TrainStep(0, 1, b.Lay(0, 1)); err != nil {
 			t.Fatal(err)
 		}
 	}); n != 0 {

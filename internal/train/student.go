@@ -22,7 +22,7 @@ type Student struct {
 }
 
 // NewStudent is NewClassifier with the distillation loss d. The field Teacher is the caller's to set.
-func NewStudent(arch Architecture, p *nn.Params, rowShape []int, classes, batch, evalBatch int, d kernel.Distillation) (*Student, error) {
+func NewStudent(arch nn.Architecture, p *nn.Params, rowShape []int, classes, batch, evalBatch int, d kernel.Distillation) (*Student, error) {
 	s := &Student{classes: classes}
 	var node *G.Node
 	var err error
@@ -33,14 +33,19 @@ func NewStudent(arch Architecture, p *nn.Params, rowShape []int, classes, batch,
 	if err != nil {
 		return nil, err
 	}
-	s.teacher = s.train.prog.Read(node)
+	s.teacher = s.train.Read(node)
 	return s, nil
 }
 
-// Prepare gets the teacher's logits for b.
-func (s *Student) Prepare(b *data.Batch, epoch, _ int) error {
-	if err := s.teacher.Resize(b.Rows, s.classes); err != nil {
-		return fmt.Errorf("teacher's logits: %w", err)
+// TrainStep gets the teacher's logits for the batch, and is then a Classifier's.
+func (s *Student) TrainStep(epoch, step, samples int) (Stats, error) {
+	if err := s.teacher.Resize(samples, s.classes); err != nil {
+		return Stats{}, fmt.Errorf("teacher's logits: %w", err)
 	}
-	return s.Teacher(s.teacher.F32, b, epoch)
+	b := s.TrainBatch()
+	b.Rows = samples
+	if err := s.Teacher(s.teacher.F32, b, epoch); err != nil {
+		return Stats{}, err
+	}
+	return s.Classifier.TrainStep(epoch, step, samples)
 }

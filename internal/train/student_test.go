@@ -40,8 +40,7 @@ func opinion(dst []float32, b *data.Batch, epoch int) error {
 }
 
 func firstBatch(s *train.Student) *data.Batch {
-	b := &data.Batch{Index: make([]int32, batch)}
-	b.X, b.Y = s.TrainBuffers()
+	b := s.TrainBatch()
 	data.NewLoader(data.All(blobs(240, 1)), batch, true, 9).Batch(0, 0, b)
 	return b
 }
@@ -53,10 +52,7 @@ func TestStudentThatIsItsTeacher(t *testing.T) {
 		return s.Score(dst, b)
 	})
 	b := firstBatch(s)
-	if err := s.Prepare(b, 0, 0); err != nil {
-		t.Fatal(err)
-	}
-	got, err := s.TrainStep(b.Rows)
+	got, err := s.TrainStep(0, 0, b.Rows)
 	if err != nil || math.Abs(got.LossSum) > 1e-9 {
 		t.Errorf("loss %g, %v", got.LossSum, err)
 	}
@@ -78,7 +74,7 @@ func TestStudentWithoutWeight(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := firstBatch(s)
-	x, y := plain.TrainBuffers()
+	x, y := plain.TrainBatch().X, plain.TrainBatch().Y
 	copy(x, b.X)
 	copy(y, b.Y)
 	opt := [2]optim.Optimizer{}
@@ -88,14 +84,11 @@ func TestStudentWithoutWeight(t *testing.T) {
 		}
 	}
 	for step := range 10 {
-		if err := s.Prepare(b, 0, 0); err != nil {
-			t.Fatal(err)
-		}
-		got, err := s.TrainStep(batch)
+		got, err := s.TrainStep(0, step, batch)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, err := plain.TrainStep(batch)
+		want, err := plain.TrainStep(0, step, batch)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,10 +157,7 @@ func TestStudentStepsAllocateNothing(t *testing.T) {
 	s, _ := student(t, networks[0], kernel.Distillation{Weight: 0.8, Temperature: 2}, opinion)
 	b := firstBatch(s)
 	if n := testing.AllocsPerRun(20, func() {
-		if err := s.Prepare(b, 0, 0); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.TrainStep(b.Rows); err != nil {
+		if _, err := s.TrainStep(0, 0, b.Rows); err != nil {
 			t.Fatal(err)
 		}
 	}); n != 0 {
@@ -190,7 +180,7 @@ func TestTeacherThatFails(t *testing.T) {
 func TestPredict(t *testing.T) {
 	s, _ := student(t, networks[0], kernel.Distillation{Weight: 0, Temperature: 1}, nil)
 	set := blobs(37, 3) // no whole number of batches
-	stats, got, err := train.Predict(context.Background(), s.Scorer, data.NewLoader(data.All(set), 16, false, 0), nil)
+	stats, got, err := train.Predict(context.Background(), s.Scorer, s.Batches(data.NewLoader(data.All(set), 16, false, 0)), nil)
 	if err != nil || len(got) != set.N || stats.N != set.N {
 		t.Fatalf("%d predictions, %+v, %v", len(got), stats, err)
 	}

@@ -1,0 +1,12 @@
+package metrics
+
+// Argmax is the place of the largest of x, the first of equals; 0 of none.
+func Argmax(x []float32) int {
+	best := 0
+	for i, v := range x {
+		if v > x[best] {
+			best = i
+		}
+	}
+	return best
+}
