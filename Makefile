@@ -69,12 +69,12 @@ fuzz: ## a minute of each fuzz target
 bench: build ## kernels, layers, training steps, evaluation
 	./dla bench
 
-generate: ## write the assembly anew from its generator
+generate: ## write the assembly and its tables anew from their generator
 	go generate ./internal/kernel
 
-generated: ## check that the committed assembly is what its generator writes
+generated: ## check that the committed assembly and tables are what their generator writes
 	go generate ./internal/kernel
-	git diff --exit-code -- internal/kernel/kernels_amd64.s internal/kernel/kernels_amd64.go
+	git diff --exit-code -- internal/kernel/kernels_amd64.s internal/kernel/kernels_amd64.go internal/kernel/tables_amd64.go
 
 cross: ## build for every platform
 	@for t in linux/amd64 linux/arm64 darwin/arm64 windows/amd64; do \

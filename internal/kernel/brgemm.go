@@ -2,7 +2,7 @@ package kernel
 
 import "unsafe"
 
-//go:generate go run -C asm . -out ../kernels_amd64.s -stubs ../kernels_amd64.go -pkg kernel
+//go:generate go run -C asm . -out ../kernels_amd64.s -stubs ../kernels_amd64.go -tables ../tables_amd64.go -pkg kernel
 
 // brgemm is one call of a batch-reduce microkernel, the one inner loop of every matrix product and
 // convolution (Georganas et al. 2020, https://arxiv.org/abs/1906.06440): a tile of some rows by one
@@ -63,7 +63,7 @@ func cut(n, t, tiles int) int { return n * t / tiles }
 const portableRows = 8
 
 // portableBrgemm are the microkernels in plain Go: squares of 4x4 with their sums in registers.
-func portableBrgemm() (all [2][3][17]func(*byte)) {
+func portableBrgemm() (all brgemmTable) {
 	for vectors := 1; vectors <= 2; vectors++ {
 		for rows := 1; rows <= portableRows; rows++ {
 			all[0][vectors][rows] = func(p *byte) { (*brgemm)(unsafe.Pointer(p)).portable(false, 8*vectors, rows) }

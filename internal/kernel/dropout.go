@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"unsafe"
+
 	"dla/internal/rng"
 )
 
@@ -67,7 +69,7 @@ func (a *dropoutArgs) run(dst, src []float32, first int) {
 	a.block = uint32(first / 4)
 	groups := len(dst) / dropoutGroup
 	if groups > 0 {
-		simd.dropout(&dst[0], &src[0], groups, a)
+		simd.dropout(&dst[0], &src[0], groups, (*byte)(unsafe.Pointer(a)))
 	}
 	rest := groups * dropoutGroup
 	if rest < len(dst) { // a group that is cut off, with memory of its own
@@ -93,9 +95,9 @@ func dropoutPlain(x []float32, a *dropoutArgs) {
 	}
 }
 
-func portableDropout(dst, src *float32, groups int, a *dropoutArgs) {
+func portableDropout(dst, src *float32, groups int, a *byte) {
 	d, s := floatsAt(dst, groups*dropoutGroup), floatsAt(src, groups*dropoutGroup)
-	args := *a
+	args := *(*dropoutArgs)(unsafe.Pointer(a))
 	for g := range groups {
 		group := d[g*dropoutGroup:][:dropoutGroup]
 		copy(group, s[g*dropoutGroup:])

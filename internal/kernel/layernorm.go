@@ -200,7 +200,7 @@ func portableLayerNormGrad(dx, dy, x, res *float32, rows, n int, stats, gamma, c
 	layerNormGradPlain(floatsAt(dx, size), floatsAt(dy, size), floatsAt(x, size), optional(res, size), floatsAt(stats, 2*rows), floatsAt(gamma, 8*n), (*[3]float32)(floatsAt(consts, 3)))
 }
 
-func portableLayerNormSums(width int) func(dy, x, res *float32, rows int, stride uintptr, stats, dgamma, dbeta *float32) {
+func portableLayerNormSums(width int) layerNormSumsFunc {
 	return func(dy, x, res *float32, rows int, stride uintptr, stats, dgamma, dbeta *float32) {
 		dys, xs, st := strided(dy, rows, stride, width), strided(x, rows, stride, width), floatsAt(stats, 2*rows)
 		dg, db := floatsAt(dgamma, width), floatsAt(dbeta, width)

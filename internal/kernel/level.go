@@ -5,53 +5,96 @@ import (
 	"slices"
 )
 
-// kernels are the inner loops at one level: the same functions in vector code and in plain Go. They
-// take bare pointers and sizes, check nothing, and are called by the code in this package alone,
-// which does. Strides are in bytes. Sizes that count vectors are in units of floats.
+// kernels are the inner loops at one level: the same functions in vector code and in plain Go. They take bare pointers
+// and sizes, check nothing, and are called by the code in this package alone, which does. Strides are in bytes. Sizes
+// that count vectors are in units of floats. The tables of vector code are generated; see asm/tables.go.
 type kernels struct {
 	name   string
 	floats int    // in a vector
 	rows   [3]int // largest tile of a microkernel of one and of two vectors of columns
 
-	// brgemm[transposed][vectors][rows] are the microkernels; see the type brgemm.
-	brgemm [2][3][17]func(*byte)
-	// transpose writes dst[j][i] = src[i][j] for one square of floats x floats.
-	transpose func(dst, src *float32, ldd, lds uintptr)
+	brgemm    brgemmTable
+	transpose transposeFunc
 
-	// The transforms of Winograd convolution, n vectors of channels at a time; see winograd.go.
-	winoInput                                                  func(top, mid, bottom *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, konst, tmp *float32, edges int)
-	winoOutput, winoOutputAdd, winoDY, winoWeight, winoDWeight func(img *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, konst, tmp *float32)
+	winoInput                                                  winoInputFunc
+	winoOutput, winoOutputAdd, winoDY, winoWeight, winoDWeight winoFunc
 
-	// The passes of batch normalisation over px pixels of one or two vectors of channels; see norm.go.
-	sums          [3]func(x *float32, px int, stride uintptr, sum, squares *float32)
-	normApply     [3]func(y, x, res *float32, px int, stride uintptr, scale, shift, low *float32)
-	normGradSums  [3]func(g, dy, y, x *float32, px int, stride uintptr, mean, sum, sumX *float32)
-	normGradInput [3]func(dx, g, x *float32, px int, stride uintptr, mean, a, b, c *float32)
+	sums          sumsTable
+	normApply     normApplyTable
+	normGradSums  normGradSumsTable
+	normGradInput normGradInputTable
 
-	// softmax of each of rows rows of n vectors, in place, of scale·s, plus bias where not nil (which begins a
-	// float earlier for each row), plus end in the last vector; softmaxGrad is d = p·(d - Σ p·d)·scale.
-	softmax     func(s *float32, rows, n int, stride uintptr, scale, end, bias, konst *float32)
-	softmaxGrad func(d, p *float32, rows, n int, stride uintptr, scale *float32)
+	softmax     softmaxFunc
+	softmaxGrad softmaxGradFunc
+
+	layerNorm     layerNormFunc
+	layerNormGrad layerNormGradFunc
+	layerNormSums layerNormSumsTable
+
+	dropout dropoutFunc
+
+	gelu          geluFunc
+	geluGrad      geluGradFunc
+	add, reluGrad binaryFunc
+	bytesToFloats bytesToFloatsFunc
+	sgd           sgdFunc
+	adamw         adamwFunc
+
+	probe probeFunc
+}
+
+// The types of the inner loops. A type that ends in Table has one of them for one and one for two vectors of columns
+// or channels, by that number.
+type (
+	// microkernel is a microkernel of one size; p points to a brgemm.
+	microkernel func(p *byte)
+	// brgemmTable has the microkernels by [1 where A is transposed][vectors of columns][rows].
+	brgemmTable [2][3][17]microkernel
+
+	// transposeFunc writes dst[j][i] = src[i][j] for one square of floats x floats.
+	transposeFunc func(dst, src *float32, ldd, lds uintptr)
+
+	// winoInputFunc and winoFunc are the transforms of Winograd convolution, of n vectors of channels; see winograd.go.
+	winoInputFunc func(top, mid, bottom *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int,
+		konst, tmp *float32, edges int)
+	winoFunc func(img *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, konst, tmp *float32)
+
+	// The passes of batch normalisation over px pixels; see norm.go.
+	sumsFunc           func(x *float32, px int, stride uintptr, sum, squares *float32)
+	sumsTable          [3]sumsFunc
+	normApplyFunc      func(y, x, res *float32, px int, stride uintptr, scale, shift, low *float32)
+	normApplyTable     [3]normApplyFunc
+	normGradSumsFunc   func(g, dy, y, x *float32, px int, stride uintptr, mean, sum, sumX *float32)
+	normGradSumsTable  [3]normGradSumsFunc
+	normGradInputFunc  func(dx, g, x *float32, px int, stride uintptr, mean, a, b, c *float32)
+	normGradInputTable [3]normGradInputFunc
+
+	// softmaxFunc is the softmax of each of rows rows of n vectors, in place, of scale·s, plus bias where not nil
+	// (which begins a float earlier for each row), plus end in the last vector.
+	softmaxFunc func(s *float32, rows, n int, stride uintptr, scale, end, bias, konst *float32)
+	// softmaxGradFunc is d = p·(d - Σ p·d)·scale, row by row.
+	softmaxGradFunc func(d, p *float32, rows, n int, stride uintptr, scale *float32)
 
 	// The passes of layer normalisation over rows of n vectors; see layernorm.go.
-	layerNorm     func(y, x, res *float32, rows, n int, stats, gamma, beta, consts *float32)
-	layerNormGrad func(dx, dy, x, res *float32, rows, n int, stats, gamma, consts *float32)
-	layerNormSums [3]func(dy, x, res *float32, rows int, stride uintptr, stats, dgamma, dbeta *float32)
+	layerNormFunc      func(y, x, res *float32, rows, n int, stats, gamma, beta, consts *float32)
+	layerNormGradFunc  func(dx, dy, x, res *float32, rows, n int, stats, gamma, consts *float32)
+	layerNormSumsFunc  func(dy, x, res *float32, rows int, stride uintptr, stats, dgamma, dbeta *float32)
+	layerNormSumsTable [3]layerNormSumsFunc
 
-	// dropout of whole groups of elements; see dropout.go.
-	dropout func(dst, src *float32, groups int, a *dropoutArgs)
+	// dropoutFunc drops elements of whole groups; a points to a dropoutArgs.
+	dropoutFunc func(dst, src *float32, groups int, a *byte)
 
-	// Element by element, over n vectors.
-	gelu          func(y, x *float32, n int, konst *float32)
-	geluGrad      func(dx, dy, x *float32, n int, konst *float32)
-	add, reluGrad func(dst, a, b *float32, n int)
-	bytesToFloats func(dst *float32, src *byte, n int, divisor *float32)
-	sgd           func(w, g, v *float32, n int, consts *float32, nesterov int)
-	adamw         func(w, g, m, v *float32, n int, consts *float32)
+	// These go element by element over n vectors.
+	geluFunc          func(y, x *float32, n int, konst *float32)
+	geluGradFunc      func(dx, dy, x *float32, n int, konst *float32)
+	binaryFunc        func(dst, a, b *float32, n int)
+	bytesToFloatsFunc func(dst *float32, src *byte, n int, divisor *float32)
+	sgdFunc           func(w, g, v *float32, n int, consts *float32, nesterov int)
+	adamwFunc         func(w, g, m, v *float32, n int, consts *float32)
 
-	// probe does n times 12 multiply-adds of whole vectors.
-	probe func(n int)
-}
+	// probeFunc does n times 12 multiply-adds of whole vectors.
+	probeFunc func(n int)
+)
 
 // simd is the level in use. It is set once, at start, from what the processor has and DLA_KERNEL allows.
 var simd *kernels

@@ -17,15 +17,15 @@ var portable = kernels{
 	winoDY:        toPoints(4, winoDY1),
 	winoWeight:    toPoints(3, winoWeight1),
 	winoDWeight:   fromPoints(3, winoDWeight1, false),
-	sums:          [3]func(x *float32, px int, stride uintptr, sum, squares *float32){1: portableSums(8), 2: portableSums(16)},
-	normApply:     [3]func(y, x, res *float32, px int, stride uintptr, scale, shift, low *float32){1: portableApply(8), 2: portableApply(16)},
-	normGradSums:  [3]func(g, dy, y, x *float32, px int, stride uintptr, mean, sum, sumX *float32){1: portableGradSums(8), 2: portableGradSums(16)},
-	normGradInput: [3]func(dx, g, x *float32, px int, stride uintptr, mean, a, b, c *float32){1: portableGradInput(8), 2: portableGradInput(16)},
+	sums:          sumsTable{1: portableSums(8), 2: portableSums(16)},
+	normApply:     normApplyTable{1: portableApply(8), 2: portableApply(16)},
+	normGradSums:  normGradSumsTable{1: portableGradSums(8), 2: portableGradSums(16)},
+	normGradInput: normGradInputTable{1: portableGradInput(8), 2: portableGradInput(16)},
 	softmax:       portableSoftmax,
 	softmaxGrad:   portableSoftmaxGrad,
 	layerNorm:     portableLayerNorm,
 	layerNormGrad: portableLayerNormGrad,
-	layerNormSums: [3]func(dy, x, res *float32, rows int, stride uintptr, stats, dgamma, dbeta *float32){1: portableLayerNormSums(8), 2: portableLayerNormSums(16)},
+	layerNormSums: layerNormSumsTable{1: portableLayerNormSums(8), 2: portableLayerNormSums(16)},
 	dropout:       portableDropout,
 	gelu:          portableGELU,
 	geluGrad:      portableGELUGrad,
@@ -139,7 +139,7 @@ func portableWinoInput(top, mid, bottom *float32, rs, ps uintptr, pts *float32, 
 	}
 }
 
-func fromPoints(size int, one func([6]float32) [6]float32, add bool) func(img *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, konst, tmp *float32) {
+func fromPoints(size int, one func([6]float32) [6]float32, add bool) winoFunc {
 	return func(img *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, _, _ *float32) {
 		row, px := int(rs/4), int(ps/4)
 		pixels, points := floatsAt(img, (size-1)*(row+px)+8*n), strided(pts, 36, ptst, 8*n)
@@ -161,7 +161,7 @@ func fromPoints(size int, one func([6]float32) [6]float32, add bool) func(img *f
 	}
 }
 
-func toPoints(size int, one func([6]float32) [6]float32) func(img *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, konst, tmp *float32) {
+func toPoints(size int, one func([6]float32) [6]float32) winoFunc {
 	return func(img *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, _, _ *float32) {
 		row, px := int(rs/4), int(ps/4)
 		pixels, points := floatsAt(img, (size-1)*(row+px)+8*n), strided(pts, 36, ptst, 8*n)
@@ -180,7 +180,7 @@ func toPoints(size int, one func([6]float32) [6]float32) func(img *float32, rs, 
 	}
 }
 
-func portableSums(width int) func(x *float32, px int, stride uintptr, sum, squares *float32) {
+func portableSums(width int) sumsFunc {
 	return func(x *float32, px int, stride uintptr, sum, squares *float32) {
 		xs, s, q := strided(x, px, stride, width), floatsAt(sum, width), floatsAt(squares, width)
 		for p := range px {
@@ -192,7 +192,7 @@ func portableSums(width int) func(x *float32, px int, stride uintptr, sum, squar
 	}
 }
 
-func portableApply(width int) func(y, x, res *float32, px int, stride uintptr, scale, shift, low *float32) {
+func portableApply(width int) normApplyFunc {
 	return func(y, x, res *float32, px int, stride uintptr, scale, shift, low *float32) {
 		ys, xs := strided(y, px, stride, width), strided(x, px, stride, width)
 		sc, sh := floatsAt(scale, width), floatsAt(shift, width)
@@ -216,7 +216,7 @@ func portableApply(width int) func(y, x, res *float32, px int, stride uintptr, s
 	}
 }
 
-func portableGradSums(width int) func(g, dy, y, x *float32, px int, stride uintptr, mean, sum, sumX *float32) {
+func portableGradSums(width int) normGradSumsFunc {
 	return func(g, dy, y, x *float32, px int, stride uintptr, mean, sum, sumX *float32) {
 		gs, dys, xs := strided(g, px, stride, width), strided(dy, px, stride, width), strided(x, px, stride, width)
 		m, s, sx := floatsAt(mean, width), floatsAt(sum, width), floatsAt(sumX, width)
@@ -239,7 +239,7 @@ func portableGradSums(width int) func(g, dy, y, x *float32, px int, stride uintp
 	}
 }
 
-func portableGradInput(width int) func(dx, g, x *float32, px int, stride uintptr, mean, a, b, c *float32) {
+func portableGradInput(width int) normGradInputFunc {
 	return func(dx, g, x *float32, px int, stride uintptr, mean, a, b, c *float32) {
 		dxs, gs, xs := strided(dx, px, stride, width), strided(g, px, stride, width), strided(x, px, stride, width)
 		m, as, bs, cs := floatsAt(mean, width), floatsAt(a, width), floatsAt(b, width), floatsAt(c, width)

@@ -8,6 +8,15 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
+// brgemmName names the microkernel of a size.
+func brgemmName(l level, rows, vectors int, transposed bool) string {
+	t := ""
+	if transposed {
+		t = "T"
+	}
+	return fmt.Sprintf("brgemm%s%s_%dx%d", t, l.name, rows, vectors)
+}
+
 // brgemm generates the batch-reduce microkernel of rows x vectors accumulators, one register each:
 //
 //	C[r][j] = sum over segments s and k of A_s(r, k) · B_s[k][j]
@@ -17,12 +26,11 @@ import (
 // nil, flag 2 applies ReLU at the end. k and segs are at least 1. The argument block is Go's
 // kernel.brgemm; its offsets are spelled out below.
 func brgemm(l level, rows, vectors int, transposed bool) {
-	name := fmt.Sprintf("brgemm%s_%dx%d", l.name, rows, vectors)
-	doc := fmt.Sprintf("%s computes %d rows of %d columns, A row by row.", name, rows, vectors*l.floats())
+	name, layout := brgemmName(l, rows, vectors, transposed), "row by row"
 	if transposed {
-		name = fmt.Sprintf("brgemmT%s_%dx%d", l.name, rows, vectors)
-		doc = fmt.Sprintf("%s computes %d rows of %d columns, A transposed.", name, rows, vectors*l.floats())
+		layout = "transposed"
 	}
+	doc := fmt.Sprintf("%s computes %d rows of %d columns, A %s.", name, rows, vectors*l.floats(), layout)
 	TEXT(name, NOSPLIT, "func(p *byte)")
 	Pragma("noescape")
 	Doc(doc)

@@ -14,7 +14,7 @@ import (
 // not matter. Two sets of registers hold the even and the odd blocks; at the end a set is moved up and
 // blended in.
 func dropout(l level) {
-	begin(l, "dropout", "func(dst, src *float32, groups int, a *uint32)", "drops elements of groups of 64; a are the arguments, see dropoutArgs.")
+	begin(l, "dropout", "func(dst, src *float32, groups int, a *byte)", "drops elements of groups of 64; a are the arguments, see dropoutArgs.")
 	dst, src, groups, a := param("dst"), param("src"), param("groups"), param("a")
 	const keys, block, ctr, under, scale, lanes, factor = 0, 80, 84, 96, 100, 112, 176
 	p := newPool(l)

@@ -4,10 +4,13 @@
 // Every kernel is generated twice, for AVX-512 and for AVX2, from one description: a level says how
 // wide a vector is and how many registers there are. brgemm.go has the matrix product, winograd.go
 // the transforms of Winograd convolution, norm.go batch normalisation, functions.go, layernorm.go and
-// dropout.go what the encoders need, elementwise.go the rest.
+// dropout.go what the encoders need, elementwise.go the rest. tables.go names all of them in Go, level by level.
 package main
 
 import (
+	"flag"
+	"log"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -30,6 +33,7 @@ var levels = []level{
 }
 
 func main() {
+	tables := flag.String("tables", "", "Go `file` of the tables of kernels")
 	ConstraintExpr("amd64")
 	for _, l := range levels {
 		for vectors := 1; vectors <= 2; vectors++ {
@@ -47,7 +51,10 @@ func main() {
 		dropout(l)
 		probe(l)
 	}
-	Generate()
+	Generate() // parses the flags
+	if err := writeTables(*tables); err != nil {
+		log.Fatal(err)
+	}
 }
 
 // param loads an integer or pointer parameter.
@@ -55,6 +62,7 @@ func param(name string) reg.GPVirtual { return Load(Param(name), GP64()).(reg.GP
 
 // begin starts a kernel that is called with its parameters by value.
 func begin(l level, name, signature, doc string) {
+	generated[l.name] = append(generated[l.name], name)
 	TEXT(name+l.name, NOSPLIT, signature)
 	Pragma("noescape")
 	Doc(name + l.name + " " + doc)
