@@ -34,14 +34,14 @@ type Attention struct {
 	byDistance                     []float32 // [Heads, 2·Span - 1 + 16]: the bias
 	bucketSums                     []float32 // [sentences, Heads, buckets]: its gradient
 	dropout                        dropoutArgs
-	backward                       bool
+	phase                          phase[Attention]
 }
 
 // Forward is out from q, k and v, all [Tokens, Heads·HeadSize].
 func (a *Attention) Forward(out, q, k, v []float32) {
 	a.check(out, q, k, v)
 	a.out, a.q, a.k, a.v = out, q, k, v
-	a.run(false)
+	a.run((*Attention).forwardHead)
 }
 
 // Backward is the gradients by q, k and v, and that by Table where dtable is not nil, from that by out. The
@@ -50,13 +50,13 @@ func (a *Attention) Backward(dq, dk, dv, dtable, dout, q, k, v []float32) {
 	a.check(dq, dk, dv, dout, q, k, v)
 	a.dq, a.dk, a.dv, a.dout, a.q, a.k, a.v = dq, dk, dv, dout, q, k, v
 	if a.Table == nil || dtable == nil {
-		a.run(true)
+		a.run((*Attention).backwardHead)
 		return
 	}
 	buckets := len(a.Table) / a.Heads
 	pairs := (len(a.Offsets) - 1) * a.Heads
 	a.bucketSums = borrow(max(1, pairs*buckets))
-	a.run(true)
+	a.run((*Attention).backwardHead)
 	clear(dtable[:len(a.Table)])
 	for pair := range pairs {
 		for b, v := range a.bucketSums[pair*buckets:][:buckets] {
@@ -82,8 +82,8 @@ func (a *Attention) check(tensors ...[]float32) {
 	}
 }
 
-func (a *Attention) run(backward bool) {
-	a.backward = backward
+// run runs a pass, of which a chunk is one sentence and one head.
+func (a *Attention) run(pass func(*Attention, *lane, int)) {
 	a.scale[0] = float32(1 / math.Sqrt(float64(a.HeadSize)))
 	if a.Table != nil {
 		a.spread()
@@ -91,7 +91,7 @@ func (a *Attention) run(backward bool) {
 	if a.Drop > 0 {
 		a.dropout.init(a.Stream, a.Drop)
 	}
-	run(a, (len(a.Offsets)-1)*a.Heads)
+	a.phase.run(a, pass, (len(a.Offsets)-1)*a.Heads)
 	a.out, a.q, a.k, a.v, a.dout, a.dq, a.dk, a.dv = nil, nil, nil, nil, nil, nil, nil, nil
 }
 
@@ -125,25 +125,32 @@ type head struct {
 	free  []float32 // scratch not yet taken
 }
 
-func (a *Attention) chunk(l *lane, pair int) {
+func (a *Attention) forwardHead(l *lane, pair int) {
+	if h := a.head(l, pair); h.n > 0 {
+		h.forward()
+	}
+}
+
+func (a *Attention) backwardHead(l *lane, pair int) {
+	h := a.head(l, pair)
+	switch {
+	case h.n > 0:
+		h.gradients()
+	case a.bucketSums != nil:
+		buckets := len(a.Table) / a.Heads
+		clear(a.bucketSums[pair*buckets:][:buckets])
+	}
+}
+
+// head is a pair of a sentence and a head, with the scratch memory of l.
+func (a *Attention) head(l *lane, pair int) head {
 	s := pair / a.Heads
 	o := int(a.Offsets[s])
 	h := head{Attention: a, l: l, n: int(a.Offsets[s+1]) - o, pair: pair, at: o*a.Heads*a.HeadSize + pair%a.Heads*a.HeadSize}
-	if h.n == 0 {
-		if a.bucketSums != nil {
-			buckets := len(a.Table) / a.Heads
-			clear(a.bucketSums[pair*buckets:][:buckets])
-		}
-		return
-	}
 	h.ld = (h.n + vectorPad - 1) / vectorPad * vectorPad
 	// Three [n, n] and two [d, n] matrices, one vector by distance, four padded heads.
 	h.free = l.floats(3*(h.n*h.ld+dropoutGroup) + 2*a.HeadSize*h.ld + 2*h.n + 2*vectorPad + 4*h.n*(a.HeadSize+vectorPad))
-	if a.backward {
-		h.gradients()
-	} else {
-		h.forward()
-	}
+	return h
 }
 
 // take is n floats of scratch.

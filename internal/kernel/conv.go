@@ -25,7 +25,7 @@ type Conv struct {
 	partCount     int
 	pass          winoPass
 	turned        []float32 // weights as the pass takes them, [3, 3, from, to]
-	phases        [convPhases]convTask
+	phase         phase[Conv]
 }
 
 // OutH is the height of the output.
@@ -33,61 +33,6 @@ func (c *Conv) OutH() int { return (c.H-1)/c.Stride + 1 }
 
 // OutW is the width of the output.
 func (c *Conv) OutW() int { return (c.W-1)/c.Stride + 1 }
-
-type convPhase int
-
-const (
-	packForward convPhase = iota
-	packBackward
-	forwardImage
-	backwardDataImage
-	backwardWeightPart
-	addWeightParts
-	winoTurn
-	winoWeights
-	winoTiles
-	winoWeightPart
-	winoAddWeightParts
-	convPhases
-)
-
-// convTask is one phase of a call as a task.
-type convTask struct {
-	c     *Conv
-	phase convPhase
-}
-
-func (t *convTask) chunk(l *lane, i int) {
-	switch c := t.c; t.phase {
-	case packForward:
-		c.packForward(i)
-	case packBackward:
-		c.packBackward(i)
-	case forwardImage:
-		c.forwardImage(l, i)
-	case backwardDataImage:
-		c.backwardDataImage(l, i)
-	case backwardWeightPart:
-		c.backwardWeightPart(l, i)
-	case addWeightParts:
-		c.addWeightParts(i)
-	case winoTurn:
-		c.winoTurn(i)
-	case winoWeights:
-		c.winoWeights(l, i)
-	case winoTiles:
-		c.winoTiles(l, i)
-	case winoWeightPart:
-		c.winoWeightPart(l, i)
-	case winoAddWeightParts:
-		c.winoAddWeightParts(l, i)
-	}
-}
-
-func (c *Conv) run(p convPhase, chunks int) {
-	c.phases[p] = convTask{c, p}
-	run(&c.phases[p], chunks)
-}
 
 // check panics where a slice is too short for its tensor, since the microkernels do not, and clears
 // what the call before left.
@@ -119,8 +64,8 @@ func (c *Conv) Forward(y, x, w, bias, sums []float32) {
 	panels := tiles(c.OC, wide)
 	c.packed = borrow(panels * wide * c.K * c.K * c.IC)
 	defer giveBack()
-	c.run(packForward, panels)
-	c.run(forwardImage, c.N)
+	c.phase.run(c, (*Conv).packForward, panels)
+	c.phase.run(c, (*Conv).forwardImage, c.N)
 }
 
 // BackwardData is dx [N, H, W, IC] = the gradient of the input from dy [N, OutH, OutW, OC] and w, or,
@@ -139,8 +84,8 @@ func (c *Conv) BackwardData(dx, dy, w []float32, add bool) {
 	panels := tiles(c.IC, wide)
 	c.packed = borrow(panels * wide * c.K * c.K * c.OC)
 	defer giveBack()
-	c.run(packBackward, panels)
-	c.run(backwardDataImage, c.N)
+	c.phase.run(c, (*Conv).packBackward, panels)
+	c.phase.run(c, (*Conv).backwardDataImage, c.N)
 }
 
 // BackwardWeight is dw [K, K, IC, OC] = the gradient of the weights from dy [N, OutH, OutW, OC] and x.
@@ -158,8 +103,8 @@ func (c *Conv) BackwardWeight(dw, dy, x []float32) {
 	c.partCount = partsFor(size, c.N)
 	c.parts = borrow(c.partCount * size)
 	defer giveBack()
-	c.run(backwardWeightPart, c.partCount)
-	c.run(addWeightParts, tiles(c.K*c.K*c.IC, 16))
+	c.phase.run(c, (*Conv).backwardWeightPart, c.partCount)
+	c.phase.run(c, (*Conv).addWeightParts, tiles(c.K*c.K*c.IC, 16))
 }
 
 // partsFor is into how many parts a sum over n images, of size floats each, is cut: 8, 4 or 2, enough
@@ -183,7 +128,7 @@ func (c *Conv) padded() int {
 }
 
 // packForward packs one panel of the weights as [K·K·IC][width].
-func (c *Conv) packForward(panel int) {
+func (c *Conv) packForward(_ *lane, panel int) {
 	rows, j0 := c.K*c.K*c.IC, panel*simd.width(2)
 	cols := min(simd.width(2), c.OC-j0)
 	width := simd.width(vectorsFor(cols))
@@ -287,7 +232,7 @@ func (c *Conv) taps(a int) (first, count, start int) {
 }
 
 // packBackward packs one panel of input channels: class by class, tap by tap, as [OC][width].
-func (c *Conv) packBackward(panel int) {
+func (c *Conv) packBackward(_ *lane, panel int) {
 	j0 := panel * simd.width(2)
 	valid := min(simd.width(2), c.IC-j0)
 	width := simd.width(vectorsFor(valid))
@@ -456,7 +401,7 @@ func (c *Conv) backwardWeightPart(l *lane, part int) {
 }
 
 // addWeightParts adds 16 rows of the parts, in order, into dw.
-func (c *Conv) addWeightParts(chunk int) {
+func (c *Conv) addWeightParts(_ *lane, chunk int) {
 	padded, rows := c.padded(), c.K*c.K*c.IC
 	for r := chunk * 16; r < min(rows, chunk*16+16); r++ {
 		dst := c.w[r*c.OC:][:c.OC]

@@ -6,57 +6,58 @@ import "sync"
 const elements = 16 << 10
 
 // Add is dst = a + b. dst may be a or b.
-func Add(dst, a, b []float32) { binary(dst, a, b, addOp) }
+func Add(dst, a, b []float32) { runElementwise(dst, a, b, (*elementwise).add) }
 
 // ReLUGrad is dx = dy where y > 0, else 0, for y = relu(x). dx may be dy.
-func ReLUGrad(dx, dy, y []float32) { binary(dx, dy, y, reluGradOp) }
+func ReLUGrad(dx, dy, y []float32) { runElementwise(dx, dy, y, (*elementwise).reluGrad) }
 
-type binaryOp int
-
-const (
-	addOp binaryOp = iota
-	reluGradOp
-)
-
-// elementwise is an element-wise kernel of two inputs as a task.
+// elementwise is an element-wise kernel of two inputs.
 type elementwise struct {
 	dst, a, b []float32
-	op        binaryOp
+	phase     phase[elementwise]
 }
 
 var elementwisePool = sync.Pool{New: func() any { return new(elementwise) }}
 
-func binary(dst, a, b []float32, op binaryOp) {
+func runElementwise(dst, a, b []float32, do func(*elementwise, *lane, int)) {
 	if len(dst) == 0 {
 		return
 	}
-	_, _ = a[len(dst)-1], b[len(dst)-1]
 	e := elementwisePool.Get().(*elementwise)
-	*e = elementwise{dst, a, b, op}
-	run(e, tiles(len(dst), elements))
+	e.dst, e.a, e.b = dst, a[:len(dst)], b[:len(dst)]
+	e.phase.run(e, do, tiles(len(dst), elements))
 	*e = elementwise{}
 	elementwisePool.Put(e)
 }
 
-func (e *elementwise) chunk(_ *lane, i int) {
+// part is chunk i of the three.
+func (e *elementwise) part(i int) (dst, a, b []float32) {
 	lo, hi := i*elements, min(len(e.dst), (i+1)*elements)
-	dst, a, b := e.dst[lo:hi], e.a[lo:hi], e.b[lo:hi]
+	return e.dst[lo:hi], e.a[lo:hi], e.b[lo:hi]
+}
+
+func (e *elementwise) add(_ *lane, i int) {
+	dst, a, b := e.part(i)
 	n := len(dst) / simd.floats
 	if n > 0 {
-		if e.op == addOp {
-			simd.add(&dst[0], &a[0], &b[0], n)
-		} else {
-			simd.reluGrad(&dst[0], &a[0], &b[0], n)
-		}
+		simd.add(&dst[0], &a[0], &b[0], n)
 	}
 	for j := n * simd.floats; j < len(dst); j++ {
-		switch {
-		case e.op == addOp:
-			dst[j] = a[j] + b[j]
-		case b[j] > 0:
-			dst[j] = a[j]
-		default:
-			dst[j] = 0
+		dst[j] = a[j] + b[j]
+	}
+}
+
+func (e *elementwise) reluGrad(_ *lane, i int) {
+	dx, dy, y := e.part(i)
+	n := len(dx) / simd.floats
+	if n > 0 {
+		simd.reluGrad(&dx[0], &dy[0], &y[0], n)
+	}
+	for j := n * simd.floats; j < len(dx); j++ {
+		if y[j] > 0 {
+			dx[j] = dy[j]
+		} else {
+			dx[j] = 0
 		}
 	}
 }

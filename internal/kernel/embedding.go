@@ -7,17 +7,8 @@ type Embedding struct {
 	dst, src []float32
 	ids      []int32
 	width    int
-	op       embeddingOp
+	phase    phase[Embedding]
 }
-
-type embeddingOp int
-
-const (
-	gather embeddingOp = iota
-	gatherAdd
-	clearTable
-	scatter
-)
 
 const (
 	gatherRows     = 64  // a chunk of Gather
@@ -27,11 +18,12 @@ const (
 // Gather is dst[r] = table[First + ids[r]], or plus that where add, for dst [rows, width] and table [·, width].
 // An index outside the table panics.
 func (e *Embedding) Gather(dst []float32, ids []int32, table []float32, width int, add bool) {
-	e.dst, e.src, e.ids, e.width, e.op = dst[:len(ids)*width], table, ids, width, gather
+	e.dst, e.src, e.ids, e.width = dst[:len(ids)*width], table, ids, width
+	pass := (*Embedding).gather
 	if add {
-		e.op = gatherAdd
+		pass = (*Embedding).gatherAdd
 	}
-	run(e, tiles(len(ids), gatherRows))
+	e.phase.run(e, pass, tiles(len(ids), gatherRows))
 	e.dst, e.src, e.ids = nil, nil, nil
 }
 
@@ -39,32 +31,35 @@ func (e *Embedding) Gather(dst []float32, ids []int32, table []float32, width in
 // in ascending order of r; dy [rows, width]. A chunk has some columns of all rows, so no two meet.
 func (e *Embedding) Scatter(dtable []float32, ids []int32, dy []float32, width int) {
 	e.dst, e.src, e.ids, e.width = dtable, dy[:len(ids)*width], ids, width
-	e.op = clearTable
-	run(e, tiles(len(dtable), 4*elements))
-	e.op = scatter
-	run(e, tiles(width, scatterColumns))
+	e.phase.run(e, (*Embedding).clearTable, tiles(len(dtable), 4*elements))
+	e.phase.run(e, (*Embedding).scatter, tiles(width, scatterColumns))
 	e.dst, e.src, e.ids = nil, nil, nil
 }
 
-func (e *Embedding) chunk(_ *lane, i int) {
+// row is the row of the table of index r.
+func (e *Embedding) row(r int) []float32 { return e.src[(e.First+int(e.ids[r]))*e.width:][:e.width] }
+
+func (e *Embedding) gather(_ *lane, i int) {
+	for r := i * gatherRows; r < min(len(e.ids), (i+1)*gatherRows); r++ {
+		copy(e.dst[r*e.width:], e.row(r))
+	}
+}
+
+func (e *Embedding) gatherAdd(_ *lane, i int) {
+	for r := i * gatherRows; r < min(len(e.ids), (i+1)*gatherRows); r++ {
+		addTo(e.dst[r*e.width:][:e.width], e.row(r))
+	}
+}
+
+func (e *Embedding) clearTable(_ *lane, i int) {
+	clear(e.dst[i*4*elements : min(len(e.dst), (i+1)*4*elements)])
+}
+
+func (e *Embedding) scatter(_ *lane, i int) {
 	w := e.width
-	switch e.op {
-	case clearTable:
-		clear(e.dst[i*4*elements : min(len(e.dst), (i+1)*4*elements)])
-	case scatter:
-		c0, c1 := i*scatterColumns, min(w, (i+1)*scatterColumns)
-		for r, id := range e.ids {
-			row := e.First + int(id)
-			addTo(e.dst[row*w+c0:row*w+c1], e.src[r*w+c0:])
-		}
-	default:
-		for r := i * gatherRows; r < min(len(e.ids), (i+1)*gatherRows); r++ {
-			row := e.src[(e.First+int(e.ids[r]))*w:][:w]
-			if e.op == gather {
-				copy(e.dst[r*w:], row)
-			} else {
-				addTo(e.dst[r*w:][:w], row)
-			}
-		}
+	c0, c1 := i*scatterColumns, min(w, (i+1)*scatterColumns)
+	for r, id := range e.ids {
+		row := e.First + int(id)
+		addTo(e.dst[row*w+c0:row*w+c1], e.src[r*w+c0:])
 	}
 }

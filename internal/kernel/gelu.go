@@ -1,47 +1,25 @@
 package kernel
 
-import "sync"
-
 // GELU is y = x·Φ(x), Φ the normal distribution function (Hendrycks and Gimpel 2016,
 // https://arxiv.org/abs/1606.08415): the exact form by erf, not its approximation by tanh. y may be x.
-func GELU(y, x []float32) { runGELU(y, nil, x) }
+func GELU(y, x []float32) { runElementwise(y, x, x, (*elementwise).gelu) }
 
 // GELUGrad is dx = dy·(Φ(x) + x·φ(x)), φ the normal density. dx may be dy.
-func GELUGrad(dx, dy, x []float32) { runGELU(dx, dy, x) }
+func GELUGrad(dx, dy, x []float32) { runElementwise(dx, dy, x, (*elementwise).geluGrad) }
 
-// gelu is either of the two as a task; without dy it is the function.
-type gelu struct{ dst, dy, x []float32 }
-
-var geluPool = sync.Pool{New: func() any { return new(gelu) }}
-
-func runGELU(dst, dy, x []float32) {
-	if len(dst) == 0 {
-		return
-	}
-	x = x[:len(dst)]
-	if dy != nil {
-		dy = dy[:len(dst)]
-	}
-	t := geluPool.Get().(*gelu)
-	*t = gelu{dst, dy, x}
-	run(t, tiles(len(dst), elements))
-	*t = gelu{}
-	geluPool.Put(t)
+func (e *elementwise) gelu(_ *lane, i int) {
+	y, x, _ := e.part(i)
+	geluRow(y, x)
 }
 
-func (t *gelu) chunk(_ *lane, i int) {
-	lo, hi := i*elements, min(len(t.dst), (i+1)*elements)
-	if t.dy == nil {
-		geluRow(t.dst[lo:hi], t.x[lo:hi])
-		return
-	}
-	dst, dy, x := t.dst[lo:hi], t.dy[lo:hi], t.x[lo:hi]
-	n := len(dst) / simd.floats
+func (e *elementwise) geluGrad(_ *lane, i int) {
+	dx, dy, x := e.part(i)
+	n := len(dx) / simd.floats
 	if n > 0 {
-		simd.geluGrad(&dst[0], &dy[0], &x[0], n, &functionConstants[0])
+		simd.geluGrad(&dx[0], &dy[0], &x[0], n, &functionConstants[0])
 	}
-	for j := n * simd.floats; j < len(dst); j++ {
-		dst[j] = dy[j] * geluSlope(x[j])
+	for j := n * simd.floats; j < len(dx); j++ {
+		dx[j] = dy[j] * geluSlope(x[j])
 	}
 }
 

@@ -28,21 +28,7 @@ type Gemm struct {
 
 	packed                      []float32 // op(B) as panels of [K][width], zeros beyond N; nil: B is read where it lies
 	rowTiles, rowCut, columnCut int       // tiles of rows; groups of tiles and of panels, a pair of them a chunk
-	packB, product              gemmTask
-}
-
-// gemmTask is one of the two phases of a product as a task.
-type gemmTask struct {
-	g       *Gemm
-	packing bool
-}
-
-func (t *gemmTask) chunk(l *lane, i int) {
-	if t.packing {
-		t.g.pack(i)
-	} else {
-		t.g.multiply(l, i)
-	}
+	phase                       phase[Gemm]
 }
 
 // blockK is how much of K is multiplied before going on to other rows: a panel of it and the rows of
@@ -93,14 +79,13 @@ func (g *Gemm) Do() {
 	wide := simd.width(2)
 	panels := tiles(g.N, wide)
 	g.rowTiles = tiles(g.M, simd.rows[2])
-	g.packB, g.product = gemmTask{g, true}, gemmTask{g, false}
 	// Packing pays where many tiles of rows read a panel, sooner where rows of B are so far apart that they
 	// would fight over the cache, and is needed where rows of B are columns of op(B) or the last panel is
 	// cut off.
 	if g.packed = nil; g.TransB || g.N%simd.floats != 0 || g.rowTiles > 32 || g.rowTiles > 8 && g.LDB%512 == 0 {
 		g.packed = borrow(panels * g.K * wide)
 		defer giveBack()
-		run(&g.packB, panels)
+		g.phase.run(g, (*Gemm).pack, panels)
 	}
 	// Enough chunks to share out, each large enough to be worth it; by shape alone.
 	g.rowCut = g.rowTiles
@@ -108,7 +93,7 @@ func (g *Gemm) Do() {
 		g.rowCut = g.bestCut(panels)
 	}
 	g.columnCut = min(panels, tiles(leastChunks, g.rowCut))
-	run(&g.product, g.rowCut*g.columnCut)
+	g.phase.run(g, (*Gemm).multiply, g.rowCut*g.columnCut)
 }
 
 // check panics where a slice is too short for its matrix: the microkernels do not.
@@ -144,7 +129,7 @@ func (g *Gemm) noProduct() {
 }
 
 // pack packs one panel of op(B).
-func (g *Gemm) pack(panel int) {
+func (g *Gemm) pack(_ *lane, panel int) {
 	j0 := panel * simd.width(2)
 	cols := min(simd.width(2), g.N-j0)
 	width := simd.width(vectorsFor(cols))

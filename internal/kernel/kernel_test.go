@@ -33,6 +33,45 @@ func TestRunDoesEachChunkOnce(t *testing.T) {
 	}
 }
 
+// TestPhasesAllocateNothing: to choose a phase and to run it takes no memory, with one thread and with several. The
+// kernels that have a test of this of their own are not here.
+func TestPhasesAllocateNothing(t *testing.T) {
+	before := Threads()
+	defer SetThreads(before)
+	const n, h, w, c = 3, 4, 4, 5
+	x, y := make([]float32, n*h*w*c), make([]float32, n*h*w*c)
+	avg := AvgPool{N: n, Pixels: h * w, C: c}
+	pool2 := Pool2{N: n, H: h, W: w, C: c}
+	sub := Subsample{N: n, H: h, W: w, C: c, OC: c, Stride: 2}
+	var e Embedding
+	ids := []int32{2, 0, 2}
+	for _, threads := range []int{1, 3} {
+		SetThreads(threads)
+		for name, f := range map[string]func(){
+			"Add":                func() { Add(y, x, x) },
+			"ReLUGrad":           func() { ReLUGrad(y, x, x) },
+			"GELU":               func() { GELU(y, x) },
+			"GELUGrad":           func() { GELUGrad(y, x, x) },
+			"Tanh":               func() { Tanh(y, x) },
+			"TanhGrad":           func() { TanhGrad(y, x, x) },
+			"SquaredErrorGrad":   func() { SquaredErrorGrad(y, x, x, n, h, 2) },
+			"AvgPool.Forward":    func() { avg.Forward(y, x) },
+			"AvgPool.Backward":   func() { avg.Backward(y, x) },
+			"Pool2.Max":          func() { pool2.Max(y, x) },
+			"Pool2.MaxGrad":      func() { pool2.MaxGrad(y, x, x, x) },
+			"Pool2.Spread":       func() { pool2.Spread(y, x) },
+			"Pool2.Sum":          func() { pool2.Sum(y, x) },
+			"Subsample.Forward":  func() { sub.Forward(y, x) },
+			"Subsample.Backward": func() { sub.Backward(y, x) },
+			"Embedding.Gather":   func() { e.Gather(y, ids, x, c, true) },
+		} {
+			if got := testing.AllocsPerRun(10, f); got != 0 {
+				t.Errorf("%s with %d threads: %v allocations", name, threads, got)
+			}
+		}
+	}
+}
+
 func TestAllocIsAligned(t *testing.T) {
 	for _, n := range []int{0, 1, 15, 16, 1000} {
 		b := Alloc(n)

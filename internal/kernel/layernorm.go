@@ -14,25 +14,18 @@ type LayerNorm struct {
 	Eps         float64
 	Stats       []float32 // [Rows, 2]: mean and 1 / sqrt(variance + Eps)
 
-	op                               layerNormOp
+	phase                            phase[LayerNorm]
 	y, dy, x, res, gamma, beta, sums []float32
 	consts                           [3]float32 // 1/Width, Eps, 1
 }
 
-type layerNormOp int
-
-const (
-	layerNormForward layerNormOp = iota
-	layerNormInput
-	layerNormParams
-)
-
 // layerNormRows is how many rows a chunk has: of the parameters' gradients, a part.
 const layerNormRows = 32
 
-func (m *LayerNorm) run(op layerNormOp) {
-	m.op, m.consts = op, [3]float32{1 / float32(m.Width), float32(m.Eps), 1}
-	run(m, tiles(m.Rows, layerNormRows))
+// run runs a pass, of which a chunk is layerNormRows rows.
+func (m *LayerNorm) run(pass func(*LayerNorm, *lane, int)) {
+	m.consts = [3]float32{1 / float32(m.Width), float32(m.Eps), 1}
+	m.phase.run(m, pass, tiles(m.Rows, layerNormRows))
 	m.y, m.dy, m.x, m.res, m.gamma, m.beta, m.sums = nil, nil, nil, nil, nil, nil, nil
 }
 
@@ -55,7 +48,7 @@ func (m *LayerNorm) check(tensors, vectors [][]float32) {
 func (m *LayerNorm) Forward(y, x, res, gamma, beta []float32) {
 	m.check([][]float32{y, x, res}, [][]float32{gamma, beta})
 	m.y, m.x, m.res, m.gamma, m.beta = y, x, res, gamma, beta
-	m.run(layerNormForward)
+	m.run((*LayerNorm).forwardRows)
 }
 
 // BackwardInput is the gradient by x, and by res: with g = dy·gamma
@@ -66,7 +59,7 @@ func (m *LayerNorm) Forward(y, x, res, gamma, beta []float32) {
 func (m *LayerNorm) BackwardInput(dx, dy, x, res, gamma []float32) {
 	m.check([][]float32{dx, dy, x, res}, [][]float32{gamma})
 	m.y, m.dy, m.x, m.res, m.gamma = dx, dy, x, res, gamma
-	m.run(layerNormInput)
+	m.run((*LayerNorm).inputRows)
 }
 
 // BackwardParams is dgamma = the sum over rows of dy·x̂ and dbeta that of dy, both [Width].
@@ -77,7 +70,7 @@ func (m *LayerNorm) BackwardParams(dgamma, dbeta, dy, x, res []float32) {
 	clear(dbeta[:m.Width])
 	sums := borrow(n * 2 * m.Width)
 	m.dy, m.x, m.res, m.sums = dy, x, res, sums
-	m.run(layerNormParams)
+	m.run((*LayerNorm).paramsRows)
 	for p := range n {
 		addTo(dgamma[:m.Width], sums[p*2*m.Width:])
 		addTo(dbeta[:m.Width], sums[(p*2+1)*m.Width:])
@@ -85,38 +78,51 @@ func (m *LayerNorm) BackwardParams(dgamma, dbeta, dy, x, res []float32) {
 	giveBack()
 }
 
-func (m *LayerNorm) chunk(_ *lane, i int) {
-	r0 := i * layerNormRows
-	rows := min(m.Rows-r0, layerNormRows)
-	w := m.Width
-	part := func(t []float32) []float32 {
-		if t == nil {
-			return nil
-		}
-		return t[r0*w:][:rows*w]
+// rows is part i of t, nil where t is.
+func (m *LayerNorm) rows(t []float32, i int) []float32 {
+	if t == nil {
+		return nil
 	}
-	y, dy, x, res, stats := part(m.y), part(m.dy), part(m.x), part(m.res), m.Stats[2*r0:][:2*rows]
-	var r *float32
-	if res != nil {
-		r = &res[0]
+	return t[i*layerNormRows*m.Width : min(m.Rows, (i+1)*layerNormRows)*m.Width]
+}
+
+// stats is part i of Stats.
+func (m *LayerNorm) stats(i int) []float32 {
+	return m.Stats[2*i*layerNormRows : 2*min(m.Rows, (i+1)*layerNormRows)]
+}
+
+// first is the address of t's first element, nil where t is.
+func first(t []float32) *float32 {
+	if t == nil {
+		return nil
 	}
-	whole := w%simd.floats == 0
-	switch {
-	case m.op == layerNormParams:
-		m.params(m.sums[i*2*w:][:2*w], dy, x, res, stats)
-	case m.op == layerNormForward && whole:
-		simd.layerNorm(&y[0], &x[0], r, rows, w/simd.floats, &stats[0], &m.gamma[0], &m.beta[0], &m.consts[0])
-	case m.op == layerNormForward:
+	return &t[0]
+}
+
+func (m *LayerNorm) forwardRows(_ *lane, i int) {
+	y, x, res, stats := m.rows(m.y, i), m.rows(m.x, i), m.rows(m.res, i), m.stats(i)
+	if w := m.Width; w%simd.floats == 0 {
+		simd.layerNorm(&y[0], &x[0], first(res), len(stats)/2, w/simd.floats, &stats[0], &m.gamma[0], &m.beta[0],
+			&m.consts[0])
+	} else {
 		layerNormPlain(y, x, res, stats, m.gamma[:w], m.beta[:w], &m.consts)
-	case whole:
-		simd.layerNormGrad(&y[0], &dy[0], &x[0], r, rows, w/simd.floats, &stats[0], &m.gamma[0], &m.consts[0])
-	default:
-		layerNormGradPlain(y, dy, x, res, stats, m.gamma[:w], &m.consts)
 	}
 }
 
-// params is sums [2, Width] = the sums over some rows of dy·x̂ and of dy.
-func (m *LayerNorm) params(sums, dy, x, res, stats []float32) {
+func (m *LayerNorm) inputRows(_ *lane, i int) {
+	dx, dy, x, res, stats := m.rows(m.y, i), m.rows(m.dy, i), m.rows(m.x, i), m.rows(m.res, i), m.stats(i)
+	if w := m.Width; w%simd.floats == 0 {
+		simd.layerNormGrad(&dx[0], &dy[0], &x[0], first(res), len(stats)/2, w/simd.floats, &stats[0], &m.gamma[0],
+			&m.consts[0])
+	} else {
+		layerNormGradPlain(dx, dy, x, res, stats, m.gamma[:w], &m.consts)
+	}
+}
+
+// paramsRows is sums [2, Width] = the sums over a part's rows of dy·x̂ and of dy.
+func (m *LayerNorm) paramsRows(_ *lane, i int) {
+	dy, x, res, stats := m.rows(m.dy, i), m.rows(m.x, i), m.rows(m.res, i), m.stats(i)
+	sums := m.sums[i*2*m.Width:][:2*m.Width]
 	clear(sums)
 	w, rows := m.Width, len(stats)/2
 	blocks(w, func(j, vectors int) {

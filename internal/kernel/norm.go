@@ -11,24 +11,15 @@ import "math"
 type Norm struct {
 	N, Pixels, C int
 
-	op                       normOp
+	phase                    phase[Norm]
 	y, x, res, dy, g, sums   []float32
 	scale, shift, mean, a, b []float32
 	low                      [1]float32
 }
 
-type normOp int
-
-const (
-	normSums normOp = iota
-	normApply
-	normGradSums
-	normGradInput
-)
-
-func (m *Norm) run(op normOp) {
-	m.op = op
-	run(m, m.N)
+// run runs a pass, of which a chunk is an image.
+func (m *Norm) run(pass func(*Norm, *lane, int)) {
+	m.phase.run(m, pass, m.N)
 	m.y, m.x, m.res, m.dy, m.g, m.sums = nil, nil, nil, nil, nil, nil
 }
 
@@ -46,24 +37,13 @@ func (m *Norm) check(tensors, channels [][]float32) {
 	}
 }
 
-func (m *Norm) chunk(_ *lane, n int) {
+// image is image n of t, nil where t is.
+func (m *Norm) image(t []float32, n int) []float32 {
+	if t == nil {
+		return nil
+	}
 	size := m.Pixels * m.C
-	image := func(t []float32) []float32 {
-		if t == nil {
-			return nil
-		}
-		return t[n*size:][:size]
-	}
-	switch m.op {
-	case normSums:
-		imageSums(m.sums[n*2*m.C:][:2*m.C], image(m.x), m.Pixels, m.C)
-	case normApply:
-		m.applyImage(image(m.y), image(m.x), image(m.res))
-	case normGradSums:
-		m.gradSumsImage(m.sums[n*2*m.C:][:2*m.C], image(m.g), image(m.dy), image(m.y), image(m.x))
-	case normGradInput:
-		m.gradInputImage(image(m.y), image(m.g), image(m.x))
-	}
+	return t[n*size:][:size]
 }
 
 // Sums is sums [N, 2, C] = for each image the sum of each channel of x, and of its square.
@@ -71,7 +51,7 @@ func (m *Norm) Sums(sums, x []float32) {
 	m.check([][]float32{x}, nil)
 	_ = sums[:m.N*2*m.C]
 	m.sums, m.x = sums, x
-	m.run(normSums)
+	m.run((*Norm).sumsImage)
 }
 
 // Moments is each channel's mean and biased variance, of sums over N images.
@@ -104,7 +84,7 @@ func (m *Norm) Apply(y, x, res, scale, shift []float32, relu bool) {
 	if relu {
 		m.low[0] = 0
 	}
-	m.run(normApply)
+	m.run((*Norm).applyImage)
 }
 
 // GradSums is the first pass backward: g = dy where y > 0 (all of dy where y is nil), and sums
@@ -116,14 +96,14 @@ func (m *Norm) GradSums(g, sums, dy, y, x, mean []float32) {
 	}
 	_ = sums[:m.N*2*m.C]
 	m.g, m.sums, m.dy, m.y, m.x, m.mean = g, sums, dy, y, x, mean
-	m.run(normGradSums)
+	m.run((*Norm).gradSumsImage)
 }
 
 // GradInput is the second pass backward: dx = a·g + b·(x - mean) + c. dx may be g.
 func (m *Norm) GradInput(dx, g, x, mean, a, b, c []float32) {
 	m.check([][]float32{dx, g, x}, [][]float32{mean, a, b, c})
 	m.y, m.g, m.x, m.mean, m.a, m.b, m.shift = dx, g, x, mean, a, b, c
-	m.run(normGradInput)
+	m.run((*Norm).gradInputImage)
 }
 
 // blocks calls f for each block of one or two vectors of c channels, then rest with where what is
@@ -156,7 +136,12 @@ func imageSums(sums, x []float32, pixels, channels int) {
 	})
 }
 
-func (m *Norm) applyImage(y, x, res []float32) {
+func (m *Norm) sumsImage(_ *lane, n int) {
+	imageSums(m.sums[n*2*m.C:][:2*m.C], m.image(m.x, n), m.Pixels, m.C)
+}
+
+func (m *Norm) applyImage(_ *lane, n int) {
+	y, x, res := m.image(m.y, n), m.image(m.x, n), m.image(m.res, n)
 	stride := uintptr(4 * m.C)
 	blocks(m.C, func(j, vectors int) {
 		var r *float32
@@ -181,7 +166,9 @@ func (m *Norm) applyImage(y, x, res []float32) {
 	})
 }
 
-func (m *Norm) gradSumsImage(sums, g, dy, y, x []float32) {
+func (m *Norm) gradSumsImage(_ *lane, n int) {
+	g, dy, y, x := m.image(m.g, n), m.image(m.dy, n), m.image(m.y, n), m.image(m.x, n)
+	sums := m.sums[n*2*m.C:][:2*m.C]
 	clear(sums)
 	stride := uintptr(4 * m.C)
 	blocks(m.C, func(j, vectors int) {
@@ -206,7 +193,8 @@ func (m *Norm) gradSumsImage(sums, g, dy, y, x []float32) {
 	})
 }
 
-func (m *Norm) gradInputImage(dx, g, x []float32) {
+func (m *Norm) gradInputImage(_ *lane, n int) {
+	dx, g, x := m.image(m.y, n), m.image(m.g, n), m.image(m.x, n)
 	stride := uintptr(4 * m.C)
 	blocks(m.C, func(j, vectors int) {
 		simd.normGradInput[vectors](&dx[j], &g[j], &x[j], m.Pixels, stride, &m.mean[j], &m.a[j], &m.b[j], &m.shift[j])

@@ -25,6 +25,23 @@ type task interface {
 	chunk(l *lane, i int)
 }
 
+// phase is one step of a kernel K as a task: do is a method of K, as a method expression. To choose it needs no
+// switch in each chunk, and, unlike a method value, allocates nothing. A kernel holds its own phase, and runs one after
+// the other.
+type phase[K any] struct {
+	of *K
+	do func(k *K, l *lane, i int)
+}
+
+func (p *phase[K]) chunk(l *lane, i int) { p.do(p.of, l, i) }
+
+// run performs chunks 0 … chunks-1 of do.
+func (p *phase[K]) run(k *K, do func(k *K, l *lane, i int), chunks int) {
+	p.of, p.do = k, do
+	run(p, chunks)
+	p.of, p.do = nil, nil
+}
+
 // lane is what a thread of the pool lends the chunk it runs: an argument block for the microkernels
 // (which escapes, since they are called through a table) and scratch memory.
 type lane struct {

@@ -4,36 +4,30 @@ package kernel
 type AvgPool struct {
 	N, Pixels, C int
 
-	y, x     []float32
-	backward bool
+	y, x  []float32
+	phase phase[AvgPool]
 }
 
 // Forward is y [N, C] = the mean over the pixels of x [N, Pixels, C].
-func (a *AvgPool) Forward(y, x []float32) {
-	_, _ = y[:a.N*a.C], x[:a.N*a.Pixels*a.C]
-	a.y, a.x, a.backward = y, x, false
-	run(a, a.N)
-}
+func (a *AvgPool) Forward(y, x []float32) { a.run(y, x, (*AvgPool).forward) }
 
 // Backward is dx [N, Pixels, C] = dy [N, C] / Pixels, at every pixel.
-func (a *AvgPool) Backward(dx, dy []float32) {
-	_, _ = dy[:a.N*a.C], dx[:a.N*a.Pixels*a.C]
-	a.y, a.x, a.backward = dy, dx, true
-	run(a, a.N)
+func (a *AvgPool) Backward(dx, dy []float32) { a.run(dy, dx, (*AvgPool).backward) }
+
+// run runs a pass, of which a chunk is an image.
+func (a *AvgPool) run(y, x []float32, pass func(*AvgPool, *lane, int)) {
+	a.y, a.x = y[:a.N*a.C], x[:a.N*a.Pixels*a.C]
+	a.phase.run(a, pass, a.N)
 }
 
-func (a *AvgPool) chunk(l *lane, n int) {
-	y, x := a.y[n*a.C:][:a.C], a.x[n*a.Pixels*a.C:][:a.Pixels*a.C]
+// image is image n of both sides: y [C] and x [Pixels, C].
+func (a *AvgPool) image(n int) (y, x []float32) {
+	return a.y[n*a.C:][:a.C], a.x[n*a.Pixels*a.C:][:a.Pixels*a.C]
+}
+
+func (a *AvgPool) forward(l *lane, n int) {
+	y, x := a.image(n)
 	part := 1 / float32(a.Pixels)
-	if a.backward {
-		for c, v := range y {
-			x[c] = v * part
-		}
-		for done := a.C; done < len(x); done *= 2 {
-			copy(x[done:], x[:done])
-		}
-		return
-	}
 	sums := l.floats(2 * a.C)
 	imageSums(sums, x, a.Pixels, a.C)
 	for c := range y {
@@ -41,87 +35,94 @@ func (a *AvgPool) chunk(l *lane, n int) {
 	}
 }
 
+func (a *AvgPool) backward(_ *lane, n int) {
+	dy, dx := a.image(n)
+	part := 1 / float32(a.Pixels)
+	for c, v := range dy {
+		dx[c] = v * part
+	}
+	for done := a.C; done < len(dx); done *= 2 {
+		copy(dx[done:], dx[:done])
+	}
+}
+
 // Pool2 joins and spreads squares of 2x2 pixels; H and W are the size of the larger image.
 type Pool2 struct {
 	N, H, W, C int
 
-	op              pool2Op
-	small, large    []float32 // [N, H/2, W/2, C], [N, H, W, C]
-	smallIn, winner []float32 // MaxGrad: dy and y
+	small, large []float32 // [N, H/2, W/2, C], [N, H, W, C]
+	y, x         []float32 // of MaxGrad: the output and the input of Max; small and large are the gradients
+	phase        phase[Pool2]
 }
 
-type pool2Op int
-
-const (
-	pool2Max pool2Op = iota
-	pool2MaxGrad
-	pool2Spread
-	pool2Sum
-)
-
-func (p *Pool2) run(op pool2Op, small, large []float32) {
-	_, _ = small[:p.N*(p.H/2)*(p.W/2)*p.C], large[:p.N*p.H*p.W*p.C]
-	p.op, p.small, p.large = op, small, large
-	run(p, p.N)
+// run runs a pass, of which a chunk is an image.
+func (p *Pool2) run(small, large []float32, pass func(*Pool2, *lane, int)) {
+	p.small, p.large = small[:p.N*(p.H/2)*(p.W/2)*p.C], large[:p.N*p.H*p.W*p.C]
+	p.phase.run(p, pass, p.N)
 }
 
 // Max is y = the largest of each four pixels of x; NaN where any is.
-func (p *Pool2) Max(y, x []float32) { p.run(pool2Max, y, x) }
+func (p *Pool2) Max(y, x []float32) { p.run(y, x, (*Pool2).max) }
 
 // MaxGrad is dx = dy at the first of each four pixels of x that equals y, and 0 elsewhere.
 func (p *Pool2) MaxGrad(dx, dy, x, y []float32) {
-	_ = y[:p.N*(p.H/2)*(p.W/2)*p.C]
-	_ = dx[:p.N*p.H*p.W*p.C]
-	p.smallIn, p.winner = dy, y
-	p.op, p.small, p.large = pool2MaxGrad, dx, x
-	run(p, p.N)
+	p.y, p.x = y[:p.N*(p.H/2)*(p.W/2)*p.C], x[:p.N*p.H*p.W*p.C]
+	p.run(dy, dx, (*Pool2).maxGrad)
 }
 
 // Spread is y (large) = each pixel of x (small) four times.
-func (p *Pool2) Spread(y, x []float32) { p.run(pool2Spread, x, y) }
+func (p *Pool2) Spread(y, x []float32) { p.run(x, y, (*Pool2).spread) }
 
 // Sum is dx (small) = the sum of each four pixels of dy (large).
-func (p *Pool2) Sum(dx, dy []float32) { p.run(pool2Sum, dx, dy) }
+func (p *Pool2) Sum(dx, dy []float32) { p.run(dx, dy, (*Pool2).sum) }
 
-func (p *Pool2) chunk(_ *lane, n int) {
+// squares calls f with each pixel of image n of small and with its four of large, which lie two side by side.
+func (p *Pool2) squares(n int, f func(small, top, bottom []float32)) {
 	h, w, c := p.H/2, p.W/2, p.C
 	row := p.W * c
 	large := p.large[n*p.H*row:][:p.H*row]
-	if p.op == pool2MaxGrad {
-		p.maxGrad(n, large)
-		return
-	}
 	for r := range h {
 		for q := range w {
-			small := p.small[((n*h+r)*w+q)*c:][:c]
-			top, bottom := large[2*r*row+2*q*c:][:2*c], large[(2*r+1)*row+2*q*c:][:2*c]
-			switch p.op {
-			case pool2Max:
-				for i := range small {
-					small[i] = max(top[i], top[c+i], bottom[i], bottom[c+i])
-				}
-			case pool2Spread:
-				copy(top, small)
-				copy(top[c:], small)
-				copy(bottom, top)
-			case pool2Sum:
-				for i := range small {
-					small[i] = top[i] + top[c+i] + (bottom[i] + bottom[c+i])
-				}
-			}
+			f(p.small[((n*h+r)*w+q)*c:][:c], large[2*r*row+2*q*c:][:2*c], large[(2*r+1)*row+2*q*c:][:2*c])
 		}
 	}
 }
 
-func (p *Pool2) maxGrad(n int, x []float32) {
+func (p *Pool2) max(_ *lane, n int) {
+	p.squares(n, func(y, top, bottom []float32) {
+		c := len(y)
+		for i := range y {
+			y[i] = max(top[i], top[c+i], bottom[i], bottom[c+i])
+		}
+	})
+}
+
+func (p *Pool2) spread(_ *lane, n int) {
+	p.squares(n, func(x, top, bottom []float32) {
+		copy(top, x)
+		copy(top[len(x):], x)
+		copy(bottom, top)
+	})
+}
+
+func (p *Pool2) sum(_ *lane, n int) {
+	p.squares(n, func(dx, top, bottom []float32) {
+		c := len(dx)
+		for i := range dx {
+			dx[i] = top[i] + top[c+i] + (bottom[i] + bottom[c+i])
+		}
+	})
+}
+
+func (p *Pool2) maxGrad(_ *lane, n int) {
 	h, w, c := p.H/2, p.W/2, p.C
 	row := p.W * c
-	dx := p.small[n*p.H*row:][:p.H*row]
+	dx, x := p.large[n*p.H*row:][:p.H*row], p.x[n*p.H*row:][:p.H*row]
 	clear(dx)
 	for r := range h {
 		for q := range w {
 			at := ((n*h+r)*w + q) * c
-			dy, y := p.smallIn[at:][:c], p.winner[at:][:c]
+			dy, y := p.small[at:][:c], p.y[at:][:c]
 			first := 2*r*row + 2*q*c
 			for i := range y {
 				for _, j := range [4]int{first + i, first + c + i, first + row + i, first + row + c + i} {
@@ -139,37 +140,45 @@ func (p *Pool2) maxGrad(n int, x []float32) {
 type Subsample struct {
 	N, H, W, C, OC, Stride int
 
-	y, x     []float32
-	backward bool
+	y, x  []float32
+	phase phase[Subsample]
 }
 
 // Forward is y [N, ceil(H/Stride), ceil(W/Stride), OC] from x [N, H, W, C].
 func (s *Subsample) Forward(y, x []float32) {
-	s.y, s.x, s.backward = y, x, false
-	run(s, s.N)
+	s.y, s.x = y, x
+	s.phase.run(s, (*Subsample).forward, s.N)
 }
 
 // Backward is dx [N, H, W, C] from dy.
 func (s *Subsample) Backward(dx, dy []float32) {
-	s.y, s.x, s.backward = dy, dx, true
-	run(s, s.N)
+	s.y, s.x = dy, dx
+	s.phase.run(s, (*Subsample).backward, s.N)
 }
 
-func (s *Subsample) chunk(_ *lane, n int) {
-	h, w := (s.H-1)/s.Stride+1, (s.W-1)/s.Stride+1
-	y, x := s.y[n*h*w*s.OC:][:h*w*s.OC], s.x[n*s.H*s.W*s.C:][:s.H*s.W*s.C]
-	if s.backward {
-		clear(x)
-	}
+// image is image n of both sides: y [h, w, OC] and x [H, W, C].
+func (s *Subsample) image(n int) (h, w int, y, x []float32) {
+	h, w = (s.H-1)/s.Stride+1, (s.W-1)/s.Stride+1
+	return h, w, s.y[n*h*w*s.OC:][:h*w*s.OC], s.x[n*s.H*s.W*s.C:][:s.H*s.W*s.C]
+}
+
+func (s *Subsample) forward(_ *lane, n int) {
+	h, w, y, x := s.image(n)
 	for r := range h {
 		for q := range w {
-			small, large := y[(r*w+q)*s.OC:][:s.OC], x[(r*s.Stride*s.W+q*s.Stride)*s.C:][:s.C]
-			if s.backward {
-				copy(large, small)
-			} else {
-				copy(small, large)
-				clear(small[s.C:])
-			}
+			small := y[(r*w+q)*s.OC:][:s.OC]
+			copy(small, x[(r*s.Stride*s.W+q*s.Stride)*s.C:][:s.C])
+			clear(small[s.C:])
+		}
+	}
+}
+
+func (s *Subsample) backward(_ *lane, n int) {
+	h, w, dy, dx := s.image(n)
+	clear(dx)
+	for r := range h {
+		for q := range w {
+			copy(dx[(r*s.Stride*s.W+q*s.Stride)*s.C:][:s.C], dy[(r*w+q)*s.OC:][:s.OC])
 		}
 	}
 }

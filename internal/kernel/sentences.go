@@ -9,63 +9,62 @@ type SentencePool struct {
 	Width   int
 
 	dst, src []float32
-	op       sentenceOp
+	phase    phase[SentencePool]
 }
 
-type sentenceOp int
-
-const (
-	sentenceMean sentenceOp = iota
-	sentenceMeanGrad
-	sentenceFirst
-	sentenceFirstGrad
-)
-
 // Mean is y [sentences, Width], the mean of each sentence's rows.
-func (p *SentencePool) Mean(y, x []float32) { p.run(y, x, sentenceMean) }
+func (p *SentencePool) Mean(y, x []float32) { p.run(y, x, (*SentencePool).mean) }
 
 // MeanGrad is dx [tokens, Width] from dy [sentences, Width].
-func (p *SentencePool) MeanGrad(dx, dy []float32) { p.run(dx, dy, sentenceMeanGrad) }
+func (p *SentencePool) MeanGrad(dx, dy []float32) { p.run(dx, dy, (*SentencePool).meanGrad) }
 
 // First is y [sentences, Width], the first row of each sentence: the token [CLS] or <s>.
-func (p *SentencePool) First(y, x []float32) { p.run(y, x, sentenceFirst) }
+func (p *SentencePool) First(y, x []float32) { p.run(y, x, (*SentencePool).first) }
 
 // FirstGrad is dx [tokens, Width] from dy [sentences, Width].
-func (p *SentencePool) FirstGrad(dx, dy []float32) { p.run(dx, dy, sentenceFirstGrad) }
+func (p *SentencePool) FirstGrad(dx, dy []float32) { p.run(dx, dy, (*SentencePool).firstGrad) }
 
-func (p *SentencePool) run(dst, src []float32, op sentenceOp) {
-	p.dst, p.src, p.op = dst, src, op
-	run(p, len(p.Offsets)-1)
+// run runs a pass, of which a chunk is a sentence.
+func (p *SentencePool) run(dst, src []float32, pass func(*SentencePool, *lane, int)) {
+	p.dst, p.src = dst, src
+	p.phase.run(p, pass, len(p.Offsets)-1)
 	p.dst, p.src = nil, nil
 }
 
-func (p *SentencePool) chunk(_ *lane, s int) {
-	o0, o1, w := int(p.Offsets[s]), int(p.Offsets[s+1]), p.Width
-	one := func(m []float32) []float32 { return m[s*w:][:w] }
-	row := func(m []float32, i int) []float32 { return m[i*w:][:w] }
-	switch p.op {
-	case sentenceFirst:
-		copy(one(p.dst), row(p.src, o0))
-	case sentenceFirstGrad:
-		copy(row(p.dst, o0), one(p.src))
-		clear(p.dst[(o0+1)*w : o1*w])
-	case sentenceMean:
-		y := one(p.dst)
-		clear(y)
-		for i := o0; i < o1; i++ {
-			addTo(y, row(p.src, i))
-		}
-		n := float32(o1 - o0)
-		for c := range y {
-			y[c] /= n
-		}
-	case sentenceMeanGrad:
-		n := float32(o1 - o0)
-		for i := o0; i < o1; i++ {
-			dx := row(p.dst, i)
-			for c, v := range one(p.src) {
-				dx[c] = v / n
-			}
+// row is row i of m, of one vector a row.
+func (p *SentencePool) row(m []float32, i int) []float32 { return m[i*p.Width:][:p.Width] }
+
+// span is the rows that sentence s has.
+func (p *SentencePool) span(s int) (from, to int) { return int(p.Offsets[s]), int(p.Offsets[s+1]) }
+
+func (p *SentencePool) first(_ *lane, s int) { copy(p.row(p.dst, s), p.row(p.src, int(p.Offsets[s]))) }
+
+func (p *SentencePool) firstGrad(_ *lane, s int) {
+	from, to := p.span(s)
+	copy(p.row(p.dst, from), p.row(p.src, s))
+	clear(p.dst[(from+1)*p.Width : to*p.Width])
+}
+
+func (p *SentencePool) mean(_ *lane, s int) {
+	from, to := p.span(s)
+	y := p.row(p.dst, s)
+	clear(y)
+	for i := from; i < to; i++ {
+		addTo(y, p.row(p.src, i))
+	}
+	n := float32(to - from)
+	for c := range y {
+		y[c] /= n
+	}
+}
+
+func (p *SentencePool) meanGrad(_ *lane, s int) {
+	from, to := p.span(s)
+	n := float32(to - from)
+	for i := from; i < to; i++ {
+		dx := p.row(p.dst, i)
+		for c, v := range p.row(p.src, s) {
+			dx[c] = v / n
 		}
 	}
 }

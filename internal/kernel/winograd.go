@@ -78,9 +78,9 @@ func (c *Conv) winoForward() {
 	defer giveBack()
 	c.pass = winoPass{c.x, c.y, u, c.IC, c.OC}
 	c.turned = c.w
-	c.run(winoWeights, tiles(c.IC, 8))
+	c.phase.run(c, (*Conv).winoWeights, tiles(c.IC, 8))
 	_, images, _ := c.winoLayout(c.IC)
-	c.run(winoTiles, tiles(c.N, images))
+	c.phase.run(c, (*Conv).winoTiles, tiles(c.N, images))
 }
 
 func (c *Conv) winoBackwardData() {
@@ -89,14 +89,14 @@ func (c *Conv) winoBackwardData() {
 	defer giveBack()
 	c.pass = winoPass{c.y, c.x, buf[:winoPoints*size], c.OC, c.IC}
 	c.turned = buf[winoPoints*size:]
-	c.run(winoTurn, 9)
-	c.run(winoWeights, tiles(c.OC, 8))
+	c.phase.run(c, (*Conv).winoTurn, 9)
+	c.phase.run(c, (*Conv).winoWeights, tiles(c.OC, 8))
 	_, images, _ := c.winoLayout(c.OC)
-	c.run(winoTiles, tiles(c.N, images))
+	c.phase.run(c, (*Conv).winoTiles, tiles(c.N, images))
 }
 
 // winoTurn turns tap i round: turned[i] [OC, IC] = the transpose of w[8-i] [IC, OC].
-func (c *Conv) winoTurn(i int) {
+func (c *Conv) winoTurn(_ *lane, i int) {
 	size := c.IC * c.OC
 	transposeInto(c.turned[i*size:][:size], c.IC, c.w[(8-i)*size:][:size], c.OC, c.IC, c.OC)
 }
@@ -207,8 +207,8 @@ func (c *Conv) winoBackwardWeight() {
 	c.partCount = partsFor(size, c.N)
 	c.parts = borrow(c.partCount * size)
 	defer giveBack()
-	c.run(winoWeightPart, c.partCount)
-	c.run(winoAddWeightParts, tiles(c.IC, 4))
+	c.phase.run(c, (*Conv).winoWeightPart, c.partCount)
+	c.phase.run(c, (*Conv).winoAddWeightParts, tiles(c.IC, 4))
 }
 
 // winoWeightPart sums dU over the images of one part; panel j of it is [36][IC][width].
