@@ -38,12 +38,53 @@ type Op interface {
 	InPlace() int
 }
 
-// Viewer is an op whose output is a part of its first input: Run points out at it and computes nothing. The
-// part's memory lives as long as either is used.
-type Viewer interface {
-	Op
-	View()
-}
+// What an op may be able to do beside. Compile looks for each of these in every op; an op that has none of them is run
+// as it stands. What they save is passes over memory; none changes what a graph computes but for the order in which two
+// gradients are added.
+type (
+	// Viewer is an op whose output is a part of its first input: Run points out at it and computes nothing. The part's
+	// memory lives as long as either is used.
+	Viewer interface {
+		Op
+		View()
+	}
+
+	// Accumulator is an op that can add its result to what its output holds, in one pass: the sum of two gradients
+	// then needs no pass of its own. See fuseSums.
+	Accumulator interface {
+		Op
+		// RunAdd is Run with out += in place of out =.
+		RunAdd(out *Tensor, in []*Tensor) error
+	}
+
+	// Absorber is an op that can do the work of one that follows it in the pass that computes its own output. See
+	// absorb.
+	Absorber interface {
+		Op
+		// Absorb is the op that does both, if there is one.
+		Absorb(next Op) (Op, bool)
+	}
+
+	// SumsGiver is an op that fills its output's SumsFor where that is not nil, while the output is in the cache. See
+	// giveSums.
+	SumsGiver interface {
+		Op
+		GivesSums()
+	}
+
+	// SumsTaker is an op that reads the SumsFor of its first input where that is not nil, in place of a pass over it.
+	SumsTaker interface {
+		Op
+		TakesSums()
+	}
+
+	// MACCounter is an op that says how many multiply-adds it takes for inputs of the given shapes, counted directly.
+	// An op that does not counts as none.
+	MACCounter interface {
+		Op
+		MACs(in [][]int) int
+	}
+)
 
 // Program is a compiled graph. It is not safe for concurrent use.
 type Program struct {

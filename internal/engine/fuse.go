@@ -2,12 +2,6 @@ package engine
 
 import "dla/internal/kernel"
 
-// Accumulator is an op that can add its result to what its output holds, in one pass.
-type Accumulator interface {
-	Op
-	RunAdd(out *Tensor, in []*Tensor) error
-}
-
 // addInto is an Accumulator that adds onto its last input, whose memory it would like to take.
 type addInto struct {
 	Accumulator
@@ -67,13 +61,6 @@ func fuseSums(steps []step, kept map[*Tensor]bool) []step {
 	return without(steps, gone)
 }
 
-// Absorber is an op that can do the work of one that follows it in the pass that computes its own output.
-type Absorber interface {
-	Op
-	// Absorb is the op that does both, if there is one.
-	Absorb(next Op) (Op, bool)
-}
-
 // absorb merges each op with one input into the Absorber that computes that input for it alone.
 func absorb(steps []step, kept map[*Tensor]bool) []step {
 	made, uses := map[*Tensor]int{}, map[*Tensor]int{}
@@ -117,16 +104,16 @@ func without(steps []step, gone map[int]bool) []step {
 	return left
 }
 
-// giveSums makes room for channel sums between each op that gives them and an op that wants them of
-// its first input, and returns the bytes.
+// giveSums makes room for channel sums between each SumsGiver and the SumsTaker that reads its output, and returns the
+// bytes.
 func giveSums(steps []step) (bytes int64) {
 	giver := map[*Tensor]bool{}
 	for i := range steps {
 		s := &steps[i]
-		if g, ok := s.op.(interface{ GivesSums() bool }); ok && g.GivesSums() {
+		if _, ok := s.op.(SumsGiver); ok {
 			giver[s.out] = true
 		}
-		if w, ok := s.op.(interface{ WantsSums() bool }); ok && w.WantsSums() && giver[s.in[0]] && s.in[0].sums == nil {
+		if _, ok := s.op.(SumsTaker); ok && giver[s.in[0]] && s.in[0].sums == nil {
 			t := s.in[0]
 			t.sums = kernel.Alloc(t.Shape[0] * 2 * t.Shape[len(t.Shape)-1])
 			bytes += 4 * int64(len(t.sums))

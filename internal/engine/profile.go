@@ -43,7 +43,7 @@ func (s *step) macs() int {
 	if a, ok := op.(addInto); ok {
 		op = a.Accumulator
 	}
-	m, ok := op.(interface{ MACs(in [][]int) int })
+	m, ok := op.(MACCounter)
 	if !ok {
 		return 0
 	}

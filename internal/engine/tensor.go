@@ -22,8 +22,8 @@ type Tensor struct {
 	sums []float32
 }
 
-// SumsFor is where the channel sums [n, 2, c] of t lie (kernel.Norm has what they are): the op that
-// computes t fills it, the one that normalises t reads it. It is nil unless there are two such ops.
+// SumsFor is where the channel sums [n, 2, c] of t lie (kernel.Norm has what they are): the SumsGiver that computes t
+// fills it, the SumsTaker that normalises t reads it. It is nil unless there are two such ops.
 func (t *Tensor) SumsFor(n, c int) []float32 {
 	if t.sums == nil {
 		return nil

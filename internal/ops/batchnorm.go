@@ -78,8 +78,8 @@ func normShape(in []tensor.Shape, vectors int) (tensor.Shape, error) {
 
 func (o *batchNorm) shape(in []tensor.Shape) (tensor.Shape, error) { return normShape(in, 2) }
 
-// WantsSums says that Run uses its input's Sums where there are.
-func (o *batchNorm) WantsSums() bool { return true }
+// TakesSums says that Run uses its input's channel sums where there are.
+func (o *batchNorm) TakesSums() {}
 
 // grow makes the vectors at first use.
 func (o *batchNorm) grow(n, c int) {

@@ -50,8 +50,8 @@ func (o *conv2d) shape(in []tensor.Shape) (tensor.Shape, error) {
 	return tensor.Shape{x[0], c.OutH(), c.OutW(), w[3]}, nil
 }
 
-// GivesSums says that Run fills its output's Sums where asked.
-func (o *conv2d) GivesSums() bool { return true }
+// GivesSums says that Run fills its output's channel sums where asked.
+func (o *conv2d) GivesSums() {}
 
 // MACs is the number of multiply-adds for the given input shapes.
 func (o *conv2d) MACs(in [][]int) int { return convMACs(in[0], in[1], o.stride) }

@@ -33,6 +33,18 @@ type op interface {
 	shape(in []tensor.Shape) (tensor.Shape, error)
 }
 
+// What the ops can do beside engine.Op. The engine finds it by the methods alone, so that one of another name or
+// signature would be overlooked without a word.
+var (
+	_ = []engine.MACCounter{(*linear)(nil), (*linearDX)(nil), (*linearDW)(nil), (*lowRankDown)(nil), (*lowRankUp)(nil),
+		(*conv2d)(nil), (*convDX)(nil), (*convDW)(nil)}
+	_                  = []engine.Accumulator{(*linearDX)(nil), (*convDX)(nil)}
+	_ engine.Absorber  = (*linear)(nil)
+	_ engine.SumsGiver = (*conv2d)(nil)
+	_ engine.SumsTaker = (*batchNorm)(nil)
+	_ engine.Viewer    = (*third)(nil)
+)
+
 // base is the part of gorgonia.Op that is the same for all of ours.
 type base struct {
 	name string
