@@ -1,7 +1,5 @@
 package kernel
 
-import "math"
-
 // SentencePool makes one vector of each sentence of x [tokens, Width], sentence s of which has the rows from
 // Offsets[s] to Offsets[s+1]; none may be empty. Its methods allocate nothing.
 type SentencePool struct {
@@ -65,35 +63,6 @@ func (p *SentencePool) meanGrad(_ *lane, s int) {
 		dx := p.row(p.dst, i)
 		for c, v := range p.row(p.src, s) {
 			dx[c] = v / n
-		}
-	}
-}
-
-// shortest is the length below which a vector is not stretched to 1, as torch.nn.functional.normalize has it.
-const shortest = 1e-12
-
-// Normalize is y = x/|x| row by row, for x [rows, width]; the length counts as at least 1e-12. y may be x.
-func Normalize(y, x []float32, rows, width int) {
-	for r := range rows {
-		row, out := x[r*width:][:width], y[r*width:][:width]
-		n := float32(max(math.Sqrt(SumSquares(row)), shortest))
-		for c, v := range row {
-			out[c] = v / n
-		}
-	}
-}
-
-// NormalizeGrad is dx = (dy - y·Σ y·dy)/|x| row by row, for y = x/|x|. dx may be dy.
-func NormalizeGrad(dx, dy, x []float32, rows, width int) {
-	for r := range rows {
-		row, grad, out := x[r*width:][:width], dy[r*width:][:width], dx[r*width:][:width]
-		n := max(math.Sqrt(SumSquares(row)), shortest)
-		dot := 0.0
-		for c, v := range row {
-			dot += float64(v) / n * float64(grad[c])
-		}
-		for c, v := range row {
-			out[c] = float32((float64(grad[c]) - float64(v)/n*dot) / n)
 		}
 	}
 }

@@ -157,20 +157,13 @@ func distanceBuckets(span, buckets int) []int32 {
 
 // Pooling says how a sentence's hidden states become one vector.
 type Pooling struct {
-	CLS       bool // the first token's; else the mean of all
-	Normalize bool // to length 1
+	CLS bool // the first token's; else the mean of all
 }
 
 // Embedding is one vector a sentence [sentences, Width] of hidden states [tokens, Width].
 func (p Pooling) Embedding(g *nn.Graph, hidden *G.Node, in nn.Packed) *G.Node {
-	var y *G.Node
 	if p.CLS {
-		y = nn.FirstPool(g, "pooling", hidden, in.Offsets)
-	} else {
-		y = nn.MeanPool(g, "pooling", hidden, in.Offsets)
+		return nn.FirstPool(g, "pooling", hidden, in.Offsets)
 	}
-	if p.Normalize {
-		y = nn.Normalize(g, "normalize", y)
-	}
-	return y
+	return nn.MeanPool(g, "pooling", hidden, in.Offsets)
 }

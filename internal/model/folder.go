@@ -414,7 +414,7 @@ func (e *Encoder) Parameters() int {
 }
 
 // ReadPooling reads what follows the encoder in a folder of sentence-transformers. A folder without modules.json
-// gives the mean, not normalised. Modules that are not computed here are an error.
+// gives the mean. Modules that are not computed here are an error.
 func ReadPooling(dir string) (Pooling, error) {
 	var modules []struct{ Path, Type string }
 	path := filepath.Join(dir, modulesName)
@@ -438,8 +438,7 @@ func ReadPooling(dir string) (Pooling, error) {
 				return Pooling{}, err
 			}
 			pooled = true
-		case i == 2 && kind == "Normalize":
-			p.Normalize = true
+		case i == 2 && kind == "Normalize": // of what comes out, which is a setting of its own: encoder.normalize
 		default:
 			return Pooling{}, fmt.Errorf("%s: module %d is %s; read are Transformer, Pooling and then Normalize", path, i, m.Type)
 		}

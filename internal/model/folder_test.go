@@ -329,7 +329,7 @@ func TestReadPooling(t *testing.T) {
 	}{
 		{"", nil, Pooling{}, ""},
 		{"[" + transformer + "," + pooling + "]", mean, Pooling{}, ""},
-		{"[" + transformer + "," + pooling + "," + normalize + "]", cls, Pooling{CLS: true, Normalize: true}, ""},
+		{"[" + transformer + "," + pooling + "," + normalize + "]", cls, Pooling{CLS: true}, ""},
 		{"[" + transformer + "," + pooling + "]", both, Pooling{}, "pooling_mode_max_tokens"},
 		// since sentence-transformers 5.4
 		{"[" + transformer + "," + pooling + "]", map[string]any{"embedding_dimension": 32, "pooling_mode": "mean",

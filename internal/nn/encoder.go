@@ -103,8 +103,3 @@ func MeanPool(g *Graph, name string, x, offsets *G.Node) *G.Node {
 func FirstPool(g *Graph, name string, x, offsets *G.Node) *G.Node {
 	return g.layer(name, func() (*G.Node, error) { return ops.FirstPool(x, offsets) })
 }
-
-// Normalize gives each row of x [rows, width] the length 1.
-func Normalize(g *Graph, name string, x *G.Node) *G.Node {
-	return g.layer(name, func() (*G.Node, error) { return ops.Normalize(x) })
-}

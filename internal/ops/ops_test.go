@@ -165,7 +165,6 @@ var graphs = []struct {
 	})},
 	{"gelu", tokenGraph(func(n *net) *G.Node { return n.do(ops.GELU(n.leaf("x", 4, 6))) })},
 	{"tanh", tokenGraph(func(n *net) *G.Node { return n.do(ops.Tanh(n.leaf("x", 4, 6))) })},
-	{"normalize", tokenGraph(func(n *net) *G.Node { return n.do(ops.Normalize(n.leaf("x", 4, 6))) })},
 	{"dropout", tokenGraph(func(n *net) *G.Node {
 		return n.do(ops.Dropout(n.leaf("x", 5, 7), 0.4, ops.Draws{Seed: 1, Purpose: "d", Step: n.ints("step", 3)}))
 	})},

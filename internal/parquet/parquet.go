@@ -70,9 +70,6 @@ func Open(b []byte) (*File, error) {
 	return f, nil
 }
 
-// Rows is the number of rows.
-func (f *File) Rows() int { return f.rows }
-
 // Strings is the column called name, an element a row.
 func (f *File) Strings(name string) ([]string, error) {
 	var all []string

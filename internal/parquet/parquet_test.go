@@ -62,7 +62,7 @@ func TestWriters(t *testing.T) {
 		if err != nil || !slices.Equal(text, want.Text) || !slices.Equal(label, want.Label) {
 			t.Errorf("%s: another table, error %v: %q %v", name, err, text, label)
 		}
-		if f, err := Open(b); err != nil || f.Rows() != len(want.Text) {
+		if f, err := Open(b); err != nil || f.rows != len(want.Text) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
@@ -128,11 +128,11 @@ func check(t *testing.T, b []byte) {
 	if err != nil {
 		return
 	}
-	if text, err := f.Strings("text"); err == nil && len(text) != f.Rows() {
-		t.Errorf("%d strings of %d rows", len(text), f.Rows())
+	if text, err := f.Strings("text"); err == nil && len(text) != f.rows {
+		t.Errorf("%d strings of %d rows", len(text), f.rows)
 	}
-	if label, err := f.Ints("label"); err == nil && len(label) != f.Rows() {
-		t.Errorf("%d integers of %d rows", len(label), f.Rows())
+	if label, err := f.Ints("label"); err == nil && len(label) != f.rows {
+		t.Errorf("%d integers of %d rows", len(label), f.rows)
 	}
 }
 

@@ -5,14 +5,11 @@ type Kind int
 
 // The kinds of events, in the order a run emits them.
 const (
-	RunStart   Kind = iota // once; Message is the one-line resolved config
-	EpochStart             // Epoch, Epochs, Steps (of the epoch), Step (already done, after a resume)
+	EpochStart Kind = iota // Epoch, Epochs, Steps (of the epoch), Step (already done, after a resume)
 	Step                   // one optimiser step: Step, Items, Loss, Accuracy (running means of the epoch)
 	EvalStart              // Steps of the evaluation; Message, where it has a name
 	EvalStep               // Step, Items, Loss, Accuracy (running means)
 	EpochEnd               // TrainLoss … ValAcc, Best, LR, Seconds
-	Checkpoint             // a checkpoint was written; Epoch and Step say where
-	Done                   // the loop ended; Message says why (finished, early stop, max time, interrupted)
 )
 
 // Event is one thing that happened in the loop. It is passed by value and holds no references into

@@ -135,7 +135,6 @@ func (j *Job) Fit(ctx context.Context) (Outcome, error) {
 		reason = EarlyStop
 	}
 	l.st.Seconds = before + time.Since(l.began).Seconds()
-	j.Sink(Event{Kind: Done, Epoch: l.st.Epoch, Epochs: j.Epochs, Message: string(reason)})
 	return Outcome{Reason: reason, Epochs: l.st.Epoch, BestEpoch: l.st.Best, BestVal: l.st.BestVal, LastVal: l.st.LastVal, Seconds: l.st.Seconds, GradNorms: l.st.GradNorms}, nil
 }
 
@@ -287,7 +286,6 @@ func (l *loop) save(best *run.Best, before float64) error {
 		return err
 	}
 	l.saved = time.Now()
-	l.Sink(Event{Kind: Checkpoint, Epoch: l.st.Epoch, Step: l.st.Step})
 	return nil
 }
 
