@@ -238,3 +238,32 @@ func TestKillBetweenRenames(t *testing.T) {
 		t.Error("something is left")
 	}
 }
+
+// TestSweepOfParts: what has come of a download outlives its process, until nobody has touched it for long.
+func TestSweepOfParts(t *testing.T) {
+	dir := t.TempDir()
+	sha := strings.Repeat("0123456789abcdef", 4)
+	fresh, stale := Part(sha), Part(strings.Replace(sha, "0", "f", 1))
+	longAgo := time.Now().Add(-foreignAge - time.Hour)
+	for _, name := range []string{fresh, stale, stale + ".lock", ".dla-part-notes"} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if name == fresh {
+			continue
+		}
+		if err := os.Chtimes(path, longAgo, longAgo); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !IsTemporary(fresh) || Abandoned(filepath.Join(dir, fresh)) || !Abandoned(filepath.Join(dir, stale)) {
+		t.Error("a part is temporary, and abandoned once it is old")
+	}
+	Sweep(dir)
+	for name, want := range map[string]bool{fresh: true, stale: false, stale + ".lock": false, ".dla-part-notes": true} {
+		if got := exists(filepath.Join(dir, name)); got != want {
+			t.Errorf("%s is there: %v, want %v", name, got, want)
+		}
+	}
+}

@@ -25,6 +25,17 @@ import (
 // folder can tell what a process that is gone has left, and deletes it.
 var temporaryForm = regexp.MustCompile(`^\.dla-tmp-([0-9a-f]{8})-([0-9]+)-([0-9]+)-[0-9a-z]+(?:~(.+))?$`)
 
+// partForm is the name of what has come of a file that is being downloaded, or of its lock file. It is called by the
+// hash of the whole and outlives its process, so that the next can go on from there; it is deleted as what another host
+// has left is, once it has been untouched for foreignAge.
+var partForm = regexp.MustCompile(`^\.dla-part-[0-9a-f]{16}(?:\.lock)?$`)
+
+// Part is the name of what has come of the file whose SHA-256 (hex) is sha.
+func Part(sha string) string { return ".dla-part-" + sha[:16] }
+
+// IsPart says whether name is one that Part gives, or that of its lock file.
+func IsPart(name string) bool { return partForm.MatchString(name) }
+
 // earlierForm is how earlier versions called what they were writing, without an owner.
 var earlierForm = regexp.MustCompile(`^\.(.+\.tmp|dla-adversarial)-[0-9]+$`)
 
@@ -35,7 +46,7 @@ const foreignAge = 7 * 24 * time.Hour
 // IsTemporary says whether name is that of a file or folder that is being written, or was when its process died.
 // Whoever lists a folder passes over such names.
 func IsTemporary(name string) bool {
-	return temporaryForm.MatchString(name) || earlierForm.MatchString(name)
+	return temporaryForm.MatchString(name) || earlierForm.MatchString(name) || IsPart(name)
 }
 
 // self is what the names that this process makes begin with.
@@ -65,6 +76,10 @@ func Temporary(dir string) string {
 func Sweep(dir string) {
 	list, _ := os.ReadDir(dir)
 	for _, e := range list {
+		if at := filepath.Join(dir, e.Name()); IsPart(e.Name()) && untouched(at) {
+			_ = os.Remove(at)
+			continue
+		}
 		m := temporaryForm.FindStringSubmatch(e.Name())
 		if m == nil || !abandoned(filepath.Join(dir, e.Name()), m[1], m[2], m[3]) {
 			continue
@@ -83,7 +98,7 @@ func Abandoned(path string) bool {
 	if m := temporaryForm.FindStringSubmatch(filepath.Base(path)); m != nil {
 		return abandoned(path, m[1], m[2], m[3])
 	}
-	return earlierForm.MatchString(filepath.Base(path)) && untouched(path)
+	return (earlierForm.MatchString(filepath.Base(path)) || IsPart(filepath.Base(path))) && untouched(path)
 }
 
 // abandoned is Abandoned of what says its owner.

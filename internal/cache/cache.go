@@ -15,6 +15,7 @@ import (
 
 	"dla/internal/atomicfile"
 	"dla/internal/data"
+	"dla/internal/download"
 )
 
 // The kinds of what is kept.
@@ -23,7 +24,7 @@ const (
 	Decoded   = "decoded"   // a decoded copy of a set whose files are on this machine as well
 	Features  = "features"  // what an encoder gave
 	Encoder   = "encoder"   // an imported one
-	Temporary = "temporary" // left by a process that is gone
+	Temporary = "temporary" // left by a process that is gone, or the part that has come of a download
 )
 
 // Prunable are the kinds that Prune chooses from.
@@ -83,7 +84,7 @@ func List() ([]Item, error) {
 	}
 	for _, folder := range append(in(filepath.Join(dir, "data")), filepath.Join(dir, "features"), models) {
 		for _, path := range in(folder) {
-			if atomicfile.Abandoned(path) {
+			if atomicfile.Abandoned(path) || interrupted(path) {
 				all = append(all, Item{Kind: Temporary, Name: filepath.Base(path), Paths: []string{path}})
 			}
 		}
@@ -97,6 +98,11 @@ func List() ([]Item, error) {
 		return cmp.Or(strings.Compare(a.Kind, b.Kind), a.Used.Compare(b.Used))
 	})
 	return all, nil
+}
+
+// interrupted says whether path is what has come of a download that nobody goes on with at present, or its lock file.
+func interrupted(path string) bool {
+	return atomicfile.IsPart(filepath.Base(path)) && download.Idle(strings.TrimSuffix(path, ".lock"))
 }
 
 // in are the paths of what dir holds, none where it cannot be read.

@@ -179,6 +179,10 @@ func newDataPullCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "pull NAME…",
 		Short:             "Fetch data sets into the cache, replacing damaged files",
+		Long: `Fetch data sets into the cache, replacing damaged files.
+
+What breaks off is tried again; what is interrupted goes on where it stopped when it is called again. Each file is
+checked by its SHA-256 before it takes its place.`,
 		Example:           "  dla data pull mnist\n  dla data pull cifar10",
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completeSet(math.MaxInt),

@@ -10,8 +10,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,6 +23,8 @@ import (
 	"dla/internal/atomicfile"
 	"dla/internal/download"
 )
+
+func init() { download.Pause = time.Millisecond }
 
 // tiny is a set of two small files, served by handler.
 func tiny(t *testing.T, handler http.HandlerFunc) (Entry, map[string][]byte) {
@@ -76,7 +80,7 @@ func TestPull(t *testing.T) {
 }
 
 // TestPullFromBadServers: whatever a server does, the error says it, no wrong file appears under the
-// real name, no temporary file is left, and a whole file from before stays.
+// real name, nothing is left but a part of what may yet come whole, and a whole file from before stays.
 func TestPullFromBadServers(t *testing.T) {
 	for name, tc := range map[string]struct {
 		serve http.HandlerFunc
@@ -104,10 +108,149 @@ func TestPullFromBadServers(t *testing.T) {
 		if !Nowhere(err) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v is not taken as 'found nowhere', or is no single line", name, err)
 		}
-		list, err := os.ReadDir(dir)
-		if err != nil || len(list) != 1 || list[0].Name() != "b.gz" {
-			t.Errorf("%s: the folder holds %v (error %v), want b.gz alone", name, list, err)
+		want := []string{"b.gz"}
+		if name == "cut off" {
+			want = []string{atomicfile.Part(e.Forms[0].Files[0].SHA256), "b.gz"}
 		}
+		if got := namesIn(t, dir); !slices.Equal(got, want) {
+			t.Errorf("%s: the folder holds %v, want %v", name, got, want)
+		}
+	}
+}
+
+// namesIn lists a folder.
+func namesIn(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// TestPullGoesOn: what a connection, a kill or an interrupt has left of a file is not fetched again, whichever of the
+// mirrors it came from, and nothing but the file is left in the end.
+func TestPullGoesOn(t *testing.T) {
+	var content map[string][]byte
+	var asked []string
+	e, content := tiny(t, func(w http.ResponseWriter, r *http.Request) {
+		name := filepath.Base(r.URL.Path)
+		asked = append(asked, r.URL.Path+" "+r.Header.Get("Range"))
+		if r.URL.Path == "/first/a.gz" { // breaks off, and then is gone
+			if len(asked) > 1 {
+				http.NotFound(w, r)
+				return
+			}
+			w.Header().Set("Content-Length", "10")
+			w.Write(content[name][:4])
+			return
+		}
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content[name]))
+	})
+	base := e.Forms[0].Mirrors[0]
+	e.Forms[0].Mirrors = []string{base + "first/", base + "second/"}
+	dir := t.TempDir()
+	killed := atomicfile.Part(e.Forms[0].Files[1].SHA256)
+	if err := os.WriteFile(filepath.Join(dir, killed), content["b.gz"][:6], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, killed+".lock"), nil, 0o600); err != nil { // which a kill leaves as well
+		t.Fatal(err)
+	}
+	if _, err := e.Pull(context.Background(), dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"/first/a.gz ", "/first/a.gz bytes=4-", "/second/a.gz bytes=4-", "/second/b.gz bytes=6-"}
+	if !slices.Equal(asked, want) {
+		t.Errorf("asked for %q, want %q", asked, want)
+	}
+	if got, want := namesIn(t, dir), []string{"a.gz", "b.gz"}; !slices.Equal(got, want) {
+		t.Errorf("the folder holds %v, want %v", got, want)
+	}
+}
+
+// TestPullKilled: of a pull that was killed with SIGKILL the next goes on where it was. The one that is killed is this
+// test binary, run anew.
+func TestPullKilled(t *testing.T) {
+	const served, dirOf = "DLA_TEST_PULL_FROM", "DLA_TEST_PULL_INTO"
+	big := make([]byte, 3<<20)
+	for i := range big {
+		big[i] = byte(i >> 8)
+	}
+	e := Entry{Name: "big", Folder: "big", Forms: []Form{{Files: []File{published("big.bin", big)}}}}
+	if url := os.Getenv(served); url != "" { // to be killed
+		e.Forms[0].Mirrors = []string{url}
+		_, err := e.Pull(context.Background(), os.Getenv(dirOf), nil)
+		t.Fatalf("the pull ended by itself: %v", err)
+	}
+	var ranges []string
+	half := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ranges = append(ranges, r.Header.Get("Range"))
+		if len(ranges) > 1 {
+			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(big))
+			return
+		}
+		w.Header().Set("Content-Length", fmt.Sprint(len(big)))
+		w.Write(big[:len(big)/2])
+		w.(http.Flusher).Flush()
+		close(half)
+		<-r.Context().Done()
+	}))
+	defer srv.Close()
+	dir := t.TempDir()
+	part := filepath.Join(dir, atomicfile.Part(e.Forms[0].Files[0].SHA256))
+	child := exec.Command(os.Args[0], "-test.run=^TestPullKilled$")
+	child.Env = append(os.Environ(), served+"="+srv.URL+"/", dirOf+"="+dir)
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-half
+	var had int64
+	for range 1000 { // what was sent is yet to be written
+		if st, err := os.Stat(part); err == nil && st.Size() == int64(len(big)/2) {
+			had = st.Size()
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = child.Wait() // that it was killed
+	if had == 0 {
+		t.Fatal("the half that was sent has not come")
+	}
+	e.Forms[0].Mirrors = []string{srv.URL + "/"}
+	if _, err := e.Pull(context.Background(), dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("bytes=%d-", had); len(ranges) != 2 || ranges[1] != want {
+		t.Errorf("asked for %q, want %q the second time", ranges, want)
+	}
+	if got := namesIn(t, dir); !slices.Equal(got, []string{"big.bin"}) {
+		t.Errorf("the folder holds %v, want big.bin alone", got)
+	}
+}
+
+// TestPullTellsNoPassword: neither one of a mirror nor one of a proxy.
+func TestPullTellsNoPassword(t *testing.T) {
+	for _, base := range []string{"http://me:secret@127.0.0.1:1/", "http://me:secret@host\x7f/", "://me:secret@host/"} {
+		e, _ := tiny(t, nil)
+		e.Forms[0].Mirrors = []string{base}
+		_, err := e.Pull(context.Background(), t.TempDir(), nil)
+		if !Nowhere(err) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: error %v", base, err)
+		}
+	}
+	e, _ := tiny(t, http.NotFound)
+	e.Forms[0].Mirrors = []string{strings.Replace(e.Forms[0].Mirrors[0], "http://", "http://me:secret@", 1)}
+	if _, err := e.Pull(context.Background(), t.TempDir(), nil); !Nowhere(err) || strings.Contains(err.Error(), "secret") ||
+		!strings.Contains(err.Error(), "404") {
+		t.Errorf("error %v", err)
 	}
 }
 

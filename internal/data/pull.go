@@ -54,6 +54,7 @@ func (e Entry) pull(ctx context.Context, f *Form, dir string, progress func(Prog
 	for _, m := range f.Mirrors {
 		_, address, _ := strings.Cut(m, "://")
 		host, _, _ := strings.Cut(address, "/")
+		host = host[strings.LastIndexByte(host, '@')+1:] // without a password
 		options = append(options, option{host, func() error { return f.fromMirror(ctx, m, dir, progress) }})
 	}
 	if f.Module != "" {
@@ -94,35 +95,100 @@ type localError struct{ error }
 
 func (e localError) Unwrap() error { return e.error }
 
-var client = &http.Client{Transport: download.Transport}
-
 func (f *Form) fromMirror(ctx context.Context, base, dir string, progress func(Progress)) error {
+	m := &mirror{base: base, client: &http.Client{Transport: download.Transport}}
 	for _, file := range f.Files {
 		if file.verify(filepath.Join(dir, file.Name)) == nil {
 			continue
 		}
-		if err := file.fetch(ctx, base+file.Name, dir, fileProgress(progress, "fetching", file.Name)); err != nil {
-			return fmt.Errorf("%s: %w", base, err)
+		if err := file.fetch(ctx, m, dir, progress); err != nil {
+			return fmt.Errorf("%s: %w", download.WithoutUser(base), err)
 		}
 	}
 	return nil
 }
 
-// fetch downloads f from url into dir.
-func (f File) fetch(ctx context.Context, url, dir string, done func(n, total int64)) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+// mirror is a server that has the files of a set.
+type mirror struct {
+	base    string // address; a file's name is appended
+	client  *http.Client
+	reached bool // once it has answered
+}
+
+// get asks for the file name from byte from on. A mirror that has never answered is not asked again: there are others.
+func (m *mirror) get(ctx context.Context, name string, from int64) (*http.Response, error) {
+	req, err := download.NewRequest(ctx, http.MethodGet, m.base+name, from)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	resp, err := download.Do(client, req)
+	resp, err := download.Do(m.client, req)
+	switch {
+	case err != nil && m.reached:
+		return nil, &download.Temporary{Err: err}
+	case err != nil:
+		return nil, err
+	}
+	m.reached = true
+	if resp.StatusCode < 300 || resp.StatusCode == http.StatusRequestedRangeNotSatisfiable {
+		return resp, nil
+	}
+	resp.Body.Close() // read only
+	return nil, download.Refused(resp)
+}
+
+// fetch downloads f from m into dir. What has come when that fails, or when this process is killed, lies in a part
+// beside it, from which the next fetch goes on, of this mirror or of another.
+func (f File) fetch(ctx context.Context, m *mirror, dir string, progress func(Progress)) error {
+	path, part := filepath.Join(dir, f.Name), atomicfile.Part(f.SHA256)
+	atomicfile.Sweep(dir)
+	root, err := os.OpenRoot(dir)
 	if err != nil {
+		return localError{err}
+	}
+	defer root.Close()
+	lock := download.LockOf(filepath.Join(dir, part))
+	unlock, err := download.Lock(ctx, lock, func() { fileProgress(progress, "waiting for", f.Name)(0, f.Size) })
+	if err != nil {
+		return localError{err}
+	}
+	defer func() {
+		_ = os.Remove(lock) // else it lies there until it is swept
+		unlock()
+	}()
+	if f.verify(path) == nil { // another process has fetched it
+		return nil
+	}
+	perm := fs.FileMode(0o666)
+	if old, err := os.Lstat(path); err == nil && old.Mode().IsRegular() { // a private file stays private
+		perm &= old.Mode().Perm()
+	}
+	done := fileProgress(progress, "fetching", f.Name)
+	d := download.Fetch{Root: root, Part: part, To: f.Name, Perm: perm, Name: f.Name, Size: f.Size,
+		Get: func(ctx context.Context, from int64) (*http.Response, error) { return m.get(ctx, f.Name, from) },
+		Check: func(part string) error {
+			h := sha256.New()
+			r, err := root.Open(part)
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			n, err := io.Copy(h, r)
+			if err != nil {
+				return err
+			}
+			return f.check(n, h.Sum(nil))
+		},
+		Progress: func(have int64) { done(have, f.Size) },
+	}
+	err = download.Retry(ctx, func() (int64, error) { return d.Try(ctx) })
+	var disk *download.DiskError
+	switch {
+	case errors.As(err, &disk):
+		return localError{disk.Err}
+	case err != nil:
 		return fmt.Errorf("%s: %w", f.Name, err)
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", f.Name, resp.Status)
-	}
-	return f.store(resp.Body, dir, 0o666, done)
+	return nil
 }
 
 // store writes what src gives as f into dir, with permissions of perm, if it is f; a localError where dir is at fault.

@@ -1,5 +1,6 @@
-// Package download has what fetching files for the data sets and for the models has in common: how long
-// to wait for a network, and reports of progress.
+// Package download fetches files for the data sets and for the models: it goes on where a transfer broke off or a
+// process was killed, tries again what a later try may mend, gives up what stalls, and puts a file in its place when
+// it is whole and checked.
 package download
 
 import (
@@ -11,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -24,10 +26,48 @@ type Progress struct {
 
 // Transport gives up soon on a machine that has no network.
 var Transport http.RoundTripper = &http.Transport{
-	Proxy:                 http.ProxyFromEnvironment,
+	Proxy:                 discreet(http.ProxyFromEnvironment),
 	DialContext:           (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
 	TLSHandshakeTimeout:   5 * time.Second,
 	ResponseHeaderTimeout: 10 * time.Second,
+}
+
+// discreet is proxy without an address in its errors, which may hold a password.
+func discreet(proxy func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
+	return func(r *http.Request) (*url.URL, error) {
+		u, err := proxy(r)
+		if err != nil {
+			return nil, errors.New("the proxy that the environment names (HTTPS_PROXY, HTTP_PROXY) is no valid address")
+		}
+		return u, nil
+	}
+}
+
+// WithoutUser is an address without the user and password that may stand before its host: it is to be printed.
+func WithoutUser(address string) string {
+	at := strings.LastIndexByte(address, '@')
+	if at < 0 {
+		return address
+	}
+	scheme, _, ok := strings.Cut(address[:at], "//")
+	if !ok {
+		return "…" + address[at:]
+	}
+	return scheme + "//…" + address[at:]
+}
+
+// NewRequest is a request for what is at address, from byte from on. Its errors do not tell the address.
+func NewRequest(ctx context.Context, method, address string, from int64) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, address, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%s is no valid address", WithoutUser(address))
+	}
+	req.Header.Set("User-Agent", "dla")
+	req.Header.Set("Accept-Encoding", "identity") // sizes and hashes are of the file as it is
+	if from > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
+	}
+	return req, nil
 }
 
 // StallLimit is how long a transfer may bring nothing worth the name: fewer than worth bytes.

@@ -21,7 +21,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"dla/internal/download"
 	"dla/internal/plainfile"
@@ -35,8 +34,7 @@ type Hub struct {
 	noCache error // why
 	offline bool
 	client  *http.Client
-	reached bool          // once it has answered
-	pause   time.Duration // before the second try of what failed; it doubles from there
+	reached bool // once it has answered
 }
 
 // FromEnv is the hub that the environment names, by the variables of Hugging Face's tools: HF_ENDPOINT,
@@ -46,13 +44,12 @@ func FromEnv() (*Hub, error) {
 	endpoint, err := url.Parse(strings.TrimRight(cmp.Or(os.Getenv("HF_ENDPOINT"), "https://huggingface.co"), "/"))
 	if err != nil || endpoint.Host == "" || endpoint.Scheme != "https" && endpoint.Scheme != "http" {
 		return nil, fmt.Errorf("HF_ENDPOINT is %q, want an address like https://huggingface.co",
-			withoutUser(os.Getenv("HF_ENDPOINT")))
+			download.WithoutUser(os.Getenv("HF_ENDPOINT")))
 	}
 	h := &Hub{
 		Endpoint: endpoint,
 		Cache:    os.Getenv("HF_HUB_CACHE"),
 		offline:  slices.Contains([]string{"1", "ON", "YES", "TRUE"}, strings.ToUpper(os.Getenv("HF_HUB_OFFLINE"))),
-		pause:    time.Second,
 	}
 	home, err := hubHome()
 	switch {
@@ -83,19 +80,6 @@ func FromEnv() (*Hub, error) {
 
 // maxToken bounds the file of a token.
 const maxToken = 1 << 16
-
-// withoutUser is an address without the user and password that may stand before its host: it is to be printed.
-func withoutUser(address string) string {
-	at := strings.LastIndexByte(address, '@')
-	if at < 0 {
-		return address
-	}
-	scheme, _, ok := strings.Cut(address[:at], "//")
-	if !ok {
-		return "…" + address[at:]
-	}
-	return scheme + "//…" + address[at:]
-}
 
 // hubHome is the folder of Hugging Face's tools.
 func hubHome() (string, error) {
@@ -129,49 +113,6 @@ func (a authorized) RoundTrip(r *http.Request) (*http.Response, error) {
 	return download.Transport.RoundTrip(r)
 }
 
-// temporary is a failure that a later try may mend.
-type temporary struct {
-	error
-	after time.Duration // how long to wait, where the hub says so
-}
-
-func (e temporary) Unwrap() error { return e.error }
-
-// tries bounds how often something is tried without getting further, longestWait how long it is waited between.
-const (
-	tries       = 5
-	longestWait = time.Minute
-)
-
-// retry calls try until it succeeds, fails for good, or has failed several times since it got further.
-func (h *Hub) retry(ctx context.Context, try func() (further bool, err error)) error {
-	for n := 0; ; n++ {
-		further, err := try()
-		var t temporary
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err == nil || !errors.As(err, &t) {
-			return err
-		}
-		if further {
-			n = 0
-		}
-		if n == tries-1 {
-			return fmt.Errorf("%w; given up after %d tries: call it again to go on from there", err, tries)
-		}
-		wait := max(h.pause<<n, t.after)
-		if wait > longestWait {
-			return fmt.Errorf("%w; the hub asks to wait %v: call it again then", err, wait)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
-	}
-}
-
 // unreachable is a hub that did not answer at all.
 type unreachable struct{ error }
 
@@ -180,14 +121,9 @@ func (e unreachable) Unwrap() error { return e.error }
 // send sends one request about repo. Its redirects are followed as far as follow, if any, lets. What is no answer
 // to work with (2xx, 3xx or 416) is an error.
 func (h *Hub) send(ctx context.Context, method, repo string, from int64, path ...string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, h.Endpoint.JoinPath(path...).String(), nil)
+	req, err := download.NewRequest(ctx, method, h.Endpoint.JoinPath(path...).String(), from)
 	if err != nil {
 		return nil, err
-	}
-	req.Header.Set("User-Agent", "dla")
-	req.Header.Set("Accept-Encoding", "identity") // sizes and hashes are of the file as it is
-	if from > 0 {
-		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
 	}
 	client := *h.client
 	if method == http.MethodHead { // the hash stands where the redirects leave the hub
@@ -205,7 +141,7 @@ func (h *Hub) send(ctx context.Context, method, repo string, from int64, path ..
 		if !h.reached && errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") || errors.As(err, &cert) {
 			return nil, unreachable{fmt.Errorf("%s cannot be reached: %w", h.Endpoint.Host, err)}
 		}
-		return nil, temporary{fmt.Errorf("%s: %w", h.Endpoint.Host, err), 0}
+		return nil, &download.Temporary{Err: fmt.Errorf("%s: %w", h.Endpoint.Host, err)}
 	}
 	h.reached = true
 	if resp.StatusCode < 400 || resp.StatusCode == http.StatusRequestedRangeNotSatisfiable {
@@ -218,17 +154,18 @@ func (h *Hub) send(ctx context.Context, method, repo string, from int64, path ..
 // refusal says what an answer of 400 and above means, and what to do.
 func (h *Hub) refusal(resp *http.Response, repo string) error {
 	host, code := resp.Request.URL.Host, resp.Header.Get("X-Error-Code")
-	status := fmt.Errorf("%s answers %q", host, resp.Status)
-	page := withoutUser(h.Endpoint.JoinPath(repo).String())
+	status := download.Refused(resp)
+	var busy *download.Temporary
+	page := download.WithoutUser(h.Endpoint.JoinPath(repo).String())
 	with := "without a token"
 	if h.client.Transport.(authorized).token != "" {
 		with = "with this token"
 	}
 	switch {
-	case resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusRequestTimeout || resp.StatusCode >= 500:
-		return temporary{status, retryAfter(resp.Header.Get("Retry-After"))}
+	case errors.As(status, &busy):
+		return status
 	case host != h.Endpoint.Host: // a storage host, whose address is good for a while only: the hub gives another
-		return temporary{status, 0}
+		return &download.Temporary{Err: status}
 	case code == "GatedRepo":
 		return fmt.Errorf("%s is gated: accept its terms at %s and set HF_TOKEN to a token of that account", repo, page)
 	case code == "RepoNotFound", resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusUnauthorized && with == "without a token":
@@ -238,17 +175,6 @@ func (h *Hub) refusal(resp *http.Response, repo string) error {
 		return fmt.Errorf("%s may not be read %s: see %s and set HF_TOKEN (%w)", repo, with, page, status)
 	}
 	return status
-}
-
-// retryAfter is how long the header says to wait: seconds or a date.
-func retryAfter(header string) time.Duration {
-	if n, err := strconv.ParseUint(header, 10, 31); err == nil {
-		return time.Duration(n) * time.Second
-	}
-	if at, err := http.ParseTime(header); err == nil {
-		return time.Until(at)
-	}
-	return 0
 }
 
 var (
@@ -262,28 +188,28 @@ const maxListing = 16 << 20
 
 // resolve asks for the commit that is main of repo now, and the names of its files.
 func (h *Hub) resolve(ctx context.Context, repo string) (commit string, files []string, err error) {
-	err = h.retry(ctx, func() (bool, error) {
+	err = download.Retry(ctx, func() (int64, error) {
 		resp, err := h.send(ctx, http.MethodGet, repo, 0, "api/models", repo, "revision/main")
 		if err != nil {
-			return false, err
+			return 0, err
 		}
 		defer resp.Body.Close()
 		b, err := io.ReadAll(io.LimitReader(resp.Body, maxListing+1))
 		if err != nil {
-			return false, temporary{fmt.Errorf("%s: the transfer broke off: %w", h.Endpoint.Host, err), 0}
+			return 0, &download.Temporary{Err: fmt.Errorf("%s: the transfer broke off: %w", h.Endpoint.Host, err)}
 		}
 		var answer struct {
 			SHA      string
 			Siblings []struct{ RFilename string }
 		}
 		if err := json.Unmarshal(b, &answer); err != nil || len(b) > maxListing || !commitForm.MatchString(answer.SHA) {
-			return false, fmt.Errorf("%s does not answer as a hub does; set HF_ENDPOINT to one, or to nothing for huggingface.co", h.Endpoint.Host)
+			return 0, fmt.Errorf("%s does not answer as a hub does; set HF_ENDPOINT to one, or to nothing for huggingface.co", h.Endpoint.Host)
 		}
 		commit = answer.SHA
 		for _, s := range answer.Siblings {
 			files = append(files, s.RFilename)
 		}
-		return false, nil
+		return 0, nil
 	})
 	return commit, files, err
 }

@@ -9,8 +9,7 @@ package hub
 //	models--OWNER--NAME/refs/main                     the commit that main was when last asked for
 //	.locks/models--OWNER--NAME/HASH.lock              held by the process that fetches HASH
 //
-// Names in it are a hash, a commit or one of wanted: what a hub says is never used as a path. A part
-// needs no If-Range: it is called by the hash of the whole, so that a file that has changed has another.
+// Names in it are a hash, a commit or one of wanted: what a hub says is never used as a path.
 
 import (
 	"context"
@@ -27,9 +26,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
-
-	"github.com/gofrs/flock"
 
 	"dla/internal/atomicfile"
 	"dla/internal/download"
@@ -171,43 +167,30 @@ type pull struct {
 	encoder      *model.Encoder // which the weights are to be of
 }
 
-// errDamaged is of bytes that came and are not those that the hub's hash tells of.
-var errDamaged = errors.New("what came is not what the hub's hash tells of")
-
 // file puts a file where the snapshot has it. Each try asks anew what the file is.
 func (p *pull) file(ctx context.Context, name string) error {
-	var best int64 // how much of it there has been
-	wrong := 0     // how often it was damaged
-	return p.retry(ctx, func() (further bool, err error) {
+	return download.Retry(ctx, func() (int64, error) {
 		b, err := p.head(ctx, p.repo, p.commit, name, largest(name))
 		if err != nil {
-			return false, err
+			return 0, err
 		}
 		if matches(p.root, path.Join("snapshots", p.commit, name), b.hash) {
-			return false, nil
+			return 0, nil
 		}
 		unlock, err := p.lock(ctx, b, name)
 		if err != nil {
-			return false, err
+			return 0, err
 		}
 		defer unlock()
 		if !matches(p.root, "blobs/"+b.hash, b.hash) {
-			n, err := p.fetch(ctx, b, name)
-			if errors.Is(err, errDamaged) {
-				if wrong++; wrong < 2 { // else a partial file of before may have been at fault
-					err = temporary{err, 0}
-				}
-			}
-			if err != nil {
-				further = n >= best+1<<20
-				best = max(best, n)
-				return further, err
+			if have, err := p.fetch(ctx, b, name); err != nil {
+				return have, err
 			}
 		}
 		if err := p.link(name, b.hash); err != nil {
-			return false, p.unwritable(err)
+			return 0, p.unwritable(err)
 		}
-		return false, nil
+		return 0, nil
 	})
 }
 
@@ -217,16 +200,11 @@ func (p *pull) lock(ctx context.Context, b blob, name string) (unlock func(), er
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, p.unwritable(err)
 	}
-	l := flock.New(filepath.Join(dir, b.hash+".lock"), flock.SetPermissions(0o666))
-	ok, err := l.TryLock()
-	if !ok && err == nil {
-		p.report("waiting for", name, 0, b.size)
-		_, err = l.TryLockContext(ctx, 200*time.Millisecond)
-	}
-	if err != nil {
+	waiting := func() { p.report("waiting for", name, 0, b.size) }
+	if unlock, err = download.Lock(ctx, filepath.Join(dir, b.hash+".lock"), waiting); err != nil {
 		return nil, p.unwritable(err)
 	}
-	return func() { _ = l.Unlock() }, nil
+	return unlock, nil
 }
 
 func (p *pull) report(verb, name string, n, total int64) {
@@ -242,51 +220,34 @@ func (p *pull) fetch(ctx context.Context, b blob, name string) (int64, error) {
 	if err := p.root.MkdirAll("blobs", 0o777); err != nil {
 		return 0, p.unwritable(err)
 	}
-	part := "blobs/" + b.hash + ".incomplete"
-	f, err := p.root.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o666)
-	if err != nil {
-		return 0, p.unwritable(err)
+	f := download.Fetch{Root: p.root, Part: "blobs/" + b.hash + ".incomplete", To: "blobs/" + b.hash, Perm: 0o666,
+		Name: name, Size: b.size, Most: largest(name),
+		Get: func(ctx context.Context, from int64) (*http.Response, error) {
+			return p.send(ctx, http.MethodGet, p.repo, from, p.repo, "resolve", p.commit, name)
+		},
+		Check: func(part string) error {
+			if !matches(p.root, part, b.hash) {
+				return errors.New("what came is not what the hub's hash tells of")
+			}
+			return nil
+		},
+		Progress: func(have int64) { p.report("fetching", name, have, b.size) },
 	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return 0, p.unwritable(err)
+	if name == weightsName && b.size >= 0 {
+		f.Fits = func(part io.ReaderAt, n int64) (bool, error) { return p.fits(part, n, b) }
 	}
-	n := st.Size()
-	if n > b.size { // or the size is not known
-		n = 0
+	have, err := f.Try(ctx)
+	var disk *download.DiskError
+	if errors.As(err, &disk) {
+		return have, p.unwritable(disk.Err)
 	}
-	if n != b.size {
-		n, err = p.download(ctx, f, n, b, name)
-		if err != nil {
-			return n, err
-		}
-	}
-	if err := f.Sync(); err != nil {
-		return n, p.unwritable(err)
-	}
-	if err := f.Close(); err != nil {
-		return n, p.unwritable(err)
-	}
-	if !matches(p.root, part, b.hash) {
-		if err := p.root.Remove(part); err != nil {
-			return 0, p.unwritable(err)
-		}
-		return 0, errDamaged
-	}
-	if err := p.root.Rename(part, "blobs/"+b.hash); err != nil {
-		return n, p.unwritable(err)
-	}
-	if err := atomicfile.SyncDir(filepath.Join(p.root.Name(), "blobs")); err != nil {
-		return n, p.unwritable(err)
-	}
-	return n, nil
+	return have, err
 }
 
 // fits looks at the header of the weights b as soon as f, which has n bytes of them, has all of it, and says so. Weights
 // that are not the encoder's are an error: they need not come. A header that cannot be read is none, since the
 // hash is to tell whether the bytes are damaged.
-func (p *pull) fits(f *os.File, n int64, b blob) (seen bool, err error) {
+func (p *pull) fits(f io.ReaderAt, n int64, b blob) (seen bool, err error) {
 	var length [8]byte
 	if n < int64(len(length)) {
 		return false, nil
@@ -309,84 +270,6 @@ func (p *pull) fits(f *os.File, n int64, b blob) (seen bool, err error) {
 		return true, fmt.Errorf("%s cannot be used: %w", p.repo, err)
 	}
 	return true, nil
-}
-
-// download appends the bytes from have on to f and returns how many f has then.
-func (p *pull) download(ctx context.Context, f *os.File, have int64, b blob, name string) (int64, error) {
-	resp, err := p.send(ctx, http.MethodGet, p.repo, have, p.repo, "resolve", p.commit, name)
-	if err != nil {
-		return have, err
-	}
-	defer resp.Body.Close()
-	var wrong error
-	switch from := resp.Header.Get("Content-Range"); {
-	case resp.StatusCode == http.StatusOK: // all of it, whatever was asked for
-		have = 0
-	case have == 0 || resp.StatusCode != http.StatusPartialContent || from != fmt.Sprintf("bytes %d-%d/%d", have, b.size-1, b.size):
-		wrong = temporary{fmt.Errorf("%s answers %q with the part %q, asked for the bytes from %d on of %d", resp.Request.URL.Host, resp.Status, from, have, b.size), 0}
-		have = 0
-	}
-	if err := f.Truncate(have); err != nil {
-		return 0, p.unwritable(err)
-	}
-	if _, err := f.Seek(have, io.SeekStart); err != nil {
-		return 0, p.unwritable(err)
-	}
-	if wrong != nil {
-		return 0, wrong
-	}
-	most := b.size
-	if b.size < 0 {
-		most = largest(name)
-	}
-	w := &counting{f: f, path: name, n: have, done: func(n int64) { p.report("fetching", name, n, b.size) }}
-	if name == weightsName && b.size >= 0 {
-		w.fits = func(n int64) (bool, error) { return p.fits(f, n, b) }
-	}
-	w.done(have)
-	_, err = io.Copy(w, io.LimitReader(resp.Body, most-have+1))
-	switch {
-	case w.refused != nil: // what has come is of no use
-		return 0, errors.Join(w.refused, f.Truncate(0))
-	case w.err != nil:
-		return w.n, p.unwritable(w.err)
-	case err != nil:
-		return w.n, temporary{fmt.Errorf("the transfer broke off: %w", err), 0}
-	case w.n < b.size:
-		return w.n, temporary{fmt.Errorf("the transfer ended after %d bytes of %d", w.n, b.size), 0}
-	case w.n > most:
-		return 0, errors.Join(temporary{fmt.Errorf("more than the %d bytes of the file came", most), 0}, f.Truncate(0))
-	}
-	return w.n, nil
-}
-
-// counting writes to f and reports how far it is.
-type counting struct {
-	f       *os.File
-	path    string
-	n       int64
-	done    func(n int64)
-	fits    func(n int64) (seen bool, err error) // whether what has come can be used; nil: it can
-	err     error                                // of the disk
-	refused error                                // by fits
-}
-
-// Write writes b.
-func (c *counting) Write(b []byte) (n int, err error) {
-	if err = atomicfile.Check("write", c.path); err == nil {
-		n, err = c.f.Write(b)
-	}
-	c.n += int64(n)
-	c.err = err
-	c.done(c.n)
-	if err == nil && c.fits != nil {
-		var seen bool
-		if seen, c.refused = c.fits(c.n); seen {
-			c.fits = nil
-		}
-		err = c.refused
-	}
-	return n, err
 }
 
 // matches says whether the file called name is there and has the hash.
