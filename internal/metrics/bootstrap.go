@@ -1,7 +1,6 @@
 package metrics
 
 import (
-	"math"
 	"slices"
 
 	"dla/internal/kernel"
@@ -38,7 +37,7 @@ func Bootstrap(rs []*Ranking, resamples int, seed uint64) []Intervals {
 				x[s] = *b.drawn[s*len(rs)+i].each()[m]
 			}
 			slices.Sort(x)
-			*interval = [2]float64{quantile(x, 0.025), quantile(x, 0.975)}
+			*interval = [2]float64{Quantile(x, 0.025), Quantile(x, 0.975)}
 		}
 		all[i].FPR95Out.Known = true
 	}
@@ -72,14 +71,4 @@ func (b *bootstrap) Chunk(i int) {
 			b.drawn[s*len(b.rankings)+d] = ranking.weighted(weights)
 		}
 	}
-}
-
-// quantile of ascending x, linear between neighbours.
-func quantile(x []float64, q float64) float64 {
-	at := q * float64(len(x)-1)
-	i := int(at)
-	if i+1 >= len(x) {
-		return x[len(x)-1]
-	}
-	return x[i] + (at-math.Floor(at))*(x[i+1]-x[i])
 }

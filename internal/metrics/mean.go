@@ -17,7 +17,7 @@ func BootstrapMean(x []float64, resamples int, seed uint64) (mean float64, ci [2
 	b := &bootstrapMean{x, seed, make([]float64, resamples)}
 	kernel.Run(b, resamples)
 	slices.Sort(b.means)
-	return mean, [2]float64{quantile(b.means, 0.025), quantile(b.means, 0.975)}
+	return mean, [2]float64{Quantile(b.means, 0.025), Quantile(b.means, 0.975)}
 }
 
 type bootstrapMean struct {

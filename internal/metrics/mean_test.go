@@ -51,3 +51,18 @@ func TestMedian(t *testing.T) {
 		}
 	}
 }
+
+// TestQuantile: as numpy.quantile gives them.
+func TestQuantile(t *testing.T) {
+	for _, c := range []struct {
+		x       []float64
+		q, want float64
+	}{
+		{[]float64{1, 2, 4, 8}, 0, 1}, {[]float64{1, 2, 4, 8}, 1, 8}, {[]float64{1, 2, 4, 8}, 0.5, 3},
+		{[]float64{1, 2, 4, 8}, 0.025, 1.075}, {[]float64{1, 2, 4, 8}, 0.975, 7.7}, {[]float64{5}, 0.3, 5},
+	} {
+		if got := Quantile(c.x, c.q); math.Abs(got-c.want) > 1e-12 {
+			t.Errorf("quantile %g of %v is %g, want %g", c.q, c.x, got, c.want)
+		}
+	}
+}

@@ -37,8 +37,20 @@ func Median(v []float64) float64 {
 	return (s[(n-1)/2] + s[n/2]) / 2
 }
 
+// Quantile is the q-quantile of ascending x, of at least one value, linear between neighbours: type 7 of Hyndman and Fan
+// 1996, as NumPy and R compute it by default. gonum's stat.Quantile knows types 1 and 4 alone.
+func Quantile[F float32 | float64](x []F, q float64) float64 {
+	at := q * float64(len(x)-1)
+	i := int(at)
+	if i+1 >= len(x) {
+		return float64(x[len(x)-1])
+	}
+	return float64(x[i]) + (at-float64(i))*(float64(x[i+1])-float64(x[i]))
+}
+
 // MeanStd is the mean and the sample standard deviation (n-1) of x; the deviation of fewer than two
-// values is NaN, the mean of none too.
+// values is NaN, the mean of none too. Both are summed in order: gonum's stat.MeanStdDev adds in the order of the
+// processor's vectors, so that the last bits of five values or more are others, and others on another machine.
 func MeanStd(x []float64) (mean, sd float64) {
 	for _, v := range x {
 		mean += v

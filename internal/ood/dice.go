@@ -1,6 +1,10 @@
 package ood
 
-import "slices"
+import (
+	"slices"
+
+	"dla/internal/metrics"
+)
 
 // dice is Sun and Li 2022 (https://arxiv.org/abs/2111.09805): the energy of a head that keeps only the weights
 // that contribute most, weight times the mean of its feature over the training set; the given share is dropped.
@@ -17,7 +21,7 @@ func dice(n *Network, share float64) (Detector, error) {
 	}
 	sorted := slices.Clone(contribution)
 	slices.Sort(sorted)
-	limit := quantile(sorted, share)
+	limit := metrics.Quantile(sorted, share)
 	kept := slices.Clone(n.Weight)
 	for i, c := range contribution {
 		if float64(c) <= limit {
