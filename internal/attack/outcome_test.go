@@ -18,12 +18,29 @@ func TestOutcome(t *testing.T) {
 	rounded := []float32{up, 0, 0, up, 0, 0, up, 0, 0, 0, 0, up}
 	o.Add(b, []int32{0, 0, 2, 2}, adv, logits, rounded, 3)
 	o.Close()
-	if o.N != 4 || o.Correct != 3 || o.Accuracy != 0.75 || o.Aimed.Value != 3 || o.Success.Value != 1./3 ||
-		o.Rounded != 0.75 {
-		t.Errorf("%+v", o)
+	for _, c := range []struct {
+		what      string
+		got, want any
+	}{
+		{"N", o.N, 4},
+		{"Correct", o.Correct, 3},
+		{"Accuracy", o.Accuracy, 0.75},
+		{"Aimed", o.Aimed.Value, 3},
+		{"Success", o.Success.Value, 1. / 3},
+		{"Rounded", o.Rounded, 0.75},
+		{"MinValue", o.MinValue, 0.0},
+		{"MaxValue", o.MaxValue, 1.0},
+		{"Radius", o.Radius(), 0.2},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s is %v, want %v", c.what, c.got, c.want)
+		}
 	}
-	if math.Abs(o.Confidence-0.5) > 1e-6 || math.Abs(o.MaxChange-0.2) > 1e-6 || o.MinValue != 0 || o.MaxValue != 1 || o.Radius() != 0.2 {
-		t.Errorf("%+v", o)
+	if math.Abs(o.Confidence-0.5) > 1e-6 {
+		t.Errorf("Confidence is %g, want 0.5", o.Confidence)
+	}
+	if math.Abs(o.MaxChange-0.2) > 1e-6 {
+		t.Errorf("MaxChange is %g, want 0.2", o.MaxChange)
 	}
 	if !(o.CI95[0] < 0.75 && o.CI95[1] > 0.75) {
 		t.Errorf("an interval of %v", o.CI95)

@@ -99,8 +99,21 @@ func TestPair(t *testing.T) {
 		t.Fatal(err)
 	}
 	near := func(a, b float64) bool { return math.Abs(a-b) < 1e-9 }
-	if f := c.FP32; f.Case != "resnet20-w16 nhwc step" || !near(f.Median, 0.3) || !near(f.Min, 0.1) || f.N != 20 || !near(f.PerS, 128/0.3) || !near(c.Ratio, 2) {
-		t.Errorf("fp32: %+v, ratio %g", f, c.Ratio)
+	if f := c.FP32; f.Case != "resnet20-w16 nhwc step" || f.N != 20 {
+		t.Errorf("fp32 is %d runs of %s, want 20 of resnet20-w16 nhwc step", f.N, f.Case)
+	}
+	for _, v := range []struct {
+		what      string
+		got, want float64
+	}{
+		{"median", c.FP32.Median, 0.3},
+		{"minimum", c.FP32.Min, 0.1},
+		{"rate", c.FP32.PerS, 128 / 0.3},
+		{"ratio", c.Ratio, 2},
+	} {
+		if !near(v.got, v.want) {
+			t.Errorf("fp32: the %s is %g, want %g", v.what, v.got, v.want)
+		}
 	}
 	if b := c.BF16; b == nil || b.Case != "resnet20-w16 nchw-bf16 step" || !near(c.RatioBF16, 0.1/0.15) {
 		t.Errorf("bf16: %+v, ratio %g", b, c.RatioBF16)

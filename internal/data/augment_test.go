@@ -137,8 +137,14 @@ func TestCutoutArea(t *testing.T) {
 			}
 		}
 		area := (c.y1 - c.y0) * (c.x1 - c.x0)
-		if black != 3*area || c.y0 < 0 || c.y1 > 32 || c.x0 < 0 || c.x1 > 32 || area < 16 || area > 64 {
-			t.Fatalf("image %d: %d values are black, cut out is %+v", i, black, c)
+		if black != 3*area {
+			t.Fatalf("image %d: %d values are black, %d are cut out", i, black, 3*area)
+		}
+		if c.y0 < 0 || c.y1 > 32 || c.x0 < 0 || c.x1 > 32 {
+			t.Fatalf("image %d: the square %+v that is cut out leads out of it", i, c)
+		}
+		if area < 16 || area > 64 {
+			t.Fatalf("image %d: %d pixels are cut out, want 16 to 64", i, area)
 		}
 		seen[area] = true
 	}

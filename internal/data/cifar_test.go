@@ -168,9 +168,22 @@ func TestCIFAR10(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("loaded again in %v", time.Since(began))
-	if !bytes.Equal(again.Train.Pixels, ds.Train.Pixels) || !bytes.Equal(again.Test.Pixels, ds.Test.Pixels) || !slices.Equal(again.Train.Labels, ds.Train.Labels) ||
-		!slices.Equal(again.Test.Labels, ds.Test.Labels) || again.Source != ds.Source || again.Fingerprint != ds.Fingerprint {
-		t.Error("the decoded copy is another set")
+	for _, part := range []struct {
+		name      string
+		got, want *Set
+	}{{"train", again.Train, ds.Train}, {"test", again.Test, ds.Test}} {
+		if !bytes.Equal(part.got.Pixels, part.want.Pixels) {
+			t.Errorf("%s: the decoded copy has other images", part.name)
+		}
+		if !slices.Equal(part.got.Labels, part.want.Labels) {
+			t.Errorf("%s: the decoded copy has other labels", part.name)
+		}
+	}
+	if again.Source != ds.Source {
+		t.Errorf("the decoded copy is of %q, want %q", again.Source, ds.Source)
+	}
+	if again.Fingerprint != ds.Fingerprint {
+		t.Errorf("the decoded copy has the fingerprint %s, want %s", again.Fingerprint, ds.Fingerprint)
 	}
 }
 

@@ -145,8 +145,14 @@ func TestImagesInAnyPacking(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
-			if train.N != 10 || test.N != 4 || train.H != 3 || train.W != 5 || train.C != 3 || !slices.Equal(train.Classes, []string{"cat", "dog"}) {
-				t.Errorf("%s: %d + %d images of %dx%dx%d, classes %v", name, train.N, test.N, train.H, train.W, train.C, train.Classes)
+			if train.N != 10 || test.N != 4 {
+				t.Errorf("%s: %d + %d images, want 10 + 4", name, train.N, test.N)
+			}
+			if size := [3]int{train.H, train.W, train.C}; size != [3]int{3, 5, 3} {
+				t.Errorf("%s: images of %v, want 3x5x3", name, size)
+			}
+			if !slices.Equal(train.Classes, []string{"cat", "dog"}) {
+				t.Errorf("%s: classes %v, want cat and dog", name, train.Classes)
 			}
 			fp := fingerprint(train, test)
 			if want == "" {

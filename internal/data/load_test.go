@@ -532,7 +532,7 @@ func TestMNIST(t *testing.T) {
 	if mean := sum / float64(len(ds.Train.Pixels)) / 255; mean < 0.13065 || mean > 0.13070 { // published: 0.1307
 		t.Errorf("mean pixel %.5f, want 0.1307", mean)
 	}
-	if got := ds.Train.Labels[:5]; got[0] != 5 || got[1] != 0 || got[2] != 4 || got[3] != 1 || got[4] != 9 {
+	if got := ds.Train.Labels[:5]; !slices.Equal(got, []int32{5, 0, 4, 1, 9}) {
 		t.Errorf("the first labels are %v, want 5 0 4 1 9", got)
 	}
 	if ds.Train.Reordered() || !ds.Test.Known() || ds.Test.Published[9999] != 9999 {

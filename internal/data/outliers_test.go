@@ -38,8 +38,14 @@ func TestFolderInAnyShape(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
-			if ds.Train.N != tc.train || ds.Test.N != tc.test || !slices.Equal(ds.Test.Classes, tc.classes) || ds.Name != "pets" || ds.Source != path {
-				t.Errorf("%s: %+v with %d + %d images of %v", name, ds, ds.Train.N, ds.Test.N, ds.Test.Classes)
+			if ds.Train.N != tc.train || ds.Test.N != tc.test {
+				t.Errorf("%s: %d + %d images, want %d + %d", name, ds.Train.N, ds.Test.N, tc.train, tc.test)
+			}
+			if !slices.Equal(ds.Test.Classes, tc.classes) {
+				t.Errorf("%s: classes %v, want %v", name, ds.Test.Classes, tc.classes)
+			}
+			if ds.Name != "pets" || ds.Source != path {
+				t.Errorf("%s: it is called %q, from %q, want pets from %q", name, ds.Name, ds.Source, path)
 			}
 			if want == "" {
 				want = ds.Fingerprint
@@ -310,8 +316,12 @@ func TestPeople(t *testing.T) {
 			t.Errorf("fingerprint %s, %v", ds.Fingerprint, err)
 		}
 		d, err := Describe("cifar100-people")
-		if err != nil || ds.Train.N != d.Train || ds.Test.N != d.Test || len(ds.Train.Classes) != d.Classes || ds.Test.H != d.H {
-			t.Errorf("%d + %d images, described as %+v, %v", ds.Train.N, ds.Test.N, d, err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := [4]int{ds.Train.N, ds.Test.N, len(ds.Train.Classes), ds.Test.H}
+		if want := [4]int{d.Train, d.Test, d.Classes, d.H}; got != want {
+			t.Errorf("train, test, classes and height are %v, described as %v", got, want)
 		}
 		for part, want := range map[*Set]int{ds.Train: 1, ds.Test: 1} {
 			twice, seen := 0, map[[32]byte]int32{}

@@ -74,8 +74,20 @@ func TestRottenTomatoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Text) != 10662 || len(s.Train) != 8530 || len(s.Val) != 1066 || len(s.Test) != 1066 || s.Source != "$DLA_DATA, UTF-8" || s.Name != "rotten_tomatoes" {
-		t.Fatalf("%s: %d sentences of %s, %d + %d + %d", s.Name, len(s.Text), s.Source, len(s.Train), len(s.Val), len(s.Test))
+	for _, c := range []struct {
+		what      string
+		got, want any
+	}{
+		{"the number of sentences", len(s.Text), 10662},
+		{"that of the training split", len(s.Train), 8530},
+		{"that of the validation split", len(s.Val), 1066},
+		{"that of the test split", len(s.Test), 1066},
+		{"the source", s.Source, "$DLA_DATA, UTF-8"},
+		{"the name", s.Name, "rotten_tomatoes"},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s is %v, want %v", c.what, c.got, c.want)
+		}
 	}
 	for at, want := range map[int32]string{
 		s.Train[0]:    "simplistic , silly and tedious .",

@@ -34,8 +34,20 @@ func TestSyntheticShapes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ds.Train.N != 10000 || ds.Test.N != 2000 || ds.Train.H != 32 || ds.Train.W != 32 || ds.Train.C != 3 || !ds.Synthetic || ds.Name != SyntheticShapes || len(ds.Fingerprint) != 64 {
-		t.Errorf("%s: %d + %d images of %dx%dx%d", ds.Name, ds.Train.N, ds.Test.N, ds.Train.H, ds.Train.W, ds.Train.C)
+	for _, c := range []struct {
+		what      string
+		got, want any
+	}{
+		{"the number of training images", ds.Train.N, 10000},
+		{"that of test images", ds.Test.N, 2000},
+		{"the size", [3]int{ds.Train.H, ds.Train.W, ds.Train.C}, [3]int{32, 32, 3}},
+		{"Synthetic", ds.Synthetic, true},
+		{"the name", ds.Name, SyntheticShapes},
+		{"the length of the fingerprint", len(ds.Fingerprint), 64},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s is %v, want %v", c.what, c.got, c.want)
+		}
 	}
 }
 

@@ -59,9 +59,19 @@ func TestFilesByAnyName(t *testing.T) {
 		root, cache := files.folder(t.TempDir()), t.TempDir()
 		opt := Options{Dir: root, Cache: t.TempDir()}
 		at, found, err := e.Find(opt)
-		if !found || err != nil || at.Check() != nil || len(e.Forms[0].missing(at.Dir)) != 0 || at.Source != "$DLA_DATA" {
-			t.Errorf("%s: found %v in %s, %v; check: %v", name, found, at.Dir, err, at.Check())
+		if !found || err != nil {
+			t.Errorf("%s: found %v, %v", name, found, err)
 			continue
+		}
+		if err := at.Check(); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if missing := e.Forms[0].missing(at.Dir); len(missing) != 0 {
+			t.Errorf("%s: %s lacks %v", name, at.Dir, missing)
+		}
+		if at.Source != "$DLA_DATA" {
+			t.Errorf("%s: found in %s, want $DLA_DATA", name, at.Source)
 		}
 		dir := filepath.Join(cache, e.Folder)
 		if err := e.Import(context.Background(), at.Dir, dir, nil); err != nil {
@@ -75,9 +85,17 @@ func TestFilesByAnyName(t *testing.T) {
 		for i, want := range [][]byte{images, labels} {
 			path, as, err := e.Forms[0].locate(dir, i)
 			b, readErr := os.ReadFile(path)
-			if err != nil || readErr != nil || published(as.Name, b) != as || filepath.Base(path) != as.Name ||
-				!bytes.Equal(b, want) && !strings.HasSuffix(as.Name, ".gz") {
-				t.Errorf("%s: file %d is kept as %s: %+v, %v %v", name, i, path, as, err, readErr)
+			if err != nil || readErr != nil {
+				t.Errorf("%s: file %d: %v %v", name, i, err, readErr)
+			}
+			if got := published(as.Name, b); got != as {
+				t.Errorf("%s: file %d is %+v, said to be %+v", name, i, got, as)
+			}
+			if filepath.Base(path) != as.Name {
+				t.Errorf("%s: file %d is kept as %s, said to be %s", name, i, path, as.Name)
+			}
+			if !bytes.Equal(b, want) && !strings.HasSuffix(as.Name, ".gz") {
+				t.Errorf("%s: file %d, %s, has another content", name, i, path)
 			}
 		}
 		if source, err := e.Pull(context.Background(), dir, nil); source != "" || err != nil {

@@ -61,8 +61,14 @@ func TestSaveAndLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Source != source || got.Copies != 2 || got.N != 3 || got.Classes != 2 || !slices.Equal(got.Logits, s.Logits) {
-		t.Errorf("saved %+v, loaded %+v", s, got)
+	if got.Source != source {
+		t.Errorf("loaded %+v, want the source %+v", got.Source, source)
+	}
+	if size := [3]int{got.Copies, got.N, got.Classes}; size != [3]int{2, 3, 2} {
+		t.Errorf("copies, images and classes are %v, want 2, 3 and 2", size)
+	}
+	if !slices.Equal(got.Logits, s.Logits) {
+		t.Errorf("loaded the logits %v, saved %v", got.Logits, s.Logits)
 	}
 }
 

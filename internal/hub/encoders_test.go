@@ -48,8 +48,17 @@ func TestFindOrder(t *testing.T) {
 		t.Helper()
 		for _, name := range []string{"minilm", "all-MiniLM-L6-v2"} {
 			e, err := Find(name)
-			if err != nil || e.Source != source || e.Dir != dir && dir != name || e.Params != params {
-				t.Errorf("Find(%s) is %+v, %v; want %s in %s", name, e, err, source, dir)
+			if err != nil {
+				t.Errorf("Find(%s): %v", name, err)
+			}
+			if e.Source != source {
+				t.Errorf("Find(%s) has found it in %s, want %s", name, e.Source, source)
+			}
+			if e.Dir != dir && dir != name {
+				t.Errorf("Find(%s) has found %s, want %s", name, e.Dir, dir)
+			}
+			if e.Params != params {
+				t.Errorf("Find(%s) has %d parameters, want %d", name, e.Params, params)
 			}
 		}
 	}

@@ -257,9 +257,19 @@ func size(t *testing.T, path string) int64 {
 func TestPullLayout(t *testing.T) {
 	s := serve(t)
 	e := s.mustPull()
-	if e.Name != "minilm" || e.ModelType != "bert" || e.Params != params || e.Source != hubCache ||
-		e.Dir != s.folder("snapshots", s.commit) {
-		t.Errorf("pulled %+v", e)
+	for _, c := range []struct {
+		what      string
+		got, want any
+	}{
+		{"the name", e.Name, "minilm"},
+		{"the type", e.ModelType, "bert"},
+		{"the number of parameters", e.Params, params},
+		{"the source", e.Source, hubCache},
+		{"the folder", e.Dir, s.folder("snapshots", s.commit)},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s is %v, want %v", c.what, c.got, c.want)
+		}
 	}
 	if b, err := os.ReadFile(s.folder("refs", "main")); string(b) != s.commit {
 		t.Errorf("refs/main is %q (%v)", b, err)

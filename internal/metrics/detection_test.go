@@ -144,8 +144,17 @@ func TestROCThinned(t *testing.T) {
 	wholeIn, wholeOut := r.ROC(1 << 20)
 	in, out := r.ROC(300)
 	last := len(in) - 1
-	if len(wholeIn) < 7000 || len(in) > 301 || len(in) < 150 || in[0] != 0 || out[0] != 0 || in[last] != 5000 || out[last] != 3000 {
-		t.Fatalf("%d points of %d, from %d, %d to %d, %d", len(in), len(wholeIn), in[0], out[0], in[last], out[last])
+	if len(wholeIn) < 7000 {
+		t.Fatalf("the whole curve has %d points, want 7000 or more", len(wholeIn))
+	}
+	if len(in) < 150 || len(in) > 301 {
+		t.Fatalf("%d points are left of %d, want 150 to 301", len(in), len(wholeIn))
+	}
+	if first := [2]int{in[0], out[0]}; first != [2]int{} {
+		t.Fatalf("the curve begins at %v, want 0, 0", first)
+	}
+	if end := [2]int{in[last], out[last]}; end != [2]int{5000, 3000} {
+		t.Fatalf("the curve ends at %v, want 5000, 3000", end)
 	}
 	at := 0
 	for i := range in {
@@ -181,8 +190,14 @@ func TestHistogram(t *testing.T) {
 		}
 		return n
 	}
-	if hi > 5 || lo < -5 || sum(in) != 5000 || sum(out) != 5000 || in[19] == 0 {
-		t.Errorf("from %g to %g: %v, %v", lo, hi, in, out)
+	if lo < -5 || hi > 5 {
+		t.Errorf("the bins go from %g to %g, want within ±5", lo, hi)
+	}
+	if sum(in) != 5000 || sum(out) != 5000 {
+		t.Errorf("%d and %d samples are in bins, want 5000 each", sum(in), sum(out))
+	}
+	if in[19] == 0 {
+		t.Errorf("the last bin is empty: %v", in)
 	}
 	if r, err = Rank("x", []float64{3, 3}, []float64{3}); err != nil {
 		t.Fatal(err)

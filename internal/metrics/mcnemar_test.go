@@ -55,8 +55,14 @@ func TestPredictions(t *testing.T) {
 		t.Fatal(err)
 	}
 	onlyA, onlyB, err := a.Discordant(b)
-	if err != nil || onlyA != 1 || onlyB != 2 || a.Correct() != 2 || b.Correct() != 3 {
-		t.Errorf("%d and %d discordant, %d and %d right, %v", onlyA, onlyB, a.Correct(), b.Correct(), err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if onlyA != 1 || onlyB != 2 {
+		t.Errorf("%d and %d discordant, want 1 and 2", onlyA, onlyB)
+	}
+	if a.Correct() != 2 || b.Correct() != 3 {
+		t.Errorf("%d and %d right, want 2 and 3", a.Correct(), b.Correct())
 	}
 	if _, _, err := a.Discordant(b[1:]); err == nil {
 		t.Error("predictions of other samples were compared")

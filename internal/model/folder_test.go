@@ -363,8 +363,15 @@ func TestReadPooling(t *testing.T) {
 			}
 		}
 		got, err := ReadPooling(dir)
-		if tc.err == "" && (err != nil || got != tc.want) || tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)) {
-			t.Errorf("%s: %+v, %v; want %+v, %q", tc.modules, got, err, tc.want, tc.err)
+		switch {
+		case tc.err != "":
+			if err == nil || !strings.Contains(err.Error(), tc.err) {
+				t.Errorf("%s: error %v, want one with %q", tc.modules, err, tc.err)
+			}
+		case err != nil:
+			t.Errorf("%s: %v", tc.modules, err)
+		case got != tc.want:
+			t.Errorf("%s: %+v, want %+v", tc.modules, got, tc.want)
 		}
 	}
 }
@@ -383,8 +390,15 @@ func TestMaxSentence(t *testing.T) {
 			t.Fatal(err)
 		}
 		n, err := MaxSentence(dir)
-		if want < 0 && (err == nil || !strings.Contains(err.Error(), path)) || want >= 0 && (err != nil || n != want) {
-			t.Errorf("%s: %d, %v; want %d", content, n, err, want)
+		switch {
+		case want < 0:
+			if err == nil || !strings.Contains(err.Error(), path) {
+				t.Errorf("%s: error %v, want one with %s", content, err, path)
+			}
+		case err != nil:
+			t.Errorf("%s: %v", content, err)
+		case n != want:
+			t.Errorf("%s: %d, want %d", content, n, want)
 		}
 	}
 }

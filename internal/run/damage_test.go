@@ -168,10 +168,21 @@ func TestResumedRunsSayWithWhat(t *testing.T) {
 		t.Fatal(err)
 	}
 	rec, err := Find(root, id)
-	if err != nil || len(rec.Resumed) != 3 || rec.Resumed[0].Kernel != "" || rec.Resumed[1].Threads != 7 ||
-		rec.Resumed[2].Revision != "next" ||
-		rec.Resumed[1].Data.Fingerprint != "feed" {
-		t.Errorf("resumed %+v, %v", rec.Resumed, err)
+	if err != nil || len(rec.Resumed) != 3 {
+		t.Fatalf("resumed %+v, %v; want 3 times", rec.Resumed, err)
+	}
+	for _, c := range []struct {
+		what      string
+		got, want any
+	}{
+		{"the first kernel", rec.Resumed[0].Kernel, ""},
+		{"the second number of threads", rec.Resumed[1].Threads, 7},
+		{"the second fingerprint", rec.Resumed[1].Data.Fingerprint, "feed"},
+		{"the third revision", rec.Resumed[2].Revision, "next"},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s is %v, want %v", c.what, c.got, c.want)
+		}
 	}
 	put(t, r.path(resumedName), "[]")
 	_, err = Find(root, id)

@@ -48,9 +48,16 @@ func TestForeignNames(t *testing.T) {
 		}
 		put(t, filepath.Join(dir, c.file), c.content)
 		rec, err := Examine(root, "a")
-		if err != nil || rec.Status != StatusBroken || !strings.Contains(rec.Detail, c.file) ||
-			!strings.Contains(rec.Detail, "which is no name") || strings.ContainsRune(rec.Detail, 0x1b) {
-			t.Errorf("%s: %s (%s), %v", c.name, rec.Status, rec.Detail, err)
+		if err != nil || rec.Status != StatusBroken {
+			t.Errorf("%s: %s, %v; want %s", c.name, rec.Status, err, StatusBroken)
+		}
+		for _, want := range []string{c.file, "which is no name"} {
+			if !strings.Contains(rec.Detail, want) {
+				t.Errorf("%s: %q, want it to say %q", c.name, rec.Detail, want)
+			}
+		}
+		if strings.ContainsRune(rec.Detail, 0x1b) {
+			t.Errorf("%s: %q has an escape character", c.name, rec.Detail)
 		}
 		if _, err := ReadFolder(dir); err == nil || !strings.Contains(err.Error(), "which is no name") {
 			t.Errorf("%s as a folder: error %v", c.name, err)

@@ -180,8 +180,14 @@ func TestRemoveStaysInsideTheRoot(t *testing.T) {
 		}
 	}
 	all, err := List(root) // a link to a run is read as one, and others are none
-	if err != nil || len(all) != 2 || all[0].ID != "linked" || all[0].Status == StatusBroken || all[1].ID != "mine" {
-		t.Errorf("%+v, %v", all, err)
+	if err != nil || len(all) != 2 {
+		t.Fatalf("%+v, %v; want two runs", all, err)
+	}
+	if all[0].ID != "linked" || all[1].ID != "mine" {
+		t.Errorf("the runs are %s and %s, want linked and mine", all[0].ID, all[1].ID)
+	}
+	if all[0].Status == StatusBroken {
+		t.Errorf("linked is %s: %s", all[0].Status, all[0].Detail)
 	}
 	rec, err := Find(root, "linked")
 	if err != nil || rec.Env.Data.Fingerprint == "" {

@@ -149,12 +149,26 @@ func TestRecordOfAWholeRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rec.Status != StatusFinished || rec.Detail != "" || rec.Epochs != 3 || rec.TestAccuracy == nil || *rec.TestAccuracy != 0.5 {
-		t.Errorf("summary %+v", rec.Summary)
+	if rec.TestAccuracy == nil || *rec.TestAccuracy != 0.5 {
+		t.Errorf("the test accuracy is %v, want 0.5", rec.TestAccuracy)
 	}
-	if string(rec.Config) != "seed: 3\n" || rec.Seed != 3 || rec.Variant != "mlp-d5-res" ||
-		rec.ConfigHash != spec().ConfigHash() || rec.Fingerprint != "feed" || rec.Env.Version != "1" {
-		t.Errorf("record %+v", rec)
+	for _, c := range []struct {
+		what      string
+		got, want any
+	}{
+		{"Status", rec.Status, StatusFinished},
+		{"Detail", rec.Detail, ""},
+		{"Epochs", rec.Epochs, 3},
+		{"Config", string(rec.Config), "seed: 3\n"},
+		{"Seed", rec.Seed, uint64(3)},
+		{"Variant", rec.Variant, "mlp-d5-res"},
+		{"ConfigHash", rec.ConfigHash, spec().ConfigHash()},
+		{"Fingerprint", rec.Fingerprint, "feed"},
+		{"Env.Version", rec.Env.Version, "1"},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s is %v, want %v", c.what, c.got, c.want)
+		}
 	}
 	if !strings.HasSuffix(r.ID(), "-mlp-d5-res-s3") || r.Dir() != filepath.Join(root, r.ID()) {
 		t.Errorf("id %s in %s", r.ID(), r.Dir())

@@ -40,8 +40,14 @@ func TestLoaderPacks(t *testing.T) {
 				before, beforeTokens := 0, 0
 				for step := range l.Steps(epoch) {
 					l.Batch(epoch, step, b)
-					if b.Tokens() > l.MaxTokens() || lim.Tokens > 0 && b.Tokens() > lim.Tokens || lim.Sentences > 0 && b.Len() > lim.Sentences || b.Len() == 0 {
-						t.Fatalf("%+v: a batch of %d tokens of %d sentences", lim, b.Tokens(), b.Len())
+					if b.Len() == 0 {
+						t.Fatalf("%+v: an empty batch", lim)
+					}
+					if b.Tokens() > l.MaxTokens() || lim.Tokens > 0 && b.Tokens() > lim.Tokens {
+						t.Fatalf("%+v: a batch of %d tokens, where the most is %d", lim, b.Tokens(), l.MaxTokens())
+					}
+					if lim.Sentences > 0 && b.Len() > lim.Sentences {
+						t.Fatalf("%+v: a batch of %d sentences", lim, b.Len())
 					}
 					if step > 0 && before != lim.Sentences && beforeTokens+len(b.Sentence(0)) <= lim.Tokens {
 						t.Errorf("%+v: batch %d could have taken a sentence more", lim, step-1)
