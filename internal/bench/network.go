@@ -86,21 +86,30 @@ type network struct {
 	peer  string // what the peer calls it
 	conv  bool   // the peer has it in several layouts and precisions
 	note  string // where the peer's is not quite the same
+	err   error  // why there is no Model, which its cases then say
+	name  string // of the zoo, where there is none
+}
+
+// Name is the variant's name, or that of the zoo where there is no network to be had.
+func (n network) Name() string {
+	if n.err != nil {
+		return n.name
+	}
+	return n.Model.Name()
 }
 
 // largeNetworks are measured only when they are named.
 var largeNetworks = []string{"resnet32", "resnet44", "resnet56", "resnet110"}
 
-// networks are the zoo with skips, and the peer's architectures.
+// networks are the zoo, with skips where there are any, and the peer's architectures.
 func networks() []network {
 	all := []network{{Model: model.MLP{Depth: 5, Width: 128, Res: true}, set: "mnist", peer: "mlp d5 res"}}
-	for _, name := range model.Names {
-		if name == "mlp" {
+	for _, n := range model.Zoo {
+		if n.Name == "mlp" {
 			continue
 		}
-		if m, err := model.New(model.Spec{Name: name, Res: true}, model.CIFAR10); err == nil { // every name is known
-			all = append(all, network{Model: m, set: "cifar10", large: slices.Contains(largeNetworks, name)})
-		}
+		m, err := model.New(model.Spec{Name: n.Name, Res: n.Skips}, model.CIFAR10)
+		all = append(all, network{Model: m, set: "cifar10", large: slices.Contains(largeNetworks, n.Name), err: err, name: n.Name})
 	}
 	all = append(all, network{Model: model.ResNet{Blocks: 3, Width: 32, Res: true, Pixels: model.CIFAR10}, set: "cifar10"})
 	for _, c := range []struct {

@@ -61,9 +61,9 @@ func TestEveryNetworkIsMeasured(t *testing.T) {
 		}
 		got = append(got, n.Name())
 	}
-	for _, name := range model.Names {
-		spec := model.Spec{Name: name, Res: true}
-		if name == "mlp" {
+	for _, n := range model.Zoo {
+		spec := model.Spec{Name: n.Name, Res: n.Skips}
+		if n.Name == "mlp" {
 			spec.Depth, spec.Width = 5, 128
 		}
 		m, err := model.New(spec, model.CIFAR10)

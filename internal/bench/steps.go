@@ -21,7 +21,12 @@ func networkCases() []Case {
 			if n.peer != "" && peer != "" {
 				c.peer = peerWork{name: n.peer + " " + peer, variants: n.conv, note: n.note}
 			}
-			c.prepare = func(batch int) (*work, error) { return prepare(n, batch) }
+			c.prepare = func(batch int) (*work, error) {
+				if n.err != nil {
+					return nil, n.err
+				}
+				return prepare(n, batch)
+			}
 			return c
 		}
 		steps = append(steps, as(Steps, "step", stepWork))

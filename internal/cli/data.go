@@ -177,8 +177,8 @@ func dash(s string) string {
 func newDataPullCmd(s *Streams) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:               "pull NAME…",
-		Short:             "Fetch data sets into the cache, replacing damaged files",
+		Use:   "pull NAME…",
+		Short: "Fetch data sets into the cache, replacing damaged files",
 		Long: `Fetch data sets into the cache, replacing damaged files.
 
 What breaks off is tried again; what is interrupted goes on where it stopped when it is called again. Each file is

@@ -38,21 +38,6 @@ that another program saved is the same one. DLA_ANY_ENCODER=1 lets another be us
 	return cmd
 }
 
-// aboutModels says what each network of the zoo is.
-var aboutModels = map[string]string{
-	"mlp":       "lab 1: 784 -> 128, DEPTH blocks of two 128-wide layers (here 5), head; on MNIST",
-	"small":     "lab 1: CNN of 2 blocks",
-	"medium":    "lab 1: CNN of 5 blocks",
-	"large":     "lab 1: CNN of 7 blocks",
-	"teacher":   "lab 1, distillation: 2 wide blocks, 1M parameters",
-	"student":   "lab 1, distillation: the same with fewer filters, 200k",
-	"resnet20":  "He et al. 2016, section 4.2: 3 stages of 3 blocks",
-	"resnet32":  "the same with 5 blocks a stage",
-	"resnet44":  "7 blocks a stage",
-	"resnet56":  "9 blocks a stage",
-	"resnet110": "18 blocks a stage",
-}
-
 // lookupModel is the network called name as lab1 trains it, with its default data set where set is
 // empty, and depth and width where they are below 0.
 func lookupModel(name string, res bool, depth, width int, set string) (model.Model, string, data.Description, error) {
@@ -86,6 +71,27 @@ type listedModel struct {
 	MACs   int    `json:"macs"` // one image, forward
 	Input  []int  `json:"input"`
 	About  string `json:"about"`
+	Broken string `json:"broken,omitempty"` // why it cannot be described
+}
+
+// listNetworks describes the networks of the zoo, with skip connections where they can have them. One that cannot be
+// described says why.
+func listNetworks(zoo []model.Network) []listedModel {
+	var all []listedModel
+	for _, entry := range zoo {
+		l := listedModel{Name: entry.Name, About: entry.About}
+		m, _, set, err := lookupModel(entry.Name, entry.Skips, -1, -1, "")
+		if err == nil {
+			var n bench.Network
+			n, err = bench.Describe(m, set)
+			l.Params, l.MACs, l.Input = n.Params, n.MACs, []int{set.H, set.W, set.C}
+		}
+		if err != nil {
+			l.Broken = err.Error()
+		}
+		all = append(all, l)
+	}
+	return all
 }
 
 func newModelsLsCmd(s *Streams) *cobra.Command {
@@ -102,18 +108,7 @@ on this machine, by the names that --encoder takes.`,
 		Example: "  dla models ls\n  dla models ls --json",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			var all []listedModel
-			for _, name := range model.Names {
-				m, _, set, err := lookupModel(name, true, -1, -1, "")
-				if err != nil {
-					return err
-				}
-				n, err := bench.Describe(m, set)
-				if err != nil {
-					return err
-				}
-				all = append(all, listedModel{Name: name, Params: n.Params, MACs: n.MACs, Input: []int{set.H, set.W, set.C}, About: aboutModels[name]})
-			}
+			all := listNetworks(model.Zoo)
 			trained, err := labs.Checkpoints(labs.CheckpointsDir)
 			if err != nil {
 				return err
@@ -132,6 +127,10 @@ on this machine, by the names that --encoder takes.`,
 			w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "NAME\tPARAMETERS\tMACS/IMAGE\tINPUT\tWHAT")
 			for _, m := range all {
+				if m.Broken != "" {
+					fmt.Fprintf(w, "%s\t-\t-\t-\tbroken: %s\n", m.Name, m.Broken)
+					continue
+				}
 				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", m.Name, thousands(m.Params), inMillions(m.MACs), shape(m.Input), m.About)
 			}
 			if len(trained) > 0 {
@@ -191,8 +190,8 @@ directly: Winograd's algorithm needs a quarter of those of most 3x3 convolutions
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
 			var names []cobra.Completion
-			for _, n := range model.Names {
-				names = append(names, cobra.CompletionWithDesc(n, aboutModels[n]))
+			for _, n := range model.Zoo {
+				names = append(names, cobra.CompletionWithDesc(n.Name, n.About))
 			}
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},

@@ -71,8 +71,9 @@ func TestDecoderAgainstPyTorch(t *testing.T) {
 // TestAutoEncodersOfAllNetworks: every convolutional network can be one's encoder, of colour and of grey
 // images, and with what the encoder has asked for frozen the decoder alone is trained.
 func TestAutoEncodersOfAllNetworks(t *testing.T) {
-	for _, name := range Names {
-		m, err := New(Spec{Name: name, Depth: map[string]int{"mlp": 1}[name], Width: map[string]int{"mlp": 8}[name], Res: true}, CIFAR10)
+	for _, n := range Zoo {
+		name := n.Name
+		m, err := New(Spec{Name: name, Depth: map[string]int{"mlp": 1}[name], Width: map[string]int{"mlp": 8}[name], Res: n.Skips}, CIFAR10)
 		if err != nil {
 			t.Fatal(err)
 		}

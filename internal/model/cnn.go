@@ -24,13 +24,22 @@ const cnnFilters = 32 // of the stem and after every block
 
 // The presets land within 5 % of the lab's parameter counts: 13k, 160k, 240k, 1M, 200k. Where they can,
 // widths are whole vectors.
-var cnnSizes = map[string][]int{
-	"small":   {16, 10},
-	"medium":  {32, 48, 48, 48, 48},
-	"large":   {32, 48, 48, 48, 48, 48, 48},
-	"teacher": {208, 224},
-	"student": {80, 96},
+var cnnNetworks = []Network{
+	cnnNetwork("small", "lab 1: CNN of 2 blocks", 16, 10),
+	cnnNetwork("medium", "lab 1: CNN of 5 blocks", 32, 48, 48, 48, 48),
+	cnnNetwork("large", "lab 1: CNN of 7 blocks", 32, 48, 48, 48, 48, 48, 48),
+	cnnNetwork("teacher", "lab 1, distillation: 2 wide blocks, 1M parameters", 208, 224),
+	cnnNetwork("student", "lab 1, distillation: the same with fewer filters, 200k", 80, 96),
 }
+
+func cnnNetwork(name, about string, inner ...int) Network {
+	return Network{Name: name, About: about, Skips: true, Build: func(s Spec, px Pixels) (Model, error) {
+		return CNN{Size: name, Inner: inner, Res: s.Res, Pixels: px}, s.ownSize()
+	}}
+}
+
+// Layers are the blocks, and the convolutions of stem and blocks.
+func (m CNN) Layers() Layers { return Layers{Blocks: len(m.Inner), Convs: 1 + 3*len(m.Inner)} }
 
 // Name is the variant's name in records and figures: cnn-small-res, cnn-large-plain.
 func (m CNN) Name() string { return fmt.Sprintf("cnn-%s-%s", m.Size, kind(m.Res)) }

@@ -2,10 +2,6 @@
 package model
 
 import (
-	"cmp"
-	"fmt"
-	"strings"
-
 	G "gorgonia.org/gorgonia"
 
 	"dla/internal/nn"
@@ -26,48 +22,12 @@ type Model interface {
 	Head(g *nn.Graph, features *G.Node, classes int) (pooled, logits *G.Node)
 	// Logits is Head of Features.
 	Logits(g *nn.Graph, x *G.Node, classes int) *G.Node
+	// Layers says how deep the network is.
+	Layers() Layers
 }
 
-// Spec names a network of the zoo.
-type Spec struct {
-	Name  string // one of Names
-	Depth int    // blocks, for mlp
-	Width int    // of mlp's layers; of a ResNet's first stage, 0: the paper's 16
-	Res   bool   // with skip connections
-}
-
-// Names are the networks there are: mlp, the lab's CNNs, and the ResNets of He et al. 2016.
-var Names = []string{"mlp", "small", "medium", "large", "teacher", "student", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"}
-
-// resnetBlocks are the blocks of a stage: depth is six times as many, plus two.
-var resnetBlocks = map[string]int{"resnet20": 3, "resnet32": 5, "resnet44": 7, "resnet56": 9, "resnet110": 18}
-
-// New is the network s names, for images with the given constants. An unknown name and a depth or
-// width that the network has no use for are errors.
-func New(s Spec, px Pixels) (Model, error) {
-	if s.Name == "mlp" {
-		if s.Depth < 0 || s.Width < 1 {
-			return nil, fmt.Errorf("model mlp of depth %d and width %d: want a depth of at least 0 and a width of at least 1", s.Depth, s.Width)
-		}
-		return MLP{Depth: s.Depth, Width: s.Width, Res: s.Res}, nil
-	}
-	if s.Depth != 0 {
-		return nil, fmt.Errorf("model %s has its own depth; %d is for mlp", s.Name, s.Depth)
-	}
-	if inner, ok := cnnSizes[s.Name]; ok {
-		if s.Width != 0 {
-			return nil, fmt.Errorf("model %s has its own widths; %d is for mlp and the ResNets", s.Name, s.Width)
-		}
-		return CNN{Size: s.Name, Inner: inner, Res: s.Res, Pixels: px}, nil
-	}
-	if n, ok := resnetBlocks[s.Name]; ok {
-		if s.Width < 0 {
-			return nil, fmt.Errorf("model %s of width %d: want at least 1, or 0 for the paper's 16", s.Name, s.Width)
-		}
-		return ResNet{Blocks: n, Width: cmp.Or(s.Width, 16), Res: s.Res, Pixels: px}, nil
-	}
-	return nil, fmt.Errorf("unknown model %q: known are %s", s.Name, strings.Join(Names, ", "))
-}
+// Layers are the blocks of a network, and its convolution layers in all.
+type Layers struct{ Blocks, Convs int }
 
 // Pixels are a data set's mean and deviation by channel, for the layer every convolutional network
 // begins with.

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"fmt"
 
 	G "gorgonia.org/gorgonia"
@@ -19,6 +20,34 @@ type ResNet struct {
 	Res           bool
 	Projection    bool
 	Pixels
+}
+
+var resnetNetworks = []Network{
+	resnetNetwork(3, "He et al. 2016, section 4.2: 3 stages of 3 blocks"),
+	resnetNetwork(5, "the same with 5 blocks a stage"),
+	resnetNetwork(7, "7 blocks a stage"),
+	resnetNetwork(9, "9 blocks a stage"),
+	resnetNetwork(18, "18 blocks a stage"),
+}
+
+// resnetNetwork is the network of so many blocks a stage.
+func resnetNetwork(blocks int, about string) Network {
+	name := fmt.Sprintf("resnet%d", 6*blocks+2)
+	return Network{Name: name, About: about, Skips: true, Build: func(s Spec, px Pixels) (Model, error) {
+		if s.Width < 0 {
+			return nil, fmt.Errorf("model %s of width %d: want at least 1, or 0 for the paper's 16", name, s.Width)
+		}
+		return ResNet{Blocks: blocks, Width: cmp.Or(s.Width, 16), Res: s.Res, Pixels: px}, s.ownDepth()
+	}}
+}
+
+// Layers are the blocks, and the convolutions of stem, blocks and projections.
+func (m ResNet) Layers() Layers {
+	l := Layers{Blocks: 3 * m.Blocks, Convs: 1 + 6*m.Blocks}
+	if m.Res && m.Projection {
+		l.Convs += 2
+	}
+	return l
 }
 
 // Name is the variant's name in records and figures: resnet20, plain56, resnet20-w32.

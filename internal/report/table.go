@@ -140,7 +140,7 @@ func layersOf(r run.Record) (model.Layers, error) {
 	if err != nil {
 		return model.Layers{}, fmt.Errorf("run %s: %w", r.ID, err)
 	}
-	return model.LayersOf(m), nil
+	return m.Layers(), nil
 }
 
 // spread is mean ± standard deviation, the latter where there are two values or more.
