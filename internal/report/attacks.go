@@ -265,13 +265,18 @@ func (r attackResult) table(b *strings.Builder) {
 	}
 	accuracy := func(o attack.Outcome) float64 { return o.Accuracy }
 	success := func(o attack.Outcome) float64 { return o.Success.Value }
-	noise, fgsm, goal, pgd, pgdGoal := r.of("noise", false), r.of("fgsm", false), r.of("fgsm", true), r.of("pgd", false), r.of("pgd", true)
-	fmt.Fprintf(b, "| epsilon | noise: accuracy %% | FGSM: accuracy %% | rounded to 8 bits | confidence %% | PGD-%d: accuracy %% | targeted FGSM: success %% | targeted PGD-%d: success %% |\n", r.steps, r.steps)
-	b.WriteString("|---:|---:|---:|---:|---:|---:|---:|---:|\n")
+	rounded := func(o attack.Outcome) float64 { return o.Rounded }
+	confidence := func(o attack.Outcome) float64 { return o.Confidence }
+	noise, fgsm, pgd := r.of("noise", false), r.of("fgsm", false), r.of("pgd", false)
+	targeted, targetedPGD := r.of("fgsm", true), r.of("pgd", true)
+	sweep := newTable("rrrrrrrr", "epsilon", "noise: accuracy %", "FGSM: accuracy %", "rounded to 8 bits", "confidence %",
+		fmt.Sprintf("PGD-%d: accuracy %%", r.steps), "targeted FGSM: success %", fmt.Sprintf("targeted PGD-%d: success %%", r.steps))
 	for _, o := range fgsm {
-		fmt.Fprintf(b, "| %g | %s | %.2f | %.2f | %.2f | %s | %s | %s |\n", o.Eps, percent(noise, o.Eps, accuracy), 100*o.Accuracy, 100*o.Rounded, 100*o.Confidence,
-			percent(pgd, o.Eps, accuracy), percent(goal, o.Eps, success), percent(pgdGoal, o.Eps, success))
+		sweep.row(o.Eps, percent(noise, o.Eps, accuracy), percent(fgsm, o.Eps, accuracy), percent(fgsm, o.Eps, rounded),
+			percent(fgsm, o.Eps, confidence), percent(pgd, o.Eps, accuracy), percent(targeted, o.Eps, success),
+			percent(targetedPGD, o.Eps, success))
 	}
+	b.WriteString(sweep.String())
 	var others []attack.Outcome
 	for _, o := range r.Attacks {
 		if o.Norm == attack.L2 || o.Attack == "square" {
@@ -279,20 +284,22 @@ func (r attackResult) table(b *strings.Builder) {
 		}
 	}
 	if len(others) > 0 {
-		b.WriteString("\n| attack | radius | images | accuracy % | 95 % interval |\n|---|---|---:|---:|---:|\n")
+		t := newTable("llrrr", "attack", "radius", "images", "accuracy %", "95 % interval")
 		for _, o := range others {
 			label, radius := fmt.Sprintf("PGD-%d, L2", r.steps), fmt.Sprint(o.Eps)
 			if o.Attack == "square" {
 				label, radius = "Square, no gradients", fmt.Sprintf("%g/255", o.Eps)
 			}
-			fmt.Fprintf(b, "| %s | %s | %d | %.2f | %.2f-%.2f |\n", label, radius, o.N, 100*o.Accuracy, 100*o.CI95[0], 100*o.CI95[1])
+			t.row(label, radius, o.N, fmt.Sprintf("%.2f", 100*o.Accuracy), fmt.Sprintf("%.2f-%.2f", 100*o.CI95[0], 100*o.CI95[1]))
 		}
+		b.WriteString("\n" + t.String())
 	}
 	r.matrix(b)
-	b.WriteString("\n| self-check | | found |\n|---|---|---|\n")
+	checks := newTable("lll", "self-check", "", "found")
 	for _, c := range r.Checks {
-		fmt.Fprintf(b, "| %s | %s | %s |\n", c.Name, c.Word(), c.Found)
+		checks.row(c.Name, c.Word(), c.Found)
 	}
+	b.WriteString("\n" + checks.String())
 }
 
 // matrix writes what images made for one network do to the others.
@@ -306,27 +313,27 @@ func (r attackResult) matrix(b *strings.Builder) {
 	if len(on) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "\n| made for, by | %s |\n|---|%s\n", strings.Join(on, ": accuracy % | ")+": accuracy %", strings.Repeat("---:|", len(on)))
-	for i, t := range r.Transfer {
-		if i%len(on) == 0 {
-			fmt.Fprintf(b, "| %s, %s at %g/255 |", t.For, strings.ToUpper(t.Attack), t.Eps)
-		}
-		fmt.Fprintf(b, " %.2f |", 100*t.Accuracy())
-		if i%len(on) == len(on)-1 {
-			b.WriteString("\n")
-		}
+	heads := []string{"made for, by"}
+	for _, network := range on {
+		heads = append(heads, network+": accuracy %")
 	}
-	fmt.Fprintf(b, "\nOn the first %d test images.\n", r.Transfer[0].N)
+	m := newTable("l"+strings.Repeat("r", len(on)), heads...)
+	for list := range slices.Chunk(r.Transfer, len(on)) {
+		row := []any{fmt.Sprintf("%s, %s at %g/255", list[0].For, strings.ToUpper(list[0].Attack), list[0].Eps)}
+		for _, t := range list {
+			row = append(row, fmt.Sprintf("%.2f", 100*t.Accuracy()))
+		}
+		m.row(row...)
+	}
+	fmt.Fprintf(b, "\n%s\nOn the first %d test images.\n", m, r.Transfer[0].N)
 }
 
 // examplesTable is the images of a figure of examples in words.
 func examplesTable(targeted bool) func([]run.Record) (string, error) {
 	return func(recs []run.Record) (string, error) {
-		var b strings.Builder
-		b.WriteString("| test image | class | before | after |\n|---:|---|---|---|\n")
+		t := newTable("rlll", "test image", "class", "before", "after")
 		if targeted {
-			b.Reset()
-			b.WriteString("| test image | class | towards | before | after |\n|---:|---|---|---|---|\n")
+			t = newTable("rllll", "test image", "class", "towards", "before", "after")
 		}
 		for _, r := range recs {
 			res, err := attacksOf(r)
@@ -337,14 +344,14 @@ func examplesTable(targeted bool) func([]run.Record) (string, error) {
 				if e.Targeted != targeted {
 					continue
 				}
-				goal := ""
+				predicted := func(p attack.Prediction) string { return fmt.Sprintf("%s, %.1f %%", res.Classes[p.Class], 100*p.P) }
+				row := []any{e.Index, res.Classes[e.Label]}
 				if targeted {
-					goal = " " + res.Classes[e.Goal] + " |"
+					row = append(row, res.Classes[e.Goal])
 				}
-				fmt.Fprintf(&b, "| %d | %s |%s %s, %.1f %% | %s, %.1f %% |\n", e.Index, res.Classes[e.Label], goal,
-					res.Classes[e.Before.Class], 100*e.Before.P, res.Classes[e.After.Class], 100*e.After.P)
+				t.row(append(row, predicted(e.Before), predicted(e.After))...)
 			}
 		}
-		return b.String(), nil
+		return t.String(), nil
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"dla/internal/metrics"
 	"dla/internal/plot"
@@ -144,8 +143,8 @@ func pictureAt(img image.Image, x, y, h, w int) plot.Picture {
 // autoencoderTable is the finished runs of recs as a Markdown table, an encoder a row: mean and sample
 // standard deviation over seeds.
 func autoencoderTable(recs []run.Record) (string, error) {
-	var b strings.Builder
-	b.WriteString("| autoencoder | encoder's parameters, frozen | decoder's, trained | MFLOP an image | seeds | best epoch | val. MSE | test MSE | wall time, s |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|\n")
+	t := newTable("lrrrrrrrr", "autoencoder", "encoder's parameters, frozen", "decoder's, trained", "MFLOP an image", "seeds",
+		"best epoch", "val. MSE", "test MSE", "wall time, s")
 	for _, g := range groups(recs) {
 		var val, test, wall []float64
 		var last autoencoderResult
@@ -166,8 +165,8 @@ func autoencoderTable(recs []run.Record) (string, error) {
 			continue
 		}
 		seconds, _ := metrics.MeanStd(wall)
-		fmt.Fprintf(&b, "| %s | %d | %d | %.1f | %d | %d | %s | %s | %.1f |\n", g.label(), last.Encoder.Params, last.Params, 2*float64(last.MACs)/1e6, len(test), last.BestEpoch,
-			spreadOf("%.5f", val), spreadOf("%.5f", test), seconds)
+		t.row(g.label(), last.Encoder.Params, last.Params, fmt.Sprintf("%.1f", 2*float64(last.MACs)/1e6), len(test), last.BestEpoch,
+			spreadOf("%.5f", val), spreadOf("%.5f", test), fmt.Sprintf("%.1f", seconds))
 	}
-	return b.String(), nil
+	return t.String(), nil
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"dla/internal/metrics"
 	"dla/internal/plot"
 	"dla/internal/run"
 )
@@ -87,8 +86,8 @@ func baselineGroups(recs []run.Record) []*group {
 // deviations over seeds, and the Wilson interval of the mean test accuracy. An encoder of the lab that has
 // no run is a row that says so.
 func Baseline(recs []run.Record) (string, error) {
-	var b strings.Builder
-	b.WriteString("| frozen encoder | size (parameters) | head, trained | seeds | train_acc % | val_acc % | test accuracy % | 95 % interval |\n|---|---:|---:|---:|---:|---:|---:|---:|\n")
+	t := newTable("lrrrrrrr", "frozen encoder", "size (parameters)", "head, trained", "seeds", "train_acc %", "val_acc %",
+		"test accuracy %", "95 % interval")
 	var seen []string
 	gs := baselineGroups(recs)
 	row := func(g *group) error {
@@ -111,9 +110,7 @@ func Baseline(recs []run.Record) (string, error) {
 			return nil
 		}
 		name, _ := encoderName(g.variant)
-		mean, _ := metrics.MeanStd(test)
-		lo, hi := metrics.WilsonMean(mean/100, last.Test.N)
-		fmt.Fprintf(&b, "| %s | %d | %d | %d | %s | %s | %s | %.2f–%.2f, n = %d |\n", name, last.Encoder.Params, last.Params, len(test), spread(train), spread(val), spread(test), 100*lo, 100*hi, last.Test.N)
+		t.row(name, last.Encoder.Params, last.Params, len(test), spread(train), spread(val), spread(test), wilson(test, last.Test.N))
 		seen = append(seen, name)
 		return nil
 	}
@@ -126,7 +123,7 @@ func Baseline(recs []run.Record) (string, error) {
 			}
 		}
 		if !slices.Contains(seen, e.name) {
-			fmt.Fprintf(&b, "| %s | not run here: `dla models pull %s`, `dla lab3 baseline --encoder %s` | | | | | | |\n", e.name, e.short, e.short)
+			t.row(e.name, fmt.Sprintf("not run here: `dla models pull %s`, `dla lab3 baseline --encoder %s`", e.short, e.short))
 		}
 	}
 	for _, g := range gs {
@@ -136,5 +133,5 @@ func Baseline(recs []run.Record) (string, error) {
 			}
 		}
 	}
-	return b.String(), nil
+	return t.String(), nil
 }

@@ -43,7 +43,7 @@ func TestBaselineTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"| DistilBERT | not run here: `dla models pull distilbert`, `dla lab3 baseline --encoder distilbert` | | | | | | |",
+		"| DistilBERT | not run here: `dla models pull distilbert`, `dla lab3 baseline --encoder distilbert` |  |  |  |  |  |  |",
 		"| MiniLM | 22713216 | 1000 | 2 | 80.00 ± 1.41 | 50.00 ± 0.00 | 60.00 ± 14.14 | 31.27–83.18, n = 10 |",
 		"| MPNet | 22713216 | 1000 | 1 | 90.00 | 50.00 | 80.00 | 49.02–94.33, n = 10 |",
 		"| my_bert | 22713216 | 1000 | 1 | 75.00 | 50.00 | 50.00 | 23.66–76.34, n = 10 |",

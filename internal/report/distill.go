@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strings"
 
 	"dla/internal/config"
 	"dla/internal/metrics"
@@ -16,8 +15,9 @@ import (
 // what distillation gains; and McNemar's test of each distilled student against the plain one of the same
 // seed and recipe. A plain student is found among recs by its settings.
 func Distillation(recs []run.Record) (string, error) {
-	var b, tests strings.Builder
-	b.WriteString("| network | parameters | seeds | val_acc %, best epoch | test accuracy % | gain, points |\n|---|---:|---:|---:|---:|---:|\n")
+	t := newTable("lrrrrr", "network", "parameters", "seeds", "val_acc %, best epoch", "test accuracy %", "gain, points")
+	tests := newTable("lrrrr", "McNemar's test", "seed", "only it is right", "only the plain one is", "p")
+	tested := false
 	for _, g := range groups(recs) {
 		var test, val, gain []float64
 		var pairs []pair
@@ -53,13 +53,14 @@ func Distillation(recs []run.Record) (string, error) {
 				gained = gained[1:]
 			}
 		}
-		fmt.Fprintf(&b, "| %s | %d | %d | %s | %s | %s |\n", g.label(), params, len(test), spread(val), spread(test), gained)
-		writeTests(&tests, g.label(), pairs)
+		t.row(g.label(), params, len(test), spread(val), spread(test), gained)
+		mcNemarRows(tests, g.label(), pairs)
+		tested = tested || len(pairs) > 0
 	}
-	if tests.Len() > 0 {
-		b.WriteString("\n| McNemar's test | seed | only it is right | only the plain one is | p |\n|---|---:|---:|---:|---:|\n")
+	if !tested {
+		return t.String(), nil
 	}
-	return b.String() + tests.String(), nil
+	return t.String() + "\n" + tests.String(), nil
 }
 
 // pair is a distilled student beside the plain one of its seed, or another comparison of two runs of one seed.
@@ -69,16 +70,16 @@ type pair struct {
 	only, plain int     // test images only the one, only the other gets right
 }
 
-// writeTests writes a line of McNemar's test for each pair. There is none of all seeds together: they are tested
-// on the same images, so their counts are not independent.
-func writeTests(b *strings.Builder, label string, pairs []pair) {
+// mcNemarRows adds a row of McNemar's test for each pair. There is none for all seeds together: they share the test
+// images, so their counts are not independent.
+func mcNemarRows(t *mdTable, label string, pairs []pair) {
 	for _, p := range pairs {
 		test := metrics.McNemar(p.only, p.plain)
 		exact := ""
 		if test.Exact {
 			exact = " (exact)"
 		}
-		fmt.Fprintf(b, "| %s | %d | %d | %d | %.2g%s |\n", label, p.seed, p.only, p.plain, test.P, exact)
+		t.row(label, p.seed, p.only, p.plain, fmt.Sprintf("%.2g%s", test.P, exact))
 	}
 }
 

@@ -64,8 +64,10 @@ const maxRank = 1 << 11
 // sample standard deviations over seeds with the Wilson interval of the mean test accuracy; and McNemar's test
 // of each variant against full fine-tuning of the same encoder from the same seed, on the same sentences.
 func Finetuning(recs []run.Record) (string, error) {
-	var b, tests strings.Builder
-	b.WriteString("| encoder | trained | head | trainable parameters | of all, % | seeds | val_acc % | test accuracy % | 95 % interval | wall time, s |\n|---|---|---|---:|---:|---:|---:|---:|---:|---:|\n")
+	t := newTable("lllrrrrrrr", "encoder", "trained", "head", "trainable parameters", "of all, %", "seeds", "val_acc %",
+		"test accuracy %", "95 % interval", "wall time, s")
+	tests := newTable("lrrrr", "McNemar's test against all weights", "seed", "only it is right", "only full is", "p")
+	tested := false
 	for _, g := range groups(recs) {
 		var val, test, wall []float64
 		var last finetuned
@@ -90,19 +92,18 @@ func Finetuning(recs []run.Record) (string, error) {
 		if len(test) == 0 {
 			continue
 		}
-		t, _ := newTuned(g.variant)
-		mean, _ := metrics.MeanStd(test)
-		lo, hi := metrics.WilsonMean(mean/100, last.Test.N)
+		v, _ := newTuned(g.variant)
 		seconds, _ := metrics.MeanStd(wall)
-		fmt.Fprintf(&b, "| %s | %s | %s | %d | %.2f | %d | %s | %s | %.2f–%.2f, n = %d | %.0f |\n", t.encoder, t.trained,
-			last.head(t.encoder), last.Params, 100*float64(last.Params)/float64(max(1, last.Finetuned.Total)),
-			len(test), spread(val), spread(test), 100*lo, 100*hi, last.Test.N, seconds)
-		writeTests(&tests, t.encoder+", "+t.trained, pairs)
+		t.row(v.encoder, v.trained, last.head(v.encoder), last.Params,
+			fmt.Sprintf("%.2f", 100*float64(last.Params)/float64(max(1, last.Finetuned.Total))),
+			len(test), spread(val), spread(test), wilson(test, last.Test.N), fmt.Sprintf("%.0f", seconds))
+		mcNemarRows(tests, v.encoder+", "+v.trained, pairs)
+		tested = tested || len(pairs) > 0
 	}
-	if tests.Len() > 0 {
-		b.WriteString("\n| McNemar's test against all weights | seed | only it is right | only full is | p |\n|---|---:|---:|---:|---:|\n")
+	if !tested {
+		return t.String(), nil
 	}
-	return b.String() + tests.String(), nil
+	return t.String() + "\n" + tests.String(), nil
 }
 
 // finetuned is what tables take of a fine-tuning's result.

@@ -112,17 +112,17 @@ func gradientTable(recs []run.Record) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var b strings.Builder
-	b.WriteString("| network | layers | seeds | first epoch: first layer | last layer | last epoch: first layer | last layer |\n|---|---:|---:|---:|---:|---:|---:|\n")
+	t := newTable("lrrrrrr", "network", "layers", "seeds", "first epoch: first layer", "last layer", "last epoch: first layer", "last layer")
+	norm := func(v float64) string { return fmt.Sprintf("%.2g", v) }
 	for _, g := range groups(recs) {
 		first, last, err := g.gradNorms()
 		if err != nil {
 			return "", err
 		}
 		n := len(first)
-		fmt.Fprintf(&b, "| %s | %d | %d | %.2g | %.2g | %.2g | %.2g |\n", g.label(), n, len(g.runs), first[0], first[n-1], last[0], last[n-1])
+		t.row(g.label(), n, len(g.runs), norm(first[0]), norm(first[n-1]), norm(last[0]), norm(last[n-1]))
 	}
-	return b.String(), nil
+	return t.String(), nil
 }
 
 // gradNorms are the means over g's seeds, which all recorded them, of the first and of the last epoch's norms,

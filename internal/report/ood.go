@@ -67,15 +67,13 @@ func oodOverview(recs []run.Record) (string, error) {
 	if len(res.Sets) == 0 {
 		return "", fmt.Errorf("run %s: no set was evaluated", rec.ID)
 	}
-	head, line := "| detector |", "|---|"
+	heads := []string{"detector"}
 	for _, s := range res.Sets {
-		head += fmt.Sprintf(" %s: AUROC | %s | %s |", short(s), fpr95In, fpr95Out)
-		line += "---:|---:|---:|"
+		heads = append(heads, short(s)+": AUROC", fpr95In, fpr95Out)
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n%s\n", head, line)
+	t := newTable("l"+strings.Repeat("rrr", len(res.Sets)), heads...)
 	for _, x := range scoresOn(res, res.Sets[0].Name) {
-		fmt.Fprintf(&b, "| %s |", detectorOf(res, x.Detector).Label)
+		row := []any{detectorOf(res, x.Detector).Label}
 		for _, s := range res.Sets {
 			i := slices.IndexFunc(res.Scores, func(y run.OODScore) bool { return y.Set == s.Name && y.Detector == x.Detector })
 			if i < 0 {
@@ -86,14 +84,14 @@ func oodOverview(recs []run.Record) (string, error) {
 			if y.FPR95Out.Known {
 				out = fmt.Sprintf("%.1f", 100*y.FPR95Out.Value)
 			}
-			fmt.Fprintf(&b, " %.1f | %.1f | %s |", 100*y.AUROC, 100*y.FPR95, out)
+			row = append(row, fmt.Sprintf("%.1f", 100*y.AUROC), fmt.Sprintf("%.1f", 100*y.FPR95), out)
 		}
-		b.WriteString("\n")
+		t.row(row...)
 	}
 	if res.Note != "" {
-		fmt.Fprintf(&b, "\nNOTE: %s.\n", res.Note)
+		return t.String() + fmt.Sprintf("\nNOTE: %s.\n", res.Note), nil
 	}
-	return b.String(), nil
+	return t.String(), nil
 }
 
 // OODTable is the detectors of rec on the set called set, or on all where that is empty, as Markdown tables,
@@ -125,8 +123,8 @@ func OODTable(rec run.Record, set string) (string, error) {
 		if res.Note != "" {
 			fmt.Fprintf(&b, "NOTE: %s.\n\n", res.Note)
 		}
-		fmt.Fprintf(&b, "| detector | AUROC | AUPR in (chance %.1f) | AUPR out (chance %.1f) | %s | %s | detection accuracy | setting |\n|---|---:|---:|---:|---:|---:|---:|---|\n",
-			100*scores[0].BaseIn, 100*scores[0].BaseOut, fpr95In, fpr95Out)
+		t := newTable("lrrrrrrl", "detector", "AUROC", fmt.Sprintf("AUPR in (chance %.1f)", 100*scores[0].BaseIn),
+			fmt.Sprintf("AUPR out (chance %.1f)", 100*scores[0].BaseOut), fpr95In, fpr95Out, "detection accuracy", "setting")
 		for _, x := range scores {
 			d := detectorOf(res, x.Detector)
 			setting := ""
@@ -137,12 +135,11 @@ func OODTable(rec run.Record, set string) (string, error) {
 			if x.FPR95Out.Known {
 				out = interval(x.FPR95Out.Value, x.CI95.FPR95Out.Value)
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", d.Label, interval(x.AUROC, x.CI95.AUROC),
-				interval(x.AUPRIn, x.CI95.AUPRIn),
-				interval(x.AUPROut, x.CI95.AUPROut), interval(x.FPR95, x.CI95.FPR95), out, interval(x.Accuracy,
-					x.CI95.Accuracy), setting)
+			t.row(d.Label, interval(x.AUROC, x.CI95.AUROC), interval(x.AUPRIn, x.CI95.AUPRIn),
+				interval(x.AUPROut, x.CI95.AUPROut), interval(x.FPR95, x.CI95.FPR95), out,
+				interval(x.Accuracy, x.CI95.Accuracy), setting)
 		}
-		b.WriteString("\n")
+		b.WriteString(t.String() + "\n")
 	}
 	if !found {
 		return "", fmt.Errorf("the set %s was not evaluated", set)

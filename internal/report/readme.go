@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,36 +21,44 @@ import (
 	"dla/internal/run"
 )
 
-// Section is a part of the README that is made of committed records: a folder of figures and a table.
+// Section is a part of a page that is made from committed records: a folder of figures and a table.
 type Section struct {
-	Name    string `yaml:"name"`    // of the table's marks in the README
+	Name    string `yaml:"name"`    // in the marks around the table
+	Page    string `yaml:"page"`    // Markdown file with these marks; empty: README.md
 	Runs    string `yaml:"runs"`    // folder of records
-	Select  string `yaml:"select"`  // pattern of run ids; empty: all that are finished
+	Select  string `yaml:"select"`  // pattern of run ids; empty: all finished runs
 	Figures string `yaml:"figures"` // folder; empty where the kind has none
-	Table   string `yaml:"table"`   // one of sectionKinds, or speed, which has measurements for records
+	Table   string `yaml:"table"`   // one of sectionKinds or measurementTables
+
+	Findings []Finding `yaml:"findings"` // of a findings table, which has neither records nor figures of its own
 }
 
-const speedTable = "speed"
+// frontPage is the page of sections that name none.
+const frontPage = "README.md"
+
+// measurementTables are made from the measurements in a folder rather than from run records.
+var measurementTables = map[string]func(dir string) (string, error){"speed": Speed, "speed-summary": SpeedSummary}
 
 // sectionKinds are the tables there are, each with the figures that go with it, or none.
 var sectionKinds = map[string]struct {
 	table   func([]run.Record) (string, error)
 	figures func([]run.Record, string) ([]string, error)
+	set     string // the one set that the table is of, where a record has several
 }{
-	"study":        {Table, Figures},
-	"gradients":    {gradientTable, gradientFigure},
-	"distillation": {Distillation, Figures},
-	"robust":       {Robust, Figures},
-	"autoencoder":  {autoencoderTable, Figures},
-	"baseline":     {Baseline, Figures},
-	"finetuning":   {Finetuning, Figures},
-	"attacks":      {Attacks, one(attackCurves)},
-	"untargeted":   {examplesTable(false), one(attackExamples(false, "examples"))},
-	"targeted":     {examplesTable(true), one(attackExamples(true, "examples"))},
-	"ood":          {oodOverview, nil},
-	"ood-people":   {oodTable("cifar100-people"), one(oodFigures("cifar100-people"))},
-	"ood-fake":     {oodTable("fake"), one(oodFigures("fake"))},
-	"ood-jpeg":     {oodTable("cifar10-jpeg"), one(oodFigures("cifar10-jpeg"))},
+	"study":        {table: Table, figures: Figures},
+	"gradients":    {table: gradientTable, figures: gradientFigure},
+	"distillation": {table: Distillation, figures: Figures},
+	"robust":       {table: Robust, figures: Figures},
+	"autoencoder":  {table: autoencoderTable, figures: Figures},
+	"baseline":     {table: Baseline, figures: Figures},
+	"finetuning":   {table: Finetuning, figures: Figures},
+	"attacks":      {table: Attacks, figures: one(attackCurves)},
+	"untargeted":   {table: examplesTable(false), figures: one(attackExamples(false, "examples"))},
+	"targeted":     {table: examplesTable(true), figures: one(attackExamples(true, "examples"))},
+	"ood":          {table: oodOverview},
+	"ood-people":   {oodTable("cifar100-people"), one(oodFigures("cifar100-people")), "cifar100-people"},
+	"ood-fake":     {oodTable("fake"), one(oodFigures("fake")), "fake"},
+	"ood-jpeg":     {oodTable("cifar10-jpeg"), one(oodFigures("cifar10-jpeg")), "cifar10-jpeg"},
 }
 
 // Sections reads the list of sections in the YAML file path. Folders in it are relative to the
@@ -74,30 +83,48 @@ func readSections(text []byte, path string) ([]Section, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	for i, s := range all {
-		kind, known := sectionKinds[s.Table]
-		if !known && s.Table != speedTable || s.Name == "" || s.Runs == "" || (s.Figures == "") != (kind.figures == nil) {
-			return nil, fmt.Errorf("%s: entry %d needs a name, runs, figures and a table, one of %s or speed (of which ood and speed have no figures)", path, i+1,
-				strings.Join(slices.Sorted(maps.Keys(sectionKinds)), ", "))
-		}
-		if err := s.local(); err != nil {
+		if err := s.check(); err != nil {
 			return nil, fmt.Errorf("%s: entry %d: %w", path, i+1, err)
 		}
 	}
 	return all, nil
 }
 
-// local says whether s has a name, and its folders lie in the repository.
+// check says what s lacks, or has although its kind does not use it.
+func (s Section) check() error {
+	kind, known := sectionKinds[s.Table]
+	_, measured := measurementTables[s.Table]
+	isFindings := s.Table == findingsTable
+	switch {
+	case s.Name == "":
+		return fmt.Errorf("it needs a name")
+	case !known && !measured && !isFindings:
+		kinds := slices.Concat(slices.Collect(maps.Keys(sectionKinds)), slices.Collect(maps.Keys(measurementTables)),
+			[]string{findingsTable})
+		slices.Sort(kinds)
+		return fmt.Errorf("table is %q, want one of %s", s.Table, strings.Join(kinds, ", "))
+	case isFindings == (s.Runs != ""):
+		return fmt.Errorf("it needs runs, unless its table is %s", findingsTable)
+	case isFindings == (len(s.Findings) == 0):
+		return fmt.Errorf("a list of findings goes with the table %s", findingsTable)
+	case (kind.figures == nil) == (s.Figures != ""):
+		return fmt.Errorf("figures do not fit the table %s: a folder where it has figures, nothing where it has none", s.Table)
+	}
+	return s.local()
+}
+
+// local says whether s has a name, and its files lie in the repository.
 func (s Section) local() error {
 	if err := run.CheckName("the section", s.Name); err != nil {
 		return err
 	}
-	for _, dir := range []string{s.Runs, s.Figures} {
+	for _, dir := range []string{s.Runs, s.Figures, s.Page} {
 		if dir == "" {
 			continue
 		}
 		for _, name := range strings.Split(dir, "/") {
-			if err := run.CheckName("a part of the folder "+strconv.Quote(dir), name); err != nil {
-				return fmt.Errorf("%w: want a folder in the repository, as imgs/lab1", err)
+			if err := run.CheckName("an element of the path "+strconv.Quote(dir), name); err != nil {
+				return fmt.Errorf("%w: want a path in the repository, such as imgs/lab1", err)
 			}
 		}
 	}
@@ -134,7 +161,7 @@ func (s Section) records(root string) ([]run.Record, error) {
 	return recs, nil
 }
 
-// Readme draws the figures of every section and writes its table into the README between its marks,
+// Readme draws the figures of every section and writes its table into its page between its marks,
 //
 //	<!-- table: lab1-mlp -->
 //	<!-- end -->
@@ -142,51 +169,93 @@ func (s Section) records(root string) ([]run.Record, error) {
 // for the repository at root. It returns the files that are not as they were. With check it changes
 // nothing and says what it would change; a file in a folder of figures that no record makes counts too.
 func Readme(root string, sections []Section, check bool) ([]string, error) {
-	name := filepath.Join(root, "README.md")
-	old, err := plainfile.Read(name, run.MaxFile)
-	if err != nil {
-		return nil, err
-	}
-	text := string(old)
 	var changed []string
+	tables := map[string]madeTable{}
 	for _, s := range sections {
-		files, table, err := s.make(root, check)
+		if s.Table == findingsTable {
+			continue // made last, from the others
+		}
+		files, made, err := s.make(root, check)
 		if err != nil {
 			return nil, err
 		}
-		changed = append(changed, files...)
-		if text, err = setTable(text, s.Name, table); err != nil {
+		changed, tables[s.Name] = append(changed, files...), made
+	}
+	for _, s := range sections {
+		if s.Table != findingsTable {
+			continue
+		}
+		text, err := findings(s.Findings, tables)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Name, err)
+		}
+		tables[s.Name] = madeTable{text: text}
+	}
+	files, err := writePages(root, sections, tables, check)
+	return append(changed, files...), err
+}
+
+// writePages puts the sections' tables into their pages and returns the pages that are not as they were.
+func writePages(root string, sections []Section, tables map[string]madeTable, check bool) (changed []string, err error) {
+	type page struct{ name, old, text string }
+	var pages []*page
+	for _, s := range sections {
+		name := cmp.Or(s.Page, frontPage)
+		i := slices.IndexFunc(pages, func(p *page) bool { return p.name == name })
+		if i < 0 {
+			old, err := plainfile.Read(filepath.Join(root, filepath.FromSlash(name)), run.MaxFile)
+			if err != nil {
+				return nil, err
+			}
+			i, pages = len(pages), append(pages, &page{name, string(old), string(old)})
+		}
+		if pages[i].text, err = setTable(pages[i].text, s.Name, tables[s.Name].text); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	if text == string(old) {
-		return changed, nil
+	for _, p := range pages {
+		if p.text == p.old {
+			continue
+		}
+		changed = append(changed, p.name)
+		if check {
+			continue
+		}
+		if err := atomicfile.WriteBytes(filepath.Join(root, filepath.FromSlash(p.name)), []byte(p.text)); err != nil {
+			return nil, err
+		}
 	}
-	changed = append(changed, "README.md")
-	if check {
-		return changed, nil
-	}
-	return changed, atomicfile.WriteBytes(name, []byte(text))
+	return changed, nil
+}
+
+// madeTable is a section's table and the sample behind it.
+type madeTable struct {
+	text string
+	n    int    // test images or sentences; 0 where accuracies do not count such
+	on   string // the same in words, as "10000 images"
 }
 
 // make draws the section's figures and returns those that are not as they were, and its table.
-func (s Section) make(root string, check bool) (changed []string, table string, err error) {
-	if s.Table == speedTable {
-		table, err = Speed(filepath.Join(root, s.Runs))
-		return nil, table, err
+func (s Section) make(root string, check bool) (changed []string, made madeTable, err error) {
+	if table := measurementTables[s.Table]; table != nil {
+		made.text, err = table(filepath.Join(root, s.Runs))
+		return nil, made, err
 	}
 	recs, err := s.records(root)
 	if err != nil {
-		return nil, "", err
+		return nil, made, err
 	}
 	kind := sectionKinds[s.Table]
 	if kind.figures != nil {
 		if changed, err = s.draw(root, recs, check); err != nil {
-			return nil, "", err
+			return nil, made, err
 		}
 	}
-	table, err = kind.table(recs)
-	return changed, table, err
+	if made.n, made.on, err = evaluatedOn(recs, kind.set); err != nil {
+		return nil, made, err
+	}
+	made.text, err = kind.table(recs)
+	return changed, made, err
 }
 
 // draw draws the section's figures and returns those that are not as they were.

@@ -183,97 +183,151 @@ func TestGradNormFigure(t *testing.T) {
 	}
 }
 
-func TestReadme(t *testing.T) {
-	root := t.TempDir()
-	cfg := config.DefaultFor("resnet20")
-	record(t, filepath.Join(root, "results", "a"), "lab1/resnet", "resnet20", 0, cfg, "10", nil)
-	readme := filepath.Join(root, "README.md")
-	write := func(text string) {
-		t.Helper()
-		if err := os.WriteFile(readme, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("# x\n<!-- table: a -->\nold\n<!-- end -->\nrest\n")
-	list := filepath.Join(root, "figures.yaml")
-	if err := os.WriteFile(list, []byte("- {name: a, runs: results/a, figures: imgs/a, table: study}\n"), 0o644); err != nil {
+// writeFile writes text to path, with its folders.
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// readFile is the text of the file path.
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// TestReadme: tables go into the pages that sections name, figures into their folders, and what differs from the
+// records is found.
+func TestReadme(t *testing.T) {
+	root := t.TempDir()
+	record(t, filepath.Join(root, "results", "a"), "lab1/resnet", "resnet20", 0, config.DefaultFor("resnet20"), "10", nil)
+	readme, journal := filepath.Join(root, "README.md"), filepath.Join(root, "results", "README.md")
+	writeFile(t, readme, "# x\n<!-- table: a -->\nold\n<!-- end -->\nrest\n")
+	writeFile(t, journal, "<!-- table: b -->\n<!-- end -->")
+	list := filepath.Join(root, "figures.yaml")
+	writeFile(t, list, "- {name: a, runs: results/a, figures: imgs/a, table: study}\n"+
+		"- {name: b, page: results/README.md, runs: results/a, figures: imgs/b, table: study}\n")
 	sections, err := Sections(list)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := func(changes int, check bool) []string {
+	want := func(check bool, files ...string) {
 		t.Helper()
 		changed, err := Readme(root, sections, check)
-		if err != nil || len(changed) != changes {
-			t.Errorf("changed %v, want %d; error %v", changed, changes, err)
+		if err != nil {
+			t.Error(err)
 		}
-		return changed
+		if !slices.Equal(changed, files) {
+			t.Errorf("changed %v, want %v", changed, files)
+		}
 	}
-	want(8, true) // three figures twice, figures.json, README.md
+	var all []string
+	for _, folder := range []string{"imgs/a/", "imgs/b/"} {
+		for _, name := range []string{"loss.png", "loss.svg", "val_loss.png", "val_loss.svg", "accuracy.png", "accuracy.svg", "figures.json"} {
+			all = append(all, folder+name)
+		}
+	}
+	all = append(all, "README.md", "results/README.md")
+	want(true, all...)
 	if _, err := os.Stat(filepath.Join(root, "imgs")); err == nil {
 		t.Error("a check wrote something")
 	}
-	want(8, false)
-	want(0, true)
-	want(0, false)
-	for _, tmp := range []string{atomicfile.Temporary(filepath.Join(root, "imgs", "a")), filepath.Join(root, "imgs", "a", ".loss.png.tmp-123")} { // a kill left them
-		if err := os.WriteFile(tmp, nil, 0o644); err != nil {
-			t.Fatal(err)
-		}
+	want(false, all...)
+	want(true)
+	want(false)
+	writeFile(t, atomicfile.Temporary(filepath.Join(root, "imgs", "a")), "") // a killed writer left these
+	writeFile(t, filepath.Join(root, "imgs", "a", ".loss.png.tmp-123"), "")
+	want(true)
+	want(false)
+	const table = "| network | blocks | conv layers | "
+	const lastRow = "| 20 layers residual | 9 | 19 | 1000 | 4.0 | 1 | 50.00 | 50.00 | 50.00 | 10.0 |\n<!-- end -->"
+	text := readFile(t, readme)
+	if !strings.HasPrefix(text, "# x\n<!-- table: a -->\n"+table) {
+		t.Errorf("the page does not begin as before, then with the table:\n%s", text)
 	}
-	want(0, true)
-	want(0, false)
-	b, err := os.ReadFile(readme)
-	if err != nil || !strings.HasPrefix(string(b), "# x\n<!-- table: a -->\n| network |") || !strings.HasSuffix(string(b), "| 20 layers residual | 9 | 19 | 1000 | 4.0 | 1 | 50.00 | 50.00 | 50.00 | 10.0 |\n<!-- end -->\nrest\n") {
-		t.Errorf("%s, %v", b, err)
+	if !strings.HasSuffix(text, lastRow+"\nrest\n") {
+		t.Errorf("the page does not end in the table, then as before:\n%s", text)
+	}
+	if text := readFile(t, journal); !strings.HasPrefix(text, "<!-- table: b -->\n"+table) || !strings.HasSuffix(text, lastRow) {
+		t.Errorf("the other page:\n%s", text)
 	}
 
 	// What was changed by hand, is missing or is no record's is found.
-	svg := filepath.Join(root, "imgs", "a", "loss.svg")
-	if err := os.WriteFile(svg, []byte("drawn by hand"), 0o644); err != nil {
-		t.Fatal(err)
+	writeFile(t, filepath.Join(root, "imgs", "a", "loss.svg"), "drawn by hand")
+	writeFile(t, filepath.Join(root, "imgs", "a", "extra.png"), "")
+	writeFile(t, readme, strings.Replace(text, "50.00", "99.00", 1))
+	want(true, "imgs/a/loss.svg", "imgs/a/extra.png", "README.md")
+	wantError(t, "extra.png is made by none of the records; remove it", func() error {
+		_, err := Readme(root, sections, false)
+		return err
+	})
+	for _, text := range []string{"no marks", "<!-- table: a -->", "<!-- end --><!-- table: a -->",
+		"<!-- table: a --><!-- end --><!-- table: a --><!-- end -->"} {
+		writeFile(t, readme, text)
+		wantError(t, "want one line <!-- table: a -->", func() error {
+			_, err := Readme(root, sections, true)
+			return err
+		})
 	}
-	if err := os.WriteFile(filepath.Join(root, "imgs", "a", "extra.png"), nil, 0o644); err != nil {
-		t.Fatal(err)
+}
+
+// wantError fails t unless do gives an error with the text want.
+func wantError(t *testing.T, want string, do func() error) {
+	t.Helper()
+	err := do()
+	if err == nil {
+		t.Errorf("no error, want one with %q", want)
+		return
 	}
-	write(strings.Replace(string(b), "50.00", "99.00", 1))
-	if got := strings.Join(want(3, true), " "); got != "imgs/a/loss.svg imgs/a/extra.png README.md" {
-		t.Errorf("changed: %s", got)
-	}
-	if _, err := Readme(root, sections, false); err == nil || !strings.Contains(err.Error(), "extra.png is made by none of the records; remove it") {
-		t.Errorf("error %v", err)
-	}
-	for _, text := range []string{"no marks", "<!-- table: a -->", "<!-- end --><!-- table: a -->", "<!-- table: a --><!-- end --><!-- table: a --><!-- end -->"} {
-		write(text)
-		if _, err := Readme(root, sections, true); err == nil || !strings.Contains(err.Error(), "want one line <!-- table: a -->") {
-			t.Errorf("%q: error %v", text, err)
-		}
+	if !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want one with %q", err, want)
 	}
 }
 
 func TestSectionsRefuses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "figures.yaml")
 	for text, want := range map[string]string{
-		"- {name: a, runs: b, figures: c, table: pie}":           "one of attacks, ",
-		"- {name: a, runs: b, table: study}":                     "entry 1 needs",
-		"- {name: a, run: b}":                                    "field run not found",
-		"name: a":                                                "cannot unmarshal",
-		"- {name: a, runs: b, figures: ../c, table: study}":      "want a folder in the repository",
-		"- {name: a, runs: b, figures: /c, table: study}":        "want a folder in the repository",
-		"- {name: a, runs: b/../../c, figures: c, table: study}": "want a folder in the repository",
-		`- {name: "a\e[2J", runs: b, figures: c, table: study}`:  `is called "a\x1b[2J"`,
-		strings.Repeat("[", 1<<15):                               "exceeded max depth",
-		"# " + strings.Repeat("x", maxSections):                  "has more than",
-		"- &a [b]\n- &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n":          "cannot unmarshal",
+		"- {name: a, runs: b, figures: c, table: pie}":                       `table is "pie", want one of attacks, `,
+		"- {runs: b, figures: c, table: study}":                              "it needs a name",
+		"- {name: a, figures: c, table: study}":                              "it needs runs",
+		"- {name: a, runs: b, table: study}":                                 "figures do not fit the table study",
+		"- {name: a, runs: b, figures: c, table: speed}":                     "figures do not fit the table speed",
+		"- {name: a, runs: b, table: findings, findings: [{lab: 1}]}":        "it needs runs, unless",
+		"- {name: a, table: findings}":                                       "a list of findings goes with",
+		"- {name: a, runs: b, table: speed, findings: [{lab: 1}]}":           "a list of findings goes with",
+		"- {name: a, run: b}":                                                "field run not found",
+		"name: a":                                                            "cannot unmarshal",
+		"- {name: a, runs: b, figures: ../c, table: study}":                  "want a path in the repository",
+		"- {name: a, runs: b, figures: /c, table: study}":                    "want a path in the repository",
+		"- {name: a, runs: b, figures: c, table: study, page: ../README.md}": "want a path in the repository",
+		"- {name: a, runs: b/../../c, figures: c, table: study}":             "want a path in the repository",
+		`- {name: "a\e[2J", runs: b, figures: c, table: study}`:              `is called "a\x1b[2J"`,
+		strings.Repeat("[", 1<<15):                                           "exceeded max depth",
+		"# " + strings.Repeat("x", maxSections):                              "has more than",
+		"- &a [b]\n- &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n":                      "cannot unmarshal",
 		"": "EOF",
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Sections(path); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+		_, err := Sections(path)
+		if err == nil {
+			t.Errorf("%q: no error, want one with %q", text, want)
+			continue
+		}
+		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want one with %q", text, err, want)
+		}
+		if !strings.Contains(err.Error(), path) {
+			t.Errorf("%q: error %v does not name the file", text, err)
 		}
 	}
 	if _, err := (Section{Name: "a", Runs: "nowhere", Table: "study"}).records(t.TempDir()); err == nil || !strings.Contains(err.Error(), "no finished run under") {

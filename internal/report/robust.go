@@ -126,14 +126,14 @@ func (g *group) writeRobust(b *strings.Builder, all []*run.Robust) {
 	if len(all) > 1 {
 		seeds = fmt.Sprintf(", %d seeds", len(all))
 	}
-	fmt.Fprintf(b, "| %s%s | original | hardened | change |\n|---|---:|---:|---:|\n", g.label(), seeds)
+	t := newTable("lrrr", g.label()+seeds, "original", "hardened", "change")
 	line := func(label string, scale float64, format string, of func(*run.Robust) change) {
 		var before, after, difference []estimate
 		for _, r := range all {
 			c := of(r)
 			before, after, difference = append(before, c.before), append(after, c.after), append(difference, c.difference)
 		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", label, cell(before, scale, format), cell(after, scale, format), cell(difference, scale, "%+"+format[1:]))
+		t.row(label, cell(before, scale, format), cell(after, scale, format), cell(difference, scale, "%+"+format[1:]))
 	}
 	line(fmt.Sprintf("test accuracy %%, %d images", first.Clean.N), 100, "%.2f", func(r *run.Robust) change {
 		c := &r.Clean
@@ -184,7 +184,7 @@ func (g *group) writeRobust(b *strings.Builder, all []*run.Robust) {
 			}
 		}
 	}
-	b.WriteString("\n")
+	b.WriteString(t.String() + "\n")
 	for i, c := range all {
 		exact := ""
 		if c.Clean.Exact {
@@ -210,12 +210,13 @@ func (g *group) writeRobust(b *strings.Builder, all []*run.Robust) {
 		}
 	}
 	fmt.Fprintf(b, "Intervals are of 95 %%: of accuracies Wilson's; of AUROC, FPR95 and the shifts from %d resamples, a shift's of the same images' differences. %s\n", first.Resamples, fpr95Note)
-	b.WriteString("\n| self-check | seed | | found |\n|---|---:|---|---|\n")
+	checks := newTable("lrll", "self-check", "seed", "", "found")
 	for i, c := range all {
 		for _, k := range c.Checks {
-			fmt.Fprintf(b, "| %s | %d | %s | %s |\n", k.Name, g.runs[i].Seed, k.Word(), k.Found)
+			checks.row(k.Name, g.runs[i].Seed, k.Word(), k.Found)
 		}
 	}
+	b.WriteString("\n" + checks.String())
 }
 
 // attackName is the attack of o as a reader would say it.

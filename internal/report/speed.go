@@ -17,118 +17,202 @@ import (
 // speeds is what the table takes of a file that `dla bench --peer … --json` wrote, with what was added
 // by hand when it was kept: the date and what the peer is.
 type speeds struct {
-	CPU     string  `json:"cpu"`
-	Threads int     `json:"threads"`
-	Kernel  string  `json:"kernel"`
-	Peak    float64 `json:"peak_gflops"`
-	Peer    string  `json:"peer_version"`
-	Date    string  `json:"date"`
-	Results []struct {
-		Group  string  `json:"group"`
-		Case   string  `json:"case"`
-		Images float64 `json:"images_per_s"`
-		Peer   *struct {
-			FP32 struct {
-				PerS float64 `json:"per_s"`
-			} `json:"fp32"`
-			Ratio     float64 `json:"ratio"`
-			BF16Ratio float64 `json:"ratio_bf16"`
-		} `json:"peer"`
-	} `json:"results"`
+	CPU     string        `json:"cpu"`
+	Threads int           `json:"threads"`
+	Kernel  string        `json:"kernel"`
+	Peak    float64       `json:"peak_gflops"`
+	Peer    string        `json:"peer_version"`
+	Date    string        `json:"date"`
+	Results []measurement `json:"results"`
+}
+
+// measurement is one case that was timed, ours and the peer's.
+type measurement struct {
+	Case   string  `json:"case"`
+	Images float64 `json:"images_per_s"`
+	Peer   *struct {
+		FP32 struct {
+			PerS float64 `json:"per_s"`
+		} `json:"fp32"`
+		Ratio     float64 `json:"ratio"`
+		BF16Ratio float64 `json:"ratio_bf16"`
+	} `json:"peer"`
 }
 
 // jobs are whole commands and their peers, timed in turns by hand: what the file jobs.json holds.
 type jobs struct {
-	Jobs []struct {
-		Job  string    `json:"job"`
-		Unit string    `json:"unit"` // s and MB, of which less is better, or a rate, as sentences/s
-		Ours []float64 `json:"ours"` // a value a turn
-		Peer []float64 `json:"peer"`
-		Note string    `json:"note"`
-	} `json:"jobs"`
+	Jobs []job `json:"jobs"`
 }
 
-// jobsTable is the jobs kept in dir as a Markdown table, medians; empty where there are none.
-func jobsTable(dir string) (string, error) {
+type job struct {
+	Job  string    `json:"job"`
+	Unit string    `json:"unit"` // s and MB, of which less is better, or a rate, as sentences/s
+	Ours []float64 `json:"ours"` // one value per turn
+	Peer []float64 `json:"peer"`
+	Note string    `json:"note"`
+}
+
+// readJobs reads the jobs kept in dir; none where there is no such file.
+func readJobs(dir string) (jobs, error) {
 	name := filepath.Join(dir, "jobs.json")
+	var j jobs
 	text, err := plainfile.Read(name, run.MaxFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+		return j, nil
 	}
 	if err != nil {
-		return "", err
+		return j, err
 	}
-	var j jobs
 	if err := json.Unmarshal(text, &j); err != nil {
-		return "", fmt.Errorf("%s: %w", name, err)
+		return j, fmt.Errorf("%s: %w", name, err)
 	}
-	var b strings.Builder
-	b.WriteString("| job | ours | peer | ratio |\n|---|---:|---:|---:|\n")
 	for _, job := range j.Jobs {
-		ours, peer := metrics.Median(job.Ours), metrics.Median(job.Peer)
-		if !(ours > 0) || !(peer > 0) {
-			return "", fmt.Errorf("%s: %s: want values above 0, ours and the peer's", name, job.Job)
+		if ours, peer := metrics.Median(job.Ours), metrics.Median(job.Peer); !(ours > 0) || !(peer > 0) {
+			return j, fmt.Errorf("%s: %s: want values above 0, ours and the peer's", name, job.Job)
 		}
-		ratio := peer / ours
-		if strings.HasSuffix(job.Unit, "/s") {
-			ratio = ours / peer
-		}
-		note := ""
-		if job.Note != "" {
-			note = " (" + job.Note + ")"
-		}
-		fmt.Fprintf(&b, "| %s%s | %.4g %s | %.4g %s | %.2f |\n", job.Job, note, ours, job.Unit, peer, job.Unit, ratio)
 	}
-	return b.String(), nil
+	return j, nil
+}
+
+// ratio is how many times better ours is: the quotient of medians, with more being better where the unit is a rate.
+func (j job) ratio() float64 {
+	ours, peer := metrics.Median(j.Ours), metrics.Median(j.Peer)
+	if strings.HasSuffix(j.Unit, "/s") {
+		return ours / peer
+	}
+	return peer / ours
+}
+
+// table is the jobs as a Markdown table, medians; empty where there are none.
+func (j jobs) table() string {
+	if len(j.Jobs) == 0 {
+		return ""
+	}
+	t := newTable("lrrr", "job", "ours", "peer", "ratio")
+	for _, job := range j.Jobs {
+		label := job.Job
+		if job.Note != "" {
+			label += " (" + job.Note + ")"
+		}
+		t.row(label, fmt.Sprintf("%.4g %s", metrics.Median(job.Ours), job.Unit),
+			fmt.Sprintf("%.4g %s", metrics.Median(job.Peer), job.Unit), fmt.Sprintf("%.2f", job.ratio()))
+	}
+	return t.String()
+}
+
+// speedGroup is the measurements in one file, and what they are of.
+type speedGroup struct {
+	label string
+	speeds
+}
+
+// readSpeeds reads the measurements kept in dir: of training steps, evaluation, input gradients and sentence encoders.
+func readSpeeds(dir string) ([]speedGroup, error) {
+	var all []speedGroup
+	for _, group := range []struct{ file, label string }{{"steps", "training step"}, {"eval", "evaluation"},
+		{"fgsm", "input gradient"}, {"encoders", "sentences"}} {
+		name := filepath.Join(dir, group.file+".json")
+		text, err := plainfile.Read(name, run.MaxFile)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		g := speedGroup{label: group.label}
+		if err := json.Unmarshal(text, &g.speeds); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		g.Results = slices.DeleteFunc(g.Results, func(m measurement) bool { return m.Peer == nil })
+		all = append(all, g)
+	}
+	if len(all) == 0 || all[len(all)-1].CPU == "" {
+		return nil, fmt.Errorf("there is no measurement in %s; make one with `dla bench steps --peer … --json`", dir)
+	}
+	return all, nil
 }
 
 // Speed is the measurements kept in dir, of training steps, evaluation, input gradients and sentence encoders,
 // and of whole jobs, beside the peer's, as Markdown tables.
 func Speed(dir string) (string, error) {
-	var b strings.Builder
-	b.WriteString("| | network | ours, a second | peer, a second | ratio | to the peer in bfloat16 |\n|---|---|---:|---:|---:|---:|\n")
-	var about speeds
+	groups, err := readSpeeds(dir)
+	if err != nil {
+		return "", err
+	}
+	j, err := readJobs(dir)
+	if err != nil {
+		return "", err
+	}
+	t := newTable("llrrrr", "", "network", "ours, a second", "peer, a second", "ratio", "to the peer in bfloat16")
 	var dates []string
-	for _, group := range []struct{ file, label string }{{"steps", "training step"}, {"eval", "evaluation"}, {"fgsm", "input gradient"}, {"encoders", "sentences"}} {
-		text, err := plainfile.Read(filepath.Join(dir, group.file+".json"), run.MaxFile)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return "", err
-		}
-		var s speeds
-		if err := json.Unmarshal(text, &s); err != nil {
-			return "", fmt.Errorf("%s: %w", filepath.Join(dir, group.file+".json"), err)
-		}
-		about = s
-		dates = append(dates, s.Date)
-		for _, r := range s.Results {
-			if r.Peer == nil {
-				continue
-			}
-			half := "–"
+	for _, g := range groups {
+		dates = append(dates, g.Date)
+		for _, r := range g.Results {
+			half := absent
 			if r.Peer.BF16Ratio > 0 {
 				half = fmt.Sprintf("%.2f", r.Peer.BF16Ratio)
 			}
-			fmt.Fprintf(&b, "| %s | %s | %.0f | %.0f | %.2f | %s |\n", group.label, r.Case, r.Images, r.Peer.FP32.PerS, r.Peer.Ratio, half)
+			t.row(g.label, r.Case, fmt.Sprintf("%.0f", r.Images), fmt.Sprintf("%.0f", r.Peer.FP32.PerS),
+				fmt.Sprintf("%.2f", r.Peer.Ratio), half)
 		}
-	}
-	if about.CPU == "" {
-		return "", fmt.Errorf("there is no measurement in %s; make one with `dla bench steps --peer … --json`", dir)
 	}
 	date := slices.Min(dates)
 	if last := slices.Max(dates); last != date {
 		date += " to " + last
 	}
-	fmt.Fprintf(&b, "\n%s, %d threads, %s kernels, float32; measured peak %.0f GFLOP/s; peer: %s, the best of its layouts; %s, in turns, medians.\n",
+	about := groups[len(groups)-1]
+	text := t.String() + fmt.Sprintf("\n%s, %d threads, %s kernels, float32; measured peak %.0f GFLOP/s; peer: %s, the best of its layouts; %s, in turns, medians.\n",
 		about.CPU, about.Threads, about.Kernel, about.Peak, about.Peer, date)
-	table, err := jobsTable(dir)
+	if table := j.table(); table != "" {
+		text += "\n" + table
+	}
+	return text, nil
+}
+
+// SpeedSummary is Speed in a few rows: of each kind of work how many times faster ours is, from the smallest ratio to
+// the largest.
+func SpeedSummary(dir string) (string, error) {
+	groups, err := readSpeeds(dir)
 	if err != nil {
 		return "", err
 	}
-	if table != "" {
-		fmt.Fprintf(&b, "\n%s", table)
+	j, err := readJobs(dir)
+	if err != nil {
+		return "", err
 	}
-	return b.String(), nil
+	about := groups[len(groups)-1]
+	t := newTable("lrrr", "work", "cases", "times the peer's float32", "times the peer's bfloat16")
+	for _, g := range groups {
+		var ratios, half []float64
+		for _, r := range g.Results {
+			ratios = append(ratios, r.Peer.Ratio)
+			if r.Peer.BF16Ratio > 0 {
+				half = append(half, r.Peer.BF16Ratio)
+			}
+		}
+		t.row(g.label, len(ratios), ratioRange(ratios), ratioRange(half))
+	}
+	var speed, memory []float64
+	for _, job := range j.Jobs {
+		if job.Unit == "MB" {
+			memory = append(memory, job.ratio())
+		} else {
+			speed = append(speed, job.ratio())
+		}
+	}
+	if len(speed) > 0 {
+		t.row("whole command", len(speed), ratioRange(speed))
+	}
+	if len(memory) > 0 {
+		t.row("peak memory, the peer's over ours", len(memory), ratioRange(memory))
+	}
+	return t.String() + fmt.Sprintf("\n%s, %d threads; the peer is %s on the same machine.\n", about.CPU, about.Threads, about.Peer), nil
+}
+
+// ratioRange is the smallest and the largest of ratios.
+func ratioRange(ratios []float64) string {
+	if len(ratios) == 0 {
+		return absent
+	}
+	return fmt.Sprintf("%.2f–%.2f", slices.Min(ratios), slices.Max(ratios))
 }

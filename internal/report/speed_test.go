@@ -46,18 +46,46 @@ func TestJobs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if table, err := jobsTable(dir); table != "" || err != nil {
+	jobsTable := func() (string, error) {
+		j, err := readJobs(dir)
+		return j.table(), err
+	}
+	if table, err := jobsTable(); table != "" || err != nil {
 		t.Errorf("without a file: %q, error %v", table, err)
 	}
 	write(`{"jobs": [{"job": "training", "unit": "s", "ours": [3, 1, 2], "peer": [8]}, {"job": "reading", "unit": "sentences/s", "ours": [300], "peer": [100, 200], "note": "padded"}]}`)
 	want := "| job | ours | peer | ratio |\n|---|---:|---:|---:|\n| training | 2 s | 8 s | 4.00 |\n| reading (padded) | 300 sentences/s | 150 sentences/s | 2.00 |\n"
-	if table, err := jobsTable(dir); table != want || err != nil {
+	if table, err := jobsTable(); table != want || err != nil {
 		t.Errorf("%s, error %v", table, err)
 	}
 	for _, bad := range []string{"{", `{"jobs": [{"job": "x", "unit": "s", "ours": [], "peer": [1]}]}`, `{"jobs": [{"job": "x", "unit": "s", "ours": [1], "peer": [0]}]}`} {
 		write(bad)
-		if table, err := jobsTable(dir); err == nil || !strings.Contains(err.Error(), "jobs.json") {
-			t.Errorf("%s gives %q, error %v", bad, table, err)
+		if _, err := jobsTable(); err == nil || !strings.Contains(err.Error(), "jobs.json") {
+			t.Errorf("%s: error %v, want one that names the file", bad, err)
+		}
+	}
+}
+
+// TestSpeedSummary: a row for each kind of work, from the smallest ratio to the largest; memory is no speed.
+func TestSpeedSummary(t *testing.T) {
+	dir := t.TempDir()
+	wantError(t, "dla bench", func() error {
+		_, err := SpeedSummary(dir)
+		return err
+	})
+	writeFile(t, filepath.Join(dir, "steps.json"), `{"cpu": "a CPU", "threads": 2, "peer_version": "Peer 1", "results": [
+		{"case": "a", "images_per_s": 9, "peer": {"ratio": 2.5, "ratio_bf16": 1.25}}, {"case": "alone", "images_per_s": 5},
+		{"case": "b", "images_per_s": 9, "peer": {"ratio": 1.5}}]}`)
+	writeFile(t, filepath.Join(dir, "jobs.json"), `{"jobs": [{"job": "x", "unit": "s", "ours": [1], "peer": [3]},
+		{"job": "y", "unit": "words/s", "ours": [1], "peer": [2]}, {"job": "z", "unit": "MB", "ours": [1], "peer": [4]}]}`)
+	got, err := SpeedSummary(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"| training step | 2 | 1.50–2.50 | 1.25–1.25 |\n", "| whole command | 2 | 0.50–3.00 |  |\n",
+		"| 1 | 4.00–4.00 |  |\n", "a CPU, 2 threads; the peer is Peer 1"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
 }

@@ -114,18 +114,19 @@ func Table(recs []run.Record) (string, error) {
 	if !slices.ContainsFunc(rows, func(r row) bool { return r.layers.Convs > 0 }) {
 		columns = slices.Delete(columns, 2, 3)
 	}
-	var b strings.Builder
+	var heads []string
 	for _, c := range columns {
-		b.WriteString("| " + c.head + " ")
+		heads = append(heads, c.head)
 	}
-	b.WriteString("|\n|---" + strings.Repeat("|---:", len(columns)-1) + "|\n")
+	t := newTable("l"+strings.Repeat("r", len(columns)-1), heads...)
 	for _, r := range rows {
+		var cells []any
 		for _, c := range columns {
-			b.WriteString("| " + c.cell(r) + " ")
+			cells = append(cells, c.cell(r))
 		}
-		b.WriteString("|\n")
+		t.row(cells...)
 	}
-	return b.String(), nil
+	return t.String(), nil
 }
 
 // layersOf counts the layers of r's network.
@@ -141,6 +142,13 @@ func layersOf(r run.Record) (model.Layers, error) {
 		return model.Layers{}, fmt.Errorf("run %s: %w", r.ID, err)
 	}
 	return m.Layers(), nil
+}
+
+// wilson is the 95 % Wilson interval of the mean of accuracies, in percent, on the same n examples.
+func wilson(accuracies []float64, n int) string {
+	mean, _ := metrics.MeanStd(accuracies)
+	lo, hi := metrics.WilsonMean(mean/100, n)
+	return fmt.Sprintf("%.2f–%.2f, n = %d", 100*lo, 100*hi, n)
 }
 
 // spread is mean ± standard deviation, the latter where there are two values or more.
