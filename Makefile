@@ -80,8 +80,8 @@ cross: ## build for every platform
 	@for t in linux/amd64 linux/arm64 darwin/arm64 windows/amd64; do \
 		echo "build $$t"; GOOS=$${t%/*} GOARCH=$${t#*/} go build -o /dev/null ./cmd/dla || exit 1; done
 
-# The studies of the README, from data to its figures and tables. What is finished is not run again and
-# what was stopped goes on, so any of these can be stopped and asked for again.
+# The studies of the journals, from data to their figures and tables. Finished runs are not repeated and stopped
+# ones continue, so any of these can be stopped and started again.
 lab1: lab1-mlp lab1-cnn lab1-distill ## run what is not yet run of all of lab 1, then draw it
 
 lab1-mlp: build ## the MLPs on MNIST
@@ -130,8 +130,8 @@ lab4-robust: build ## the checkpoint that ships, trained against attacks and to 
 	./dla lab4 robust --config configs/lab4/robust.yaml --out results/lab4/robust --resume
 	$(MAKE) figures
 
-figures: build ## make the README's figures and tables from the records in results/
+figures: build ## make the figures and tables of all pages from the records in results/
 	./dla plot --readme
 
-figures-check: build ## fail where the README's figures and tables are not what the records give
+figures-check: build ## fail if a figure or a table of a page differs from the records
 	./dla plot --readme --check

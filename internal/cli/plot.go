@@ -32,9 +32,9 @@ RUN is an id, a beginning of one, or a pattern such as '*-d5-*'; --all takes eve
 that recorded gradient norms (lab1 resnet --grad-norms) are drawn layer by layer as well. A run that is
 of no training (lab4 fgsm) has figures of its own, in a folder of its name where there are others.
 
---readme, in the root of the repository, draws every figure and writes every table of README.md from
-the records that results/figures.yaml names; with --check it only says what would change, and fails
-where that is anything.`,
+--readme, in the root of the repository, draws every figure and writes every table of README.md and of
+the pages under results, from the records that results/figures.yaml names. With --check it changes
+nothing, says what would change, and fails if anything would.`,
 		Example: `  dla plot --all --out figures
   dla plot '*-mlp-d5-*' --out figures/d5
   dla plot --all --runs results/lab1/mlp --table
@@ -74,13 +74,13 @@ where that is anything.`,
 	f.BoolVar(&o.all, "all", false, "every finished run")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	f.BoolVar(&o.table, "table", false, "print the results as a Markdown table as well")
-	f.BoolVar(&o.readme, "readme", false, "draw the README's figures and write its tables, from results/figures.yaml")
+	f.BoolVar(&o.readme, "readme", false, "draw the figures and write the tables of README.md and of the pages under results")
 	f.BoolVar(&o.check, "check", false, "with --readme: change nothing, and fail where something would change")
 	cmd.ValidArgsFunction = completeRuns(&o.runs)
 	return cmd
 }
 
-// plotReadme makes the README's figures and tables, or checks them.
+// plotReadme makes the figures and tables of README.md and of the pages under results, or checks them.
 func plotReadme(s *Streams, check bool) error {
 	sections, err := report.Sections(filepath.Join("results", "figures.yaml"))
 	if err != nil {

@@ -211,8 +211,11 @@ func SpeedSummary(dir string) (string, error) {
 
 // ratioRange is the smallest and the largest of ratios.
 func ratioRange(ratios []float64) string {
-	if len(ratios) == 0 {
+	switch len(ratios) {
+	case 0:
 		return absent
+	case 1:
+		return fmt.Sprintf("%.2f", ratios[0])
 	}
 	return fmt.Sprintf("%.2f–%.2f", slices.Min(ratios), slices.Max(ratios))
 }

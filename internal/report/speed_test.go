@@ -82,8 +82,8 @@ func TestSpeedSummary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"| training step | 2 | 1.50–2.50 | 1.25–1.25 |\n", "| whole command | 2 | 0.50–3.00 |  |\n",
-		"| 1 | 4.00–4.00 |  |\n", "a CPU, 2 threads; the peer is Peer 1"} {
+	for _, want := range []string{"| training step | 2 | 1.50–2.50 | 1.25 |\n", "| whole command | 2 | 0.50–3.00 |  |\n",
+		"| 1 | 4.00 |  |\n", "a CPU, 2 threads; the peer is Peer 1"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
