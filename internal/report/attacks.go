@@ -16,7 +16,7 @@ import (
 	"dla/internal/run"
 )
 
-// attackResult is what figures and tables take of the result of lab4 fgsm.
+// attackResult holds what figures and tables use from the result of lab4 fgsm.
 type attackResult struct {
 	Test struct {
 		N        int     `json:"n"`
@@ -33,7 +33,7 @@ type attackResult struct {
 	shown []attack.Example
 }
 
-// attacksOf reads r's result and its examples, and checks what is drawn of them.
+// attacksOf reads r's result and examples, and checks what figures need.
 func attacksOf(r run.Record) (attackResult, error) {
 	var res attackResult
 	if err := json.Unmarshal(r.Result, &res); err != nil {
@@ -54,7 +54,7 @@ func attacksOf(r run.Record) (attackResult, error) {
 			}
 		}
 		if len(e.Image) != px || len(e.Changed) != px || e.C != 1 && e.C != 3 {
-			return res, fmt.Errorf("run %s: %s has an image that is not whole; put back a good copy of the run", r.ID, res.Examples.File)
+			return res, fmt.Errorf("run %s: %s has an image of the wrong size; put back a good copy of the run", r.ID, res.Examples.File)
 		}
 	}
 	var c struct {
@@ -69,7 +69,7 @@ func attacksOf(r run.Record) (attackResult, error) {
 	return res, nil
 }
 
-// of are the outcomes of one attack in L-infinity.
+// of returns the outcomes of one attack in L-infinity.
 func (r attackResult) of(kind string, targeted bool) []attack.Outcome {
 	return slices.DeleteFunc(slices.Clone(r.Attacks), func(o attack.Outcome) bool {
 		return o.Attack != kind || o.Targeted != targeted || o.Norm != attack.Linf
@@ -90,17 +90,17 @@ func AttackFigures(r run.Record, dir string) ([]string, error) {
 	return slices.Compact(files), nil // figures.json is written by each
 }
 
-// one makes what draws a record draw the only one of a section.
+// one turns a function that draws one record into one that draws the only record of a section.
 func one(draw func(run.Record, string) ([]string, error)) func([]run.Record, string) ([]string, error) {
 	return func(recs []run.Record, dir string) ([]string, error) {
 		if len(recs) != 1 {
-			return nil, fmt.Errorf("there are %d runs where one is drawn; choose it by its id with select", len(recs))
+			return nil, fmt.Errorf("the section has %d runs but shows one; choose it by its id with select", len(recs))
 		}
 		return draw(recs[0], dir)
 	}
 }
 
-// attackCurves draws what becomes of accuracy, of targeted attacks' success and of confidence with epsilon.
+// attackCurves draws accuracy, success of targeted attacks and confidence against epsilon.
 func attackCurves(r run.Record, dir string) ([]string, error) {
 	res, err := attacksOf(r)
 	if err != nil {
@@ -118,7 +118,7 @@ func attackCurves(r run.Record, dir string) ([]string, error) {
 		c := plot.Curve{Label: label, Colour: colour}
 		list := res.of(kind, targeted)
 		if still := res.of("fgsm", targeted); kind == "pgd" && len(list) > 0 && list[0].Eps > 0 && len(still) > 0 && still[0].Eps == 0 {
-			list = append(still[:1], list...) // at 0 nothing changes, by any attack: a self-check has it
+			list = append(still[:1], list...) // at 0 no attack changes anything, which a self-check verifies
 		}
 		for _, o := range list {
 			if at := slices.IndexFunc(sweep, func(s attack.Outcome) bool { return s.Eps == o.Eps }); at >= 0 {
@@ -143,9 +143,9 @@ func attackCurves(r run.Record, dir string) ([]string, error) {
 		{"accuracy", "Accuracy under attack", "accuracy", []plot.Curve{
 			curve("random noise", "noise", false, 2, accuracy), curve("FGSM", "fgsm", false, 0, accuracy), curve(pgd, "pgd", false, 1, accuracy),
 			curve("Square, no gradients", "square", false, 3, accuracy), chance}},
-		{"success", "Targeted attacks", "images taken for the class wished for", []plot.Curve{
+		{"success", "Targeted attacks", "images classified as the target class", []plot.Curve{
 			curve("FGSM, targeted", "fgsm", true, 0, success), curve(pgd+", targeted", "pgd", true, 1, success)}},
-		{"confidence", "Confidence under attack", "mean probability of the class predicted", []plot.Curve{
+		{"confidence", "Confidence under attack", "mean probability of the predicted class", []plot.Curve{
 			curve("random noise", "noise", false, 2, confidence), curve("FGSM", "fgsm", false, 0, confidence), curve(pgd, "pgd", false, 1, confidence)}},
 	} {
 		fig := plot.Figure{Title: f.title, Subtitle: res.about(r), Warning: warning([]run.Record{r}), XLabel: "epsilon (L-infinity), in steps of 1/255",
@@ -160,13 +160,13 @@ func attackCurves(r run.Record, dir string) ([]string, error) {
 	return append(files, name), err
 }
 
-// about says what a figure is of.
+// about returns a figure's subtitle.
 func (r attackResult) about(rec run.Record) string {
 	return fmt.Sprintf("%s on %s · %d test images, accuracy %.1f %%", r.Network, setName(rec), r.Test.N, 100*r.Test.Accuracy)
 }
 
-// attackExamples draws the images that were kept of one kind: image, change, and what becomes of it, with
-// what the network says to them.
+// attackExamples draws the recorded examples, targeted or untargeted: the image, the change and the changed image,
+// with the network's predictions.
 func attackExamples(targeted bool, name string) func(run.Record, string) ([]string, error) {
 	return func(r run.Record, dir string) ([]string, error) {
 		res, err := attacksOf(r)
@@ -176,7 +176,7 @@ func attackExamples(targeted bool, name string) func(run.Record, string) ([]stri
 		if err := os.MkdirAll(dir, 0o777); err != nil {
 			return nil, fmt.Errorf("figures: %w", err)
 		}
-		rows := []plot.GridRow{{Label: "image"}, {Label: "change,\nstretched"}, {Label: "image\n+ change"}}
+		rows := []plot.GridRow{{Label: "image"}, {Label: "change,\nscaled"}, {Label: "image\n+ change"}}
 		eps := 0.0
 		for _, e := range res.shown {
 			if e.Targeted != targeted {
@@ -188,7 +188,7 @@ func attackExamples(targeted bool, name string) func(run.Record, string) ([]stri
 			rows[0].Cells = append(rows[0].Cells, plot.Cell{Picture: picture(e.Image), Caption: says(e.Before)})
 			change := plot.Cell{Picture: picture(contrast(e))}
 			if targeted {
-				change.Caption = "towards " + res.Classes[e.Goal]
+				change.Caption = "target: " + res.Classes[e.Goal]
 			}
 			rows[1].Cells = append(rows[1].Cells, change)
 			rows[2].Cells = append(rows[2].Cells, plot.Cell{Picture: picture(e.Changed), Caption: says(e.After), Alert: e.After.Class != int(e.Label)})
@@ -199,7 +199,7 @@ func attackExamples(targeted bool, name string) func(run.Record, string) ([]stri
 			if targeted {
 				title = fmt.Sprintf("Targeted FGSM, epsilon %g/255", eps)
 			}
-			g := plot.Grid{Title: title, Subtitle: fmt.Sprintf("%s on %s · predictions with their probability; %s", res.Network, setName(r), res.rate(targeted, eps)),
+			g := plot.Grid{Title: title, Subtitle: fmt.Sprintf("%s on %s · predictions with probability; %s", res.Network, setName(r), res.rate(targeted, eps)),
 				Warning: warning([]run.Record{r}), Rows: rows}
 			if files, err = g.Save(filepath.Join(dir, name)); err != nil {
 				return nil, err
@@ -210,20 +210,20 @@ func attackExamples(targeted bool, name string) func(run.Record, string) ([]stri
 	}
 }
 
-// rate says how often the attack of the examples succeeds, where that was measured.
+// rate returns how often the attack of the examples succeeds, if that was measured.
 func (r attackResult) rate(targeted bool, eps float64) string {
 	for _, o := range r.of("fgsm", targeted) {
 		if o.Eps == eps && targeted {
-			return fmt.Sprintf("it succeeds on %.1f %% of all images", 100*o.Success.Value)
+			return fmt.Sprintf("success on %.1f %% of all images", 100*o.Success.Value)
 		}
 		if o.Eps == eps {
-			return fmt.Sprintf("accuracy falls from %.1f to %.1f %%", 100*r.Test.Accuracy, 100*o.Accuracy)
+			return fmt.Sprintf("accuracy falls from %.1f %% to %.1f %%", 100*r.Test.Accuracy, 100*o.Accuracy)
 		}
 	}
 	return fmt.Sprintf("accuracy without attack %.1f %%", 100*r.Test.Accuracy)
 }
 
-// contrast is the change of e, stretched so that its largest value is black or white and 0 is grey.
+// contrast returns the change of e, scaled so that its largest value is black or white and 0 is grey.
 func contrast(e attack.Example) []byte {
 	largest := 1
 	for i, v := range e.Image {
@@ -237,8 +237,8 @@ func contrast(e attack.Example) []byte {
 	return b
 }
 
-// Attacks is the runs of lab4 fgsm as Markdown tables: the sweep over epsilon, other attacks, the transfer
-// matrix, and the self-checks.
+// Attacks returns the runs of lab4 fgsm as Markdown tables: the sweep over epsilon, other attacks, the transfer matrix
+// and the self-checks.
 func Attacks(recs []run.Record) (string, error) {
 	var b strings.Builder
 	for i, r := range recs {
@@ -250,7 +250,7 @@ func Attacks(recs []run.Record) (string, error) {
 			b.WriteString("\n")
 		}
 		res.table(&b)
-		fmt.Fprintf(&b, "\n%s on %s, %d test images, accuracy %.2f %%; seed %d, %s kernels. Epsilon is in steps of 1/255; confidence is the mean probability of the class predicted.\n",
+		fmt.Fprintf(&b, "\n%s on %s, %d test images, accuracy %.2f %%; seed %d, %s kernels. Epsilon is in steps of 1/255; confidence is the mean probability of the predicted class.\n",
 			res.Network, setName(r), res.Test.N, 100*res.Test.Accuracy, r.Seed, r.Env.Kernel)
 	}
 	return b.String(), nil
@@ -269,7 +269,7 @@ func (r attackResult) table(b *strings.Builder) {
 	confidence := func(o attack.Outcome) float64 { return o.Confidence }
 	noise, fgsm, pgd := r.of("noise", false), r.of("fgsm", false), r.of("pgd", false)
 	targeted, targetedPGD := r.of("fgsm", true), r.of("pgd", true)
-	sweep := newTable("rrrrrrrr", "epsilon", "noise: accuracy %", "FGSM: accuracy %", "rounded to 8 bits", "confidence %",
+	sweep := newTable("rrrrrrrr", "epsilon", "noise: accuracy %", "FGSM: accuracy %", "FGSM, rounded to 8 bits: accuracy %", "FGSM: confidence %",
 		fmt.Sprintf("PGD-%d: accuracy %%", r.steps), "targeted FGSM: success %", fmt.Sprintf("targeted PGD-%d: success %%", r.steps))
 	for _, o := range fgsm {
 		sweep.row(o.Eps, percent(noise, o.Eps, accuracy), percent(fgsm, o.Eps, accuracy), percent(fgsm, o.Eps, rounded),
@@ -295,14 +295,14 @@ func (r attackResult) table(b *strings.Builder) {
 		b.WriteString("\n" + t.String())
 	}
 	r.matrix(b)
-	checks := newTable("lll", "self-check", "", "found")
+	checks := newTable("lll", "self-check", "result", "found")
 	for _, c := range r.Checks {
 		checks.row(c.Name, c.Word(), c.Found)
 	}
 	b.WriteString("\n" + checks.String())
 }
 
-// matrix writes what images made for one network do to the others.
+// matrix writes the accuracy of each network on images crafted on another one.
 func (r attackResult) matrix(b *strings.Builder) {
 	var on []string
 	for _, t := range r.Transfer {
@@ -313,7 +313,7 @@ func (r attackResult) matrix(b *strings.Builder) {
 	if len(on) == 0 {
 		return
 	}
-	heads := []string{"made for, by"}
+	heads := []string{"crafted on, by"}
 	for _, network := range on {
 		heads = append(heads, network+": accuracy %")
 	}
@@ -328,12 +328,12 @@ func (r attackResult) matrix(b *strings.Builder) {
 	fmt.Fprintf(b, "\n%s\nOn the first %d test images.\n", m, r.Transfer[0].N)
 }
 
-// examplesTable is the images of a figure of examples in words.
+// examplesTable returns the predictions in a figure of examples as a table.
 func examplesTable(targeted bool) func([]run.Record) (string, error) {
 	return func(recs []run.Record) (string, error) {
 		t := newTable("rlll", "test image", "class", "before", "after")
 		if targeted {
-			t = newTable("rllll", "test image", "class", "towards", "before", "after")
+			t = newTable("rllll", "test image", "class", "target class", "before", "after")
 		}
 		for _, r := range recs {
 			res, err := attacksOf(r)

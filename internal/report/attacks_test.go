@@ -2,8 +2,6 @@ package report
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,7 +12,7 @@ import (
 	"dla/internal/run"
 )
 
-// attackRecord is a finished run of attacks on pictures of 2 x 2, with the examples given.
+// attackRecord makes a finished run of attacks with the given examples, which are images of 2 x 2.
 func attackRecord(t *testing.T, root string, shown []attack.Example) run.Record {
 	t.Helper()
 	yaml, err := config.Marshal(config.DefaultFGSM())
@@ -54,7 +52,7 @@ func attackRecord(t *testing.T, root string, shown []attack.Example) run.Record 
 	return rec
 }
 
-// example is a whole one.
+// example returns a valid one.
 func example(targeted bool) attack.Example {
 	return attack.Example{Targeted: targeted, Eps: 8, Index: 7, Label: 0, Goal: 1, H: 2, W: 2, C: 3, Image: make([]byte, 12),
 		Changed: slices.Repeat([]byte{0, 8, 4}, 4), Before: attack.Prediction{Class: 0, P: 0.99}, After: attack.Prediction{Class: 1, P: 0.5}}
@@ -62,76 +60,67 @@ func example(targeted bool) attack.Example {
 
 func TestAttackTables(t *testing.T) {
 	r := attackRecord(t, t.TempDir(), []attack.Example{example(false), example(true)})
-	table, err := Attacks([]run.Record{r})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{
+	table := tableOf(t, Attacks, r)
+	wantText(t, table,
 		"| 0 | – | 90.00 | 90.00 | 50.00 | – | – | – |\n", "| 8 | 85.00 | 10.00 | 10.00 | 50.00 | 5.00 | 75.00 | – |\n",
 		"| PGD-20, L2 | 0.5 | 100 | 3.00 |", "| Square, no gradients | 8/255 | 100 | 20.00 |",
 		"| a, FGSM at 8/255 | 10.00 | 50.00 |\n| b, FGSM at 8/255 | 60.00 | 20.00 |\n", "On the first 10 test images.",
-		"| one | holds | so |", "| two | FAILS | not so |", "resnet20 on CIFAR-10, 100 test images, accuracy 90.00 %",
-	} {
-		if !strings.Contains(table, want) {
-			t.Errorf("no %q in\n%s", want, table)
-		}
-	}
-	words, err := sectionKinds["targeted"].table([]run.Record{r})
-	if err != nil || !strings.Contains(words, "| 7 | cat | dog | cat, 99.0 % | dog, 50.0 % |") || strings.Count(words, "| 7 |") != 1 {
-		t.Errorf("%s (%v)", words, err)
+		"| one | holds | so |", "| two | FAILS | not so |", "resnet20 on CIFAR-10, 100 test images, accuracy 90.00 %")
+	predictions := tableOf(t, sectionKinds["targeted"].table, r)
+	wantText(t, predictions, "| 7 | cat | dog | cat, 99.0 % | dog, 50.0 % |\n")
+	if rows := strings.Count(predictions, "\n| 7 |"); rows != 1 {
+		t.Errorf("%d rows of image 7, of which there is one targeted example:\n%s", rows, predictions)
 	}
 	training := record(t, t.TempDir(), "lab1/resnet", "mlp-d1-res", 0, config.DefaultResnet(), "11", nil)
-	both, err := Tables([]run.Record{r, training})
-	if err != nil || !strings.HasPrefix(both, "| network |") || !strings.HasSuffix(both, table) {
-		t.Errorf("%s (%v)", both, err)
+	both := tableOf(t, Tables, r, training)
+	if !strings.HasPrefix(both, "| network |") {
+		t.Errorf("the table of trainings does not come first:\n%s", both)
+	}
+	if !strings.HasSuffix(both, table) {
+		t.Errorf("the table of attacks does not come last:\n%s", both)
 	}
 }
 
 // TestAttackFiguresBesideTrainings: each kind has its own.
 func TestAttackFiguresBesideTrainings(t *testing.T) {
-	root, dir := t.TempDir(), t.TempDir()
+	root := t.TempDir()
 	r := attackRecord(t, root, []attack.Example{example(true)})
 	training := record(t, root, "lab1/resnet", "mlp-d1-res", 0, config.DefaultResnet(), "11", nil)
-	files, err := Figures([]run.Record{r, training}, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{filepath.Join(dir, "loss.png"), filepath.Join(dir, r.ID, "accuracy.svg"), filepath.Join(dir, r.ID, "targeted.png"), filepath.Join(dir, r.ID, "figures.json")} {
-		if _, err := os.Stat(want); err != nil || !slices.Contains(files, want) {
-			t.Errorf("%s is missing among %v (%v)", want, files, err)
-		}
-	}
-	if _, err := os.Stat(filepath.Join(dir, r.ID, "untargeted.png")); err == nil {
-		t.Error("examples of a kind that the record has none of were drawn")
-	}
-	if _, err := sectionKinds["attacks"].figures([]run.Record{r, r}, dir); err == nil || !strings.Contains(err.Error(), "choose it by its id with select") {
-		t.Errorf("two runs in one section: %v", err)
-	}
+	files := drawn(t, t.TempDir(), func(dir string) ([]string, error) { return Figures([]run.Record{r, training}, dir) })
+	wantFiles(t, files, "loss.png", r.ID+"/accuracy.svg", r.ID+"/targeted.png", r.ID+"/figures.json")
+	wantNoFiles(t, files, r.ID+"/untargeted.png") // the record has no untargeted example
+	wantError(t, "choose it by its id with select", func() error {
+		_, err := sectionKinds["attacks"].figures([]run.Record{r, r}, t.TempDir())
+		return err
+	})
 }
 
-// TestDamagedExamplesAreRefused, whatever is wrong with them, by every figure and table.
+// TestDamagedExamplesAreRefused by every figure and table, whatever is wrong with them.
 func TestDamagedExamplesAreRefused(t *testing.T) {
 	for want, spoil := range map[string]func(*attack.Example){
 		"of class 2, of 2":  func(e *attack.Example) { e.After.Class = 2 },
 		"of class -1, of 2": func(e *attack.Example) { e.Goal = -1 },
-		"not whole":         func(e *attack.Example) { e.Changed = e.Changed[1:] },
-		"is not whole":      func(e *attack.Example) { e.C, e.H = 2, 3 },
+		"of the wrong size": func(e *attack.Example) { e.Changed = e.Changed[1:] },
+		"the wrong size":    func(e *attack.Example) { e.C, e.H = 2, 3 },
 	} {
 		e := example(false)
 		spoil(&e)
 		r := attackRecord(t, t.TempDir(), []attack.Example{e})
-		if _, err := Figures([]run.Record{r}, t.TempDir()); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), r.ID) {
-			t.Errorf("figures: error %v, want one with %q", err, want)
+		figures := func() error {
+			_, err := Figures([]run.Record{r}, t.TempDir())
+			return err
 		}
-		if _, err := Tables([]run.Record{r}); err == nil {
-			t.Error("a table was made of damaged examples")
-		}
+		wantError(t, want, figures)
+		wantError(t, r.ID, figures)
+		wantError(t, want, func() error {
+			_, err := Tables([]run.Record{r})
+			return err
+		})
 	}
 	r := attackRecord(t, t.TempDir(), []attack.Example{example(false)})
-	if err := os.WriteFile(filepath.Join(r.Dir, "examples.json"), []byte("[]"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Attacks([]run.Record{r}); err == nil || !strings.Contains(err.Error(), "examples.json is damaged") {
-		t.Errorf("examples that were changed: %v", err)
-	}
+	damage(t, r, "examples.json", "[]")
+	wantError(t, "examples.json is damaged", func() error {
+		_, err := Attacks([]run.Record{r})
+		return err
+	})
 }

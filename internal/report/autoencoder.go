@@ -15,7 +15,7 @@ import (
 	"dla/internal/run"
 )
 
-// autoencoderResult is what figures and tables take of an autoencoder's result.json.
+// autoencoderResult holds what figures and tables use from an autoencoder's result.json.
 type autoencoderResult struct {
 	Test struct {
 		N   int     `json:"n"`
@@ -47,8 +47,8 @@ func autoencoderResultOf(r run.Record) (res autoencoderResult, err error) {
 	return res, nil
 }
 
-// autoencoderFigures draws the loss of autoencoders in training and validation against the epoch, and, once
-// it is finished, the first one's reconstructions before and after training, as PNG and SVG into dir, with
+// autoencoderFigures draws the loss of autoencoders in training and validation against the epoch, and the
+// reconstructions of the first one if it is finished, before and after training, as PNG and SVG into dir, with
 // figures.json.
 func autoencoderFigures(recs []run.Record, dir string) ([]string, error) {
 	if err := drawable(recs); err != nil {
@@ -58,7 +58,7 @@ func autoencoderFigures(recs []run.Record, dir string) ([]string, error) {
 		return nil, fmt.Errorf("figures: %w", err)
 	}
 	gs := groups(recs)
-	const mse = "mean squared error of values from 0 to 1"
+	const mse = "mean squared error of pixels in [0, 1]"
 	fig := plot.Figure{Title: "Reconstruction loss", Subtitle: subtitle(recs, gs, "mean and range"), Warning: warning(recs), XLabel: "epoch", YLabel: mse, Log: true}
 	for i, g := range gs {
 		for _, k := range []kind{
@@ -83,7 +83,7 @@ func autoencoderFigures(recs []run.Record, dir string) ([]string, error) {
 			return nil, err
 		}
 		grid.Warning = warning(recs)
-		grid.Subtitle = fmt.Sprintf("the first test image of each class · %s, seed %d · mean squared error under each", gs[0].label(), first.Seed)
+		grid.Subtitle = fmt.Sprintf("the first test image of each class · %s, seed %d · mean squared error below each", gs[0].label(), first.Seed)
 		names, err := grid.Save(filepath.Join(dir, "reconstructions"))
 		if err != nil {
 			return nil, err
@@ -94,7 +94,7 @@ func autoencoderFigures(recs []run.Record, dir string) ([]string, error) {
 	return append(files, name), err
 }
 
-// reconstructions is the grid of r's examples.
+// reconstructions returns the grid of r's examples.
 func reconstructions(r run.Record) (plot.Grid, error) {
 	grid := plot.Grid{Title: "Reconstructions before and after training"}
 	res, err := autoencoderResultOf(r)
@@ -115,7 +115,7 @@ func reconstructions(r run.Record) (plot.Grid, error) {
 	n, size := len(res.Examples.Images), img.Bounds().Size()
 	labels := []string{"image", "before", "after"}
 	if n == 0 || size.X%n != 0 || size.Y%len(labels) != 0 {
-		return fail(fmt.Errorf("%d x %d pixels are no %d rows of %d pictures", size.X, size.Y, len(labels), n))
+		return fail(fmt.Errorf("%d x %d pixels do not divide into %d rows of %d pictures", size.X, size.Y, len(labels), n))
 	}
 	w, h := size.X/n, size.Y/len(labels)
 	for y, label := range labels {
@@ -129,7 +129,7 @@ func reconstructions(r run.Record) (plot.Grid, error) {
 	return grid, nil
 }
 
-// pictureAt is the h x w pixels of img from (x, y) on.
+// pictureAt returns the h x w pixels of img whose top left corner is (x, y).
 func pictureAt(img image.Image, x, y, h, w int) plot.Picture {
 	p := plot.Picture{H: h, W: w}
 	at := img.Bounds().Min.Add(image.Pt(x, y))
@@ -140,11 +140,11 @@ func pictureAt(img image.Image, x, y, h, w int) plot.Picture {
 	return p
 }
 
-// autoencoderTable is the finished runs of recs as a Markdown table, an encoder a row: mean and sample
+// autoencoderTable returns the finished runs of recs as a Markdown table, one row per encoder: mean and sample
 // standard deviation over seeds.
 func autoencoderTable(recs []run.Record) (string, error) {
-	t := newTable("lrrrrrrrr", "autoencoder", "encoder's parameters, frozen", "decoder's, trained", "MFLOP an image", "seeds",
-		"best epoch", "val. MSE", "test MSE", "wall time, s")
+	t := newTable("lrrrrrrrr", "autoencoder", "encoder parameters, frozen", "decoder parameters, trained", "MFLOP per image", "seeds",
+		"best epoch", "validation MSE", "test MSE", "wall time, s")
 	for _, g := range groups(recs) {
 		var val, test, wall []float64
 		var last autoencoderResult
@@ -157,7 +157,7 @@ func autoencoderTable(recs []run.Record) (string, error) {
 				return "", err
 			}
 			if !last.Encoder.Unchanged {
-				return "", fmt.Errorf("run %s does not say that its encoder stayed as it was", r.ID)
+				return "", fmt.Errorf("run %s does not record that its encoder stayed unchanged", r.ID)
 			}
 			val, test, wall = append(val, last.Val.Loss), append(test, last.Test.MSE), append(wall, last.WallSeconds)
 		}

@@ -14,11 +14,10 @@ import (
 // baselineExperiment is lab3 baseline's name in records.
 const baselineExperiment = "lab3/baseline"
 
-// sentenceEncoders are the encoders of lab 3 as they are asked for and as a reader would say them, in the
-// order of tables.
+// sentenceEncoders are the encoders of lab 3, by the names of commands and of readers, in the order of tables.
 var sentenceEncoders = []struct{ short, name string }{{"distilbert", "DistilBERT"}, {"minilm", "MiniLM"}, {"mpnet", "MPNet"}}
 
-// encoderName is the encoder of a variant, minilm-mlp256, as a reader would say it.
+// encoderName returns the display name of the encoder of a variant such as minilm-mlp256, and its position in tables.
 func encoderName(variant string) (name string, order int) {
 	short, _, _ := strings.Cut(variant, "-")
 	for i, e := range sentenceEncoders {
@@ -29,9 +28,8 @@ func encoderName(variant string) (name string, order int) {
 	return short, len(sentenceEncoders)
 }
 
-// baselineFigures draws accuracy and loss of heads on frozen encoders, in training and validation against
-// the epoch, as PNG and SVG into dir, with figures.json. Training is measured while it goes on, with
-// elements dropped.
+// baselineFigures draws accuracy and loss of heads on frozen encoders, in training and validation, against the epoch,
+// as PNG and SVG into dir, with figures.json. Training values are measured during training, with dropout.
 func baselineFigures(recs []run.Record, dir string) ([]string, error) {
 	if err := drawable(recs); err != nil {
 		return nil, err
@@ -71,7 +69,7 @@ func baselineFigures(recs []run.Record, dir string) ([]string, error) {
 	return append(files, name), err
 }
 
-// baselineGroups are the variants of recs in the order of the table.
+// baselineGroups returns the variants of recs in the order of the table.
 func baselineGroups(recs []run.Record) []*group {
 	gs := groups(recs)
 	slices.SortStableFunc(gs, func(a, b *group) int {
@@ -82,11 +80,11 @@ func baselineGroups(recs []run.Record) []*group {
 	return gs
 }
 
-// Baseline is the finished runs of recs as a Markdown table, an encoder a row: means and sample standard
-// deviations over seeds, and the Wilson interval of the mean test accuracy. An encoder of the lab that has
-// no run is a row that says so.
+// Baseline returns the finished runs of recs as a Markdown table, one row per encoder: means and sample standard
+// deviations over seeds, and the Wilson interval of the mean test accuracy. An encoder of the lab without a run has a
+// row that says so.
 func Baseline(recs []run.Record) (string, error) {
-	t := newTable("lrrrrrrr", "frozen encoder", "size (parameters)", "head, trained", "seeds", "train_acc %", "val_acc %",
+	t := newTable("lrrrrrrr", "frozen encoder", "size (parameters)", "trained in the head", "seeds", "train_acc %", "val_acc %",
 		"test accuracy %", "95 % interval")
 	var seen []string
 	gs := baselineGroups(recs)
@@ -102,7 +100,7 @@ func Baseline(recs []run.Record) (string, error) {
 				return err
 			}
 			if last.Train == nil || last.Encoder == nil {
-				return fmt.Errorf("run %s does not say what it reached on the training part", r.ID)
+				return fmt.Errorf("run %s does not record its accuracy on the training split; train it again", r.ID)
 			}
 			train, val, test = append(train, 100*last.Train.Accuracy), append(val, 100*last.Val.Accuracy), append(test, 100*last.Test.Accuracy)
 		}

@@ -11,12 +11,12 @@ import (
 	"dla/internal/run"
 )
 
-// Distillation is the finished runs of recs as two Markdown tables: the networks, a variant a row, with
-// what distillation gains; and McNemar's test of each distilled student against the plain one of the same
-// seed and recipe. A plain student is found among recs by its settings.
+// Distillation returns the finished runs of recs as two Markdown tables: the networks, one row per variant, with the
+// gain by distillation; and McNemar's test of each distilled student against the student that was trained with the
+// same seed and recipe but without a teacher, which is found among recs by its settings.
 func Distillation(recs []run.Record) (string, error) {
 	t := newTable("lrrrrr", "network", "parameters", "seeds", "val_acc %, best epoch", "test accuracy %", "gain, points")
-	tests := newTable("lrrrr", "McNemar's test", "seed", "only it is right", "only the plain one is", "p")
+	tests := newTable("lrrrr", "McNemar's test", "seed", "only distilled correct", "only undistilled correct", "p")
 	tested := false
 	for _, g := range groups(recs) {
 		var test, val, gain []float64
@@ -32,7 +32,7 @@ func Distillation(recs []run.Record) (string, error) {
 			}
 			params = res.Params
 			test, val = append(test, 100*res.Test.Accuracy), append(val, 100*res.Val.Accuracy)
-			if g.taught != distilledWord {
+			if g.method != distilled {
 				continue
 			}
 			p, ok, err := compare(r, recs)
@@ -63,27 +63,27 @@ func Distillation(recs []run.Record) (string, error) {
 	return t.String() + "\n" + tests.String(), nil
 }
 
-// pair is a distilled student beside the plain one of its seed, or another comparison of two runs of one seed.
+// pair compares two runs of one seed, such as a distilled student and its baseline.
 type pair struct {
-	seed        uint64
-	gain        float64 // points of test accuracy
-	only, plain int     // test images only the one, only the other gets right
+	seed           uint64
+	gain           float64 // points of test accuracy
+	only, baseline int     // test examples that only the run, or only its baseline, classifies correctly
 }
 
 // mcNemarRows adds a row of McNemar's test for each pair. There is none for all seeds together: they share the test
 // images, so their counts are not independent.
 func mcNemarRows(t *mdTable, label string, pairs []pair) {
 	for _, p := range pairs {
-		test := metrics.McNemar(p.only, p.plain)
+		test := metrics.McNemar(p.only, p.baseline)
 		exact := ""
 		if test.Exact {
 			exact = " (exact)"
 		}
-		t.row(label, p.seed, p.only, p.plain, fmt.Sprintf("%.2g%s", test.P, exact))
+		t.row(label, p.seed, p.only, p.baseline, fmt.Sprintf("%.2g%s", test.P, exact))
 	}
 }
 
-// compare finds the plain student of the distilled one r among recs.
+// compare finds the baseline of the distilled student r among recs and compares the two.
 func compare(r run.Record, recs []run.Record) (p pair, found bool, err error) {
 	var c config.Distill
 	if err := config.Load(&c, r.Config, filepath.Join(r.ID, "config.yaml")); err != nil {
@@ -101,32 +101,31 @@ func compare(r run.Record, recs []run.Record) (p pair, found bool, err error) {
 	return p, err == nil, err
 }
 
-// discordant compares the test predictions of r with those of another run on the same images or sentences, as
-// the plain one.
-func discordant(r, other run.Record) (p pair, err error) {
+// discordant compares the test predictions of r with those of its baseline on the same images or sentences.
+func discordant(r, baseline run.Record) (p pair, err error) {
 	a, resA, err := predictionsOf(r)
 	if err != nil {
 		return p, err
 	}
-	b, resB, err := predictionsOf(other)
+	b, resB, err := predictionsOf(baseline)
 	if err != nil {
 		return p, err
 	}
 	p = pair{seed: r.Seed, gain: 100 * (resA.Test.Accuracy - resB.Test.Accuracy)}
-	if p.only, p.plain, err = a.Discordant(b); err != nil {
-		return p, fmt.Errorf("runs %s and %s: %w", r.ID, other.ID, err)
+	if p.only, p.baseline, err = a.Discordant(b); err != nil {
+		return p, fmt.Errorf("runs %s and %s: %w", r.ID, baseline.ID, err)
 	}
 	return p, nil
 }
 
-// predictionsOf are r's predictions of the test set.
+// predictionsOf returns r's predictions on the test set.
 func predictionsOf(r run.Record) (metrics.Predictions, result, error) {
 	res, err := resultOf(r)
 	if err != nil {
 		return nil, res, err
 	}
 	if res.Predictions.File == "" {
-		return nil, res, fmt.Errorf("run %s kept no test predictions; train it anew to compare it image by image", r.ID)
+		return nil, res, fmt.Errorf("run %s has no test predictions; train it again to compare it image by image", r.ID)
 	}
 	b, err := r.Attached(res.Predictions)
 	return metrics.Predictions(b), res, err

@@ -1,4 +1,4 @@
-// Package report makes figures and tables of run records, and of nothing else.
+// Package report makes figures and tables from run records, and from nothing else.
 package report
 
 import (
@@ -24,42 +24,52 @@ import (
 // group is the runs of one variant, which differ by seed only.
 type group struct {
 	variant string
-	network string // the variant but for its skips, as a reader would say it: d5, small, 20 layers
-	order   int    // of the network among its kind
+	network string // the variant without its skips, in readers' words: d5, small, 20 layers
+	order   int    // position of the network in tables
 	res     bool
-	taught  string // distilled or hardened
-	lesson  string // how: of a distilled student temperature, weight and kind of soft labels
-	name    string // as a reader would say it, where that is not made of the rest
-	alone   bool   // among the groups, the only lesson its network had
+	method  string // distilled, adversariallyFineTuned or adversariallyTrained; empty for ordinary training
+	recipe  string // settings of the method: of distillation temperature, weight and kind of soft labels
+	name    string // the label, where it does not consist of the fields above
+	alone   bool   // no other group has the same network with another recipe
 	runs    []run.Record
 }
 
-// What group.taught says.
+// Values of group.method.
 const (
-	distilledWord = "distilled"
-	hardenedWord  = "hardened"
+	distilled              = "distilled"
+	adversariallyFineTuned = "adversarially fine-tuned"
+	adversariallyTrained   = "adversarially trained" // from initial weights
 )
+
+// robust reports whether g was trained by lab4 robust.
+func (g *group) robust() bool {
+	return g.method == adversariallyFineTuned || g.method == adversariallyTrained
+}
 
 // sizes are the lab's networks in order.
 var sizes = []string{"small", "medium", "large", "student", "teacher"}
 
-// newGroup reads a variant's name, as internal/model makes it: mlp-d5-res, cnn-small-plain, resnet20,
-// plain20-w32; as distillation does: cnn-student-res-kd-t4-w0.9-cached; and as hardening does:
-// resnet20-robust-fgsm8-f0.1-noise-w0.5. A name of another kind is its own network.
+// newGroup parses a variant's name: mlp-d5-res, cnn-small-plain, resnet20 or plain20-w32 from internal/model,
+// cnn-student-res-kd-t4-w0.9-cached from distillation, resnet20-robust-fgsm8-f0.1-noise-w0.5 from lab4 robust.
+// A name of another kind is its own network.
 func newGroup(variant string) *group {
 	full := variant
-	variant, lesson, _ := strings.Cut(variant, "-kd-")
-	variant, hardening, hardened := strings.Cut(variant, "-robust")
+	variant, distillation, _ := strings.Cut(variant, "-kd-")
+	variant, attacked, robust := strings.Cut(variant, "-robust")
 	g := &group{variant: full, network: variant}
 	if t, ok := newTuned(full); ok {
 		g.name, g.order = t.encoder+", "+t.trained, t.order
 		return g
 	}
-	if l := strings.SplitN(lesson, "-", 3); len(l) == 3 {
-		g.taught, g.lesson = distilledWord, fmt.Sprintf("T %s, w %s, %s", strings.TrimPrefix(l[0], "t"), strings.TrimPrefix(l[1], "w"), l[2])
+	if l := strings.SplitN(distillation, "-", 3); len(l) == 3 {
+		g.method, g.recipe = distilled, fmt.Sprintf("T %s, w %s, %s", strings.TrimPrefix(l[0], "t"), strings.TrimPrefix(l[1], "w"), l[2])
 	}
-	if hardened {
-		g.taught, g.lesson = hardenedWord, strings.ReplaceAll(strings.TrimPrefix(hardening, "-"), "-", ", ")
+	if robust {
+		g.method = adversariallyFineTuned
+		if strings.HasPrefix(attacked, "-scratch") {
+			g.method = adversariallyTrained
+		}
+		g.recipe = strings.ReplaceAll(strings.TrimPrefix(attacked, "-"), "-", ", ")
 	}
 	name, kind := variant, ""
 	if i := strings.LastIndexByte(variant, '-'); i > 0 {
@@ -90,7 +100,7 @@ func newGroup(variant string) *group {
 	return g
 }
 
-// groups sorts records into variants, by network, then plain before residual.
+// groups sorts records by variant: by network, then plain before residual.
 func groups(recs []run.Record) []*group {
 	var all []*group
 	for _, r := range recs {
@@ -108,18 +118,18 @@ func groups(recs []run.Record) []*group {
 		return 0
 	}
 	slices.SortStableFunc(all, func(a, b *group) int {
-		return cmp.Or(cmp.Compare(a.order, b.order), strings.Compare(a.network, b.network), skips(a)-skips(b), strings.Compare(a.lesson, b.lesson))
+		return cmp.Or(cmp.Compare(a.order, b.order), strings.Compare(a.network, b.network), skips(a)-skips(b), strings.Compare(a.recipe, b.recipe))
 	})
 	for _, g := range all {
 		g.alone = !slices.ContainsFunc(all, func(o *group) bool {
-			return o.network == g.network && o.res == g.res && o.lesson != "" && o.lesson != g.lesson
+			return o.network == g.network && o.res == g.res && o.recipe != "" && o.recipe != g.recipe
 		})
 		slices.SortStableFunc(g.runs, func(a, b run.Record) int { return cmp.Compare(a.Seed, b.Seed) })
 	}
 	return all
 }
 
-// kind is one of the figures every training has.
+// kind is one of the figures that every training has.
 type kind struct {
 	name, title, label string
 	percent, log       bool
@@ -132,23 +142,23 @@ var kinds = []kind{
 	{"accuracy", "Validation accuracy", "accuracy", true, false, func(e run.Epoch) float64 { return e.Val.Accuracy }},
 }
 
-// trace is one entry of figures.json: a run a figure was made of.
+// trace is an entry of figures.json: a run that a figure was made from.
 type trace struct {
 	Run           string `json:"run"`
 	Variant       string `json:"variant"`
 	Seed          uint64 `json:"seed"`
 	Revision      string `json:"revision"`
-	MetricsSHA256 string `json:"metrics_sha256,omitempty"` // of a training
-	ResultSHA256  string `json:"result_sha256,omitempty"`  // of another experiment
+	MetricsSHA256 string `json:"metrics_sha256,omitempty"` // for a training
+	ResultSHA256  string `json:"result_sha256,omitempty"`  // for an evaluation
 }
 
-// own are the experiments that are no trainings: how a record of one is drawn, by itself, and its table.
+// own are the experiments that train nothing: how a single record of one is drawn, and its table.
 var own = map[string]struct {
 	figures func(run.Record, string) ([]string, error)
 	table   func([]run.Record) (string, error)
 }{"lab4/fgsm": {AttackFigures, Attacks}, "lab4/ood": {OODFigures, oodTable("")}}
 
-// OwnTable is the tables of a record that is of no training; ok is false where it is of one.
+// OwnTable returns the tables of the record of an evaluation; ok is false for a training.
 func OwnTable(r run.Record) (table string, ok bool, err error) {
 	o, ok := own[r.Experiment]
 	if !ok || r.Result == nil {
@@ -158,7 +168,7 @@ func OwnTable(r run.Record) (table string, ok bool, err error) {
 	return table, true, err
 }
 
-// Tables is Table of the trainings among recs, and then the tables of every other record.
+// Tables returns Table of the trainings among recs, then the tables of every other record.
 func Tables(recs []run.Record) (string, error) {
 	var trainings []run.Record
 	var all []string
@@ -183,7 +193,7 @@ func Tables(recs []run.Record) (string, error) {
 	return strings.Join(all, "\n"), nil
 }
 
-// kindOfTraining is a training that has figures and a table of its own, for all runs of it together.
+// kindOfTraining is an experiment whose runs share figures and a table of their own.
 type kindOfTraining struct {
 	experiment, folder string
 	figures            func([]run.Record, string) ([]string, error)
@@ -196,7 +206,7 @@ var kindsOfTraining = []kindOfTraining{
 	{"lab3/finetune", "finetune", trainingFigures, Finetuning},
 }
 
-// separate takes the runs of k out of recs.
+// separate divides recs into the runs of k and the others.
 func (k kindOfTraining) separate(recs []run.Record) (its, others []run.Record) {
 	for _, r := range recs {
 		if r.Experiment == k.experiment {
@@ -208,11 +218,10 @@ func (k kindOfTraining) separate(recs []run.Record) (its, others []run.Record) {
 	return its, others
 }
 
-// Figures draws loss, val_loss and accuracy against the epoch, one line a variant (mean and range
-// over its seeds), as PNG and SVG into dir, with figures.json, which names the runs they were made
-// of. Runs on different data are not drawn together. A record that is of no training has figures of its
-// own, in a folder of its name where there are others beside it; so have the
-// kindsOfTraining, all runs of one together.
+// Figures draws loss, val_loss and accuracy against the epoch, one line per variant (mean and range over its seeds),
+// as PNG and SVG into dir, with figures.json, which names the runs they were made from. Runs on different data are
+// an error. The record of an evaluation has its own figures, in a folder named after it if recs has other runs; the
+// kindsOfTraining have theirs, all runs of one together.
 func Figures(recs []run.Record, dir string) ([]string, error) {
 	var files []string
 	var trainings []run.Record
@@ -258,7 +267,7 @@ func Figures(recs []run.Record, dir string) ([]string, error) {
 	return append(files, names...), err
 }
 
-// trainingFigures draws the figures that every training of a classifier has.
+// trainingFigures draws the figures of trainings of classifiers.
 func trainingFigures(recs []run.Record, dir string) ([]string, error) {
 	var files []string
 	if err := drawable(recs); err != nil {
@@ -273,12 +282,12 @@ func trainingFigures(recs []run.Record, dir string) ([]string, error) {
 		for _, g := range gs {
 			fig.Curves = append(fig.Curves, g.curve(k, gs))
 			switch {
-			case k.name == "loss" && g.taught == distilledWord:
-				fig.YLabel = "cross-entropy, distilled with the teacher's part"
-			case k.name == "loss" && g.taught == hardenedWord:
-				fig.YLabel = "cross-entropy, hardened with the outliers' part"
-			case g.taught == hardenedWord:
-				fig.YLabel = k.label + ", hardened the mean of images as they are and attacked"
+			case k.name == "loss" && g.method == distilled:
+				fig.YLabel = "cross-entropy; distilled: with the soft-label loss"
+			case k.name == "loss" && g.robust():
+				fig.YLabel = "cross-entropy with the outlier loss"
+			case g.robust():
+				fig.YLabel = k.label + ", mean of clean and attacked images"
 			}
 		}
 		names, err := fig.Save(filepath.Join(dir, k.name))
@@ -300,8 +309,8 @@ func trainingFigures(recs []run.Record, dir string) ([]string, error) {
 	return append(files, name), err
 }
 
-// below makes the folder name of dir, and dir, and returns its path. The name is a record's, so a link that leads out of
-// dir is not followed.
+// below creates the folder name in dir, and dir, and returns its path. The name comes from a record, so a link that leads
+// out of dir is not followed.
 func below(dir, name string) (path string, err error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return "", fmt.Errorf("figures: %w", err)
@@ -313,7 +322,7 @@ func below(dir, name string) (path string, err error) {
 	err = root.MkdirAll(name, 0o777)
 	if err == nil {
 		var at *os.File
-		if at, err = root.Open(name); err == nil { // it may be a link that was there
+		if at, err = root.Open(name); err == nil { // it may be a link that existed before
 			err = at.Close()
 		}
 	}
@@ -323,7 +332,7 @@ func below(dir, name string) (path string, err error) {
 	return filepath.Join(dir, filepath.FromSlash(name)), nil
 }
 
-// SyntheticNote is what is to be said wherever results on the synthetic set called name are shown.
+// SyntheticNote returns the note that accompanies every result on the synthetic set called name.
 func SyntheticNote(name string) string {
 	switch name {
 	case "synthetic-digits":
@@ -334,7 +343,7 @@ func SyntheticNote(name string) string {
 	return "synthetic images, not photographs"
 }
 
-// warning is what a figure of recs must say in red.
+// warning returns the text that a figure of recs shows in red.
 func warning(recs []run.Record) string {
 	if d := recs[0].Env.Data; d.Synthetic {
 		return SyntheticNote(d.Name)
@@ -351,13 +360,13 @@ func drawable(recs []run.Record) error {
 			return fmt.Errorf("run %s has no finished epoch to draw", r.ID)
 		}
 		if r.Env.Data.Fingerprint != recs[0].Env.Data.Fingerprint {
-			return fmt.Errorf("runs %s and %s are of different data (%s, %s) and do not belong in one figure", recs[0].ID, r.ID, recs[0].Env.Data.Name, r.Env.Data.Name)
+			return fmt.Errorf("runs %s and %s are on different data (%s, %s) and cannot share a figure", recs[0].ID, r.ID, recs[0].Env.Data.Name, r.Env.Data.Name)
 		}
 	}
 	return nil
 }
 
-// subtitle says what data recs are of, from how many seeds, and what of these is shown where there are several.
+// subtitle names the data of recs, the number of seeds, and what is shown of several seeds.
 func subtitle(recs []run.Record, gs []*group, shown string) string {
 	low, high := len(gs[0].runs), len(gs[0].runs)
 	for _, g := range gs {
@@ -373,7 +382,7 @@ func subtitle(recs []run.Record, gs []*group, shown string) string {
 	return setName(recs[0]) + " · " + seeds
 }
 
-// setName is r's data set as a reader would say it.
+// setName returns the display name of r's data set.
 func setName(r run.Record) string {
 	name := r.Env.Data.Name
 	if known, ok := map[string]string{"mnist": "MNIST", "cifar10": "CIFAR-10", "rotten_tomatoes": "Rotten Tomatoes"}[name]; ok {
@@ -382,7 +391,7 @@ func setName(r run.Record) string {
 	return name
 }
 
-// curve is the group's line: at each epoch the mean and the range over the seeds that have it.
+// curve returns the group's line: at each epoch the mean and the range over the seeds that reached it.
 func (g *group) curve(k kind, all []*group) plot.Curve {
 	c := g.style(all)
 	for e := 1; ; e++ {
@@ -403,21 +412,21 @@ func (g *group) curve(k kind, all []*group) plot.Curve {
 	}
 }
 
-// style is a line of g without points: a colour for each network and lesson of all, dashed without skips
-// where others have them.
+// style returns a line of g without points: one colour per network and recipe in all, dashed for a network without
+// skips among networks with skips.
 func (g *group) style(all []*group) plot.Curve {
 	c := plot.Curve{Label: g.label(), Dashed: !g.res && slices.ContainsFunc(all, func(o *group) bool { return o.res })}
-	var networks []string // a lesson makes another of one
+	var networks []string // with their recipes
 	for _, o := range all {
-		if !slices.Contains(networks, o.network+o.lesson) {
-			networks = append(networks, o.network+o.lesson)
+		if !slices.Contains(networks, o.network+o.recipe) {
+			networks = append(networks, o.network+o.recipe)
 		}
 	}
-	c.Colour = slices.Index(networks, g.network+g.lesson)
+	c.Colour = slices.Index(networks, g.network+g.recipe)
 	return c
 }
 
-// label is the variant as a reader would say it.
+// label returns the variant in readers' words.
 func (g *group) label() string {
 	label := g.network
 	switch {
@@ -429,10 +438,10 @@ func (g *group) label() string {
 	default:
 		label += " plain"
 	}
-	if g.lesson != "" {
-		label += ", " + g.taught
+	if g.recipe != "" {
+		label += ", " + g.method
 		if !g.alone {
-			label += " (" + g.lesson + ")"
+			label += " (" + g.recipe + ")"
 		}
 	}
 	return label

@@ -28,14 +28,14 @@ type Finding struct {
 
 // Number names a cell in the table of another section.
 type Number struct {
-	Label   string `yaml:"label"` // what has this number; may be empty
+	Label   string `yaml:"label"` // what the number belongs to; may be empty
 	Section string `yaml:"section"`
 	Row     string `yaml:"row"` // the first cell; the first cells, separated by " | "; or the first cell up to a comma
 	Column  string `yaml:"column"`
 }
 
-// findings is the list as a Markdown table. An accuracy that is given without spread or interval gets its 95 % Wilson
-// interval.
+// findings returns the list as a Markdown table. An accuracy without standard deviation or interval gets its 95 %
+// Wilson interval.
 func findings(list []Finding, tables map[string]madeTable) (string, error) {
 	t := newTable("llllll", "lab", "finding", "measured", "n", "command", "details")
 	for i, f := range list {
@@ -61,7 +61,7 @@ func findings(list []Finding, tables map[string]madeTable) (string, error) {
 	return t.String(), nil
 }
 
-// pathOf is link without its anchor.
+// pathOf returns link without its anchor.
 func pathOf(link string) string {
 	path, _, _ := strings.Cut(link, "#")
 	return path
@@ -75,7 +75,7 @@ func appendNew(list []string, text string) []string {
 	return append(list, text)
 }
 
-// seedWords is counts of seeds as words: "1 seed", "1 or 3 seeds"; nothing where there are none.
+// seedWords returns counts of seeds as words: "1 seed", "1 or 3 seeds"; nothing without counts.
 func seedWords(counts []string) []string {
 	switch {
 	case len(counts) == 0:
@@ -86,10 +86,10 @@ func seedWords(counts []string) []string {
 	return []string{strings.Join(counts, " or ") + " seeds"}
 }
 
-// quotation is a cell of a table, with what its row and section say of the sample.
+// quotation is a cell of a table, with the sample size according to its row and section.
 type quotation struct{ text, seeds, on string }
 
-// imagesInRow is how the first cell of a row names the number of images where that differs between rows.
+// imagesInRow matches the number of images in the first cell of a row, where it differs between rows.
 var imagesInRow = regexp.MustCompile(`, ([0-9]+ images)$`)
 
 // quote finds the cell n in m's tables; none or several is an error.
@@ -148,7 +148,7 @@ func (m madeTable) quote(n Number) (q quotation, err error) {
 	return q, nil
 }
 
-// cellsOf is the cells of a line of a table.
+// cellsOf returns the cells of a line of a table.
 func cellsOf(line string) []string {
 	cells := strings.Split(strings.Trim(line, "|"), "|")
 	for i := range cells {
@@ -166,8 +166,8 @@ func isRow(cells []string, name string, exact bool) bool {
 	return len(parts) <= len(cells) && slices.Equal(cells[:len(parts)], parts)
 }
 
-// evaluatedOn counts what the records, which are of one data set, were evaluated on: test images or sentences; of
-// detectors the images in distribution, and those of the set if it is not empty.
+// evaluatedOn returns the number of examples that the records, which share a data set, were evaluated on: test images or
+// sentences. For detectors these are the in-distribution images, and those of the set of outliers if set is not empty.
 func evaluatedOn(recs []run.Record, set string) (n int, on string, err error) {
 	var res struct {
 		Test struct {

@@ -13,13 +13,13 @@ import (
 	"dla/internal/run"
 )
 
-// tuned is a variant of lab3 finetune, minilm-lora-qv-r8 or minilm-full, as a reader would say it.
+// tuned is a variant of lab3 finetune, such as minilm-lora-qv-r8 or minilm-full, in readers' words.
 type tuned struct {
 	encoder, trained string
-	order            int // in tables: by encoder; adapters by their place and rank, then full, then the head alone
+	order            int // in tables: by encoder; adapters by targets and rank, then full, then head
 }
 
-// newTuned reads a variant's name, as lab3 finetune makes it; ok is false for another one.
+// newTuned parses the name of a variant of lab3 finetune; ok is false for any other name.
 func newTuned(variant string) (t tuned, ok bool) {
 	variant, pooled := strings.CutSuffix(variant, "-"+config.HeadPooled)
 	parts := strings.Split(variant, "-")
@@ -34,7 +34,7 @@ func newTuned(variant string) (t tuned, ok bool) {
 	case method == config.MethodFull && len(rest) == 0:
 		t.trained = "all weights"
 	case method == config.MethodHead && len(rest) == 0:
-		t.trained = "the head alone"
+		t.trained = "head only"
 	case method == config.MethodLoRA && len(rest) >= 2:
 		t.trained = fmt.Sprintf("LoRA %s, rank %s", strings.Join(strings.Split(rest[0], ""), ","), strings.TrimPrefix(rest[1], "r"))
 		if len(rest) > 2 {
@@ -57,16 +57,16 @@ func newTuned(variant string) (t tuned, ok bool) {
 	return t, true
 }
 
-// maxRank is above the rank of every adapter.
+// maxRank is larger than the rank of every adapter.
 const maxRank = 1 << 11
 
-// Finetuning is the finished runs of recs as two Markdown tables: what was trained, a variant a row, means and
-// sample standard deviations over seeds with the Wilson interval of the mean test accuracy; and McNemar's test
-// of each variant against full fine-tuning of the same encoder from the same seed, on the same sentences.
+// Finetuning returns the finished runs of recs as two Markdown tables: one row per variant, with means and sample
+// standard deviations over seeds and the Wilson interval of the mean test accuracy; and McNemar's test of each
+// variant against full fine-tuning of the same encoder from the same seed, on the same sentences.
 func Finetuning(recs []run.Record) (string, error) {
-	t := newTable("lllrrrrrrr", "encoder", "trained", "head", "trainable parameters", "of all, %", "seeds", "val_acc %",
+	t := newTable("lllrrrrrrr", "encoder", "trained", "head", "trainable parameters", "% of all", "seeds", "val_acc %",
 		"test accuracy %", "95 % interval", "wall time, s")
-	tests := newTable("lrrrr", "McNemar's test against all weights", "seed", "only it is right", "only full is", "p")
+	tests := newTable("lrrrr", "McNemar's test against all weights", "seed", "only this one correct", "only all weights correct", "p")
 	tested := false
 	for _, g := range groups(recs) {
 		var val, test, wall []float64
@@ -106,7 +106,7 @@ func Finetuning(recs []run.Record) (string, error) {
 	return t.String() + "\n" + tests.String(), nil
 }
 
-// finetuned is what tables take of a fine-tuning's result.
+// finetuned holds what tables use from the result of a fine-tuning.
 type finetuned struct {
 	result
 	Finetuned struct {
@@ -115,8 +115,8 @@ type finetuned struct {
 	} `json:"finetuned"`
 }
 
-// head is the head's name without what it consists of. Records from before there was a choice do not name it: they
-// have the pooled head, and DistilBERT's its own.
+// head returns the name of the head without its layers. Older records do not name it: they have the pooled head, or
+// DistilBERT's own.
 func (f finetuned) head(encoder string) string {
 	name, _, _ := strings.Cut(f.Finetuned.Head, " ")
 	switch {
@@ -136,8 +136,7 @@ func finetunedOf(r run.Record) (finetuned, error) {
 	return f, nil
 }
 
-// besideFull compares the run r with the full fine-tuning of its encoder and seed on the same sentences, where
-// recs has one.
+// besideFull compares the run r with the full fine-tuning of the same encoder, seed and sentences, if recs has one.
 func besideFull(r run.Record, recs []run.Record) (p pair, found bool, err error) {
 	c, err := finetuneConfig(r)
 	if err != nil || c.Method == config.MethodFull {
@@ -160,7 +159,7 @@ func besideFull(r run.Record, recs []run.Record) (p pair, found bool, err error)
 	return p, false, nil
 }
 
-// finetuneConfig are the settings of a run of lab3 finetune.
+// finetuneConfig returns the settings of a run of lab3 finetune.
 func finetuneConfig(r run.Record) (c config.Finetune, err error) {
 	return c, config.Load(&c, r.Config, filepath.Join(r.ID, "config.yaml"))
 }

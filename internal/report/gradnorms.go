@@ -14,10 +14,9 @@ import (
 	"dla/internal/run"
 )
 
-// gradNorms draws the gradient's norm against the layer, from input to output, in the first and in the
-// last epoch, a figure each, of those runs that recorded it: how far it falls or grows on its way back from
-// the output. A line is the mean over a variant's seeds. Networks of different depth are drawn over the same
-// width. Where no run recorded it there is no figure.
+// gradNorms draws the norm of the gradient against the layer, from input to output, in the first and in the last
+// epoch, one figure each, of the runs that recorded it. A line is the mean over a variant's seeds. Networks of
+// different depth are drawn over the same width. If no run recorded norms there is no figure.
 func gradNorms(recs []run.Record, dir string) ([]string, error) {
 	recs, err := withGradNorms(recs)
 	if err != nil || len(recs) == 0 {
@@ -41,11 +40,11 @@ func gradNorms(recs []run.Record, dir string) ([]string, error) {
 	fig := plot.Figure{Subtitle: subtitle(recs, gs, "mean"),
 		XLabel: "layer, from input to output", YLabel: "norm of the gradient of its weights, mean over the epoch", Log: true}
 	if !sameDepth {
-		fig.XLabel += ", in percent of the way"
+		fig.XLabel += ", in percent of the depth"
 	}
 	var files []string
 	for i, epoch := range []struct{ file, name string }{{"grad_norms", "first"}, {"grad_norms_last", "last"}} {
-		var missing []string // of whose gradient nothing is left, which no logarithm shows
+		var missing []string // gradients of 0, which a logarithmic axis cannot show
 		for j := range curves[i] {
 			c := &curves[i][j]
 			if slices.Max(c.Mean) == 0 {
@@ -73,7 +72,7 @@ func gradNorms(recs []run.Record, dir string) ([]string, error) {
 	return files, nil
 }
 
-// withGradNorms are those of recs that recorded gradient norms.
+// withGradNorms returns the runs of recs that recorded gradient norms.
 func withGradNorms(recs []run.Record) (those []run.Record, err error) {
 	for _, r := range recs {
 		norms, err := gradNormsOf(r)
@@ -87,7 +86,7 @@ func withGradNorms(recs []run.Record) (those []run.Record, err error) {
 	return those, nil
 }
 
-// gradientFigure draws the gradients by layer alone; that no run recorded them is an error.
+// gradientFigure draws only the gradients by layer; it is an error if no run recorded them.
 func gradientFigure(recs []run.Record, dir string) ([]string, error) {
 	if err := drawable(recs); err != nil {
 		return nil, err
@@ -106,7 +105,7 @@ func gradientFigure(recs []run.Record, dir string) ([]string, error) {
 	return append(files, name), err
 }
 
-// gradientTable is the two ends of that figure's lines as a Markdown table, a variant a row.
+// gradientTable returns both ends of that figure's lines as a Markdown table, one row per variant.
 func gradientTable(recs []run.Record) (string, error) {
 	recs, err := withGradNorms(recs)
 	if err != nil {
@@ -125,8 +124,8 @@ func gradientTable(recs []run.Record) (string, error) {
 	return t.String(), nil
 }
 
-// gradNorms are the means over g's seeds, which all recorded them, of the first and of the last epoch's norms,
-// a layer each.
+// gradNorms returns the norms of the first and of the last epoch by layer, as means over g's seeds. All of these must
+// have recorded norms.
 func (g *group) gradNorms() (first, last []float64, err error) {
 	var firsts, lasts [][]float64
 	for _, r := range g.runs {
@@ -139,7 +138,7 @@ func (g *group) gradNorms() (first, last []float64, err error) {
 	return meanByLayer(firsts), meanByLayer(lasts), nil
 }
 
-// meanByLayer averages norms, a row a run.
+// meanByLayer averages norms, which have one row per run.
 func meanByLayer(norms [][]float64) []float64 {
 	mean := make([]float64, len(norms[0]))
 	for i := range mean {
@@ -154,7 +153,7 @@ func meanByLayer(norms [][]float64) []float64 {
 	return mean
 }
 
-// gradNormsOf reads what r recorded, an epoch each; none where it did not or is not finished.
+// gradNormsOf reads the norms that r recorded, by epoch; none if it recorded none or is not finished.
 func gradNormsOf(r run.Record) ([]run.GradNorms, error) {
 	if r.Result == nil {
 		return nil, nil

@@ -41,8 +41,8 @@ func (t *mdTable) row(cells ...any) {
 	t.b.WriteString("|\n")
 }
 
-// cellText keeps what would end a cell, in a name or a message from a record, inside it.
+// cellText escapes characters in names and messages from records that would end a cell.
 var cellText = strings.NewReplacer("|", `\|`, "\r", " ", "\n", " ")
 
-// String is the table's text; each row ends in a line break.
+// String returns the table's text; each row ends in a line break.
 func (t *mdTable) String() string { return t.b.String() }

@@ -14,7 +14,7 @@ import (
 	"dla/internal/run"
 )
 
-// oodOf is the result of an evaluation of detectors.
+// oodOf reads the result of an evaluation of detectors.
 func oodOf(r run.Record) (run.OOD, error) {
 	var res run.OOD
 	if err := json.Unmarshal(r.Result, &res); err != nil {
@@ -23,18 +23,18 @@ func oodOf(r run.Record) (run.OOD, error) {
 	return res, nil
 }
 
-// theOne is the record of recs, of which there must be one.
-func theOne(recs []run.Record) (run.Record, error) {
+// only returns the one record of recs; more or fewer are an error.
+func only(recs []run.Record) (run.Record, error) {
 	if len(recs) != 1 {
-		return run.Record{}, fmt.Errorf("there are %d runs where one is shown; choose it by its id with select", len(recs))
+		return run.Record{}, fmt.Errorf("the section has %d runs but shows one; choose it by its id with select", len(recs))
 	}
 	return recs[0], nil
 }
 
-// oodTable makes the table of a set.
+// oodTable returns a function that makes the table of one set of outliers.
 func oodTable(set string) func([]run.Record) (string, error) {
 	return func(recs []run.Record) (string, error) {
-		rec, err := theOne(recs)
+		rec, err := only(recs)
 		if err != nil {
 			return "", err
 		}
@@ -42,21 +42,21 @@ func oodTable(set string) func([]run.Record) (string, error) {
 	}
 }
 
-// The two conventions of FPR95, as tables name them.
+// The two conventions of FPR95 by their names in tables.
 const (
 	fpr95In  = "FPR95 (ID positive)"
 	fpr95Out = "FPR95 (OOD positive)"
 
-	fpr95Note = "FPR95 (ID positive): outliers let in where 95 % of the test set are, as in Liang et al. 2018; " +
-		"FPR95 (OOD positive): test images taken for outliers where 95 % of the outliers are found, as in OpenOOD and on its leaderboards."
+	fpr95Note = "FPR95: false-positive rate at 95 % true-positive rate, with in-distribution images as positives " +
+		"(ID positive, as in Liang et al. 2018) or with outliers as positives (OOD positive, as in OpenOOD and on its leaderboards)."
 
-	absent = "–" // what a record of an earlier version does not have
+	absent = "–" // stands for a value that the record of an earlier version lacks
 )
 
-// oodOverview is AUROC and FPR95, both ways, of every detector on every set of the one record in recs, as a Markdown table
-// in the order of the AUROC on the first set.
+// oodOverview returns AUROC and both kinds of FPR95 for every detector and set of the only record of recs, as a Markdown
+// table sorted by AUROC on the first set.
 func oodOverview(recs []run.Record) (string, error) {
-	rec, err := theOne(recs)
+	rec, err := only(recs)
 	if err != nil {
 		return "", err
 	}
@@ -94,7 +94,7 @@ func oodOverview(recs []run.Record) (string, error) {
 	return t.String(), nil
 }
 
-// OODTable is the detectors of rec on the set called set, or on all where that is empty, as Markdown tables,
+// OODTable returns the detectors of rec on the set called set, or on all sets if that is empty, as Markdown tables with
 // the best detector first: each measure in percent with its 95 % interval.
 func OODTable(rec run.Record, set string) (string, error) {
 	res, err := oodOf(rec)
@@ -112,9 +112,9 @@ func OODTable(rec run.Record, set string) (string, error) {
 		if len(scores) == 0 {
 			return "", fmt.Errorf("there are no scores of the set %s", s.Name)
 		}
-		fmt.Fprintf(&b, "%s (%d images) against %s (%d)", res.In.About, res.In.N, s.About, s.N)
+		fmt.Fprintf(&b, "%s (%d images) against %s (%d)", res.In.About, res.In.N, today.Replace(s.About), s.N)
 		if s.Shift {
-			b.WriteString(": the same images changed, so 50 is what a detector should come to that looks at what is in them")
+			b.WriteString(": the same images altered, so a detector that judges content alone reaches an AUROC of 50")
 		}
 		fmt.Fprintf(&b, ". Classifier %s, test accuracy %.2f %%.\n\n", res.Network, 100*res.TestAccuracy)
 		if left := s.Copies(); left != "" {
@@ -124,7 +124,7 @@ func OODTable(rec run.Record, set string) (string, error) {
 			fmt.Fprintf(&b, "NOTE: %s.\n\n", res.Note)
 		}
 		t := newTable("lrrrrrrl", "detector", "AUROC", fmt.Sprintf("AUPR in (chance %.1f)", 100*scores[0].BaseIn),
-			fmt.Sprintf("AUPR out (chance %.1f)", 100*scores[0].BaseOut), fpr95In, fpr95Out, "detection accuracy", "setting")
+			fmt.Sprintf("AUPR out (chance %.1f)", 100*scores[0].BaseOut), fpr95In, fpr95Out, "detection accuracy", "hyperparameter")
 		for _, x := range scores {
 			d := detectorOf(res, x.Detector)
 			setting := ""
@@ -144,8 +144,8 @@ func OODTable(rec run.Record, set string) (string, error) {
 	if !found {
 		return "", fmt.Errorf("the set %s was not evaluated", set)
 	}
-	fmt.Fprintf(&b, "In percent; in brackets 95 %% intervals from %d resamples. %s Detection accuracy: of the best threshold, both kinds weighing the same. "+
-		"Settings chosen on %d %s: none of what is evaluated. Sign check: AUROC %g of a perfect detector, %g of its negation, %g of a constant.\n",
+	fmt.Fprintf(&b, "Values are percentages, with 95 %% bootstrap intervals from %d resamples in brackets. %s Detection accuracy is that of the best threshold, with both kinds of image weighted equally. "+
+		"Hyperparameters were chosen on %d %s; none of these is evaluated. Sign check: the AUROC of a perfect detector is %g, of its negation %g, of a constant %g.\n",
 		res.Resamples, fpr95Note, res.Tuning.In, res.Tuning.About, res.Signs.Perfect, res.Signs.Negated, res.Signs.Constant)
 	return b.String(), nil
 }
@@ -154,7 +154,7 @@ func interval(v float64, ci [2]float64) string {
 	return fmt.Sprintf("%.2f (%.2f–%.2f)", 100*v, 100*ci[0], 100*ci[1])
 }
 
-// scoresOn are the scores on a set, the best AUROC first.
+// scoresOn returns the scores on a set, the best AUROC first.
 func scoresOn(res run.OOD, set string) []run.OODScore {
 	scores := slices.DeleteFunc(slices.Clone(res.Scores), func(x run.OODScore) bool { return x.Set != set })
 	slices.SortStableFunc(scores, func(a, b run.OODScore) int { return cmp.Compare(b.AUROC, a.AUROC) })
@@ -163,12 +163,17 @@ func scoresOn(res run.OOD, set string) []run.OODScore {
 
 func detectorOf(res run.OOD, name string) run.OODDetector {
 	if i := slices.IndexFunc(res.Detectors, func(d run.OODDetector) bool { return d.Name == name }); i >= 0 {
-		return res.Detectors[i]
+		d := res.Detectors[i]
+		d.Parameter = today.Replace(d.Parameter)
+		return d
 	}
 	return run.OODDetector{Name: name, Label: name}
 }
 
-// oodFolders are the lab's names of the folders of figures.
+// today replaces words in texts of older records by those in use today.
+var today = strings.NewReplacer("training part", "training split", "share of ", "fraction of ")
+
+// oodFolders are the folders of figures that the lab names.
 var oodFolders = map[string]string{"fake": "FakeData", "cifar100-people": "CIFAR100 OOD"}
 
 // OODFigures draws the figures of every set of rec into a folder of its own under dir.
@@ -192,19 +197,19 @@ func OODFigures(rec run.Record, dir string) ([]string, error) {
 	return files, nil
 }
 
-// labFigures are the detectors that the lab draws, and what it calls their figures.
+// labFigures are the detectors that the lab draws, with the lab's names of their figures.
 var labFigures = []struct{ detector, name, score string }{
 	{"max-softmax", "soft", "1 - max softmax"},
 	{"mse", "mse", "mean squared error of the reconstruction"},
 }
 
-// oodFigures draws the figures of a set.
+// oodFigures returns a function that draws the figures of one set.
 func oodFigures(set string) func(run.Record, string) ([]string, error) {
 	return func(rec run.Record, dir string) ([]string, error) { return oodSetFigures(rec, set, dir) }
 }
 
-// oodSetFigures draws the figures of the set called name into dir: the lab's two detectors' sorted scores,
-// histogram and ROC curve, all detectors' ROC curves, histograms and sorted scores, and the images missed worst.
+// oodSetFigures draws the figures of the set called name into dir: sorted scores, histogram and ROC curve of the lab's
+// two detectors; ROC curves, histograms and sorted scores of all detectors; and the images with the worst scores.
 func oodSetFigures(rec run.Record, name, dir string) ([]string, error) {
 	res, err := oodOf(rec)
 	if err != nil {
@@ -237,7 +242,7 @@ func oodSetFigures(rec run.Record, name, dir string) ([]string, error) {
 	return append(o.files, traces), err
 }
 
-// oodDrawing is the drawing of the figures of a set.
+// oodDrawing draws the figures of a set.
 type oodDrawing struct {
 	res    run.OOD
 	set    run.OODSet
@@ -246,17 +251,17 @@ type oodDrawing struct {
 	files  []string
 }
 
-// check is an error where the curves are not drawable.
+// check returns an error if the curves cannot be drawn.
 func (o *oodDrawing) check() error {
 	for _, c := range o.curves.Curves {
 		if len(c.ROCIn) != len(c.ROCOut) || len(c.ROCIn) == 0 || len(c.HistIn) != len(c.HistOut) {
-			return fmt.Errorf("the curves of detector %s on %s are cut", c.Detector, c.Set)
+			return fmt.Errorf("the curves of detector %s on %s are incomplete", c.Detector, c.Set)
 		}
 	}
 	return nil
 }
 
-// saver is a figure of whatever kind.
+// saver is a figure of any kind.
 type saver interface {
 	Save(base string) ([]string, error)
 }
@@ -267,12 +272,12 @@ func (o *oodDrawing) save(name string, f saver) error {
 	return err
 }
 
-// names are those of the two kinds of image.
+// names returns the names of both kinds of image.
 func (o *oodDrawing) names() (in, out string) {
 	return short(o.res.In), short(o.set)
 }
 
-// short is what a set is called in a figure.
+// short returns the name of a set in figures.
 func short(s run.OODSet) string {
 	about, _, _ := strings.Cut(s.About, ":")
 	switch s.Name {
@@ -286,13 +291,13 @@ func short(s run.OODSet) string {
 	return strings.ReplaceAll(about, ", test set", " test")
 }
 
-// sub is the grey line of every figure.
+// sub returns the grey line of every figure.
 func (o *oodDrawing) sub() string {
 	in, out := o.names()
 	return fmt.Sprintf("%s (%d) against %s (%d)", in, o.res.In.N, out, o.set.N)
 }
 
-// curve is that of a detector; false where there is none.
+// curve returns the curve and the score of a detector; false if there is none.
 func (o *oodDrawing) curve(detector string) (run.OODCurve, run.OODScore, bool) {
 	i := slices.IndexFunc(o.curves.Curves, func(c run.OODCurve) bool { return c.Set == o.set.Name && c.Detector == detector })
 	k := slices.IndexFunc(o.res.Scores, func(x run.OODScore) bool { return x.Set == o.set.Name && x.Detector == detector })
@@ -311,9 +316,9 @@ func (o *oodDrawing) lab() error {
 			continue
 		}
 		label := detectorOf(o.res, l.detector).Label
-		sorted := plot.Figure{Title: "Sorted scores: " + label, Subtitle: o.sub(), Warning: o.res.Note, XLabel: "images by rising score, %", YLabel: l.score,
+		sorted := plot.Figure{Title: "Sorted scores: " + label, Subtitle: o.sub(), Warning: o.res.Note, XLabel: "images in order of score, %", YLabel: l.score,
 			Curves: []plot.Curve{rising(in, c.SortedIn, 0), rising(out, c.SortedOut, 4)}}
-		hist := plot.Panels{Title: "Histogram: " + label, YLabel: "share of the images", Subtitle: o.sub(), Warning: o.res.Note, XLabel: l.score + ": larger is more out of distribution", Panels: []plot.Panel{o.panel(c, "")}}
+		hist := plot.Panels{Title: "Histogram: " + label, YLabel: "fraction of images", Subtitle: o.sub(), Warning: o.res.Note, XLabel: l.score + " (higher: more out-of-distribution)", Panels: []plot.Panel{o.panel(c, "")}}
 		roc := plot.ROC{Title: "ROC: " + label, Subtitle: o.sub(), Warning: o.res.Note, XLabel: rocX(out), YLabel: rocY(in), Curves: []plot.Curve{o.roc(c, x, label)}}
 		if err := errors.Join(o.save(l.name+"_plot", sorted), o.save(l.name+"_hist", hist), o.save(l.name+"_roc", roc)); err != nil {
 			return err
@@ -322,10 +327,11 @@ func (o *oodDrawing) lab() error {
 	return nil
 }
 
-func rocX(out string) string { return out + " let in: false positive rate" }
-func rocY(in string) string  { return in + " let in: true positive rate" }
+// rocX and rocY label the axes of ROC curves, with in-distribution images as positives.
+func rocX(out string) string { return "false-positive rate: " + out + " accepted" }
+func rocY(in string) string  { return "true-positive rate: " + in + " accepted" }
 
-// rising are sorted scores at even steps of rank.
+// rising returns the curve of sorted scores, which are given at even steps of rank.
 func rising(label string, scores []float32, colour int) plot.Curve {
 	c := plot.Curve{Label: label, Colour: colour}
 	for i, v := range scores {
@@ -334,13 +340,13 @@ func rising(label string, scores []float32, colour int) plot.Curve {
 	return c
 }
 
-// panel is a detector's histogram.
+// panel returns a detector's histogram.
 func (o *oodDrawing) panel(c run.OODCurve, title string) plot.Panel {
 	in, out := o.names()
 	return plot.Panel{Title: title, Lo: c.Lo, Hi: c.Hi, Bars: []plot.Bars{{Label: in, Counts: c.HistIn, Of: o.res.In.N}, {Label: out, Counts: c.HistOut, Of: o.set.N, Colour: 4}}}
 }
 
-// roc is a detector's ROC curve.
+// roc returns a detector's ROC curve.
 func (o *oodDrawing) roc(c run.OODCurve, x run.OODScore, label string) plot.Curve {
 	v := plot.Curve{Label: fmt.Sprintf("%s %.3f", label, x.AUROC)}
 	for i := range c.ROCIn {
@@ -368,8 +374,8 @@ func (o *oodDrawing) rocs() error {
 // panels draws the histograms and the sorted scores of all detectors, the best first.
 func (o *oodDrawing) panels() error {
 	in, out := o.names()
-	hist := plot.Panels{Title: "Scores by all detectors: larger is more out of distribution", Subtitle: o.sub(), Warning: o.res.Note, YLabel: "share of the images", Columns: 3}
-	sorted := plot.Panels{Title: "Sorted scores by all detectors", Subtitle: o.sub(), Warning: o.res.Note, YLabel: "score, against images by rising score, %", Columns: 3}
+	hist := plot.Panels{Title: "Scores of all detectors (higher: more out-of-distribution)", Subtitle: o.sub(), Warning: o.res.Note, YLabel: "fraction of images", Columns: 3}
+	sorted := plot.Panels{Title: "Sorted scores of all detectors", Subtitle: o.sub(), Warning: o.res.Note, YLabel: "score, against images in order of score, %", Columns: 3}
 	for _, s := range scoresOn(o.res, o.set.Name) {
 		c, x, ok := o.curve(s.Detector)
 		if !ok {
@@ -382,14 +388,14 @@ func (o *oodDrawing) panels() error {
 	return errors.Join(o.save("hist_all", hist), o.save("sorted_all", sorted))
 }
 
-// misses draws the images that the first detector is most wrong about.
+// misses draws the images with the worst scores of the first detector.
 func (o *oodDrawing) misses() error {
 	in, out := o.names()
-	fig := plot.Grid{Title: "Worst misses: " + o.res.Detectors[0].Label, Subtitle: "each with its class, what the network takes it for, and its score", Warning: o.res.Note}
+	fig := plot.Grid{Title: "Worst errors: " + o.res.Detectors[0].Label, Subtitle: "each with its class, the predicted class and its score", Warning: o.res.Note}
 	for i, m := range o.curves.Misses {
-		label := in + "\nthat looks most\nout of distribution"
+		label := in + ",\nscored most\nout-of-distribution"
 		if i > 0 { // after those in distribution
-			label = out + "\nthat looks most\nin distribution"
+			label = out + ",\nscored most\nin-distribution"
 			if m.Set != o.set.Name {
 				continue
 			}

@@ -1,10 +1,10 @@
 package report
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -13,11 +13,11 @@ import (
 	"dla/internal/run"
 )
 
-// leftOut are copies that were left out of a set, more than are named in a line.
+// leftOut are copies that were left out of a set, more than a line names.
 var leftOut = []run.Copy{{Image: "cat/1.png", Of: "cifar10, test set", OfImage: "test/cat/a.png"},
 	{Image: "cat/2.png", Of: "outliers"}, {Image: "3.png", Of: "fake"}, {Image: "4.png", Of: "fake"}}
 
-// leftOutLine is how it is said.
+// leftOutLine is the line about them.
 const leftOutLine = "Of the set pets 4 copies are left out: cat/1.png of cifar10, test set, test/cat/a.png; cat/2.png of outliers; 3.png of fake; and 1 more, which the record lists.\n"
 
 // oodRecord makes a finished run of two detectors on two sets.
@@ -79,43 +79,59 @@ func oodRecord(t *testing.T, root string) run.Record {
 
 func TestOODTable(t *testing.T) {
 	rec := oodRecord(t, t.TempDir())
-	got, err := oodTable("fake")([]run.Record{rec})
+	got := tableOf(t, oodTable("fake"), rec)
+	knn, soft := strings.Index(got, "\n| KNN | 100.00 (100.00–100.00) |"), strings.Index(got, "\n| max softmax | 91.67 (")
+	if knn < 0 {
+		t.Errorf("no row of KNN in\n%s", got)
+	}
+	if soft < knn {
+		t.Errorf("max softmax is not after KNN, which has the better AUROC:\n%s", got)
+	}
+	wantText(t, got, "CIFAR-10, test set (4 images) against FakeData, uniform noise of seed 0 (3). Classifier resnet20, test accuracy 90.00 %.",
+		"AUPR in (chance 57.1)", "AUPR out (chance 42.9)", "| k 50 |",
+		"Hyperparameters were chosen on 7 validation images, and the same distorted; none of these is evaluated.",
+		"Sign check: the AUROC of a perfect detector is 1, of its negation 0, of a constant 0.5.")
+	wantNoText(t, got, "pets") // another set
+	all, err := OODTable(rec, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	knn, soft := strings.Index(got, "\n| KNN | 100.00 (100.00–100.00) |"), strings.Index(got, "\n| max softmax | 91.67 (")
-	if knn < 0 || soft < knn {
-		t.Errorf("want KNN, then max softmax:\n%s", got)
-	}
-	for _, want := range []string{"CIFAR-10, test set (4 images) against FakeData, uniform noise of seed 0 (3). Classifier resnet20, test accuracy 90.00 %.",
-		"AUPR in (chance 57.1)", "AUPR out (chance 42.9)", "| k 50 |", "Sign check: AUROC 1 of a perfect detector, 0 of its negation, 0.5 of a constant"} {
-		if !strings.Contains(got, want) {
-			t.Errorf("no %q in\n%s", want, got)
-		}
-	}
-	if strings.Contains(got, "pets") {
-		t.Error("the table is of another set as well")
-	}
-	all, err := OODTable(rec, "")
-	if err != nil || strings.Count(all, "| KNN |") != 2 || !strings.Contains(all, "the same images changed") ||
-		!strings.Contains(all, leftOutLine+"\n") {
-		t.Errorf("%v\n%s", err, all)
-	}
-	if _, err := OODTable(rec, "people"); err == nil {
-		t.Error("there is a table of a set that was not evaluated")
-	}
-	if _, err := oodTable("fake")([]run.Record{rec, rec}); err == nil {
-		t.Error("two runs gave a table")
-	}
+	wantText(t, all, "the same images altered", leftOutLine+"\n", "against FakeData", "against pets")
+	wantError(t, "the set people was not evaluated", func() error {
+		_, err := OODTable(rec, "people")
+		return err
+	})
+	wantError(t, "has 2 runs but shows one", func() error {
+		_, err := oodTable("fake")([]run.Record{rec, rec})
+		return err
+	})
+}
 
-	got, err = oodOverview([]run.Record{rec})
-	want := "| detector | FakeData noise: AUROC | FPR95 (ID positive) | FPR95 (OOD positive) | pets, a folder of images: AUROC | FPR95 (ID positive) | FPR95 (OOD positive) |\n|---|---:|---:|---:|---:|---:|---:|\n" +
-		"| KNN | 100.0 | 0.0 | 0.0 | 100.0 | 0.0 | 0.0 |\n| max softmax | 91.7 | 33.3 | 25.0 | 91.7 | 33.3 | 25.0 |\n"
-	if err != nil || got != want {
-		t.Errorf("overview, error %v:\n%s\nwant\n%s", err, got, want)
+// TestWordsOfOlderRecords: tables of older records use today's words.
+func TestWordsOfOlderRecords(t *testing.T) {
+	rec := oodRecord(t, t.TempDir())
+	older := strings.NewReplacer(`"parameter":"k"`, `"parameter":"share of weights dropped"`, "FakeData, uniform noise", "people, training part")
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, rec.Result); err != nil {
+		t.Fatal(err)
 	}
+	rec.Result = []byte(older.Replace(compact.String()))
+	wantText(t, tableOf(t, oodTable("fake"), rec), "| fraction of weights dropped 50 |", "against people, training split")
+}
 
-	// A record of an earlier version has one convention: the other is not 0.
+func TestOODOverview(t *testing.T) {
+	rec := oodRecord(t, t.TempDir())
+	const head = "| detector | FakeData noise: AUROC | FPR95 (ID positive) | FPR95 (OOD positive) | pets, a folder of images: AUROC | FPR95 (ID positive) | FPR95 (OOD positive) |\n|---|---:|---:|---:|---:|---:|---:|\n"
+	want := head + "| KNN | 100.0 | 0.0 | 0.0 | 100.0 | 0.0 | 0.0 |\n| max softmax | 91.7 | 33.3 | 25.0 | 91.7 | 33.3 | 25.0 |\n"
+	if got := tableOf(t, oodOverview, rec); got != want {
+		t.Errorf("overview\n%s\nwant\n%s", got, want)
+	}
+	wantError(t, "has 0 runs but shows one", func() error {
+		_, err := oodOverview(nil)
+		return err
+	})
+
+	// The record of an earlier version has one convention of FPR95; the other is not 0.
 	var old map[string]any
 	if err := json.Unmarshal(rec.Result, &old); err != nil {
 		t.Fatal(err)
@@ -124,62 +140,51 @@ func TestOODTable(t *testing.T) {
 		delete(x.(map[string]any), "fpr95_outliers_positive")
 		delete(x.(map[string]any)["ci95"].(map[string]any), "fpr95_outliers_positive")
 	}
+	var err error
 	if rec.Result, err = json.Marshal(old); err != nil {
 		t.Fatal(err)
 	}
-	if got, err = oodOverview([]run.Record{rec}); err != nil ||
-		!strings.Contains(got, "| KNN | 100.0 | 0.0 | – | 100.0 | 0.0 | – |\n") {
-		t.Errorf("of an old record, error %v:\n%s", err, got)
-	}
-	if got, err = OODTable(rec, "fake"); err != nil || !strings.Contains(got, "| 0.00 (0.00–0.00) | – | 100.00 (") {
-		t.Errorf("of an old record, error %v:\n%s", err, got)
-	}
-	if _, err := oodOverview(nil); err == nil {
-		t.Error("no run gave a table")
-	}
+	wantText(t, tableOf(t, oodOverview, rec), "| KNN | 100.0 | 0.0 | – | 100.0 | 0.0 | – |\n")
+	wantText(t, tableOf(t, oodTable("fake"), rec), "| 0.00 (0.00–0.00) | – | 100.00 (")
 }
 
 func TestOODFigures(t *testing.T) {
 	rec := oodRecord(t, t.TempDir())
 	dir := t.TempDir()
-	files, err := Figures([]run.Record{rec}, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := drawn(t, dir, func(dir string) ([]string, error) { return Figures([]run.Record{rec}, dir) })
 	for _, name := range []string{"soft_plot.png", "soft_hist.svg", "soft_roc.png", "roc_all.svg", "hist_all.png", "sorted_all.svg", "misses.svg", "figures.json"} {
-		for _, set := range []string{"FakeData", "pets"} {
-			if !slices.Contains(files, filepath.Join(dir, set, name)) {
-				t.Errorf("no %s of %s in %v", name, set, files)
-			}
-		}
+		wantFiles(t, files, "FakeData/"+name, "pets/"+name)
 	}
-	b, err := os.ReadFile(filepath.Join(dir, "FakeData", "roc_all.svg"))
-	if err != nil || !strings.Contains(string(b), "KNN 1.000") || !strings.Contains(string(b), "max softmax 0.917") {
-		t.Errorf("the ROC curves are not named with their AUROC: %v", err)
-	}
-	if err := os.WriteFile(filepath.Join(rec.Dir, "ood_curves.json"), []byte("{}"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Figures([]run.Record{rec}, dir); err == nil || !strings.Contains(err.Error(), "ood_curves.json is damaged") {
-		t.Errorf("changed curves: %v", err)
-	}
+	wantText(t, readFile(t, filepath.Join(dir, "FakeData", "roc_all.svg")), "KNN 1.000", "max softmax 0.917") // with AUROC
+	damage(t, rec, "ood_curves.json", "{}")
+	wantError(t, "ood_curves.json is damaged", func() error {
+		_, err := Figures([]run.Record{rec}, dir)
+		return err
+	})
 }
 
-// TestFiguresStayInTheirFolder: a set leads nowhere else, by its name or by a link that has it.
+// TestFiguresStayInTheirFolder: a set leads nowhere else, neither by its name nor by a link of that name.
 func TestFiguresStayInTheirFolder(t *testing.T) {
 	rec, dir, outside := oodRecord(t, t.TempDir()), t.TempDir(), t.TempDir()
 	if err := os.Symlink(outside, filepath.Join(dir, "pets")); err != nil {
 		t.Skipf("this system makes no links: %v", err)
 	}
-	if _, err := OODFigures(rec, dir); err == nil || !strings.Contains(err.Error(), "escapes") {
-		t.Errorf("through a link: error %v", err)
-	}
+	wantError(t, "escapes", func() error {
+		_, err := OODFigures(rec, dir)
+		return err
+	})
 	rec.Result = []byte(strings.ReplaceAll(string(rec.Result), `"pets"`, `"../out"`))
-	if _, err := OODFigures(rec, filepath.Join(outside, "figures")); err == nil ||
-		!strings.Contains(err.Error(), "escapes") {
-		t.Errorf("by its name: error %v", err)
+	wantError(t, "escapes", func() error {
+		_, err := OODFigures(rec, filepath.Join(outside, "figures"))
+		return err
+	})
+	list, err := os.ReadDir(outside)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if list, err := os.ReadDir(outside); err != nil || len(list) != 1 {
-		t.Errorf("outside are %v, %v", list, err)
+	for _, e := range list {
+		if e.Name() != "figures" {
+			t.Errorf("%s was written outside", e.Name())
+		}
 	}
 }

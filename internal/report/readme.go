@@ -23,7 +23,7 @@ import (
 
 // Section is a part of a page that is made from committed records: a folder of figures and a table.
 type Section struct {
-	Name    string `yaml:"name"`    // in the marks around the table
+	Name    string `yaml:"name"`    // as in the marks around the table
 	Page    string `yaml:"page"`    // Markdown file with these marks; empty: README.md
 	Runs    string `yaml:"runs"`    // folder of records
 	Select  string `yaml:"select"`  // pattern of run ids; empty: all finished runs
@@ -39,11 +39,11 @@ const frontPage = "README.md"
 // measurementTables are made from the measurements in a folder rather than from run records.
 var measurementTables = map[string]func(dir string) (string, error){"speed": Speed, "speed-summary": SpeedSummary}
 
-// sectionKinds are the tables there are, each with the figures that go with it, or none.
+// sectionKinds are the kinds of table, each with its figures if it has any.
 var sectionKinds = map[string]struct {
 	table   func([]run.Record) (string, error)
 	figures func([]run.Record, string) ([]string, error)
-	set     string // the one set that the table is of, where a record has several
+	set     string // the set of outliers that the table shows, out of several in a record
 }{
 	"study":        {table: Table, figures: Figures},
 	"gradients":    {table: gradientTable, figures: gradientFigure},
@@ -61,8 +61,7 @@ var sectionKinds = map[string]struct {
 	"ood-jpeg":     {oodTable("cifar10-jpeg"), one(oodFigures("cifar10-jpeg")), "cifar10-jpeg"},
 }
 
-// Sections reads the list of sections in the YAML file path. Folders in it are relative to the
-// repository's root.
+// Sections reads the list of sections in the YAML file path. Paths in it are relative to the repository's root.
 func Sections(path string) ([]Section, error) {
 	text, err := plainfile.Read(path, maxSections)
 	if err != nil {
@@ -71,10 +70,10 @@ func Sections(path string) ([]Section, error) {
 	return readSections(text, path)
 }
 
-// maxSections bounds the list of sections: nobody writes a longer one by hand, and YAML takes the square of its keys.
+// maxSections bounds the list of sections: nobody writes a longer one by hand, and parsing takes quadratic time.
 const maxSections = 64 << 10
 
-// readSections is Sections of the YAML text, which path stands for in errors.
+// readSections is Sections for the YAML text; path names it in errors.
 func readSections(text []byte, path string) ([]Section, error) {
 	var all []Section
 	d := yaml.NewDecoder(bytes.NewReader(text))
@@ -90,7 +89,7 @@ func readSections(text []byte, path string) ([]Section, error) {
 	return all, nil
 }
 
-// check says what s lacks, or has although its kind does not use it.
+// check returns an error if s lacks something that its kind needs, or has something that its kind does not use.
 func (s Section) check() error {
 	kind, known := sectionKinds[s.Table]
 	_, measured := measurementTables[s.Table]
@@ -113,7 +112,7 @@ func (s Section) check() error {
 	return s.local()
 }
 
-// local says whether s has a name, and its files lie in the repository.
+// local returns an error if the name of s is not a plain name or a path leads out of the repository.
 func (s Section) local() error {
 	if err := run.CheckName("the section", s.Name); err != nil {
 		return err
@@ -131,7 +130,7 @@ func (s Section) local() error {
 	return nil
 }
 
-// records are the section's finished runs.
+// records returns the section's finished runs.
 func (s Section) records(root string) ([]run.Record, error) {
 	dir := filepath.Join(root, s.Runs)
 	list, err := run.List(dir)
@@ -166,8 +165,8 @@ func (s Section) records(root string) ([]run.Record, error) {
 //	<!-- table: lab1-mlp -->
 //	<!-- end -->
 //
-// for the repository at root. It returns the files that are not as they were. With check it changes
-// nothing and says what it would change; a file in a folder of figures that no record makes counts too.
+// for the repository at root. It returns the files that changed. With check it changes nothing and returns the files that
+// would change. A file in a folder of figures that no record makes counts as changed.
 func Readme(root string, sections []Section, check bool) ([]string, error) {
 	var changed []string
 	tables := map[string]madeTable{}
@@ -195,7 +194,7 @@ func Readme(root string, sections []Section, check bool) ([]string, error) {
 	return append(changed, files...), err
 }
 
-// writePages puts the sections' tables into their pages and returns the pages that are not as they were.
+// writePages puts the sections' tables into their pages and returns the pages that changed.
 func writePages(root string, sections []Section, tables map[string]madeTable, check bool) (changed []string, err error) {
 	type page struct{ name, old, text string }
 	var pages []*page
@@ -231,11 +230,11 @@ func writePages(root string, sections []Section, tables map[string]madeTable, ch
 // madeTable is a section's table and the sample behind it.
 type madeTable struct {
 	text string
-	n    int    // test images or sentences; 0 where accuracies do not count such
+	n    int    // test images or sentences; 0 if unknown, or if accuracies do not count these
 	on   string // the same in words, as "10000 images"
 }
 
-// make draws the section's figures and returns those that are not as they were, and its table.
+// make draws the section's figures and returns those that changed, and its table.
 func (s Section) make(root string, check bool) (changed []string, made madeTable, err error) {
 	if table := measurementTables[s.Table]; table != nil {
 		made.text, err = table(filepath.Join(root, s.Runs))
@@ -258,11 +257,11 @@ func (s Section) make(root string, check bool) (changed []string, made madeTable
 	return changed, made, err
 }
 
-// draw draws the section's figures and returns those that are not as they were.
+// draw draws the section's figures and returns those that changed.
 func (s Section) draw(root string, recs []run.Record, check bool) (changed []string, err error) {
 	atomicfile.Sweep(os.TempDir())
 	tmp := atomicfile.Temporary(os.TempDir())
-	if err := os.Mkdir(tmp, 0o700); err != nil { // others may look into the folder for such
+	if err := os.Mkdir(tmp, 0o700); err != nil { // other processes may look for such names in the folder
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
@@ -273,7 +272,7 @@ func (s Section) draw(root string, recs []run.Record, check bool) (changed []str
 	dir := filepath.Join(root, s.Figures)
 	var made []string
 	for _, f := range files {
-		base, err := filepath.Rel(tmp, f) // it may lie in a folder of its own
+		base, err := filepath.Rel(tmp, f) // it may lie in a subfolder
 		if err != nil {
 			return nil, err
 		}
@@ -304,7 +303,7 @@ func (s Section) draw(root string, recs []run.Record, check bool) (changed []str
 		if errors.Is(err, fs.ErrNotExist) && name == dir {
 			return nil
 		}
-		if err == nil && atomicfile.IsTemporary(e.Name()) { // what is being drawn, or was when that was killed
+		if err == nil && atomicfile.IsTemporary(e.Name()) { // a figure that is being drawn, or was when its writer was killed
 			if e.IsDir() {
 				return fs.SkipDir
 			}
@@ -319,7 +318,7 @@ func (s Section) draw(root string, recs []run.Record, check bool) (changed []str
 		}
 		changed = append(changed, path.Join(s.Figures, filepath.ToSlash(base)))
 		if !check {
-			return fmt.Errorf("%s is made by none of the records; remove it", name)
+			return fmt.Errorf("%s belongs to none of the records; remove it", name)
 		}
 		return nil
 	})
@@ -328,7 +327,7 @@ func (s Section) draw(root string, recs []run.Record, check bool) (changed []str
 
 const tableEnd = "<!-- end -->"
 
-// setTable puts table between the marks of name in text.
+// setTable returns text with table between the marks of name.
 func setTable(text, name, table string) (string, error) {
 	mark := "<!-- table: " + name + " -->"
 	before, rest, ok := strings.Cut(text, mark)

@@ -20,8 +20,8 @@ import (
 	"dla/internal/run"
 )
 
-// record makes a finished run under root and returns it. Its result holds its predictions of a test of
-// ten images, right where right has a 1.
+// record makes a finished run under root and returns it. Its result has predictions for a test set with one image per
+// character of right, correct for each 1.
 func record(t *testing.T, root, experiment, variant string, seed uint64, cfg any, right string, norms []float64) run.Record {
 	t.Helper()
 	yaml, err := config.Marshal(cfg)
@@ -75,18 +75,22 @@ func record(t *testing.T, root, experiment, variant string, seed uint64, cfg any
 	return rec
 }
 
+// TestNames: labels of variants, in the order of tables.
 func TestNames(t *testing.T) {
 	var recs []run.Record
-	for _, v := range []string{"mlp-d5-res", "cnn-student-res-kd-t4-w0.9-cached", "cnn-student-res", "plain20-w32", "resnet20-kd-t2-w0.5-live", "resnet20-kd-t4-w0.5-live", "baseline", "resnet20-robust-fgsm8-f0.1-noise-w0.5"} {
+	for _, v := range []string{"mlp-d5-res", "cnn-student-res-kd-t4-w0.9-cached", "cnn-student-res", "plain20-w32", "resnet20-kd-t2-w0.5-live", "resnet20-kd-t4-w0.5-live",
+		"baseline", "resnet20-robust-fgsm8-f0.1-noise-w0.5", "resnet20-robust-scratch-pgd8-f0.5-noise-w0.5"} {
 		recs = append(recs, run.Record{Summary: run.Summary{Variant: v}})
 	}
 	var got []string
 	for _, g := range groups(recs) {
 		got = append(got, g.label())
 	}
-	want := "baseline; student residual; student residual, distilled; d5 residual; 20 layers residual, distilled (T 2, w 0.5, live); 20 layers residual, distilled (T 4, w 0.5, live); 20 layers residual, hardened (fgsm8, f0.1, noise, w0.5); 20 layers, w32 plain"
-	if s := strings.Join(got, "; "); s != want {
-		t.Errorf("%s\nwant %s", s, want)
+	want := []string{"baseline", "student residual", "student residual, distilled", "d5 residual", "20 layers residual, distilled (T 2, w 0.5, live)",
+		"20 layers residual, distilled (T 4, w 0.5, live)", "20 layers residual, adversarially fine-tuned (fgsm8, f0.1, noise, w0.5)",
+		"20 layers residual, adversarially trained (scratch, pgd8, f0.5, noise, w0.5)", "20 layers, w32 plain"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q\nwant\n%q", got, want)
 	}
 }
 
@@ -103,29 +107,17 @@ func TestDistillationTable(t *testing.T) {
 			record(t, root, "lab1/resnet", "cnn-student-res", uint64(seed), other, "0000000000", nil),
 			record(t, root, "lab1/resnet", "cnn-student-res", uint64(seed), cfg.Plain(), right, nil))
 	}
-	got, err := Distillation(recs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{
+	wantText(t, tableOf(t, Distillation, recs...),
 		"| teacher residual | 1000 | 1 | 50.00 | 90.00 |  |\n",
 		"| student residual, distilled | 1000 | 2 | 50.00 ± 0.00 | 70.00 ± 0.00 | +10.00 ± 14.14 |\n",
 		"| student residual, distilled | 0 | 2 | 0 | 0.5 (exact) |\n",
-		"| student residual, distilled | 1 | 0 | 0 | 1 (exact) |\n",
-	} {
-		if !strings.Contains(got, want) {
-			t.Errorf("no line %q in\n%s", want, got)
-		}
-	}
-	if err := os.WriteFile(filepath.Join(recs[1].Dir, "test_predictions.bin"), []byte("changed"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Distillation(recs); err == nil || !strings.Contains(err.Error(), "test_predictions.bin is damaged") {
-		t.Errorf("changed predictions: error %v", err)
-	}
-	if got, err := Distillation(recs[:1]); err != nil || strings.Contains(got, "McNemar") {
-		t.Errorf("a teacher alone: %s, %v", got, err)
-	}
+		"| student residual, distilled | 1 | 0 | 0 | 1 (exact) |\n")
+	damage(t, recs[1], "test_predictions.bin", "changed")
+	wantError(t, "test_predictions.bin is damaged", func() error {
+		_, err := Distillation(recs)
+		return err
+	})
+	wantNoText(t, tableOf(t, Distillation, recs[0]), "McNemar") // a teacher alone
 }
 
 func TestGradNormFigure(t *testing.T) {
@@ -133,75 +125,44 @@ func TestGradNormFigure(t *testing.T) {
 	cfg := config.DefaultFor("resnet20")
 	recs := []run.Record{record(t, root, "lab1/resnet", "plain20", 0, cfg, "1", []float64{1e-9, 1}), record(t, root, "lab1/resnet", "resnet20", 0, cfg, "1", []float64{1, 1}),
 		record(t, root, "lab1/resnet", "resnet32", 0, cfg, "1", nil)}
-	files, err := Figures(recs, dir)
-	if err != nil || len(files) != 11 {
-		t.Fatalf("%v, %v", files, err)
+	figures := func(recs ...run.Record) func(string) ([]string, error) {
+		return func(dir string) ([]string, error) { return Figures(recs, dir) }
 	}
+	norms := []string{"grad_norms.png", "grad_norms.svg", "grad_norms_last.png", "grad_norms_last.svg"}
+	files := drawn(t, dir, figures(recs...))
+	wantFiles(t, files, norms...)
+	wantFiles(t, files, "loss.png", "figures.json")
 	for file, epoch := range map[string]string{"grad_norms.svg": "first", "grad_norms_last.svg": "last"} {
-		b, err := os.ReadFile(filepath.Join(dir, file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, want := range []string{"20 layers plain", "20 layers residual", "Gradient by layer, " + epoch + " epoch", "1e-09"} {
-			if !strings.Contains(string(b), want) {
-				t.Errorf("%s does not say %q", file, want)
-			}
-		}
-		for _, other := range []string{"32 layers", "percent of the way"} {
-			if strings.Contains(string(b), other) {
-				t.Errorf("%s says %q: of a run without gradient norms, or of depths that differ", file, other)
-			}
-		}
+		text := readFile(t, filepath.Join(dir, file))
+		wantText(t, text, "20 layers plain", "20 layers residual", "Gradient by layer, "+epoch+" epoch", "1e-09")
+		wantNoText(t, text, "32 layers", "percent of the depth") // has no gradient norms; only where depths differ
 	}
-	dead := append(recs[:2:2], record(t, root, "lab1/resnet", "plain110", 0, cfg, "1", []float64{0, 0}))
-	if _, err := Figures(dead, dir); err != nil {
-		t.Fatal(err)
-	}
-	if b, err := os.ReadFile(filepath.Join(dir, "grad_norms.svg")); err != nil || !strings.Contains(string(b), "0 in every layer: 110 layers plain") {
-		t.Errorf("a network without a gradient: the figure does not say so, %v", err)
-	}
-	if files, err := Figures(recs[2:], t.TempDir()); err != nil || len(files) != 7 {
-		t.Errorf("without gradient norms: %v, %v", files, err)
-	}
-	if files, err := gradientFigure(recs, t.TempDir()); err != nil || len(files) != 5 {
-		t.Errorf("the figure alone: %v, %v", files, err)
-	}
-	if _, err := gradientFigure(recs[2:], t.TempDir()); err == nil || !strings.Contains(err.Error(), "train with --grad-norms") {
-		t.Errorf("a figure without gradient norms: %v", err)
-	}
-	for _, norms := range [][]float64{{1, 1, 1}, {1, 1}} {
-		damaged := record(t, root, "lab1/resnet", "resnet44", 0, cfg, "1", norms)
-		_, err := gradientTable([]run.Record{damaged})
-		if bad := len(norms) != 2; (err != nil) != bad || bad && !strings.Contains(err.Error(), "epoch 2 has") {
-			t.Errorf("%d norms of two layers: error %v", len(norms), err)
-		}
-	}
-	without := record(t, root, "lab1/resnet", "resnet20", 1, cfg, "1", nil)
-	table, err := gradientTable(append(recs, without))
-	if want := "| 20 layers plain | 2 | 1 | 1e-09 | 1 | 1e-09 | 1 |\n| 20 layers residual | 2 | 1 | 1 | 1 | 1 | 1 |\n"; err != nil || !strings.HasSuffix(table, want) {
-		t.Errorf("%v; no lines %q in\n%s", err, want, table)
-	}
+	drawn(t, dir, figures(recs[0], recs[1], record(t, root, "lab1/resnet", "plain110", 0, cfg, "1", []float64{0, 0})))
+	wantText(t, readFile(t, filepath.Join(dir, "grad_norms.svg")), "0 in every layer: 110 layers plain")
+	wantNoFiles(t, drawn(t, t.TempDir(), figures(recs[2])), norms...)
+
+	alone := drawn(t, t.TempDir(), func(dir string) ([]string, error) { return gradientFigure(recs, dir) })
+	wantFiles(t, alone, append(norms, "figures.json")...)
+	wantNoFiles(t, alone, "loss.png")
+	wantError(t, "train with --grad-norms", func() error {
+		_, err := gradientFigure(recs[2:], t.TempDir())
+		return err
+	})
 }
 
-// writeFile writes text to path, with its folders.
-func writeFile(t *testing.T, path, text string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		t.Fatal(err)
+func TestGradNormTable(t *testing.T) {
+	root := t.TempDir()
+	cfg := config.DefaultFor("resnet20")
+	table := tableOf(t, gradientTable, record(t, root, "lab1/resnet", "plain20", 0, cfg, "1", []float64{1e-9, 1}),
+		record(t, root, "lab1/resnet", "resnet20", 0, cfg, "1", []float64{1, 1}), record(t, root, "lab1/resnet", "resnet20", 1, cfg, "1", nil))
+	if want := "| 20 layers plain | 2 | 1 | 1e-09 | 1 | 1e-09 | 1 |\n| 20 layers residual | 2 | 1 | 1 | 1 | 1 | 1 |\n"; !strings.HasSuffix(table, want) {
+		t.Errorf("the rows are not\n%s\nbut\n%s", want, table)
 	}
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// readFile is the text of the file path.
-func readFile(t *testing.T, path string) string {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
+	threeOfTwo := record(t, root, "lab1/resnet", "resnet44", 0, cfg, "1", []float64{1, 1, 1})
+	wantError(t, "epoch 2 has 3 norms", func() error {
+		_, err := gradientTable([]run.Record{threeOfTwo})
+		return err
+	})
 }
 
 // TestReadme: tables go into the pages that sections name, figures into their folders, and what differs from the
@@ -214,7 +175,9 @@ func TestReadme(t *testing.T) {
 	writeFile(t, journal, "<!-- table: b -->\n<!-- end -->")
 	list := filepath.Join(root, "figures.yaml")
 	writeFile(t, list, "- {name: a, runs: results/a, figures: imgs/a, table: study}\n"+
-		"- {name: b, page: results/README.md, runs: results/a, figures: imgs/b, table: study}\n")
+		"- {name: b, page: results/README.md, runs: results/b, table: speed-summary}\n")
+	writeFile(t, filepath.Join(root, "results", "b", "steps.json"),
+		`{"cpu": "a CPU", "results": [{"case": "a", "images_per_s": 9, "peer": {"ratio": 2.5}}]}`)
 	sections, err := Sections(list)
 	if err != nil {
 		t.Fatal(err)
@@ -229,13 +192,8 @@ func TestReadme(t *testing.T) {
 			t.Errorf("changed %v, want %v", changed, files)
 		}
 	}
-	var all []string
-	for _, folder := range []string{"imgs/a/", "imgs/b/"} {
-		for _, name := range []string{"loss.png", "loss.svg", "val_loss.png", "val_loss.svg", "accuracy.png", "accuracy.svg", "figures.json"} {
-			all = append(all, folder+name)
-		}
-	}
-	all = append(all, "README.md", "results/README.md")
+	all := []string{"imgs/a/loss.png", "imgs/a/loss.svg", "imgs/a/val_loss.png", "imgs/a/val_loss.svg", "imgs/a/accuracy.png",
+		"imgs/a/accuracy.svg", "imgs/a/figures.json", "README.md", "results/README.md"}
 	want(true, all...)
 	if _, err := os.Stat(filepath.Join(root, "imgs")); err == nil {
 		t.Error("a check wrote something")
@@ -256,16 +214,14 @@ func TestReadme(t *testing.T) {
 	if !strings.HasSuffix(text, lastRow+"\nrest\n") {
 		t.Errorf("the page does not end in the table, then as before:\n%s", text)
 	}
-	if text := readFile(t, journal); !strings.HasPrefix(text, "<!-- table: b -->\n"+table) || !strings.HasSuffix(text, lastRow) {
-		t.Errorf("the other page:\n%s", text)
-	}
+	wantText(t, readFile(t, journal), "<!-- table: b -->\n| work |", "| training step | 1 | 2.50 | – |")
 
 	// What was changed by hand, is missing or is no record's is found.
 	writeFile(t, filepath.Join(root, "imgs", "a", "loss.svg"), "drawn by hand")
 	writeFile(t, filepath.Join(root, "imgs", "a", "extra.png"), "")
 	writeFile(t, readme, strings.Replace(text, "50.00", "99.00", 1))
 	want(true, "imgs/a/loss.svg", "imgs/a/extra.png", "README.md")
-	wantError(t, "extra.png is made by none of the records; remove it", func() error {
+	wantError(t, "extra.png belongs to none of the records; remove it", func() error {
 		_, err := Readme(root, sections, false)
 		return err
 	})
@@ -276,19 +232,6 @@ func TestReadme(t *testing.T) {
 			_, err := Readme(root, sections, true)
 			return err
 		})
-	}
-}
-
-// wantError fails t unless do gives an error with the text want.
-func wantError(t *testing.T, want string, do func() error) {
-	t.Helper()
-	err := do()
-	if err == nil {
-		t.Errorf("no error, want one with %q", want)
-		return
-	}
-	if !strings.Contains(err.Error(), want) {
-		t.Errorf("error %v, want one with %q", err, want)
 	}
 }
 
@@ -330,9 +273,10 @@ func TestSectionsRefuses(t *testing.T) {
 			t.Errorf("%q: error %v does not name the file", text, err)
 		}
 	}
-	if _, err := (Section{Name: "a", Runs: "nowhere", Table: "study"}).records(t.TempDir()); err == nil || !strings.Contains(err.Error(), "no finished run under") {
-		t.Errorf("no records: %v", err)
-	}
+	wantError(t, "no finished run under", func() error {
+		_, err := (Section{Name: "a", Runs: "nowhere", Table: "study"}).records(t.TempDir())
+		return err
+	})
 }
 
 // autoencoderRecord makes a finished run of an autoencoder with two examples, of 4 x 4 pixels.
@@ -375,82 +319,60 @@ func autoencoderRecord(t *testing.T, root string, seed uint64, unchanged bool) r
 	return rec
 }
 
-// TestAutoencoders: a loss figure over the seeds, the first one's pictures, a table; beside classifiers in a
-// folder and a table of their own.
+// TestAutoencoders: a loss figure over the seeds, the pictures of the first one, and a table.
 func TestAutoencoders(t *testing.T) {
 	root, dir := t.TempDir(), t.TempDir()
 	recs := []run.Record{autoencoderRecord(t, root, 0, true), autoencoderRecord(t, root, 1, true)}
-	files, err := Figures(recs, dir)
-	if err != nil || len(files) != 5 {
-		t.Fatalf("%v, %v", files, err)
-	}
-	for name, want := range map[string][]string{
+	files := drawn(t, dir, func(dir string) ([]string, error) { return Figures(recs, dir) })
+	wantFiles(t, files, "loss.png", "loss.svg", "reconstructions.png", "reconstructions.svg", "figures.json")
+	wantNoFiles(t, files, "accuracy.png")
+	for name, wants := range map[string][]string{
 		"loss.svg":            {"Reconstruction loss", "training", "validation", "2 seeds each", "mean squared error"},
 		"reconstructions.svg": {"Reconstructions before and after training", "image", "before", "after", "cat", "dog", "2.5000", "0.0300", "ae-resnet20, seed 0"},
 		"figures.json":        {recs[0].ID, recs[1].ID},
 	} {
-		b, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, w := range want {
-			if !strings.Contains(string(b), w) {
-				t.Errorf("%s lacks %q", name, w)
-			}
-		}
+		wantText(t, readFile(t, filepath.Join(dir, name)), wants...)
 	}
-	table, err := Table(recs)
-	if want := "| ae-resnet20 | 269722 | 56259 | 139.5 | 2 | 2 | 0.05000 ± 0.00000 | 0.02500 ± 0.00707 | 10.0 |"; err != nil || !strings.Contains(table, want) {
-		t.Errorf("table\n%s%v, want a line %s", table, err, want)
-	}
-	grid, err := reconstructions(recs[0])
-	if err != nil || len(grid.Rows) != 3 || len(grid.Rows[0].Cells) != 2 {
-		t.Fatalf("%+v, %v", grid, err)
-	}
-	if p := grid.Rows[2].Cells[1]; p.H != 4 || p.W != 4 || !bytes.Equal(p.Pixels[(4+1)*3:][:3], []byte{1, 2, 3}) || p.Caption != "0.0300" {
-		t.Errorf("the last picture is %+v", p)
-	}
-
-	// As a section of the README, which a second time is what the records give.
-	site := t.TempDir()
-	readme := filepath.Join(site, "README.md")
-	if err := os.WriteFile(readme, []byte("# x\n<!-- table: lab4-autoencoder -->\n<!-- end -->\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(root, filepath.Join(site, "records")); err != nil {
-		t.Fatal(err)
-	}
-	section := []Section{{Name: "lab4-autoencoder", Runs: "records", Figures: "imgs/lab4/autoencoder", Table: "autoencoder"}}
-	for _, want := range []int{6, 0} {
-		if changed, err := Readme(site, section, false); err != nil || len(changed) != want {
-			t.Errorf("the README's section changed %v, %v; want %d files", changed, err, want)
-		}
-	}
-	if b, err := os.ReadFile(readme); err != nil || !strings.Contains(string(b), "| ae-resnet20 | 269722 |") {
-		t.Errorf("README %s, %v", b, err)
-	}
-	if err := os.Rename(filepath.Join(site, "records"), root); err != nil {
-		t.Fatal(err)
-	}
+	wantText(t, tableOf(t, Table, recs...), "| ae-resnet20 | 269722 | 56259 | 139.5 | 2 | 2 | 0.05000 ± 0.00000 | 0.02500 ± 0.00707 | 10.0 |")
 
 	// Beside a classifier.
 	mixed := append(recs, record(t, root, "lab1/resnet", "mlp-d1-res", 0, config.DefaultResnet(), "01", nil))
-	files, err = Figures(mixed, t.TempDir())
-	if err != nil || !slices.ContainsFunc(files, func(f string) bool { return strings.HasSuffix(filepath.ToSlash(f), "autoencoder/reconstructions.png") }) || !slices.ContainsFunc(files, func(f string) bool { return filepath.Base(f) == "accuracy.png" }) {
-		t.Errorf("%v, %v", files, err)
-	}
-	if table, err := Table(mixed); err != nil || !strings.Contains(table, "| d1 residual |") || !strings.Contains(table, "| ae-resnet20 |") {
-		t.Errorf("table\n%s%v", table, err)
-	}
+	files = drawn(t, t.TempDir(), func(dir string) ([]string, error) { return Figures(mixed, dir) })
+	wantFiles(t, files, "autoencoder/reconstructions.png", "accuracy.png")
+	wantText(t, tableOf(t, Table, mixed...), "| d1 residual |", "| ae-resnet20 |")
 
 	// An encoder that changed has no place in a table, and damaged pictures none in a figure.
-	if _, err := Table([]run.Record{autoencoderRecord(t, t.TempDir(), 0, false)}); err == nil || !strings.Contains(err.Error(), "encoder stayed as it was") {
-		t.Errorf("an encoder that changed: %v", err)
-	}
-	if err := os.WriteFile(filepath.Join(recs[0].Dir, "reconstructions.png"), []byte("x"), 0o644); err != nil {
+	changed := autoencoderRecord(t, t.TempDir(), 0, false)
+	wantError(t, "encoder stayed unchanged", func() error {
+		_, err := Table([]run.Record{changed})
+		return err
+	})
+	damage(t, recs[0], "reconstructions.png", "x")
+	wantError(t, "reconstructions.png is damaged", func() error {
+		_, err := Figures(recs, dir)
+		return err
+	})
+}
+
+// TestReconstructions: the pictures of a record are cut out where they are.
+func TestReconstructions(t *testing.T) {
+	grid, err := reconstructions(autoencoderRecord(t, t.TempDir(), 0, true))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Figures(recs, dir); err == nil || !strings.Contains(err.Error(), "reconstructions.png is damaged") {
-		t.Errorf("damaged pictures: %v", err)
+	last := grid.Rows[len(grid.Rows)-1]
+	if last.Label != "after" {
+		t.Errorf("the last row is %q, want after", last.Label)
+	}
+	cell := last.Cells[len(last.Cells)-1]
+	if cell.Caption != "0.0300" {
+		t.Errorf("the last picture is %q, want 0.0300", cell.Caption)
+	}
+	p := cell.Picture
+	if p.H != 4 || p.W != 4 {
+		t.Fatalf("a picture of %d x %d, want 4 x 4", p.H, p.W)
+	}
+	if got := p.Pixels[(4+1)*3:][:3]; !bytes.Equal(got, []byte{1, 2, 3}) {
+		t.Errorf("its pixel (1, 1) is %v, want [1 2 3]", got)
 	}
 }

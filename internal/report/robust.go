@@ -16,7 +16,7 @@ import (
 	"dla/internal/run"
 )
 
-// robustOf is the comparison that r's result holds; nil where it is of no hardening, or not finished.
+// robustOf reads the comparison in r's result; nil if r is not a finished run of lab4 robust.
 func robustOf(r run.Record) (*run.Robust, error) {
 	if r.Result == nil {
 		return nil, nil
@@ -28,12 +28,12 @@ func robustOf(r run.Record) (*run.Robust, error) {
 		return nil, fmt.Errorf("run %s: result.json: %w", r.ID, err)
 	}
 	if c := res.Robust; c != nil && (len(c.Before) != len(c.After) || len(c.Before) == 0) {
-		return nil, fmt.Errorf("run %s: result.json: the attacks on the original and on the hardened network are not the same; put back a good copy of the run", r.ID)
+		return nil, fmt.Errorf("run %s: result.json: the original and the adversarially trained network were not attacked alike; put back a good copy of the run", r.ID)
 	}
 	return res.Robust, nil
 }
 
-// compared are the comparisons of g's runs.
+// compared returns the comparisons in g's runs.
 func (g *group) compared() (all []*run.Robust, err error) {
 	for _, r := range g.runs {
 		c, err := robustOf(r)
@@ -44,14 +44,14 @@ func (g *group) compared() (all []*run.Robust, err error) {
 			continue
 		}
 		if len(all) > 0 && comparedOn(c) != comparedOn(all[0]) {
-			return nil, fmt.Errorf("runs %s and %s were compared on different attacks or sets and do not belong in one table", g.runs[0].ID, r.ID)
+			return nil, fmt.Errorf("runs %s and %s were compared on different attacks or sets and cannot share a table", g.runs[0].ID, r.ID)
 		}
 		all = append(all, c)
 	}
 	return all, nil
 }
 
-// comparedOn is what the networks of c were compared on.
+// comparedOn lists the attacks and sets that the networks of c were compared on.
 func comparedOn(c *run.Robust) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, c.Clean.N, c.PGDSteps)
@@ -67,17 +67,16 @@ func comparedOn(c *run.Robust) string {
 	return b.String()
 }
 
-// change is a measure of the original and of the hardened network, and their difference, each with its
-// interval where it has one.
+// change is a measure before and after adversarial training, and the difference, each with its interval if it has one.
 type change struct{ before, after, difference estimate }
 
-// estimate is a number, NaN where the record does not have it, and its interval, nil where it has none.
+// estimate is a number, NaN if the record lacks it, and its interval, nil if it has none.
 type estimate struct {
 	v  float64
 	ci *[2]float64
 }
 
-// cell writes the numbers of several runs as mean and standard deviation, and that of one with its interval.
+// cell returns the numbers of several runs as mean and standard deviation, and the number of one run with its interval.
 func cell(all []estimate, scale float64, format string) string {
 	var vs []float64
 	for _, e := range all {
@@ -97,8 +96,8 @@ func cell(all []estimate, scale float64, format string) string {
 	return text
 }
 
-// Robust is the finished runs of lab4 robust among recs as Markdown tables, one a variant: every measure of
-// the original and of the hardened network, and the self-checks.
+// Robust returns the finished runs of lab4 robust among recs as Markdown tables, one per variant: every measure before
+// and after adversarial training, and the self-checks.
 func Robust(recs []run.Record) (string, error) {
 	var b strings.Builder
 	for _, g := range groups(recs) {
@@ -126,7 +125,7 @@ func (g *group) writeRobust(b *strings.Builder, all []*run.Robust) {
 	if len(all) > 1 {
 		seeds = fmt.Sprintf(", %d seeds", len(all))
 	}
-	t := newTable("lrrr", g.label()+seeds, "original", "hardened", "change")
+	t := newTable("lrrr", g.label()+seeds, "before", "after", "change")
 	line := func(label string, scale float64, format string, of func(*run.Robust) change) {
 		var before, after, difference []estimate
 		for _, r := range all {
@@ -174,7 +173,7 @@ func (g *group) writeRobust(b *strings.Builder, all []*run.Robust) {
 				}},
 			} {
 				if m.name == fpr95Out && !pair.Before.FPR95Out.Known {
-					continue // of an earlier version
+					continue // a record of an earlier version
 				}
 				line(fmt.Sprintf("%s %% of %s, %s", m.name, pair.Label, short(s.OODSet)), 100, "%.2f", func(r *run.Robust) change {
 					p := &r.Sets[k].Scores[d]
@@ -190,7 +189,7 @@ func (g *group) writeRobust(b *strings.Builder, all []*run.Robust) {
 		if c.Clean.Exact {
 			exact = ", exact"
 		}
-		fmt.Fprintf(b, "McNemar's test of the clean accuracies, seed %d: %d test images only the original gets right, %d only the hardened network, p = %.2g%s.\n",
+		fmt.Fprintf(b, "McNemar's test of clean accuracy, seed %d: %d test images are correct only before, %d only after, p = %.2g%s.\n",
 			g.runs[i].Seed, c.Clean.OnlyBefore, c.Clean.OnlyAfter, c.Clean.P, exact)
 	}
 	var trained []string
@@ -198,7 +197,7 @@ func (g *group) writeRobust(b *strings.Builder, all []*run.Robust) {
 		trained = append(trained, fmt.Sprintf("%s, %d images", s.About, s.N))
 	}
 	if len(trained) > 0 {
-		fmt.Fprintf(b, "Outliers trained on, none of them evaluated: %s.\n", strings.Join(trained, "; "))
+		fmt.Fprintf(b, "Training outliers, none of which is evaluated: %s.\n", strings.Join(trained, "; "))
 	}
 	left := slices.Clone(first.Trained)
 	for _, s := range first.Sets {
@@ -209,8 +208,8 @@ func (g *group) writeRobust(b *strings.Builder, all []*run.Robust) {
 			fmt.Fprintf(b, "Of the set %s %s.\n", s.Name, text)
 		}
 	}
-	fmt.Fprintf(b, "Intervals are of 95 %%: of accuracies Wilson's; of AUROC, FPR95 and the shifts from %d resamples, a shift's of the same images' differences. %s\n", first.Resamples, fpr95Note)
-	checks := newTable("lrll", "self-check", "seed", "", "found")
+	fmt.Fprintf(b, "Intervals are 95 %% intervals: Wilson's for accuracies; from %d bootstrap resamples for AUROC, FPR95 and changes of max softmax, the last of differences per image. %s\n", first.Resamples, fpr95Note)
+	checks := newTable("lrll", "self-check", "seed", "result", "found")
 	for i, c := range all {
 		for _, k := range c.Checks {
 			checks.row(k.Name, g.runs[i].Seed, k.Word(), k.Found)
@@ -219,7 +218,7 @@ func (g *group) writeRobust(b *strings.Builder, all []*run.Robust) {
 	b.WriteString("\n" + checks.String())
 }
 
-// attackName is the attack of o as a reader would say it.
+// attackName returns the display name of the attack of o.
 func attackName(o attack.Outcome, pgdSteps int) string {
 	if o.Attack == "pgd" {
 		return fmt.Sprintf("PGD-%d", pgdSteps)
@@ -227,16 +226,16 @@ func attackName(o attack.Outcome, pgdSteps int) string {
 	return strings.ToUpper(o.Attack)
 }
 
-// robustFolders are what the folders of a set's figures are called.
+// robustFolders are the folders of figures by set.
 var robustFolders = map[string]string{"fake": "fake", "cifar100-people": "cifar"}
 
-// robustFigures draws what hardening changed, where runs of it are among gs and finished: accuracy under attack
-// against epsilon, and of each set of outliers the histograms of max softmax before and after, the latter of
-// the first seed and into a folder of its own. Of several variants each has a folder.
+// robustFigures draws the effect of adversarial training from the finished runs among gs: accuracy under attack against
+// epsilon, and for each set of outliers the histograms of max softmax before and after, from the first seed and in a
+// folder of its own. Each of several variants has a folder.
 func robustFigures(gs []*group, dir string) ([]string, error) {
 	var files []string
-	hardened := slices.DeleteFunc(slices.Clone(gs), func(g *group) bool { return g.taught != hardenedWord })
-	for _, g := range hardened {
+	robust := slices.DeleteFunc(slices.Clone(gs), func(g *group) bool { return !g.robust() })
+	for _, g := range robust {
 		all, err := g.compared()
 		if err != nil {
 			return nil, err
@@ -245,7 +244,7 @@ func robustFigures(gs []*group, dir string) ([]string, error) {
 			continue
 		}
 		at := dir
-		if len(hardened) > 1 {
+		if len(robust) > 1 {
 			if at, err = below(dir, g.variant); err != nil {
 				return nil, err
 			}
@@ -265,7 +264,7 @@ func (g *group) drawRobust(all []*run.Robust, dir string) ([]string, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("figures: %w", err)
 	}
-	fig := plot.Figure{Title: "Accuracy under attack, before and after hardening", Subtitle: subtitle(g.runs, []*group{g}, "mean and range"), Warning: warning(g.runs),
+	fig := plot.Figure{Title: "Accuracy under attack, before and after adversarial training", Subtitle: subtitle(g.runs, []*group{g}, "mean and range"), Warning: warning(g.runs),
 		XLabel: "epsilon (L-infinity), in steps of 1/255", YLabel: "accuracy", Percent: true}
 	for n, kind := range []string{"fgsm", "pgd"} {
 		for _, after := range []bool{false, true} {
@@ -296,9 +295,9 @@ func (g *group) drawRobust(all []*run.Robust, dir string) ([]string, error) {
 		panel := func(title string, a, b []int) plot.Panel {
 			return plot.Panel{Title: title, Lo: 0, Hi: 1, Bars: []plot.Bars{{Label: in, Counts: a, Of: first.In.N}, {Label: out, Counts: b, Of: s.N, Colour: 4}}}
 		}
-		h := plot.Panels{Title: "Max softmax before and after hardening", XLabel: "max softmax", YLabel: "share of the images", Warning: warning(g.runs),
-			Subtitle: fmt.Sprintf("mean of %s %.3f, then %.3f", out, s.Before, s.After),
-			Panels:   []plot.Panel{panel("original", hs[0].Before, hs[k+1].Before), panel("hardened", hs[0].After, hs[k+1].After)}}
+		h := plot.Panels{Title: "Max softmax before and after adversarial training", XLabel: "max softmax", YLabel: "fraction of images", Warning: warning(g.runs),
+			Subtitle: fmt.Sprintf("mean for %s: %.3f before, %.3f after", out, s.Before, s.After),
+			Panels:   []plot.Panel{panel("before", hs[0].Before, hs[k+1].Before), panel("after", hs[0].After, hs[k+1].After)}}
 		names, err := h.Save(filepath.Join(at, "histogram"))
 		if err != nil {
 			return nil, err
@@ -308,12 +307,14 @@ func (g *group) drawRobust(all []*run.Robust, dir string) ([]string, error) {
 	return files, nil
 }
 
-// attackCurve is accuracy against epsilon under one attack, before or after hardening: mean and range over
-// the seeds.
+// attackCurve returns accuracy against epsilon under one attack, before or after adversarial training: mean and range
+// over the seeds.
 func attackCurve(all []*run.Robust, kind string, after bool, colour int) plot.Curve {
-	c := plot.Curve{Label: "original, " + attackName(attack.Outcome{Attack: kind}, all[0].PGDSteps), Colour: colour, Dashed: true}
+	c := plot.Curve{Label: attackName(attack.Outcome{Attack: kind}, all[0].PGDSteps), Colour: colour, Dashed: !after}
 	if after {
-		c.Label, c.Dashed = strings.Replace(c.Label, "original", hardenedWord, 1), false
+		c.Label += ", after"
+	} else {
+		c.Label += ", before"
 	}
 	for i, o := range all[0].Before {
 		if o.Attack != kind {

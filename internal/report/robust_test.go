@@ -2,10 +2,8 @@ package report
 
 import (
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"testing"
 
 	"dla/internal/attack"
@@ -14,7 +12,7 @@ import (
 	"dla/internal/run"
 )
 
-// robustRecord is a finished run of lab4 robust whose hardened network has the accuracy after.
+// robustRecord makes a finished run of lab4 robust whose network has the accuracy after.
 func robustRecord(t *testing.T, root, variant string, seed uint64, after float64) run.Record {
 	t.Helper()
 	return robustRecordOn(t, root, variant, "fake", seed, after)
@@ -82,20 +80,11 @@ func TestRobustTable(t *testing.T) {
 	recs := []run.Record{robustRecord(t, root, variant, 0, 0.8)}
 	check := func(wants ...string) {
 		t.Helper()
-		got, err := Robust(recs)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, want := range wants {
-			if !strings.Contains(got, want) {
-				t.Errorf("no line %q in\n%s", want, got)
-			}
-		}
-		if strings.Contains(got, "epsilon 0/255") {
-			t.Errorf("a line of no attack in\n%s", got)
-		}
+		got := tableOf(t, Robust, recs...)
+		wantText(t, got, wants...)
+		wantNoText(t, got, "epsilon 0/255") // no attack
 	}
-	check("| 20 layers residual, hardened | original | hardened | change |\n",
+	check("| 20 layers residual, adversarially fine-tuned | before | after | change |\n",
 		"| test accuracy %, 100 images | 90.00 (80.00 to 95.00) | 80.00 (0.00 to 0.00) | -10.00 |\n",
 		"| accuracy % under FGSM, epsilon 8/255, 50 images | 10.00 (10.00 to 20.00) | 8.89 (10.00 to 20.00) | -1.11 |\n",
 		"| accuracy % under PGD-20, epsilon 8/255, 50 images |",
@@ -103,58 +92,53 @@ func TestRobustTable(t *testing.T) {
 		"| AUROC % of max softmax, FakeData noise | 60.00 (50.00 to 75.00) | 70.00 (50.00 to 75.00) | +10.00 |\n",
 		"| FPR95 (ID positive) % of max softmax, FakeData noise | 25.00 (0.00 to 0.00) | 25.00 (0.00 to 0.00) | +0.00 |\n",
 		"| FPR95 (OOD positive) % of max softmax, FakeData noise | 12.50 (0.00 to 50.00) | 12.50 (0.00 to 50.00) | +0.00 |\n",
-		"seed 0: 12 test images only the original gets right, 2 only the hardened network, p = 0.013, exact.\n",
-		"Outliers trained on, none of them evaluated: uniform noise, 40 images; pets, a folder of images, 9 images.\n"+leftOutLine,
+		"seed 0: 12 test images are correct only before, 2 only after, p = 0.013, exact.\n",
+		"Training outliers, none of which is evaluated: uniform noise, 40 images; pets, a folder of images, 9 images.\n"+leftOutLine,
 		"| all is well | 0 | holds | so it is |\n", "| pigs fly | 0 | FAILS | no |\n")
 	recs = append(recs, robustRecord(t, root, variant, 1, 0.7))
-	check("| 20 layers residual, hardened, 2 seeds |", "| test accuracy %, 100 images | 90.00 ± 0.00 | 75.00 ± 7.07 | -15.00 ± 7.07 |\n")
-	// A record of an earlier version has one convention of FPR95: there is no mean of the other, and no row.
+	check("| 20 layers residual, adversarially fine-tuned, 2 seeds |", "| test accuracy %, 100 images | 90.00 ± 0.00 | 75.00 ± 7.07 | -15.00 ± 7.07 |\n")
+	// The record of an earlier version has one convention of FPR95: the other has no mean, and no row.
 	older := regexp.MustCompile(`,\s*"fpr95_outliers_positive":\s*(\[[^]]*\]|[0-9.]+)`)
 	recs[0].Result = json.RawMessage(older.ReplaceAll(recs[0].Result, nil))
 	check("| FPR95 (ID positive) % of max softmax, FakeData noise | 25.00 ± 0.00 |")
-	if got, err := Robust(recs); err != nil || strings.Contains(got, "| FPR95 (OOD positive)") {
-		t.Errorf("a row of what one of the records does not have: %v\n%s", err, got)
-	}
+	wantNoText(t, tableOf(t, Robust, recs...), "| FPR95 (OOD positive)")
 	plain := record(t, root, "lab1/resnet", "resnet20", 0, config.DefaultFor("resnet20"), "1", nil)
-	if _, err := Robust([]run.Record{plain}); err == nil {
-		t.Error("an ordinary training has a table of hardening")
-	}
+	wantError(t, "none of the runs is a finished one of lab4 robust", func() error {
+		_, err := Robust([]run.Record{plain})
+		return err
+	})
 }
 
-// TestRobustFigures: histograms lie in a folder by the set, of several variants in one by the variant; what
-// the record does not hold whole is an error.
+// TestRobustFigures: histograms have a folder per set, and variants a folder each if there are several. A damaged record
+// is an error.
 func TestRobustFigures(t *testing.T) {
 	root, dir := t.TempDir(), t.TempDir()
 	rec := robustRecord(t, root, "resnet20-robust-fgsm8-f0.1-noise-w0.5", 0, 0.8)
-	if _, err := Figures([]run.Record{rec}, dir); err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range map[string]string{"robustness.svg": "hardened, PGD-20", "fake/histogram.svg": "mean of FakeData noise 0.800, then 0.200",
-		"accuracy.svg": "hardened the mean of images as they are and attacked", "figures.json": rec.ID} {
-		b, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil || !strings.Contains(string(b), want) {
-			t.Errorf("%s: no %q (%v)", name, want, err)
-		}
+	drawn(t, dir, func(dir string) ([]string, error) { return Figures([]run.Record{rec}, dir) })
+	for name, want := range map[string]string{"robustness.svg": "PGD-20, after",
+		"fake/histogram.svg": "mean for FakeData noise: 0.800 before, 0.200 after",
+		"accuracy.svg":       "mean of clean and attacked images", "figures.json": rec.ID} {
+		wantText(t, readFile(t, filepath.Join(dir, name)), want)
 	}
 	other := robustRecord(t, root, "resnet20-robust-pgd8-f0.1-noise-w0.5", 0, 0.8)
-	dir = t.TempDir()
-	if _, err := Figures([]run.Record{rec, other}, dir); err != nil {
-		t.Fatal(err)
+	files := drawn(t, t.TempDir(), func(dir string) ([]string, error) { return Figures([]run.Record{rec, other}, dir) })
+	wantFiles(t, files, rec.Variant+"/fake/histogram.png", other.Variant+"/fake/histogram.png")
+	damage(t, rec, "max_softmax.json", "[]")
+	wantError(t, "max_softmax.json is damaged", func() error {
+		_, err := Figures([]run.Record{rec}, dir)
+		return err
+	})
+}
+
+// TestHostileSet: the name of a set cannot lead out of the folder of figures.
+func TestHostileSet(t *testing.T) {
+	hostile := robustRecordOn(t, t.TempDir(), "resnet20-robust-fgsm8-f0.1-noise-w0.5", "../escaped", 1, 0.8)
+	if hostile.Status != run.StatusBroken {
+		t.Errorf("the record is %s, want %s", hostile.Status, run.StatusBroken)
 	}
-	if _, err := os.Stat(filepath.Join(dir, other.Variant, "fake", "histogram.png")); err != nil {
-		t.Error(err)
-	}
-	if err := os.WriteFile(filepath.Join(rec.Dir, "max_softmax.json"), []byte("[]"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Figures([]run.Record{rec}, dir); err == nil || !strings.Contains(err.Error(), "max_softmax.json is damaged") {
-		t.Errorf("changed histograms: %v", err)
-	}
-	hostile := robustRecordOn(t, root, "resnet20-robust-fgsm8-f0.1-noise-w0.5", "../escaped", 1, 0.8)
-	if hostile.Status != run.StatusBroken || !strings.Contains(hostile.Detail, `a set is called "../escaped"`) {
-		t.Errorf("a set that is a way out: %s (%s)", hostile.Status, hostile.Detail)
-	}
-	if _, err := Figures([]run.Record{hostile}, dir); err == nil || !strings.Contains(err.Error(), "escapes") { // nor where nobody looks at its status
-		t.Errorf("a set that is a way out: %v", err)
-	}
+	wantText(t, hostile.Detail, `a set is called "../escaped"`)
+	wantError(t, "escapes", func() error { // not even if the status is ignored
+		_, err := Figures([]run.Record{hostile}, t.TempDir())
+		return err
+	})
 }

@@ -14,8 +14,7 @@ import (
 	"dla/internal/run"
 )
 
-// speeds is what the table takes of a file that `dla bench --peer … --json` wrote, with what was added
-// by hand when it was kept: the date and what the peer is.
+// speeds is a file that `dla bench --peer … --json` wrote, to which the date and the peer's version were added by hand.
 type speeds struct {
 	CPU     string        `json:"cpu"`
 	Threads int           `json:"threads"`
@@ -26,7 +25,7 @@ type speeds struct {
 	Results []measurement `json:"results"`
 }
 
-// measurement is one case that was timed, ours and the peer's.
+// measurement is one timed case, ours and the peer's.
 type measurement struct {
 	Case   string  `json:"case"`
 	Images float64 `json:"images_per_s"`
@@ -39,20 +38,20 @@ type measurement struct {
 	} `json:"peer"`
 }
 
-// jobs are whole commands and their peers, timed in turns by hand: what the file jobs.json holds.
+// jobs is the file jobs.json: whole commands and the peer's equivalents, timed in turn by hand.
 type jobs struct {
 	Jobs []job `json:"jobs"`
 }
 
 type job struct {
 	Job  string    `json:"job"`
-	Unit string    `json:"unit"` // s and MB, of which less is better, or a rate, as sentences/s
+	Unit string    `json:"unit"` // s or MB, where less is better, or a rate such as sentences/s
 	Ours []float64 `json:"ours"` // one value per turn
 	Peer []float64 `json:"peer"`
 	Note string    `json:"note"`
 }
 
-// readJobs reads the jobs kept in dir; none where there is no such file.
+// readJobs reads the jobs in dir; none if there is no such file.
 func readJobs(dir string) (jobs, error) {
 	name := filepath.Join(dir, "jobs.json")
 	var j jobs
@@ -68,13 +67,13 @@ func readJobs(dir string) (jobs, error) {
 	}
 	for _, job := range j.Jobs {
 		if ours, peer := metrics.Median(job.Ours), metrics.Median(job.Peer); !(ours > 0) || !(peer > 0) {
-			return j, fmt.Errorf("%s: %s: want values above 0, ours and the peer's", name, job.Job)
+			return j, fmt.Errorf("%s: %s: want values above 0 for ours and for the peer", name, job.Job)
 		}
 	}
 	return j, nil
 }
 
-// ratio is how many times better ours is: the quotient of medians, with more being better where the unit is a rate.
+// ratio returns how many times better ours is: a quotient of medians. Of a rate more is better, of anything else less.
 func (j job) ratio() float64 {
 	ours, peer := metrics.Median(j.Ours), metrics.Median(j.Peer)
 	if strings.HasSuffix(j.Unit, "/s") {
@@ -83,7 +82,7 @@ func (j job) ratio() float64 {
 	return peer / ours
 }
 
-// table is the jobs as a Markdown table, medians; empty where there are none.
+// table returns the medians of the jobs as a Markdown table; empty if there are no jobs.
 func (j jobs) table() string {
 	if len(j.Jobs) == 0 {
 		return ""
@@ -100,13 +99,13 @@ func (j jobs) table() string {
 	return t.String()
 }
 
-// speedGroup is the measurements in one file, and what they are of.
+// speedGroup is the measurements in one file, with their label in tables.
 type speedGroup struct {
 	label string
 	speeds
 }
 
-// readSpeeds reads the measurements kept in dir: of training steps, evaluation, input gradients and sentence encoders.
+// readSpeeds reads the measurements in dir: training steps, evaluation, input gradients and sentence encoders.
 func readSpeeds(dir string) ([]speedGroup, error) {
 	var all []speedGroup
 	for _, group := range []struct{ file, label string }{{"steps", "training step"}, {"eval", "evaluation"},
@@ -132,8 +131,8 @@ func readSpeeds(dir string) ([]speedGroup, error) {
 	return all, nil
 }
 
-// Speed is the measurements kept in dir, of training steps, evaluation, input gradients and sentence encoders,
-// and of whole jobs, beside the peer's, as Markdown tables.
+// Speed returns the measurements in dir as Markdown tables, ours beside the peer's: training steps, evaluation, input
+// gradients, sentence encoders and whole jobs.
 func Speed(dir string) (string, error) {
 	groups, err := readSpeeds(dir)
 	if err != nil {
@@ -143,7 +142,7 @@ func Speed(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	t := newTable("llrrrr", "", "network", "ours, a second", "peer, a second", "ratio", "to the peer in bfloat16")
+	t := newTable("llrrrr", "", "network", "ours, per second", "peer, per second", "ratio", "ratio to the peer in bfloat16")
 	var dates []string
 	for _, g := range groups {
 		dates = append(dates, g.Date)
@@ -161,7 +160,7 @@ func Speed(dir string) (string, error) {
 		date += " to " + last
 	}
 	about := groups[len(groups)-1]
-	text := t.String() + fmt.Sprintf("\n%s, %d threads, %s kernels, float32; measured peak %.0f GFLOP/s; peer: %s, the best of its layouts; %s, in turns, medians.\n",
+	text := t.String() + fmt.Sprintf("\n%s, %d threads, %s kernels, float32; measured peak %.0f GFLOP/s; peer: %s, its fastest memory layout; %s, measured in turn, medians.\n",
 		about.CPU, about.Threads, about.Kernel, about.Peak, about.Peer, date)
 	if table := j.table(); table != "" {
 		text += "\n" + table
@@ -169,8 +168,7 @@ func Speed(dir string) (string, error) {
 	return text, nil
 }
 
-// SpeedSummary is Speed in a few rows: of each kind of work how many times faster ours is, from the smallest ratio to
-// the largest.
+// SpeedSummary returns Speed in a few rows: for each kind of work the smallest and the largest ratio.
 func SpeedSummary(dir string) (string, error) {
 	groups, err := readSpeeds(dir)
 	if err != nil {
@@ -181,7 +179,7 @@ func SpeedSummary(dir string) (string, error) {
 		return "", err
 	}
 	about := groups[len(groups)-1]
-	t := newTable("lrrr", "work", "cases", "times the peer's float32", "times the peer's bfloat16")
+	t := newTable("lrrr", "work", "cases", "ratio to the peer in float32", "ratio to the peer in bfloat16")
 	for _, g := range groups {
 		var ratios, half []float64
 		for _, r := range g.Results {
@@ -204,12 +202,12 @@ func SpeedSummary(dir string) (string, error) {
 		t.row("whole command", len(speed), ratioRange(speed))
 	}
 	if len(memory) > 0 {
-		t.row("peak memory, the peer's over ours", len(memory), ratioRange(memory))
+		t.row("peak memory", len(memory), ratioRange(memory))
 	}
-	return t.String() + fmt.Sprintf("\n%s, %d threads; the peer is %s on the same machine.\n", about.CPU, about.Threads, about.Peer), nil
+	return t.String() + fmt.Sprintf("\nThe peer is %s on the same machine: %s, %d threads.\n", about.Peer, about.CPU, about.Threads), nil
 }
 
-// ratioRange is the smallest and the largest of ratios.
+// ratioRange returns the smallest and the largest of ratios.
 func ratioRange(ratios []float64) string {
 	switch len(ratios) {
 	case 0:

@@ -15,7 +15,7 @@ import (
 	"dla/internal/run"
 )
 
-// result is what the table takes of result.json.
+// result holds what tables use from result.json.
 type result struct {
 	Test struct {
 		N        int     `json:"n"`
@@ -32,13 +32,13 @@ type result struct {
 	WallSeconds float64         `json:"wall_seconds"`
 	Predictions run.Attachment  `json:"predictions"`
 	GradNorms   *run.Attachment `json:"grad_norms"`
-	Train       *run.Measure    `json:"train"` // of lab3
+	Train       *run.Measure    `json:"train"` // lab 3 only
 	Encoder     *struct {
 		Params int `json:"params"`
-	} `json:"encoder"` // of lab3
+	} `json:"encoder"` // lab 3 only
 }
 
-// resultOf is what tables take of r's result.
+// resultOf reads what tables use from r's result.
 func resultOf(r run.Record) (result, error) {
 	var res result
 	if err := json.Unmarshal(r.Result, &res); err != nil {
@@ -47,17 +47,17 @@ func resultOf(r run.Record) (result, error) {
 	return res, nil
 }
 
-// row is a variant in the table.
+// row is one variant in the table.
 type row struct {
 	label                   string
 	layers                  model.Layers
-	result                  // of its last seed, for what is the same for all
+	result                  // of its last seed, for values that all seeds share
 	tests, vals, last, wall []float64
 }
 
-// Table is the finished runs of recs as a Markdown table, a variant a row: mean and sample standard
-// deviation over seeds. Where no network has convolutions it has no column of them. The
-// kindsOfTraining have tables of their own.
+// Table returns the finished runs of recs as a Markdown table, one row per variant: mean and sample standard deviation
+// over seeds. If no network has convolutions, the column of convolution layers is left out. The kindsOfTraining have
+// tables of their own.
 func Table(recs []run.Record) (string, error) {
 	for _, k := range kindsOfTraining {
 		its, others := k.separate(recs)
@@ -101,7 +101,7 @@ func Table(recs []run.Record) (string, error) {
 		{"blocks", func(r row) string { return fmt.Sprint(r.layers.Blocks) }},
 		{"conv layers", func(r row) string { return fmt.Sprint(r.layers.Convs) }},
 		{"parameters", func(r row) string { return fmt.Sprint(r.Params) }},
-		{"MFLOP an image", func(r row) string { return fmt.Sprintf("%.1f", 2*float64(r.MACs)/1e6) }},
+		{"MFLOP per image", func(r row) string { return fmt.Sprintf("%.1f", 2*float64(r.MACs)/1e6) }},
 		{"seeds", func(r row) string { return fmt.Sprint(len(r.tests)) }},
 		{"val_acc %, best epoch", func(r row) string { return spread(r.vals) }},
 		{"val_acc %, last epoch", func(r row) string { return spread(r.last) }},
@@ -144,17 +144,17 @@ func layersOf(r run.Record) (model.Layers, error) {
 	return m.Layers(), nil
 }
 
-// wilson is the 95 % Wilson interval of the mean of accuracies, in percent, on the same n examples.
+// wilson returns the 95 % Wilson interval of the mean of accuracies, given in percent, on n examples.
 func wilson(accuracies []float64, n int) string {
 	mean, _ := metrics.MeanStd(accuracies)
 	lo, hi := metrics.WilsonMean(mean/100, n)
 	return fmt.Sprintf("%.2f–%.2f, n = %d", 100*lo, 100*hi, n)
 }
 
-// spread is mean ± standard deviation, the latter where there are two values or more.
+// spread returns mean ± standard deviation, or the value alone if there is only one.
 func spread(x []float64) string { return spreadOf("%.2f", x) }
 
-// spreadOf is spread with numbers in the given format.
+// spreadOf is spread with a number format of its own.
 func spreadOf(format string, x []float64) string {
 	mean, sd := metrics.MeanStd(x)
 	if math.IsNaN(sd) {
