@@ -82,7 +82,7 @@ cross: ## build for every platform
 
 # The studies of the journals, from data to their figures and tables. Finished runs are not repeated and stopped
 # ones continue, so any of these can be stopped and started again.
-lab1: lab1-mlp lab1-cnn lab1-distill ## run what is not yet run of all of lab 1, then draw it
+lab1: lab1-mlp lab1-cnn lab1-distill ## run what is missing of lab 1, then draw its figures
 
 lab1-mlp: build ## the MLPs on MNIST
 	./dla lab1 resnet --config configs/lab1/mlp.yaml --depth 1,2,3,4,5,10,20 --res both --seeds 3 --out results/lab1/mlp --resume
@@ -97,36 +97,36 @@ lab1-cnn: build ## the CNNs, ResNets and plain networks on CIFAR-10
 	./dla lab1 resnet --config configs/lab1/resnet-short.yaml --model resnet20 --width 32 --epochs 24 --out results/lab1/wide --resume
 	$(MAKE) figures
 
-lab1-distill: build ## the teacher, and the student with it and without
+lab1-distill: build ## the teacher, and the student with and without it
 	./dla lab1 distill --config configs/lab1/distill.yaml --seeds 3 --out results/lab1/distill --resume
 	$(MAKE) figures
 
-lab3: lab3-baseline lab3-finetune ## run what is not yet run of all of lab 3, then draw it
+lab3: lab3-baseline lab3-finetune ## run what is missing of lab 3, then draw its figures
 
 lab3-baseline: build ## heads on frozen sentence encoders
 	./dla lab3 baseline --config configs/lab3/baseline.yaml --encoder minilm,mpnet --seeds 3 --out results/lab3/baseline --resume
 	$(MAKE) figures
 
-lab3-finetune: build ## the lab's grid of adapters and all weights on MiniLM, and adapters on MPNet
+lab3-finetune: build ## LoRA and full fine-tuning on MiniLM, and LoRA on MPNet
 	./dla lab3 finetune --config configs/lab3/finetune.yaml --grid --seeds 2 --out results/lab3/finetune --resume
 	./dla lab3 finetune --config configs/lab3/finetune.yaml --encoder mpnet --out results/lab3/finetune --resume
 	$(MAKE) figures
 
-lab4: lab4-autoencoder lab4-fgsm lab4-ood lab4-robust ## run what is not yet run of all of lab 4, then draw it
+lab4: lab4-autoencoder lab4-fgsm lab4-ood lab4-robust ## run what is missing of lab 4, then draw its figures
 
-lab4-fgsm: build ## attacks on the ResNet-20 that ships, by gradients and without
+lab4-fgsm: build ## attacks on the shipped ResNet-20, with and without gradients
 	./dla lab4 fgsm --config configs/lab4/fgsm.yaml --checkpoint resnet20 --out results/lab4/fgsm --resume
 	$(MAKE) figures
 
-lab4-autoencoder: build ## a decoder of the frozen features of the checkpoint that ships
+lab4-autoencoder: build ## a decoder for the frozen features of the shipped checkpoint
 	./dla lab4 autoencoder --config configs/lab4/autoencoder.yaml --out results/lab4/autoencoder --resume
 	$(MAKE) figures
 
-lab4-ood: build ## detectors of out-of-distribution images on the checkpoint that ships
+lab4-ood: build ## out-of-distribution detectors on the shipped checkpoint
 	./dla lab4 ood --config configs/lab4/ood.yaml --out results/lab4/ood --resume
 	$(MAKE) figures
 
-lab4-robust: build ## the checkpoint that ships, trained against attacks and to be unsure of outliers
+lab4-robust: build ## adversarial fine-tuning of the shipped checkpoint, with outlier exposure
 	./dla lab4 robust --config configs/lab4/robust.yaml --out results/lab4/robust --resume
 	$(MAKE) figures
 

@@ -25,12 +25,12 @@ func newPlotCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plot [RUN…]",
 		Short: "Draw figures from run records alone",
-		Long: `Draw loss, val_loss and accuracy against the epoch, one line a variant with mean and range
-over its seeds, as PNG and SVG, with figures.json, which names the runs they were made of.
+		Long: `Draw loss, val_loss and accuracy against the epoch, one line per variant with mean and range
+over its seeds, as PNG and SVG, with figures.json, which names the runs they were made from.
 
-RUN is an id, a beginning of one, or a pattern such as '*-d5-*'; --all takes every finished run. Runs
-that recorded gradient norms (lab1 resnet --grad-norms) are drawn layer by layer as well. A run that is
-of no training (lab4 fgsm) has figures of its own, in a folder of its name where there are others.
+RUN is an id, the beginning of one, or a pattern such as '*-d5-*'; --all takes every finished run. Runs
+that recorded gradient norms (lab1 resnet --grad-norms) are also drawn layer by layer. An evaluation
+(lab4 fgsm) has its own figures, in a folder named after the run if other runs are drawn too.
 
 --readme, in the root of the repository, draws every figure and writes every table of README.md and of
 the pages under results, from the records that results/figures.yaml names. With --check it changes
@@ -91,13 +91,13 @@ func plotReadme(s *Streams, check bool) error {
 		return err
 	}
 	if check && len(changed) > 0 {
-		return fmt.Errorf("not what the records give: %s; `dla plot --readme` makes them anew", strings.Join(changed, ", "))
+		return fmt.Errorf("these differ from the records: %s; `dla plot --readme` updates them", strings.Join(changed, ", "))
 	}
 	if len(changed) == 0 {
-		fmt.Fprintf(s.Out, "figures and tables of %d sections are what the records give\n", len(sections))
+		fmt.Fprintln(s.Out, "the figures and tables of all sections agree with the records")
 		return nil
 	}
-	fmt.Fprintf(s.Out, "made anew: %s\n", strings.Join(changed, " "))
+	fmt.Fprintf(s.Out, "updated: %s\n", strings.Join(changed, " "))
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -83,49 +84,60 @@ func seedWords(counts []string) []string {
 	case len(counts) == 1 && counts[0] == "1":
 		return []string{"1 seed"}
 	}
+	slices.SortFunc(counts, func(a, b string) int { return cmp.Or(len(a)-len(b), strings.Compare(a, b)) })
 	return []string{strings.Join(counts, " or ") + " seeds"}
 }
 
 // quotation is a cell of a table, with the sample size according to its row and section.
 type quotation struct{ text, seeds, on string }
 
-// imagesInRow matches the number of images in the first cell of a row, where it differs between rows.
-var imagesInRow = regexp.MustCompile(`, ([0-9]+ images)$`)
+// imagesInRow matches the number of images in the first cell of a row, where it differs between rows; seedsInHead matches
+// the number of seeds in the first head of a table without a column of seeds.
+var (
+	imagesInRow = regexp.MustCompile(`, ([0-9]+ images)$`)
+	seedsInHead = regexp.MustCompile(`, ([0-9]+) seeds$`)
+)
 
-// quote finds the cell n in m's tables; none or several is an error.
-func (m madeTable) quote(n Number) (q quotation, err error) {
-	var head, row []string
-	column := 0
+// find returns the row of the cell n in m's tables, the head of that table, and the column. No such cell and several are
+// errors.
+func (m madeTable) find(n Number) (row, head []string, column int, err error) {
+	lines := strings.Split(m.text, "\n")
 	for _, exact := range []bool{true, false} {
 		found := 0
-		var h []string // head of the table that the line is in
-		lines := strings.Split(m.text, "\n")
+		var heads []string // of the table that the line is in
 		for i, line := range lines {
 			if !strings.HasPrefix(line, "|") {
 				continue
 			}
 			cells := cellsOf(line)
 			if i+1 < len(lines) && strings.HasPrefix(lines[i+1], "|---") {
-				h = cells
+				heads = cells
 			}
-			at := slices.Index(h, n.Column)
-			if at < 0 || at >= len(cells) || !isRow(cells, n.Row, exact) {
+			at := slices.Index(heads, n.Column)
+			if at < 0 || len(cells) != len(heads) || !isRow(cells, n.Row, exact) {
 				continue
 			}
-			if slices.Index(h[at+1:], n.Column) >= 0 {
-				return q, fmt.Errorf("two columns are called %q", n.Column)
+			if slices.Contains(heads[at+1:], n.Column) {
+				return nil, nil, 0, fmt.Errorf("two columns are called %q", n.Column)
 			}
-			found, head, row, column = found+1, h, cells, at
+			found, row, head, column = found+1, cells, heads, at
 		}
 		if found > 1 {
-			return q, fmt.Errorf("%d rows are called %q in column %q; divide the section with select", found, n.Row, n.Column)
+			return nil, nil, 0, fmt.Errorf("%d rows are called %q in column %q; divide the section with select", found, n.Row, n.Column)
 		}
 		if found == 1 {
-			break
+			return row, head, column, nil
 		}
 	}
-	if row == nil {
-		return q, fmt.Errorf("no row %q with a column %q", n.Row, n.Column)
+	return nil, nil, 0, fmt.Errorf("no row %q with a column %q", n.Row, n.Column)
+}
+
+// quote returns the cell n of m's tables with its sample. An accuracy that has neither standard deviation nor interval
+// gets an interval.
+func (m madeTable) quote(n Number) (q quotation, err error) {
+	row, head, column, err := m.find(n)
+	if err != nil {
+		return q, err
 	}
 	size := m.n
 	q.text, q.on = row[column], m.on
@@ -140,6 +152,8 @@ func (m madeTable) quote(n Number) (q quotation, err error) {
 	}
 	if i := slices.Index(head, "seeds"); i >= 0 {
 		q.seeds = row[i]
+	} else if seeds := seedsInHead.FindStringSubmatch(head[0]); seeds != nil {
+		q.seeds = seeds[1]
 	}
 	if p, err := strconv.ParseFloat(q.text, 64); err == nil && strings.Contains(n.Column, "%") && size > 0 {
 		lo, hi := metrics.WilsonMean(p/100, size)
@@ -182,7 +196,7 @@ func evaluatedOn(recs []run.Record, set string) (n int, on string, err error) {
 	i := slices.IndexFunc(res.Sets, func(s run.OODSet) bool { return s.Name == set })
 	switch {
 	case set != "" && i >= 0:
-		return 0, fmt.Sprintf("%d and %d images", res.In.N, res.Sets[i].N), nil
+		return 0, fmt.Sprintf("%d against %d images", res.In.N, res.Sets[i].N), nil
 	case res.In.N > 0:
 		return res.In.N, fmt.Sprintf("%d images", res.In.N), nil
 	case res.Test.N == 0:

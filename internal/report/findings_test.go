@@ -14,7 +14,7 @@ var quoted = map[string]madeTable{
 	"two keys": {n: 1066, on: "1066 sentences", text: "| encoder | trained | seeds | gain, points |\n|---|---|---:|---:|\n" +
 		"| MiniLM | LoRA | 2 | 79.60 |\n| MiniLM | all weights | 2 | 83.07 |\n"},
 	"sizes": {n: 10000, on: "10000 images", text: "| attack | images | accuracy % |\n|---|---:|---:|\n| Square | 500 | 0.40 |\n| Circle | all | 1 |\n"},
-	"robust": {n: 10000, on: "10000 images", text: "| a | original | a | a |\n|---|---|---|---|\n" +
+	"robust": {n: 10000, on: "10000 images", text: "| a, 4 seeds | original | a | a |\n|---|---|---|---|\n" +
 		"| accuracy %, 500 images | 7.00 (6.52 to 7.52) | 1 | 2 |\n\nwords\n\n| check | original |\n|---|---|\n| accuracy % | no |\n"},
 }
 
@@ -34,9 +34,9 @@ func TestFindings(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "| lab | finding | measured | n | command | details |\n|---|---|---|---|---|---|\n" +
-		"| 1 | Depth costs nothing | test accuracy, %: plain 98.19 ± 0.10, residual 79.61 (78.81–80.39) | 3 or 1 seeds, 10000 images | `make x` | [lab1](results/lab1/README.md#mlps) |\n" +
+		"| 1 | Depth costs nothing | test accuracy, %: plain 98.19 ± 0.10, residual 79.61 (78.81–80.39) | 1 or 3 seeds, 10000 images | `make x` | [lab1](results/lab1/README.md#mlps) |\n" +
 		"| 3 | All is best | gain: 83.07 | 2 seeds, 1066 sentences | `make y` | [lab3](results/lab3/README.md) |\n" +
-		"| 4 | Attacks work | accuracy, %: 7.00 (6.52 to 7.52) | 500 images | `make z` | [lab4](results/lab4/README.md) |\n" +
+		"| 4 | Attacks work | accuracy, %: 7.00 (6.52 to 7.52) | 4 seeds, 500 images | `make z` | [lab4](results/lab4/README.md) |\n" +
 		"| 4 | Squares too | accuracy, %: 0.40 (0.11–1.45) | 500 images | `make z` | [lab4](results/lab4/README.md) |\n"
 	if got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
@@ -88,7 +88,7 @@ func TestEvaluatedOn(t *testing.T) {
 	for _, c := range []struct{ experiment, result, set, want string }{
 		{"lab1/resnet", `{"test": {"n": 10}}`, "", "10 images"},
 		{"lab3/baseline", `{"test": {"n": 10}}`, "", "10 sentences"},
-		{"lab4/ood", `{"in": {"n": 4}, "sets": [{"name": "fake", "n": 3}]}`, "fake", "4 and 3 images"},
+		{"lab4/ood", `{"in": {"n": 4}, "sets": [{"name": "fake", "n": 3}]}`, "fake", "4 against 3 images"},
 		{"lab4/ood", `{"in": {"n": 4}, "sets": [{"name": "fake", "n": 3}]}`, "", "4 images"},
 		{"lab9/none", `{}`, "", ""},
 	} {

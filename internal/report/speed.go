@@ -204,7 +204,7 @@ func SpeedSummary(dir string) (string, error) {
 	if len(memory) > 0 {
 		t.row("peak memory", len(memory), ratioRange(memory))
 	}
-	return t.String() + fmt.Sprintf("\nThe peer is %s on the same machine: %s, %d threads.\n", about.Peer, about.CPU, about.Threads), nil
+	return t.String() + fmt.Sprintf("\n%s, %d threads; peer: %s.\n", about.CPU, about.Threads, about.Peer), nil
 }
 
 // ratioRange returns the smallest and the largest of ratios.

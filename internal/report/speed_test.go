@@ -70,5 +70,5 @@ func TestSpeedSummary(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantText(t, got, "| training step | 2 | 1.50–2.50 | 1.25 |\n", "| whole command | 2 | 0.50–3.00 |  |\n",
-		"| peak memory | 1 | 4.00 |  |\n", "The peer is Peer 1 on the same machine: a CPU, 2 threads.")
+		"| peak memory | 1 | 4.00 |  |\n", "a CPU, 2 threads; peer: Peer 1.")
 }
