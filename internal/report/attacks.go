@@ -130,23 +130,29 @@ func attackCurves(r run.Record, dir string) ([]string, error) {
 	accuracy := func(o attack.Outcome) float64 { return o.Accuracy }
 	success := func(o attack.Outcome) float64 { return o.Success.Value }
 	confidence := func(o attack.Outcome) float64 { return o.Confidence }
-	pgd := fmt.Sprintf("PGD-%d", res.steps)
 	chance := plot.Curve{Label: "chance", Colour: 6, Dashed: true}
 	for i := range sweep {
 		chance.X, chance.Mean = append(chance.X, float64(i)), append(chance.Mean, 1/float64(len(res.Classes)))
+	}
+	kinds := append(slices.Clone(attackColours), res.further()...)
+	var accuracies, successes, confidences []plot.Curve
+	for _, k := range kinds {
+		accuracies = append(accuracies, curve(res.label(k.name), k.name, false, k.colour, accuracy))
+		if len(res.of(k.name, true)) > 0 {
+			successes = append(successes, curve(res.label(k.name)+", targeted", k.name, true, k.colour, success))
+		}
+		if k.name != "square" { // a single point, of other images
+			confidences = append(confidences, curve(res.label(k.name), k.name, false, k.colour, confidence))
+		}
 	}
 	var files []string
 	for _, f := range []struct {
 		name, title, label string
 		curves             []plot.Curve
 	}{
-		{"accuracy", "Accuracy under attack", "accuracy", []plot.Curve{
-			curve("random noise", "noise", false, 2, accuracy), curve("FGSM", "fgsm", false, 0, accuracy), curve(pgd, "pgd", false, 1, accuracy),
-			curve("Square, no gradients", "square", false, 3, accuracy), chance}},
-		{"success", "Targeted attacks", "images classified as the target class", []plot.Curve{
-			curve("FGSM, targeted", "fgsm", true, 0, success), curve(pgd+", targeted", "pgd", true, 1, success)}},
-		{"confidence", "Confidence under attack", "mean probability of the predicted class", []plot.Curve{
-			curve("random noise", "noise", false, 2, confidence), curve("FGSM", "fgsm", false, 0, confidence), curve(pgd, "pgd", false, 1, confidence)}},
+		{"accuracy", "Accuracy under attack", "accuracy", append(accuracies, chance)},
+		{"success", "Targeted attacks", "images classified as the target class", successes},
+		{"confidence", "Confidence under attack", "mean probability of the predicted class", confidences},
 	} {
 		fig := plot.Figure{Title: f.title, Subtitle: res.about(r), Warning: warning([]run.Record{r}), XLabel: "epsilon (L-infinity), in steps of 1/255",
 			XNames: names, YLabel: f.label, Percent: true, Curves: f.curves}
@@ -158,6 +164,27 @@ func attackCurves(r run.Record, dir string) ([]string, error) {
 	}
 	name, err := writeTraces([]run.Record{r}, dir)
 	return append(files, name), err
+}
+
+// attackColour is an attack with the colour of its curves.
+type attackColour struct {
+	name   string
+	colour int
+}
+
+// attackColours are the attacks of the default settings, in the order of their curves. Colour 6 is that of chance.
+var attackColours = []attackColour{{"noise", 2}, {"fgsm", 0}, {"pgd", 1}, {"square", 3}}
+
+// further returns the attacks in r that attackColours does not have.
+func (r attackResult) further() (all []attackColour) {
+	for _, o := range r.Attacks {
+		same := func(k attackColour) bool { return k.name == o.Attack }
+		if slices.ContainsFunc(attackColours, same) || slices.ContainsFunc(all, same) {
+			continue
+		}
+		all = append(all, attackColour{o.Attack, 7 + len(all)})
+	}
+	return all
 }
 
 // about returns a figure's subtitle.
@@ -277,29 +304,54 @@ func (r attackResult) table(b *strings.Builder) {
 			percent(targetedPGD, o.Eps, success))
 	}
 	b.WriteString(sweep.String())
-	var others []attack.Outcome
-	for _, o := range r.Attacks {
-		if o.Norm == attack.L2 || o.Attack == "square" {
-			others = append(others, o)
-		}
-	}
-	if len(others) > 0 {
-		t := newTable("llrrr", "attack", "radius", "images", "accuracy %", "95 % interval")
-		for _, o := range others {
-			label, radius := fmt.Sprintf("PGD-%d, L2", r.steps), fmt.Sprint(o.Eps)
-			if o.Attack == "square" {
-				label, radius = "Square, no gradients", fmt.Sprintf("%g/255", o.Eps)
-			}
-			t.row(label, radius, o.N, fmt.Sprintf("%.2f", 100*o.Accuracy), fmt.Sprintf("%.2f-%.2f", 100*o.CI95[0], 100*o.CI95[1]))
-		}
-		b.WriteString("\n" + t.String())
-	}
+	r.others(b)
 	r.matrix(b)
 	checks := newTable("lll", "self-check", "result", "found")
 	for _, c := range r.Checks {
 		checks.row(c.Name, c.Word(), c.Found)
 	}
 	b.WriteString("\n" + checks.String())
+}
+
+// inSweep are the attacks that have columns in the table of the sweep.
+var inSweep = []string{"fgsm", "noise", "pgd"}
+
+// others writes the attacks that have no column in the sweep: those in L2, and those by other methods.
+func (r attackResult) others(b *strings.Builder) {
+	others := slices.DeleteFunc(slices.Clone(r.Attacks), func(o attack.Outcome) bool {
+		return o.Norm != attack.L2 && slices.Contains(inSweep, o.Attack)
+	})
+	if len(others) == 0 {
+		return
+	}
+	heads, align := []string{"attack", "radius", "images", "accuracy %", "95 % interval"}, "llrrr"
+	if slices.ContainsFunc(others, func(o attack.Outcome) bool { return o.Targeted }) {
+		heads, align = append(heads, "success %"), align+"r"
+	}
+	t := newTable(align, heads...)
+	for _, o := range others {
+		label, radius := r.label(o.Attack), fmt.Sprintf("%g/255", o.Eps)
+		if o.Norm == attack.L2 {
+			label, radius = label+", L2", fmt.Sprint(o.Eps)
+		}
+		success := ""
+		if o.Targeted {
+			label, success = label+", targeted", fmt.Sprintf("%.2f", 100*o.Success.Value)
+		}
+		t.row(label, radius, o.N, fmt.Sprintf("%.2f", 100*o.Accuracy), fmt.Sprintf("%.2f-%.2f", 100*o.CI95[0], 100*o.CI95[1]), success)
+	}
+	b.WriteString("\n" + t.String())
+}
+
+// label returns the display name of an attack, with the steps of PGD.
+func (r attackResult) label(name string) string {
+	switch m, err := attack.Find(name); {
+	case name == "pgd":
+		return attackName(attack.Outcome{Attack: name}, r.steps)
+	case err == nil && m.Blind:
+		return m.Label + ", no gradients"
+	}
+	return attack.Label(name)
 }
 
 // matrix writes the accuracy of each network on images crafted on another one.
@@ -319,7 +371,7 @@ func (r attackResult) matrix(b *strings.Builder) {
 	}
 	m := newTable("l"+strings.Repeat("r", len(on)), heads...)
 	for list := range slices.Chunk(r.Transfer, len(on)) {
-		row := []any{fmt.Sprintf("%s, %s at %g/255", list[0].For, strings.ToUpper(list[0].Attack), list[0].Eps)}
+		row := []any{fmt.Sprintf("%s, %s at %g/255", list[0].For, attack.Label(list[0].Attack), list[0].Eps)}
 		for _, t := range list {
 			row = append(row, fmt.Sprintf("%.2f", 100*t.Accuracy()))
 		}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -78,6 +79,31 @@ func TestAttackTables(t *testing.T) {
 	}
 	if !strings.HasSuffix(both, table) {
 		t.Errorf("the table of attacks does not come last:\n%s", both)
+	}
+}
+
+// TestFurtherAttacks: an attack that reports do not know has rows and curves under its own name.
+func TestFurtherAttacks(t *testing.T) {
+	rec := attackRecord(t, t.TempDir(), []attack.Example{example(false)})
+	var res map[string]any
+	if err := json.Unmarshal(rec.Result, &res); err != nil {
+		t.Fatal(err)
+	}
+	res["attacks"] = append(res["attacks"].([]any),
+		attack.Outcome{Attack: "novel", Norm: attack.Linf, Eps: 8, N: 100, Accuracy: 0.25, CI95: [2]float64{0.2, 0.3}},
+		attack.Outcome{Attack: "novel", Norm: attack.Linf, Eps: 8, N: 100, Accuracy: 0.5, CI95: [2]float64{0.4, 0.6}, Targeted: true,
+			Success: metrics.Later[float64]{Value: 0.75, Known: true}})
+	var err error
+	if rec.Result, err = json.Marshal(res); err != nil {
+		t.Fatal(err)
+	}
+	wantText(t, tableOf(t, Attacks, rec), "| attack | radius | images | accuracy % | 95 % interval | success % |\n",
+		"| PGD-20, L2 | 0.5 | 100 | 3.00 | 0.00-0.00 |  |\n", "| novel | 8/255 | 100 | 25.00 | 20.00-30.00 |  |\n",
+		"| novel, targeted | 8/255 | 100 | 50.00 | 40.00-60.00 | 75.00 |\n")
+	dir := t.TempDir()
+	drawn(t, dir, func(dir string) ([]string, error) { return attackCurves(rec, dir) })
+	for file, label := range map[string]string{"accuracy.svg": "novel", "success.svg": "novel, targeted", "confidence.svg": "novel"} {
+		wantText(t, readFile(t, filepath.Join(dir, file)), ">"+label+"<")
 	}
 }
 

@@ -223,7 +223,7 @@ func attackName(o attack.Outcome, pgdSteps int) string {
 	if o.Attack == "pgd" {
 		return fmt.Sprintf("PGD-%d", pgdSteps)
 	}
-	return strings.ToUpper(o.Attack)
+	return attack.Label(o.Attack)
 }
 
 // robustFolders are the folders of figures by set.
