@@ -74,7 +74,8 @@ nothing, says what would change, and fails if anything would.`,
 	f.BoolVar(&o.all, "all", false, "every finished run")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	f.BoolVar(&o.table, "table", false, "print the results as a Markdown table as well")
-	f.BoolVar(&o.readme, "readme", false, "draw the figures and write the tables of README.md and of the pages under results")
+	f.BoolVar(&o.readme, "readme", false,
+		"draw the figures and write the tables of README.md and of the pages under results")
 	f.BoolVar(&o.check, "check", false, "with --readme: change nothing, and fail where something would change")
 	cmd.ValidArgsFunction = completeRuns(&o.runs)
 	return cmd

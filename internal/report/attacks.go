@@ -54,7 +54,8 @@ func attacksOf(r run.Record) (attackResult, error) {
 			}
 		}
 		if len(e.Image) != px || len(e.Changed) != px || e.C != 1 && e.C != 3 {
-			return res, fmt.Errorf("run %s: %s has an image of the wrong size; put back a good copy of the run", r.ID, res.Examples.File)
+			return res, fmt.Errorf("run %s: %s has an image of the wrong size; put back a good copy of the run", r.ID,
+				res.Examples.File)
 		}
 	}
 	var c struct {
@@ -226,7 +227,8 @@ func attackExamples(targeted bool, name string) func(run.Record, string) ([]stri
 			if targeted {
 				title = fmt.Sprintf("Targeted FGSM, epsilon %g/255", eps)
 			}
-			g := plot.Grid{Title: title, Subtitle: fmt.Sprintf("%s on %s · predictions with probability; %s", res.Network, setName(r), res.rate(targeted, eps)),
+			g := plot.Grid{Title: title, Subtitle: fmt.Sprintf("%s on %s · predictions with probability; %s", res.Network,
+				setName(r), res.rate(targeted, eps)),
 				Warning: warning([]run.Record{r}), Rows: rows}
 			if files, err = g.Save(filepath.Join(dir, name)); err != nil {
 				return nil, err
@@ -277,7 +279,8 @@ func Attacks(recs []run.Record) (string, error) {
 			b.WriteString("\n")
 		}
 		res.table(&b)
-		fmt.Fprintf(&b, "\n%s on %s, %d test images, accuracy %.2f %%; seed %d, %s kernels. Epsilon is in steps of 1/255; confidence is the mean probability of the predicted class.\n",
+		fmt.Fprintf(&b, "\n%s on %s, %d test images, accuracy %.2f %%; seed %d, %s kernels. "+
+			"Epsilon is in steps of 1/255; confidence is the mean probability of the predicted class.\n",
 			res.Network, setName(r), res.Test.N, 100*res.Test.Accuracy, r.Seed, r.Env.Kernel)
 	}
 	return b.String(), nil
@@ -296,8 +299,10 @@ func (r attackResult) table(b *strings.Builder) {
 	confidence := func(o attack.Outcome) float64 { return o.Confidence }
 	noise, fgsm, pgd := r.of("noise", false), r.of("fgsm", false), r.of("pgd", false)
 	targeted, targetedPGD := r.of("fgsm", true), r.of("pgd", true)
-	sweep := newTable("rrrrrrrr", "epsilon", "noise: accuracy %", "FGSM: accuracy %", "FGSM, rounded to 8 bits: accuracy %", "FGSM: confidence %",
-		fmt.Sprintf("PGD-%d: accuracy %%", r.steps), "targeted FGSM: success %", fmt.Sprintf("targeted PGD-%d: success %%", r.steps))
+	sweep := newTable("rrrrrrrr", "epsilon", "noise: accuracy %", "FGSM: accuracy %",
+		"FGSM, rounded to 8 bits: accuracy %", "FGSM: confidence %",
+		fmt.Sprintf("PGD-%d: accuracy %%", r.steps), "targeted FGSM: success %", fmt.Sprintf("targeted PGD-%d: success %%",
+			r.steps))
 	for _, o := range fgsm {
 		sweep.row(o.Eps, percent(noise, o.Eps, accuracy), percent(fgsm, o.Eps, accuracy), percent(fgsm, o.Eps, rounded),
 			percent(fgsm, o.Eps, confidence), percent(pgd, o.Eps, accuracy), percent(targeted, o.Eps, success),
@@ -338,7 +343,8 @@ func (r attackResult) others(b *strings.Builder) {
 		if o.Targeted {
 			label, success = label+", targeted", fmt.Sprintf("%.2f", 100*o.Success.Value)
 		}
-		t.row(label, radius, o.N, fmt.Sprintf("%.2f", 100*o.Accuracy), fmt.Sprintf("%.2f-%.2f", 100*o.CI95[0], 100*o.CI95[1]), success)
+		t.row(label, radius, o.N, fmt.Sprintf("%.2f", 100*o.Accuracy), fmt.Sprintf("%.2f-%.2f", 100*o.CI95[0], 100*o.CI95[1]),
+			success)
 	}
 	b.WriteString("\n" + t.String())
 }

@@ -91,8 +91,9 @@ func TestFurtherAttacks(t *testing.T) {
 	}
 	res["attacks"] = append(res["attacks"].([]any),
 		attack.Outcome{Attack: "novel", Norm: attack.Linf, Eps: 8, N: 100, Accuracy: 0.25, CI95: [2]float64{0.2, 0.3}},
-		attack.Outcome{Attack: "novel", Norm: attack.Linf, Eps: 8, N: 100, Accuracy: 0.5, CI95: [2]float64{0.4, 0.6}, Targeted: true,
-			Success: metrics.Later[float64]{Value: 0.75, Known: true}})
+		attack.Outcome{Attack: "novel", Norm: attack.Linf, Eps: 8, N: 100, Accuracy: 0.5, CI95: [2]float64{0.4, 0.6},
+			Targeted: true,
+			Success:  metrics.Later[float64]{Value: 0.75, Known: true}})
 	var err error
 	if rec.Result, err = json.Marshal(res); err != nil {
 		t.Fatal(err)
@@ -102,7 +103,8 @@ func TestFurtherAttacks(t *testing.T) {
 		"| novel, targeted | 8/255 | 100 | 50.00 | 40.00-60.00 | 75.00 |\n")
 	dir := t.TempDir()
 	drawn(t, dir, func(dir string) ([]string, error) { return attackCurves(rec, dir) })
-	for file, label := range map[string]string{"accuracy.svg": "novel", "success.svg": "novel, targeted", "confidence.svg": "novel"} {
+	for file, label := range map[string]string{"accuracy.svg": "novel", "success.svg": "novel, targeted",
+		"confidence.svg": "novel"} {
 		wantText(t, readFile(t, filepath.Join(dir, file)), ">"+label+"<")
 	}
 }

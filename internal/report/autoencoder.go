@@ -83,7 +83,8 @@ func autoencoderFigures(recs []run.Record, dir string) ([]string, error) {
 			return nil, err
 		}
 		grid.Warning = warning(recs)
-		grid.Subtitle = fmt.Sprintf("the first test image of each class · %s, seed %d · mean squared error below each", gs[0].label(), first.Seed)
+		grid.Subtitle = fmt.Sprintf("the first test image of each class · %s, seed %d · mean squared error below each",
+			gs[0].label(), first.Seed)
 		names, err := grid.Save(filepath.Join(dir, "reconstructions"))
 		if err != nil {
 			return nil, err
@@ -143,7 +144,8 @@ func pictureAt(img image.Image, x, y, h, w int) plot.Picture {
 // autoencoderTable returns the finished runs of recs as a Markdown table, one row per encoder: mean and sample
 // standard deviation over seeds.
 func autoencoderTable(recs []run.Record) (string, error) {
-	t := newTable("lrrrrrrrr", "autoencoder", "encoder parameters, frozen", "decoder parameters, trained", "MFLOP per image", "seeds",
+	t := newTable("lrrrrrrrr", "autoencoder", "encoder parameters, frozen", "decoder parameters, trained",
+		"MFLOP per image", "seeds",
 		"best epoch", "validation MSE", "test MSE", "wall time, s")
 	for _, g := range groups(recs) {
 		var val, test, wall []float64
@@ -165,7 +167,8 @@ func autoencoderTable(recs []run.Record) (string, error) {
 			continue
 		}
 		seconds, _ := metrics.MeanStd(wall)
-		t.row(g.label(), last.Encoder.Params, last.Params, fmt.Sprintf("%.1f", 2*float64(last.MACs)/1e6), len(test), last.BestEpoch,
+		t.row(g.label(), last.Encoder.Params, last.Params, fmt.Sprintf("%.1f", 2*float64(last.MACs)/1e6), len(test),
+			last.BestEpoch,
 			spreadOf("%.5f", val), spreadOf("%.5f", test), fmt.Sprintf("%.1f", seconds))
 	}
 	return t.String(), nil

@@ -84,7 +84,8 @@ func baselineGroups(recs []run.Record) []*group {
 // deviations over seeds, and the Wilson interval of the mean test accuracy. An encoder of the lab without a run has a
 // row that says so.
 func Baseline(recs []run.Record) (string, error) {
-	t := newTable("lrrrrrrr", "frozen encoder", "size (parameters)", "trained in the head", "seeds", "train_acc %", "val_acc %",
+	t := newTable("lrrrrrrr", "frozen encoder", "size (parameters)", "trained in the head", "seeds", "train_acc %",
+		"val_acc %",
 		"test accuracy %", "95 % interval")
 	var seen []string
 	gs := baselineGroups(recs)
@@ -108,7 +109,8 @@ func Baseline(recs []run.Record) (string, error) {
 			return nil
 		}
 		name, _ := encoderName(g.variant)
-		t.row(name, last.Encoder.Params, last.Params, len(test), spread(train), spread(val), spread(test), wilson(test, last.Test.N))
+		t.row(name, last.Encoder.Params, last.Params, len(test), spread(train), spread(val), spread(test),
+			wilson(test, last.Test.N))
 		seen = append(seen, name)
 		return nil
 	}

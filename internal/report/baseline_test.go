@@ -27,8 +27,8 @@ func baselineRecord(t *testing.T, root, variant string, seed uint64, right strin
 	return rec
 }
 
-// TestBaselineTable: one row per encoder, in the lab's order, with the interval of the mean; an encoder without a run has
-// a row that says so.
+// TestBaselineTable: one row per encoder, in the lab's order, with the interval of the mean; an encoder without a run
+// has a row that says so.
 func TestBaselineTable(t *testing.T) {
 	root := t.TempDir()
 	recs := []run.Record{
@@ -60,7 +60,8 @@ func TestBaselineFigures(t *testing.T) {
 	root, dir := t.TempDir(), t.TempDir()
 	recs := []run.Record{baselineRecord(t, root, "minilm-mlp256", 0, "1111100000", 0.8), baselineRecord(t, root, "mpnet-mlp256", 0, "1111111100", 0.9)}
 	files := drawn(t, dir, func(dir string) ([]string, error) { return Figures(recs, dir) })
-	wantFiles(t, files, "baseline_accuracy.png", "baseline_accuracy.svg", "baseline_loss.png", "baseline_loss.svg", "figures.json")
+	wantFiles(t, files, "baseline_accuracy.png", "baseline_accuracy.svg", "baseline_loss.png", "baseline_loss.svg",
+		"figures.json")
 	wantNoFiles(t, files, "accuracy.png", "loss.png") // figures of other trainings
 	wantText(t, readFile(t, filepath.Join(dir, "baseline_accuracy.svg")),
 		"MiniLM, validation", "MPNet, training", "Accuracy of a head on frozen features")

@@ -62,7 +62,8 @@ func newGroup(variant string) *group {
 		return g
 	}
 	if l := strings.SplitN(distillation, "-", 3); len(l) == 3 {
-		g.method, g.recipe = distilled, fmt.Sprintf("T %s, w %s, %s", strings.TrimPrefix(l[0], "t"), strings.TrimPrefix(l[1], "w"), l[2])
+		g.method, g.recipe = distilled, fmt.Sprintf("T %s, w %s, %s", strings.TrimPrefix(l[0], "t"),
+			strings.TrimPrefix(l[1], "w"), l[2])
 	}
 	if robust {
 		g.method = adversariallyFineTuned
@@ -118,7 +119,8 @@ func groups(recs []run.Record) []*group {
 		return 0
 	}
 	slices.SortStableFunc(all, func(a, b *group) int {
-		return cmp.Or(cmp.Compare(a.order, b.order), strings.Compare(a.network, b.network), skips(a)-skips(b), strings.Compare(a.recipe, b.recipe))
+		return cmp.Or(cmp.Compare(a.order, b.order), strings.Compare(a.network, b.network), skips(a)-skips(b),
+			strings.Compare(a.recipe, b.recipe))
 	})
 	for _, g := range all {
 		g.alone = !slices.ContainsFunc(all, func(o *group) bool {
@@ -309,8 +311,8 @@ func trainingFigures(recs []run.Record, dir string) ([]string, error) {
 	return append(files, name), err
 }
 
-// below creates the folder name in dir, and dir, and returns its path. The name comes from a record, so a link that leads
-// out of dir is not followed.
+// below creates the folder name in dir, and dir, and returns its path. The name comes from a record, so a link that
+// leads out of dir is not followed.
 func below(dir, name string) (path string, err error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return "", fmt.Errorf("figures: %w", err)
@@ -360,7 +362,8 @@ func drawable(recs []run.Record) error {
 			return fmt.Errorf("run %s has no finished epoch to draw", r.ID)
 		}
 		if r.Env.Data.Fingerprint != recs[0].Env.Data.Fingerprint {
-			return fmt.Errorf("runs %s and %s are on different data (%s, %s) and cannot share a figure", recs[0].ID, r.ID, recs[0].Env.Data.Name, r.Env.Data.Name)
+			return fmt.Errorf("runs %s and %s are on different data (%s, %s) and cannot share a figure", recs[0].ID, r.ID,
+				recs[0].Env.Data.Name, r.Env.Data.Name)
 		}
 	}
 	return nil

@@ -56,8 +56,10 @@ func findings(list []Finding, tables map[string]madeTable) (string, error) {
 			numbers = append(numbers, strings.TrimSpace(n.Label+" "+q.text))
 			seeds, on = appendNew(seeds, q.seeds), appendNew(on, q.on)
 		}
-		t.row(f.Lab, f.Finding, f.Measure+": "+strings.Join(numbers, ", "), strings.Join(append(seedWords(seeds), on...), ", "),
-			"`"+f.Command+"`", "["+strings.TrimSuffix(strings.TrimPrefix(pathOf(f.Link), "results/"), "/README.md")+"]("+f.Link+")")
+		t.row(f.Lab, f.Finding, f.Measure+": "+strings.Join(numbers, ", "),
+			strings.Join(append(seedWords(seeds), on...), ", "),
+			"`"+f.Command+"`", "["+strings.TrimSuffix(strings.TrimPrefix(pathOf(f.Link), "results/"),
+				"/README.md")+"]("+f.Link+")")
 	}
 	return t.String(), nil
 }
@@ -91,15 +93,15 @@ func seedWords(counts []string) []string {
 // quotation is a cell of a table, with the sample size according to its row and section.
 type quotation struct{ text, seeds, on string }
 
-// imagesInRow matches the number of images in the first cell of a row, where it differs between rows; seedsInHead matches
-// the number of seeds in the first head of a table without a column of seeds.
+// imagesInRow matches the number of images in the first cell of a row, where it differs between rows; seedsInHead
+// matches the number of seeds in the first head of a table without a column of seeds.
 var (
 	imagesInRow = regexp.MustCompile(`, ([0-9]+ images)$`)
 	seedsInHead = regexp.MustCompile(`, ([0-9]+) seeds$`)
 )
 
-// find returns the row of the cell n in m's tables, the head of that table, and the column. No such cell and several are
-// errors.
+// find returns the row of the cell n in m's tables, the head of that table, and the column. No such cell and several
+// are errors.
 func (m madeTable) find(n Number) (row, head []string, column int, err error) {
 	lines := strings.Split(m.text, "\n")
 	for _, exact := range []bool{true, false} {
@@ -123,7 +125,8 @@ func (m madeTable) find(n Number) (row, head []string, column int, err error) {
 			found, row, head, column = found+1, cells, heads, at
 		}
 		if found > 1 {
-			return nil, nil, 0, fmt.Errorf("%d rows are called %q in column %q; divide the section with select", found, n.Row, n.Column)
+			return nil, nil, 0, fmt.Errorf("%d rows are called %q in column %q; divide the section with select", found, n.Row,
+				n.Column)
 		}
 		if found == 1 {
 			return row, head, column, nil
@@ -180,8 +183,9 @@ func isRow(cells []string, name string, exact bool) bool {
 	return len(parts) <= len(cells) && slices.Equal(cells[:len(parts)], parts)
 }
 
-// evaluatedOn returns the number of examples that the records, which share a data set, were evaluated on: test images or
-// sentences. For detectors these are the in-distribution images, and those of the set of outliers if set is not empty.
+// evaluatedOn returns the number of examples that the records, which share a data set, were evaluated on: test images
+// or sentences. For detectors these are the in-distribution images, and those of the set of outliers if set is not
+// empty.
 func evaluatedOn(recs []run.Record, set string) (n int, on string, err error) {
 	var res struct {
 		Test struct {

@@ -11,9 +11,11 @@ import (
 var quoted = map[string]madeTable{
 	"study": {n: 10000, on: "10000 images", text: "| network | seeds | test accuracy % |\n|---|---:|---:|\n" +
 		"| d1 plain | 3 | 98.19 ± 0.10 |\n| d1 residual | 1 | 79.61 |\n| d2 residual, distilled | 3 | 1 |\n"},
-	"two keys": {n: 1066, on: "1066 sentences", text: "| encoder | trained | seeds | gain, points |\n|---|---|---:|---:|\n" +
-		"| MiniLM | LoRA | 2 | 79.60 |\n| MiniLM | all weights | 2 | 83.07 |\n"},
-	"sizes": {n: 10000, on: "10000 images", text: "| attack | images | accuracy % |\n|---|---:|---:|\n| Square | 500 | 0.40 |\n| Circle | all | 1 |\n"},
+	"two keys": {n: 1066, on: "1066 sentences",
+		text: "| encoder | trained | seeds | gain, points |\n|---|---|---:|---:|\n" +
+			"| MiniLM | LoRA | 2 | 79.60 |\n| MiniLM | all weights | 2 | 83.07 |\n"},
+	"sizes": {n: 10000, on: "10000 images",
+		text: "| attack | images | accuracy % |\n|---|---:|---:|\n| Square | 500 | 0.40 |\n| Circle | all | 1 |\n"},
 	"robust": {n: 10000, on: "10000 images", text: "| a, 4 seeds | original | a | a |\n|---|---|---|---|\n" +
 		"| accuracy %, 500 images | 7.00 (6.52 to 7.52) | 1 | 2 |\n\nwords\n\n| check | original |\n|---|---|\n| accuracy % | no |\n"},
 }
@@ -21,8 +23,10 @@ var quoted = map[string]madeTable{
 // TestFindings: numbers are cells of other tables; an accuracy without a spread gets its interval; the sample is named.
 func TestFindings(t *testing.T) {
 	got, err := findings([]Finding{
-		{Lab: "1", Finding: "Depth costs nothing", Measure: "test accuracy, %", Command: "make x", Link: "results/lab1/README.md#mlps",
-			Numbers: []Number{{"plain", "study", "d1 plain", "test accuracy %"}, {"residual", "study", "d1 residual", "test accuracy %"}}},
+		{Lab: "1", Finding: "Depth costs nothing", Measure: "test accuracy, %", Command: "make x",
+			Link: "results/lab1/README.md#mlps",
+			Numbers: []Number{{"plain", "study", "d1 plain", "test accuracy %"},
+				{"residual", "study", "d1 residual", "test accuracy %"}}},
 		{Lab: "3", Finding: "All is best", Measure: "gain", Command: "make y", Link: "results/lab3/README.md",
 			Numbers: []Number{{"", "two keys", "MiniLM | all weights", "gain, points"}}},
 		{Lab: "4", Finding: "Attacks work", Measure: "accuracy, %", Command: "make z", Link: "results/lab4/README.md",
@@ -92,7 +96,8 @@ func TestEvaluatedOn(t *testing.T) {
 		{"lab4/ood", `{"in": {"n": 4}, "sets": [{"name": "fake", "n": 3}]}`, "", "4 images"},
 		{"lab9/none", `{}`, "", ""},
 	} {
-		_, on, err := evaluatedOn([]run.Record{{Summary: run.Summary{Experiment: c.experiment}, Result: json.RawMessage(c.result)}}, c.set)
+		_, on, err := evaluatedOn([]run.Record{{Summary: run.Summary{Experiment: c.experiment},
+			Result: json.RawMessage(c.result)}}, c.set)
 		if err != nil {
 			t.Error(err)
 		}

@@ -66,7 +66,8 @@ const maxRank = 1 << 11
 func Finetuning(recs []run.Record) (string, error) {
 	t := newTable("lllrrrrrrr", "encoder", "trained", "head", "trainable parameters", "% of all", "seeds", "val_acc %",
 		"test accuracy %", "95 % interval", "wall time, s")
-	tests := newTable("lrrrr", "McNemar's test against all weights", "seed", "only this one correct", "only all weights correct", "p")
+	tests := newTable("lrrrr", "McNemar's test against all weights", "seed", "only this one correct",
+		"only all weights correct", "p")
 	tested := false
 	for _, g := range groups(recs) {
 		var val, test, wall []float64

@@ -19,8 +19,8 @@ func tuning(t *testing.T, root, variant, method, targets string, rank int, seed 
 	return record(t, root, "lab3/finetune", variant, seed, c, right, nil)
 }
 
-// TestIntervalOfTheMean: the mean of 8 and 7 correct out of 10 is 7.5, which is no count. In both tables the interval is
-// that of 0.75, whatever the bits of the mean.
+// TestIntervalOfTheMean: the mean of 8 and 7 correct out of 10 is 7.5, which is no count. In both tables the interval
+// is that of 0.75, whatever the bits of the mean.
 func TestIntervalOfTheMean(t *testing.T) {
 	root := t.TempDir()
 	const want = " | 75.00 ± 7.07 | 44.22–91.91, n = 10 |"
@@ -32,8 +32,8 @@ func TestIntervalOfTheMean(t *testing.T) {
 		baselineRecord(t, root, "minilm-mlp256", 1, "1111111100", 0.8)), want)
 }
 
-// TestFinetuning: rows in readers' order, means over seeds, and McNemar's test for each seed against the full fine-tuning
-// of the same encoder, and of no other.
+// TestFinetuning: rows in readers' order, means over seeds, and McNemar's test for each seed against the full
+// fine-tuning of the same encoder, and of no other.
 func TestFinetuning(t *testing.T) {
 	root := t.TempDir()
 	recs := []run.Record{
@@ -76,8 +76,9 @@ func TestFinetuning(t *testing.T) {
 }
 
 func TestNewTuned(t *testing.T) {
-	for variant, want := range map[string]string{"minilm-full": "all weights", "my-own-lora-qkvo-r4": "LoRA q,k,v,o, rank 4",
-		"mlp-d5-res": "", "minilm-mlp256": "", "full": "", "minilm-lora-qv": "", "minilm-full-2": ""} {
+	for variant, want := range map[string]string{"minilm-full": "all weights",
+		"my-own-lora-qkvo-r4": "LoRA q,k,v,o, rank 4",
+		"mlp-d5-res":          "", "minilm-mlp256": "", "full": "", "minilm-lora-qv": "", "minilm-full-2": ""} {
 		if got, _ := newTuned(variant); got.trained != want {
 			t.Errorf("%s is read as %q, want %q", variant, got.trained, want)
 		}

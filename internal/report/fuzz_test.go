@@ -12,7 +12,8 @@ import (
 // FuzzSections: whatever figures.yaml holds, what is read of it stays in the repository.
 func FuzzSections(f *testing.F) {
 	f.Add([]byte("- {name: a, runs: results/a, figures: imgs/a, table: study}\n- {name: speed, runs: results/bench, table: speed}\n"))
-	f.Add([]byte("- {name: a, page: b/c.md, table: findings, findings: [{lab: 1, numbers: [{section: b, row: c, column: d}]}]}"))
+	f.Add([]byte("- {name: a, page: b/c.md, table: findings, " +
+		"findings: [{lab: 1, numbers: [{section: b, row: c, column: d}]}]}"))
 	f.Add([]byte("- {name: a, runs: ../b, figures: /c, table: study}"))
 	f.Add([]byte("- &a {name: a, runs: b, table: ood}\n- *a\n- <<: *a\n  figures: c\\d\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {

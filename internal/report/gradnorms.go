@@ -111,7 +111,8 @@ func gradientTable(recs []run.Record) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	t := newTable("lrrrrrr", "network", "layers", "seeds", "first epoch: first layer", "last layer", "last epoch: first layer", "last layer")
+	t := newTable("lrrrrrr", "network", "layers", "seeds", "first epoch: first layer", "last layer",
+		"last epoch: first layer", "last layer")
 	norm := func(v float64) string { return fmt.Sprintf("%.2g", v) }
 	for _, g := range groups(recs) {
 		first, last, err := g.gradNorms()

@@ -48,13 +48,14 @@ const (
 	fpr95Out = "FPR95 (OOD positive)"
 
 	fpr95Note = "FPR95: false-positive rate at 95 % true-positive rate, with in-distribution images as positives " +
-		"(ID positive, as in Liang et al. 2018) or with outliers as positives (OOD positive, as in OpenOOD and on its leaderboards)."
+		"(ID positive, as in Liang et al. 2018) or with outliers as positives (OOD positive, as in OpenOOD and on its " +
+		"leaderboards)."
 
 	absent = "–" // stands for a value that the record of an earlier version lacks
 )
 
-// oodOverview returns AUROC and both kinds of FPR95 for every detector and set of the only record of recs, as a Markdown
-// table sorted by AUROC on the first set.
+// oodOverview returns AUROC and both kinds of FPR95 for every detector and set of the only record of recs, as a
+// Markdown table sorted by AUROC on the first set.
 func oodOverview(recs []run.Record) (string, error) {
 	rec, err := only(recs)
 	if err != nil {
@@ -124,7 +125,8 @@ func OODTable(rec run.Record, set string) (string, error) {
 			fmt.Fprintf(&b, "NOTE: %s.\n\n", res.Note)
 		}
 		t := newTable("lrrrrrrl", "detector", "AUROC", fmt.Sprintf("AUPR in (chance %.1f)", 100*scores[0].BaseIn),
-			fmt.Sprintf("AUPR out (chance %.1f)", 100*scores[0].BaseOut), fpr95In, fpr95Out, "detection accuracy", "hyperparameter")
+			fmt.Sprintf("AUPR out (chance %.1f)",
+				100*scores[0].BaseOut), fpr95In, fpr95Out, "detection accuracy", "hyperparameter")
 		for _, x := range scores {
 			d := detectorOf(res, x.Detector)
 			setting := ""
@@ -144,8 +146,10 @@ func OODTable(rec run.Record, set string) (string, error) {
 	if !found {
 		return "", fmt.Errorf("the set %s was not evaluated", set)
 	}
-	fmt.Fprintf(&b, "Values are percentages, with 95 %% bootstrap intervals from %d resamples in brackets. %s Detection accuracy is that of the best threshold, with both kinds of image weighted equally. "+
-		"Hyperparameters were chosen on %d %s; none of these is evaluated. Sign check: the AUROC of a perfect detector is %g, of its negation %g, of a constant %g.\n",
+	fmt.Fprintf(&b, "Values are percentages, with 95 %% bootstrap intervals from %d resamples in brackets. %s "+
+		"Detection accuracy is that of the best threshold, with both kinds of image weighted equally. "+
+		"Hyperparameters were chosen on %d %s; none of these is evaluated. "+
+		"Sign check: the AUROC of a perfect detector is %g, of its negation %g, of a constant %g.\n",
 		res.Resamples, fpr95Note, res.Tuning.In, res.Tuning.About, res.Signs.Perfect, res.Signs.Negated, res.Signs.Constant)
 	return b.String(), nil
 }
@@ -316,9 +320,11 @@ func (o *oodDrawing) lab() error {
 			continue
 		}
 		label := detectorOf(o.res, l.detector).Label
-		sorted := plot.Figure{Title: "Sorted scores: " + label, Subtitle: o.sub(), Warning: o.res.Note, XLabel: "images in order of score, %", YLabel: l.score,
+		sorted := plot.Figure{Title: "Sorted scores: " + label, Subtitle: o.sub(), Warning: o.res.Note,
+			XLabel: "images in order of score, %", YLabel: l.score,
 			Curves: []plot.Curve{rising(in, c.SortedIn, 0), rising(out, c.SortedOut, 4)}}
-		hist := plot.Panels{Title: "Histogram: " + label, YLabel: "fraction of images", Subtitle: o.sub(), Warning: o.res.Note, XLabel: l.score + " (higher: more out-of-distribution)", Panels: []plot.Panel{o.panel(c, "")}}
+		hist := plot.Panels{Title: "Histogram: " + label, YLabel: "fraction of images", Subtitle: o.sub(),
+			Warning: o.res.Note, XLabel: l.score + " (higher: more out-of-distribution)", Panels: []plot.Panel{o.panel(c, "")}}
 		roc := plot.ROC{Title: "ROC: " + label, Subtitle: o.sub(), Warning: o.res.Note, XLabel: rocX(out), YLabel: rocY(in), Curves: []plot.Curve{o.roc(c, x, label)}}
 		if err := errors.Join(o.save(l.name+"_plot", sorted), o.save(l.name+"_hist", hist), o.save(l.name+"_roc", roc)); err != nil {
 			return err
@@ -374,8 +380,10 @@ func (o *oodDrawing) rocs() error {
 // panels draws the histograms and the sorted scores of all detectors, the best first.
 func (o *oodDrawing) panels() error {
 	in, out := o.names()
-	hist := plot.Panels{Title: "Scores of all detectors (higher: more out-of-distribution)", Subtitle: o.sub(), Warning: o.res.Note, YLabel: "fraction of images", Columns: 3}
-	sorted := plot.Panels{Title: "Sorted scores of all detectors", Subtitle: o.sub(), Warning: o.res.Note, YLabel: "score, against images in order of score, %", Columns: 3}
+	hist := plot.Panels{Title: "Scores of all detectors (higher: more out-of-distribution)", Subtitle: o.sub(),
+		Warning: o.res.Note, YLabel: "fraction of images", Columns: 3}
+	sorted := plot.Panels{Title: "Sorted scores of all detectors", Subtitle: o.sub(), Warning: o.res.Note,
+		YLabel: "score, against images in order of score, %", Columns: 3}
 	for _, s := range scoresOn(o.res, o.set.Name) {
 		c, x, ok := o.curve(s.Detector)
 		if !ok {
@@ -391,7 +399,8 @@ func (o *oodDrawing) panels() error {
 // misses draws the images with the worst scores of the first detector.
 func (o *oodDrawing) misses() error {
 	in, out := o.names()
-	fig := plot.Grid{Title: "Worst errors: " + o.res.Detectors[0].Label, Subtitle: "each with its class, the predicted class and its score", Warning: o.res.Note}
+	fig := plot.Grid{Title: "Worst errors: " + o.res.Detectors[0].Label,
+		Subtitle: "each with its class, the predicted class and its score", Warning: o.res.Note}
 	for i, m := range o.curves.Misses {
 		label := in + ",\nscored most\nout-of-distribution"
 		if i > 0 { // after those in distribution

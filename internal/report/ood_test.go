@@ -87,7 +87,8 @@ func TestOODTable(t *testing.T) {
 	if soft < knn {
 		t.Errorf("max softmax is not after KNN, which has the better AUROC:\n%s", got)
 	}
-	wantText(t, got, "CIFAR-10, test set (4 images) against FakeData, uniform noise of seed 0 (3). Classifier resnet20, test accuracy 90.00 %.",
+	wantText(t, got,
+		"CIFAR-10, test set (4 images) against FakeData, uniform noise of seed 0 (3). Classifier resnet20, test accuracy 90.00 %.",
 		"AUPR in (chance 57.1)", "AUPR out (chance 42.9)", "| k 50 |",
 		"Hyperparameters were chosen on 7 validation images, and the same distorted; none of these is evaluated.",
 		"Sign check: the AUROC of a perfect detector is 1, of its negation 0, of a constant 0.5.")
@@ -110,7 +111,8 @@ func TestOODTable(t *testing.T) {
 // TestWordsOfOlderRecords: tables of older records use today's words.
 func TestWordsOfOlderRecords(t *testing.T) {
 	rec := oodRecord(t, t.TempDir())
-	older := strings.NewReplacer(`"parameter":"k"`, `"parameter":"share of weights dropped"`, "FakeData, uniform noise", "people, training part")
+	older := strings.NewReplacer(`"parameter":"k"`, `"parameter":"share of weights dropped"`, "FakeData, uniform noise",
+		"people, training part")
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, rec.Result); err != nil {
 		t.Fatal(err)
@@ -121,8 +123,10 @@ func TestWordsOfOlderRecords(t *testing.T) {
 
 func TestOODOverview(t *testing.T) {
 	rec := oodRecord(t, t.TempDir())
-	const head = "| detector | FakeData noise: AUROC | FPR95 (ID positive) | FPR95 (OOD positive) | pets, a folder of images: AUROC | FPR95 (ID positive) | FPR95 (OOD positive) |\n|---|---:|---:|---:|---:|---:|---:|\n"
-	want := head + "| KNN | 100.0 | 0.0 | 0.0 | 100.0 | 0.0 | 0.0 |\n| max softmax | 91.7 | 33.3 | 25.0 | 91.7 | 33.3 | 25.0 |\n"
+	const head = "| detector | FakeData noise: AUROC | FPR95 (ID positive) | FPR95 (OOD positive) | " +
+		"pets, a folder of images: AUROC | FPR95 (ID positive) | FPR95 (OOD positive) |\n|---|---:|---:|---:|---:|---:|---:|\n"
+	want := head + "| KNN | 100.0 | 0.0 | 0.0 | 100.0 | 0.0 | 0.0 |\n" +
+		"| max softmax | 91.7 | 33.3 | 25.0 | 91.7 | 33.3 | 25.0 |\n"
 	if got := tableOf(t, oodOverview, rec); got != want {
 		t.Errorf("overview\n%s\nwant\n%s", got, want)
 	}

@@ -14,7 +14,8 @@ import (
 func pages(t *testing.T, root string) []string {
 	t.Helper()
 	var all []string
-	for _, pattern := range []string{"README.md", "results/README.md", "results/*/README.md", "internal/README.md", "internal/*/README.md"} {
+	for _, pattern := range []string{"README.md", "results/README.md", "results/*/README.md", "internal/README.md",
+		"internal/*/README.md"} {
 		names, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(pattern)))
 		if err != nil {
 			t.Fatal(err)

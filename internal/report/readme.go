@@ -107,7 +107,8 @@ func (s Section) check() error {
 	case isFindings == (len(s.Findings) == 0):
 		return fmt.Errorf("a list of findings goes with the table %s", findingsTable)
 	case (kind.figures == nil) == (s.Figures != ""):
-		return fmt.Errorf("figures do not fit the table %s: a folder where it has figures, nothing where it has none", s.Table)
+		return fmt.Errorf("figures do not fit the table %s: a folder where it has figures, nothing where it has none",
+			s.Table)
 	}
 	return s.local()
 }
@@ -165,8 +166,8 @@ func (s Section) records(root string) ([]run.Record, error) {
 //	<!-- table: lab1-mlp -->
 //	<!-- end -->
 //
-// for the repository at root. It returns the files that changed. With check it changes nothing and returns the files that
-// would change. A file in a folder of figures that no record makes counts as changed.
+// for the repository at root. It returns the files that changed. With check it changes nothing and returns the files
+// that would change. A file in a folder of figures that no record makes counts as changed.
 func Readme(root string, sections []Section, check bool) ([]string, error) {
 	var changed []string
 	tables := map[string]madeTable{}
@@ -195,7 +196,8 @@ func Readme(root string, sections []Section, check bool) ([]string, error) {
 }
 
 // writePages puts the sections' tables into their pages and returns the pages that changed.
-func writePages(root string, sections []Section, tables map[string]madeTable, check bool) (changed []string, err error) {
+func writePages(root string, sections []Section, tables map[string]madeTable, check bool) (changed []string,
+	err error) {
 	type page struct{ name, old, text string }
 	var pages []*page
 	for _, s := range sections {

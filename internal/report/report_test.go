@@ -78,7 +78,8 @@ func record(t *testing.T, root, experiment, variant string, seed uint64, cfg any
 // TestNames: labels of variants, in the order of tables.
 func TestNames(t *testing.T) {
 	var recs []run.Record
-	for _, v := range []string{"mlp-d5-res", "cnn-student-res-kd-t4-w0.9-cached", "cnn-student-res", "plain20-w32", "resnet20-kd-t2-w0.5-live", "resnet20-kd-t4-w0.5-live",
+	for _, v := range []string{"mlp-d5-res", "cnn-student-res-kd-t4-w0.9-cached", "cnn-student-res", "plain20-w32",
+		"resnet20-kd-t2-w0.5-live", "resnet20-kd-t4-w0.5-live",
 		"baseline", "resnet20-robust-fgsm8-f0.1-noise-w0.5", "resnet20-robust-scratch-pgd8-f0.5-noise-w0.5"} {
 		recs = append(recs, run.Record{Summary: run.Summary{Variant: v}})
 	}
@@ -86,7 +87,8 @@ func TestNames(t *testing.T) {
 	for _, g := range groups(recs) {
 		got = append(got, g.label())
 	}
-	want := []string{"baseline", "student residual", "student residual, distilled", "d5 residual", "20 layers residual, distilled (T 2, w 0.5, live)",
+	want := []string{"baseline", "student residual", "student residual, distilled", "d5 residual",
+		"20 layers residual, distilled (T 2, w 0.5, live)",
 		"20 layers residual, distilled (T 4, w 0.5, live)", "20 layers residual, adversarially fine-tuned (fgsm8, f0.1, noise, w0.5)",
 		"20 layers residual, adversarially trained (scratch, pgd8, f0.5, noise, w0.5)", "20 layers, w32 plain"}
 	if !slices.Equal(got, want) {
@@ -154,8 +156,10 @@ func TestGradNormTable(t *testing.T) {
 	root := t.TempDir()
 	cfg := config.DefaultFor("resnet20")
 	table := tableOf(t, gradientTable, record(t, root, "lab1/resnet", "plain20", 0, cfg, "1", []float64{1e-9, 1}),
-		record(t, root, "lab1/resnet", "resnet20", 0, cfg, "1", []float64{1, 1}), record(t, root, "lab1/resnet", "resnet20", 1, cfg, "1", nil))
-	if want := "| 20 layers plain | 2 | 1 | 1e-09 | 1 | 1e-09 | 1 |\n| 20 layers residual | 2 | 1 | 1 | 1 | 1 | 1 |\n"; !strings.HasSuffix(table, want) {
+		record(t, root, "lab1/resnet", "resnet20", 0, cfg, "1", []float64{1, 1}), record(t, root, "lab1/resnet", "resnet20",
+			1, cfg, "1", nil))
+	want := "| 20 layers plain | 2 | 1 | 1e-09 | 1 | 1e-09 | 1 |\n| 20 layers residual | 2 | 1 | 1 | 1 | 1 | 1 |\n"
+	if !strings.HasSuffix(table, want) {
 		t.Errorf("the rows are not\n%s\nbut\n%s", want, table)
 	}
 	threeOfTwo := record(t, root, "lab1/resnet", "resnet44", 0, cfg, "1", []float64{1, 1, 1})
@@ -192,7 +196,8 @@ func TestReadme(t *testing.T) {
 			t.Errorf("changed %v, want %v", changed, files)
 		}
 	}
-	all := []string{"imgs/a/loss.png", "imgs/a/loss.svg", "imgs/a/val_loss.png", "imgs/a/val_loss.svg", "imgs/a/accuracy.png",
+	all := []string{"imgs/a/loss.png", "imgs/a/loss.svg", "imgs/a/val_loss.png", "imgs/a/val_loss.svg",
+		"imgs/a/accuracy.png",
 		"imgs/a/accuracy.svg", "imgs/a/figures.json", "README.md", "results/README.md"}
 	want(true, all...)
 	if _, err := os.Stat(filepath.Join(root, "imgs")); err == nil {
@@ -333,7 +338,8 @@ func TestAutoencoders(t *testing.T) {
 	} {
 		wantText(t, readFile(t, filepath.Join(dir, name)), wants...)
 	}
-	wantText(t, tableOf(t, Table, recs...), "| ae-resnet20 | 269722 | 56259 | 139.5 | 2 | 2 | 0.05000 ± 0.00000 | 0.02500 ± 0.00707 | 10.0 |")
+	wantText(t, tableOf(t, Table, recs...),
+		"| ae-resnet20 | 269722 | 56259 | 139.5 | 2 | 2 | 0.05000 ± 0.00000 | 0.02500 ± 0.00707 | 10.0 |")
 
 	// Beside a classifier.
 	mixed := append(recs, record(t, root, "lab1/resnet", "mlp-d1-res", 0, config.DefaultResnet(), "01", nil))

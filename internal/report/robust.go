@@ -28,7 +28,8 @@ func robustOf(r run.Record) (*run.Robust, error) {
 		return nil, fmt.Errorf("run %s: result.json: %w", r.ID, err)
 	}
 	if c := res.Robust; c != nil && (len(c.Before) != len(c.After) || len(c.Before) == 0) {
-		return nil, fmt.Errorf("run %s: result.json: the original and the adversarially trained network were not attacked alike; put back a good copy of the run", r.ID)
+		return nil, fmt.Errorf("run %s: result.json: the original and the adversarially trained network were not attacked alike; "+
+			"put back a good copy of the run", r.ID)
 	}
 	return res.Robust, nil
 }
@@ -44,7 +45,8 @@ func (g *group) compared() (all []*run.Robust, err error) {
 			continue
 		}
 		if len(all) > 0 && comparedOn(c) != comparedOn(all[0]) {
-			return nil, fmt.Errorf("runs %s and %s were compared on different attacks or sets and cannot share a table", g.runs[0].ID, r.ID)
+			return nil, fmt.Errorf("runs %s and %s were compared on different attacks or sets and cannot share a table",
+				g.runs[0].ID, r.ID)
 		}
 		all = append(all, c)
 	}
@@ -189,7 +191,8 @@ func (g *group) writeRobust(b *strings.Builder, all []*run.Robust) {
 		if c.Clean.Exact {
 			exact = ", exact"
 		}
-		fmt.Fprintf(b, "McNemar's test of clean accuracy, seed %d: %d test images are correct only before, %d only after, p = %.2g%s.\n",
+		fmt.Fprintf(b, "McNemar's test of clean accuracy, seed %d: %d test images are correct only before, %d only after, "+
+			"p = %.2g%s.\n",
 			g.runs[i].Seed, c.Clean.OnlyBefore, c.Clean.OnlyAfter, c.Clean.P, exact)
 	}
 	var trained []string
@@ -208,7 +211,8 @@ func (g *group) writeRobust(b *strings.Builder, all []*run.Robust) {
 			fmt.Fprintf(b, "Of the set %s %s.\n", s.Name, text)
 		}
 	}
-	fmt.Fprintf(b, "Intervals are 95 %% intervals: Wilson's for accuracies; from %d bootstrap resamples for AUROC, FPR95 and changes of max softmax, the last of differences per image. %s\n", first.Resamples, fpr95Note)
+	fmt.Fprintf(b, "Intervals are 95 %% intervals: Wilson's for accuracies; from %d bootstrap resamples for AUROC, FPR95 and "+
+		"changes of max softmax, the last of differences per image. %s\n", first.Resamples, fpr95Note)
 	checks := newTable("lrll", "self-check", "seed", "result", "found")
 	for i, c := range all {
 		for _, k := range c.Checks {
@@ -264,7 +268,8 @@ func (g *group) drawRobust(all []*run.Robust, dir string) ([]string, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("figures: %w", err)
 	}
-	fig := plot.Figure{Title: "Accuracy under attack, before and after adversarial training", Subtitle: subtitle(g.runs, []*group{g}, "mean and range"), Warning: warning(g.runs),
+	fig := plot.Figure{Title: "Accuracy under attack, before and after adversarial training",
+		Subtitle: subtitle(g.runs, []*group{g}, "mean and range"), Warning: warning(g.runs),
 		XLabel: "epsilon (L-infinity), in steps of 1/255", YLabel: "accuracy", Percent: true}
 	for n, kind := range []string{"fgsm", "pgd"} {
 		for _, after := range []bool{false, true} {
@@ -295,7 +300,8 @@ func (g *group) drawRobust(all []*run.Robust, dir string) ([]string, error) {
 		panel := func(title string, a, b []int) plot.Panel {
 			return plot.Panel{Title: title, Lo: 0, Hi: 1, Bars: []plot.Bars{{Label: in, Counts: a, Of: first.In.N}, {Label: out, Counts: b, Of: s.N, Colour: 4}}}
 		}
-		h := plot.Panels{Title: "Max softmax before and after adversarial training", XLabel: "max softmax", YLabel: "fraction of images", Warning: warning(g.runs),
+		h := plot.Panels{Title: "Max softmax before and after adversarial training", XLabel: "max softmax",
+			YLabel: "fraction of images", Warning: warning(g.runs),
 			Subtitle: fmt.Sprintf("mean for %s: %.3f before, %.3f after", out, s.Before, s.After),
 			Panels:   []plot.Panel{panel("before", hs[0].Before, hs[k+1].Before), panel("after", hs[0].After, hs[k+1].After)}}
 		names, err := h.Save(filepath.Join(at, "histogram"))

@@ -96,7 +96,8 @@ func TestRobustTable(t *testing.T) {
 		"Training outliers, none of which is evaluated: uniform noise, 40 images; pets, a folder of images, 9 images.\n"+leftOutLine,
 		"| all is well | 0 | holds | so it is |\n", "| pigs fly | 0 | FAILS | no |\n")
 	recs = append(recs, robustRecord(t, root, variant, 1, 0.7))
-	check("| 20 layers residual, adversarially fine-tuned, 2 seeds |", "| test accuracy %, 100 images | 90.00 ± 0.00 | 75.00 ± 7.07 | -15.00 ± 7.07 |\n")
+	check("| 20 layers residual, adversarially fine-tuned, 2 seeds |",
+		"| test accuracy %, 100 images | 90.00 ± 0.00 | 75.00 ± 7.07 | -15.00 ± 7.07 |\n")
 	// The record of an earlier version has one convention of FPR95: the other has no mean, and no row.
 	older := regexp.MustCompile(`,\s*"fpr95_outliers_positive":\s*(\[[^]]*\]|[0-9.]+)`)
 	recs[0].Result = json.RawMessage(older.ReplaceAll(recs[0].Result, nil))
@@ -109,8 +110,8 @@ func TestRobustTable(t *testing.T) {
 	})
 }
 
-// TestRobustFigures: histograms have a folder per set, and variants a folder each if there are several. A damaged record
-// is an error.
+// TestRobustFigures: histograms have a folder per set, and variants a folder each if there are several. A damaged
+// record is an error.
 func TestRobustFigures(t *testing.T) {
 	root, dir := t.TempDir(), t.TempDir()
 	rec := robustRecord(t, root, "resnet20-robust-fgsm8-f0.1-noise-w0.5", 0, 0.8)

@@ -142,7 +142,8 @@ func Speed(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	t := newTable("llrrrr", "", "network", "ours, per second", "peer, per second", "ratio", "ratio to the peer in bfloat16")
+	t := newTable("llrrrr", "", "network", "ours, per second", "peer, per second", "ratio",
+		"ratio to the peer in bfloat16")
 	var dates []string
 	for _, g := range groups {
 		dates = append(dates, g.Date)
@@ -160,7 +161,8 @@ func Speed(dir string) (string, error) {
 		date += " to " + last
 	}
 	about := groups[len(groups)-1]
-	text := t.String() + fmt.Sprintf("\n%s, %d threads, %s kernels, float32; measured peak %.0f GFLOP/s; peer: %s, its fastest memory layout; %s, measured in turn, medians.\n",
+	text := t.String() + fmt.Sprintf("\n%s, %d threads, %s kernels, float32; measured peak %.0f GFLOP/s; "+
+		"peer: %s, its fastest memory layout; %s, measured in turn, medians.\n",
 		about.CPU, about.Threads, about.Kernel, about.Peak, about.Peer, date)
 	if table := j.table(); table != "" {
 		text += "\n" + table

@@ -19,7 +19,8 @@ func TestSpeed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantText(t, got, "| training step | net | 1000 | 500 | 2.00 | 1.25 |", "a CPU, 2 threads, avx2 kernels", "measured peak 100 GFLOP/s", "Peer 1")
+	wantText(t, got, "| training step | net | 1000 | 500 | 2.00 | 1.25 |", "a CPU, 2 threads, avx2 kernels",
+		"measured peak 100 GFLOP/s", "Peer 1")
 	wantNoText(t, got, "alone") // has no peer
 	writeFile(t, filepath.Join(dir, "eval.json"), "{")
 	wantError(t, "eval.json", speed)

@@ -6,8 +6,8 @@ import (
 	"dla/internal/run"
 )
 
-// StudyTable returns the table that a command prints after a study, whose runs are recs. It is empty for a single training
-// without a table of its own.
+// StudyTable returns the table that a command prints after a study, whose runs are recs. It is empty for a single
+// training without a table of its own.
 func StudyTable(recs []run.Record) (string, error) {
 	has := func(experiment string) bool {
 		return slices.ContainsFunc(recs, func(r run.Record) bool { return r.Experiment == experiment })
