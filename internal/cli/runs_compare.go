@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
+	"dla/internal/record"
 	"dla/internal/run"
 )
 
@@ -96,12 +97,21 @@ func compareOne(r run.Record) (comparison, error) {
 		}
 		c.LastLoss, c.LastValLoss = m.Train.Loss, m.Val.Loss
 	}
-	res, finished, err := outcomeOf(r)
-	c.TestMSE, c.TestCI95 = res.Test.MSE, res.Test.CI95
-	if finished {
-		c.WallSeconds = &res.WallSeconds
+	res, err := resultOf(r)
+	if err != nil || res == nil {
+		return c, err
 	}
-	return c, err
+	seconds := res.Seconds()
+	c.WallSeconds = &seconds
+	switch res := res.(type) {
+	case *record.Autoencoder:
+		c.TestMSE, c.TestCI95 = &res.Test.MSE, res.Test.CI95[:]
+	case *record.Classifier:
+		if res.Test.CI95 != [2]float64{} {
+			c.TestCI95 = res.Test.CI95[:]
+		}
+	}
+	return c, nil
 }
 
 func flatten(dst map[string]any, prefix string, tree map[string]any) {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"text/tabwriter"
@@ -9,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dla/internal/labs"
+	"dla/internal/record"
 	"dla/internal/report"
 	"dla/internal/run"
 )
@@ -40,35 +41,17 @@ func newRunsShowCmd(s *Streams, root *string) *cobra.Command {
 	return cmd
 }
 
-// outcome is what commands show of result.json.
-type outcome struct {
-	Test struct {
-		N        int
-		Accuracy float64
-		MSE      *float64  `json:"mse"` // of an autoencoder, which has no accuracy
-		CI95     []float64 `json:"ci95"`
-	} `json:"test"`
-	BestEpoch     int         `json:"best_epoch"`
-	Val           run.Measure `json:"val"`
-	WallSeconds   float64     `json:"wall_seconds"`
-	Params        int         `json:"params"`
-	WeightsSHA256 string      `json:"weights_sha256"`
-	Note          string      `json:"note"`
-
-	// Finetuned is not nil where the validation's loss selected the epoch, not its accuracy.
-	Finetuned *struct{} `json:"finetuned"`
-}
-
-// outcomeOf reads r's result; ok is false while there is none.
-func outcomeOf(r run.Record) (o outcome, ok bool, err error) {
+// resultOf is the result of a run; nil while there is none. Of an experiment that this version does not know it is read
+// as a classifier's.
+func resultOf(r run.Record) (record.Result, error) {
 	if r.Result == nil {
-		return o, false, nil
+		return nil, nil
 	}
-	if err := json.Unmarshal(r.Result, &o); err != nil {
-		return o, false, fmt.Errorf("%s: result.json: %w; put back a good copy or remove the run with `%s`", r.Dir, err,
-			r.Command("rm"))
+	if res, err := labs.ResultOf(r); err == nil || labs.Known(r.Experiment) {
+		return res, err
 	}
-	return o, true, nil
+	res := new(record.Classifier)
+	return res, record.Read(r, res)
 }
 
 // accuracy is a share of n right answers with its 95 % interval, where there is one.
@@ -120,7 +103,7 @@ func show(s *Streams, r run.Record, root string) error {
 		fmt.Fprintf(w, "\nnext: put back a good copy, or %s\n", r.Command("rm"))
 		return nil
 	}
-	res, done, err := outcomeOf(r)
+	res, err := resultOf(r)
 	if err != nil {
 		return err
 	}
@@ -140,12 +123,12 @@ func show(s *Streams, r run.Record, root string) error {
 	switch {
 	case err != nil:
 		return err
-	case own && done:
+	case own && res != nil:
 		fmt.Fprintln(w, table)
-		fmt.Fprintf(w, "wall time %.1f s\n", res.WallSeconds)
+		fmt.Fprintf(w, "wall time %.1f s\n", res.Seconds())
 		return nil
 	case own:
-		fmt.Fprintln(w, "next: the command above once more, with --resume")
+		next(w, run.Command(root, "runs", "resume", r.ID))
 		return nil
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -156,25 +139,29 @@ func show(s *Streams, r run.Record, root string) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	switch {
-	case done:
-		if res.Note != "" {
-			fmt.Fprintf(w, "\nNOTE      %s", res.Note)
+	if res == nil {
+		if r.Status != run.StatusRunning {
+			next(w, run.Command(root, "runs", "resume", r.ID))
 		}
-		if mse := res.Test.MSE; mse != nil {
-			fmt.Fprintf(w, "\ntest      mean squared error %s, n = %d\n", squaredError(*mse, res.Test.CI95), res.Test.N)
-			fmt.Fprintf(w, "selected  epoch %d, by its validation loss of %s\n", res.BestEpoch, loss(res.Val))
-		} else {
-			fmt.Fprintf(w, "\ntest      %s, n = %d\n", accuracy(res.Test.Accuracy, res.Test.CI95), res.Test.N)
-			by := fmt.Sprintf("accuracy of %.2f %%", 100*res.Val.Accuracy)
-			if res.Finetuned != nil {
-				by = "loss of " + loss(res.Val)
-			}
-			fmt.Fprintf(w, "selected  epoch %d, by its validation %s\n", res.BestEpoch, by)
-		}
-		fmt.Fprintf(w, "weights   %d parameters, sha256 %s\nwall time %.1f s\n", res.Params, res.WeightsSHA256, res.WallSeconds)
-	case r.Status != run.StatusRunning:
-		next(w, run.Command(root, "runs", "resume", r.ID))
+		return nil
 	}
+	if note := res.Remark(); note != "" {
+		fmt.Fprintf(w, "\nNOTE      %s", note)
+	}
+	switch res := res.(type) {
+	case *record.Autoencoder:
+		fmt.Fprintf(w, "\ntest      mean squared error %s, n = %d\n", squaredError(res.Test.MSE, res.Test.CI95[:]), res.Test.N)
+		fmt.Fprintf(w, "selected  epoch %d, by its validation loss of %s\n", res.BestEpoch, loss(res.Val))
+		fmt.Fprintf(w, "weights   %d parameters, sha256 %s\n", res.Params, res.WeightsSHA256)
+	case *record.Classifier:
+		fmt.Fprintf(w, "\ntest      %s, n = %d\n", accuracy(res.Test.Accuracy, res.Test.CI95[:]), res.Test.N)
+		by := fmt.Sprintf("accuracy of %.2f %%", 100*res.Val.Accuracy)
+		if res.Finetuned != nil {
+			by = "loss of " + loss(res.Val)
+		}
+		fmt.Fprintf(w, "selected  epoch %d, by its validation %s\n", res.BestEpoch, by)
+		fmt.Fprintf(w, "weights   %d parameters, sha256 %s\n", res.Params, res.WeightsSHA256)
+	}
+	fmt.Fprintf(w, "wall time %.1f s\n", res.Seconds())
 	return nil
 }

@@ -12,17 +12,17 @@ import (
 	"dla/internal/data"
 	"dla/internal/metrics"
 	"dla/internal/ood"
-	"dla/internal/run"
+	"dla/internal/record"
 	"dla/internal/train"
 	"dla/internal/weights"
 )
 
 // compare evaluates the original and the hardened network on the test set as it is, on outliers and on attacks, and
 // keeps the outcome beside the run.
-func (h *robustness) compare(ctx context.Context, hardened *Network, b imageBatches, e ended) (*run.Robust, error) {
+func (h *robustness) compare(ctx context.Context, hardened *Network, b imageBatches, e ended) (*record.Robust, error) {
 	began := time.Now()
 	in := named(b.set.Name, title(b.set.Name)+", test set", b.set.Source, b.test)
-	res := &run.Robust{Network: h.original.Name, Original: h.original.Source, WeightsSHA256: h.original.Weights, Resamples: h.cfg.Test.Resamples, PGDSteps: h.cfg.Test.Steps}
+	res := &record.Robust{Network: h.original.Name, Original: h.original.Source, WeightsSHA256: h.original.Weights, Resamples: h.cfg.Test.Resamples, PGDSteps: h.cfg.Test.Steps}
 	for _, s := range h.trained {
 		res.Trained = append(res.Trained, s.OODSet)
 	}
@@ -47,10 +47,10 @@ func (h *robustness) compare(ctx context.Context, hardened *Network, b imageBatc
 	if res.Clean, err = clean(logits[0][0], logits[1][0], b.test); err != nil {
 		return nil, err
 	}
-	var histograms []run.Histogram
+	var histograms []record.Histogram
 	for k, s := range slices.Concat([]images{in}, h.sets) {
 		before, after := confidence(logits[0][k]), confidence(logits[1][k])
-		pair := run.ConfidencePair{OODSet: s.OODSet}
+		pair := record.ConfidencePair{OODSet: s.OODSet}
 		change := make([]float64, s.N)
 		for i := range change {
 			change[i] = after[i] - before[i]
@@ -58,7 +58,7 @@ func (h *robustness) compare(ctx context.Context, hardened *Network, b imageBatc
 		pair.Before, _ = metrics.MeanStd(before)
 		pair.After, _ = metrics.MeanStd(after)
 		pair.Shift, pair.CI95 = metrics.BootstrapMean(change, h.cfg.Test.Resamples, h.cfg.Seed)
-		histograms = append(histograms, run.Histogram{Set: s.Name, Before: histogram(before), After: histogram(after)})
+		histograms = append(histograms, record.Histogram{Set: s.Name, Before: histogram(before), After: histogram(after)})
 		if k == 0 {
 			res.In = pair
 			continue
@@ -130,7 +130,7 @@ func unlabelled(s data.Subset) data.Subset {
 }
 
 // clean compares the two networks' predictions of the test set by McNemar's test.
-func clean(before, after *ood.Features, test data.Subset) (run.CleanPair, error) {
+func clean(before, after *ood.Features, test data.Subset) (record.CleanPair, error) {
 	n := before.N
 	classes, labels := make([]int32, n), make([]int32, n)
 	predictions := func(f *ood.Features) (metrics.Predictions, error) {
@@ -143,13 +143,13 @@ func clean(before, after *ood.Features, test data.Subset) (run.CleanPair, error)
 	}
 	b, err := predictions(before)
 	if err != nil {
-		return run.CleanPair{}, err
+		return record.CleanPair{}, err
 	}
 	a, err := predictions(after)
 	if err != nil {
-		return run.CleanPair{}, err
+		return record.CleanPair{}, err
 	}
-	c := run.CleanPair{N: n, Before: float64(b.Correct()) / float64(n), After: float64(a.Correct()) / float64(n)}
+	c := record.CleanPair{N: n, Before: float64(b.Correct()) / float64(n), After: float64(a.Correct()) / float64(n)}
 	c.BeforeCI95[0], c.BeforeCI95[1] = metrics.Wilson(b.Correct(), n)
 	c.AfterCI95[0], c.AfterCI95[1] = metrics.Wilson(a.Correct(), n)
 	if c.OnlyBefore, c.OnlyAfter, err = b.Discordant(a); err != nil {
@@ -183,14 +183,14 @@ func histogram(p []float64) []int {
 var logitDetectors = []string{"max-softmax", "max-logit", "energy"}
 
 // detect tells the test set from set k by both networks' logits.
-func (h *robustness) detect(logits [2][]*ood.Features, k int) ([]run.DetectionPair, error) {
-	var pairs []run.DetectionPair
+func (h *robustness) detect(logits [2][]*ood.Features, k int) ([]record.DetectionPair, error) {
+	var pairs []record.DetectionPair
 	var rankings []*metrics.Ranking
 	for _, m := range ood.Methods {
 		if !slices.Contains(logitDetectors, m.Name) {
 			continue
 		}
-		pairs = append(pairs, run.DetectionPair{Detector: m.Name, Label: m.Label})
+		pairs = append(pairs, record.DetectionPair{Detector: m.Name, Label: m.Label})
 		for i := range logits {
 			in := logits[i][0]
 			score, err := m.Fit(&ood.Network{Classes: len(in.Logits) / in.N}, 1)
@@ -206,8 +206,8 @@ func (h *robustness) detect(logits [2][]*ood.Features, k int) ([]run.DetectionPa
 	}
 	intervals := metrics.Bootstrap(rankings, h.cfg.Test.Resamples, h.cfg.Seed)
 	for i := range pairs {
-		pairs[i].Before = run.Detected{Detection: rankings[2*i].Detection(), CI95: intervals[2*i]}
-		pairs[i].After = run.Detected{Detection: rankings[2*i+1].Detection(), CI95: intervals[2*i+1]}
+		pairs[i].Before = record.Detected{Detection: rankings[2*i].Detection(), CI95: intervals[2*i]}
+		pairs[i].After = record.Detected{Detection: rankings[2*i+1].Detection(), CI95: intervals[2*i+1]}
 	}
 	return pairs, nil
 }
@@ -258,20 +258,24 @@ func (h *robustness) attack(ctx context.Context, n *Network, test data.Subset, s
 }
 
 // checks are what must hold of the comparison.
-func (h *robustness) checks(res *run.Robust) []run.Check {
-	unchanged := weights.Fingerprint(h.original.state()) == h.original.Weights
+func (h *robustness) checks(res *record.Robust) []record.Check {
+	var checks []record.Check
+	add := func(ok bool, value float64, what, found string, args ...any) {
+		checks = append(checks, record.Check{What: what, Found: fmt.Sprintf(found, args...), Value: value, OK: ok})
+	}
+	now := weights.Fingerprint(h.original.state())
 	found := "all its weights and statistics are, bit by bit"
-	if !unchanged {
+	if now != h.original.Weights {
 		found = "they are not"
 	}
-	checks := []run.Check{{Name: "the original is as it was", Found: found, Passed: unchanged}}
+	add(now == h.original.Weights, 0, "the original is as it was", "%s", found)
 	shared := 0
 	for _, a := range h.trained {
 		for _, b := range h.sets {
 			shared += len(data.Overlap(a.Subset, b.Subset))
 		}
 	}
-	checks = append(checks, run.Check{Name: "no outlier trained on is evaluated", Found: fmt.Sprintf("%d images in common", shared), Passed: shared == 0})
+	add(shared == 0, float64(shared), "no outlier trained on is evaluated", "%d images in common", shared)
 	outside, worst, moved := 0.0, 0.0, 0.0
 	for _, o := range slices.Concat(res.Before, res.After) {
 		outside = max(outside, o.MaxChange-o.Radius(), -o.MinValue, o.MaxValue-1)
@@ -280,14 +284,13 @@ func (h *robustness) checks(res *run.Robust) []run.Check {
 			moved = max(moved, o.MaxChange)
 		}
 	}
-	checks = append(checks, run.Check{Name: "at radius 0 nothing changes", Found: fmt.Sprintf("at most %g", moved), Passed: moved == 0},
-		run.Check{Name: "no pixel changes by more than the radius, or leaves [0,1]", Found: fmt.Sprintf("at most %.4g/255", worst), Passed: outside <= 0})
+	add(moved == 0, moved, "at radius 0 nothing changes", "at most %g", moved)
+	add(outside <= 0, outside, "no pixel changes by more than the radius, or leaves [0,1]", "at most %.4g/255", worst)
 
 	const noWeaker = "PGD is no weaker than FGSM, at any radius on either network"
 	if h.cfg.Test.Steps < fewSteps {
-		return append(checks,
-			run.Check{Name: noWeaker, Found: fmt.Sprintf("of less than %d steps from a random start it may be", fewSteps),
-				NotApplicable: true})
+		return append(checks, record.Check{What: noWeaker, NotApplicable: true,
+			Found: fmt.Sprintf("of less than %d steps from a random start it may be", fewSteps)})
 	}
 	margin := math.Inf(1) // by which PGD's interval begins below the end of FGSM's
 	for _, list := range [][]attack.Outcome{res.Before, res.After} {
@@ -295,8 +298,6 @@ func (h *robustness) checks(res *run.Robust) []run.Check {
 			margin = min(margin, fgsm.CI95[1]-list[len(list)/2+i].CI95[0])
 		}
 	}
-	return append(checks,
-		run.Check{Name: noWeaker,
-			Found:  fmt.Sprintf("its accuracy's interval begins at least %.1f points below the end of FGSM's", 100*margin),
-			Passed: margin >= 0})
+	add(margin >= 0, margin, noWeaker, "its accuracy's interval begins at least %.1f points below the end of FGSM's", 100*margin)
+	return checks
 }

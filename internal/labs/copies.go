@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"dla/internal/data"
-	"dla/internal/run"
+	"dla/internal/record"
 )
 
 // Outliers are of none of the classes, and what is trained on must not be evaluated. But sets that were gathered
@@ -27,8 +27,8 @@ const maxCopies = 0.05
 // pictures finds images by their pixels.
 type pictures struct {
 	at      map[[sha256.Size]byte]entry
-	exposed map[[run.HashSize]byte]bool // by less of their hash
-	exposer string                      // the network that was trained on these
+	exposed map[[record.HashSize]byte]bool // by less of their hash
+	exposer string                         // the network that was trained on these
 }
 
 // entry is image i of a set.
@@ -68,9 +68,9 @@ func (p *pictures) addExposure(n *Network) error {
 		trained = append(trained, t.Name)
 	}
 	p.exposer = fmt.Sprintf("the outliers that %s was trained on (%s)", n.Source, strings.Join(trained, ", "))
-	p.exposed = make(map[[run.HashSize]byte]bool, len(b)/run.HashSize)
-	for ; len(b) >= run.HashSize; b = b[run.HashSize:] {
-		p.exposed[[run.HashSize]byte(b)] = true
+	p.exposed = make(map[[record.HashSize]byte]bool, len(b)/record.HashSize)
+	for ; len(b) >= record.HashSize; b = b[record.HashSize:] {
+		p.exposed[[record.HashSize]byte(b)] = true
 	}
 	return nil
 }
@@ -80,7 +80,7 @@ func (p *pictures) find(h [sha256.Size]byte) (of, image string, ok bool) {
 	if k, ok := p.at[h]; ok {
 		return k.of, k.s.ImageName(int(k.i)), true
 	}
-	return p.exposer, "", p.exposed[[run.HashSize]byte(h[:])]
+	return p.exposer, "", p.exposed[[record.HashSize]byte(h[:])]
 }
 
 // leaveOut is s without the images that are in p, and says which. Where they are too many it is an error.
@@ -92,7 +92,7 @@ func (p *pictures) leaveOut(s images, opt Options) (images, error) {
 			kept.Index = append(kept.Index, i)
 			continue
 		}
-		s.LeftOut = append(s.LeftOut, run.Copy{Image: s.Set.ImageName(int(i)), Of: of, OfImage: image})
+		s.LeftOut = append(s.LeftOut, record.Copy{Image: s.Set.ImageName(int(i)), Of: of, OfImage: image})
 	}
 	n := len(s.LeftOut)
 	if n == 0 {

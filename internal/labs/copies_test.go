@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"dla/internal/data"
-	"dla/internal/run"
+	"dla/internal/record"
 )
 
 // amid is a folder of n images of noise and, among them, the images of s at index.
@@ -50,14 +50,14 @@ func TestDetectorsLeaveCopiesOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []run.Copy{
+	want := []record.Copy{
 		{Image: classOf(ds.Test, 199) + "/199.png", Of: "synthetic-shapes, test set",
 			OfImage: fmt.Sprintf("number 199 (%s)", classOf(ds.Test, 199))},
 		{Image: classOf(ds.Train, 9000) + "/9000.png", Of: "synthetic-shapes, training set",
 			OfImage: fmt.Sprintf("number 9000 (%s)", classOf(ds.Train, 9000))},
 	}
 	got := slices.Clone(d.Result.Sets[0].LeftOut)
-	slices.SortFunc(got, func(a, b run.Copy) int { return strings.Compare(a.Of, b.Of) })
+	slices.SortFunc(got, func(a, b record.Copy) int { return strings.Compare(a.Of, b.Of) })
 	if d.Result.Sets[0].N != 38 || !slices.Equal(got, want) {
 		t.Errorf("%+v\nwant %+v", d.Result.Sets[0], want)
 	}
@@ -97,7 +97,7 @@ func TestRobustLeavesCopiesOut(t *testing.T) {
 	if len(res.Trained) != 1 || len(res.Sets) != 2 {
 		t.Fatalf("%+v", res)
 	}
-	of := func(s run.OODSet) (names []string) {
+	of := func(s record.OODSet) (names []string) {
 		for _, c := range s.LeftOut {
 			names = append(names, filepath.Base(c.Image)+" of "+c.Of)
 		}
@@ -105,7 +105,7 @@ func TestRobustLeavesCopiesOut(t *testing.T) {
 		return names
 	}
 	for _, tc := range []struct {
-		set  run.OODSet
+		set  record.OODSet
 		n    int
 		left []string
 	}{
@@ -118,7 +118,7 @@ func TestRobustLeavesCopiesOut(t *testing.T) {
 		}
 	}
 	for _, c := range res.Checks {
-		if !c.Passed && !c.NotApplicable {
+		if !c.OK && !c.NotApplicable {
 			t.Errorf("%+v", c)
 		}
 	}

@@ -110,6 +110,12 @@ func settingsOf[C settings](rec run.Record) (c C, err error) {
 	return c, nil
 }
 
+// Known says whether this version has the experiment called name in records.
+func Known(name string) bool {
+	_, ok := find(name)
+	return ok
+}
+
 // ResultOf is the result of a finished run.
 func ResultOf(rec run.Record) (record.Result, error) {
 	e, ok := find(rec.Experiment)

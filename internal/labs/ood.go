@@ -118,7 +118,7 @@ func (j *oodJob) matches(rec run.Record) (bool, error) {
 	if err := record.Read(rec, &res); err != nil {
 		return false, err
 	}
-	return slices.EqualFunc(res.Sets, j.parts.out, func(a run.OODSet, b images) bool {
+	return slices.EqualFunc(res.Sets, j.parts.out, func(a record.OODSet, b images) bool {
 		return a.Name == b.Name && a.Fingerprint == b.Fingerprint
 	}), nil
 }
@@ -141,7 +141,7 @@ func (j *oodJob) Run(ctx context.Context, r *run.Run, opt Options) (record.Resul
 	if err != nil {
 		return nil, err
 	}
-	res := &record.OOD{OOD: all}
+	res := &all
 	n := j.net
 	res.Network, res.Checkpoint, res.WeightsSHA256, res.TestAccuracy = n.Name, n.Source, n.Weights, n.Result.Test.Accuracy
 	if j.auto != nil {
@@ -175,13 +175,13 @@ func dataOfNetwork(ctx context.Context, n *Network, opt Options) (*data.Dataset,
 
 // images is a part of a set, and what a record says of it.
 type images struct {
-	run.OODSet
+	record.OODSet
 	data.Subset
 }
 
 // named are s under a name.
 func named(name, about, source string, s data.Subset) images {
-	return images{run.OODSet{Name: name, About: about, Source: source, N: len(s.Index), Fingerprint: hashImages(s)}, s}
+	return images{record.OODSet{Name: name, About: about, Source: source, N: len(s.Index), Fingerprint: hashImages(s)}, s}
 }
 
 // converted puts what was made to fit behind what is said of a set; nothing where nothing was.
@@ -295,7 +295,7 @@ func title(name string) string {
 
 // detection is the detectors of a network and their scores of all images.
 type detection struct {
-	detectors []run.OODDetector
+	detectors []record.OODDetector
 	in        [][]float64               // [detector][image]
 	out       [][][]float64             // [set][detector][image]
 	rankings  [][]*metrics.Ranking      // [set][detector]
@@ -385,10 +385,10 @@ func detect(ctx context.Context, n *Network, auto *Autoencoder, methods []ood.Me
 				return nil, err
 			}
 		}
-		about := run.OODDetector{Name: m.Name, Label: m.Label, Source: m.Source, Parameter: m.Parameter,
+		about := record.OODDetector{Name: m.Name, Label: m.Label, Source: m.Source, Parameter: m.Parameter,
 			Value: metrics.Later[float64]{Value: value, Known: m.Parameter != ""}}
 		for _, t := range tried {
-			about.Tried = append(about.Tried, run.OODTried(t))
+			about.Tried = append(about.Tried, record.OODTried(t))
 		}
 		d.detectors, d.in = append(d.detectors, about), append(d.in, score(in))
 		at := len(d.in) - 1
@@ -416,9 +416,9 @@ func first(f *ood.Features, n int) *ood.Features {
 }
 
 // result is the measures of all detectors on all sets.
-func (d *detection) result(p *partsOOD, cfg config.OOD, opt Options) (run.OOD, error) {
-	res := run.OOD{In: p.in.OODSet, Detectors: d.detectors, Resamples: cfg.Resamples,
-		Tuning: run.OODTuning{In: p.tuneIn.N, Out: p.tuneOut.N, About: fmt.Sprintf("validation images, and the same distorted (%s)", strings.Join(p.tuneOut.Set.Classes, ", "))}}
+func (d *detection) result(p *partsOOD, cfg config.OOD, opt Options) (record.OOD, error) {
+	res := record.OOD{In: p.in.OODSet, Detectors: d.detectors, Resamples: cfg.Resamples,
+		Tuning: record.OODTuning{In: p.tuneIn.N, Out: p.tuneOut.N, About: fmt.Sprintf("validation images, and the same distorted (%s)", strings.Join(p.tuneOut.Set.Classes, ", "))}}
 	began := time.Now()
 	for i, s := range p.out {
 		res.Sets = append(res.Sets, s.OODSet)
@@ -429,7 +429,7 @@ func (d *detection) result(p *partsOOD, cfg config.OOD, opt Options) (run.OOD, e
 		res.Signs = signs
 		intervals := metrics.Bootstrap(d.rankings[i], cfg.Resamples, cfg.Seed)
 		for k, r := range d.rankings[i] {
-			score := run.OODScore{Set: s.Name, Detector: d.detectors[k].Name, Detection: r.Detection(), CI95: intervals[k]}
+			score := record.OODScore{Set: s.Name, Detector: d.detectors[k].Name, Detection: r.Detection(), CI95: intervals[k]}
 			score.BaseIn, score.BaseOut = r.BaseRates()
 			res.Scores = append(res.Scores, score)
 		}
@@ -447,10 +447,10 @@ const (
 )
 
 // curves is what figures need.
-func (d *detection) curves(p *partsOOD) (c run.OODCurves) {
+func (d *detection) curves(p *partsOOD) (c record.OODCurves) {
 	for i, s := range p.out {
 		for k, r := range d.rankings[i] {
-			v := run.OODCurve{Set: s.Name, Detector: d.detectors[k].Name}
+			v := record.OODCurve{Set: s.Name, Detector: d.detectors[k].Name}
 			v.ROCIn, v.ROCOut = r.ROC(rocPoints)
 			in, out := r.Quantiles(sortedPoints)
 			v.SortedIn, v.SortedOut = toFloat32(in), toFloat32(out)
@@ -475,7 +475,7 @@ func toFloat32(x []float64) []float32 {
 
 // misses are the images of s that score as the others should: lowest where s is out of distribution, else
 // highest. classes are those the network tells apart.
-func misses(s *images, scores []float64, f *ood.Features, classes []string, isOut bool) run.OODMisses {
+func misses(s *images, scores []float64, f *ood.Features, classes []string, isOut bool) record.OODMisses {
 	order := make([]int, s.N)
 	for i := range order {
 		order[i] = i
@@ -485,12 +485,12 @@ func misses(s *images, scores []float64, f *ood.Features, classes []string, isOu
 		sign = 1
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(sign*scores[a], sign*scores[b]) })
-	m := run.OODMisses{Set: s.Name}
+	m := record.OODMisses{Set: s.Name}
 	px := s.Set.H * s.Set.W * s.Set.C
 	for _, i := range order[:min(missedImages, s.N)] {
 		at := int(s.Index[i])
 		best, _ := attack.Top(f.Logits[i*len(classes):][:len(classes)])
-		m.Images = append(m.Images, run.OODMiss{Index: at, Class: s.Set.Classes[s.Set.Labels[at]], Predicted: classes[best],
+		m.Images = append(m.Images, record.OODMiss{Index: at, Class: s.Set.Classes[s.Set.Labels[at]], Predicted: classes[best],
 			Score: scores[i], H: s.Set.H, W: s.Set.W, Pixels: s.Set.Pixels[at*px:][:px]})
 	}
 	return m

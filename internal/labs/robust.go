@@ -16,7 +16,6 @@ import (
 	"dla/internal/nn"
 	"dla/internal/record"
 	"dla/internal/rng"
-	"dla/internal/run"
 	"dla/internal/train"
 	"dla/internal/weights"
 )
@@ -315,18 +314,18 @@ const hashesName = "outliers.sha256"
 
 // hashes are those of the images of sets and those in known, each once and ascending.
 func hashes(sets []images, known []byte) []byte {
-	var all [][run.HashSize]byte
-	for len(known) >= run.HashSize {
-		all = append(all, [run.HashSize]byte(known))
-		known = known[run.HashSize:]
+	var all [][record.HashSize]byte
+	for len(known) >= record.HashSize {
+		all = append(all, [record.HashSize]byte(known))
+		known = known[record.HashSize:]
 	}
 	for _, s := range sets {
 		for _, i := range s.Index {
 			h := s.Set.Hash(int(i))
-			all = append(all, [run.HashSize]byte(h[:]))
+			all = append(all, [record.HashSize]byte(h[:]))
 		}
 	}
-	slices.SortFunc(all, func(a, b [run.HashSize]byte) int { return bytes.Compare(a[:], b[:]) })
+	slices.SortFunc(all, func(a, b [record.HashSize]byte) int { return bytes.Compare(a[:], b[:]) })
 	var b []byte
 	for _, h := range slices.Compact(all) {
 		b = append(b, h[:]...)

@@ -99,7 +99,7 @@ func TestRobust(t *testing.T) {
 		t.Errorf("clean %+v, the runs have %g and %g", c, original.Result.Test.Accuracy, tr.Result.Test.Accuracy)
 	}
 	for _, c := range res.Checks {
-		if few := strings.HasPrefix(c.Name, "PGD is no weaker"); c.Passed == few || c.NotApplicable != few { // of two steps
+		if few := strings.HasPrefix(c.What, "PGD is no weaker"); c.OK == few || c.NotApplicable != few { // of two steps
 			t.Errorf("%+v", c)
 		}
 	}
@@ -146,9 +146,9 @@ func TestRobust(t *testing.T) {
 		t.Errorf("%+v, %v", s.OODSet, err)
 	}
 	copy(fake.Set.Pixels[2*3072:3*3072], noise[0].Set.Pixels[7*3072:])
-	left := run.Copy{Image: "number 2 (noise)", Of: "the outliers that " + n.Source + " was trained on (noise)"}
+	left := record.Copy{Image: "number 2 (noise)", Of: "the outliers that " + n.Source + " was trained on (noise)"}
 	if s, err := exposed.leaveOut(fake, options(t, "")); err != nil || s.N != 39 || slices.Contains(s.Index, 2) ||
-		!slices.Equal(s.LeftOut, []run.Copy{left}) {
+		!slices.Equal(s.LeftOut, []record.Copy{left}) {
 		t.Errorf("evaluated on what it was trained on: %+v, %v", s.OODSet, err)
 	}
 	cfg := config.DefaultOOD()
@@ -168,7 +168,7 @@ func TestRobust(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var hs []run.Histogram
+	var hs []record.Histogram
 	if err := json.Unmarshal(b, &hs); err != nil || len(hs) != 2 {
 		t.Fatalf("%s, %v", b, err)
 	}

@@ -26,7 +26,7 @@ type Classifier struct {
 	GradNorms *run.Attachment `json:"grad_norms,omitempty"` // with train.grad_norms
 	Train     *run.Measure    `json:"train,omitempty"`      // lab3 baseline: of the best epoch, on the training split, evaluated
 	Encoder   *Encoder        `json:"encoder,omitempty"`    // lab3
-	Robust    *run.Robust     `json:"robust,omitempty"`     // lab4 robust: the comparison with the original
+	Robust    *Robust         `json:"robust,omitempty"`     // lab4 robust: the comparison with the original
 	Finetuned *Finetuned      `json:"finetuned,omitempty"`  // lab3 finetune
 	Checks    []Check         `json:"checks,omitempty"`     // lab1 distill
 	Note      string          `json:"note,omitempty"`
@@ -72,17 +72,9 @@ func (c *Classifier) SelfChecks() []Check {
 	case c.Finetuned != nil:
 		return c.Finetuned.Checks
 	case c.Robust != nil:
-		return robustChecks(c.Robust.Checks)
+		return c.Robust.Checks
 	}
 	return c.Checks
-}
-
-// robustChecks are the checks of a comparison.
-func robustChecks(all []run.Check) (checks []Check) {
-	for _, c := range all {
-		checks = append(checks, Check{What: c.Name, Found: c.Found, OK: c.Passed, NotApplicable: c.NotApplicable})
-	}
-	return checks
 }
 
 // Remark is the note.

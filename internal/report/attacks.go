@@ -13,21 +13,13 @@ import (
 
 	"dla/internal/attack"
 	"dla/internal/plot"
+	"dla/internal/record"
 	"dla/internal/run"
 )
 
 // attackResult holds what figures and tables use from the result of lab4 fgsm.
 type attackResult struct {
-	Test struct {
-		N        int     `json:"n"`
-		Accuracy float64 `json:"accuracy"`
-	} `json:"test"`
-	Network  string            `json:"network"`
-	Classes  []string          `json:"classes"`
-	Attacks  []attack.Outcome  `json:"attacks"`
-	Transfer []attack.Transfer `json:"transfer"`
-	Checks   []run.Check       `json:"checks"`
-	Examples run.Attachment    `json:"examples"`
+	record.Attacks
 
 	steps int // of PGD
 	shown []attack.Example
@@ -36,8 +28,8 @@ type attackResult struct {
 // attacksOf reads r's result and examples, and checks what figures need.
 func attacksOf(r run.Record) (attackResult, error) {
 	var res attackResult
-	if err := json.Unmarshal(r.Result, &res); err != nil {
-		return res, fmt.Errorf("run %s: result.json: %w", r.ID, err)
+	if err := record.Read(r, &res.Attacks); err != nil {
+		return res, err
 	}
 	b, err := r.Attached(res.Examples)
 	if err != nil {
@@ -72,7 +64,7 @@ func attacksOf(r run.Record) (attackResult, error) {
 
 // of returns the outcomes of one attack in L-infinity.
 func (r attackResult) of(kind string, targeted bool) []attack.Outcome {
-	return slices.DeleteFunc(slices.Clone(r.Attacks), func(o attack.Outcome) bool {
+	return slices.DeleteFunc(slices.Clone(r.Attacks.Attacks), func(o attack.Outcome) bool {
 		return o.Attack != kind || o.Targeted != targeted || o.Norm != attack.Linf
 	})
 }
@@ -178,7 +170,7 @@ var attackColours = []attackColour{{"noise", 2}, {"fgsm", 0}, {"pgd", 1}, {"squa
 
 // further returns the attacks in r that attackColours does not have.
 func (r attackResult) further() (all []attackColour) {
-	for _, o := range r.Attacks {
+	for _, o := range r.Attacks.Attacks {
 		same := func(k attackColour) bool { return k.name == o.Attack }
 		if slices.ContainsFunc(attackColours, same) || slices.ContainsFunc(all, same) {
 			continue
@@ -313,7 +305,7 @@ func (r attackResult) table(b *strings.Builder) {
 	r.matrix(b)
 	checks := newTable("lll", "self-check", "result", "found")
 	for _, c := range r.Checks {
-		checks.row(c.Name, c.Word(), c.Found)
+		checks.row(c.What, c.Word(), c.Found)
 	}
 	b.WriteString("\n" + checks.String())
 }
@@ -323,7 +315,7 @@ var inSweep = []string{"fgsm", "noise", "pgd"}
 
 // others writes the attacks that have no column in the sweep: those in L2, and those by other methods.
 func (r attackResult) others(b *strings.Builder) {
-	others := slices.DeleteFunc(slices.Clone(r.Attacks), func(o attack.Outcome) bool {
+	others := slices.DeleteFunc(slices.Clone(r.Attacks.Attacks), func(o attack.Outcome) bool {
 		return o.Norm != attack.L2 && slices.Contains(inSweep, o.Attack)
 	})
 	if len(others) == 0 {

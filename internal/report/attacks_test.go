@@ -72,7 +72,7 @@ func TestAttackTables(t *testing.T) {
 	if rows := strings.Count(predictions, "\n| 7 |"); rows != 1 {
 		t.Errorf("%d rows of image 7, of which there is one targeted example:\n%s", rows, predictions)
 	}
-	training := record(t, t.TempDir(), "lab1/resnet", "mlp-d1-res", 0, config.DefaultResnet(), "11", nil)
+	training := recordOf(t, t.TempDir(), "lab1/resnet", "mlp-d1-res", 0, config.DefaultResnet(), "11", nil)
 	both := tableOf(t, Tables, r, training)
 	if !strings.HasPrefix(both, "| network |") {
 		t.Errorf("the table of trainings does not come first:\n%s", both)
@@ -113,7 +113,7 @@ func TestFurtherAttacks(t *testing.T) {
 func TestAttackFiguresBesideTrainings(t *testing.T) {
 	root := t.TempDir()
 	r := attackRecord(t, root, []attack.Example{example(true)})
-	training := record(t, root, "lab1/resnet", "mlp-d1-res", 0, config.DefaultResnet(), "11", nil)
+	training := recordOf(t, root, "lab1/resnet", "mlp-d1-res", 0, config.DefaultResnet(), "11", nil)
 	files := drawn(t, t.TempDir(), func(dir string) ([]string, error) { return Figures([]run.Record{r, training}, dir) })
 	wantFiles(t, files, "loss.png", r.ID+"/accuracy.svg", r.ID+"/targeted.png", r.ID+"/figures.json")
 	wantNoFiles(t, files, r.ID+"/untargeted.png") // the record has no untargeted example

@@ -2,7 +2,6 @@ package report
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"image"
 	"image/color"
@@ -12,39 +11,13 @@ import (
 
 	"dla/internal/metrics"
 	"dla/internal/plot"
+	"dla/internal/record"
 	"dla/internal/run"
 )
 
-// autoencoderResult holds what figures and tables use from an autoencoder's result.json.
-type autoencoderResult struct {
-	Test struct {
-		N   int     `json:"n"`
-		MSE float64 `json:"mse"`
-	} `json:"test"`
-	BestEpoch   int         `json:"best_epoch"`
-	Val         run.Measure `json:"val"`
-	Params      int         `json:"params"`
-	MACs        int         `json:"macs"`
-	WallSeconds float64     `json:"wall_seconds"`
-	Encoder     struct {
-		Params    int  `json:"params"`
-		Unchanged bool `json:"unchanged"`
-	} `json:"encoder"`
-	Examples struct {
-		Pictures run.Attachment `json:"pictures"`
-		Images   []struct {
-			Class     string  `json:"class"`
-			MSEBefore float64 `json:"mse_before"`
-			MSE       float64 `json:"mse"`
-		} `json:"images"`
-	} `json:"examples"`
-}
-
-func autoencoderResultOf(r run.Record) (res autoencoderResult, err error) {
-	if err := json.Unmarshal(r.Result, &res); err != nil {
-		return res, fmt.Errorf("run %s: result.json: %w", r.ID, err)
-	}
-	return res, nil
+// autoencoderResultOf reads the result of an autoencoder's training.
+func autoencoderResultOf(r run.Record) (res record.Autoencoder, err error) {
+	return res, record.Read(r, &res)
 }
 
 // autoencoderFigures draws the loss of autoencoders in training and validation against the epoch, and the
@@ -149,7 +122,7 @@ func autoencoderTable(recs []run.Record) (string, error) {
 		"best epoch", "validation MSE", "test MSE", "wall time, s")
 	for _, g := range groups(recs) {
 		var val, test, wall []float64
-		var last autoencoderResult
+		var last record.Autoencoder
 		for _, r := range g.runs {
 			if r.Result == nil {
 				continue

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"dla/internal/plot"
+	"dla/internal/record"
 	"dla/internal/run"
 )
 
@@ -91,7 +92,7 @@ func Baseline(recs []run.Record) (string, error) {
 	gs := baselineGroups(recs)
 	row := func(g *group) error {
 		var train, val, test []float64
-		var last result
+		var last record.Classifier
 		for _, r := range g.runs {
 			if r.Result == nil {
 				continue

@@ -13,7 +13,7 @@ import (
 // baselineRecord makes a finished run of a head on an encoder.
 func baselineRecord(t *testing.T, root, variant string, seed uint64, right string, trained float64) run.Record {
 	t.Helper()
-	rec := record(t, root, baselineExperiment, variant, seed, config.DefaultBaseline(), right, nil)
+	rec := recordOf(t, root, baselineExperiment, variant, seed, config.DefaultBaseline(), right, nil)
 	var res map[string]any
 	if err := json.Unmarshal(rec.Result, &res); err != nil {
 		t.Fatal(err)
@@ -46,7 +46,7 @@ func TestBaselineTable(t *testing.T) {
 		t.Errorf("rows\n%s\nwant\n%s", rows, want)
 	}
 	// A table of all runs has it beside that of other trainings.
-	training := record(t, root, "lab1/resnet", "mlp-d5-res", 0, config.DefaultResnet(), "1111111111", nil)
+	training := recordOf(t, root, "lab1/resnet", "mlp-d5-res", 0, config.DefaultResnet(), "1111111111", nil)
 	wantText(t, tableOf(t, Table, append(recs, training)...), mpnet, "| d5 residual |")
 	recs[0].Result = json.RawMessage(`{}`)
 	wantError(t, recs[0].ID+" does not record its accuracy on the training split", func() error {
@@ -65,7 +65,7 @@ func TestBaselineFigures(t *testing.T) {
 	wantNoFiles(t, files, "accuracy.png", "loss.png") // figures of other trainings
 	wantText(t, readFile(t, filepath.Join(dir, "baseline_accuracy.svg")),
 		"MiniLM, validation", "MPNet, training", "Accuracy of a head on frozen features")
-	recs = append(recs, record(t, root, "lab1/resnet", "mlp-d5-res", 0, config.DefaultResnet(), "1111111111", nil))
+	recs = append(recs, recordOf(t, root, "lab1/resnet", "mlp-d5-res", 0, config.DefaultResnet(), "1111111111", nil))
 	files = drawn(t, t.TempDir(), func(dir string) ([]string, error) { return Figures(recs, dir) })
 	wantFiles(t, files, "loss.png", "baseline/baseline_loss.png", "baseline/figures.json")
 }

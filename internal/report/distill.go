@@ -8,6 +8,7 @@ import (
 
 	"dla/internal/config"
 	"dla/internal/metrics"
+	"dla/internal/record"
 	"dla/internal/run"
 )
 
@@ -119,7 +120,7 @@ func discordant(r, baseline run.Record) (p pair, err error) {
 }
 
 // predictionsOf returns r's predictions on the test set.
-func predictionsOf(r run.Record) (metrics.Predictions, result, error) {
+func predictionsOf(r run.Record) (metrics.Predictions, record.Classifier, error) {
 	res, err := resultOf(r)
 	if err != nil {
 		return nil, res, err

@@ -2,7 +2,6 @@ package report
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"strings"
 
 	"dla/internal/metrics"
+	"dla/internal/record"
 	"dla/internal/run"
 )
 
@@ -188,16 +188,13 @@ func isRow(cells []string, name string, exact bool) bool {
 // empty.
 func evaluatedOn(recs []run.Record, set string) (n int, on string, err error) {
 	var res struct {
-		Test struct {
-			N int `json:"n"`
-		} `json:"test"`
-		In   run.OODSet   `json:"in"`
-		Sets []run.OODSet `json:"sets"`
+		record.OOD
+		Test record.Test `json:"test"`
 	}
-	if err := json.Unmarshal(recs[0].Result, &res); err != nil {
-		return 0, "", fmt.Errorf("run %s: result.json: %w", recs[0].ID, err)
+	if err := record.Read(recs[0], &res); err != nil {
+		return 0, "", err
 	}
-	i := slices.IndexFunc(res.Sets, func(s run.OODSet) bool { return s.Name == set })
+	i := slices.IndexFunc(res.Sets, func(s record.OODSet) bool { return s.Name == set })
 	switch {
 	case set != "" && i >= 0:
 		return 0, fmt.Sprintf("%d against %d images", res.In.N, res.Sets[i].N), nil

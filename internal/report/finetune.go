@@ -1,7 +1,6 @@
 package report
 
 import (
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -10,6 +9,7 @@ import (
 
 	"dla/internal/config"
 	"dla/internal/metrics"
+	"dla/internal/record"
 	"dla/internal/run"
 )
 
@@ -108,13 +108,7 @@ func Finetuning(recs []run.Record) (string, error) {
 }
 
 // finetuned holds what tables use from the result of a fine-tuning.
-type finetuned struct {
-	result
-	Finetuned struct {
-		Total int    `json:"total_params"`
-		Head  string `json:"head"`
-	} `json:"finetuned"`
-}
+type finetuned struct{ record.Classifier }
 
 // head returns the name of the head without its layers. Older records do not name it: they have the pooled head, or
 // DistilBERT's own.
@@ -130,11 +124,11 @@ func (f finetuned) head(encoder string) string {
 }
 
 func finetunedOf(r run.Record) (finetuned, error) {
-	var f finetuned
-	if err := json.Unmarshal(r.Result, &f); err != nil {
-		return f, fmt.Errorf("run %s: result.json: %w", r.ID, err)
+	res, err := resultOf(r)
+	if err == nil && res.Finetuned == nil {
+		res.Finetuned = &record.Finetuned{}
 	}
-	return f, nil
+	return finetuned{res}, err
 }
 
 // besideFull compares the run r with the full fine-tuning of the same encoder, seed and sentences, if recs has one.

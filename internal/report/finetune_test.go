@@ -16,7 +16,7 @@ func tuning(t *testing.T, root, variant, method, targets string, rank int, seed 
 	if method == config.MethodLoRA {
 		c.LoRA.Targets, c.LoRA.Rank = targets, rank
 	}
-	return record(t, root, "lab3/finetune", variant, seed, c, right, nil)
+	return recordOf(t, root, "lab3/finetune", variant, seed, c, right, nil)
 }
 
 // TestIntervalOfTheMean: the mean of 8 and 7 correct out of 10 is 7.5, which is no count. In both tables the interval
@@ -47,7 +47,7 @@ func TestFinetuning(t *testing.T) {
 	}
 	other := config.DefaultFinetune(config.MethodLoRA)
 	other.Encoder.From = "mpnet"
-	recs = append(recs, record(t, root, "lab3/finetune", "mpnet-lora-qv-r8", 0, other, "1111111111", nil))
+	recs = append(recs, recordOf(t, root, "lab3/finetune", "mpnet-lora-qv-r8", 0, other, "1111111111", nil))
 	table := tableOf(t, Finetuning, recs...)
 	at := 0
 	for _, want := range []string{

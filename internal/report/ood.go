@@ -11,16 +11,14 @@ import (
 	"strings"
 
 	"dla/internal/plot"
+	"dla/internal/record"
 	"dla/internal/run"
 )
 
 // oodOf reads the result of an evaluation of detectors.
-func oodOf(r run.Record) (run.OOD, error) {
-	var res run.OOD
-	if err := json.Unmarshal(r.Result, &res); err != nil {
-		return res, fmt.Errorf("run %s: result.json: %w", r.ID, err)
-	}
-	return res, nil
+func oodOf(r run.Record) (record.OOD, error) {
+	var res record.OOD
+	return res, record.Read(r, &res)
 }
 
 // only returns the one record of recs; more or fewer are an error.
@@ -76,7 +74,7 @@ func oodOverview(recs []run.Record) (string, error) {
 	for _, x := range scoresOn(res, res.Sets[0].Name) {
 		row := []any{detectorOf(res, x.Detector).Label}
 		for _, s := range res.Sets {
-			i := slices.IndexFunc(res.Scores, func(y run.OODScore) bool { return y.Set == s.Name && y.Detector == x.Detector })
+			i := slices.IndexFunc(res.Scores, func(y record.OODScore) bool { return y.Set == s.Name && y.Detector == x.Detector })
 			if i < 0 {
 				return "", fmt.Errorf("run %s: there is no score of %s on %s", rec.ID, x.Detector, s.Name)
 			}
@@ -159,19 +157,19 @@ func interval(v float64, ci [2]float64) string {
 }
 
 // scoresOn returns the scores on a set, the best AUROC first.
-func scoresOn(res run.OOD, set string) []run.OODScore {
-	scores := slices.DeleteFunc(slices.Clone(res.Scores), func(x run.OODScore) bool { return x.Set != set })
-	slices.SortStableFunc(scores, func(a, b run.OODScore) int { return cmp.Compare(b.AUROC, a.AUROC) })
+func scoresOn(res record.OOD, set string) []record.OODScore {
+	scores := slices.DeleteFunc(slices.Clone(res.Scores), func(x record.OODScore) bool { return x.Set != set })
+	slices.SortStableFunc(scores, func(a, b record.OODScore) int { return cmp.Compare(b.AUROC, a.AUROC) })
 	return scores
 }
 
-func detectorOf(res run.OOD, name string) run.OODDetector {
-	if i := slices.IndexFunc(res.Detectors, func(d run.OODDetector) bool { return d.Name == name }); i >= 0 {
+func detectorOf(res record.OOD, name string) record.OODDetector {
+	if i := slices.IndexFunc(res.Detectors, func(d record.OODDetector) bool { return d.Name == name }); i >= 0 {
 		d := res.Detectors[i]
 		d.Parameter = today.Replace(d.Parameter)
 		return d
 	}
-	return run.OODDetector{Name: name, Label: name}
+	return record.OODDetector{Name: name, Label: name}
 }
 
 // today replaces words in texts of older records by those in use today.
@@ -219,7 +217,7 @@ func oodSetFigures(rec run.Record, name, dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(res.Sets, func(s run.OODSet) bool { return s.Name == name })
+	i := slices.IndexFunc(res.Sets, func(s record.OODSet) bool { return s.Name == name })
 	if i < 0 {
 		return nil, fmt.Errorf("run %s: the set %s was not evaluated", rec.ID, name)
 	}
@@ -248,9 +246,9 @@ func oodSetFigures(rec run.Record, name, dir string) ([]string, error) {
 
 // oodDrawing draws the figures of a set.
 type oodDrawing struct {
-	res    run.OOD
-	set    run.OODSet
-	curves run.OODCurves
+	res    record.OOD
+	set    record.OODSet
+	curves record.OODCurves
 	dir    string
 	files  []string
 }
@@ -282,7 +280,7 @@ func (o *oodDrawing) names() (in, out string) {
 }
 
 // short returns the name of a set in figures.
-func short(s run.OODSet) string {
+func short(s record.OODSet) string {
 	about, _, _ := strings.Cut(s.About, ":")
 	switch s.Name {
 	case "fake":
@@ -302,11 +300,11 @@ func (o *oodDrawing) sub() string {
 }
 
 // curve returns the curve and the score of a detector; false if there is none.
-func (o *oodDrawing) curve(detector string) (run.OODCurve, run.OODScore, bool) {
-	i := slices.IndexFunc(o.curves.Curves, func(c run.OODCurve) bool { return c.Set == o.set.Name && c.Detector == detector })
-	k := slices.IndexFunc(o.res.Scores, func(x run.OODScore) bool { return x.Set == o.set.Name && x.Detector == detector })
+func (o *oodDrawing) curve(detector string) (record.OODCurve, record.OODScore, bool) {
+	i := slices.IndexFunc(o.curves.Curves, func(c record.OODCurve) bool { return c.Set == o.set.Name && c.Detector == detector })
+	k := slices.IndexFunc(o.res.Scores, func(x record.OODScore) bool { return x.Set == o.set.Name && x.Detector == detector })
 	if i < 0 || k < 0 {
-		return run.OODCurve{}, run.OODScore{}, false
+		return record.OODCurve{}, record.OODScore{}, false
 	}
 	return o.curves.Curves[i], o.res.Scores[k], true
 }
@@ -347,13 +345,13 @@ func rising(label string, scores []float32, colour int) plot.Curve {
 }
 
 // panel returns a detector's histogram.
-func (o *oodDrawing) panel(c run.OODCurve, title string) plot.Panel {
+func (o *oodDrawing) panel(c record.OODCurve, title string) plot.Panel {
 	in, out := o.names()
 	return plot.Panel{Title: title, Lo: c.Lo, Hi: c.Hi, Bars: []plot.Bars{{Label: in, Counts: c.HistIn, Of: o.res.In.N}, {Label: out, Counts: c.HistOut, Of: o.set.N, Colour: 4}}}
 }
 
 // roc returns a detector's ROC curve.
-func (o *oodDrawing) roc(c run.OODCurve, x run.OODScore, label string) plot.Curve {
+func (o *oodDrawing) roc(c record.OODCurve, x record.OODScore, label string) plot.Curve {
 	v := plot.Curve{Label: fmt.Sprintf("%s %.3f", label, x.AUROC)}
 	for i := range c.ROCIn {
 		v.X, v.Mean = append(v.X, float64(c.ROCOut[i])/float64(o.set.N)), append(v.Mean, float64(c.ROCIn[i])/float64(o.res.In.N))

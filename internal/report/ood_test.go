@@ -10,11 +10,12 @@ import (
 
 	"dla/internal/config"
 	"dla/internal/metrics"
+	"dla/internal/record"
 	"dla/internal/run"
 )
 
 // leftOut are copies that were left out of a set, more than a line names.
-var leftOut = []run.Copy{{Image: "cat/1.png", Of: "cifar10, test set", OfImage: "test/cat/a.png"},
+var leftOut = []record.Copy{{Image: "cat/1.png", Of: "cifar10, test set", OfImage: "test/cat/a.png"},
 	{Image: "cat/2.png", Of: "outliers"}, {Image: "3.png", Of: "fake"}, {Image: "4.png", Of: "fake"}}
 
 // leftOutLine is the line about them.
@@ -32,15 +33,15 @@ func oodRecord(t *testing.T, root string) run.Record {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	res := run.OOD{Network: "resnet20", TestAccuracy: 0.9, In: run.OODSet{Name: "cifar10", About: "CIFAR-10, test set", N: 4}, Resamples: 20,
-		Sets: []run.OODSet{{Name: "fake", About: "FakeData, uniform noise of seed 0", N: 3},
+	res := record.OOD{Network: "resnet20", TestAccuracy: 0.9, In: record.OODSet{Name: "cifar10", About: "CIFAR-10, test set", N: 4}, Resamples: 20,
+		Sets: []record.OODSet{{Name: "fake", About: "FakeData, uniform noise of seed 0", N: 3},
 			{Name: "pets", About: "pets, a folder of images", N: 3, Shift: true, LeftOut: leftOut}},
-		Tuning: run.OODTuning{In: 7, Out: 7, About: "validation images, and the same distorted"},
-		Detectors: []run.OODDetector{{Name: "max-softmax", Label: "max softmax"},
+		Tuning: record.OODTuning{In: 7, Out: 7, About: "validation images, and the same distorted"},
+		Detectors: []record.OODDetector{{Name: "max-softmax", Label: "max softmax"},
 			{Name: "knn", Label: "KNN", Parameter: "k", Value: metrics.Later[float64]{Value: 50, Known: true}}}}
-	var c run.OODCurves
-	miss := run.OODMiss{Class: "cat", Predicted: "dog", Score: 0.25, H: 2, W: 2, Pixels: make([]byte, 12)}
-	c.Misses = append(c.Misses, run.OODMisses{Set: "cifar10", Images: []run.OODMiss{miss, miss}})
+	var c record.OODCurves
+	miss := record.OODMiss{Class: "cat", Predicted: "dog", Score: 0.25, H: 2, W: 2, Pixels: make([]byte, 12)}
+	c.Misses = append(c.Misses, record.OODMisses{Set: "cifar10", Images: []record.OODMiss{miss, miss}})
 	for _, s := range res.Sets {
 		if res.Signs, err = metrics.CheckSigns(res.In.N, s.N); err != nil {
 			t.Fatal(err)
@@ -50,15 +51,15 @@ func oodRecord(t *testing.T, root string) run.Record {
 			if err != nil {
 				t.Fatal(err)
 			}
-			x := run.OODScore{Set: s.Name, Detector: d.Name, Detection: k.Detection(), CI95: metrics.Bootstrap([]*metrics.Ranking{k}, 20, 0)[0]}
+			x := record.OODScore{Set: s.Name, Detector: d.Name, Detection: k.Detection(), CI95: metrics.Bootstrap([]*metrics.Ranking{k}, 20, 0)[0]}
 			x.BaseIn, x.BaseOut = k.BaseRates()
 			res.Scores = append(res.Scores, x)
-			v := run.OODCurve{Set: s.Name, Detector: d.Name, SortedIn: []float32{0.1, 0.4}, SortedOut: []float32{0.5, 0.6}}
+			v := record.OODCurve{Set: s.Name, Detector: d.Name, SortedIn: []float32{0.1, 0.4}, SortedOut: []float32{0.5, 0.6}}
 			v.ROCIn, v.ROCOut = k.ROC(100)
 			v.Lo, v.Hi, v.HistIn, v.HistOut = k.Histogram(5)
 			c.Curves = append(c.Curves, v)
 		}
-		c.Misses = append(c.Misses, run.OODMisses{Set: s.Name, Images: []run.OODMiss{miss}})
+		c.Misses = append(c.Misses, record.OODMisses{Set: s.Name, Images: []record.OODMiss{miss}})
 	}
 	b, err := json.Marshal(c)
 	if err != nil {

@@ -20,9 +20,9 @@ import (
 	"dla/internal/run"
 )
 
-// record makes a finished run under root and returns it. Its result has predictions for a test set with one image per
+// recordOf makes a finished run under root and returns it. Its result has predictions for a test set with one image per
 // character of right, correct for each 1.
-func record(t *testing.T, root, experiment, variant string, seed uint64, cfg any, right string, norms []float64) run.Record {
+func recordOf(t *testing.T, root, experiment, variant string, seed uint64, cfg any, right string, norms []float64) run.Record {
 	t.Helper()
 	yaml, err := config.Marshal(cfg)
 	if err != nil {
@@ -102,12 +102,12 @@ func TestDistillationTable(t *testing.T) {
 	other := cfg.Plain()
 	other.Train.Epochs = 99 // another recipe: no student to compare with
 	var recs []run.Record
-	recs = append(recs, record(t, root, "lab1/resnet", "cnn-teacher-res", 0, cfg.TeacherTraining(), "1111111110", nil))
+	recs = append(recs, recordOf(t, root, "lab1/resnet", "cnn-teacher-res", 0, cfg.TeacherTraining(), "1111111110", nil))
 	for seed, right := range []string{"1111100000", "1111111000"} {
 		cfg.Seed, other.Seed = uint64(seed), uint64(seed)
-		recs = append(recs, record(t, root, "lab1/distill", "cnn-student-res-kd-t4-w0.9-cached", uint64(seed), cfg, "1111111000", nil),
-			record(t, root, "lab1/resnet", "cnn-student-res", uint64(seed), other, "0000000000", nil),
-			record(t, root, "lab1/resnet", "cnn-student-res", uint64(seed), cfg.Plain(), right, nil))
+		recs = append(recs, recordOf(t, root, "lab1/distill", "cnn-student-res-kd-t4-w0.9-cached", uint64(seed), cfg, "1111111000", nil),
+			recordOf(t, root, "lab1/resnet", "cnn-student-res", uint64(seed), other, "0000000000", nil),
+			recordOf(t, root, "lab1/resnet", "cnn-student-res", uint64(seed), cfg.Plain(), right, nil))
 	}
 	wantText(t, tableOf(t, Distillation, recs...),
 		"| teacher residual | 1000 | 1 | 50.00 | 90.00 |  |\n",
@@ -125,8 +125,8 @@ func TestDistillationTable(t *testing.T) {
 func TestGradNormFigure(t *testing.T) {
 	root, dir := t.TempDir(), t.TempDir()
 	cfg := config.DefaultFor("resnet20")
-	recs := []run.Record{record(t, root, "lab1/resnet", "plain20", 0, cfg, "1", []float64{1e-9, 1}), record(t, root, "lab1/resnet", "resnet20", 0, cfg, "1", []float64{1, 1}),
-		record(t, root, "lab1/resnet", "resnet32", 0, cfg, "1", nil)}
+	recs := []run.Record{recordOf(t, root, "lab1/resnet", "plain20", 0, cfg, "1", []float64{1e-9, 1}), recordOf(t, root, "lab1/resnet", "resnet20", 0, cfg, "1", []float64{1, 1}),
+		recordOf(t, root, "lab1/resnet", "resnet32", 0, cfg, "1", nil)}
 	figures := func(recs ...run.Record) func(string) ([]string, error) {
 		return func(dir string) ([]string, error) { return Figures(recs, dir) }
 	}
@@ -139,7 +139,7 @@ func TestGradNormFigure(t *testing.T) {
 		wantText(t, text, "20 layers plain", "20 layers residual", "Gradient by layer, "+epoch+" epoch", "1e-09")
 		wantNoText(t, text, "32 layers", "percent of the depth") // has no gradient norms; only where depths differ
 	}
-	drawn(t, dir, figures(recs[0], recs[1], record(t, root, "lab1/resnet", "plain110", 0, cfg, "1", []float64{0, 0})))
+	drawn(t, dir, figures(recs[0], recs[1], recordOf(t, root, "lab1/resnet", "plain110", 0, cfg, "1", []float64{0, 0})))
 	wantText(t, readFile(t, filepath.Join(dir, "grad_norms.svg")), "0 in every layer: 110 layers plain")
 	wantNoFiles(t, drawn(t, t.TempDir(), figures(recs[2])), norms...)
 
@@ -155,14 +155,14 @@ func TestGradNormFigure(t *testing.T) {
 func TestGradNormTable(t *testing.T) {
 	root := t.TempDir()
 	cfg := config.DefaultFor("resnet20")
-	table := tableOf(t, gradientTable, record(t, root, "lab1/resnet", "plain20", 0, cfg, "1", []float64{1e-9, 1}),
-		record(t, root, "lab1/resnet", "resnet20", 0, cfg, "1", []float64{1, 1}), record(t, root, "lab1/resnet", "resnet20",
+	table := tableOf(t, gradientTable, recordOf(t, root, "lab1/resnet", "plain20", 0, cfg, "1", []float64{1e-9, 1}),
+		recordOf(t, root, "lab1/resnet", "resnet20", 0, cfg, "1", []float64{1, 1}), recordOf(t, root, "lab1/resnet", "resnet20",
 			1, cfg, "1", nil))
 	want := "| 20 layers plain | 2 | 1 | 1e-09 | 1 | 1e-09 | 1 |\n| 20 layers residual | 2 | 1 | 1 | 1 | 1 | 1 |\n"
 	if !strings.HasSuffix(table, want) {
 		t.Errorf("the rows are not\n%s\nbut\n%s", want, table)
 	}
-	threeOfTwo := record(t, root, "lab1/resnet", "resnet44", 0, cfg, "1", []float64{1, 1, 1})
+	threeOfTwo := recordOf(t, root, "lab1/resnet", "resnet44", 0, cfg, "1", []float64{1, 1, 1})
 	wantError(t, "epoch 2 has 3 norms", func() error {
 		_, err := gradientTable([]run.Record{threeOfTwo})
 		return err
@@ -173,7 +173,7 @@ func TestGradNormTable(t *testing.T) {
 // records is found.
 func TestReadme(t *testing.T) {
 	root := t.TempDir()
-	record(t, filepath.Join(root, "results", "a"), "lab1/resnet", "resnet20", 0, config.DefaultFor("resnet20"), "10", nil)
+	recordOf(t, filepath.Join(root, "results", "a"), "lab1/resnet", "resnet20", 0, config.DefaultFor("resnet20"), "10", nil)
 	readme, journal := filepath.Join(root, "README.md"), filepath.Join(root, "results", "README.md")
 	writeFile(t, readme, "# x\n<!-- table: a -->\nold\n<!-- end -->\nrest\n")
 	writeFile(t, journal, "<!-- table: b -->\n<!-- end -->")
@@ -342,7 +342,7 @@ func TestAutoencoders(t *testing.T) {
 		"| ae-resnet20 | 269722 | 56259 | 139.5 | 2 | 2 | 0.05000 ± 0.00000 | 0.02500 ± 0.00707 | 10.0 |")
 
 	// Beside a classifier.
-	mixed := append(recs, record(t, root, "lab1/resnet", "mlp-d1-res", 0, config.DefaultResnet(), "01", nil))
+	mixed := append(recs, recordOf(t, root, "lab1/resnet", "mlp-d1-res", 0, config.DefaultResnet(), "01", nil))
 	files = drawn(t, t.TempDir(), func(dir string) ([]string, error) { return Figures(mixed, dir) })
 	wantFiles(t, files, "autoencoder/reconstructions.png", "accuracy.png")
 	wantText(t, tableOf(t, Table, mixed...), "| d1 residual |", "| ae-resnet20 |")

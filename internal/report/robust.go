@@ -13,19 +13,18 @@ import (
 	"dla/internal/attack"
 	"dla/internal/metrics"
 	"dla/internal/plot"
+	"dla/internal/record"
 	"dla/internal/run"
 )
 
 // robustOf reads the comparison in r's result; nil if r is not a finished run of lab4 robust.
-func robustOf(r run.Record) (*run.Robust, error) {
+func robustOf(r run.Record) (*record.Robust, error) {
 	if r.Result == nil {
 		return nil, nil
 	}
-	var res struct {
-		Robust *run.Robust `json:"robust"`
-	}
-	if err := json.Unmarshal(r.Result, &res); err != nil {
-		return nil, fmt.Errorf("run %s: result.json: %w", r.ID, err)
+	res, err := resultOf(r)
+	if err != nil {
+		return nil, err
 	}
 	if c := res.Robust; c != nil && (len(c.Before) != len(c.After) || len(c.Before) == 0) {
 		return nil, fmt.Errorf("run %s: result.json: the original and the adversarially trained network were not attacked alike; "+
@@ -35,7 +34,7 @@ func robustOf(r run.Record) (*run.Robust, error) {
 }
 
 // compared returns the comparisons in g's runs.
-func (g *group) compared() (all []*run.Robust, err error) {
+func (g *group) compared() (all []*record.Robust, err error) {
 	for _, r := range g.runs {
 		c, err := robustOf(r)
 		if err != nil {
@@ -54,7 +53,7 @@ func (g *group) compared() (all []*run.Robust, err error) {
 }
 
 // comparedOn lists the attacks and sets that the networks of c were compared on.
-func comparedOn(c *run.Robust) string {
+func comparedOn(c *record.Robust) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, c.Clean.N, c.PGDSteps)
 	for _, o := range c.Before {
@@ -121,14 +120,14 @@ func Robust(recs []run.Record) (string, error) {
 	return b.String(), nil
 }
 
-func (g *group) writeRobust(b *strings.Builder, all []*run.Robust) {
+func (g *group) writeRobust(b *strings.Builder, all []*record.Robust) {
 	first := all[0]
 	seeds := ""
 	if len(all) > 1 {
 		seeds = fmt.Sprintf(", %d seeds", len(all))
 	}
 	t := newTable("lrrr", g.label()+seeds, "before", "after", "change")
-	line := func(label string, scale float64, format string, of func(*run.Robust) change) {
+	line := func(label string, scale float64, format string, of func(*record.Robust) change) {
 		var before, after, difference []estimate
 		for _, r := range all {
 			c := of(r)
@@ -136,7 +135,7 @@ func (g *group) writeRobust(b *strings.Builder, all []*run.Robust) {
 		}
 		t.row(label, cell(before, scale, format), cell(after, scale, format), cell(difference, scale, "%+"+format[1:]))
 	}
-	line(fmt.Sprintf("test accuracy %%, %d images", first.Clean.N), 100, "%.2f", func(r *run.Robust) change {
+	line(fmt.Sprintf("test accuracy %%, %d images", first.Clean.N), 100, "%.2f", func(r *record.Robust) change {
 		c := &r.Clean
 		return change{estimate{c.Before, &c.BeforeCI95}, estimate{c.After, &c.AfterCI95}, estimate{v: c.After - c.Before}}
 	})
@@ -144,30 +143,30 @@ func (g *group) writeRobust(b *strings.Builder, all []*run.Robust) {
 		if o.Eps == 0 {
 			continue
 		}
-		line(fmt.Sprintf("accuracy %% under %s, epsilon %g/255, %d images", attackName(o, first.PGDSteps), o.Eps, o.N), 100, "%.2f", func(r *run.Robust) change {
+		line(fmt.Sprintf("accuracy %% under %s, epsilon %g/255, %d images", attackName(o, first.PGDSteps), o.Eps, o.N), 100, "%.2f", func(r *record.Robust) change {
 			x, y := &r.Before[i], &r.After[i]
 			return change{estimate{x.Accuracy, &x.CI95}, estimate{y.Accuracy, &y.CI95}, estimate{v: y.Accuracy - x.Accuracy}}
 		})
 	}
-	mean := func(label string, of func(*run.Robust) *run.ConfidencePair) {
-		line("mean max softmax, "+label, 1, "%.4f", func(r *run.Robust) change {
+	mean := func(label string, of func(*record.Robust) *record.ConfidencePair) {
+		line("mean max softmax, "+label, 1, "%.4f", func(r *record.Robust) change {
 			p := of(r)
 			return change{estimate{v: p.Before}, estimate{v: p.After}, estimate{p.Shift, &p.CI95}}
 		})
 	}
-	mean(fmt.Sprintf("test set, %d images", first.In.N), func(r *run.Robust) *run.ConfidencePair { return &r.In })
+	mean(fmt.Sprintf("test set, %d images", first.In.N), func(r *record.Robust) *record.ConfidencePair { return &r.In })
 	for k, s := range first.Sets {
-		mean(fmt.Sprintf("%s, %d images", short(s.OODSet), s.N), func(r *run.Robust) *run.ConfidencePair { return &r.Sets[k] })
+		mean(fmt.Sprintf("%s, %d images", short(s.OODSet), s.N), func(r *record.Robust) *record.ConfidencePair { return &r.Sets[k] })
 	}
 	for k, s := range first.Sets {
 		for d, pair := range s.Scores {
 			for _, m := range []struct {
 				name string
-				of   func(*run.Detected) estimate
+				of   func(*record.Detected) estimate
 			}{
-				{"AUROC", func(x *run.Detected) estimate { return estimate{x.AUROC, &x.CI95.AUROC} }},
-				{fpr95In, func(x *run.Detected) estimate { return estimate{x.FPR95, &x.CI95.FPR95} }},
-				{fpr95Out, func(x *run.Detected) estimate {
+				{"AUROC", func(x *record.Detected) estimate { return estimate{x.AUROC, &x.CI95.AUROC} }},
+				{fpr95In, func(x *record.Detected) estimate { return estimate{x.FPR95, &x.CI95.FPR95} }},
+				{fpr95Out, func(x *record.Detected) estimate {
 					if !x.FPR95Out.Known {
 						return estimate{v: math.NaN()}
 					}
@@ -177,7 +176,7 @@ func (g *group) writeRobust(b *strings.Builder, all []*run.Robust) {
 				if m.name == fpr95Out && !pair.Before.FPR95Out.Known {
 					continue // a record of an earlier version
 				}
-				line(fmt.Sprintf("%s %% of %s, %s", m.name, pair.Label, short(s.OODSet)), 100, "%.2f", func(r *run.Robust) change {
+				line(fmt.Sprintf("%s %% of %s, %s", m.name, pair.Label, short(s.OODSet)), 100, "%.2f", func(r *record.Robust) change {
 					p := &r.Sets[k].Scores[d]
 					x, y := m.of(&p.Before), m.of(&p.After)
 					return change{x, y, estimate{v: y.v - x.v}}
@@ -216,7 +215,7 @@ func (g *group) writeRobust(b *strings.Builder, all []*run.Robust) {
 	checks := newTable("lrll", "self-check", "seed", "result", "found")
 	for i, c := range all {
 		for _, k := range c.Checks {
-			checks.row(k.Name, g.runs[i].Seed, k.Word(), k.Found)
+			checks.row(k.What, g.runs[i].Seed, k.Word(), k.Found)
 		}
 	}
 	b.WriteString("\n" + checks.String())
@@ -262,7 +261,7 @@ func robustFigures(gs []*group, dir string) ([]string, error) {
 	return files, nil
 }
 
-func (g *group) drawRobust(all []*run.Robust, dir string) ([]string, error) {
+func (g *group) drawRobust(all []*record.Robust, dir string) ([]string, error) {
 	i := slices.IndexFunc(g.runs, func(r run.Record) bool { return r.Result != nil })
 	rec, first := g.runs[i], all[0]
 	if err := os.MkdirAll(dir, 0o777); err != nil {
@@ -284,7 +283,7 @@ func (g *group) drawRobust(all []*run.Robust, dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var hs []run.Histogram
+	var hs []record.Histogram
 	if err := json.Unmarshal(b, &hs); err != nil {
 		return nil, fmt.Errorf("run %s: %s: %w; put back a good copy of the run", rec.ID, first.Histograms.File, err)
 	}
@@ -315,7 +314,7 @@ func (g *group) drawRobust(all []*run.Robust, dir string) ([]string, error) {
 
 // attackCurve returns accuracy against epsilon under one attack, before or after adversarial training: mean and range
 // over the seeds.
-func attackCurve(all []*run.Robust, kind string, after bool, colour int) plot.Curve {
+func attackCurve(all []*record.Robust, kind string, after bool, colour int) plot.Curve {
 	c := plot.Curve{Label: attackName(attack.Outcome{Attack: kind}, all[0].PGDSteps), Colour: colour, Dashed: !after}
 	if after {
 		c.Label += ", after"

@@ -9,6 +9,7 @@ import (
 	"dla/internal/attack"
 	"dla/internal/config"
 	"dla/internal/metrics"
+	"dla/internal/record"
 	"dla/internal/run"
 )
 
@@ -42,22 +43,22 @@ func robustRecordOn(t *testing.T, root, variant, set string, seed uint64, after 
 		}
 		return all
 	}
-	found := func(auroc float64) run.Detected {
-		return run.Detected{Detection: metrics.Detection{AUROC: auroc, FPR95: 0.25,
+	found := func(auroc float64) record.Detected {
+		return record.Detected{Detection: metrics.Detection{AUROC: auroc, FPR95: 0.25,
 			FPR95Out: metrics.Later[float64]{Value: 0.125, Known: true}},
 			CI95: metrics.Intervals{AUROC: [2]float64{0.5, 0.75},
 				FPR95Out: metrics.Later[[2]float64]{Value: [2]float64{0, 0.5}, Known: true}}}
 	}
-	c := run.Robust{Clean: run.CleanPair{N: 100, Before: 0.9, BeforeCI95: [2]float64{0.8, 0.95}, After: after, OnlyBefore: 12, OnlyAfter: 2, P: 0.0129, Exact: true},
-		Trained: []run.OODSet{{Name: "noise", About: "uniform noise", N: 40},
+	c := record.Robust{Clean: record.CleanPair{N: 100, Before: 0.9, BeforeCI95: [2]float64{0.8, 0.95}, After: after, OnlyBefore: 12, OnlyAfter: 2, P: 0.0129, Exact: true},
+		Trained: []record.OODSet{{Name: "noise", About: "uniform noise", N: 40},
 			{Name: "pets", About: "pets, a folder of images", N: 9,
 				LeftOut: leftOut}}, Resamples: 50, PGDSteps: 20, Before: outcomes(0.9), After: outcomes(after),
-		In: run.ConfidencePair{OODSet: run.OODSet{Name: "cifar10", N: 3}, Before: 0.9, After: 0.85, Shift: -0.05},
-		Sets: []run.ConfidencePair{{OODSet: run.OODSet{Name: set, N: 4}, Before: 0.8, After: 0.2, Shift: -0.6, CI95: [2]float64{-0.62, -0.58},
-			Scores: []run.DetectionPair{{Detector: "max-softmax", Label: "max softmax", Before: found(0.6), After: found(0.7)}}}},
-		Checks: []run.Check{{Name: "all is well", Found: "so it is", Passed: true}, {Name: "pigs fly", Found: "no"}},
+		In: record.ConfidencePair{OODSet: record.OODSet{Name: "cifar10", N: 3}, Before: 0.9, After: 0.85, Shift: -0.05},
+		Sets: []record.ConfidencePair{{OODSet: record.OODSet{Name: set, N: 4}, Before: 0.8, After: 0.2, Shift: -0.6, CI95: [2]float64{-0.62, -0.58},
+			Scores: []record.DetectionPair{{Detector: "max-softmax", Label: "max softmax", Before: found(0.6), After: found(0.7)}}}},
+		Checks: []record.Check{{What: "all is well", Found: "so it is", OK: true}, {What: "pigs fly", Found: "no"}},
 	}
-	b, err := json.Marshal([]run.Histogram{{Set: "cifar10", Before: []int{1, 2}, After: []int{3, 0}}, {Set: "fake", Before: []int{0, 4}, After: []int{4, 0}}})
+	b, err := json.Marshal([]record.Histogram{{Set: "cifar10", Before: []int{1, 2}, After: []int{3, 0}}, {Set: "fake", Before: []int{0, 4}, After: []int{4, 0}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +104,7 @@ func TestRobustTable(t *testing.T) {
 	recs[0].Result = json.RawMessage(older.ReplaceAll(recs[0].Result, nil))
 	check("| FPR95 (ID positive) % of max softmax, FakeData noise | 25.00 ± 0.00 |")
 	wantNoText(t, tableOf(t, Robust, recs...), "| FPR95 (OOD positive)")
-	plain := record(t, root, "lab1/resnet", "resnet20", 0, config.DefaultFor("resnet20"), "1", nil)
+	plain := recordOf(t, root, "lab1/resnet", "resnet20", 0, config.DefaultFor("resnet20"), "1", nil)
 	wantError(t, "none of the runs is a finished one of lab4 robust", func() error {
 		_, err := Robust([]run.Record{plain})
 		return err
@@ -111,7 +112,7 @@ func TestRobustTable(t *testing.T) {
 }
 
 // TestRobustFigures: histograms have a folder per set, and variants a folder each if there are several. A damaged
-// record is an error.
+// recordOf is an error.
 func TestRobustFigures(t *testing.T) {
 	root, dir := t.TempDir(), t.TempDir()
 	rec := robustRecord(t, root, "resnet20-robust-fgsm8-f0.1-noise-w0.5", 0, 0.8)

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -12,46 +11,21 @@ import (
 	"dla/internal/config"
 	"dla/internal/metrics"
 	"dla/internal/model"
+	"dla/internal/record"
 	"dla/internal/run"
 )
 
-// result holds what tables use from result.json.
-type result struct {
-	Test struct {
-		N        int     `json:"n"`
-		Accuracy float64 `json:"accuracy"`
-	} `json:"test"`
-	Val struct {
-		Accuracy float64 `json:"accuracy"`
-	} `json:"val"`
-	LastVal struct {
-		Accuracy float64 `json:"accuracy"`
-	} `json:"last_val"`
-	Params      int             `json:"params"`
-	MACs        int             `json:"macs"`
-	WallSeconds float64         `json:"wall_seconds"`
-	Predictions run.Attachment  `json:"predictions"`
-	GradNorms   *run.Attachment `json:"grad_norms"`
-	Train       *run.Measure    `json:"train"` // lab 3 only
-	Encoder     *struct {
-		Params int `json:"params"`
-	} `json:"encoder"` // lab 3 only
-}
-
-// resultOf reads what tables use from r's result.
-func resultOf(r run.Record) (result, error) {
-	var res result
-	if err := json.Unmarshal(r.Result, &res); err != nil {
-		return res, fmt.Errorf("run %s: result.json: %w", r.ID, err)
-	}
-	return res, nil
+// resultOf reads the result of a classifier's training.
+func resultOf(r run.Record) (record.Classifier, error) {
+	var res record.Classifier
+	return res, record.Read(r, &res)
 }
 
 // row is one variant in the table.
 type row struct {
 	label                   string
 	layers                  model.Layers
-	result                  // of its last seed, for values that all seeds share
+	result                  record.Classifier // of its last seed, for values that all seeds share
 	tests, vals, last, wall []float64
 }
 
@@ -100,8 +74,8 @@ func Table(recs []run.Record) (string, error) {
 		{"network", func(r row) string { return r.label }},
 		{"blocks", func(r row) string { return fmt.Sprint(r.layers.Blocks) }},
 		{"conv layers", func(r row) string { return fmt.Sprint(r.layers.Convs) }},
-		{"parameters", func(r row) string { return fmt.Sprint(r.Params) }},
-		{"MFLOP per image", func(r row) string { return fmt.Sprintf("%.1f", 2*float64(r.MACs)/1e6) }},
+		{"parameters", func(r row) string { return fmt.Sprint(r.result.Params) }},
+		{"MFLOP per image", func(r row) string { return fmt.Sprintf("%.1f", 2*float64(r.result.MACs)/1e6) }},
 		{"seeds", func(r row) string { return fmt.Sprint(len(r.tests)) }},
 		{"val_acc %, best epoch", func(r row) string { return spread(r.vals) }},
 		{"val_acc %, last epoch", func(r row) string { return spread(r.last) }},

@@ -23,7 +23,7 @@ func FuzzRecord(f *testing.F) {
 		f.Fatal(err)
 	}
 	if err := r.Finish(map[string]any{"test": map[string]any{"accuracy": 0.5},
-		"sets": []OODSet{{Name: "fake"}}}); err != nil {
+		"sets": []map[string]string{{"name": "fake"}}}); err != nil {
 		f.Fatal(err)
 	}
 	if err := r.Close(); err != nil {

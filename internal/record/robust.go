@@ -1,8 +1,9 @@
-package run
+package record
 
 import (
 	"dla/internal/attack"
 	"dla/internal/metrics"
+	"dla/internal/run"
 )
 
 // Robust is what result.json holds of a hardened classifier beside its training: what it learned to be unsure
@@ -23,9 +24,9 @@ type Robust struct {
 	PGDSteps  int              `json:"pgd_steps"`
 	Checks    []Check          `json:"checks"`
 
-	Histograms Attachment `json:"histograms"`     // []Histogram: of In, then of each of Sets
-	Hashes     Attachment `json:"outlier_hashes"` // of all images of Trained, and of those the original knew: see HashSize
-	Seconds    float64    `json:"comparison_seconds"`
+	Histograms run.Attachment `json:"histograms"`     // []Histogram: of In, then of each of Sets
+	Hashes     run.Attachment `json:"outlier_hashes"` // of all images of Trained, and of those the original knew: see HashSize
+	Seconds    float64        `json:"comparison_seconds"`
 }
 
 // HashSize is how many bytes of the SHA-256 of an image's pixels a file of hashes keeps, one after the other,
@@ -68,25 +69,6 @@ type DetectionPair struct {
 type Detected struct {
 	metrics.Detection
 	CI95 metrics.Intervals `json:"ci95"`
-}
-
-// Check is a self-check: what must hold, and what was found.
-type Check struct {
-	Name          string `json:"name"`
-	Found         string `json:"found"`
-	Passed        bool   `json:"passed"`
-	NotApplicable bool   `json:"not_applicable,omitempty"` // what was asked for lacks what it is of; it is not passed then, and not failed
-}
-
-// Word says how c came out.
-func (c Check) Word() string {
-	switch {
-	case c.NotApplicable:
-		return "does not apply"
-	case c.Passed:
-		return "holds"
-	}
-	return "FAILS"
 }
 
 // Histogram counts values of a set in bins of equal width from 0 to 1.
