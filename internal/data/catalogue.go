@@ -3,6 +3,7 @@ package data
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
@@ -52,11 +53,16 @@ type Form struct {
 // Entry is one set of the catalogue, or a built-in one, which has no forms.
 type Entry struct {
 	Name        string
+	Title       string // as it is written in a sentence or a figure; empty: as Name is
 	About       string
 	Folder      string // under a data directory
 	Aka         string // or under this name, as other programs call it
 	Forms       []Form // the first that is found is read
 	Fingerprint string // of the content; where empty, forms have checksums
+
+	// The mean and standard deviation of each channel's pixels in [0,1] over the training set, as published: what a
+	// network standardizes with. A set without them has them computed (Dataset.Moments).
+	Mean, Std []float64
 
 	standIn bool // where it can be had from nowhere, the synthetic digits take its place
 }
@@ -64,6 +70,9 @@ type Entry struct {
 // Catalogue lists the sets that have files.
 var Catalogue = []Entry{{
 	Name:   "mnist",
+	Title:  "MNIST",
+	Mean:   []float64{0.1307},
+	Std:    []float64{0.3081},
 	About:  "handwritten digits, 28x28 grey, 60,000 train + 10,000 test (LeCun, Cortes, Burges)",
 	Folder: "mnist",
 	Forms: []Form{{
@@ -80,6 +89,9 @@ var Catalogue = []Entry{{
 	standIn: true,
 }, {
 	Name:   "cifar10",
+	Title:  "CIFAR-10",
+	Mean:   []float64{0.49139968, 0.48215841, 0.44653091},
+	Std:    []float64{0.24703223, 0.24348513, 0.26158784},
 	About:  "things and animals, 32x32 colour, 50,000 train + 10,000 test (Krizhevsky, Nair, Hinton)",
 	Folder: "cifar10",
 	// Every form gives this content, whose order is that of the images' hashes. The files come with
@@ -111,6 +123,7 @@ var Catalogue = []Entry{{
 	}},
 }, {
 	Name:   "cifar10-jpeg",
+	Title:  "CIFAR-10 as JPEG",
 	About:  "cifar10 as JPEG of quality 75, train and test: a shift to evaluate under, not the set to train on",
 	Folder: "cifar10",
 	Forms: []Form{{
@@ -122,6 +135,7 @@ var Catalogue = []Entry{{
 	}},
 }, {
 	Name:        "cifar100-people",
+	Title:       "CIFAR-100 people",
 	About:       "outliers: CIFAR-100's baby, boy, girl, man and woman, 32x32 colour, 2,500 train + 500 test",
 	Folder:      "cifar100_people",
 	Fingerprint: "420b45fd19beea11c7537f64cfd3fa8e46ad2118ebc3a7e48accd34b635ed4ec",
@@ -138,6 +152,7 @@ var Catalogue = []Entry{{
 	}},
 }, {
 	Name:   "cifar100",
+	Title:  "CIFAR-100",
 	About:  "things, plants, animals and people of 100 classes, 32x32 colour, 50,000 train + 10,000 test (Krizhevsky)",
 	Folder: "cifar100",
 	Forms: []Form{{
@@ -150,6 +165,7 @@ var Catalogue = []Entry{{
 	}},
 }, {
 	Name:   "svhn",
+	Title:  "SVHN",
 	About:  "outliers: digits of house numbers, 32x32 colour, 73,257 train + 26,032 test (Netzer and others)",
 	Folder: "svhn",
 	Forms: []Form{{
@@ -162,6 +178,7 @@ var Catalogue = []Entry{{
 	}},
 }, {
 	Name:   "textures",
+	Title:  "Describable Textures",
 	About:  "outliers: the Describable Textures, 47 kinds, scaled to 32x32 colour, 5,640 images (Cimpoi and others)",
 	Folder: "textures",
 	Forms: []Form{{
@@ -174,6 +191,7 @@ var Catalogue = []Entry{{
 	}},
 }, {
 	Name:        "rotten_tomatoes",
+	Title:       "Rotten Tomatoes",
 	About:       "sentences of film reviews, negative or positive, 8,530 train + 1,066 validation + 1,066 test (Pang, Lee)",
 	Folder:      "rotten_tomatoes",
 	Fingerprint: "0267939557312f85daf97525b91c80b06fd0ddaa40b8fabacca006df4fbeab9f",
@@ -247,6 +265,16 @@ func lookupImages(name string) (Entry, error) {
 		err = fmt.Errorf("%s is a set of sentences, and images are wanted: of %s", name, listed(Names()))
 	}
 	return e, err
+}
+
+// Title is the set called name as it is written in a sentence or a figure; of a set that is not known, its name.
+func Title(name string) string {
+	for _, e := range Catalogue {
+		if e.Name == name {
+			return cmp.Or(e.Title, name)
+		}
+	}
+	return name
 }
 
 // listed puts names into a sentence.

@@ -10,8 +10,9 @@
 // in CIFAR-100's train.bin and test.bin; in SVHN's arrays; or, of a folder of images, by its file.
 // CIFAR-10's files of images have the names that the batches in Python's form list as filenames.
 //
-// To add a set: an entry in catalogue.go with its forms, each with files and checksums and a reader.
-// A reader of image folders is in images.go, of idx files in mnist.go.
+// To add a set: an entry in catalogue.go with its title, its mean and standard deviation where they are published, and
+// its forms, each with files and checksums and a reader. A reader of image folders is in images.go, of idx files in
+// mnist.go.
 package data
 
 import (

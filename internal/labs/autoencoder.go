@@ -56,6 +56,7 @@ func openAutoencoder(ctx context.Context, cfg config.Autoencoder, opt Options) (
 	}
 	t := autoencoderTraining(cfg, encoder)
 	t.data = imagesInfo(ds)
+	t.data.Mean, t.data.Std = encoder.Data.Mean, encoder.Data.Std
 	t.build = func(context.Context, Options) (trainable, error) {
 		b := newImageBatches(ds, t.cfg, t.cfg)
 		d, err := newDecoder(t.cfg, encoder, b.train.Steps())
@@ -333,7 +334,7 @@ func restoreAutoencoder(k keptWeights) (*Autoencoder, error) {
 	if err := k.mayHold(cfg.Encoder.Model); err != nil {
 		return nil, k.unloadable(err)
 	}
-	if a.Model.Encoder, err = network(cfg.Encoder.Model, a.Images.C); err != nil {
+	if a.Model.Encoder, err = network(cfg.Encoder.Model, pixelsOf(a.Data, a.Images.C)); err != nil {
 		return nil, k.unloadable(err)
 	}
 	a.Name = a.Model.Name()

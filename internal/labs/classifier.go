@@ -2,6 +2,7 @@ package labs
 
 import (
 	"context"
+	"slices"
 
 	"dla/internal/config"
 	"dla/internal/data"
@@ -35,6 +36,40 @@ func readImages(ctx context.Context, dc config.Data, opt Options) (*data.Dataset
 		}
 		return ds, nil
 	})
+}
+
+// standardized is imagesInfo of a set that the network m is trained on, with what m standardizes its pixels with: the
+// set's own mean and standard deviation. Where they are not published, a line says what they are.
+func standardized(ds *data.Dataset, m config.Model, opt Options) (run.DataInfo, error) {
+	info := imagesInfo(ds)
+	if m.Name == "mlp" { // takes pixels as they are
+		return info, nil
+	}
+	p, err := once(opt, "moments of "+ds.Fingerprint, func() (p model.Pixels, err error) {
+		var published bool
+		if p.Mean, p.Std, published = ds.Moments(); !published && opt.goesOn == nil {
+			opt.Say("standardized by the mean %.4f and the standard deviation %.4f of the %d training images of %s",
+				p.Mean, p.Std, ds.Train.N, ds.Name)
+		}
+		return p, nil
+	})
+	info.Mean, info.Std = p.Mean, p.Std
+	return info, err
+}
+
+// pixelsOf is what a network of images of so many channels standardizes with, by the record of its data.
+func pixelsOf(info run.DataInfo, channels int) model.Pixels {
+	if len(info.Mean) == 0 {
+		return model.PixelsFor(channels)
+	}
+	return model.Pixels{Mean: info.Mean, Std: info.Std}
+}
+
+// standardizedAlike says whether networks trained on a and on b standardize alike.
+func standardizedAlike(a, b run.DataInfo) bool {
+	channels := max(len(a.Mean), len(b.Mean))
+	x, y := pixelsOf(a, channels), pixelsOf(b, channels)
+	return channels == 0 || slices.Equal(x.Mean, y.Mean) && slices.Equal(x.Std, y.Std)
 }
 
 // imagesInfo is what a record says of ds.
@@ -80,16 +115,23 @@ func newImageBatches(ds *data.Dataset, cfg, by config.Resnet) imageBatches {
 
 func (b imageBatches) close() { b.train.Close() }
 
-// network is the network cfg names, for images of the given number of channels.
-func network(m config.Model, channels int) (model.Model, error) {
-	return model.New(model.Spec{Name: m.Name, Depth: m.Depth, Width: m.Width, Res: m.Res}, model.PixelsFor(channels))
+// network is the network cfg names, for images that it standardizes by px.
+func network(m config.Model, px model.Pixels) (model.Model, error) {
+	return model.New(model.Spec{Name: m.Name, Depth: m.Depth, Width: m.Width, Res: m.Res}, px)
 }
 
 // size is what of a data set the network depends on.
-type size struct{ h, w, channels, classes int }
+type size struct {
+	h, w, channels, classes int
+	pixels                  model.Pixels
+}
 
-func sizeOf(ds *data.Dataset) size {
-	return size{ds.Train.H, ds.Train.W, ds.Train.C, len(ds.Train.Classes)}
+// sizeOf is that of ds, whose pixels are standardized as info says, or as the record of the run that goes on does.
+func sizeOf(ds *data.Dataset, info run.DataInfo, opt Options) size {
+	if opt.goesOn != nil {
+		info = opt.goesOn.Env.Data
+	}
+	return size{ds.Train.H, ds.Train.W, ds.Train.C, len(ds.Train.Classes), pixelsOf(info, ds.Train.C)}
 }
 
 // classifier is a network with its optimiser.
@@ -125,7 +167,7 @@ func newStudent(cfg config.Resnet, sz size, steps int, loss kernel.Distillation,
 // buildClassifier makes the network of cfg by compile, and its optimiser and schedule. Pixels are in [0,1].
 func buildClassifier(cfg config.Resnet, sz size, steps int, compile func(m model.Model, p *nn.Params, row []int) (*train.Classifier, train.Program, error)) (*classifier, error) {
 	setConv(cfg.Train)
-	m, err := network(cfg.Model, sz.channels)
+	m, err := network(cfg.Model, sz.pixels)
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ import (
 // keeps the outcome beside the run.
 func (h *robustness) compare(ctx context.Context, hardened *Network, b imageBatches, e ended) (*record.Robust, error) {
 	began := time.Now()
-	in := named(b.set.Name, title(b.set.Name)+", test set", b.set.Source, b.test)
+	in := named(b.set.Name, data.Title(b.set.Name)+", test set", b.set.Source, b.test)
 	res := &record.Robust{Network: h.original.Name, Original: h.original.Source, WeightsSHA256: h.original.Weights, Resamples: h.cfg.Test.Resamples, PGDSteps: h.cfg.Test.Steps}
 	for _, s := range h.trained {
 		res.Trained = append(res.Trained, s.OODSet)

@@ -9,6 +9,7 @@ import (
 	"dla/internal/config"
 	"dla/internal/data"
 	"dla/internal/kernel"
+	"dla/internal/model"
 	"dla/internal/train"
 )
 
@@ -85,7 +86,7 @@ func imagesCost(cfg config.Resnet, build func(sz size, steps int) (trainable, Tr
 		n = min(n, cfg.Data.Limit)
 	}
 	steps := (n + cfg.Train.BatchSize - 1) / cfg.Train.BatchSize
-	m, c, err := build(size{set.H, set.W, set.C, set.Classes}, steps)
+	m, c, err := build(size{set.H, set.W, set.C, set.Classes, model.PixelsFor(set.C)}, steps)
 	if err != nil {
 		return nil, err
 	}

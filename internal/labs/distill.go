@@ -19,6 +19,7 @@ import (
 	"dla/internal/kernel"
 	"dla/internal/record"
 	"dla/internal/rng"
+	"dla/internal/run"
 	"dla/internal/train"
 )
 
@@ -75,10 +76,11 @@ func openDistill(ctx context.Context, cfg config.Distill, opt Options) (Job, err
 		return nil, err
 	}
 	cfg.Teacher.Weights = teacher.Weights
+	info, err := standardized(ds, cfg.Plain().Model, opt)
 	build := func(ctx context.Context, opt Options) (trainable, error) {
-		return newDistilled(ctx, ds, teacher, cfg, opt)
+		return newDistilled(ctx, ds, info, teacher, cfg, opt)
 	}
-	return &training{experiment: DistillExperiment, variant: name, settings: cfg, cfg: cfg.Plain(), data: imagesInfo(ds), build: build}, nil
+	return &training{experiment: DistillExperiment, variant: name, settings: cfg, cfg: cfg.Plain(), data: info, build: build}, err
 }
 
 // distilled is a student in training with a teacher.
@@ -88,7 +90,7 @@ type distilled struct {
 }
 
 // newDistilled makes the soft labels, checks them, and makes the student.
-func newDistilled(ctx context.Context, ds *data.Dataset, teacher *Network, cfg config.Distill, opt Options) (*distilled, error) {
+func newDistilled(ctx context.Context, ds *data.Dataset, info run.DataInfo, teacher *Network, cfg config.Distill, opt Options) (*distilled, error) {
 	logits, labels, err := teacherLogits(ctx, ds, teacher, cfg, opt)
 	if err != nil {
 		return nil, err
@@ -102,7 +104,7 @@ func newDistilled(ctx context.Context, ds *data.Dataset, teacher *Network, cfg c
 	}
 	plain := cfg.Plain()
 	b := newImageBatches(ds, plain, plain)
-	c, err := newStudent(plain, sizeOf(ds), b.train.Steps(), lossOf(cfg), logits)
+	c, err := newStudent(plain, sizeOf(ds, info, opt), b.train.Steps(), lossOf(cfg), logits)
 	if err != nil {
 		b.close()
 		return nil, err
@@ -159,11 +161,11 @@ func teacherOf(ctx context.Context, ds *data.Dataset, cfg config.Distill, opt Op
 
 // trainedTeacher trains the teacher of cfg, unless a run of that training is finished.
 func trainedTeacher(ctx context.Context, ds *data.Dataset, cfg config.Distill, opt Options) (*Network, error) {
-	job, err := resnetOn(ds, cfg.TeacherTraining())
+	opt.goesOn = nil
+	job, err := resnetOn(ds, cfg.TeacherTraining(), opt)
 	if err != nil {
 		return nil, err
 	}
-	opt.goesOn = nil
 	for _, opt.Resume = range []bool{true, false} {
 		o, err := Do(ctx, job, opt)
 		if err != nil {

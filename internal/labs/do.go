@@ -156,6 +156,7 @@ func Resume(ctx context.Context, id string, opt Options) (Outcome, error) {
 
 // goOn continues the run of rec, which is one of job.
 func goOn(ctx context.Context, rec run.Record, job Job, opt Options) (Outcome, error) {
+	opt.goesOn = &rec
 	r, err := run.Resume(opt.Root, rec.ID, opt.Env, opt.OtherKernels)
 	if err != nil {
 		return Outcome{}, err
@@ -277,7 +278,9 @@ func earlierOf(root string, spec run.Spec, job Job) (*run.Record, error) {
 		if err != nil {
 			return nil, err
 		}
-		switch same := sameSettings(rec, spec); {
+		same := sameSettings(rec, spec) &&
+			(rec.Status != run.StatusFinished || standardizedAlike(rec.Env.Data, spec.Env.Data))
+		switch {
 		case rec.Status == run.StatusFailed && !canGoOn(rec, job): // nothing is lost when another begins
 		case !same || broken != nil && rec.Status != run.StatusFinished:
 		case rec.Damage() != nil:

@@ -78,7 +78,8 @@ func done(o Outcome, cfg config.Resnet) trainedRun {
 
 // trainOn trains the network of cfg on ds.
 func trainOn(ctx context.Context, ds *data.Dataset, cfg config.Resnet, opt Options) (trainedRun, error) {
-	job, err := resnetOn(ds, cfg)
+	opt = opt.begun()
+	job, err := resnetOn(ds, cfg, opt)
 	if err != nil {
 		return trainedRun{}, err
 	}

@@ -210,7 +210,7 @@ func oodParts(ctx context.Context, n *Network, ds *data.Dataset, cfg config.OOD,
 	p := &partsOOD{
 		train:  named(ds.Name, "training images", ds.Source, split.train),
 		val:    named(ds.Name, "validation images", ds.Source, split.val),
-		in:     named(ds.Name, fmt.Sprintf("%s, test set", title(ds.Name)), ds.Source, split.test),
+		in:     named(ds.Name, fmt.Sprintf("%s, test set", data.Title(ds.Name)), ds.Source, split.test),
 		tuneIn: named(ds.Name, "validation images", ds.Source, split.val.First(cfg.Tuning)),
 	}
 	p.tuneOut = named("distorted", "distorted validation images", "drawn", data.All(data.Distort(p.tuneIn.Subset, cfg.Seed)))
@@ -276,22 +276,11 @@ func outliers(ctx context.Context, name string, fake int, seed uint64, opt Optio
 		s.Shift = true
 		return s, nil
 	}
-	return named(name, title(name)+", test set", ds.Source, data.All(ds.Test)), nil
+	return named(name, data.Title(name)+", test set", ds.Source, data.All(ds.Test)), nil
 }
 
 // peopleName is the set whose training images are evaluated, as it has no other use here.
 const peopleName = "cifar100-people"
-
-// title is a set's name as it is written.
-func title(name string) string {
-	switch name {
-	case "cifar10":
-		return "CIFAR-10"
-	case "mnist":
-		return "MNIST"
-	}
-	return name
-}
 
 // detection is the detectors of a network and their scores of all images.
 type detection struct {

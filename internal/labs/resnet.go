@@ -5,6 +5,7 @@ import (
 
 	"dla/internal/config"
 	"dla/internal/data"
+	"dla/internal/model"
 	"dla/internal/record"
 )
 
@@ -22,28 +23,32 @@ func openResnet(ctx context.Context, cfg config.Resnet, opt Options) (Job, error
 	if err != nil {
 		return nil, err
 	}
-	return resnetOn(ds, cfg)
+	return resnetOn(ds, cfg, opt)
 }
 
 // resnetOn is the training of one network: data, split, network, training, the best epoch's weights on the test set
 // once.
-func resnetOn(ds *data.Dataset, cfg config.Resnet) (Job, error) {
+func resnetOn(ds *data.Dataset, cfg config.Resnet, opt Options) (Job, error) {
 	name, err := ResnetVariant(cfg)
-	build := func(context.Context, Options) (trainable, error) {
+	if err != nil {
+		return nil, err
+	}
+	info, err := standardized(ds, cfg.Model, opt)
+	build := func(_ context.Context, opt Options) (trainable, error) {
 		b := newImageBatches(ds, cfg, cfg)
-		c, err := newClassifier(cfg, sizeOf(ds), b.train.Steps())
+		c, err := newClassifier(cfg, sizeOf(ds, info, opt), b.train.Steps())
 		if err != nil {
 			b.close()
 			return nil, err
 		}
 		return &imageClassifier{c, b}, nil
 	}
-	return &training{experiment: ResnetExperiment, variant: name, settings: cfg, cfg: cfg, data: imagesInfo(ds), build: build}, err
+	return &training{experiment: ResnetExperiment, variant: name, settings: cfg, cfg: cfg, data: info, build: build}, err
 }
 
 // ResnetVariant is the name of the network cfg describes: mlp-d5-res. An unknown network is an error.
 func ResnetVariant(cfg config.Resnet) (string, error) {
-	m, err := network(cfg.Model, 1)
+	m, err := network(cfg.Model, model.MNIST)
 	if err != nil {
 		return "", err
 	}

@@ -148,10 +148,12 @@ func robustOn(ctx context.Context, ds *data.Dataset, original *Network, cfg conf
 		return nil, err
 	}
 	name, err := RobustVariant(cfg)
-	build := func(context.Context, Options) (trainable, error) {
+	info := imagesInfo(ds)
+	info.Mean, info.Std = original.Data.Mean, original.Data.Std
+	build := func(_ context.Context, opt Options) (trainable, error) {
 		t := h.cfg.Training()
 		b := newImageBatches(ds, t, h.cfg.Classifier())
-		d, err := newHardened(h, sizeOf(ds), b.train.Steps())
+		d, err := newHardened(h, sizeOf(ds, info, opt), b.train.Steps())
 		if err != nil {
 			b.close()
 			return nil, err
@@ -159,7 +161,7 @@ func robustOn(ctx context.Context, ds *data.Dataset, original *Network, cfg conf
 		d.imageBatches = b
 		return d, nil
 	}
-	return &training{experiment: RobustExperiment, variant: name, settings: h.cfg, cfg: h.cfg.Training(), data: imagesInfo(ds), build: build}, err
+	return &training{experiment: RobustExperiment, variant: name, settings: h.cfg, cfg: h.cfg.Training(), data: info, build: build}, err
 }
 
 // hardened is a classifier in adversarial fine-tuning, to be compared with the original.
@@ -265,7 +267,7 @@ func outliersToTrain(ctx context.Context, cfg config.Robust, opt Options) ([]ima
 			if err != nil {
 				return nil, fmt.Errorf("the outliers %s: %w", name, err)
 			}
-			s, about, from = data.All(ds.Train), title(name)+", training part", ds.Source
+			s, about, from = data.All(ds.Train), data.Title(name)+", training part", ds.Source
 		}
 		if folder != "" || name != peopleName && name != config.NoiseSource { // these are asked for by name
 			var left []string

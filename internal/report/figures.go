@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"dla/internal/atomicfile"
+	"dla/internal/data"
 	"dla/internal/metrics"
 	"dla/internal/plainfile"
 	"dla/internal/plot"
@@ -386,13 +387,7 @@ func subtitle(recs []run.Record, gs []*group, shown string) string {
 }
 
 // setName returns the display name of r's data set.
-func setName(r run.Record) string {
-	name := r.Env.Data.Name
-	if known, ok := map[string]string{"mnist": "MNIST", "cifar10": "CIFAR-10", "rotten_tomatoes": "Rotten Tomatoes"}[name]; ok {
-		name = known
-	}
-	return name
-}
+func setName(r run.Record) string { return data.Title(r.Env.Data.Name) }
 
 // curve returns the group's line: at each epoch the mean and the range over the seeds that reached it.
 func (g *group) curve(k kind, all []*group) plot.Curve {

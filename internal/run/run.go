@@ -55,6 +55,11 @@ type DataInfo struct {
 	Source      string `json:"source"`
 	Fingerprint string `json:"fingerprint"`
 	Synthetic   bool   `json:"synthetic"`
+
+	// What the network standardizes each channel with. Records of a network that does not, and those made before data
+	// sets had their own, have none.
+	Mean []float64 `json:"mean,omitempty"`
+	Std  []float64 `json:"std,omitempty"`
 }
 
 // Env is what a run ran on and with.
