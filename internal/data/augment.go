@@ -2,14 +2,13 @@ package data
 
 import "dla/internal/rng"
 
-// Augment says how the images of a training are changed at random, each epoch anew. First an image is
-// cropped, then flipped, then a part is cut out; what has no pixel of the image is black. The zero
-// value changes nothing.
+// Augment describes how training images are changed at random, anew in each epoch. An image is cropped, then flipped,
+// then a square is cut out; pixels from outside the image are black. The zero value changes nothing.
 type Augment struct {
-	Flip   bool // left and right change places in half of the images
-	Crop   int  // pixels of black border from whose outside the crop of the image's own size may begin (He et al. 2016 use 4); 0: off
-	Copies int  // so many ways an image is changed in all, used in turn; 0: a new one each epoch
-	Cutout int  // side of a black square, centred on any pixel, less of it at the edges (DeVries and Taylor 2017); 0: off
+	Flip   bool // mirror half of the images, left to right
+	Crop   int  // pixels of black border, from which a window of the image's own size is cropped (He et al. 2016 use 4); 0: off
+	Copies int  // number of augmented copies of each image, used in turn; 0: a new one each epoch
+	Cutout int  // side of a black square centred on any pixel and clipped at the edges (DeVries and Taylor 2017); 0: off
 }
 
 // change is how one image is changed.

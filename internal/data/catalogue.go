@@ -27,8 +27,8 @@ type File struct {
 	SHA256 string
 }
 
-// Form is one of the ways a set is published in. It holds the whole set: as files with checksums, or
-// unpacked as a folder, where Entry.Fingerprint is what tells that the content is the published one.
+// Form is one of the forms in which a set is published. It holds the whole set: as files with checksums, or unpacked
+// as a folder, whose content Entry.Fingerprint identifies.
 type Form struct {
 	Name    string
 	Files   []File
@@ -233,7 +233,7 @@ func Names() []string {
 // SentenceNames lists all sets of sentences, which LoadSentences knows.
 func SentenceNames() []string { return namesOf(Entry.IsText) }
 
-// IsText says whether name is that of a set of sentences.
+// IsText reports whether name is that of a set of sentences.
 func IsText(name string) bool { return slices.Contains(SentenceNames(), name) }
 
 func namesOf(want func(Entry) bool) []string {
@@ -267,7 +267,7 @@ func lookupImages(name string) (Entry, error) {
 	return e, err
 }
 
-// Title is the set called name as it is written in a sentence or a figure; of a set that is not known, its name.
+// Title returns the display name of the set called name, for sentences and figures; for an unknown set, name itself.
 func Title(name string) string {
 	for _, e := range Catalogue {
 		if e.Name == name {
@@ -283,7 +283,7 @@ func listed(names []string) string {
 	return strings.Join(names[:last], ", ") + " and " + names[last]
 }
 
-// CacheDir is where sets are kept on this machine: data under the user's cache folder.
+// CacheDir returns the folder in which data sets are kept on this machine: data under the user's cache folder.
 func CacheDir() (string, error) {
 	d, err := os.UserCacheDir()
 	if err != nil {

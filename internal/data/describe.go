@@ -7,7 +7,7 @@ type Description struct {
 	Train, Test int // images
 }
 
-// Describe says what the set of images called name is like. An unknown name is an error.
+// Describe returns what the catalogue knows of the set of images called name. An unknown name is an error.
 func Describe(name string) (Description, error) {
 	switch name {
 	case "mnist":

@@ -5,10 +5,10 @@ import (
 	"dla/internal/rng"
 )
 
-// Distort makes of every image of s one that is no longer of its class, in turn one of five ways: what a
-// detector of outliers may be tuned on where the outliers themselves must stay unseen. The first, second and
-// fourth are among those of Hendrycks et al. 2019 (https://arxiv.org/abs/1812.04606). Image i
-// depends on seed, on i and on the images of s; its label is the way.
+// Distort makes from each image of s one that no longer belongs to its class, by five distortions in turn. Detectors
+// of outliers may be tuned on such images where the outliers themselves must stay unseen. The first, second and
+// fourth distortion are among those of Hendrycks et al. 2019 (https://arxiv.org/abs/1812.04606). Image i depends on
+// seed, on i and on the images of s; its label is the distortion.
 func Distort(s Subset, seed uint64) *Set {
 	src := s.Set
 	d := &Set{N: len(s.Index), H: src.H, W: src.W, C: src.C, Pixels: make([]uint8, len(s.Index)*src.H*src.W*src.C), Labels: make([]int32, len(s.Index)), Classes: distortions}

@@ -11,10 +11,10 @@ import (
 	"golang.org/x/text/encoding/charmap"
 )
 
-// DecodeText reads the text of a file: UTF-8, UTF-16 that begins with a byte-order mark, or what else is no UTF-8
-// as Windows-1252, in which the text of older Windows programs is and, but for control characters, that of
-// Latin-1. encoding is the name of the one that was found. A byte-order mark is left out. What is no text, and
-// what is part UTF-8 and part not, is an error that says where.
+// DecodeText decodes the text of a file: UTF-8, UTF-16 with a byte-order mark, or, where it is not UTF-8,
+// Windows-1252. That is the encoding of older Windows programs, and but for control characters it includes Latin-1.
+// encoding names the one found. A byte-order mark is left out. Bytes that are not text, or UTF-8 only in part, are an
+// error that says where.
 func DecodeText(b []byte) (text, encoding string, err error) {
 	body, marked := bytes.CutPrefix(b, []byte("\xef\xbb\xbf"))
 	switch {

@@ -10,14 +10,14 @@ import (
 // noClass is the class of images in no folder of their own.
 const noClass = "images"
 
-// Folder reads any PNG or JPEG images at path: a folder, tar or tar.gz, to evaluate or to train on as outliers.
-// Those that are not 32x32 in 8-bit RGB are made so, see fitImage; Dataset.Converted says of how many and why.
-// Where each lies in a folder train or test (or in a class's below these) and both have some, these are the
-// sets; else Train and Test are the same one, of all images. An image's class is the folder it lies in. Order
-// and fingerprint depend on the images alone, as those of any set do.
+// Folder reads any PNG or JPEG images at path, which is a folder, tar or tar.gz: to evaluate on, or to train on as
+// outliers. Images that are not 32x32 in 8-bit RGB are converted (see fitImage); Dataset.Converted says how many and
+// why. If images lie in folders train and test, or in class folders below them, and both hold some, these are the two
+// splits; otherwise Train and Test are the same set of all images. The class of an image is the folder it lies in.
+// Order and fingerprint depend on the images alone, as for every set.
 //
-// Links are followed in a folder, and an error in an archive. Other files are passed over, and one line of
-// opt.Say counts them.
+// Links are followed in a folder and are an error in an archive. Other files are skipped, and one line of opt.Say
+// counts them.
 func Folder(ctx context.Context, name, path string, opt Options) (*Dataset, error) {
 	r := newImageReader(imageSpec{h: cifarSide, w: cifarSide, loose: true, fit: true})
 	train, test, err := r.read(ctx, path, fileProgress(opt.Progress, "decoding", filepath.Base(path)))

@@ -13,7 +13,7 @@ import (
 	"dla/internal/download"
 )
 
-// Options say where to look for a set. The zero value is what users want.
+// Options say where to look for a set. The zero value is the usual choice.
 type Options struct {
 	Dir      string // instead of $DLA_DATA
 	Cache    string // instead of the user's cache folder
@@ -47,13 +47,13 @@ func (o Options) cache() (string, error) {
 	return CacheDir()
 }
 
-// Load finds the set called name: in $DLA_DATA, then in the user's cache, then on the network, whose
-// files are kept in the cache. Each file is checked by SHA-256 before use, and a damaged one is an
-// error, never passed over. A set whose images take seconds to decode is kept decoded in the cache as
-// well, with a checksum of its own, and loaded from there the next time.
+// Load finds the set called name: in $DLA_DATA, then in the user's cache, then on the network, whose files are kept
+// in the cache. Each file is checked by its SHA-256 before use; a damaged file is an error and is never skipped. A
+// set whose images take seconds to decode is also kept decoded in the cache, with a checksum of its own, and loaded
+// from there the next time.
 //
-// mnist that can be found nowhere is replaced by the synthetic digits: Dataset.Synthetic is then true,
-// and Source says why. Any other set is an error that names the command that gets it; and so is mnist where
+// If mnist can be found nowhere, the synthetic digits take its place: Dataset.Synthetic is then true, and Source says
+// why. For any other set that is an error which names the command that fetches it. It is also an error for mnist if
 // other files lie in its place.
 func Load(ctx context.Context, name string, opt Options) (*Dataset, error) {
 	switch name {
@@ -106,7 +106,7 @@ type notFoundError struct{ err error }
 func (e *notFoundError) Error() string { return e.err.Error() }
 func (e *notFoundError) Unwrap() error { return e.err }
 
-// Nowhere says whether err is that a set is not on this machine and no source of it could be reached.
+// Nowhere reports whether err says that a set is not on this machine and that no source of it could be reached.
 func Nowhere(err error) bool {
 	var nowhere *notFoundError
 	return errors.As(err, &nowhere)
@@ -122,7 +122,7 @@ func (e Entry) fetched() bool {
 	return false
 }
 
-// Obtain says how a set that is not on this machine is got.
+// Obtain says how to get a set that is not on this machine.
 func (e Entry) Obtain() string {
 	importing := fmt.Sprintf("`dla data import %s FOLDER_OR_ARCHIVE`", e.Name)
 	if !e.fetched() {

@@ -2,11 +2,12 @@ package data
 
 import "math"
 
-// Moments are the mean and the standard deviation of each channel's pixels in [0,1], which a network standardizes
-// with: those that the catalogue has, where published is true, or those of the training set. The latter are of all of
-// its images, those that are held out for validation included, as the published ones of MNIST and CIFAR-10 are, so that
-// they depend on no seed; deviations are of the whole (1/n). Sums are exact, in integers: no order of images and no
-// machine changes a bit. A channel that does not vary has the deviation 1.
+// Moments returns the mean and the standard deviation of each channel, of pixels in [0,1]: what a network
+// standardizes with. Where the catalogue has published values it returns these, and published is true. Otherwise it
+// computes them over all images of the training set, those held out for validation included, as the published values
+// of MNIST and CIFAR-10 are: so they do not depend on the seed. The deviation is that of the population (1/n). Sums
+// are exact integers, so that neither the order of the images nor the machine changes a bit. A channel that does not
+// vary has the deviation 1.
 func (d *Dataset) Moments() (mean, std []float64, published bool) {
 	for _, e := range Catalogue {
 		if e.Name == d.Name && len(e.Mean) == d.Train.C {

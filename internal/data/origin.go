@@ -10,7 +10,7 @@ import (
 // Origin says where the images of a set were published, one entry an image. A form has either the places or
 // the names. Neither is known of sets that are drawn, and of decoded copies that an earlier version made.
 type Origin struct {
-	Published []int32  `json:"published,omitempty"` // place in the published order of the part, from 0
+	Published []int32  `json:"published,omitempty"` // place in the published order of the split, from 0
 	Files     []string `json:"files,omitempty"`     // of a form of image files: train/CLASS/NAME
 }
 

@@ -12,8 +12,8 @@ func (s *Set) Hash(i int) [sha256.Size]byte {
 // Match is an image that is in two sets, by its index in each.
 type Match struct{ A, B int32 }
 
-// Overlap lists the images of b that are in a as well, pixel by pixel, each with the first of a that is the
-// same. What a network was trained on must not be what it is evaluated on.
+// Overlap lists the images of b that are also in a, pixel by pixel, each with the first image of a that equals it. A
+// network must not be evaluated on what it was trained on.
 func Overlap(a, b Subset) []Match {
 	if a.Set.H != b.Set.H || a.Set.W != b.Set.W || a.Set.C != b.Set.C {
 		return nil

@@ -20,10 +20,10 @@ import (
 	"dla/internal/plainfile"
 )
 
-// Pull puts a form of e into dir, e's folder in a cache, from the first source that has it: its mirrors,
-// then its Go module, which a machine reaches that has only a module proxy. It returns the source's
-// name, an empty one where the set was there. A file that is already whole is kept; a new one is
-// checked before it takes its place.
+// Pull fetches e into dir, its folder in a cache, from the first source that has it: its mirrors, then its Go module,
+// for machines that can reach only a module proxy. It returns the name of the source, or an empty one if the set was
+// there. A file that is already whole is kept; a new file is checked before it takes its place. What was interrupted
+// is resumed.
 func (e Entry) Pull(ctx context.Context, dir string, progress func(Progress)) (source string, err error) {
 	for i := range e.Forms {
 		if f := &e.Forms[i]; f.Folder == "" && f.verify(dir) == nil {
@@ -270,10 +270,10 @@ func (f File) copyFrom(src, dir string, progress func(Progress)) error {
 	return f.store(r, dir, atomicfile.Permissions(src), fileProgress(progress, "copying", f.Name))
 }
 
-// Import puts the set at src into dir, e's folder in a cache. src is a folder with the published files,
-// which are copied, or one of them under any name; or, where e has such forms, any folder, tar or
-// tar.gz with the content, of which a decoded copy is made, or of sentences two files. All is checked first: what is not the
-// published set is an error, and what dir had stays.
+// Import copies the set at src into dir, e's folder in a cache. src is a folder with the published files or one of
+// them under any name; these are copied. Where e has such forms, src may also be any folder, tar or tar.gz with the
+// content, which is kept decoded or, for sentences, as two files. Everything is checked first: if it is not the
+// published set, that is an error, and dir stays as it was.
 func (e Entry) Import(ctx context.Context, src, dir string, progress func(Progress)) error {
 	st, err := os.Stat(src)
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 	"dla/internal/plainfile"
 )
 
-// Sentences is a set of labelled sentences in three parts.
+// Sentences is a set of labelled sentences in three splits.
 type Sentences struct {
 	Name             string
 	Text             []string
@@ -33,11 +33,11 @@ type Sentences struct {
 	Fingerprint      string   // SHA-256 (hex) of all sentences and labels, in order
 }
 
-// Repeats counts the sentences whose letters and digits are those of an earlier one, in the order train,
-// validation, test: copies often differ in spacing and punctuation.
+// Repeats counts the sentences whose letters and digits equal those of an earlier sentence, in the order training,
+// validation, test. Copies often differ in spacing and punctuation alone.
 type Repeats struct {
-	Within     int `json:"within"`      // of the same part
-	Across     int `json:"across"`      // of another part: what a model has seen it is then tested on
+	Within     int `json:"within"`      // in the same split
+	Across     int `json:"across"`      // in another split: a model is then tested on what it has seen
 	OtherLabel int `json:"other_label"` // of both, those with another label than the earlier one
 }
 
@@ -178,8 +178,8 @@ func polarity(classes [][]string) (*Sentences, error) {
 	return s, nil
 }
 
-// LoadSentences finds the set of sentences called name as Load does one of images, and checks it: each file
-// by its SHA-256 where that is known, and the sentences by the set's fingerprint.
+// LoadSentences finds the set of sentences called name, as Load finds a set of images, and checks it: each file by
+// its SHA-256 where that is known, and the sentences by the fingerprint of the set.
 func LoadSentences(ctx context.Context, name string, opt Options) (*Sentences, error) {
 	if name == SyntheticSentences {
 		return syntheticSentences(), nil

@@ -24,7 +24,7 @@ import (
 	"dla/internal/rng"
 )
 
-// Set is N images of H x W pixels in C channels with their labels.
+// Set holds N images of H x W pixels in C channels, with their labels.
 type Set struct {
 	N, H, W, C int
 	Pixels     []uint8 // NHWC
@@ -33,7 +33,7 @@ type Set struct {
 	Origin
 }
 
-// Dataset is a training and a test set.
+// Dataset is a training set and a test set.
 type Dataset struct {
 	Name        string
 	Train, Test *Set
@@ -70,13 +70,13 @@ func writeSets(w io.Writer, sets ...*Set) error {
 	return nil
 }
 
-// Subset is some of a set's images, by index.
+// Subset is a selection of the images of a set, by index.
 type Subset struct {
 	Set   *Set
 	Index []int32
 }
 
-// All is the whole of s.
+// All returns the whole of s.
 func All(s *Set) Subset {
 	idx := make([]int32, s.N)
 	for i := range idx {
@@ -85,11 +85,11 @@ func All(s *Set) Subset {
 	return Subset{s, idx}
 }
 
-// First is the first n images of s, or all where there are fewer.
+// First returns the first n images of s, or all of them if there are fewer.
 func (s Subset) First(n int) Subset { return Subset{s.Set, s.Index[:min(n, len(s.Index))]} }
 
-// Split sets val images of the training set apart for validation, as many of each class as its
-// share, drawn by seed; both parts keep the set's order. val is cut so that each part keeps at least one image.
+// Split holds out val images of the training set for validation. Each class gives as many as its share, drawn by
+// seed; both splits keep the order of the set. val is reduced so that each split has at least one image.
 func (d *Dataset) Split(val int, seed uint64) (train, valid Subset) {
 	s := d.Train
 	val = max(1, min(val, s.N-1))

@@ -14,8 +14,8 @@ import (
 	"dla/internal/plainfile"
 )
 
-// Unrecognised says what lies where e is looked for and is none of its files, and what is wanted; it is empty
-// where nothing lies there. Files that a user has put there are never passed over without a word.
+// Unrecognised says which files lie where e is looked for and do not belong to it, and what is wanted; it is empty if
+// nothing lies there. Files that a user has put there are never ignored silently.
 func (e Entry) Unrecognised(opt Options) string {
 	dirs := e.dirs(opt)
 	if cache, err := opt.cache(); err == nil {

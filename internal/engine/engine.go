@@ -165,7 +165,7 @@ func Compile(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) (*Program, error)
 	return p, nil
 }
 
-// Run executes the program once. A failing op is named with its node and the shapes it was given.
+// Run executes the program once. An error names the op that failed, its node and the shapes of its inputs.
 func (p *Program) Run() error {
 	if p.timed {
 		return p.runTimed()
@@ -187,9 +187,9 @@ func (s *step) fail(err error) error {
 	return fmt.Errorf("op %v at node %s with inputs %v: %w", s.op, describe(s.node), shapes, err)
 }
 
-// Read returns the value of an output or a leaf. An output's view stays valid, and its memory
-// untouched, until the next Run. Reading any other node panics: it is a mistake in the program that
-// calls, not in its input, and the memory holds something else by now.
+// Read returns the value of an output or a leaf. The view of an output stays valid, and its memory untouched, until
+// the next Run. Reading any other node panics: that is a mistake of the calling program, not of its input, as the
+// memory has been reused by then.
 func (p *Program) Read(n *gorgonia.Node) *Tensor {
 	if t, ok := p.outputs[n]; ok {
 		return t
@@ -200,12 +200,12 @@ func (p *Program) Read(n *gorgonia.Node) *Tensor {
 	panic(fmt.Sprintf("engine: node %s is neither an output nor a leaf of this program", describe(n)))
 }
 
-// PeakBytes is the memory of all intermediates and outputs together, after reuse; leaves
-// (parameters, batches) are not in it.
+// PeakBytes returns the memory of all intermediates and outputs together, after reuse. Leaves (parameters, batches)
+// are not counted.
 func (p *Program) PeakBytes() int64 { return p.bytes }
 
-// MACs is the number of multiply-adds of the products and convolutions of one Run at full size,
-// counted directly.
+// MACs returns the number of multiply-adds of the products and convolutions of one Run at full size, counted as
+// direct ones.
 func (p *Program) MACs() int {
 	n := 0
 	for i := range p.steps {
@@ -214,7 +214,7 @@ func (p *Program) MACs() int {
 	return n
 }
 
-// Len is the number of nodes a Run executes.
+// Len returns the number of nodes that Run executes.
 func (p *Program) Len() int { return len(p.steps) }
 
 // liveNodes returns what outputs depend on, inputs before consumers, in an order that depends on

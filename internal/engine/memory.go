@@ -38,8 +38,8 @@ func parseMemory(meminfo string) int64 {
 	return 0
 }
 
-// Fits is an error where what takes more bytes than the machine has memory. Allocating them would end the process
-// later and without a word, or slow the whole machine down.
+// Fits returns an error if what needs more bytes than the machine has memory. Allocating them would later end the
+// process without a message, or slow down the whole machine.
 func Fits(what string, bytes int64) error {
 	if total := Memory(); total > 0 && bytes > total {
 		return fmt.Errorf("%s take %.1f GB, and this machine has %.1f GB of memory; choose a smaller network or smaller batches", what, float64(bytes)/1e9, float64(total)/1e9)

@@ -14,7 +14,7 @@ type cost struct {
 	runs  int
 }
 
-// Profile turns the timing of every op on or off, and forgets what was timed before.
+// Profile turns the timing of every op on or off and discards earlier timings.
 func (p *Program) Profile(on bool) {
 	p.timed = on
 	for i := range p.steps {
@@ -54,18 +54,18 @@ func (s *step) macs() int {
 	return m.MACs(shapes)
 }
 
-// OpCost is what all steps of one op and of one size took together.
+// OpCost is the cost of all steps of one op and one size together.
 type OpCost struct {
 	Op      string  `json:"op"`    // name of the op
 	Shape   string  `json:"shape"` // of its output
-	Steps   int     `json:"steps"` // nodes of the graph that are such
+	Steps   int     `json:"steps"` // number of such nodes in the graph
 	Runs    int     `json:"runs"`
 	Seconds float64 `json:"seconds"`
 	FLOPs   float64 `json:"flops"` // two a multiply-add of products and convolutions, counted directly
 	Share   float64 `json:"share"` // of the time of all
 }
 
-// Costs lists what was timed since Profile was turned on, the most expensive first.
+// Costs lists what was timed since Profile was turned on, the most expensive ops first.
 func (p *Program) Costs() []OpCost {
 	byKey := map[string]*OpCost{}
 	var all []*OpCost

@@ -22,8 +22,8 @@ type Tensor struct {
 	sums []float32
 }
 
-// SumsFor is where the channel sums [n, 2, c] of t lie (kernel.Norm has what they are): the SumsGiver that computes t
-// fills it, the SumsTaker that normalises t reads it. It is nil unless there are two such ops.
+// SumsFor returns the memory for the channel sums [n, 2, c] of t, as kernel.Norm defines them: the SumsGiver that
+// computes t fills it, and the SumsTaker that normalises t reads it. It is nil unless there are two such ops.
 func (t *Tensor) SumsFor(n, c int) []float32 {
 	if t.sums == nil {
 		return nil
@@ -31,8 +31,8 @@ func (t *Tensor) SumsFor(n, c int) []float32 {
 	return t.sums[:n*2*c]
 }
 
-// Resize gives t the shape dims, re-slicing its memory. It is an error to need more elements than
-// the graph planned for, or another number of dimensions.
+// Resize gives t the shape dims by re-slicing its memory. More elements than the graph planned for, or another number
+// of dimensions, are an error.
 func (t *Tensor) Resize(dims ...int) error {
 	if len(dims) != len(t.Shape) {
 		return fmt.Errorf("shape %v needs %d dimensions, the graph planned %d", append([]int(nil), dims...), len(dims), len(t.Shape))
@@ -53,7 +53,7 @@ func (t *Tensor) Resize(dims ...int) error {
 	return nil
 }
 
-// Rows is the size of the first dimension: the number of samples in a batch; 1 for a scalar.
+// Rows returns the size of the first dimension, which is the number of samples in a batch; 1 for a scalar.
 func (t *Tensor) Rows() int {
 	if len(t.Shape) == 0 {
 		return 1
@@ -61,7 +61,7 @@ func (t *Tensor) Rows() int {
 	return t.Shape[0]
 }
 
-// Cols is the number of elements in a row.
+// Cols returns the number of elements in a row.
 func (t *Tensor) Cols() int {
 	if t.Rows() == 0 {
 		return 0
@@ -69,7 +69,7 @@ func (t *Tensor) Cols() int {
 	return max(len(t.F32), len(t.I32)) / t.Rows()
 }
 
-// Scalar is the value of a one-element float32 tensor.
+// Scalar returns the value of a one-element float32 tensor.
 func (t *Tensor) Scalar() float32 { return t.F32[0] }
 
 // FromValue views the memory of a Gorgonia value: float32 and int32 tensors and float32 scalars.

@@ -102,7 +102,7 @@ type Encoder struct {
 	Broken    string `json:"broken,omitempty"` // why it cannot be used
 }
 
-// Folder says whether Find was given the folder's path, not a name.
+// Folder reports whether Find was given the path of the folder, not a name.
 func (e Encoder) Folder() bool { return e.Source == folder }
 
 // err is what to say of an encoder that cannot be used.
@@ -255,9 +255,9 @@ func isModel(dir string) bool {
 	return err == nil && st.Mode().IsRegular()
 }
 
-// Find is the encoder called name: the folder name, or the one of that name in $DLA_MODELS, imported, or in
-// the hub's cache, whichever is first. What is found is whole as far as can be told without reading
-// the weights. An error names the command that gets or mends it.
+// Find finds the encoder called name: the folder name, or the encoder of that name in $DLA_MODELS, among the imported
+// ones or in the hub's cache, in that order. The encoder is whole as far as can be told without reading the weights.
+// Errors name the command that fetches or repairs it.
 func Find(name string) (Encoder, error) {
 	if isModel(name) {
 		e := check(name)
@@ -294,7 +294,7 @@ func (h *Hub) cached(repo string) (Encoder, bool) {
 	return e, true
 }
 
-// List lists the encoders on this machine, in the order they are looked for, and the known ones that
+// List lists the encoders on this machine, in the order in which they are looked for, and then the known ones that
 // are not here.
 func List() ([]Encoder, error) {
 	h, err := FromEnv()

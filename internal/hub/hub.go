@@ -37,8 +37,8 @@ type Hub struct {
 	reached bool // once it has answered
 }
 
-// FromEnv is the hub that the environment names, by the variables of Hugging Face's tools: HF_ENDPOINT,
-// HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_TOKEN_PATH, HF_HUB_OFFLINE.
+// FromEnv returns the hub that the environment names, by the variables of Hugging Face's tools: HF_ENDPOINT, HF_HOME,
+// HF_HUB_CACHE, HF_TOKEN, HF_TOKEN_PATH, HF_HUB_OFFLINE.
 // https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables
 func FromEnv() (*Hub, error) {
 	endpoint, err := url.Parse(strings.TrimRight(cmp.Or(os.Getenv("HF_ENDPOINT"), "https://huggingface.co"), "/"))

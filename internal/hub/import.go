@@ -22,9 +22,9 @@ func importedDir() (string, error) {
 	return filepath.Join(d, "dla", "models"), nil
 }
 
-// Import copies the files of the Hugging Face folder dir that an encoder needs, so that Find knows it
-// by name (dir's own where name is empty) even when dir is gone. They are checked first, and one that
-// was imported by that name stays as it is until the new one is whole.
+// Import copies the files that an encoder needs from the Hugging Face folder dir, so that Find knows it by name (the
+// name of dir, if name is empty) even after dir is gone. The files are checked first; an encoder imported earlier
+// under that name stays as it is until the new one is whole.
 func Import(ctx context.Context, dir, name string, progress func(download.Progress)) (Encoder, error) {
 	if st, err := os.Stat(dir); err != nil {
 		return Encoder{}, err

@@ -55,9 +55,9 @@ func largest(name string) int64 {
 	return maxFile
 }
 
-// Pull fetches the model name, one of Known or OWNER/NAME, into the cache and returns it, with how that was done:
-// from where, or that it was there. A file that is whole is kept, one that is damaged replaced.
-// When ctx ends, the part of a file that has come is kept, and the next call goes on from there.
+// Pull fetches the model name, one of Known or OWNER/NAME, into the cache. how says where it came from, or that it
+// was there. Files that are whole are kept, damaged ones replaced. If ctx ends, the part of a file that has come is
+// kept, and the next call resumes from it.
 func (h *Hub) Pull(ctx context.Context, name string, progress func(download.Progress)) (e Encoder, how string, err error) {
 	repo, err := RepoOf(name)
 	if err != nil {

@@ -37,15 +37,15 @@ type Attention struct {
 	phase                          phase[Attention]
 }
 
-// Forward is out from q, k and v, all [Tokens, Heads·HeadSize].
+// Forward computes out from q, k and v, all [Tokens, Heads·HeadSize].
 func (a *Attention) Forward(out, q, k, v []float32) {
 	a.check(out, q, k, v)
 	a.out, a.q, a.k, a.v = out, q, k, v
 	a.run((*Attention).forwardHead)
 }
 
-// Backward is the gradients by q, k and v, and that by Table where dtable is not nil, from that by out. The
-// gradients may not overlap the inputs.
+// Backward computes the gradients by q, k and v, and by Table if dtable is not nil, from the gradient by out. The
+// gradients must not overlap the inputs.
 func (a *Attention) Backward(dq, dk, dv, dtable, dout, q, k, v []float32) {
 	a.check(dq, dk, dv, dout, q, k, v)
 	a.dq, a.dk, a.dv, a.dout, a.q, a.k, a.v = dq, dk, dv, dout, q, k, v

@@ -28,10 +28,10 @@ type Conv struct {
 	phase         phase[Conv]
 }
 
-// OutH is the height of the output.
+// OutH returns the height of the output.
 func (c *Conv) OutH() int { return (c.H-1)/c.Stride + 1 }
 
-// OutW is the width of the output.
+// OutW returns the width of the output.
 func (c *Conv) OutW() int { return (c.W-1)/c.Stride + 1 }
 
 // check panics where a slice is too short for its tensor, since the microkernels do not, and clears
@@ -41,9 +41,9 @@ func (c *Conv) check(x, y, w []float32) {
 	c.x, c.y, c.w, c.bias, c.sums, c.add = x, y, w, nil, nil, false
 }
 
-// Forward is y [N, OutH, OutW, OC] = x [N, H, W, IC] * w [K, K, IC, OC] (+ bias [OC], where not nil).
-// Where sums [N, 2, OC] is not nil it gets each image's channel sums, as Norm.Sums would give them,
-// taken while the image is in the cache.
+// Forward computes y [N, OutH, OutW, OC] = x [N, H, W, IC] * w [K, K, IC, OC], plus bias [OC] if that is not nil. If
+// sums [N, 2, OC] is not nil, it gets the channel sums of each image, as Norm.Sums computes them, taken while the
+// image is in the cache.
 func (c *Conv) Forward(y, x, w, bias, sums []float32) {
 	if c.N == 0 {
 		return
@@ -68,8 +68,8 @@ func (c *Conv) Forward(y, x, w, bias, sums []float32) {
 	c.phase.run(c, (*Conv).forwardImage, c.N)
 }
 
-// BackwardData is dx [N, H, W, IC] = the gradient of the input from dy [N, OutH, OutW, OC] and w, or,
-// where add, that plus what dx holds.
+// BackwardData computes dx [N, H, W, IC], the gradient by the input, from dy [N, OutH, OutW, OC] and w. With add, it
+// adds it to what dx holds.
 func (c *Conv) BackwardData(dx, dy, w []float32, add bool) {
 	if c.N == 0 {
 		return
@@ -88,7 +88,7 @@ func (c *Conv) BackwardData(dx, dy, w []float32, add bool) {
 	c.phase.run(c, (*Conv).backwardDataImage, c.N)
 }
 
-// BackwardWeight is dw [K, K, IC, OC] = the gradient of the weights from dy [N, OutH, OutW, OC] and x.
+// BackwardWeight computes dw [K, K, IC, OC], the gradient by the weights, from dy [N, OutH, OutW, OC] and x.
 func (c *Conv) BackwardWeight(dw, dy, x []float32) {
 	if c.N == 0 {
 		clear(dw[:c.K*c.K*c.IC*c.OC])

@@ -39,7 +39,7 @@ func (d Distillation) row(z, t []float32, label int32, grad []float32) float64 {
 	return (1-d.Weight)*(math.Log(hard)+zm-float64(z[label])) + d.Weight*T*T*kl
 }
 
-// Loss is the mean over rows, for logits and teacher [rows, classes] and labels [rows].
+// Loss returns the mean over rows, for logits and teacher [rows, classes] and labels [rows].
 func (d Distillation) Loss(logits, teacher []float32, labels []int32, rows, classes int) float32 {
 	total := 0.0
 	for r := range rows {
@@ -48,7 +48,7 @@ func (d Distillation) Loss(logits, teacher []float32, labels []int32, rows, clas
 	return float32(total / float64(rows))
 }
 
-// Grad is dst [rows, classes] = scale times the gradient of each row's loss by its logits; scale holds
+// Grad computes dst [rows, classes] = scale times the gradient of the loss of each row by its logits; scale includes
 // the 1/rows of the mean.
 func (d Distillation) Grad(dst, logits, teacher []float32, labels []int32, rows, classes int, scale float32) {
 	for r := range rows {

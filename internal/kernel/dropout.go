@@ -47,7 +47,7 @@ func (a *dropoutArgs) init(s rng.Stream, p float64) {
 	a.factor = [2]uint32{0xD2511F53, 0xCD9E8D57}
 }
 
-// Run is dst = dropout(src) with the draws of s, for p in (0, 1). dst may be src. It allocates nothing.
+// Run computes dst = dropout(src) with the random words of s, for p in (0, 1). dst may be src. It allocates nothing.
 func (d *Dropout) Run(dst, src []float32, s rng.Stream, p float64) {
 	if len(dst) == 0 {
 		return

@@ -5,10 +5,10 @@ import "sync"
 // elements is how many elements a chunk of an element-wise kernel has.
 const elements = 16 << 10
 
-// Add is dst = a + b. dst may be a or b.
+// Add computes dst = a + b. dst may be a or b.
 func Add(dst, a, b []float32) { runElementwise(dst, a, b, (*elementwise).add) }
 
-// ReLUGrad is dx = dy where y > 0, else 0, for y = relu(x). dx may be dy.
+// ReLUGrad computes dx = dy where y > 0, else 0, for y = relu(x). dx may be dy.
 func ReLUGrad(dx, dy, y []float32) { runElementwise(dx, dy, y, (*elementwise).reluGrad) }
 
 // elementwise is an element-wise kernel of two inputs.
@@ -62,7 +62,7 @@ func (e *elementwise) reluGrad(_ *lane, i int) {
 	}
 }
 
-// BytesToFloats is dst = src/255, rounded once: pixels in [0,1].
+// BytesToFloats computes dst = src/255, rounded once: pixels in [0,1].
 func BytesToFloats(dst []float32, src []byte) {
 	n := len(src) / simd.floats
 	_ = dst[:len(src)]
@@ -87,7 +87,7 @@ const colSumRows = 2048
 
 var colSumPool = sync.Pool{New: func() any { return new(colSum) }}
 
-// ColSum is dst[c] = the sum over r of x[r, c], for x [rows, cols]: the gradient of a bias.
+// ColSum computes dst[c] = the sum over r of x[r, c], for x [rows, cols]: the gradient of a bias.
 func ColSum(dst, x []float32, rows, cols int) {
 	clear(dst[:cols])
 	if rows == 0 || cols == 0 {
@@ -111,7 +111,7 @@ func (s *colSum) chunk(_ *lane, i int) {
 	imageSums(s.parts[i*2*s.cols:][:2*s.cols], s.x[lo*s.cols:hi*s.cols], hi-lo, s.cols)
 }
 
-// SumSquares is the sum of x[i]², added in ascending order in float64.
+// SumSquares returns the sum of x[i]², added in ascending order in float64.
 func SumSquares(x []float32) float64 {
 	s := 0.0
 	for _, v := range x {

@@ -15,8 +15,8 @@ const (
 	scatterColumns = 128 // a chunk of Scatter
 )
 
-// Gather is dst[r] = table[First + ids[r]], or plus that where add, for dst [rows, width] and table [·, width].
-// An index outside the table panics.
+// Gather computes dst[r] = table[First + ids[r]], or with add dst[r] += it, for dst [rows, width] and table [·,
+// width]. An index outside the table panics.
 func (e *Embedding) Gather(dst []float32, ids []int32, table []float32, width int, add bool) {
 	e.dst, e.src, e.ids, e.width = dst[:len(ids)*width], table, ids, width
 	pass := (*Embedding).gather
@@ -27,8 +27,9 @@ func (e *Embedding) Gather(dst []float32, ids []int32, table []float32, width in
 	e.dst, e.src, e.ids = nil, nil, nil
 }
 
-// Scatter is the gradient by the table: dtable[i] = the sum of dy[r] over the rows r with First + ids[r] = i,
-// in ascending order of r; dy [rows, width]. A chunk has some columns of all rows, so no two meet.
+// Scatter computes the gradient by the table: dtable[i] = the sum of dy[r] over the rows r with First + ids[r] = i,
+// in ascending order of r; dy [rows, width]. Each chunk takes some columns of all rows, so that no two write to the
+// same element.
 func (e *Embedding) Scatter(dtable []float32, ids []int32, dy []float32, width int) {
 	e.dst, e.src, e.ids, e.width = dtable, dy[:len(ids)*width], ids, width
 	e.phase.run(e, (*Embedding).clearTable, tiles(len(dtable), 4*elements))

@@ -2,9 +2,9 @@ package kernel
 
 import "math"
 
-// UniformDivergence is the mean over rows of KL(uniform ‖ softmax(logits)) = -log C - (1/C)·Σ log softmax(logits),
-// for logits [rows, classes] and C classes: how far the rows are from saying nothing. It is the cross-entropy
-// against the uniform distribution less that one's entropy log C, so that 0 is the least.
+// UniformDivergence returns the mean over rows of KL(uniform ‖ softmax(logits)) = -log C - (1/C)·Σ log
+// softmax(logits), for logits [rows, classes] and C classes: how far the predictions are from uniform. It is the
+// cross-entropy against the uniform distribution less the entropy of that, log C, so that the smallest value is 0.
 func UniformDivergence(logits []float32, rows, classes int) float32 {
 	total := 0.0
 	for r := range rows {
@@ -20,7 +20,7 @@ func UniformDivergence(logits []float32, rows, classes int) float32 {
 	return float32(total / float64(rows))
 }
 
-// UniformDivergenceGrad is dst = (softmax(logits) - 1/C) · scale, both [rows, classes]; scale holds the
+// UniformDivergenceGrad computes dst = (softmax(logits) - 1/C) · scale, both [rows, classes]; scale includes the
 // 1/rows of the mean.
 func UniformDivergenceGrad(dst, logits []float32, rows, classes int, scale float32) {
 	for r := range rows {

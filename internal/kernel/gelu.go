@@ -1,10 +1,10 @@
 package kernel
 
-// GELU is y = x·Φ(x), Φ the normal distribution function (Hendrycks and Gimpel 2016,
-// https://arxiv.org/abs/1606.08415): the exact form by erf, not its approximation by tanh. y may be x.
+// GELU computes y = x·Φ(x), with Φ the normal distribution function (Hendrycks and Gimpel 2016,
+// https://arxiv.org/abs/1606.08415): exactly, by erf, not by the approximation with tanh. y may be x.
 func GELU(y, x []float32) { runElementwise(y, x, x, (*elementwise).gelu) }
 
-// GELUGrad is dx = dy·(Φ(x) + x·φ(x)), φ the normal density. dx may be dy.
+// GELUGrad computes dx = dy·(Φ(x) + x·φ(x)), with φ the normal density. dx may be dy.
 func GELUGrad(dx, dy, x []float32) { runElementwise(dx, dy, x, (*elementwise).geluGrad) }
 
 func (e *elementwise) gelu(_ *lane, i int) {

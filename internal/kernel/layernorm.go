@@ -44,14 +44,14 @@ func (m *LayerNorm) check(tensors, vectors [][]float32) {
 	_ = m.Stats[:2*m.Rows]
 }
 
-// Forward is y from x and res [Rows, Width], which may be nil, gamma and beta [Width]. y may be x.
+// Forward computes y from x and res [Rows, Width], of which res may be nil, and gamma and beta [Width]. y may be x.
 func (m *LayerNorm) Forward(y, x, res, gamma, beta []float32) {
 	m.check([][]float32{y, x, res}, [][]float32{gamma, beta})
 	m.y, m.x, m.res, m.gamma, m.beta = y, x, res, gamma, beta
 	m.run((*LayerNorm).forwardRows)
 }
 
-// BackwardInput is the gradient by x, and by res: with g = dy·gamma
+// BackwardInput computes the gradient by x, which is also that by res: with g = dy·gamma
 //
 //	dx = (g - mean(g) - x̂·mean(g·x̂)) / sqrt(variance + Eps)
 //
@@ -62,7 +62,7 @@ func (m *LayerNorm) BackwardInput(dx, dy, x, res, gamma []float32) {
 	m.run((*LayerNorm).inputRows)
 }
 
-// BackwardParams is dgamma = the sum over rows of dy·x̂ and dbeta that of dy, both [Width].
+// BackwardParams computes dgamma = the sum over rows of dy·x̂, and dbeta = the sum over rows of dy, both [Width].
 func (m *LayerNorm) BackwardParams(dgamma, dbeta, dy, x, res []float32) {
 	m.check([][]float32{dy, x, res}, [][]float32{dgamma, dbeta})
 	n := tiles(m.Rows, layerNormRows)

@@ -12,13 +12,13 @@ type squares struct {
 
 var squaresPool = sync.Pool{New: func() any { return new(squares) }}
 
-// SquaredErrors is dst[r] = the mean over row r of (a - b)², for a and b [rows, cols]. A row is added in
-// float64, in order.
+// SquaredErrors computes dst[r] = the mean over row r of (a - b)², for a and b [rows, cols]. Each row is summed in
+// order, in float64.
 func SquaredErrors(dst, a, b []float32, rows, cols int) {
 	runSquares(squares{dst: dst[:rows], a: a, b: b, cols: cols}, (*squares).errors, rows)
 }
 
-// SquaredErrorGrad is dst = scale·(a - b), all [rows, cols]. dst may be a.
+// SquaredErrorGrad computes dst = scale·(a - b), all [rows, cols]. dst may be a.
 func SquaredErrorGrad(dst, a, b []float32, rows, cols int, scale float32) {
 	runSquares(squares{dst: dst[:rows*cols], a: a, b: b, cols: cols, scale: scale}, (*squares).gradient, rows)
 }

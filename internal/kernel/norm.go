@@ -7,7 +7,7 @@ import "math"
 // images in float64, in order; so they are the same whoever computes them: Norm.Sums in a pass of its
 // own, or a convolution while it has the image in the cache.
 
-// Norm is the size of what is normalised. Its methods allocate nothing.
+// Norm holds the size of what is normalised. Its methods allocate nothing.
 type Norm struct {
 	N, Pixels, C int
 
@@ -46,7 +46,7 @@ func (m *Norm) image(t []float32, n int) []float32 {
 	return t[n*size:][:size]
 }
 
-// Sums is sums [N, 2, C] = for each image the sum of each channel of x, and of its square.
+// Sums computes sums [N, 2, C] = for each image the sum of each channel of x, and of its square.
 func (m *Norm) Sums(sums, x []float32) {
 	m.check([][]float32{x}, nil)
 	_ = sums[:m.N*2*m.C]
@@ -54,7 +54,7 @@ func (m *Norm) Sums(sums, x []float32) {
 	m.run((*Norm).sumsImage)
 }
 
-// Moments is each channel's mean and biased variance, of sums over N images.
+// Moments computes the mean and the biased variance of each channel from sums over N images.
 func (m *Norm) Moments(mean, variance, sums []float32) {
 	count := float64(m.N * m.Pixels)
 	for c := range m.C {
@@ -73,7 +73,7 @@ func (m *Norm) Moments(mean, variance, sums []float32) {
 	}
 }
 
-// Apply is y = x·scale + shift, plus res where not nil, then max(0, ·) where relu (NaN stays NaN).
+// Apply computes y = x·scale + shift, plus res if that is not nil, and with relu max(0, ·) of it (NaN stays NaN).
 func (m *Norm) Apply(y, x, res, scale, shift []float32, relu bool) {
 	m.check([][]float32{y, x}, [][]float32{scale, shift})
 	if res != nil {
@@ -87,8 +87,8 @@ func (m *Norm) Apply(y, x, res, scale, shift []float32, relu bool) {
 	m.run((*Norm).applyImage)
 }
 
-// GradSums is the first pass backward: g = dy where y > 0 (all of dy where y is nil), and sums
-// [N, 2, C] = for each image the sums of g and of g·(x - mean). g may be dy.
+// GradSums is the first pass backward: it computes g = dy where y > 0 (all of dy if y is nil), and sums [N, 2, C] =
+// for each image the sums of g and of g·(x - mean). g may be dy.
 func (m *Norm) GradSums(g, sums, dy, y, x, mean []float32) {
 	m.check([][]float32{g, dy, x}, [][]float32{mean})
 	if y != nil {
@@ -99,7 +99,7 @@ func (m *Norm) GradSums(g, sums, dy, y, x, mean []float32) {
 	m.run((*Norm).gradSumsImage)
 }
 
-// GradInput is the second pass backward: dx = a·g + b·(x - mean) + c. dx may be g.
+// GradInput is the second pass backward: it computes dx = a·g + b·(x - mean) + c. dx may be g.
 func (m *Norm) GradInput(dx, g, x, mean, a, b, c []float32) {
 	m.check([][]float32{dx, g, x}, [][]float32{mean, a, b, c})
 	m.y, m.g, m.x, m.mean, m.a, m.b, m.shift = dx, g, x, mean, a, b, c

@@ -7,9 +7,9 @@ type probe struct{ n int }
 
 func (p *probe) chunk(*lane, int) { simd.probe(p.n) }
 
-// Peak measures the most floating-point operations a second the processor does in the vectors of the
-// present Level on all Threads: multiply-adds, counted as two, that touch no memory. It warms the
-// processor up for d, then measures for d and takes the best; some tens of milliseconds are enough.
+// Peak measures the largest number of floating-point operations a second that the processor does on all Threads with
+// the vectors of the present Level: multiply-adds, counted as two, that touch no memory. It warms the processor up
+// for d, then measures for d and returns the best; some tens of milliseconds are enough.
 func Peak(d time.Duration) float64 {
 	const chains = 12
 	p := &probe{n: 1000}

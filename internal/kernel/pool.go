@@ -15,7 +15,7 @@ import (
 	"unsafe"
 )
 
-// Task is work in numbered chunks that may run at the same time, in any order.
+// Task is work in numbered chunks, which may run at the same time and in any order.
 type Task interface {
 	Chunk(i int)
 }
@@ -148,7 +148,7 @@ func init() {
 	pool.done = make(chan struct{}, 1)
 }
 
-// Threads is how many threads a Run uses, the caller's included.
+// Threads returns how many threads Run uses, that of the caller included.
 func Threads() int {
 	pool.mu.Lock()
 	defer pool.mu.Unlock()

@@ -8,10 +8,10 @@ type AvgPool struct {
 	phase phase[AvgPool]
 }
 
-// Forward is y [N, C] = the mean over the pixels of x [N, Pixels, C].
+// Forward computes y [N, C] = the mean over the pixels of x [N, Pixels, C].
 func (a *AvgPool) Forward(y, x []float32) { a.run(y, x, (*AvgPool).forward) }
 
-// Backward is dx [N, Pixels, C] = dy [N, C] / Pixels, at every pixel.
+// Backward computes dx [N, Pixels, C] = dy [N, C] / Pixels, at every pixel.
 func (a *AvgPool) Backward(dx, dy []float32) { a.run(dy, dx, (*AvgPool).backward) }
 
 // run runs a pass, of which a chunk is an image.
@@ -46,7 +46,7 @@ func (a *AvgPool) backward(_ *lane, n int) {
 	}
 }
 
-// Pool2 joins and spreads squares of 2x2 pixels; H and W are the size of the larger image.
+// Pool2 pools and upsamples by squares of 2x2 pixels; H and W are the size of the larger image.
 type Pool2 struct {
 	N, H, W, C int
 
@@ -61,19 +61,19 @@ func (p *Pool2) run(small, large []float32, pass func(*Pool2, *lane, int)) {
 	p.phase.run(p, pass, p.N)
 }
 
-// Max is y = the largest of each four pixels of x; NaN where any is.
+// Max computes y = the largest of each four pixels of x; NaN if any of them is.
 func (p *Pool2) Max(y, x []float32) { p.run(y, x, (*Pool2).max) }
 
-// MaxGrad is dx = dy at the first of each four pixels of x that equals y, and 0 elsewhere.
+// MaxGrad computes dx = dy at the first of each four pixels of x that equals y, and 0 elsewhere.
 func (p *Pool2) MaxGrad(dx, dy, x, y []float32) {
 	p.y, p.x = y[:p.N*(p.H/2)*(p.W/2)*p.C], x[:p.N*p.H*p.W*p.C]
 	p.run(dy, dx, (*Pool2).maxGrad)
 }
 
-// Spread is y (large) = each pixel of x (small) four times.
+// Spread computes y (large) = each pixel of x (small) four times.
 func (p *Pool2) Spread(y, x []float32) { p.run(x, y, (*Pool2).spread) }
 
-// Sum is dx (small) = the sum of each four pixels of dy (large).
+// Sum computes dx (small) = the sum of each four pixels of dy (large).
 func (p *Pool2) Sum(dx, dy []float32) { p.run(dx, dy, (*Pool2).sum) }
 
 // squares calls f with each pixel of image n of small and with its four of large, which lie two side by side.
@@ -144,13 +144,13 @@ type Subsample struct {
 	phase phase[Subsample]
 }
 
-// Forward is y [N, ceil(H/Stride), ceil(W/Stride), OC] from x [N, H, W, C].
+// Forward computes y [N, ceil(H/Stride), ceil(W/Stride), OC] from x [N, H, W, C].
 func (s *Subsample) Forward(y, x []float32) {
 	s.y, s.x = y, x
 	s.phase.run(s, (*Subsample).forward, s.N)
 }
 
-// Backward is dx [N, H, W, C] from dy.
+// Backward computes dx [N, H, W, C] from dy.
 func (s *Subsample) Backward(dx, dy []float32) {
 	s.y, s.x = dy, dx
 	s.phase.run(s, (*Subsample).backward, s.N)

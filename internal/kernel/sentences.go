@@ -1,7 +1,7 @@
 package kernel
 
-// SentencePool makes one vector of each sentence of x [tokens, Width], sentence s of which has the rows from
-// Offsets[s] to Offsets[s+1]; none may be empty. Its methods allocate nothing.
+// SentencePool reduces each sentence of x [tokens, Width] to one vector. Sentence s has the rows from Offsets[s] to
+// Offsets[s+1]; no sentence may be empty. Its methods allocate nothing.
 type SentencePool struct {
 	Offsets []int32
 	Width   int
@@ -10,16 +10,16 @@ type SentencePool struct {
 	phase    phase[SentencePool]
 }
 
-// Mean is y [sentences, Width], the mean of each sentence's rows.
+// Mean computes y [sentences, Width], the mean of the rows of each sentence.
 func (p *SentencePool) Mean(y, x []float32) { p.run(y, x, (*SentencePool).mean) }
 
-// MeanGrad is dx [tokens, Width] from dy [sentences, Width].
+// MeanGrad computes dx [tokens, Width] from dy [sentences, Width].
 func (p *SentencePool) MeanGrad(dx, dy []float32) { p.run(dx, dy, (*SentencePool).meanGrad) }
 
-// First is y [sentences, Width], the first row of each sentence: the token [CLS] or <s>.
+// First computes y [sentences, Width], the first row of each sentence: the token [CLS] or <s>.
 func (p *SentencePool) First(y, x []float32) { p.run(y, x, (*SentencePool).first) }
 
-// FirstGrad is dx [tokens, Width] from dy [sentences, Width].
+// FirstGrad computes dx [tokens, Width] from dy [sentences, Width].
 func (p *SentencePool) FirstGrad(dx, dy []float32) { p.run(dx, dy, (*SentencePool).firstGrad) }
 
 // run runs a pass, of which a chunk is a sentence.

@@ -2,9 +2,9 @@ package kernel
 
 import "math"
 
-// SoftmaxCrossEntropy is the mean over rows of -Σ q·log softmax(logits), for logits [rows, classes] and
-// the target q = (1-smoothing)·onehot(label) + smoothing/classes (Szegedy et al. 2016,
-// https://arxiv.org/abs/1512.00567). Each row's own maximum is subtracted first, so no logit is too large.
+// SoftmaxCrossEntropy returns the mean over rows of -Σ q·log softmax(logits), for logits [rows, classes] and the
+// target q = (1-smoothing)·onehot(label) + smoothing/classes (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567).
+// The maximum of each row is subtracted first, so that no logit is too large.
 func SoftmaxCrossEntropy(logits []float32, labels []int32, rows, classes int, smoothing float64) float32 {
 	total := 0.0
 	for r := range rows {
@@ -23,8 +23,8 @@ func SoftmaxCrossEntropy(logits []float32, labels []int32, rows, classes int, sm
 	return float32(total / float64(rows))
 }
 
-// SoftmaxCrossEntropyGrad is dst = (softmax(logits) - q) · scale, both [rows, classes], for the q of
-// SoftmaxCrossEntropy; scale holds the 1/rows of the mean.
+// SoftmaxCrossEntropyGrad computes dst = (softmax(logits) - q) · scale, both [rows, classes], for the q of
+// SoftmaxCrossEntropy; scale includes the 1/rows of the mean.
 func SoftmaxCrossEntropyGrad(dst, logits []float32, labels []int32, rows, classes int, smoothing float64, scale float32) {
 	for r := range rows {
 		row, out := logits[r*classes:(r+1)*classes], dst[r*classes:(r+1)*classes]

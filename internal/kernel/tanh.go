@@ -2,11 +2,11 @@ package kernel
 
 import "math"
 
-// Tanh is y = tanh(x), element by element, rounded to float32 from float64. y may be x. It is plain Go: heads of
-// classifiers apply it to one vector a sentence.
+// Tanh computes y = tanh(x), element by element, rounded to float32 from float64. y may be x. It is plain Go, since
+// the heads of classifiers apply it to one vector a sentence only.
 func Tanh(y, x []float32) { runElementwise(y, x, x, (*elementwise).tanh) }
 
-// TanhGrad is dx = dy·(1 - tanh²(x)). dx may be dy.
+// TanhGrad computes dx = dy·(1 - tanh²(x)). dx may be dy.
 func TanhGrad(dx, dy, x []float32) { runElementwise(dx, dy, x, (*elementwise).tanhGrad) }
 
 func (e *elementwise) tanh(_ *lane, i int) {

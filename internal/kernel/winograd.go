@@ -40,11 +40,11 @@ var winogradConstants = func() []float32 {
 // convDirect says that no convolution is to use Winograd's algorithm.
 var convDirect bool
 
-// ConvDirect says whether every convolution is computed directly; SetConvDirect sets it, before any
-// kernel runs. The two ways differ in the last bits.
+// ConvDirect reports whether every convolution is computed directly. The direct and the Winograd algorithm differ in
+// the last bits.
 func ConvDirect() bool { return convDirect }
 
-// SetConvDirect turns Winograd's algorithm off, or on again.
+// SetConvDirect turns Winograd's algorithm off or on again. It must be called before any kernel runs.
 func SetConvDirect(direct bool) { convDirect = direct }
 
 // winograd says whether the convolution is computed by Winograd's algorithm.

@@ -7,8 +7,8 @@ import (
 	"dla/internal/rng"
 )
 
-// Limits end a batch: it takes sentences for as long as it has at most so many tokens and at most so
-// many sentences. 0 is no limit; one of the two must be set.
+// Limits bound a batch: it takes sentences as long as it has at most Tokens tokens and at most Sentences sentences. 0
+// is no limit; one of the two must be set.
 type Limits struct {
 	Tokens, Sentences int
 }
@@ -58,10 +58,11 @@ func NewLoader(all *Packed, index []int32, limits Limits, shuffle bool, seed uin
 // Len is the number of sentences in an epoch.
 func (l *Loader) Len() int { return len(l.index) }
 
-// MaxTokens is more than no batch has, in any order of the sentences: what a batch needs room for.
+// MaxTokens returns an upper bound of the tokens of a batch, for any order of the sentences: a batch needs room for
+// them.
 func (l *Loader) MaxTokens() int { return l.tokens }
 
-// MaxSentences is the same of sentences.
+// MaxSentences returns the same bound of the sentences.
 func (l *Loader) MaxSentences() int {
 	if l.limits.Sentences > 0 {
 		return min(l.limits.Sentences, len(l.index))
@@ -69,8 +70,8 @@ func (l *Loader) MaxSentences() int {
 	return len(l.index)
 }
 
-// Steps is the number of batches in epoch, from 0. All epochs have as many unless tokens are limited and
-// their order is drawn.
+// Steps returns the number of batches in epoch, from 0. It is the same in all epochs, unless tokens are limited and
+// the order is random.
 func (l *Loader) Steps(epoch int) int {
 	l.begin(epoch)
 	return len(l.starts) - 1

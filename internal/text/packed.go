@@ -14,7 +14,7 @@ type Packed struct {
 	Index     []int32 // [sentences] place in the set that a Loader was made for
 }
 
-// NewPacked has room for that many tokens and sentences, and holds none.
+// NewPacked returns an empty batch with room for that many tokens and sentences.
 func NewPacked(tokens, sentences int) *Packed {
 	return &Packed{
 		IDs: make([]int32, 0, tokens), Positions: make([]int32, 0, tokens), Offsets: append(make([]int32, 0, sentences+1), 0),
@@ -28,7 +28,7 @@ func (p *Packed) Len() int { return len(p.Offsets) - 1 }
 // Tokens is the number of tokens.
 func (p *Packed) Tokens() int { return len(p.IDs) }
 
-// Sentence is the ids of sentence i.
+// Sentence returns the ids of sentence i.
 func (p *Packed) Sentence(i int) []int32 { return p.IDs[p.Offsets[i]:p.Offsets[i+1]] }
 
 // clear leaves no sentences.
@@ -36,7 +36,7 @@ func (p *Packed) clear() {
 	p.IDs, p.Positions, p.Offsets, p.Labels, p.Index = p.IDs[:0], p.Positions[:0], append(p.Offsets[:0], 0), p.Labels[:0], p.Index[:0]
 }
 
-// Take makes p the sentences lo to hi of o, with their labels and places.
+// Take fills p with the sentences lo to hi of o, their labels and their places.
 func (p *Packed) Take(o *Packed, lo, hi int) {
 	p.clear()
 	for i := lo; i < hi; i++ {
@@ -44,8 +44,8 @@ func (p *Packed) Take(o *Packed, lo, hi int) {
 	}
 }
 
-// Add lays a sentence behind the others. The memory is often a graph's input, which must not be left
-// for a larger one, so a sentence that has no room is a panic: a mistake of the caller.
+// Add appends a sentence. It panics if there is no room for it, which is a mistake of the caller: the memory is often
+// the input of a graph, and must not be exchanged for a larger one.
 func (p *Packed) Add(ids []int32, label, index int32) {
 	rows := len(p.IDs) + len(ids)
 	if rows > cap(p.IDs) || rows > cap(p.Positions) || len(p.Offsets) == cap(p.Offsets) || len(p.Labels) == cap(p.Labels) || len(p.Index) == cap(p.Index) {

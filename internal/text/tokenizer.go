@@ -30,16 +30,16 @@ type Tokenizer struct {
 	fingerprint string
 }
 
-// Vocabulary is the number of ids: each is below it.
+// Vocabulary returns the number of ids; each id is smaller.
 func (t *Tokenizer) Vocabulary() int { return t.vocabulary }
 
-// MaxLength is the number of tokens that a sentence is cut to, with the first and the last.
+// MaxLength returns the number of tokens to which a sentence is cut, the first and the last included.
 func (t *Tokenizer) MaxLength() int { return t.maxLength }
 
-// Fingerprint is a SHA-256 (hex) over all that ids depend on.
+// Fingerprint returns a SHA-256 (hex) of everything that the ids depend on.
 func (t *Tokenizer) Fingerprint() string { return t.fingerprint }
 
-// Encode is the ids of s, the first MaxLength-1 and the last token where there are more. Bytes that are
+// Encode returns the ids of s; if there are more than MaxLength, the first MaxLength-1 and the last. Bytes that are
 // not UTF-8 count as U+FFFD.
 func (t *Tokenizer) Encode(s string) []int32 {
 	e := encoding{Tokenizer: t, ids: append(make([]int32, 0, 8+len(s)/3), t.first)}
@@ -52,7 +52,7 @@ func (t *Tokenizer) Encode(s string) []int32 {
 	return append(e.ids[:min(len(e.ids), t.maxLength-1)], t.last)
 }
 
-// Cut says whether Encode leaves tokens of s out, for there are more than MaxLength.
+// Cut reports whether Encode drops tokens of s, because it has more than MaxLength.
 func (t *Tokenizer) Cut(s string) bool {
 	longer := *t
 	longer.maxLength++
@@ -80,8 +80,8 @@ func (e *encoding) word(w string) bool {
 	return len(e.ids) < e.maxLength-1
 }
 
-// Pack encodes sentences, on all threads, and lays them end to end with their labels; labels may be nil,
-// all are 0 then.
+// Pack encodes sentences on all threads and lays them end to end with their labels. If labels is nil, all labels are
+// 0.
 func (t *Tokenizer) Pack(sentences []string, labels []int32) *Packed {
 	if labels == nil {
 		labels = make([]int32, len(sentences))
