@@ -101,7 +101,7 @@ func TestDataImportVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, errs, code := dla("", false, "data", "verify")
-	if code != exitFailure || !strings.Contains(out, "mnist: damaged") || !strings.Contains(errs, bad+" is damaged: 100 bytes, want 4542; get it anew with `dla data pull mnist`") {
+	if code != exitFailure || !strings.Contains(out, "mnist: damaged") || !strings.Contains(errs, bad+" is damaged: 100 bytes, want 4542; fetch it again with `dla data pull mnist`") {
 		t.Errorf("verify of a damaged file: exit code %d: %s%s", code, out, errs)
 	}
 }
@@ -233,7 +233,7 @@ func TestDataSentences(t *testing.T) {
 	if out, errs, code := dla("", false, "data", "verify"); code != exitFailure ||
 		!strings.Contains(out, "rotten_tomatoes: damaged") || !strings.Contains(errs,
 		"rt-polarity.pos is damaged: 5 bytes, want 626395; nor is its content the published one: ") ||
-		!strings.Contains(errs, "1 sentences of the class pos, want 5331; get it anew with `dla data pull rotten_tomatoes`") {
+		!strings.Contains(errs, "1 sentences of the class pos, want 5331; fetch it again with `dla data pull rotten_tomatoes`") {
 		t.Errorf("verify of a damaged file: exit code %d: %s%s", code, out, errs)
 	}
 }

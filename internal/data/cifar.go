@@ -68,7 +68,7 @@ func readCIFARBinary(ctx context.Context, tree string, done func(n, total int64)
 		base := path.Base(name)
 		at := slices.Index(cifarBatches, base)
 		if base != "batches.meta.txt" && (at < 0 || seen[at]) {
-			return errors.New("is no file of CIFAR-10, or there twice")
+			return errors.New("is not a file of CIFAR-10, or occurs twice")
 		}
 		b := make([]byte, size)
 		if _, err := io.ReadFull(r, b); err != nil {
@@ -143,7 +143,7 @@ func readCIFAR100(ctx context.Context, tree string, done func(n, total int64)) (
 	err = walk(ctx, tree, want, done, func(name string, size int64, r io.Reader) error {
 		at := slices.Index(files, path.Base(name))
 		if seen[at] {
-			return errors.New("is there twice")
+			return errors.New("occurs twice")
 		}
 		seen[at] = true
 		b := make([]byte, size)

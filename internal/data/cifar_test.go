@@ -103,8 +103,8 @@ func TestHostileCIFAR(t *testing.T) {
 		"wrong label":   {binary.with(at, label), at + ": label 10 of image 2"},
 		"missing":       {binary.with(at, nil), "holds no data_batch_3.bin"},
 		"empty":         {binary.with("cifar-10-batches-bin/test_batch.bin", []byte{}), "holds no images in test/CLASS/"},
-		"CIFAR-100":     {tree{"cifar-100-binary/train.bin": binary[at]}, "train.bin: is no file of CIFAR-10"},
-		"there twice":   {binary.with("copy/data_batch_3.bin", binary[at]), "data_batch_3.bin: is no file of CIFAR-10, or there twice"},
+		"CIFAR-100":     {tree{"cifar-100-binary/train.bin": binary[at]}, "train.bin: is not a file of CIFAR-10"},
+		"there twice":   {binary.with("copy/data_batch_3.bin", binary[at]), "data_batch_3.bin: is not a file of CIFAR-10, or occurs twice"},
 		"other classes": {binary.with("cifar-10-batches-bin/batches.meta.txt", []byte("cat\ndog\n")), "lists other classes"},
 		"missing class": {images.with("train/emu/0.png", images["train/cat/0_1.png"]), `unknown class "emu"; known are airplane`},
 		"other size":    {images.with("train/cat/0_1.png", pngOf(image.NewRGBA(image.Rect(0, 0, 64, 64)))), "train/cat/0_1.png: is 64x64 pixels, want 32x32"},
@@ -235,7 +235,7 @@ func TestCIFAR100(t *testing.T) {
 		"missing":        {files.with(at, nil), "holds no train.bin"},
 		"no names":       {files.with("cifar-100-binary/fine_label_names.txt", nil), "holds no fine_label_names.txt"},
 		"a name missing": {files.with("cifar-100-binary/fine_label_names.txt", []byte("cat dog cat")), "lists 3 classes, 2 different ones, want 100"},
-		"there twice":    {files.with("copy/train.bin", files[at]), "train.bin: is there twice"},
+		"there twice":    {files.with("copy/train.bin", files[at]), "train.bin: occurs twice"},
 		"empty class":    {files.with("cifar-100-binary/test.bin", files["cifar-100-binary/test.bin"][:(2+3*cifarPlane)*99]), "holds no images in test/class_99/"},
 	} {
 		path := file(t, "cifar.tgz", zip(tc.tree.tar(false)))

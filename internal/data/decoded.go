@@ -104,7 +104,7 @@ func readDecodedHeader(r io.Reader, size int64) (h decodedHeader, rest int64, er
 	case bytes.HasPrefix(b[:], []byte(decodedMagic1)):
 		h.version = 1
 	default:
-		return h, 0, errors.New("is no decoded set of this version")
+		return h, 0, errors.New("is not a decoded set of this version")
 	}
 	n := int64(binary.LittleEndian.Uint32(b[len(decodedMagic):]))
 	rest = size - int64(fixed) - n - sha256.Size

@@ -28,7 +28,7 @@ func DecodeText(b []byte) (text, encoding string, err error) {
 		return text, "UTF-16", err
 	}
 	if at := bytes.IndexByte(body, 0); at >= 0 {
-		return "", "", fmt.Errorf("line %d holds a NUL byte, so it is no text, or UTF-16 without a byte-order mark; save it as UTF-8", lineOf(body, at))
+		return "", "", fmt.Errorf("line %d holds a NUL byte, so it is not text, or UTF-16 without a byte-order mark; save it as UTF-8", lineOf(body, at))
 	}
 	wrong, multi := firstOf(body)
 	switch {
@@ -73,7 +73,7 @@ func decodeUTF16(b []byte, unit func([]byte) uint16) (string, error) {
 	line := 1
 	for i := 0; i < len(b); i += 2 {
 		if i+1 == len(b) {
-			return "", fmt.Errorf("is UTF-16 that ends within a character of line %d; get it anew, or save it as UTF-8", line)
+			return "", fmt.Errorf("is UTF-16 that ends within a character of line %d; fetch it again, or save it as UTF-8", line)
 		}
 		r := rune(unit(b[i:]))
 		if utf16.IsSurrogate(r) {
@@ -90,7 +90,7 @@ func decodeUTF16(b []byte, unit func([]byte) uint16) (string, error) {
 		case '\n':
 			line++
 		case 0:
-			return "", fmt.Errorf("line %d holds a NUL character, so it is no text", line)
+			return "", fmt.Errorf("line %d holds a NUL character, so it is not text", line)
 		}
 		s.WriteRune(r)
 	}

@@ -42,7 +42,7 @@ func TestDecodeText(t *testing.T) {
 	for _, c := range []struct{ name, in, want string }{
 		{"binary", "\x89PNG\r\n\x1a\n\x00\x00", "line 3 holds a NUL byte"},
 		{"UTF-16 without a mark", "g\x00o\x00",
-			"line 1 holds a NUL byte, so it is no text, or UTF-16 without a byte-order mark; save it as UTF-8"},
+			"line 1 holds a NUL byte, so it is not text, or UTF-16 without a byte-order mark; save it as UTF-8"},
 		{"binary without NULs", "ab\n\x1f\x8b\x08\xff", "line 2 holds the byte 0x1f"},
 		{"a byte Windows-1252 has no letter for", "a\nb\n\x81\xe9\n", "line 3 holds the byte 0x81"},
 		{"part UTF-8", "é\nb\nclich\xe9\n", "line 3 is not UTF-8, as the rest is"},

@@ -178,7 +178,7 @@ func (r *imageReader) visit(name string, size int64, content io.Reader) error {
 	case !ok:
 		return errors.New("is in no folder train/CLASS or test/CLASS")
 	case !isImage(name):
-		return errors.New("is no PNG or JPEG file")
+		return errors.New("is not a PNG or JPEG file")
 	case r.files > 0 && prefix != r.prefix && !r.spec.loose:
 		return fmt.Errorf("lies in another folder than the files before it, which lie in %q", r.prefix)
 	case r.seen[name]:

@@ -143,9 +143,9 @@ func (e Entry) byHand(what string) string {
 func (e Entry) Remedy(dir string, opt Options) string {
 	if cache, err := opt.cache(); err == nil && dir == filepath.Join(cache, e.Folder) {
 		if e.fetched() {
-			return fmt.Sprintf("get it anew with `dla data pull %s`", e.Name)
+			return fmt.Sprintf("fetch it again with `dla data pull %s`", e.Name)
 		}
-		return fmt.Sprintf("get it anew with `dla data import %s FOLDER_OR_ARCHIVE`", e.Name)
+		return fmt.Sprintf("fetch it again with `dla data import %s FOLDER_OR_ARCHIVE`", e.Name)
 	}
 	if e.fetched() {
 		return fmt.Sprintf("replace the files in %s, or unset DLA_DATA and get them with `dla data pull %s`", dir, e.Name)
@@ -214,7 +214,7 @@ func (e Entry) locate(ctx context.Context, opt Options) (Found, error) {
 		return Found{}, &notFoundError{fmt.Errorf("%s is not in $DLA_DATA, and %w", e.Name, err)}
 	}
 	if err != nil {
-		return Found{}, fmt.Errorf("%s is not in $DLA_DATA, and what is fetched could not be kept: %w, or %s", e.Name, err,
+		return Found{}, fmt.Errorf("%s is not in $DLA_DATA, and what is fetched could not be stored: %w, or %s", e.Name, err,
 			e.byHand(e.Forms[0].fileNames()))
 	}
 	dir := filepath.Join(cache, e.Folder)
@@ -332,7 +332,7 @@ func (at Found) load(ctx context.Context, opt Options) (*Dataset, error) {
 		err = writeDecoded(copyPath, at.key(), atomicfile.Permissions(at.Dir), ds)
 	}
 	if err != nil && opt.Say != nil {
-		opt.Say("%s will be decoded again the next time, as a decoded copy cannot be kept: %v", e.Name, err)
+		opt.Say("%s will be decoded again the next time, as a decoded copy cannot be stored: %v", e.Name, err)
 	}
 	return ds, nil
 }

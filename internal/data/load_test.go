@@ -382,7 +382,7 @@ func TestModule(t *testing.T) {
 		"found":          {`echo '{"Path": "example.org/tiny", "Dir": "` + module + `"}'`, ""},
 		"unknown":        {`echo '{"Error": "no such  module"}'; exit 1`, "go mod download: no such module"},
 		"fails":          {`echo 'no route' >&2; echo 'to host' >&2; exit 1`, "exit status 1 no route to host"},
-		"talks nonsense": {`echo hello`, "no JSON"},
+		"talks nonsense": {`echo hello`, "not JSON"},
 		"another module": {`echo '{"Dir": "/nonexistent"}'`, "/nonexistent"},
 	} {
 		t.Run(name, func(t *testing.T) {

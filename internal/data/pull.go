@@ -87,7 +87,7 @@ func (e Entry) makeFolder(dir string) error {
 
 // unwritable says what to do where the cache cannot be written, for want of room or of permission.
 func (e Entry) unwritable(err error) error {
-	return fmt.Errorf("%s cannot be kept: %w; mend that, or %s", e.Name, err, e.byHand("its files"))
+	return fmt.Errorf("%s cannot be stored: %w; fix that, or %s", e.Name, err, e.byHand("its files"))
 }
 
 // localError is a failure that another source will not mend: of this machine's disk.
@@ -237,7 +237,7 @@ func (f *Form) fromModule(ctx context.Context, dir string, progress func(Progres
 	case err != nil:
 		return fmt.Errorf("go mod download %s: %w", f.Module, err)
 	case jsonErr != nil:
-		return fmt.Errorf("go mod download %s: its answer is no JSON: %w", f.Module, jsonErr)
+		return fmt.Errorf("go mod download %s: its answer is not JSON: %w", f.Module, jsonErr)
 	}
 	return f.copyFrom(filepath.Join(m.Dir, "data"), dir, progress)
 }

@@ -114,7 +114,7 @@ func linesOf(names ...string) sentenceReader {
 		classes := make([][]string, len(names))
 		err := walk(ctx, path, func(name string) bool { return class(name) >= 0 }, func(int64, int64) {}, func(name string, size int64, r io.Reader) error {
 			if classes[class(name)] != nil {
-				return errors.New("is there twice")
+				return errors.New("occurs twice")
 			}
 			b := make([]byte, size)
 			if _, err := io.ReadFull(r, b); err != nil {

@@ -299,7 +299,7 @@ func TestHostileSentences(t *testing.T) {
 		"a sentence less":  {fill(t, two(enough[2:], enough)), "5330 sentences of the class neg, want 5331"},
 		"a sentence more":  {fill(t, two(enough, enough+"a\n")), "5332 sentences of the class pos"},
 		"other sentences":  {fill(t, two(enough, enough)), "are not the published ones of rotten_tomatoes: their fingerprint is"},
-		"a file twice":     {twice, "rt-polarity.neg: is there twice"},
+		"a file twice":     {twice, "rt-polarity.neg: occurs twice"},
 		"no archive":       {filepath.Join(fill(t, map[string][]byte{"x": []byte("hello")}), "x"), "is neither a folder nor a tar or tar.gz"},
 		"an empty archive": {packed(t, nil), "holds no rt-polarity.neg"},
 		"one parquet file": {fill(t, map[string][]byte{"train.parquet": parquetFile([]string{"a"}, []int64{1})}), "validation.parquet"},

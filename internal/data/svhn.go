@@ -129,7 +129,7 @@ func readMAT(r io.Reader) (map[string]matArray, error) {
 		return nil, truncated("the header", err)
 	}
 	if !bytes.Equal(head[124:], []byte{0, 1, 'I', 'M'}) {
-		return nil, errors.New("is no little-endian MAT-file of level 5")
+		return nil, errors.New("is not a little-endian MAT-file of level 5")
 	}
 	arrays := map[string]matArray{}
 	for {
@@ -153,7 +153,7 @@ func readMAT(r io.Reader) (map[string]matArray, error) {
 				return nil, truncated("an element", err)
 			}
 			if binary.LittleEndian.Uint32(tag[:]) != miMATRIX {
-				return nil, errors.New("holds an element that is no array")
+				return nil, errors.New("holds an element that is not an array")
 			}
 			if err := addArray(arrays, io.LimitReader(z, int64(binary.LittleEndian.Uint32(tag[4:])))); err != nil {
 				return nil, err
@@ -166,7 +166,7 @@ func readMAT(r io.Reader) (map[string]matArray, error) {
 				return nil, err
 			}
 		default:
-			return nil, fmt.Errorf("holds an element of type %d, which is no array", kind)
+			return nil, fmt.Errorf("holds an element of type %d, which is not an array", kind)
 		}
 		if left, err := io.Copy(io.Discard, element); err != nil || left > 0 {
 			return nil, truncated("the end of an element", cmp.Or(err, errors.New("bytes follow the array")))
@@ -211,7 +211,7 @@ func addArray(arrays map[string]matArray, r io.Reader) error {
 		return fmt.Errorf("the array %q of dimensions %v has %d bytes", name, a.dims, len(a.data))
 	}
 	if _, twice := arrays[name]; twice {
-		return fmt.Errorf("the array %q is there twice", name)
+		return fmt.Errorf("the array %q occurs twice", name)
 	}
 	arrays[name] = a
 	return nil

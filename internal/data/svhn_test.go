@@ -82,7 +82,7 @@ func TestHostileMAT(t *testing.T) {
 		want string
 	}{
 		"nothing":          {nil, "truncated in the header"},
-		"a text":           {bytes.Repeat([]byte("hello "), 100), "is no little-endian MAT-file of level 5"},
+		"a text":           {bytes.Repeat([]byte("hello "), 100), "is not a little-endian MAT-file of level 5"},
 		"no array":         {turned(plain, 128, 7), "holds an element of type 7"},
 		"a long part":      {turned(plain, 136+7, 0xff), "bytes, more than"},
 		"strange class":    {turned(plain, 136+8, 1), `the array "X" is of neither bytes nor doubles`},

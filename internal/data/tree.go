@@ -225,7 +225,7 @@ func (w *folderWalk) entry(ctx context.Context, e fs.DirEntry, at, name string, 
 		w.over.addUnwanted(name)
 		return nil
 	case !info.Mode().IsRegular():
-		return fmt.Errorf("%s is no ordinary file; take it out", name)
+		return fmt.Errorf("%s is not a regular file; remove it", name)
 	}
 	w.files = append(w.files, walkFile{name, at, info.Size()})
 	w.total += info.Size()
@@ -339,7 +339,7 @@ func walkArchive(r *bufio.Reader, size int64, want func(string) bool, over *pass
 			over.addUnwanted(name)
 			continue
 		case h.Typeflag != tar.TypeReg:
-			return fmt.Errorf("%s is no ordinary file; take it out", name)
+			return fmt.Errorf("%s is not a regular file; remove it", name)
 		}
 		if err := visit(name, h.Size, in); err != nil {
 			return err
@@ -367,7 +367,7 @@ func checkFile(name string, size int64, n int) error {
 	return nil
 }
 
-var errTooMuch = fmt.Errorf("expands to more than %d times its size or to more than %d GiB: this is no set of images", maxExpansion, maxBytes>>30)
+var errTooMuch = fmt.Errorf("expands to more than %d times its size or to more than %d GiB: this is not a set of images", maxExpansion, maxBytes>>30)
 
 // capped fails once left bytes have been read.
 type capped struct {

@@ -37,7 +37,7 @@ func discreet(proxy func(*http.Request) (*url.URL, error)) func(*http.Request) (
 	return func(r *http.Request) (*url.URL, error) {
 		u, err := proxy(r)
 		if err != nil {
-			return nil, errors.New("the proxy that the environment names (HTTPS_PROXY, HTTP_PROXY) is no valid address")
+			return nil, errors.New("the proxy that the environment names (HTTPS_PROXY, HTTP_PROXY) is not a valid address")
 		}
 		return u, nil
 	}
@@ -60,7 +60,7 @@ func WithoutUser(address string) string {
 func NewRequest(ctx context.Context, method, address string, from int64) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, method, address, nil)
 	if err != nil {
-		return nil, fmt.Errorf("%s is no valid address", WithoutUser(address))
+		return nil, fmt.Errorf("%s is not a valid address", WithoutUser(address))
 	}
 	req.Header.Set("User-Agent", "dla")
 	req.Header.Set("Accept-Encoding", "identity") // sizes and hashes are of the file as it is

@@ -239,13 +239,11 @@ func TestAnswersToARange(t *testing.T) {
 // TestFailedFetches: what cannot be mended is an error that says why, after as many tries as it is worth, and no wrong
 // file is put in place; what may yet be of use is kept.
 func TestFailedFetches(t *testing.T) {
-	defer func(d time.Duration) { StallLimit = d }(StallLimit)
-	StallLimit = 50 * time.Millisecond
 	for name, c := range map[string]struct {
 		answer func(w http.ResponseWriter, r *http.Request, content []byte)
 		want   string
 		tries  int
-		kept   int
+		kept   int // bytes of a part
 	}{
 		"wrong digest": {func(w http.ResponseWriter, _ *http.Request, b []byte) { w.Write(make([]byte, len(b))) },
 			"other bytes", 2, 0},
@@ -264,14 +262,6 @@ func TestFailedFetches(t *testing.T) {
 			w.Header().Set("Retry-After", "3600")
 			w.WriteHeader(429)
 		}, "the server asks to wait 1h0m0s", 1, 0},
-		"drip": {func(w http.ResponseWriter, r *http.Request, b []byte) {
-			w.Header().Set("Content-Length", fmt.Sprint(len(b)))
-			for i := 0; r.Context().Err() == nil && i < 1000; i++ {
-				w.Write(b[i : i+1])
-				w.(http.Flusher).Flush()
-				time.Sleep(5 * time.Millisecond)
-			}
-		}, "bytes came in 50ms; given up after 5 tries", 5, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRemote(t)
@@ -297,6 +287,25 @@ func TestFailedFetches(t *testing.T) {
 				t.Errorf("the part is %v (%v), want %d bytes or more", st, err, c.kept)
 			}
 		})
+	}
+}
+
+// TestDripIsGivenUp: a server that sends its file a byte at a time is given up in the end.
+func TestDripIsGivenUp(t *testing.T) {
+	defer func(d time.Duration) { StallLimit = d }(StallLimit)
+	StallLimit = 50 * time.Millisecond
+	r := newRemote(t)
+	r.answer = func(w http.ResponseWriter, req *http.Request, _ int) bool {
+		w.Header().Set("Content-Length", fmt.Sprint(len(r.content)))
+		for i := 0; req.Context().Err() == nil && i < 1000; i++ {
+			w.Write(r.content[i : i+1])
+			w.(http.Flusher).Flush()
+			time.Sleep(5 * time.Millisecond)
+		}
+		return true
+	}
+	if err := r.fetch(); err == nil || !strings.Contains(err.Error(), "50ms; given up after 5 tries") {
+		t.Errorf("error %v", err)
 	}
 }
 

@@ -71,11 +71,11 @@ func Retry(ctx context.Context, try func() (have int64, err error)) error {
 		}
 		best = max(best, have)
 		if n == tries-1 {
-			return fmt.Errorf("%w; given up after %d tries: call it again to go on from there", err, tries)
+			return fmt.Errorf("%w; given up after %d tries: run it again to resume", err, tries)
 		}
 		wait := max(Pause<<n, after)
 		if wait > longestWait {
-			return fmt.Errorf("%w; the server asks to wait %v: call it again then", err, wait)
+			return fmt.Errorf("%w; the server asks to wait %v: run it again then", err, wait)
 		}
 		select {
 		case <-ctx.Done():

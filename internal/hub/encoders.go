@@ -111,7 +111,7 @@ func (e Encoder) err() error {
 	case e.Broken == "":
 		return nil
 	case e.Source == hubCache:
-		return fmt.Errorf("%s; get it anew with `dla models pull %s`", e.Broken, e.Name)
+		return fmt.Errorf("%s; fetch it again with `dla models pull %s`", e.Broken, e.Name)
 	case e.Source == imported:
 		return fmt.Errorf("%s; import it anew with `dla models import FOLDER --name %s`", e.Broken, e.Name)
 	}
@@ -138,7 +138,7 @@ func readModel(dir string) (*model.Encoder, error) {
 		return nil, err
 	}
 	if n := t.Vocabulary(); n > m.Vocabulary {
-		return nil, fmt.Errorf("%s: the tokenizer has %d tokens and the encoder %d; fetch the folder anew", dir, n,
+		return nil, fmt.Errorf("%s: the tokenizer has %d tokens and the encoder %d; fetch the folder again", dir, n,
 			m.Vocabulary)
 	}
 	return m, nil
@@ -150,7 +150,7 @@ func check(dir string) Encoder {
 	e := Encoder{Name: dir, Source: folder, Dir: dir}
 	err := func() error {
 		if !isModel(dir) {
-			return fmt.Errorf("%s has no config.json; wanted is a Hugging Face folder with config.json, tokenizer.json and model.safetensors", dir)
+			return fmt.Errorf("%s has no config.json; want a Hugging Face folder with config.json, tokenizer.json and model.safetensors", dir)
 		}
 		m, err := readModel(dir)
 		if err != nil {

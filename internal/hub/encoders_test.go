@@ -140,7 +140,7 @@ func TestFindMistakes(t *testing.T) {
 		"./nowhere": `unknown model "./nowhere"`,
 		"":          `unknown model ""`,
 		"..":        "has no config.json",
-		"empty":     "empty has no config.json; wanted is a Hugging Face folder",
+		"empty":     "empty has no config.json; want a Hugging Face folder",
 		"a/b":       "get it with `dla models pull a/b`, without network with `dla models import FOLDER --name b`",
 	} {
 		if _, err := Find(name); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {

@@ -236,7 +236,7 @@ func (h *Hub) head(ctx context.Context, repo, commit, name string, most int64) (
 	}
 	switch {
 	case !hashForm.MatchString(b.hash):
-		return b, fmt.Errorf("%s says no hash of %s that it could be checked by (it says %q); set HF_ENDPOINT to another hub", h.Endpoint.Host, name, tag)
+		return b, fmt.Errorf("%s gives no hash to check %s by (it gives %q); set HF_ENDPOINT to another hub", h.Endpoint.Host, name, tag)
 	case b.size > most:
 		return b, fmt.Errorf("%s of %s has %d bytes, and no more than %d are fetched of such a file", name, repo, b.size, most)
 	}

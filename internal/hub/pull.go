@@ -70,7 +70,7 @@ func (h *Hub) Pull(ctx context.Context, name string, progress func(download.Prog
 		if e, ok := h.cached(repo); ok && e.Broken == "" {
 			return e, "already", nil
 		}
-		return e, "", fmt.Errorf("%s is not whole in %s, and HF_HUB_OFFLINE is set: unset it to fetch", repo, h.Cache)
+		return e, "", fmt.Errorf("%s is incomplete in %s, and HF_HUB_OFFLINE is set: unset it to fetch", repo, h.Cache)
 	}
 	commit, files, err := h.resolve(ctx, repo)
 	var away unreachable
@@ -141,7 +141,7 @@ func (h *Hub) Pull(ctx context.Context, name string, progress func(download.Prog
 }
 
 func (h *Hub) unwritable(err error) error {
-	return fmt.Errorf("the model cannot be kept: %w; mend that, or set HF_HOME to a folder with room", err)
+	return fmt.Errorf("the model cannot be stored: %w; fix that, or set HF_HOME to a folder with room", err)
 }
 
 // folderOf is the name of repo's folder in the cache.
@@ -227,7 +227,7 @@ func (p *pull) fetch(ctx context.Context, b blob, name string) (int64, error) {
 		},
 		Check: func(part string) error {
 			if !matches(p.root, part, b.hash) {
-				return errors.New("what came is not what the hub's hash tells of")
+				return errors.New("the file that came does not have the hash that the hub gives")
 			}
 			return nil
 		},

@@ -300,7 +300,7 @@ func TestPullMendsDamage(t *testing.T) {
 	if err := os.Truncate(filepath.Join(e.Dir, "model.safetensors"), 1000); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Find("minilm"); err == nil || !strings.Contains(err.Error(), "get it anew with `dla models pull minilm`") {
+	if _, err := Find("minilm"); err == nil || !strings.Contains(err.Error(), "fetch it again with `dla models pull minilm`") {
 		t.Errorf("Find gave %v, want the remedy", err)
 	}
 	s.mustPull()
@@ -416,7 +416,7 @@ func TestWrongBytes(t *testing.T) {
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(wrong))
 		return true
 	}
-	if _, _, err := s.pull(); err == nil || !strings.Contains(err.Error(), "model.safetensors: what came is not what the hub's hash tells of") {
+	if _, _, err := s.pull(); err == nil || !strings.Contains(err.Error(), "model.safetensors: the file that came does not have the hash that the hub gives") {
 		t.Errorf("error %v", err)
 	}
 	if len(s.asked) != 2 {
@@ -440,7 +440,7 @@ func TestSmallFileOfWrongBytes(t *testing.T) {
 		w.Write([]byte("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nevil\n"))
 		return true
 	}
-	if _, _, err := s.pull(); err == nil || !strings.Contains(err.Error(), "vocab.txt: what came is not") || len(s.asked) != 0 {
+	if _, _, err := s.pull(); err == nil || !strings.Contains(err.Error(), "vocab.txt: the file that came does not have the hash") || len(s.asked) != 0 {
 		t.Errorf("error %v, and storage was asked %q", err, s.asked)
 	}
 }
@@ -577,7 +577,7 @@ func TestBusyHub(t *testing.T) {
 		w.WriteHeader(http.StatusTooManyRequests)
 		return true
 	}
-	if _, _, err := s.pull(); err == nil || !strings.Contains(err.Error(), `429 Too Many Requests"; the server asks to wait 1h0m0s: call it again then`) {
+	if _, _, err := s.pull(); err == nil || !strings.Contains(err.Error(), `429 Too Many Requests"; the server asks to wait 1h0m0s: run it again then`) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -661,14 +661,14 @@ func TestHostileAnswers(t *testing.T) {
 			fmt.Fprint(w, `{"sha": "../../../../evil", "siblings": [{"rfilename": "config.json"}, {"rfilename": "model.safetensors"}]}`)
 			return true
 		}},
-		"a hash that is a path": {"says no hash of config.json", func(_ *server, w http.ResponseWriter, r *http.Request) bool {
+		"a hash that is a path": {"gives no hash to check config.json by", func(_ *server, w http.ResponseWriter, r *http.Request) bool {
 			w.Header().Set("X-Linked-Etag", `"../../../../evil"`)
 			return r.Method == http.MethodHead
 		}},
-		"no hash": {"says no hash of config.json", func(_ *server, w http.ResponseWriter, r *http.Request) bool {
+		"no hash": {"gives no hash to check config.json by", func(_ *server, w http.ResponseWriter, r *http.Request) bool {
 			return r.Method == http.MethodHead
 		}},
-		"endless redirects": {"says no hash of config.json", func(_ *server, w http.ResponseWriter, r *http.Request) bool {
+		"endless redirects": {"gives no hash to check config.json by", func(_ *server, w http.ResponseWriter, r *http.Request) bool {
 			if r.Method == http.MethodHead {
 				http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
 			}
@@ -829,7 +829,7 @@ func TestLinkOutOfTheCache(t *testing.T) {
 	if err := os.Symlink(outside, s.folder("blobs")); err != nil {
 		t.Skip(err)
 	}
-	if _, _, err := s.pull(); err == nil || !strings.Contains(err.Error(), "cannot be kept") {
+	if _, _, err := s.pull(); err == nil || !strings.Contains(err.Error(), "cannot be stored") {
 		t.Errorf("error %v", err)
 	}
 	if list, _ := os.ReadDir(outside); len(list) != 0 {

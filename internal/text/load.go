@@ -40,7 +40,7 @@ const (
 // by the files' size.
 func Load(folder string, maxLength int) (*Tokenizer, error) {
 	if st, err := os.Stat(folder); err != nil || !st.IsDir() {
-		return nil, fmt.Errorf("%s is no folder; name that of a Hugging Face model of the BERT family", folder)
+		return nil, fmt.Errorf("%s is not a folder; name that of a Hugging Face model of the BERT family", folder)
 	}
 	return load(folderReader{folder, os.DirFS(folder)}, maxLength)
 }
@@ -217,7 +217,7 @@ func (f *folderReader) has(name string) bool {
 
 // bad is the error of a file that is not what its name says.
 func (f *folderReader) bad(name, format string, args ...any) error {
-	return fmt.Errorf("%s: %w; fetch the folder anew, or name that of a Hugging Face model of the BERT family", f.path(name), fmt.Errorf(format, args...))
+	return fmt.Errorf("%s: %w; fetch the folder again, or name that of a Hugging Face model of the BERT family", f.path(name), fmt.Errorf(format, args...))
 }
 
 // read is the content of the file name, UTF-8 of a bounded size.
@@ -545,7 +545,7 @@ func (d *definition) check(cfg config) error {
 		case a.SingleWord:
 			return fmt.Errorf("the added token %q is one for single words, which this program does not read", a.Content)
 		case byID[a.ID] || byContent[a.Content]:
-			return fmt.Errorf("the added token %q or its id %d is there twice", a.Content, a.ID)
+			return fmt.Errorf("the added token %q or its id %d occurs twice", a.Content, a.ID)
 		case inVocab && id != a.ID || !inVocab && (a.ID < d.ids || a.ID >= maxVocabulary+maxAdded):
 			return fmt.Errorf("the added token %q has the id %d, which is not its own", a.Content, a.ID)
 		}
@@ -568,7 +568,7 @@ func (d *definition) add(cfg config) error {
 	for _, key := range slices.Sorted(maps.Keys(cfg.Added)) {
 		a := cfg.Added[key]
 		if _, err := fmt.Sscan(key, &a.ID); err != nil {
-			return fmt.Errorf("added_tokens_decoder of tokenizer_config.json has the key %q, which is no id", key)
+			return fmt.Errorf("added_tokens_decoder of tokenizer_config.json has the key %q, which is not an id", key)
 		}
 		if !have[a.Content] {
 			d.added, have[a.Content] = append(d.added, a), true

@@ -79,7 +79,7 @@ func TestHostileFolders(t *testing.T) {
 		"an id of another token":     {document, `"id": 8,`, `"id": 7,`, `added token "[E]" has the id 7, which is not its own`},
 		"an id beyond all":           {document, `"id": 8,`, `"id": 2147483647,`, `added token "[E]" has the id 2147483647`},
 		"an empty added token":       {document, `"content": "[E]"`, `"content": ""`, `added token "" is nothing`},
-		"an added token twice":       {document, `"id": 8, "content": "[E]"`, `"id": 0, "content": "[PAD]"`, "is there twice"},
+		"an added token twice":       {document, `"id": 8, "content": "[E]"`, `"id": 0, "content": "[PAD]"`, "occurs twice"},
 		"a token for single words":   {document, `"content": "[E]", "single_word": false`, `"content": "[E]", "single_word": true`, "is one for single words"},
 		"tokens that are a number":   {document, `"added_tokens": [`, `"added_tokens": 3, "x": [`, "cannot unmarshal"},
 
@@ -91,7 +91,7 @@ func TestHostileFolders(t *testing.T) {
 		"an unknown token": {cfg, `["film"]`, `["movie"]`,
 			`holds no token "movie", which tokenizer_config.json or special_tokens_map.json names`},
 		"a key that is no id": {cfg, `"do_l`, `"added_tokens_decoder": {"x": {"content": "y"}}, "do_l`,
-			`has the key "x", which is no id`},
+			`has the key "x", which is not an id`},
 		"a wrong key": {cfg, `"do_l`, `"added_tokens_decoder": {"5": {"content": "a"}}, "do_l`,
 			`added token "a" has the id 5`},
 		"a limit of no tokens":   {cfg, `64`, `2`, "leave no room between its first and its last"},
@@ -152,8 +152,8 @@ func TestFoldersWithout(t *testing.T) {
 	file := filepath.Join(empty, "file")
 	for _, tc := range []struct{ folder, want string }{
 		{empty, "holds neither tokenizer.json nor vocab.txt; name the folder"},
-		{file, "is no folder; name that"},
-		{filepath.Join(empty, "nowhere"), "is no folder; name that"},
+		{file, "is not a folder; name that"},
+		{filepath.Join(empty, "nowhere"), "is not a folder; name that"},
 	} {
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)
