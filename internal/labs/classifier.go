@@ -120,6 +120,25 @@ func network(m config.Model, px model.Pixels) (model.Model, error) {
 	return model.New(model.Spec{Name: m.Name, Depth: m.Depth, Width: m.Width, Res: m.Res}, px)
 }
 
+// labelOf is the network cfg names in readers' words; nil of an unknown one.
+func labelOf(cfg config.Model) *run.Label {
+	m, err := network(cfg, model.CIFAR10)
+	if err != nil {
+		return nil
+	}
+	l := &run.Label{Skips: m.Skips()}
+	l.Network, l.Order = m.Label()
+	return l
+}
+
+// trainedBy is l of a network that is trained by a method.
+func trainedBy(l *run.Label, method, recipe string) *run.Label {
+	if l != nil {
+		l.Method, l.Recipe = method, recipe
+	}
+	return l
+}
+
 // size is what of a data set the network depends on.
 type size struct {
 	h, w, channels, classes int

@@ -80,7 +80,7 @@ func openDistill(ctx context.Context, cfg config.Distill, opt Options) (Job, err
 	build := func(ctx context.Context, opt Options) (trainable, error) {
 		return newDistilled(ctx, ds, info, teacher, cfg, opt)
 	}
-	return &training{experiment: DistillExperiment, variant: name, settings: cfg, cfg: cfg.Plain(), data: info, build: build}, err
+	return &training{experiment: DistillExperiment, variant: name, settings: cfg, cfg: cfg.Plain(), label: trainedBy(labelOf(cfg.Model), "distilled", distillRecipe(cfg)), data: info, build: build}, err
 }
 
 // distilled is a student in training with a teacher.
@@ -386,6 +386,12 @@ func DistillVariant(cfg config.Distill) (string, error) {
 	number := func(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
 	d := cfg.Distill
 	return fmt.Sprintf("%s-kd-t%s-w%s-%s", name, number(d.Temperature), number(d.Weight), d.SoftLabels), nil
+}
+
+// distillRecipe is how cfg's student is taught, in readers' words.
+func distillRecipe(cfg config.Distill) string {
+	d := cfg.Distill
+	return fmt.Sprintf("T %g, w %g, %s", d.Temperature, d.Weight, d.SoftLabels)
 }
 
 // planDistill says what training the student costs. What the teacher's logits cost is not in it.

@@ -18,6 +18,7 @@ import (
 	"dla/internal/nn"
 	"dla/internal/optim"
 	"dla/internal/record"
+	"dla/internal/report"
 	"dla/internal/run"
 	"dla/internal/text"
 	"dla/internal/train"
@@ -73,7 +74,7 @@ func openFinetune(ctx context.Context, cfg config.Finetune, opt Options) (Job, e
 		return nil, err
 	}
 	build := func(context.Context, Options) (trainable, error) { return newTunerOn(set, e, cfg, tc) }
-	return &training{experiment: FinetuneExperiment, variant: FinetuneVariant(cfg), settings: cfg, cfg: tc,
+	return &training{experiment: FinetuneExperiment, variant: FinetuneVariant(cfg), settings: cfg, cfg: tc, label: finetuneLabel(cfg),
 		data: sentencesInfo(set), build: build, old: old}, nil
 }
 
@@ -90,6 +91,17 @@ func FinetuneVariant(cfg config.Finetune) string {
 		name += "-" + config.HeadPooled
 	}
 	return name
+}
+
+// finetuneLabel is what cfg trains, in readers' words.
+func finetuneLabel(cfg config.Finetune) *run.Label {
+	f := report.Finetuned{Method: cfg.Method, Targets: cfg.LoRA.Targets, Rank: cfg.LoRA.Rank, Pooled: cfg.Head.Kind == config.HeadPooled}
+	f.Encoder, f.EncoderOrder = report.EncoderName(encoderInNames(cfg.Encoder.From))
+	if cfg.Method == config.MethodLoRA && cfg.LoRA.Alpha != config.DefaultFinetune(cfg.Method).LoRA.Alpha {
+		f.Alpha = fmt.Sprintf("%g", cfg.LoRA.Alpha)
+	}
+	l := f.Label()
+	return &l
 }
 
 // sentenceBatches are the sentences of a fine-tuning.

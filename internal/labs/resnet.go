@@ -43,7 +43,7 @@ func resnetOn(ds *data.Dataset, cfg config.Resnet, opt Options) (Job, error) {
 		}
 		return &imageClassifier{c, b}, nil
 	}
-	return &training{experiment: ResnetExperiment, variant: name, settings: cfg, cfg: cfg, data: info, build: build}, err
+	return &training{experiment: ResnetExperiment, variant: name, settings: cfg, cfg: cfg, label: labelOf(cfg.Model), data: info, build: build}, err
 }
 
 // ResnetVariant is the name of the network cfg describes: mlp-d5-res. An unknown network is an error.

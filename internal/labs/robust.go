@@ -16,6 +16,7 @@ import (
 	"dla/internal/nn"
 	"dla/internal/record"
 	"dla/internal/rng"
+	"dla/internal/run"
 	"dla/internal/train"
 	"dla/internal/weights"
 )
@@ -161,7 +162,7 @@ func robustOn(ctx context.Context, ds *data.Dataset, original *Network, cfg conf
 		d.imageBatches = b
 		return d, nil
 	}
-	return &training{experiment: RobustExperiment, variant: name, settings: h.cfg, cfg: h.cfg.Training(), data: info, build: build}, err
+	return &training{experiment: RobustExperiment, variant: name, settings: h.cfg, cfg: h.cfg.Training(), label: robustLabel(h.cfg), data: info, build: build}, err
 }
 
 // hardened is a classifier in adversarial fine-tuning, to be compared with the original.
@@ -353,22 +354,35 @@ func RobustVariant(cfg config.Robust) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return strings.Join(append([]string{name, "robust"}, robustRecipe(cfg)...), "-"), nil
+}
+
+// robustRecipe is how cfg trains, in the parts of a variant's name.
+func robustRecipe(cfg config.Robust) (parts []string) {
 	number := func(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
-	name += "-robust"
 	if cfg.Scratch {
-		name += "-scratch"
+		parts = append(parts, "scratch")
 	}
 	if a := cfg.Attack; a.Fraction > 0 {
-		name += fmt.Sprintf("-%s%s-f%s", a.Kind, number(a.Eps), number(a.Fraction))
+		parts = append(parts, a.Kind+number(a.Eps), "f"+number(a.Fraction))
 	}
 	if o := cfg.Outliers; o.Share > 0 {
 		for _, s := range o.Sources {
 			source, _ := config.Source(s)
-			name += "-" + source
+			parts = append(parts, source)
 		}
-		name += "-w" + number(o.Weight)
+		parts = append(parts, "w"+number(o.Weight))
 	}
-	return name, nil
+	return parts
+}
+
+// robustLabel is cfg's network in readers' words.
+func robustLabel(cfg config.Robust) *run.Label {
+	method := "adversarially fine-tuned"
+	if cfg.Scratch {
+		method = "adversarially trained"
+	}
+	return trainedBy(labelOf(cfg.Model), method, strings.Join(robustRecipe(cfg), ", "))
 }
 
 // planRobust says what the training costs, without the comparison after it.

@@ -32,6 +32,7 @@ type training struct {
 	settings   any           // all of them, as config.yaml holds them
 	cfg        config.Resnet // those that every training has
 	data       run.DataInfo
+	label      *run.Label // nil: the variant's name will do
 
 	// build makes what is trained and its batches, when the run begins or goes on.
 	build func(ctx context.Context, opt Options) (trainable, error)
@@ -62,7 +63,7 @@ type ended struct {
 
 // Spec is what a run of t begins with.
 func (t *training) Spec() run.Spec {
-	return run.Spec{Experiment: t.experiment, Variant: t.variant, Seed: t.cfg.Seed, Config: marshal(t.settings),
+	return run.Spec{Experiment: t.experiment, Variant: t.variant, Seed: t.cfg.Seed, Config: marshal(t.settings), Label: t.label,
 		Env: run.Env{Data: t.data}}
 }
 

@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"slices"
 
 	G "gorgonia.org/gorgonia"
 
@@ -37,6 +38,14 @@ func cnnNetwork(name, about string, inner ...int) Network {
 		return CNN{Size: name, Inner: inner, Res: s.Res, Pixels: px}, s.ownSize()
 	}}
 }
+
+// Label is the size.
+func (m CNN) Label() (network string, order int) {
+	return m.Size, slices.Index([]string{"small", "medium", "large", "student", "teacher"}, m.Size)
+}
+
+// Skips says which of the pair m is.
+func (m CNN) Skips() string { return skips(m.Res) }
 
 // Layers are the blocks, and the convolutions of stem and blocks.
 func (m CNN) Layers() Layers { return Layers{Blocks: len(m.Inner), Convs: 1 + 3*len(m.Inner)} }

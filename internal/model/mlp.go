@@ -26,6 +26,12 @@ var mlpNetwork = Network{Name: "mlp", Skips: true,
 		return MLP{Depth: s.Depth, Width: s.Width, Res: s.Res}, nil
 	}}
 
+// Label is d5.
+func (m MLP) Label() (network string, order int) { return fmt.Sprintf("d%d", m.Depth), m.Depth }
+
+// Skips says which of the pair m is.
+func (m MLP) Skips() string { return skips(m.Res) }
+
 // Layers are the blocks.
 func (m MLP) Layers() Layers { return Layers{Blocks: m.Depth} }
 

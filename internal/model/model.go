@@ -24,6 +24,10 @@ type Model interface {
 	Logits(g *nn.Graph, x *G.Node, classes int) *G.Node
 	// Layers says how deep the network is.
 	Layers() Layers
+	// Label is the network without its skips in readers' words, and its place among its kind in tables.
+	Label() (network string, order int)
+	// Skips is residual or plain; empty where there are no two such variants.
+	Skips() string
 }
 
 // Layers are the blocks of a network, and its convolution layers in all.
@@ -51,6 +55,14 @@ func PixelsFor(channels int) Pixels {
 // standardize is the first layer: for images of as many channels as p has constants for.
 func (p Pixels) standardize(g *nn.Graph, x *G.Node) *G.Node {
 	return nn.Standardize(g, "standardize", x, p.Mean, p.Std)
+}
+
+// skips is the word for a network with skip connections or without.
+func skips(res bool) string {
+	if res {
+		return "residual"
+	}
+	return "plain"
 }
 
 func kind(res bool) string {

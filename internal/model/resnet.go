@@ -41,6 +41,22 @@ func resnetNetwork(blocks int, about string) Network {
 	}}
 }
 
+// Label is the number of layers, and of filters in the first stage where that is not 16.
+func (m ResNet) Label() (network string, order int) {
+	order = 6*m.Blocks + 2
+	network = fmt.Sprintf("%d layers", order)
+	if m.Width != 16 {
+		network += fmt.Sprintf(", w%d", m.Width)
+	}
+	if m.Projection && m.Res {
+		network += ", projections"
+	}
+	return network, order
+}
+
+// Skips says which of the pair m is.
+func (m ResNet) Skips() string { return skips(m.Res) }
+
 // Layers are the blocks, and the convolutions of stem, blocks and projections.
 func (m ResNet) Layers() Layers {
 	l := Layers{Blocks: 3 * m.Blocks, Convs: 1 + 6*m.Blocks}

@@ -18,8 +18,8 @@ const baselineExperiment = "lab3/baseline"
 // sentenceEncoders are the encoders of lab 3, by the names of commands and of readers, in the order of tables.
 var sentenceEncoders = []struct{ short, name string }{{"distilbert", "DistilBERT"}, {"minilm", "MiniLM"}, {"mpnet", "MPNet"}}
 
-// encoderName returns the display name of the encoder of a variant such as minilm-mlp256, and its position in tables.
-func encoderName(variant string) (name string, order int) {
+// EncoderName returns the display name of the encoder of a variant such as minilm-mlp256, and its position in tables.
+func EncoderName(variant string) (name string, order int) {
 	short, _, _ := strings.Cut(variant, "-")
 	for i, e := range sentenceEncoders {
 		if e.short == short {
@@ -55,7 +55,7 @@ func baselineFigures(recs []run.Record, dir string) ([]string, error) {
 				{label: "validation", value: func(e run.Epoch) float64 { return f.of(e.Val) }},
 			} {
 				c := g.curve(k, gs)
-				name, _ := encoderName(g.variant)
+				name, _ := EncoderName(g.variant)
 				c.Label, c.Colour, c.Dashed = name+", "+k.label, i, k.label == "training"
 				fig.Curves = append(fig.Curves, c)
 			}
@@ -74,8 +74,8 @@ func baselineFigures(recs []run.Record, dir string) ([]string, error) {
 func baselineGroups(recs []run.Record) []*group {
 	gs := groups(recs)
 	slices.SortStableFunc(gs, func(a, b *group) int {
-		_, i := encoderName(a.variant)
-		_, j := encoderName(b.variant)
+		_, i := EncoderName(a.variant)
+		_, j := EncoderName(b.variant)
 		return i - j
 	})
 	return gs
@@ -109,7 +109,7 @@ func Baseline(recs []run.Record) (string, error) {
 		if len(test) == 0 {
 			return nil
 		}
-		name, _ := encoderName(g.variant)
+		name, _ := EncoderName(g.variant)
 		t.row(name, last.Encoder.Params, last.Params, len(test), spread(train), spread(val), spread(test),
 			wilson(test, last.Test.N))
 		seen = append(seen, name)
@@ -117,7 +117,7 @@ func Baseline(recs []run.Record) (string, error) {
 	}
 	for i, e := range sentenceEncoders {
 		for _, g := range gs {
-			if _, at := encoderName(g.variant); at == i {
+			if _, at := EncoderName(g.variant); at == i {
 				if err := row(g); err != nil {
 					return "", err
 				}
@@ -128,7 +128,7 @@ func Baseline(recs []run.Record) (string, error) {
 		}
 	}
 	for _, g := range gs {
-		if _, at := encoderName(g.variant); at == len(sentenceEncoders) {
+		if _, at := EncoderName(g.variant); at == len(sentenceEncoders) {
 			if err := row(g); err != nil {
 				return "", err
 			}

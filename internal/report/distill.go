@@ -33,7 +33,7 @@ func Distillation(recs []run.Record) (string, error) {
 			}
 			params = res.Params
 			test, val = append(test, 100*res.Test.Accuracy), append(val, 100*res.Val.Accuracy)
-			if g.method != distilled {
+			if g.Method != distilled {
 				continue
 			}
 			p, ok, err := compare(r, recs)

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"dla/internal/atomicfile"
@@ -25,18 +24,14 @@ import (
 // group is the runs of one variant, which differ by seed only.
 type group struct {
 	variant string
-	network string // the variant without its skips, in readers' words: d5, small, 20 layers
-	order   int    // position of the network in tables
-	res     bool
-	method  string // distilled, adversariallyFineTuned or adversariallyTrained; empty for ordinary training
-	recipe  string // settings of the method: of distillation temperature, weight and kind of soft labels
-	name    string // the label, where it does not consist of the fields above
-	alone   bool   // no other group has the same network with another recipe
-	runs    []run.Record
+	run.Label
+	alone bool // no other group has the same network with another recipe
+	runs  []run.Record
 }
 
-// Values of group.method.
+// Values of Label.Skips and Label.Method.
 const (
+	residual               = "residual"
 	distilled              = "distilled"
 	adversariallyFineTuned = "adversarially fine-tuned"
 	adversariallyTrained   = "adversarially trained" // from initial weights
@@ -44,62 +39,7 @@ const (
 
 // robust reports whether g was trained by lab4 robust.
 func (g *group) robust() bool {
-	return g.method == adversariallyFineTuned || g.method == adversariallyTrained
-}
-
-// sizes are the lab's networks in order.
-var sizes = []string{"small", "medium", "large", "student", "teacher"}
-
-// newGroup parses a variant's name: mlp-d5-res, cnn-small-plain, resnet20 or plain20-w32 from internal/model,
-// cnn-student-res-kd-t4-w0.9-cached from distillation, resnet20-robust-fgsm8-f0.1-noise-w0.5 from lab4 robust.
-// A name of another kind is its own network.
-func newGroup(variant string) *group {
-	full := variant
-	variant, distillation, _ := strings.Cut(variant, "-kd-")
-	variant, attacked, robust := strings.Cut(variant, "-robust")
-	g := &group{variant: full, network: variant}
-	if t, ok := newTuned(full); ok {
-		g.name, g.order = t.encoder+", "+t.trained, t.order
-		return g
-	}
-	if l := strings.SplitN(distillation, "-", 3); len(l) == 3 {
-		g.method, g.recipe = distilled, fmt.Sprintf("T %s, w %s, %s", strings.TrimPrefix(l[0], "t"),
-			strings.TrimPrefix(l[1], "w"), l[2])
-	}
-	if robust {
-		g.method = adversariallyFineTuned
-		if strings.HasPrefix(attacked, "-scratch") {
-			g.method = adversariallyTrained
-		}
-		g.recipe = strings.ReplaceAll(strings.TrimPrefix(attacked, "-"), "-", ", ")
-	}
-	name, kind := variant, ""
-	if i := strings.LastIndexByte(variant, '-'); i > 0 {
-		name, kind = variant[:i], variant[i+1:]
-	}
-	rest, ok := strings.CutPrefix(name, "mlp-d")
-	if n, err := strconv.Atoi(rest); ok && err == nil {
-		g.network, g.order, g.res = "d"+rest, n, kind == "res"
-		return g
-	}
-	if rest, ok = strings.CutPrefix(name, "cnn-"); ok {
-		g.network, g.order, g.res = rest, slices.Index(sizes, rest), kind == "res"
-		return g
-	}
-	for _, prefix := range []string{"resnet", "plain"} {
-		rest, ok := strings.CutPrefix(variant, prefix)
-		if !ok {
-			continue
-		}
-		depth, width, _ := strings.Cut(rest, "-")
-		if n, err := strconv.Atoi(depth); err == nil {
-			g.network, g.order, g.res = depth+" layers", n, prefix == "resnet"
-			if width != "" {
-				g.network += ", " + width
-			}
-		}
-	}
-	return g
+	return g.Method == adversariallyFineTuned || g.Method == adversariallyTrained
 }
 
 // groups sorts records by variant: by network, then plain before residual.
@@ -108,24 +48,24 @@ func groups(recs []run.Record) []*group {
 	for _, r := range recs {
 		i := slices.IndexFunc(all, func(g *group) bool { return g.variant == r.Variant })
 		if i < 0 {
-			all = append(all, newGroup(r.Variant))
+			all = append(all, &group{variant: r.Variant, Label: LabelOf(r)})
 			i = len(all) - 1
 		}
 		all[i].runs = append(all[i].runs, r)
 	}
 	skips := func(g *group) int {
-		if g.res {
+		if g.Skips == residual {
 			return 1
 		}
 		return 0
 	}
 	slices.SortStableFunc(all, func(a, b *group) int {
-		return cmp.Or(cmp.Compare(a.order, b.order), strings.Compare(a.network, b.network), skips(a)-skips(b),
-			strings.Compare(a.recipe, b.recipe))
+		return cmp.Or(cmp.Compare(a.Order, b.Order), strings.Compare(a.Network, b.Network), skips(a)-skips(b),
+			strings.Compare(a.Recipe, b.Recipe))
 	})
 	for _, g := range all {
 		g.alone = !slices.ContainsFunc(all, func(o *group) bool {
-			return o.network == g.network && o.res == g.res && o.recipe != "" && o.recipe != g.recipe
+			return o.Network == g.Network && o.Skips == g.Skips && o.Recipe != "" && o.Recipe != g.Recipe
 		})
 		slices.SortStableFunc(g.runs, func(a, b run.Record) int { return cmp.Compare(a.Seed, b.Seed) })
 	}
@@ -285,7 +225,7 @@ func trainingFigures(recs []run.Record, dir string) ([]string, error) {
 		for _, g := range gs {
 			fig.Curves = append(fig.Curves, g.curve(k, gs))
 			switch {
-			case k.name == "loss" && g.method == distilled:
+			case k.name == "loss" && g.Method == distilled:
 				fig.YLabel = "cross-entropy; distilled: with the soft-label loss"
 			case k.name == "loss" && g.robust():
 				fig.YLabel = "cross-entropy with the outlier loss"
@@ -413,33 +353,29 @@ func (g *group) curve(k kind, all []*group) plot.Curve {
 // style returns a line of g without points: one colour per network and recipe in all, dashed for a network without
 // skips among networks with skips.
 func (g *group) style(all []*group) plot.Curve {
-	c := plot.Curve{Label: g.label(), Dashed: !g.res && slices.ContainsFunc(all, func(o *group) bool { return o.res })}
-	var networks []string // with their recipes
+	c := plot.Curve{Label: g.label(),
+		Dashed: g.Skips != residual && slices.ContainsFunc(all, func(o *group) bool { return o.Skips == residual })}
+	key := func(g *group) string { return g.Network + g.Method + g.Recipe }
+	var networks []string // with their methods and recipes
 	for _, o := range all {
-		if !slices.Contains(networks, o.network+o.recipe) {
-			networks = append(networks, o.network+o.recipe)
+		if !slices.Contains(networks, key(o)) {
+			networks = append(networks, key(o))
 		}
 	}
-	c.Colour = slices.Index(networks, g.network+g.recipe)
+	c.Colour = slices.Index(networks, key(g))
 	return c
 }
 
 // label returns the variant in readers' words.
 func (g *group) label() string {
-	label := g.network
-	switch {
-	case g.name != "":
-		return g.name
-	case g.network == g.variant:
-	case g.res:
-		label += " residual"
-	default:
-		label += " plain"
+	label := g.Network
+	if g.Skips != "" {
+		label += " " + g.Skips
 	}
-	if g.recipe != "" {
-		label += ", " + g.method
-		if !g.alone {
-			label += " (" + g.recipe + ")"
+	if g.Method != "" {
+		label += ", " + g.Method
+		if g.Recipe != "" && !g.alone {
+			label += " (" + g.Recipe + ")"
 		}
 	}
 	return label

@@ -3,8 +3,6 @@ package report
 import (
 	"fmt"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 
 	"dla/internal/config"
@@ -12,53 +10,6 @@ import (
 	"dla/internal/record"
 	"dla/internal/run"
 )
-
-// tuned is a variant of lab3 finetune, such as minilm-lora-qv-r8 or minilm-full, in readers' words.
-type tuned struct {
-	encoder, trained string
-	order            int // in tables: by encoder; adapters by targets and rank, then full, then head
-}
-
-// newTuned parses the name of a variant of lab3 finetune; ok is false for any other name.
-func newTuned(variant string) (t tuned, ok bool) {
-	variant, pooled := strings.CutSuffix(variant, "-"+config.HeadPooled)
-	parts := strings.Split(variant, "-")
-	at := slices.IndexFunc(parts, func(p string) bool { return slices.Contains(config.Methods, p) })
-	if at < 1 {
-		return t, false
-	}
-	method, rest := parts[at], parts[at+1:]
-	t.encoder, t.order = encoderName(variant)
-	t.order = (t.order*len(config.Methods) + slices.Index(config.Methods, method)) * len(config.Targets)
-	switch {
-	case method == config.MethodFull && len(rest) == 0:
-		t.trained = "all weights"
-	case method == config.MethodHead && len(rest) == 0:
-		t.trained = "head only"
-	case method == config.MethodLoRA && len(rest) >= 2:
-		t.trained = fmt.Sprintf("LoRA %s, rank %s", strings.Join(strings.Split(rest[0], ""), ","), strings.TrimPrefix(rest[1], "r"))
-		if len(rest) > 2 {
-			t.trained += ", alpha " + strings.TrimPrefix(rest[2], "a")
-		}
-		t.order += slices.Index(config.Targets, rest[0])
-	default:
-		return tuned{}, false
-	}
-	if pooled {
-		t.trained += ", pooled head"
-	}
-	rank := 0
-	if method == config.MethodLoRA {
-		if rank, _ = strconv.Atoi(strings.TrimPrefix(rest[1], "r")); rank < 0 || rank >= maxRank {
-			return tuned{}, false
-		}
-	}
-	t.order = t.order*maxRank + rank
-	return t, true
-}
-
-// maxRank is larger than the rank of every adapter.
-const maxRank = 1 << 11
 
 // Finetuning returns the finished runs of recs as two Markdown tables: one row per variant, with means and sample
 // standard deviations over seeds and the Wilson interval of the mean test accuracy; and McNemar's test of each
@@ -93,12 +44,11 @@ func Finetuning(recs []run.Record) (string, error) {
 		if len(test) == 0 {
 			continue
 		}
-		v, _ := newTuned(g.variant)
 		seconds, _ := metrics.MeanStd(wall)
-		t.row(v.encoder, v.trained, last.head(v.encoder), last.Params,
+		t.row(g.Network, g.Method, last.head(g.Network), last.Params,
 			fmt.Sprintf("%.2f", 100*float64(last.Params)/float64(max(1, last.Finetuned.Total))),
 			len(test), spread(val), spread(test), wilson(test, last.Test.N), fmt.Sprintf("%.0f", seconds))
-		mcNemarRows(tests, v.encoder+", "+v.trained, pairs)
+		mcNemarRows(tests, g.label(), pairs)
 		tested = tested || len(pairs) > 0
 	}
 	if !tested {

@@ -75,12 +75,12 @@ func TestFinetuning(t *testing.T) {
 	wantFiles(t, files, "loss.png", "val_loss.svg", "accuracy.png", "figures.json")
 }
 
-func TestNewTuned(t *testing.T) {
+func TestVariantsOfFinetuning(t *testing.T) {
 	for variant, want := range map[string]string{"minilm-full": "all weights",
 		"my-own-lora-qkvo-r4": "LoRA q,k,v,o, rank 4",
 		"mlp-d5-res":          "", "minilm-mlp256": "", "full": "", "minilm-lora-qv": "", "minilm-full-2": ""} {
-		if got, _ := newTuned(variant); got.trained != want {
-			t.Errorf("%s is read as %q, want %q", variant, got.trained, want)
+		if got, _ := parseFinetuning(variant); got.Method != want {
+			t.Errorf("%s is read as %q, want %q", variant, got.Method, want)
 		}
 	}
 }

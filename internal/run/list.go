@@ -37,6 +37,7 @@ type Summary struct {
 type Record struct {
 	Summary
 	Dir     string          `json:"dir"`
+	Label   *Label          `json:"label,omitempty"`   // older records have none
 	Config  []byte          `json:"-"`                 // YAML
 	Env     Env             `json:"env"`               // it began on and with
 	Resumed []Env           `json:"resumed,omitempty"` // each time it went on
@@ -191,7 +192,7 @@ func readIdentity(id, dir string) (Record, error) {
 	if err := h.checkNames(); err != nil {
 		return rec, fmt.Errorf("%s: %w", filepath.Join(dir, envName), err)
 	}
-	rec.Env, rec.Experiment, rec.Variant, rec.Seed = h.Env, h.Experiment, h.Variant, h.Seed
+	rec.Env, rec.Experiment, rec.Variant, rec.Seed, rec.Label = h.Env, h.Experiment, h.Variant, h.Seed, h.Label
 	rec.ConfigHash, rec.Started, rec.Fingerprint = h.ConfigHash, h.Started, h.Data.Fingerprint
 	settings := filepath.Join(dir, configName)
 	if rec.Config, err = plainfile.Read(settings, maxConfig); err != nil {

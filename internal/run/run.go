@@ -84,7 +84,17 @@ type Spec struct {
 	Variant    string // mlp-d5-res
 	Seed       uint64
 	Config     []byte // resolved, YAML
+	Label      *Label // nil: the variant's name will do
 	Env        Env
+}
+
+// Label is what a run trains, in readers' words: tables and figures show it. Older records have none.
+type Label struct {
+	Network string `json:"network"`          // without its skips: d5, small, 20 layers; MiniLM
+	Order   int    `json:"order"`            // of the network in tables
+	Skips   string `json:"skips,omitempty"`  // residual or plain; empty where there is no such pair
+	Method  string `json:"method,omitempty"` // distilled, adversarially fine-tuned; LoRA q,v, rank 8
+	Recipe  string `json:"recipe,omitempty"` // settings of the method, to tell two of a network apart
 }
 
 // ConfigHash is the SHA-256 (hex) of the settings, by which a run is known again.
@@ -96,6 +106,7 @@ type header struct {
 	Variant    string `json:"variant"`
 	Seed       uint64 `json:"seed"`
 	ConfigHash string `json:"config_hash"`
+	Label      *Label `json:"label,omitempty"`
 	Env
 }
 
@@ -184,7 +195,7 @@ func (r *Run) begin(s Spec) error {
 	if err := atomicfile.WriteBytes(r.path(configName), s.Config); err != nil {
 		return err
 	}
-	h := header{s.Experiment, s.Variant, s.Seed, s.ConfigHash(), s.Env}
+	h := header{s.Experiment, s.Variant, s.Seed, s.ConfigHash(), s.Label, s.Env}
 	if err := writeJSON(r.path(envName), h); err != nil {
 		return err
 	}
