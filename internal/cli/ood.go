@@ -22,7 +22,7 @@ func newOODCmd(s *Streams) *cobra.Command {
 	var sets []string
 	cmd := &cobra.Command{
 		Use:   "ood",
-		Short: "Detect out-of-distribution images: fifteen detectors on a trained classifier",
+		Short: "Detect out-of-distribution images by the features and logits of a trained classifier",
 		Long: `Tell images of other kinds from a classifier's test set: CIFAR-100's people (2,500 images, five
 classes), seeded noise, JPEG copies of the test set (a shift, not outliers), and any set of images of ` + "`dla data ls`" + `,
 as svhn and textures, or any folder of images. What of these is not 32x32 RGB is made so, as torchvision's
@@ -33,9 +33,8 @@ Of each set those images are left out, said and recorded by name, that are copie
 classifier's data or of outliers it was trained on: cifar100 has two of cifar10. A set of which more than 5 %
 are copies is refused.
 
-Detectors: max softmax and reconstruction error (the lab's), max logit, energy, ODIN, Mahalanobis, relative
-Mahalanobis, KNN, ViM, GEN, ReAct, DICE, ASH-S, SHE, KL matching. The larger a score, the more an image
-is out of distribution. What of them has a setting is tuned on validation images and distorted copies of
+Detectors: max softmax and reconstruction error (the lab's), and those that --detectors names. The larger a score,
+the more an image is out of distribution. What of them has a setting is tuned on validation images and distorted copies of
 these, none of which is evaluated. The reconstruction error needs an autoencoder (--autoencoder).
 
 For each detector and set: AUROC, AUPR both ways with its base rate, FPR95 both ways and detection accuracy, with
