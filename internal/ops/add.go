@@ -10,7 +10,7 @@ import (
 	"dla/internal/kernel"
 )
 
-// Add is z = a + b for two tensors of one shape: the skip connection.
+// Add returns z = a + b for two tensors of one shape: the skip connection.
 func Add(a, b *G.Node) (*G.Node, error) {
 	d := a.Dims()
 	o := &add{}

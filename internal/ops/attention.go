@@ -10,8 +10,8 @@ import (
 	"dla/internal/kernel"
 )
 
-// Attention is the scaled dot-product attention of heads heads within each sentence (kernel.Attention has the
-// formulas): q, k, v [tokens, hidden], offsets [sentences+1], y [tokens, hidden]. bias and drop may be nil.
+// Attention returns the scaled dot-product attention with that many heads within each sentence (kernel.Attention has
+// the formulas): q, k, v [tokens, hidden], offsets [sentences+1], y [tokens, hidden]. bias and drop may be nil.
 func Attention(q, k, v, offsets *G.Node, heads int, bias *RelativeBias, drop *AttentionDropout) (*G.Node, error) {
 	o := &attention{attending: attending{heads: heads, bias: bias, drop: drop}}
 	if drop != nil {

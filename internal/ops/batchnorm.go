@@ -19,8 +19,8 @@ import (
 // In training mean and (biased) variance are the batch's; BatchStats reads them from the node, for
 // the running statistics. In evaluation they are inputs.
 
-// BatchNorm is y from x [N, …, C], gamma [C], beta [C] and res, of x's shape or nil, by the batch's own
-// statistics. eps is added to the variance.
+// BatchNorm normalises x [N, …, C] by the statistics of the batch: y = gamma·x̂ + beta + res, with gamma [C], beta
+// [C] and res, which has the shape of x or is nil; with relu, max(0, ·) of that. eps is added to the variance.
 func BatchNorm(x, gamma, beta, res *G.Node, eps float64, relu bool) (*G.Node, error) {
 	o := &batchNorm{eps: eps, relu: relu}
 	name := "batchnorm"
@@ -251,7 +251,7 @@ func (o *normGradVector) Run(out *engine.Tensor, _ []*engine.Tensor) error {
 	return nil
 }
 
-// BatchStats is [2, C]: mean and biased variance of the batch that y, a node of BatchNorm, normalised.
+// BatchStats returns [2, C]: the mean and the biased variance of the batch that y, a node of BatchNorm, normalised.
 func BatchStats(y *G.Node) (*G.Node, error) {
 	bn, ok := y.Op().(*batchNorm)
 	if !ok {
@@ -282,7 +282,7 @@ func (o *batchStats) Run(out *engine.Tensor, _ []*engine.Tensor) error {
 	return nil
 }
 
-// FixedNorm is BatchNorm by given statistics, mean [C] and variance [C]: evaluation. They have no
+// FixedNorm is BatchNorm with given statistics, mean [C] and variance [C]: for evaluation. The statistics have no
 // gradient; x, gamma, beta and res have.
 func FixedNorm(x, gamma, beta, mean, variance, res *G.Node, eps float64, relu bool) (*G.Node, error) {
 	o := &fixedNorm{eps: eps, relu: relu}

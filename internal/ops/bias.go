@@ -10,8 +10,8 @@ import (
 	"dla/internal/kernel"
 )
 
-// BiasReLU is y = max(0, x + b) by channel: x [N, …, C], b [C]. After a convolution without a bias it is
-// faster than one with a bias, which has no Winograd form.
+// BiasReLU returns y = max(0, x + b) by channel: x [N, …, C], b [C]. Convolution without bias followed by BiasReLU is
+// faster than convolution with bias, which has no Winograd form.
 func BiasReLU(x, b *G.Node) (*G.Node, error) {
 	o := &biasReLU{}
 	o.base = newBase("bias+relu", o, x.Dims(), 1, x.Dims())

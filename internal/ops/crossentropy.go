@@ -10,11 +10,10 @@ import (
 	"dla/internal/kernel"
 )
 
-// CrossEntropy is the mean over rows of -log softmax(logits)[label]: logits [rows, classes], labels
-// [rows] int32 in [0, classes). With smoothing, in [0, 1), that part of the target is spread evenly over
-// all classes (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567). The maximum is subtracted row by row, so logits of any size are
-// safe (Gorgonia's own SoftMax subtracts one maximum for the batch). As
-// torch.nn.functional.cross_entropy.
+// CrossEntropy returns the mean over rows of -log softmax(logits)[label]: logits [rows, classes], labels [rows] int32
+// in [0, classes). The fraction smoothing, in [0, 1), of the target is spread evenly over all classes (Szegedy et al.
+// 2016, https://arxiv.org/abs/1512.00567). The maximum is subtracted row by row, so that logits of any size are safe
+// (Gorgonia's own SoftMax subtracts one maximum for the whole batch). As torch.nn.functional.cross_entropy.
 func CrossEntropy(logits, classes *G.Node, smoothing float64) (*G.Node, error) {
 	if !(smoothing >= 0 && smoothing < 1) {
 		return nil, fmt.Errorf("cross-entropy: label smoothing %g is not in [0, 1)", smoothing)
@@ -24,8 +23,8 @@ func CrossEntropy(logits, classes *G.Node, smoothing float64) (*G.Node, error) {
 	return G.ApplyOp(o, logits, classes)
 }
 
-// SumCrossEntropy is the sum over rows instead of the mean, without smoothing: a row's gradient is then
-// the same bits whatever rows are beside it.
+// SumCrossEntropy returns the sum over rows instead of the mean, without smoothing: the gradient of a row has then
+// the same bits whatever other rows the batch has.
 func SumCrossEntropy(logits, classes *G.Node) (*G.Node, error) {
 	o := &crossEntropy{sum: true}
 	o.base = newBase("sum-cross-entropy", o, 2, ints, 0)

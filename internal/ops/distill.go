@@ -10,9 +10,9 @@ import (
 	"dla/internal/kernel"
 )
 
-// Distill is the distillation loss (kernel.Distillation) of a student's logits [rows, classes] against
-// the teacher's, of the same shape, and labels [rows]: a scalar. The teacher's logits and the labels
-// have no gradient. weight is in [0, 1], temperature above 0.
+// Distill returns the distillation loss (kernel.Distillation), a scalar, of the logits [rows, classes] of a student
+// against those of the teacher, of the same shape, and labels [rows]. The teacher's logits and the labels have no
+// gradient. weight is in [0, 1], temperature above 0.
 func Distill(logits, teacher, classes *G.Node, weight, temperature float64) (*G.Node, error) {
 	if !(weight >= 0 && weight <= 1) || !(temperature > 0) {
 		return nil, fmt.Errorf("distill: weight %g is not in [0, 1] or temperature %g not above 0", weight, temperature)

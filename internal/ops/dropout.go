@@ -32,7 +32,7 @@ func (d Draws) check(p float64) error {
 	return nil
 }
 
-// Dropout is y = x with each element made 0 with probability p, in (0, 1), and the others times 1/(1-p)
+// Dropout returns x with each element set to 0 with probability p, in (0, 1), and the others multiplied by 1/(1-p)
 // (Srivastava et al. 2014): as torch.nn.Dropout in training.
 func Dropout(x *G.Node, p float64, draws Draws) (*G.Node, error) {
 	if err := draws.check(p); err != nil {

@@ -8,7 +8,7 @@ import (
 	"dla/internal/kernel"
 )
 
-// GELU is y = x·Φ(x), element by element, Φ the normal distribution function by erf: as torch.nn.GELU.
+// GELU returns y = x·Φ(x), element by element, with Φ the normal distribution function by erf: as torch.nn.GELU.
 func GELU(x *G.Node) (*G.Node, error) {
 	o := &gelu{}
 	o.base = newBase("gelu", o, x.Dims(), x.Dims())

@@ -10,7 +10,7 @@ import (
 	"dla/internal/kernel"
 )
 
-// MSE is the mean over all elements of (y - target)², a scalar: y and target of one shape [rows, …]. The
+// MSE returns the mean over all elements of (y - target)², a scalar: y and target have one shape [rows, …]. The
 // target has no gradient. As torch.nn.functional.mse_loss.
 func MSE(y, target *G.Node) (*G.Node, error) {
 	o := &mse{}
@@ -84,8 +84,8 @@ func (o *mseGrad) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	return nil
 }
 
-// SquaredErrors is each row's mean of (y - target)², [rows]: what MSE is the mean of. It has no gradient:
-// it is a measurement.
+// SquaredErrors returns the mean of (y - target)² of each row, [rows]; MSE is the mean of these. It is a measurement
+// and has no gradient.
 func SquaredErrors(y, target *G.Node) (*G.Node, error) {
 	o := &squaredErrors{}
 	o.base = newBase("squared-errors", o, y.Dims(), y.Dims(), 1)

@@ -17,7 +17,7 @@ func images(in []tensor.Shape) error {
 	return nil
 }
 
-// GlobalAvgPool is y [N, C] = the mean of each image's channels, x [N, H, W, C].
+// GlobalAvgPool returns y [N, C] = the mean of the channels of each image, for x [N, H, W, C].
 func GlobalAvgPool(x *G.Node) (*G.Node, error) {
 	o := &globalAvgPool{}
 	o.base = newBase("global-avg-pool", o, 4, 2)
@@ -82,8 +82,8 @@ func (o *globalAvgPoolGrad) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	return nil
 }
 
-// MaxPool is y [N, H/2, W/2, C] = the largest of each 2x2 pixels of x [N, H, W, C]; an odd last row or
-// column is left out, as torch.nn.MaxPool2d(2) does.
+// MaxPool returns y [N, H/2, W/2, C] = the largest of each 2x2 pixels of x [N, H, W, C]; an odd last row or column is
+// dropped, as torch.nn.MaxPool2d(2) does.
 func MaxPool(x *G.Node) (*G.Node, error) {
 	o := &maxPool{}
 	o.base = newBase("max-pool", o, 4, 4)
@@ -146,7 +146,7 @@ func (o *maxPoolGrad) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	return nil
 }
 
-// Upsample is y [N, 2H, 2W, C] with each pixel of x [N, H, W, C] four times: nearest neighbour.
+// Upsample returns y [N, 2H, 2W, C] with each pixel of x [N, H, W, C] four times: nearest neighbour.
 func Upsample(x *G.Node) (*G.Node, error) {
 	o := &upsample{}
 	o.base = newBase("upsample", o, 4, 4)

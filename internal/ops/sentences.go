@@ -10,13 +10,13 @@ import (
 	"dla/internal/kernel"
 )
 
-// MeanPool is y [sentences, width], the mean of each sentence's rows of x [tokens, width]; offsets
-// [sentences+1] say where each sentence begins, and the end.
+// MeanPool returns y [sentences, width], the mean of the rows of each sentence of x [tokens, width]; offsets
+// [sentences+1] holds the first row of each sentence, and the number of rows.
 func MeanPool(x, offsets *G.Node) (*G.Node, error) {
 	return sentencePool("mean-pool", true, x, offsets)
 }
 
-// FirstPool is y [sentences, width], the first row of each sentence of x [tokens, width]: its token [CLS].
+// FirstPool returns y [sentences, width], the first row of each sentence of x [tokens, width]: its token [CLS].
 func FirstPool(x, offsets *G.Node) (*G.Node, error) {
 	return sentencePool("first-pool", false, x, offsets)
 }

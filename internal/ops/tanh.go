@@ -8,7 +8,7 @@ import (
 	"dla/internal/kernel"
 )
 
-// Tanh is y = tanh(x), element by element.
+// Tanh returns y = tanh(x), element by element.
 func Tanh(x *G.Node) (*G.Node, error) {
 	o := &tanh{}
 	o.base = newBase("tanh", o, x.Dims(), x.Dims())
