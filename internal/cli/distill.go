@@ -108,5 +108,5 @@ func distillLine(cfgs []config.Distill) string {
 		teacher = variantName(c.TeacherTraining())
 	}
 	return fmt.Sprintf("lab1 distill: %s teaches %s on %s, T %g, weight %g, soft labels %s; %s", teacher, variantName(c.Plain()), c.Data.Name,
-		c.Distill.Temperature, c.Distill.Weight, c.Distill.SoftLabels, recipe(c.Plain(), len(cfgs)))
+		c.Distill.Temperature, c.Distill.Weight, c.Distill.SoftLabels, recipe(c.Training(), len(cfgs)))
 }

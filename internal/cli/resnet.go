@@ -143,11 +143,11 @@ func resnetLine(cfgs []config.Resnet) string {
 			names = append(names, n)
 		}
 	}
-	return fmt.Sprintf("lab1 resnet: %s on %s, %s", strings.Join(names, " "), c.Data.Name, recipe(c, len(cfgs)/len(names)))
+	return fmt.Sprintf("lab1 resnet: %s on %s, %s", strings.Join(names, " "), c.Data.Name, recipe(c.Training(), len(cfgs)/len(names)))
 }
 
 // recipe says how c trains, from so many seeds.
-func recipe(c config.Resnet, seeds int) string {
+func recipe(c config.Training, seeds int) string {
 	t := c.Train
 	opt := fmt.Sprintf("%s lr %g", t.Optimizer, t.LR)
 	if t.Optimizer == "sgd" && t.Momentum > 0 {

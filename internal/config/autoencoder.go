@@ -33,11 +33,9 @@ func DefaultAutoencoder(data string) Autoencoder {
 	}
 }
 
-// Training is the part that every training has. Its model is not the encoder's.
-func (c Autoencoder) Training() Resnet {
-	r := DefaultResnet()
-	r.Seed, r.Data, r.Train = c.Seed, c.Data, c.Train
-	return r
+// Training is the part that every training has.
+func (c Autoencoder) Training() Training {
+	return Training{c.Seed, c.Data, c.Train}
 }
 
 // Validate names the first setting that cannot be.

@@ -64,12 +64,12 @@ func DefaultBaseline() Baseline {
 	}
 }
 
-// Training is the part that every training has. Its model is not the head's.
-func (c Baseline) Training() Resnet {
-	r := DefaultResnet()
-	r.Seed, r.Train = c.Seed, c.Train
-	r.Data.Name, r.Data.Limit = c.Data.Name, c.Data.Limit
-	return r
+// Training is the part that every training has.
+func (c Baseline) Training() Training {
+	t := DefaultResnet().Training()
+	t.Seed, t.Train = c.Seed, c.Train
+	t.Data.Name, t.Data.Limit = c.Data.Name, c.Data.Limit
+	return t
 }
 
 // Validate names the first setting that cannot be.

@@ -75,8 +75,11 @@ func (c Distill) Plain() Resnet {
 	return Resnet{Experiment: resnetExperiment, Seed: c.Seed, Data: c.Data, Model: c.Model, Train: c.Train}
 }
 
-// Classifier is the training of the classifier that a run leaves.
-func (c Distill) Classifier() Resnet { return c.Plain() }
+// Training is the student's training, whoever teaches it.
+func (c Distill) Training() Training { return c.Plain().Training() }
+
+// Classifier is the classifier that a run leaves.
+func (c Distill) Classifier() Classifier { return c.Plain().Classifier() }
 
 // TeacherTraining is the teacher's training, on the student's data: of lab1 resnet.
 func (c Distill) TeacherTraining() Resnet {

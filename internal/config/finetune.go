@@ -104,8 +104,8 @@ func DefaultFinetune(method string) Finetune {
 }
 
 // Training is the part that every training has, its warm-up being of a training of that many steps.
-func (c Finetune) Training(steps int) Resnet {
-	r := DefaultResnet()
+func (c Finetune) Training(steps int) Training {
+	r := DefaultResnet().Training()
 	r.Seed, r.Data.Name, r.Data.Limit = c.Seed, c.Data.Name, c.Data.Limit
 	t := c.Train
 	r.Train.Epochs, r.Train.BatchSize, r.Train.LR, r.Train.WeightDecay = t.Epochs, t.BatchSize, t.LR, t.WeightDecay

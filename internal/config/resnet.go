@@ -92,20 +92,53 @@ func DefaultFor(model string) Resnet {
 	return c
 }
 
-// Classifier is the training of the classifier that a run leaves: c.
-func (c Resnet) Classifier() Resnet { return c }
+// Training is what a training of any experiment is: its seed, its data and its recipe.
+type Training struct {
+	Seed  uint64 // of the split, the initial weights and the order of batches
+	Data  Data
+	Train Train
+}
+
+// Classifier is a network of the zoo and its training.
+type Classifier struct {
+	Training
+	Model Model
+}
+
+// Training is c without its network.
+func (c Resnet) Training() Training { return Training{c.Seed, c.Data, c.Train} }
+
+// Classifier is the classifier that a run leaves.
+func (c Resnet) Classifier() Classifier { return Classifier{c.Training(), c.Model} }
 
 // Validate names the first setting that cannot be.
 func (c Resnet) Validate() error {
 	if c.Experiment != resnetExperiment {
 		return fmt.Errorf("experiment is %q, want %s", c.Experiment, resnetExperiment)
 	}
+	return c.Classifier().Validate()
+}
+
+// Validate names the first setting that cannot be.
+func (c Classifier) Validate() error {
+	for _, n := range []struct {
+		key     string
+		v, high int
+	}{{"model.depth", c.Model.Depth, 200}, {"model.width", c.Model.Width, 1 << 14}} {
+		if n.v < 0 || n.v > n.high {
+			return fmt.Errorf("%s is %d, want 0 to %d", n.key, n.v, n.high)
+		}
+	}
+	return c.Training.Validate()
+}
+
+// Validate names the first setting that cannot be.
+func (c Training) Validate() error {
 	for _, n := range []struct {
 		key          string
 		v, low, high int
 	}{
 		{"data.val", c.Data.Val, 1, 59000}, {"data.limit", c.Data.Limit, 0, math.MaxInt32},
-		{"model.depth", c.Model.Depth, 0, 200}, {"model.width", c.Model.Width, 0, 1 << 14},
 		{"data.augment.crop", c.Data.Augment.Crop, 0, 1 << 10}, {"data.augment.cutout", c.Data.Augment.Cutout, 0, 1 << 10},
 		{"data.augment.copies", c.Data.Augment.Copies, 0, 1000},
 		{"train.epochs", c.Train.Epochs, 1, 100000}, {"train.batch_size", c.Train.BatchSize, 1, 1 << 16},

@@ -85,16 +85,14 @@ func DefaultRobust(scratch bool) Robust {
 	}
 }
 
-// Training is the training without what hardens, of lab1 resnet, on the original's split.
-func (c Robust) Training() Resnet {
-	return Resnet{Experiment: resnetExperiment, Seed: c.Seed, Data: c.Data, Model: c.Model, Train: c.Train}
-}
+// Training is the part that every training has. Its seed is not that of the original's split.
+func (c Robust) Training() Training { return Training{c.Seed, c.Data, c.Train} }
 
-// Classifier is the training of the classifier that a run leaves, with the seed of the original's split.
-func (c Robust) Classifier() Resnet {
+// Classifier is the classifier that a run leaves, with the seed of the original's split.
+func (c Robust) Classifier() Classifier {
 	t := c.Training()
 	t.Seed = c.Original.Seed
-	return t
+	return Classifier{t, c.Model}
 }
 
 // Source takes a source of outliers apart: its name, and the folder where it is one.
@@ -115,7 +113,7 @@ func (c Robust) Validate() error {
 	if c.Original.From == "" {
 		return fmt.Errorf("original.from is empty, want the name of a checkpoint, its folder or a run's id")
 	}
-	t := c.Training()
+	t := c.Classifier()
 	if t.Data.Val == 0 {
 		t.Data.Val = 1
 	}

@@ -30,8 +30,8 @@ func TestRobustIsAnOrdinaryTraining(t *testing.T) {
 	c.Seed, c.Data.Name, c.Data.Val, c.Model = 3, "cifar10", 5000, Model{Name: "resnet20", Res: true}
 	want := DefaultFor("resnet20")
 	want.Model.Res, want.Seed, want.Train.Epochs, want.Train.LR = true, 3, 30, 0.2
-	if got := c.Training(); !reflect.DeepEqual(got, want) {
-		t.Errorf("%+v, want %+v", got, want)
+	if got := c.Training(); !reflect.DeepEqual(got, want.Training()) {
+		t.Errorf("%+v, want %+v", got, want.Training())
 	}
 }
 

@@ -121,7 +121,7 @@ type decoder struct {
 }
 
 // newDecoder makes the autoencoder: the classifier's parameters, frozen, and a decoder's, drawn from the seed.
-func newDecoder(cfg config.Resnet, encoder *Network, steps int) (*decoder, error) {
+func newDecoder(cfg config.Training, encoder *Network, steps int) (*decoder, error) {
 	setConv(cfg.Train)
 	d := &decoder{encoder: encoder, params: nn.NewParams(cfg.Seed)}
 	if err := define(d.params, encoder.Model, encoder.Images); err != nil {

@@ -211,7 +211,7 @@ func (m *features) moments() (mean, std []float64) {
 }
 
 // newHead makes a head for features of the given width, and its optimiser for epochs of so many steps.
-func newHead(arch model.MLPHead, cfg config.Resnet, width, classes, steps int) (*classifier, error) {
+func newHead(arch model.MLPHead, cfg config.Training, width, classes, steps int) (*classifier, error) {
 	c := &classifier{params: nn.NewParams(cfg.Seed)}
 	var err error
 	if c.net, err = train.NewClassifier(arch, c.params, []int{width}, classes, cfg.Train.BatchSize, evalBatch, cfg.Train.LabelSmoothing); err != nil {

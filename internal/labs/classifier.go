@@ -82,7 +82,7 @@ func imagesInfo(ds *data.Dataset) run.DataInfo {
 type splits struct{ train, val, test data.Subset }
 
 // split splits ds by the settings cfg.
-func split(ds *data.Dataset, cfg config.Resnet) splits {
+func split(ds *data.Dataset, cfg config.Training) splits {
 	var p splits
 	p.train, p.val = ds.Split(cfg.Data.Val, cfg.Seed)
 	p.test = data.All(ds.Test)
@@ -107,7 +107,7 @@ type imageBatches struct {
 
 // newImageBatches makes the batches of cfg's training on ds, which is split by the settings of by. They are to be
 // closed.
-func newImageBatches(ds *data.Dataset, cfg, by config.Resnet) imageBatches {
+func newImageBatches(ds *data.Dataset, cfg, by config.Training) imageBatches {
 	s := split(ds, by)
 	loader := data.NewAugmentedLoader(s.train, cfg.Train.BatchSize, cfg.Seed, augment(cfg.Data.Augment))
 	return imageBatches{ds, s.test, data.NewPrefetch(loader, batchesAhead), data.NewLoader(s.val, evalBatch, false, 0)}
@@ -164,7 +164,7 @@ type classifier struct {
 }
 
 // newClassifier makes the network of cfg for epochs of so many steps.
-func newClassifier(cfg config.Resnet, sz size, steps int) (*classifier, error) {
+func newClassifier(cfg config.Classifier, sz size, steps int) (*classifier, error) {
 	return buildClassifier(cfg, sz, steps, func(m model.Model, p *nn.Params, row []int) (*train.Classifier, train.Program, error) {
 		net, err := train.NewClassifier(m, p, row, sz.classes, cfg.Train.BatchSize, evalBatch, cfg.Train.LabelSmoothing)
 		return net, net, err
@@ -172,7 +172,7 @@ func newClassifier(cfg config.Resnet, sz size, steps int) (*classifier, error) {
 }
 
 // newStudent is newClassifier of a network that learns from a teacher's logits, which logits writes.
-func newStudent(cfg config.Resnet, sz size, steps int, loss kernel.Distillation, logits logitsOf) (*classifier, error) {
+func newStudent(cfg config.Classifier, sz size, steps int, loss kernel.Distillation, logits logitsOf) (*classifier, error) {
 	return buildClassifier(cfg, sz, steps, func(m model.Model, p *nn.Params, row []int) (*train.Classifier, train.Program, error) {
 		s, err := train.NewStudent(m, p, row, sz.classes, cfg.Train.BatchSize, evalBatch, loss)
 		if err != nil {
@@ -184,7 +184,7 @@ func newStudent(cfg config.Resnet, sz size, steps int, loss kernel.Distillation,
 }
 
 // buildClassifier makes the network of cfg by compile, and its optimiser and schedule. Pixels are in [0,1].
-func buildClassifier(cfg config.Resnet, sz size, steps int, compile func(m model.Model, p *nn.Params, row []int) (*train.Classifier, train.Program, error)) (*classifier, error) {
+func buildClassifier(cfg config.Classifier, sz size, steps int, compile func(m model.Model, p *nn.Params, row []int) (*train.Classifier, train.Program, error)) (*classifier, error) {
 	setConv(cfg.Train)
 	m, err := network(cfg.Model, sz.pixels)
 	if err != nil {

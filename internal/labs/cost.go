@@ -76,7 +76,7 @@ func (c TrainingCost) Total() float64 { return c.TotalSeconds }
 
 // imagesCost is the cost of the training that build makes for cfg's data set, less the validation split, in epochs of
 // so many steps. It reads no data. Of the cost that build gives, TrainFLOPs are of one image.
-func imagesCost(cfg config.Resnet, build func(sz size, steps int) (trainable, TrainingCost, error)) (Cost, error) {
+func imagesCost(cfg config.Training, build func(sz size, steps int) (trainable, TrainingCost, error)) (Cost, error) {
 	set, err := data.Describe(cfg.Data.Name)
 	if err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func imagesCost(cfg config.Resnet, build func(sz size, steps int) (trainable, Tr
 
 // timed completes the cost c of a training on n samples, in epochs of so many steps: it times some of them on blank
 // samples.
-func timed(c TrainingCost, job train.Job, cfg config.Resnet, n, steps int) (Cost, error) {
+func timed(c TrainingCost, job train.Job, cfg config.Training, n, steps int) (Cost, error) {
 	c.Steps, c.Threads, c.Kernel = steps*cfg.Train.Epochs, kernel.Threads(), kernel.Level()
 	c.TrainFLOPs *= float64(n) * float64(cfg.Train.Epochs)
 	best := time.Duration(1<<63 - 1)

@@ -76,11 +76,11 @@ func openDistill(ctx context.Context, cfg config.Distill, opt Options) (Job, err
 		return nil, err
 	}
 	cfg.Teacher.Weights = teacher.Weights
-	info, err := standardized(ds, cfg.Plain().Model, opt)
+	info, err := standardized(ds, cfg.Model, opt)
 	build := func(ctx context.Context, opt Options) (trainable, error) {
 		return newDistilled(ctx, ds, info, teacher, cfg, opt)
 	}
-	return &training{experiment: DistillExperiment, variant: name, settings: cfg, cfg: cfg.Plain(), label: trainedBy(labelOf(cfg.Model), "distilled", distillRecipe(cfg)), data: info, build: build}, err
+	return &training{experiment: DistillExperiment, variant: name, settings: cfg, cfg: cfg.Training(), label: trainedBy(labelOf(cfg.Model), "distilled", distillRecipe(cfg)), data: info, build: build}, err
 }
 
 // distilled is a student in training with a teacher.
@@ -102,9 +102,8 @@ func newDistilled(ctx context.Context, ds *data.Dataset, info run.DataInfo, teac
 	if err != nil {
 		return nil, err
 	}
-	plain := cfg.Plain()
-	b := newImageBatches(ds, plain, plain)
-	c, err := newStudent(plain, sizeOf(ds, info, opt), b.train.Steps(), lossOf(cfg), logits)
+	b := newImageBatches(ds, cfg.Training(), cfg.Training())
+	c, err := newStudent(cfg.Classifier(), sizeOf(ds, info, opt), b.train.Steps(), lossOf(cfg), logits)
 	if err != nil {
 		b.close()
 		return nil, err
@@ -209,7 +208,7 @@ func teacherLogits(ctx context.Context, ds *data.Dataset, teacher *Network, cfg 
 	}
 	// Every image of the training set is labelled, so that the labels serve all seeds; of limited data, as many as the
 	// student sees.
-	trained := split(ds, cfg.Plain()).train
+	trained := split(ds, cfg.Training()).train
 	images, place := data.All(ds.Train), trained.Index
 	if cfg.Data.Limit > 0 {
 		images = trained
@@ -313,10 +312,9 @@ func selfChecks(ctx context.Context, ds *data.Dataset, teacher *Network, cfg con
 		return nil, err
 	}
 	// The student's first batch, as the teacher sees it now and as the student will be told.
-	plain := cfg.Plain()
 	px := ds.Train.H * ds.Train.W * ds.Train.C
 	b := data.Batch{X: make([]float32, rows*px), Y: make([]int32, rows), Index: make([]int32, rows)}
-	data.NewAugmentedLoader(split(ds, plain).train, rows, cfg.Seed, augment(plain.Data.Augment)).Batch(0, 0, &b)
+	data.NewAugmentedLoader(split(ds, cfg.Training()).train, rows, cfg.Seed, augment(cfg.Data.Augment)).Batch(0, 0, &b)
 	rows = b.Rows
 	now, told := make([]float32, rows*classes), make([]float32, rows*classes)
 	if err := scorer.Score(now, &b); err != nil {
@@ -379,7 +377,7 @@ func gradientSize(logits, T float64) float64 {
 
 // DistillVariant is the name of cfg's student in records: cnn-student-res-kd-t4-w0.9-cached.
 func DistillVariant(cfg config.Distill) (string, error) {
-	name, err := ResnetVariant(cfg.Plain())
+	name, err := networkName(cfg.Model)
 	if err != nil {
 		return "", err
 	}

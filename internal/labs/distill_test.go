@@ -64,7 +64,7 @@ func TestLogitsAreOfTheImagesSeen(t *testing.T) {
 				t.Fatal(err)
 			}
 			b := data.Batch{X: make([]float32, rows*px), Y: make([]int32, rows), Index: make([]int32, rows)}
-			loader := data.NewAugmentedLoader(split(&ds, cfg.Plain()).train, rows, cfg.Seed, augment(cfg.Data.Augment))
+			loader := data.NewAugmentedLoader(split(&ds, cfg.Training()).train, rows, cfg.Seed, augment(cfg.Data.Augment))
 			told, want := make([]float32, rows*classes), make([]float32, rows*classes)
 			for epoch := range 4 {
 				loader.Batch(epoch, 1+epoch%2, &b)

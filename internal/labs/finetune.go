@@ -118,7 +118,7 @@ func (b *sentenceBatches) inOrder(index []int32) (*text.Loader, error) {
 }
 
 // newTunerOn makes the model of cfg, its optimiser and its batches.
-func newTunerOn(set *data.Sentences, base *SentenceEncoder, cfg config.Finetune, tc config.Resnet) (*tuner, error) {
+func newTunerOn(set *data.Sentences, base *SentenceEncoder, cfg config.Finetune, tc config.Training) (*tuner, error) {
 	limit := func(index []int32) []int32 { return limited(index, cfg.Data.Limit) }
 	m := &sentenceBatches{set: set, tokenizer: base.Tokenizer, packed: base.Tokenizer.Pack(set.Text, set.Labels),
 		train: limit(set.Train), val: limit(set.Val), test: limit(set.Test)}
@@ -195,7 +195,7 @@ func headKind(cfg config.Finetune, family string) string {
 }
 
 // newTuner loads the encoder and makes what is trained on it, for epochs of so many steps.
-func newTuner(cfg config.Finetune, tc config.Resnet, base *SentenceEncoder, classes int, sizes train.SentenceSizes, steps int) (*tuner, error) {
+func newTuner(cfg config.Finetune, tc config.Training, base *SentenceEncoder, classes int, sizes train.SentenceSizes, steps int) (*tuner, error) {
 	u := &tuner{cfg: cfg, base: base, classes: classes, adapter: adapterOf(cfg), params: nn.NewParams(cfg.Seed)}
 	if err := base.Load(base.dir, u.params); err != nil {
 		return nil, err

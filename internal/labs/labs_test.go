@@ -154,7 +154,7 @@ func TestExportedCheckpointIsTheRun(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		res, predictions, err := testOnce(context.Background(), s, split(ds, tr.Config).test, nil)
+		res, predictions, err := testOnce(context.Background(), s, split(ds, tr.Config.Training()).test, nil)
 		if err != nil || res != tr.Result.Test {
 			t.Errorf("%+v, want %+v (%v)", res, tr.Result.Test, err)
 		}

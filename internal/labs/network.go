@@ -20,11 +20,11 @@ type Network struct {
 	Name    string // of the variant
 	Source  string // run id or folder
 	Model   model.Model
-	Params  *nn.Params       // weights and running statistics
-	Weights string           // their fingerprint
-	Data    run.DataInfo     // what it was trained on
-	Images  data.Description // of that set
-	Config  config.Resnet    // of its training: with the data, it says which images are of which part
+	Params  *nn.Params        // weights and running statistics
+	Weights string            // their fingerprint
+	Data    run.DataInfo      // what it was trained on
+	Images  data.Description  // of that set
+	Config  config.Classifier // of its training: with the data, it says which images are of which part
 	Result  record.Classifier
 
 	record run.Record // of its training
@@ -199,15 +199,15 @@ func stateOf(p *nn.Params) (ts []weights.Tensor) {
 
 // trainingOf is the training of the classifier of images whose weights rec's run kept: its settings, with the seed of
 // the split.
-func trainingOf(rec run.Record) (config.Resnet, error) {
+func trainingOf(rec run.Record) (config.Classifier, error) {
 	all, err := Settings(rec)
 	if err != nil {
-		return config.Resnet{}, err
+		return config.Classifier{}, err
 	}
-	if c, ok := all.(interface{ Classifier() config.Resnet }); ok {
+	if c, ok := all.(interface{ Classifier() config.Classifier }); ok {
 		return c.Classifier(), nil
 	}
-	return config.Resnet{}, fmt.Errorf("it was made by experiment %s, which trains no classifier of images", rec.Experiment)
+	return config.Classifier{}, fmt.Errorf("it was made by experiment %s, which trains no classifier of images", rec.Experiment)
 }
 
 // row is the shape of an image as the network takes it.

@@ -204,7 +204,7 @@ type partsOOD struct {
 // oodParts gathers the images. Those a set shares with what the classifier was trained on or is tested on
 // are left out: they are not out of distribution.
 func oodParts(ctx context.Context, n *Network, ds *data.Dataset, cfg config.OOD, opt Options) (*partsOOD, error) {
-	training := n.Config
+	training := n.Config.Training
 	training.Data.Limit = cfg.Limit
 	split := split(ds, training)
 	p := &partsOOD{

@@ -35,20 +35,23 @@ func resnetOn(ds *data.Dataset, cfg config.Resnet, opt Options) (Job, error) {
 	}
 	info, err := standardized(ds, cfg.Model, opt)
 	build := func(_ context.Context, opt Options) (trainable, error) {
-		b := newImageBatches(ds, cfg, cfg)
-		c, err := newClassifier(cfg, sizeOf(ds, info, opt), b.train.Steps())
+		b := newImageBatches(ds, cfg.Training(), cfg.Training())
+		c, err := newClassifier(cfg.Classifier(), sizeOf(ds, info, opt), b.train.Steps())
 		if err != nil {
 			b.close()
 			return nil, err
 		}
 		return &imageClassifier{c, b}, nil
 	}
-	return &training{experiment: ResnetExperiment, variant: name, settings: cfg, cfg: cfg, label: labelOf(cfg.Model), data: info, build: build}, err
+	return &training{experiment: ResnetExperiment, variant: name, settings: cfg, cfg: cfg.Training(), label: labelOf(cfg.Model), data: info, build: build}, err
 }
 
 // ResnetVariant is the name of the network cfg describes: mlp-d5-res. An unknown network is an error.
-func ResnetVariant(cfg config.Resnet) (string, error) {
-	m, err := network(cfg.Model, model.MNIST)
+func ResnetVariant(cfg config.Resnet) (string, error) { return networkName(cfg.Model) }
+
+// networkName is the name of the network m describes.
+func networkName(cfg config.Model) (string, error) {
+	m, err := network(cfg, model.MNIST)
 	if err != nil {
 		return "", err
 	}
@@ -62,8 +65,8 @@ func planResnet(cfg config.Resnet, _ Options) (Plan, error) {
 		return Plan{}, err
 	}
 	return Plan{Variant: name, Seed: cfg.Seed, Config: cfg, cost: func() (Cost, error) {
-		return imagesCost(cfg, func(sz size, steps int) (trainable, TrainingCost, error) {
-			c, err := newClassifier(cfg, sz, steps)
+		return imagesCost(cfg.Training(), func(sz size, steps int) (trainable, TrainingCost, error) {
+			c, err := newClassifier(cfg.Classifier(), sz, steps)
 			if err != nil {
 				return nil, TrainingCost{}, err
 			}

@@ -152,8 +152,7 @@ func robustOn(ctx context.Context, ds *data.Dataset, original *Network, cfg conf
 	info := imagesInfo(ds)
 	info.Mean, info.Std = original.Data.Mean, original.Data.Std
 	build := func(_ context.Context, opt Options) (trainable, error) {
-		t := h.cfg.Training()
-		b := newImageBatches(ds, t, h.cfg.Classifier())
+		b := newImageBatches(ds, h.cfg.Training(), h.cfg.Classifier().Training)
 		d, err := newHardened(h, sizeOf(ds, info, opt), b.train.Steps())
 		if err != nil {
 			b.close()
@@ -173,7 +172,7 @@ type hardened struct {
 
 // newHardened makes the network, with the original's weights and statistics unless it is to begin from initial ones.
 func newHardened(h *robustness, sz size, steps int) (*hardened, error) {
-	cfg := h.cfg.Training()
+	cfg := config.Classifier{Training: h.cfg.Training(), Model: h.cfg.Model}
 	c, err := buildClassifier(cfg, sz, steps, func(m model.Model, p *nn.Params, row []int) (*train.Classifier, train.Program, error) {
 		r, err := train.NewRobust(m, p, row, sz.classes, cfg.Train.BatchSize, evalBatch, h.Hardening)
 		if err != nil {
@@ -350,7 +349,7 @@ func (n *Network) exposure() ([]byte, error) {
 
 // RobustVariant is the name of cfg's network in records: resnet20-robust-fgsm8-f0.1-noise-w0.5.
 func RobustVariant(cfg config.Robust) (string, error) {
-	name, err := ResnetVariant(cfg.Training())
+	name, err := networkName(cfg.Model)
 	if err != nil {
 		return "", err
 	}

@@ -44,7 +44,8 @@ func harden(ctx context.Context, t *testing.T, cfg config.Robust, opt Options) (
 		if findErr != nil {
 			t.Fatal(findErr)
 		}
-		tr.Config = must(settingsOf[config.Robust](rec))(t).Training()
+		c := must(settingsOf[config.Robust](rec))(t)
+		tr.Config = config.Resnet{Experiment: ResnetExperiment, Seed: c.Seed, Data: c.Data, Model: c.Model, Train: c.Train}
 	}
 	return tr, err
 }
@@ -123,7 +124,7 @@ func TestRobust(t *testing.T) {
 		t.Fatalf("%+v, %v", n, err)
 	}
 	ds := set(t, data.SyntheticShapes)
-	if a, b := split(ds, n.Config), split(ds, original.Config); !slices.Equal(a.train.Index, b.train.Index) || !slices.Equal(a.val.Index, b.val.Index) {
+	if a, b := split(ds, n.Config.Training), split(ds, original.Config.Training()); !slices.Equal(a.train.Index, b.train.Index) || !slices.Equal(a.val.Index, b.val.Index) {
 		t.Error("the hardened network has another split than the original, on whose training images it would be validated")
 	}
 	folder := filepath.Join(t.TempDir(), "robust")

@@ -29,8 +29,8 @@ const batchesAhead = 2
 type training struct {
 	experiment string
 	variant    string
-	settings   any           // all of them, as config.yaml holds them
-	cfg        config.Resnet // those that every training has
+	settings   any             // all of them, as config.yaml holds them
+	cfg        config.Training // those that every training has
 	data       run.DataInfo
 	label      *run.Label // nil: the variant's name will do
 
