@@ -29,6 +29,9 @@ func ReplaceFolder(dir string, perm fs.FileMode, write func(tmp string) error) e
 	return folder(dir, perm, write, true)
 }
 
+// ErrNotEmpty is the error of NewFolder where there is a folder that holds anything.
+var ErrNotEmpty = errors.New("it is not empty")
+
 // exchange is swap, which tests replace.
 var exchange = swap
 
@@ -121,7 +124,7 @@ func put(tmp, dir string, replace bool) error {
 		return err // it is a mount point, or another's
 	}
 	if !replace {
-		return errors.New("it is not empty")
+		return ErrNotEmpty
 	}
 	err = exchange(tmp, dir)
 	if !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, syscall.EINVAL) {

@@ -196,6 +196,9 @@ func remove(dir, path string) error {
 	}
 	defer root.Close()
 	at := filepath.FromSlash(rest)
+	if err := atomicfile.Check("remove", path); err != nil {
+		return err
+	}
 	if st, err := root.Lstat(at); err != nil || !st.IsDir() {
 		return root.RemoveAll(at)
 	}

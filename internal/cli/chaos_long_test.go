@@ -2,5 +2,9 @@
 
 package cli
 
-// kills is how often TestChaos kills each command.
-const kills = 60
+// How often TestChaos kills each command, and makes it fail.
+const (
+	kills      = 30
+	injections = 22
+	allRows    = true
+)

@@ -2,5 +2,9 @@
 
 package cli
 
-// kills is how often TestChaos kills each command.
-const kills = 2
+// How often TestChaos kills each command, and makes it fail; of those alone that take no time.
+const (
+	kills      = 1
+	injections = 1
+	allRows    = false
+)

@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"dla": func() {
-		done := kill()
+		done := disturb()
 		code := Main(os.Args[1:], Terminal())
 		done()
 		os.Exit(code)

@@ -239,6 +239,9 @@ func read(root, id string) Record {
 	}
 	if errors.Is(err, os.ErrNotExist) && empty(dir) {
 		err = errors.New("its process ended before it began, and it holds nothing")
+		if stub(dir) {
+			err = fmt.Errorf("%w; the next run that is begun under %s deletes it", err, root)
+		}
 	}
 	if err == nil {
 		err = rec.readMetrics()

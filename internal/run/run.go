@@ -26,6 +26,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"time"
 
@@ -162,50 +163,108 @@ func Create(root string, s Spec) (*Run, error) {
 	if err := os.MkdirAll(root, 0o777); err != nil {
 		return nil, fmt.Errorf("no run can be recorded under %s: %w; choose another folder with --out", root, err)
 	}
-	atomicfile.Sweep(root)
-	id := base
-	for n := 2; ; n++ {
-		err := os.Mkdir(filepath.Join(root, id), 0o777)
+	sweepStubs(root)
+	for n := 1; ; n++ {
+		id := base
+		if n > 1 {
+			id = fmt.Sprintf("%s-%d", base, n)
+		}
+		if _, err := os.Lstat(filepath.Join(root, id)); err == nil {
+			continue
+		}
+		r := &Run{id: id, restored: true}
+		err := r.begin(root, s)
 		if err == nil {
-			break
+			return r, nil
 		}
-		if !errors.Is(err, os.ErrExist) {
-			return nil, fmt.Errorf("no run can be recorded under %s: %w; choose another folder with --out", root, err)
+		err = errors.Join(err, r.Close())
+		if errors.Is(err, atomicfile.ErrNotEmpty) { // another process began one of the same name in the meantime
+			continue
 		}
-		id = fmt.Sprintf("%s-%d", base, n)
+		return nil, fmt.Errorf("no run can be recorded under %s: %w; free some space there or choose another folder with --out", root, err)
 	}
-	r := &Run{id: id, dir: filepath.Join(root, id), restored: true}
-	if err := r.begin(s); err != nil {
-		err = fmt.Errorf("no run can be recorded under %s: %w; free some space there or choose another folder with --out", root, err)
-		return nil, errors.Join(err, r.Close(), os.RemoveAll(r.dir)) // made above, and nothing is in it yet
-	}
-	return r, nil
 }
 
-func (r *Run) begin(s Spec) error {
-	var err error
-	if r.lock, err = take(r.id, r.dir); err != nil {
+// begin makes the run's folder, in one step: there is none of which nobody can tell what it was to be.
+func (r *Run) begin(root string, s Spec) (err error) {
+	dir := filepath.Join(root, r.id)
+	var made os.FileInfo // a file in the folder, by which it is known again
+	defer func() {
+		at, statErr := os.Stat(filepath.Join(dir, envName))
+		if err != nil && made != nil && statErr == nil && os.SameFile(made, at) {
+			err = errors.Join(err, r.Close(), os.RemoveAll(dir)) // nothing is in it yet
+		}
+	}()
+	err = atomicfile.NewFolder(dir, 0o777, func(tmp string) error {
+		r.dir = tmp
+		for _, d := range []string{checkpointsName, figuresName} {
+			if err := os.Mkdir(r.path(d), 0o777); err != nil {
+				return err
+			}
+		}
+		if err := atomicfile.WriteBytes(r.path(configName), s.Config); err != nil {
+			return err
+		}
+		h := header{s.Experiment, s.Variant, s.Seed, s.ConfigHash(), s.Label, s.Env}
+		if err := writeJSON(r.path(envName), h); err != nil {
+			return err
+		}
+		if err := r.writeStatus(statusFile{Status: StatusRunning}); err != nil {
+			return err
+		}
+		if runtime.GOOS != "windows" { // where no folder is renamed that a file is open in
+			if r.lock, err = take(r.id, tmp); err != nil {
+				return err
+			}
+		}
+		made, err = os.Stat(r.path(envName))
+		return err
+	})
+	r.dir = dir
+	if err != nil {
 		return err
 	}
-	for _, d := range []string{checkpointsName, figuresName} {
-		if err := os.Mkdir(r.path(d), 0o777); err != nil {
+	if r.lock == nil {
+		if r.lock, err = take(r.id, dir); err != nil {
 			return err
 		}
 	}
-	if err := atomicfile.WriteBytes(r.path(configName), s.Config); err != nil {
-		return err
+	return r.openFiles()
+}
+
+// stubAge is how long a stub must have been there to be deleted: an earlier version may be beginning it.
+const stubAge = time.Minute
+
+// sweepStubs deletes from root the folders of runs that processes of earlier versions were killed in beginning: they
+// hold nothing, and nobody can tell what they were to be.
+func sweepStubs(root string) {
+	list, _ := os.ReadDir(root) // what cannot be looked at or deleted is in nobody's way
+	for _, e := range list {
+		dir := filepath.Join(root, e.Name())
+		if st, err := e.Info(); err == nil && e.IsDir() && stub(dir) && !owned(dir) && time.Since(st.ModTime()) > stubAge {
+			_ = os.RemoveAll(dir)
+		}
 	}
-	h := header{s.Experiment, s.Variant, s.Seed, s.ConfigHash(), s.Label, s.Env}
-	if err := writeJSON(r.path(envName), h); err != nil {
-		return err
+}
+
+// stub says whether dir is the folder of a run that was never begun, and holds no file of anybody else's.
+func stub(dir string) bool {
+	list, err := os.ReadDir(dir)
+	if err != nil || !slices.ContainsFunc(list, func(e os.DirEntry) bool { return e.Name() == lockName }) {
+		return false
 	}
-	if err := r.openFiles(); err != nil {
-		return err
+	for _, e := range list {
+		switch name := e.Name(); {
+		case name == lockName, name == configName, atomicfile.IsTemporary(name):
+		case name == checkpointsName, name == figuresName:
+			if in, err := os.ReadDir(filepath.Join(dir, name)); err != nil || len(in) > 0 {
+				return false
+			}
+		default:
+			return false
+		}
 	}
-	if err := r.SetStatus(StatusRunning, ""); err != nil {
-		return err
-	}
-	return atomicfile.SyncDir(filepath.Dir(r.dir))
+	return true
 }
 
 // Resume takes over the interrupted, paused or failed run that id names, for a process that is what here says; the
