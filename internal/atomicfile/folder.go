@@ -51,7 +51,7 @@ func folder(name string, perm fs.FileMode, write func(tmp string) error, replace
 		}
 	}
 	parent := filepath.Dir(dir)
-	if err := os.MkdirAll(parent, 0o777); err != nil {
+	if err := MkdirAll(parent, 0o777); err != nil {
 		return err
 	}
 	Sweep(parent)
@@ -138,6 +138,27 @@ func put(tmp, dir string, replace bool) error {
 		return errors.Join(err, os.Rename(aside, dir))
 	}
 	return os.Rename(aside, tmp)
+}
+
+// MkdirAll makes the folder dir, and those that it lies in, where they are not there, as os.MkdirAll does, and makes their
+// names durable: what is whole in a folder that a power cut takes away is lost.
+func MkdirAll(dir string, perm fs.FileMode) error {
+	if st, err := os.Stat(dir); err == nil && st.IsDir() {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := MkdirAll(parent, perm); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(dir, perm); err != nil {
+		return err
+	}
+	if err := SyncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) { // one that may be written to and not read
+		return err
+	}
+	return nil
 }
 
 // syncAll makes the files and folders under dir durable. Many are synced at once, which file systems do together.

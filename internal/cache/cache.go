@@ -206,5 +206,8 @@ func remove(dir, path string) error {
 	if err := root.Rename(at, gone); err != nil {
 		return err
 	}
+	if err := atomicfile.SyncDir(filepath.Dir(path)); err != nil { // or a power cut may bring it back in part
+		return err
+	}
 	return root.RemoveAll(gone)
 }

@@ -2,9 +2,10 @@
 
 package cli
 
-// How often TestChaos kills each command, and makes it fail.
+// How often TestChaos kills each command, and makes it fail; one that trains half as often.
 const (
-	kills      = 30
-	injections = 22
+	kills      = 40
+	injections = 30
+	recoveries = 12 // of the disks of a command in TestPowerLoss
 	allRows    = true
 )

@@ -6,5 +6,6 @@ package cli
 const (
 	kills      = 1
 	injections = 1
+	recoveries = 1 // of the disks of a command in TestPowerLoss
 	allRows    = false
 )

@@ -63,7 +63,7 @@ func writeDecoded(path, source string, perm fs.FileMode, ds *Dataset) error {
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+	if err := atomicfile.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return err
 	}
 	sum := sha256.Sum256(js)

@@ -79,7 +79,7 @@ func (e Entry) pull(ctx context.Context, f *Form, dir string, progress func(Prog
 
 // makeFolder makes dir for e's files.
 func (e Entry) makeFolder(dir string) error {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := atomicfile.MkdirAll(dir, 0o777); err != nil {
 		return e.unwritable(err)
 	}
 	return nil

@@ -96,7 +96,7 @@ func (h *Hub) Pull(ctx context.Context, name string, progress func(download.Prog
 		return e, "", fmt.Errorf("%s has no file %s: it is in a form that is not read here; take another model", repo, need)
 	}
 	folder := filepath.Join(h.Cache, h.folderOf(repo))
-	if err := os.MkdirAll(folder, 0o777); err != nil {
+	if err := atomicfile.MkdirAll(folder, 0o777); err != nil {
 		return e, "", h.unwritable(err)
 	}
 	root, err := os.OpenRoot(folder)
@@ -129,6 +129,11 @@ func (h *Hub) Pull(ctx context.Context, name string, progress func(download.Prog
 	}
 	if err := root.MkdirAll("refs", 0o777); err != nil {
 		return e, "", h.unwritable(err)
+	}
+	for _, dir := range []string{"snapshots", "."} { // what is named in them must last before refs speaks of it
+		if err := atomicfile.SyncDir(filepath.Join(folder, dir)); err != nil {
+			return e, "", h.unwritable(err)
+		}
 	}
 	if err := atomicfile.WriteBytes(filepath.Join(folder, "refs", "main"), []byte(commit)); err != nil {
 		return e, "", h.unwritable(err)

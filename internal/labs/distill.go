@@ -9,10 +9,10 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 	"strconv"
 
+	"dla/internal/atomicfile"
 	"dla/internal/config"
 	"dla/internal/data"
 	"dla/internal/distill"
@@ -263,7 +263,7 @@ func softLabels(ctx context.Context, ds *data.Dataset, teacher *Network, cfg con
 	if err := k.label(ctx, scorer, opt.Sink); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Dir(k.path), 0o777); err != nil {
+	if err := atomicfile.MkdirAll(filepath.Dir(k.path), 0o777); err != nil {
 		return nil, fmt.Errorf("soft labels: %w; choose another folder with --out", err)
 	}
 	if _, err := k.Save(k.path); err != nil {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"dla/internal/atomicfile"
 	"dla/internal/weights"
 )
 
@@ -43,7 +44,7 @@ func keptFeatures(key any, opt Options, compute func() ([]weights.Tensor, error)
 		return nil, err
 	}
 	if cacheErr == nil {
-		cacheErr = os.MkdirAll(filepath.Dir(path), 0o777)
+		cacheErr = atomicfile.MkdirAll(filepath.Dir(path), 0o777)
 	}
 	if cacheErr == nil {
 		_, cacheErr = weights.Save(path, ts, map[string]string{"of": string(source), "sha256": weights.Fingerprint(ts)})

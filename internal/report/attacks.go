@@ -4,13 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"dla/internal/atomicfile"
 	"dla/internal/attack"
 	"dla/internal/plot"
 	"dla/internal/record"
@@ -99,7 +99,7 @@ func attackCurves(r run.Record, dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := atomicfile.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("figures: %w", err)
 	}
 	sweep := res.of("fgsm", false)
@@ -193,7 +193,7 @@ func attackExamples(targeted bool, name string) func(run.Record, string) ([]stri
 		if err != nil {
 			return nil, err
 		}
-		if err := os.MkdirAll(dir, 0o777); err != nil {
+		if err := atomicfile.MkdirAll(dir, 0o777); err != nil {
 			return nil, fmt.Errorf("figures: %w", err)
 		}
 		rows := []plot.GridRow{{Label: "image"}, {Label: "change,\nscaled"}, {Label: "image\n+ change"}}

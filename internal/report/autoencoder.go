@@ -6,9 +6,9 @@ import (
 	"image"
 	"image/color"
 	"image/png"
-	"os"
 	"path/filepath"
 
+	"dla/internal/atomicfile"
 	"dla/internal/metrics"
 	"dla/internal/plot"
 	"dla/internal/record"
@@ -27,7 +27,7 @@ func autoencoderFigures(recs []run.Record, dir string) ([]string, error) {
 	if err := drawable(recs); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := atomicfile.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("figures: %w", err)
 	}
 	gs := groups(recs)

@@ -2,11 +2,11 @@ package report
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"dla/internal/atomicfile"
 	"dla/internal/plot"
 	"dla/internal/record"
 	"dla/internal/run"
@@ -35,7 +35,7 @@ func baselineFigures(recs []run.Record, dir string) ([]string, error) {
 	if err := drawable(recs); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := atomicfile.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("figures: %w", err)
 	}
 	gs := baselineGroups(recs)

@@ -216,7 +216,7 @@ func trainingFigures(recs []run.Record, dir string) ([]string, error) {
 	if err := drawable(recs); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := atomicfile.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("figures: %w", err)
 	}
 	gs := groups(recs)
@@ -255,14 +255,19 @@ func trainingFigures(recs []run.Record, dir string) ([]string, error) {
 // below creates the folder name in dir, and dir, and returns its path. The name comes from a record, so a link that
 // leads out of dir is not followed.
 func below(dir, name string) (path string, err error) {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := atomicfile.MkdirAll(dir, 0o777); err != nil {
 		return "", fmt.Errorf("figures: %w", err)
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return "", fmt.Errorf("figures: %w", err)
 	}
+	_, missing := root.Stat(name)
 	err = root.MkdirAll(name, 0o777)
+	for in := name; err == nil && missing != nil && in != "."; { // durable, one by one
+		in = filepath.Dir(in)
+		err = atomicfile.SyncDir(filepath.Join(dir, in))
+	}
 	if err == nil {
 		var at *os.File
 		if at, err = root.Open(name); err == nil { // it may be a link that existed before

@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"dla/internal/atomicfile"
 	"dla/internal/metrics"
 	"dla/internal/plot"
 	"dla/internal/run"
@@ -91,7 +91,7 @@ func gradientFigure(recs []run.Record, dir string) ([]string, error) {
 	if err := drawable(recs); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := atomicfile.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("figures: %w", err)
 	}
 	files, err := gradNorms(recs, dir)

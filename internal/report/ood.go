@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"dla/internal/atomicfile"
 	"dla/internal/plot"
 	"dla/internal/record"
 	"dla/internal/run"
@@ -232,7 +232,7 @@ func oodSetFigures(rec run.Record, name, dir string) ([]string, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("run %s: %s: %w; put back a good copy of the run", rec.ID, res.Curves.File, err)
 	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := atomicfile.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("figures: %w", err)
 	}
 	for _, draw := range []func() error{o.lab, o.rocs, o.panels, o.misses} {

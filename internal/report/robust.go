@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"dla/internal/atomicfile"
 	"dla/internal/attack"
 	"dla/internal/metrics"
 	"dla/internal/plot"
@@ -264,7 +264,7 @@ func robustFigures(gs []*group, dir string) ([]string, error) {
 func (g *group) drawRobust(all []*record.Robust, dir string) ([]string, error) {
 	i := slices.IndexFunc(g.runs, func(r run.Record) bool { return r.Result != nil })
 	rec, first := g.runs[i], all[0]
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := atomicfile.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("figures: %w", err)
 	}
 	fig := plot.Figure{Title: "Accuracy under attack, before and after adversarial training",

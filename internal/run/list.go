@@ -376,6 +376,9 @@ func Remove(root, id string) error {
 	if err == nil {
 		err = r.Rename(id, gone)
 	}
+	if err == nil { // or a power cut may bring the run back without what is deleted now
+		err = atomicfile.SyncDir(root)
+	}
 	err = errors.Join(err, lock.Unlock())
 	if err == nil {
 		err = atomicfile.Check("remove", dir)

@@ -160,7 +160,7 @@ func Create(root string, s Spec) (*Run, error) {
 	if !validID.MatchString(base) {
 		return nil, fmt.Errorf("no run can be called %q; a variant's name is letters, digits, dots and dashes", base)
 	}
-	if err := os.MkdirAll(root, 0o777); err != nil {
+	if err := atomicfile.MkdirAll(root, 0o777); err != nil {
 		return nil, fmt.Errorf("no run can be recorded under %s: %w; choose another folder with --out", root, err)
 	}
 	sweepStubs(root)
