@@ -2,7 +2,7 @@
 
 package cli
 
-// How often TestChaos kills each command, and makes it fail; one that trains half as often.
+// How often TestChaos kills each command, and makes it fail; one that trains a third of that.
 const (
 	kills      = 40
 	injections = 30

@@ -291,7 +291,7 @@ func (c *chaos) torment(v victim) string {
 
 	kills, injections := kills, injections
 	if v.slow {
-		kills, injections = (kills+1)/2, (injections+1)/2
+		kills, injections = (kills+2)/3, (injections+2)/3
 	}
 	killed, wrong := 0, 0
 	for try := 0; killed < kills && try < 4*kills; try++ {
@@ -528,7 +528,7 @@ var (
 // look reads the folder.
 func (c *chaos) look() (state, error) {
 	st := state{files: map[string]string{}, unfinished: map[string]string{}}
-	roots := map[string]bool{}
+	roots, best := map[string]bool{}, map[string]string{}
 	err := filepath.WalkDir(c.in, func(name string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -560,7 +560,13 @@ func (c *chaos) look() (state, error) {
 				return fmt.Errorf("%s: its log says %s, %w", name, log, err)
 			}
 			st.runs = append(st.runs, key)
+			if best[name], err = selected(name); err != nil {
+				return err
+			}
 			return nil
+		}
+		if of, ok := best[filepath.Dir(filepath.Dir(name))]; ok && filepath.Base(filepath.Dir(name)) == "checkpoints" && e.Name() != of {
+			return nil // it went on from that; a kill just after the end leaves it, as --keep-checkpoints does
 		}
 		switch e.Name() {
 		case "env.json", "resumed.json", "status.json", "manifest.json", "log.jsonl", "lock": // of what happened
@@ -587,6 +593,26 @@ func (c *chaos) look() (state, error) {
 		}
 	}
 	return st, nil
+}
+
+// selected is the name of the file with the weights that validation selected, of the run in dir; empty without any.
+func selected(dir string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	var m struct {
+		Checkpoints []struct {
+			Best struct{ File string }
+		}
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &m)
+	}
+	if err != nil || len(m.Checkpoints) == 0 {
+		return "", fmt.Errorf("%s: the manifest says %s, %w", dir, b, err)
+	}
+	return m.Checkpoints[0].Best.File, nil
 }
 
 // hash is that of a file without what must be other in it.

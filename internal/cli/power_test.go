@@ -317,11 +317,12 @@ func (r *recorder) make(n node) int {
 // add records a system call as strace writes it.
 func (r *recorder) add(call string) error {
 	name, rest, ok := strings.Cut(call, "(")
-	end := strings.LastIndex(rest, ") = ")
+	end := strings.LastIndex(rest, " = ")
 	if !ok || end < 0 {
 		return nil // an exit, or a call that it cut short
 	}
-	args, result := strings.Split(rest[:end], ", "), strings.TrimSpace(rest[end+len(") = "):])
+	args := strings.Split(strings.TrimSuffix(strings.TrimRight(rest[:end], " "), ")"), ", ")
+	result := rest[end+len(" = "):]
 	if strings.HasPrefix(result, "-") || strings.HasPrefix(result, "?") {
 		return nil
 	}
