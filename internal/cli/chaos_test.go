@@ -501,6 +501,9 @@ func (c *chaos) after(v victim, failed bool) error {
 			err = errors.Join(err, fmt.Errorf("%s is left, %s", dir, status))
 		}
 	}
+	if len(st.damaged) > 0 && !failed { // what cannot be read once counts as damaged, and the one before is taken
+		err = errors.Join(err, fmt.Errorf("a checkpoint was damaged: %s", st.damaged))
+	}
 	if len(st.left) > 0 {
 		err = errors.Join(err, fmt.Errorf("%v are left", st.left))
 	}
@@ -516,6 +519,7 @@ type state struct {
 	runs       []string          // folders of finished ones
 	unfinished map[string]string // statuses of runs that are not
 	left       []string          // temporary files and folders
+	damaged    []string          // logs of runs that speak of a checkpoint that was
 }
 
 var (
@@ -556,8 +560,11 @@ func (c *chaos) look() (state, error) {
 				return fs.SkipDir
 			}
 			log, err := os.ReadFile(filepath.Join(name, "log.jsonl"))
-			if err != nil || bytes.Contains(log, []byte("damaged")) {
-				return fmt.Errorf("%s: its log says %s, %w", name, log, err)
+			if err != nil {
+				return err
+			}
+			if bytes.Contains(log, []byte("damaged")) {
+				st.damaged = append(st.damaged, string(log))
 			}
 			st.runs = append(st.runs, key)
 			if best[name], err = selected(name); err != nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -94,8 +95,17 @@ func execute(args []string, s *Streams) int {
 			return code
 		}
 	}
-	fmt.Fprintf(s.Err, "dla: %v\n", err)
+	fmt.Fprintf(s.Err, "dla: %s\n", inOneLine(err))
 	return code
+}
+
+// inOneLine is what err says: of several that are joined, each after a semicolon.
+func inOneLine(err error) string {
+	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return strings.Join(lines, "; ")
 }
 
 // checkEnv refuses a kernel level there is not: a run meant to be portable would silently not be.

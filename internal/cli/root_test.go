@@ -1,6 +1,10 @@
 package cli
 
-import "testing"
+import (
+	"errors"
+	"fmt"
+	"testing"
+)
 
 // TestExitCodes: 2 is a mistake in what was typed, 1 is everything that went wrong after it was
 // understood. (3 and 130 are in testdata/script/stop.txtar and in the tests of resume.)
@@ -28,5 +32,13 @@ func TestExitCodes(t *testing.T) {
 		{1, []string{"runs", "show", "2026"}},
 	} {
 		want(t, tc.code, tc.args)
+	}
+}
+
+// TestErrorsAreOneLine: what several things that went wrong say is one line, as scripts read it.
+func TestErrorsAreOneLine(t *testing.T) {
+	err := fmt.Errorf("writing: %w; free some space", errors.Join(errors.New("no space left"), errors.New("\tx is left")))
+	if got, want := inOneLine(err), "writing: no space left; x is left; free some space"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -7,9 +7,11 @@ package run
 // unless the current one was: so either file of best weights and checkpoint can be damaged, and the other has them.
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"os"
 	"path/filepath"
 	"slices"
@@ -184,8 +186,8 @@ func (r *Run) Restore() (*Checkpoint, error) {
 				return nil, unusable(r.dir, fmt.Errorf("%s is missing though %s was saved", r.path(manifestName), f.Name()))
 			}
 		}
-		if err := r.metrics.clear(); err != nil {
-			return nil, fmt.Errorf("run %s: %w", r.id, err)
+		if err := r.metrics.cut(0, sha256.New()); err != nil {
+			return nil, r.notNow(err)
 		}
 		r.restored = true
 		return nil, nil
@@ -193,13 +195,17 @@ func (r *Run) Restore() (*Checkpoint, error) {
 	var bad []string
 	for i, e := range m.Checkpoints {
 		c, err := r.load(e, m)
+		var metrics hash.Hash
 		if err == nil {
-			err = r.metrics.cut(e.MetricsBytes, e.MetricsSHA256)
+			metrics, err = r.metrics.begins(e.MetricsBytes, e.MetricsSHA256)
 		}
 		if err != nil {
 			bad = append(bad, err.Error())
 			r.log.Warn("a damaged checkpoint is passed over", "file", e.Name, "error", err.Error())
 			continue
+		}
+		if err := r.metrics.cut(e.MetricsBytes, metrics); err != nil { // nothing is damaged
+			return nil, r.notNow(err)
 		}
 		// The serial is kept, so that the next save takes a name that no file had.
 		r.manifest = manifest{Serial: m.Serial, Checkpoints: m.Checkpoints[i:]}
@@ -207,6 +213,11 @@ func (r *Run) Restore() (*Checkpoint, error) {
 		return c, nil
 	}
 	return nil, unusable(r.dir, fmt.Errorf("no checkpoint is whole: %s", strings.Join(bad, "; ")))
+}
+
+// notNow is the error of a run that is whole and cannot be written to.
+func (r *Run) notNow(err error) error {
+	return fmt.Errorf("run %s: %w; once %s can be written to, go on with %s", r.id, err, r.dir, r.command("resume"))
 }
 
 // load reads and verifies the files e names, which is of m.

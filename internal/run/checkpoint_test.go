@@ -362,3 +362,29 @@ func TestOtherProgramsMetrics(t *testing.T) {
 	put(t, r.path(metricsName), lines(2)+"x")
 	oneLine(t, r.Save(Checkpoint{Epoch: 2, State: []byte("{}")}), metricsName, "no other program")
 }
+
+// TestRestoreOnAFullDisk: a run whose metrics cannot be cut back is not damaged, and nobody is told to remove it.
+func TestRestoreOnAFullDisk(t *testing.T) {
+	root := t.TempDir()
+	r := create(t, root)
+	trainTo(t, r, 1, 2)
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r = resume(t, root, r.ID())
+	faults(t, func(operation, _ string) error {
+		if operation == "truncate" {
+			return syscall.EIO
+		}
+		return nil
+	})
+	_, err := r.Restore()
+	oneLine(t, err, r.Dir(), syscall.EIO.Error(), "go on with `dla runs resume "+r.ID())
+	if strings.Contains(err.Error(), "runs rm") {
+		t.Errorf("%v", err)
+	}
+	faults(t, nil)
+	if c, err := r.Restore(); err != nil || c.Epoch != 2 {
+		t.Errorf("restored %+v, %v", c, err)
+	}
+}

@@ -118,29 +118,33 @@ func (m *metricsFile) sync() (int64, string, error) {
 	return m.n, hex.EncodeToString(m.sha.Sum(nil)), nil
 }
 
-// cut takes the file back to its first n bytes if their SHA-256 is want, and else changes nothing.
-func (m *metricsFile) cut(n int64, want string) error {
+// begins is an error where the SHA-256 of the file's first n bytes is not want, and else what cut takes.
+func (m *metricsFile) begins(n int64, want string) (hash.Hash, error) {
 	h := sha256.New()
 	got, err := io.Copy(h, io.NewSectionReader(m.f, 0, n))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if got < n {
-		return fmt.Errorf("%s is damaged: %d bytes are left of the %d that the checkpoint counts on", m.f.Name(), got, n)
+		return nil, fmt.Errorf("%s is damaged: %d bytes are left of the %d that the checkpoint counts on", m.f.Name(), got, n)
 	}
 	if hex.EncodeToString(h.Sum(nil)) != want {
-		return fmt.Errorf("%s is damaged: its first %d bytes are not those the checkpoint counts on", m.f.Name(), n)
+		return nil, fmt.Errorf("%s is damaged: its first %d bytes are not those the checkpoint counts on", m.f.Name(), n)
 	}
-	if err := m.f.Truncate(n); err != nil {
+	return h, nil
+}
+
+// cut takes the file back to its first n bytes, of which h is the hash.
+func (m *metricsFile) cut(n int64, h hash.Hash) error {
+	err := atomicfile.Check("truncate", m.f.Name())
+	if err == nil {
+		err = m.f.Truncate(n)
+	}
+	if err != nil {
 		return err
 	}
 	m.n, m.sha = n, h
 	return nil
-}
-
-// clear empties the file.
-func (m *metricsFile) clear() error {
-	return m.cut(0, hex.EncodeToString(sha256.New().Sum(nil)))
 }
 
 // parseMetrics reads the content b of metrics.jsonl, which is called path; a last line without its end is still being
