@@ -117,8 +117,8 @@ func put(tmp, dir string, replace bool) error {
 	if statErr != nil || !st.IsDir() {
 		return err
 	}
-	if os.Remove(dir) == nil { // an empty one, over which some systems rename none
-		return os.Rename(tmp, dir)
+	if renameOver(tmp, dir) == nil { // it is empty
+		return nil
 	}
 	if list, listErr := os.ReadDir(dir); listErr != nil || len(list) == 0 {
 		return err // it is a mount point, or another's

@@ -267,3 +267,23 @@ func TestSweepOfParts(t *testing.T) {
 		}
 	}
 }
+
+// TestRenameOver: an empty folder is replaced; one that holds anything stays, and so does what was to replace it.
+func TestRenameOver(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	for _, name := range []string{"new", "empty", "full/sub"} {
+		if err := os.MkdirAll(at(name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(at("new/file"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := renameOver(at("new"), at("full")); err == nil || !exists(at("full/sub")) || !exists(at("new/file")) {
+		t.Errorf("over a full one: %v", err)
+	}
+	if err := renameOver(at("new"), at("empty")); err != nil || !exists(at("empty/file")) || exists(at("new")) {
+		t.Errorf("over an empty one: %v", err)
+	}
+}

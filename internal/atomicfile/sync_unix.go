@@ -11,6 +11,9 @@ import (
 // openToSync is how a file is opened to be synced.
 const openToSync = os.O_RDONLY
 
+// renameOver gives the folder a the name of the empty folder b, in one step, which os.Rename does not.
+func renameOver(a, b string) error { return syscall.Rename(a, b) }
+
 // SyncDir makes the names in dir durable, where the file system can: some (CIFS, FUSE) refuse to sync
 // a folder, and a write that is whole is no failure for that.
 func SyncDir(dir string) error {

@@ -341,7 +341,7 @@ func (r Record) SameKernels(here Env) error {
 		r.ID, so.Kernel, so.Arch, here.Kernel, here.Arch, remedy)
 }
 
-// openFiles opens the files that grow.
+// openFiles opens the files that grow. Their names last before any checkpoint counts on them.
 func (r *Run) openFiles() error {
 	var err error
 	if r.metrics, err = openMetrics(r.path(metricsName)); err != nil {
@@ -351,7 +351,7 @@ func (r *Run) openFiles() error {
 		return err
 	}
 	r.log = slog.New(slog.NewJSONHandler(r.logFile, nil))
-	return nil
+	return atomicfile.SyncDir(r.dir)
 }
 
 func (r *Run) path(name string) string { return filepath.Join(r.dir, name) }
