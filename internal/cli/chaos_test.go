@@ -538,6 +538,9 @@ func (c *chaos) look() (state, error) {
 			return err
 		}
 		below := strings.TrimPrefix(name, c.in)
+		if atomicfile.IsPart(e.Name()) && filepath.Ext(e.Name()) == ".lock" {
+			return nil // an empty file, for `dla cache prune`
+		}
 		if atomicfile.IsTemporary(e.Name()) {
 			st.left = append(st.left, below)
 			if e.IsDir() {

@@ -337,12 +337,20 @@ func (e Entry) importFrom(ctx context.Context, src string, st os.FileInfo, dir s
 func (e Entry) copyPublished(src string, st os.FileInfo, dir string, progress func(Progress)) (bool, error) {
 	for i := range e.Forms {
 		f := &e.Forms[i]
-		switch {
-		case f.Folder != "":
-		case st.IsDir() && f.verify(src) == nil:
-			return true, f.copyFrom(src, dir, progress)
-		case !st.IsDir() && len(f.Files) == 1 && f.Files[0].verify(src) == nil:
-			return true, f.Files[0].copyFrom(src, dir, progress)
+		if f.Folder != "" || !st.IsDir() && len(f.Files) != 1 {
+			continue
+		}
+		verify, copyFrom := f.verify, f.copyFrom
+		if !st.IsDir() {
+			verify, copyFrom = f.Files[0].verify, f.Files[0].copyFrom
+		}
+		err := verify(src)
+		if err == nil {
+			return true, copyFrom(src, dir, progress)
+		}
+		var unread *fs.PathError // what cannot be read may be it all the same
+		if errors.As(err, &unread) && !errors.Is(err, fs.ErrNotExist) {
+			return false, err
 		}
 	}
 	return false, nil
