@@ -42,14 +42,6 @@ func addKeepCheckpoints(cmd *cobra.Command, keep *bool) {
 		"keep the checkpoints of finished runs, weights and optimiser; else the best weights alone stay")
 }
 
-// check names a flag that cannot be.
-func (o trainingFlags) check() error {
-	if o.seeds < 1 {
-		return usageError(fmt.Errorf("--seeds %d: want at least 1", o.seeds))
-	}
-	return o.experimentFlags.check()
-}
-
 // begin starts a training's session. close ends it.
 func (o trainingFlags) begin(cmd *cobra.Command, s *Streams) (*session, error) {
 	stopProfile := func() error { return nil }

@@ -397,7 +397,10 @@ func TestSecrets(t *testing.T) {
 	for _, address := range []string{"http://me:secret@127.0.0.1:1/", "http://me:secret@host\x7f/", "http://me:sec ret@h/"} {
 		req, err := NewRequest(t.Context(), http.MethodGet, address, 0)
 		if err == nil {
-			_, err = Do(&http.Client{Transport: Transport}, req)
+			var res *http.Response
+			if res, err = Do(&http.Client{Transport: Transport}, req); err == nil {
+				res.Body.Close()
+			}
 		}
 		if err == nil || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "sec ret") {
 			t.Errorf("%q: error %v", address, err)
