@@ -1,9 +1,13 @@
 package cli
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -41,9 +45,35 @@ func drawEncoder(dir string, seed uint64) error {
 	return err
 }
 
+// trainedRuns are the folders of runs that trainedOnce has made, by seed.
+var trainedRuns struct {
+	sync.Mutex
+	roots map[string]string
+	dir   string
+}
+
+// trainedOnce trains a small ResNet on synthetic shapes from a seed, once for all scripts that only read it.
+func trainedOnce(seed string) (root string, err error) {
+	trainedRuns.Lock()
+	defer trainedRuns.Unlock()
+	if root, ok := trainedRuns.roots[seed]; ok {
+		return root, nil
+	}
+	root = filepath.Join(trainedRuns.dir, seed)
+	var out bytes.Buffer
+	args := []string{"lab1", "resnet", "--model", "resnet20", "--res", "--set", "model.width=4", "--data", "synthetic-shapes",
+		"--fast-dev-run", "--set", "train.epochs=1", "--set", "data.limit=256", "--seed", seed, "--out", root}
+	if code := Main(args, &Streams{In: strings.NewReader(""), Out: &out, Err: &out}); code != 0 {
+		return "", fmt.Errorf("dla %s: exit %d\n%s", strings.Join(args, " "), code, out.String())
+	}
+	trainedRuns.roots[seed] = root
+	return root, nil
+}
+
 // TestScripts runs testdata/script/*.txtar: each is commands as a user types them, and what must
 // come of them. Nothing there reaches the network or the user's cache.
 func TestScripts(t *testing.T) {
+	trainedRuns.dir, trainedRuns.roots = t.TempDir(), map[string]string{}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -52,6 +82,12 @@ func TestScripts(t *testing.T) {
 				s, err := strconv.Unquote(`"` + args[1] + `"`)
 				ts.Check(err)
 				ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(s), 0o600))
+			},
+			// trained DIR SEED copies a run of a small ResNet on synthetic shapes into the folder of runs DIR
+			"trained": func(ts *testscript.TestScript, _ bool, args []string) {
+				root, err := trainedOnce(args[1])
+				ts.Check(err)
+				ts.Check(os.CopyFS(ts.MkAbs(args[0]), os.DirFS(root)))
 			},
 			// encoder DIR writes the weights of the encoder that DIR/config.json describes, drawn at random
 			"encoder": func(ts *testscript.TestScript, _ bool, args []string) {
