@@ -189,10 +189,11 @@ func TestFGSMGoesOn(t *testing.T) {
 			made = append(made, e.Message)
 		}
 	}
-	b, err := attackOn(context.Background(), t, root, cfg, opt)
-	if err != nil || b.ID != a.ID || b.Reused || !b.Done() {
-		t.Fatalf("%+v, %v", b, err)
+	o, err := Resume(context.Background(), a.ID, opt) // by its id, as a training
+	if err != nil || !o.Done() || o.ID != a.ID || o.Reused {
+		t.Fatalf("%+v, %v", o, err)
 	}
+	b := attackedRun{o, *o.Result.(*record.Attacks)}
 	if want := []string{"pgd, targeted, 8/255", "pgd, L2 0.5", "square", "examples", "examples"}; !slices.Equal(made, want) {
 		t.Errorf("made %v, want %v", made, want)
 	}
