@@ -31,8 +31,8 @@ test: ## all fast tests
 test-long: ## the long ones as well: 20 kills with SIGKILL on real MNIST, thread counts
 	go test ./... -tags long -timeout 60m
 
-chaos: ## kill -9 at random instants of every command that writes folders, and of trainings; tries and failures
-	go test ./internal/cli -tags long -run 'TestChaos|TestKillsAndThreads' -v -timeout 120m
+chaos: ## kill every command that writes, fail its system calls (with strace), cut a simulated disk's power; tables of it
+	go test ./internal/cli -tags long -run 'TestChaos|TestPowerLoss|TestKillsAndThreads' -v -timeout 180m
 
 race: ## the concurrent packages under the race detector (needs cgo and a C compiler)
 	@# without the tests that count allocations, the detector makes its own, and without long sums in plain

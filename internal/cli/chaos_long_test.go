@@ -6,6 +6,7 @@ package cli
 const (
 	kills      = 40
 	injections = 30
-	recoveries = 12 // of the disks of a command in TestPowerLoss
+	mostDisks  = 1 << 20 // of a command in TestPowerLoss
+	recoveries = 12      // of which the command is given again on so many
 	allRows    = true
 )

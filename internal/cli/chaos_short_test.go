@@ -2,10 +2,11 @@
 
 package cli
 
-// How often TestChaos kills each command, and makes it fail; of those alone that take no time.
+// How often TestChaos kills each command, and makes it fail; of some alone.
 const (
 	kills      = 1
 	injections = 1
-	recoveries = 1 // of the disks of a command in TestPowerLoss
+	mostDisks  = 15 // of a command in TestPowerLoss, chosen at random
+	recoveries = 1  // of which the command is given again on so many
 	allRows    = false
 )
