@@ -111,9 +111,14 @@ func TestEncoderSavedAnew(t *testing.T) {
 	} {
 		t.Setenv(anyEncoder, "")
 		got, err := FindSentenceEncoder(c.dir, c.fingerprint)
-		if c.err == "" && (err != nil || got.Weights != c.weights) || c.err != "" &&
-			(err == nil || !strings.Contains(err.Error(), c.err) || !strings.Contains(err.Error(), c.dir)) {
-			t.Errorf("%s of %s: %+v, %v", c.dir, c.fingerprint, got, err)
+		switch {
+		case c.err == "" && (err != nil || got.Weights != c.weights):
+			t.Errorf("%s of %s: %+v, %v; want the weights %s", c.dir, c.fingerprint, got, err, c.weights)
+		case c.err == "":
+		case err == nil || !strings.Contains(err.Error(), c.err):
+			t.Errorf("%s of %s: error %v, want one with %q", c.dir, c.fingerprint, err, c.err)
+		case !strings.Contains(err.Error(), c.dir):
+			t.Errorf("%s of %s: error %v does not name the folder", c.dir, c.fingerprint, err)
 		}
 		t.Setenv(anyEncoder, "1")
 		if got, err := FindSentenceEncoder(c.dir, c.fingerprint); err != nil || got.Weights == "" {
@@ -405,12 +410,19 @@ func TestBaseline(t *testing.T) {
 	opt := options(t, root)
 	all := baselineStudy(t, opt, cfg, seeded(cfg, 1))
 	r := all[0].Result.(*record.Classifier)
-	if len(all) != 2 || r.Test.Accuracy < 0.8 || r.Test.N != 200 || r.Train == nil || r.Train.Accuracy < 0.8 || r.Note == "" {
+	if len(all) != 2 || r.Train == nil || r.Encoder == nil {
 		t.Fatalf("%d runs, %+v", len(all), r)
 	}
-	if r.Encoder == nil || r.Encoder.Weights != e.Weights || r.Encoder.Params != e.Parameters() || r.Encoder.Width != 32 || r.Params != 32*16+16+16*2+2 {
-		t.Errorf("%+v of %d parameters", r.Encoder, r.Params)
-	}
+	expect(t, r, map[string]bool{
+		"a test accuracy of 80 %":     r.Test.Accuracy >= 0.8,
+		"200 test sentences":          r.Test.N == 200,
+		"a training accuracy of 80 %": r.Train.Accuracy >= 0.8,
+		"a note":                      r.Note != "",
+		"the encoder's weights":       r.Encoder.Weights == e.Weights,
+		"the encoder's parameters":    r.Encoder.Params == e.Parameters(),
+		"features of width 32":        r.Encoder.Width == 32,
+		"the head's parameters":       r.Params == 32*16+16+16*2+2,
+	})
 	rec := must(run.Find(root, all[0].ID))(t)
 	if back := must(settingsOf[config.Baseline](rec))(t); back.Encoder.Weights != e.Weights || rec.Env.Data.Fingerprint == "" || !rec.Env.Data.Synthetic {
 		t.Errorf("%+v on %+v", back, rec.Env.Data)

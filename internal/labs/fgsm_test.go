@@ -87,9 +87,13 @@ func TestFGSMRecord(t *testing.T) {
 			t.Fatal(err)
 		}
 		res := a.Result
-		if !a.Done() || len(res.Attacks) != 3*4+4+1 || res.Test.N != 60 || len(a.Figures) != 11 || len(res.Checks) != 9 {
-			t.Errorf("%d attacks on %d images, %d figures, %d checks: %+v", len(res.Attacks), res.Test.N, len(a.Figures), len(res.Checks), a)
-		}
+		expect(t, a, map[string]bool{
+			"an end":                   a.Done(),
+			"each attack at its radii": len(res.Attacks) == 3*4+4+1,
+			"60 test images":           res.Test.N == 60,
+			"figures":                  len(a.Figures) > 0,
+			"self-checks":              len(res.Checks) > 0,
+		})
 		for _, o := range res.Attacks {
 			if n := map[bool]int{true: 20, false: 60}[o.Attack == "square"]; o.N != n || o.Eps == 0 && o.Correct != res.Test.Correct || o.MaxChange > o.Radius() {
 				t.Errorf("%+v", o)

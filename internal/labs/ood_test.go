@@ -100,9 +100,18 @@ func TestOOD(t *testing.T) {
 		t.Fatal(err)
 	}
 	detectors := len(ood.Methods) - 1 // there is no autoencoder
-	if r := a.Result; len(r.Detectors) != detectors || len(r.Scores) != 2*detectors || len(r.Sets) != 2 || r.Sets[0].N != 50 || r.Sets[1].N != 3 || r.In.N != 120 || r.Signs.Perfect != 1 {
-		t.Errorf("%+v", r)
+	r := a.Result
+	if len(r.Sets) != 2 {
+		t.Fatalf("sets %+v", r.Sets)
 	}
+	expect(t, r, map[string]bool{
+		"every detector":                len(r.Detectors) == detectors,
+		"its scores on both sets":       len(r.Scores) == 2*detectors,
+		"50 images of noise":            r.Sets[0].N == 50,
+		"3 images of the folder":        r.Sets[1].N == 3,
+		"120 images in distribution":    r.In.N == 120,
+		"a perfect detector's AUROC, 1": r.Signs.Perfect == 1,
+	})
 	for _, x := range a.Result.Scores {
 		for what, v := range map[string]float64{"AUROC": x.AUROC, "AUPR in": x.AUPRIn, "AUPR out": x.AUPROut, "accuracy": x.Accuracy} {
 			if !(v > 0 && v <= 1) && !(what == "AUROC" && v == 0) {

@@ -104,20 +104,28 @@ func TestRobust(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 	}
-	if len(res.Checks) != 5 || len(res.Sets) != 1 || len(res.Trained) != 1 || res.Trained[0].N != 40 {
-		t.Errorf("%+v", res)
+	if len(res.Checks) == 0 || len(res.Sets) != 1 || len(res.Trained) != 1 || res.Trained[0].N != 40 {
+		t.Fatalf("%+v", res)
 	}
 	for _, p := range append(res.Sets, res.In) {
-		if d := p.After - p.Before - p.Shift; d > 1e-12 || d < -1e-12 || p.Shift < p.CI95[0] || p.Shift > p.CI95[1] || p.Before < 0.1 || p.After > 1 {
-			t.Errorf("%+v", p)
-		}
+		expect(t, p, map[string]bool{
+			"the shift to be the difference": math.Abs(p.After-p.Before-p.Shift) <= 1e-12,
+			"the shift in its interval":      p.CI95[0] <= p.Shift && p.Shift <= p.CI95[1],
+			"a confidence from chance to 1":  p.Before >= 0.1 && p.After <= 1,
+		})
 	}
 	if s := res.Sets[0]; len(s.Scores) != 3 || s.Scores[0].Detector != "max-softmax" || s.N != 50 {
 		t.Errorf("%+v", s)
 	}
-	if len(res.Before) != 6 || len(res.After) != 6 || res.Before[0].N != 96 || res.Before[3].N != 40 || res.Before[0].Accuracy != res.Clean.Before || res.After[0].Accuracy != res.Clean.After {
-		t.Errorf("attacks %+v", res.Before)
+	if len(res.Before) != 6 || len(res.After) != 6 {
+		t.Fatalf("attacks %+v", res.Before)
 	}
+	expect(t, res.Before, map[string]bool{
+		"FGSM on 96 images":               res.Before[0].N == 96,
+		"PGD on 40 images":                res.Before[3].N == 40,
+		"at radius 0 the clean accuracy":  res.Before[0].Accuracy == res.Clean.Before,
+		"and that of the network trained": res.After[0].Accuracy == res.Clean.After,
+	})
 
 	n, err := FindNetwork(root, tr.ID)
 	if err != nil || n.Name != "plain20-w4" || n.Weights != tr.Result.WeightsSHA256 {
@@ -359,9 +367,16 @@ func TestRobustSettings(t *testing.T) {
 	was := trained(t, root, of)
 	cfg := tinyHardening(was.ID)
 	got, err := RobustSettings(root, cfg)
-	if err != nil || got.Data.Name != data.SyntheticShapes || got.Model != was.Config.Model || got.Data.Val != 5000 || got.Original.Seed != 5 || got.Original.Weights != was.Result.WeightsSHA256 {
-		t.Errorf("%+v, %v", got, err)
+	if err != nil {
+		t.Fatal(err)
 	}
+	expect(t, got, map[string]bool{
+		"the original's data set":        got.Data.Name == data.SyntheticShapes,
+		"the original's network":         got.Model == was.Config.Model,
+		"the original's validation":      got.Data.Val == 5000,
+		"the seed of its split":          got.Original.Seed == 5,
+		"the fingerprint of its weights": got.Original.Weights == was.Result.WeightsSHA256,
+	})
 	if again, err := RobustSettings(root, got); err != nil || again.Model != got.Model {
 		t.Errorf("as recorded: %v", err)
 	}
