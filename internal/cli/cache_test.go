@@ -70,7 +70,7 @@ func TestCache(t *testing.T) {
 		"data/cifar100_people/cifar100-people.decoded": {500, 900}, // all there is of it
 		"features/a.safetensors":                       {400, 10}, "features/b.safetensors": {300,
 			90}, "models/mine/config.json": {200, 900},
-		"features/" + orphan: {100, 0}, "data/mnist/" + filepath.Base(atomicfile.Temporary("")): {50, 0},
+		"features/" + orphan: {100, 1}, "data/mnist/" + filepath.Base(atomicfile.Temporary("")): {50, 0},
 	}
 	dir := keep(t, files)
 	list := func(args ...string) (kinds []string) {
