@@ -7,11 +7,11 @@ import (
 	"dla/internal/run"
 )
 
-// Attacks is the result of the attacks on a network.
+// Attacks is the result of lab4 fgsm: the accuracy of a network under each attack.
 type Attacks struct {
-	Test        Test              `json:"test"` // of the images as they are
+	Test        Test              `json:"test"` // without attack
 	Network     string            `json:"network"`
-	Source      string            `json:"source"` // run or folder of the weights
+	Source      string            `json:"source"` // run id or folder of the weights
 	Weights     string            `json:"weights_sha256"`
 	Params      int               `json:"params"`
 	Classes     []string          `json:"classes"`
@@ -23,16 +23,16 @@ type Attacks struct {
 	Note        string            `json:"note,omitempty"`
 }
 
-// Reached is the accuracy without attack, and how many attacks there are.
+// Reached gives the accuracy without attack and the number of attacks.
 func (a *Attacks) Reached() string {
 	return fmt.Sprintf("accuracy %.2f %% without attack, %d attacks", 100*a.Test.Accuracy, len(a.Attacks))
 }
 
-// SelfChecks are the checks of the attacks.
+// SelfChecks returns the checks of the attacks.
 func (a *Attacks) SelfChecks() []Check { return a.Checks }
 
-// Remark is the note.
+// Remark returns the note.
 func (a *Attacks) Remark() string { return a.Note }
 
-// Seconds is the wall time.
+// Seconds returns the wall time.
 func (a *Attacks) Seconds() float64 { return a.WallSeconds }

@@ -1,5 +1,5 @@
-// Package record holds the types of result.json, what a finished run of each experiment reached: written by labs, read
-// by everything that shows it.
+// Package record holds the types of result.json, the result of a finished run of each experiment. Package labs writes
+// them; listings, tables and figures read them.
 package record
 
 import (
@@ -12,13 +12,13 @@ import (
 
 // Result is the content of a result.json.
 type Result interface {
-	// Reached says in a few words what the run came to: test accuracy 89.81 %.
+	// Reached summarises the result: test accuracy 89.81 %.
 	Reached() string
-	// SelfChecks are the run's self-checks; none where its experiment has none.
+	// SelfChecks returns the run's self-checks, nil for an experiment without any.
 	SelfChecks() []Check
-	// Remark is what must be said wherever the result is shown, as that its data is synthetic; "" where there is nothing.
+	// Remark is a warning to show with the result, such as that its data is synthetic; it may be "".
 	Remark() string
-	// Seconds is the wall time of all processes of the run.
+	// Seconds returns the wall time of all processes of the run.
 	Seconds() float64
 }
 
@@ -31,20 +31,20 @@ func Read(r run.Record, res any) error {
 	return nil
 }
 
-// Check is a self-check: what must hold, and what was found. The settings may lack what it needs, as a sweep of small
-// radii lacks a large one. Then it neither holds nor fails, and Found says what is missing.
+// Check is a self-check: what must hold, and what was found. A check whose settings lack something, such as a large
+// radius in a sweep of small ones, neither passes nor fails; Found then says what is missing.
 type Check struct {
 	What          string  `json:"name"`
 	Found         string  `json:"found"`
-	Value         float64 `json:"value"` // the number that decides, where there is one
+	Value         float64 `json:"value"` // the deciding number, where there is one
 	OK            bool    `json:"passed"`
 	NotApplicable bool    `json:"not_applicable,omitempty"`
 }
 
-// Failed says that what must hold does not.
+// Failed reports whether the check applies and does not hold.
 func (c Check) Failed() bool { return !c.OK && !c.NotApplicable }
 
-// Word says how c came out.
+// Word gives the outcome in a word.
 func (c Check) Word() string {
 	switch {
 	case c.NotApplicable:
@@ -55,7 +55,7 @@ func (c Check) Word() string {
 	return "FAILS"
 }
 
-// Failed is an error that names those of checks that fail; nil where none does.
+// Failed returns an error that names the failed checks, nil where none failed.
 func Failed(checks []Check) error {
 	var failed []string
 	for _, c := range checks {

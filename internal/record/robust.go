@@ -6,8 +6,8 @@ import (
 	"dla/internal/run"
 )
 
-// Robust is what result.json holds of a hardened classifier beside its training: what it learned to be unsure
-// of, and how it and the original fare on the same images. Before is the original, after is the hardened one.
+// Robust holds what only lab4 robust records: the outliers trained on, and the comparison of the original network
+// (before) with the adversarially fine-tuned one (after) on the same images.
 type Robust struct {
 	Network       string `json:"network"`
 	Original      string `json:"original"` // run id or folder
@@ -24,30 +24,30 @@ type Robust struct {
 	PGDSteps  int              `json:"pgd_steps"`
 	Checks    []Check          `json:"checks"`
 
-	Histograms run.Attachment `json:"histograms"`     // []Histogram: of In, then of each of Sets
-	Hashes     run.Attachment `json:"outlier_hashes"` // of all images of Trained, and of those the original knew: see HashSize
-	Seconds    float64        `json:"comparison_seconds"`
+	Histograms run.Attachment `json:"histograms"` // []Histogram: of In, then of each of Sets
+	// of all images of Trained and of the original's own: see HashSize
+	Hashes  run.Attachment `json:"outlier_hashes"`
+	Seconds float64        `json:"comparison_seconds"`
 }
 
-// HashSize is how many bytes of the SHA-256 of an image's pixels a file of hashes keeps, one after the other,
-// ascending.
+// HashSize is the number of bytes kept of the SHA-256 of an image's pixels. A file of hashes holds them in ascending
+// order.
 const HashSize = 8
 
-// CleanPair is both networks on the test images as they are, with McNemar's test.
+// CleanPair compares both networks on the unchanged test images by McNemar's test.
 type CleanPair struct {
 	N          int        `json:"n"`
 	Before     float64    `json:"accuracy_before"`
 	BeforeCI95 [2]float64 `json:"before_ci95"`
 	After      float64    `json:"accuracy_after"`
 	AfterCI95  [2]float64 `json:"after_ci95"`
-	OnlyBefore int        `json:"only_before"` // images only the original gets right
+	OnlyBefore int        `json:"only_before"` // images that only the original classifies correctly
 	OnlyAfter  int        `json:"only_after"`
 	P          float64    `json:"mcnemar_p"`
 	Exact      bool       `json:"mcnemar_exact"`
 }
 
-// ConfidencePair is how sure both networks are of the images of a set, and how well that tells them from the
-// test set.
+// ConfidencePair compares both networks' confidence on a set, and how well their scores separate it from the test set.
 type ConfidencePair struct {
 	OODSet
 	Before float64         `json:"mean_max_softmax_before"`
@@ -57,7 +57,7 @@ type ConfidencePair struct {
 	Scores []DetectionPair `json:"scores,omitempty"` // of outliers
 }
 
-// DetectionPair is a detector on both networks.
+// DetectionPair compares a detector on both networks.
 type DetectionPair struct {
 	Detector string   `json:"detector"`
 	Label    string   `json:"label"`
@@ -65,13 +65,13 @@ type DetectionPair struct {
 	After    Detected `json:"after"`
 }
 
-// Detected is how well a detector tells a set from the test set.
+// Detected measures how well a detector separates a set from the test set.
 type Detected struct {
 	metrics.Detection
 	CI95 metrics.Intervals `json:"ci95"`
 }
 
-// Histogram counts values of a set in bins of equal width from 0 to 1.
+// Histogram counts both networks' confidences on a set in bins of equal width from 0 to 1.
 type Histogram struct {
 	Set    string `json:"set"`
 	Before []int  `json:"before"`
