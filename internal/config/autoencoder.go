@@ -2,7 +2,7 @@ package config
 
 import "fmt"
 
-// Autoencoder are the settings of lab4 autoencoder: a decoder's training, and the encoder it decodes.
+// Autoencoder holds the settings of lab4 autoencoder: the training of a decoder on the features of a frozen encoder.
 type Autoencoder struct {
 	Experiment string  `yaml:"experiment" json:"experiment"`
 	Seed       uint64  `yaml:"seed" json:"seed"` // of the split, the decoder's initial weights and the order of batches
@@ -11,17 +11,19 @@ type Autoencoder struct {
 	Train      Train   `yaml:"train" json:"train"`
 }
 
-// Encoder says whose features are decoded. What of it a run records makes its checkpoint complete.
+// Encoder names the classifier whose features are decoded. A run fills in Model and Weights, so its record identifies
+// the encoder.
 type Encoder struct {
-	From    string `yaml:"from" json:"from"`       // a run's id, a folder with a checkpoint, or the name of one under checkpoints/
-	Model   Model  `yaml:"model" json:"model"`     // its network; recorded by a run
-	Weights string `yaml:"weights" json:"weights"` // SHA-256 (fingerprint) they must have; recorded by a run
+	// From is a run's id, a folder with a checkpoint, or the name of one under checkpoints/.
+	From    string `yaml:"from" json:"from"`
+	Model   Model  `yaml:"model" json:"model"`     // recorded by a run
+	Weights string `yaml:"weights" json:"weights"` // expected SHA-256 (fingerprint); recorded by a run
 }
 
 const autoencoderExperiment = "lab4/autoencoder"
 
-// DefaultAutoencoder decodes the features of the ResNet-20 that ships, on the data set that it was trained
-// on. The decoder is small beside the images, so nothing is smoothed, decayed or augmented.
+// DefaultAutoencoder trains a decoder of the shipped ResNet-20's features on the data set called data. The decoder is
+// too small to overfit, so the recipe has no weight decay and no augmentation.
 func DefaultAutoencoder(data string) Autoencoder {
 	t := DefaultResnet().Train
 	t.Optimizer, t.LR, t.Schedule = "adamw", 0.005, "onecycle"
@@ -33,12 +35,12 @@ func DefaultAutoencoder(data string) Autoencoder {
 	}
 }
 
-// Training is the part that every training has.
+// Training returns the settings that every training has.
 func (c Autoencoder) Training() Training {
 	return Training{c.Seed, c.Data, c.Train}
 }
 
-// Validate names the first setting that cannot be.
+// Validate returns an error that names the first invalid setting.
 func (c Autoencoder) Validate() error {
 	if c.Experiment != autoencoderExperiment {
 		return fmt.Errorf("experiment is %q, want %s", c.Experiment, autoencoderExperiment)

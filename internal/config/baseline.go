@@ -7,50 +7,52 @@ import (
 	"strings"
 )
 
-// Baseline are the settings of lab3 baseline: the training of a head on the features of a frozen encoder.
+// Baseline holds the settings of lab3 baseline: the training of a head on the features of a frozen encoder.
 type Baseline struct {
-	Experiment string       `yaml:"experiment" json:"experiment"`
-	Seed       uint64       `yaml:"seed" json:"seed"` // of the head's initial weights, of dropout and of the order of batches
-	Data       SentenceData `yaml:"data" json:"data"`
-	Encoder    Features     `yaml:"encoder" json:"encoder"`
-	Head       Head         `yaml:"head" json:"head"`
-	Train      Train        `yaml:"train" json:"train"`
+	Experiment string `yaml:"experiment" json:"experiment"`
+	// of the head's initial weights, of dropout and of the order of batches
+	Seed    uint64       `yaml:"seed" json:"seed"`
+	Data    SentenceData `yaml:"data" json:"data"`
+	Encoder Features     `yaml:"encoder" json:"encoder"`
+	Head    Head         `yaml:"head" json:"head"`
+	Train   Train        `yaml:"train" json:"train"`
 }
 
-// SentenceData says which sentences are trained on.
+// SentenceData names the set of sentences.
 type SentenceData struct {
 	Name  string `yaml:"name" json:"name"`
-	Limit int    `yaml:"limit" json:"limit"` // use only so many of each part; 0: all
+	Limit int    `yaml:"limit" json:"limit"` // sentences of each split to use; 0: all
 }
 
-// Features says what a sentence's features are.
+// Features says how a sentence becomes a feature vector.
 type Features struct {
 	From      string `yaml:"from" json:"from"`           // minilm, mpnet, distilbert, OWNER/NAME or a folder
-	Weights   string `yaml:"weights" json:"weights"`     // SHA-256 (fingerprint) they must have; recorded by a run
-	Pooling   string `yaml:"pooling" json:"pooling"`     // of a sentence's last hidden states: mean, cls
+	Weights   string `yaml:"weights" json:"weights"`     // expected SHA-256 (fingerprint); recorded by a run
+	Pooling   string `yaml:"pooling" json:"pooling"`     // of the last hidden states: mean, cls
 	Normalize bool   `yaml:"normalize" json:"normalize"` // to length 1, as sentence-transformers does
 }
 
-// How a sentence's hidden states become one vector.
+// The kinds of pooling: how a sentence's last hidden states become one vector.
 const (
-	PoolMean = "mean" // the mean over its tokens, with the first and the last
-	PoolCLS  = "cls"  // the first token's
+	PoolMean = "mean" // mean over all tokens, [CLS] and [SEP] included
+	PoolCLS  = "cls"  // hidden state of the first token
 )
 
-// Poolings are the kinds there are.
+// Poolings lists the kinds of pooling.
 var Poolings = []string{PoolMean, PoolCLS}
 
-// Head says what is trained: two linear layers.
+// Head describes the trained head: two linear layers with ReLU and dropout between them.
 type Head struct {
-	Hidden      int     `yaml:"hidden" json:"hidden"`           // width between them
-	Dropout     float64 `yaml:"dropout" json:"dropout"`         // probability, of the elements between them
-	Standardize bool    `yaml:"standardize" json:"standardize"` // features to mean 0 and deviation 1 over the training part
+	Hidden  int     `yaml:"hidden" json:"hidden"`   // width between the layers
+	Dropout float64 `yaml:"dropout" json:"dropout"` // probability, between the layers
+	// features to mean 0 and standard deviation 1 over the training split
+	Standardize bool `yaml:"standardize" json:"standardize"`
 }
 
 const baselineExperiment = "lab3/baseline"
 
-// DefaultBaseline is the lab's: a head on the features of the smallest encoder. What was tried for its
-// recipe is in configs/lab3/baseline.yaml.
+// DefaultBaseline trains a head on the features of the smallest encoder. configs/lab3/baseline.yaml says how its recipe
+// was chosen.
 func DefaultBaseline() Baseline {
 	t := DefaultResnet().Train
 	t.Epochs, t.BatchSize, t.Patience = 30, 128, 10
@@ -64,7 +66,7 @@ func DefaultBaseline() Baseline {
 	}
 }
 
-// Training is the part that every training has.
+// Training returns the settings that every training has.
 func (c Baseline) Training() Training {
 	t := DefaultResnet().Training()
 	t.Seed, t.Train = c.Seed, c.Train
@@ -72,7 +74,7 @@ func (c Baseline) Training() Training {
 	return t
 }
 
-// Validate names the first setting that cannot be.
+// Validate returns an error that names the first invalid setting.
 func (c Baseline) Validate() error {
 	if c.Experiment != baselineExperiment {
 		return fmt.Errorf("experiment is %q, want %s", c.Experiment, baselineExperiment)

@@ -1,6 +1,6 @@
-// Package config holds the typed configuration of each experiment: defaults, then a YAML file, then
-// flags, then --set key=value. It is strict: an unknown key or a value of the wrong type is an
-// error that names the key, where it stands and the nearest key there is.
+// Package config holds the typed settings of each experiment: defaults, then a YAML file, then flags, then --set
+// key=value. It is strict: an unknown key or a value of the wrong type is an error that names the key, its line and the
+// nearest known key.
 package config
 
 import (
@@ -24,7 +24,7 @@ import (
 // maxFile bounds a configuration file: nobody writes a larger one by hand.
 const maxFile = 1 << 20
 
-// LoadFile reads the YAML file path over what dst, a pointer to a struct, holds.
+// LoadFile reads the YAML file path into dst, a pointer to a struct. Settings that the file lacks keep their values.
 func LoadFile(dst any, path string) error {
 	b, err := plainfile.Read(path, maxFile)
 	if err != nil {
@@ -33,7 +33,7 @@ func LoadFile(dst any, path string) error {
 	return Load(dst, b, path)
 }
 
-// Load reads YAML over what dst holds; name stands for it in errors.
+// Load reads YAML text into dst, as LoadFile does. Errors call the text name.
 func Load(dst any, text []byte, name string) error {
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	var doc yaml.Node
@@ -84,11 +84,11 @@ func setAll(dst any, n *yaml.Node, prefix, name string) error {
 	return nil
 }
 
-// Set makes one assignment, as "train.lr=0.05", to dst.
+// Set makes one assignment, such as "train.lr=0.05", in dst.
 func Set(dst any, assignment string) error {
 	key, value, ok := strings.Cut(assignment, "=")
 	if !ok {
-		return fmt.Errorf("--set %s: want key=value, as train.lr=0.05", assignment)
+		return fmt.Errorf("--set %s: want key=value, such as train.lr=0.05", assignment)
 	}
 	key = strings.TrimSpace(key)
 	field, err := find(dst, key)
@@ -96,7 +96,8 @@ func Set(dst any, assignment string) error {
 		return fmt.Errorf("--set %s: %w", assignment, err)
 	}
 	if field.Kind() == reflect.Struct {
-		return fmt.Errorf("--set %s: %s is a group of settings; its keys are %s", assignment, key, strings.Join(Keys(dst, key), ", "))
+		return fmt.Errorf("--set %s: %s is a group of settings; its keys are %s", assignment, key,
+			strings.Join(Keys(dst, key), ", "))
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal([]byte(value), &doc); err != nil || len(doc.Content) != 1 {
@@ -112,17 +113,17 @@ func Set(dst any, assignment string) error {
 	return nil
 }
 
-// setField decodes v into field, through no conversion that would hide a mistake.
+// setField decodes v into field without conversions, which would hide mistakes.
 func setField(field reflect.Value, key string, v *yaml.Node) error {
 	wrong := func() error {
 		hint := ""
 		if field.Kind() == reflect.String && v.Kind == yaml.ScalarNode && v.ShortTag() != "!!null" {
-			hint = "; to have it as a word, put it in quotes"
+			hint = "; put it in quotes to make it a word"
 		}
 		return fmt.Errorf("%s wants %s, not %s%s", key, typeName(field.Type()), valueName(v), hint)
 	}
 	if v.Kind == yaml.AliasNode || v.Anchor != "" {
-		return fmt.Errorf("%s: anchors and aliases are not used here", key)
+		return fmt.Errorf("%s: anchors and aliases are not supported", key)
 	}
 	kind, values := field.Kind(), []*yaml.Node{v}
 	if kind == reflect.Slice {
@@ -147,21 +148,22 @@ func setField(field reflect.Value, key string, v *yaml.Node) error {
 	return nil
 }
 
-// CheckNumber is an error that says how text is read where that is a number as programmers write them, and YAML
-// and Go read them, and others do not: 010 is 8, 0x10 is 16, 1_000 is 1000.
+// CheckNumber returns an error for a number in programmers' notation, which YAML and Go read differently from other
+// readers: 010 is 8, 0x10 is 16, 1_000 is 1000. The error gives the value.
 func CheckNumber(text string) error {
 	if decimal.MatchString(text) {
 		return nil
 	}
 	var v *float64
 	number := yaml.Unmarshal([]byte(text), &v) == nil && v != nil
-	if !number || *v-*v != 0 { // none, or no finite one: what is wrong with it others say better
+	if !number || *v-*v != 0 { // not a finite number: other checks give the better error
 		return nil
 	}
-	return fmt.Errorf("%q would be read as %g; write the number in decimal digits, without a zero before it, a prefix or an underscore", text, *v)
+	return fmt.Errorf("%q would be read as %g; write the number in decimal digits, without a zero before it, a "+
+		"prefix or an underscore", text, *v)
 }
 
-// decimal is a number that everybody reads alike.
+// decimal matches a number in plain decimal notation.
 var decimal = regexp.MustCompile(`^[-+]?(0|[1-9][0-9]*|0?\.[0-9]+|(0|[1-9][0-9]*)\.[0-9]*)([eE][-+]?[0-9]+)?$`)
 
 func isNumber(k reflect.Kind) bool { return k != reflect.String && k != reflect.Bool }
@@ -172,7 +174,7 @@ func fits(k reflect.Kind, v *yaml.Node) bool {
 	}
 	switch tag := v.ShortTag(); k {
 	case reflect.String:
-		return tag == "!!str" || tag == "!!binary" // a path that is no UTF-8: Marshal writes it so
+		return tag == "!!str" || tag == "!!binary" // Marshal writes a path that is not UTF-8 as !!binary
 	case reflect.Bool:
 		return tag == "!!bool"
 	case reflect.Float64:
@@ -193,11 +195,11 @@ func typeName(t reflect.Type) string {
 	case reflect.Slice:
 		switch t.Elem().Kind() {
 		case reflect.String:
-			return "a list of words, as [a, b]"
+			return "a list of words, such as [a, b]"
 		case reflect.Float64:
-			return "a list of numbers, as [1, 2]"
+			return "a list of numbers, such as [1, 2]"
 		}
-		return "a list of whole numbers, as [1, 2]"
+		return "a list of whole numbers, such as [1, 2]"
 	case reflect.Uint64:
 		return "a whole number of at least 0"
 	default:
@@ -220,7 +222,7 @@ func valueName(v *yaml.Node) string {
 	}
 }
 
-// find returns the field of dst that key, as "train.lr", names.
+// find returns the field of dst that key, such as "train.lr", names.
 func find(dst any, key string) (reflect.Value, error) {
 	v := reflect.ValueOf(dst).Elem()
 next:
@@ -238,13 +240,13 @@ next:
 	return v, nil
 }
 
-// keyOf is the field's name in YAML.
+// keyOf returns the field's name in YAML.
 func keyOf(f reflect.StructField) string {
 	name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 	return name
 }
 
-// Keys are the settings of dst below prefix ("" for all), as "train.lr".
+// Keys returns the keys of dst's settings below prefix, such as "train.lr"; prefix "" gives all.
 func Keys(dst any, prefix string) []string {
 	var keys []string
 	var walk func(t reflect.Type, at string)
@@ -266,7 +268,7 @@ func Keys(dst any, prefix string) []string {
 	return keys
 }
 
-// nearest is the known key with the smallest edit distance to key, the group left out counting little.
+// nearest returns the known key with the smallest edit distance to key. A missing group costs little.
 func nearest(key string, known []string) string {
 	last := key[strings.LastIndexByte(key, '.')+1:]
 	return slices.MinFunc(known, func(a, b string) int {
@@ -277,7 +279,7 @@ func nearest(key string, known []string) string {
 	})
 }
 
-// Marshal writes every setting of cfg as YAML, in the order of its fields.
+// Marshal returns every setting of cfg as YAML, in the order of its fields.
 func Marshal(cfg any) ([]byte, error) {
 	var b bytes.Buffer
 	e := yaml.NewEncoder(&b)
@@ -288,13 +290,13 @@ func Marshal(cfg any) ([]byte, error) {
 	return b.Bytes(), e.Close()
 }
 
-// Hash is the SHA-256 (hex) of a marshalled configuration.
+// Hash returns the SHA-256 (hex) of a marshalled configuration.
 func Hash(marshalled []byte) string {
 	s := sha256.Sum256(marshalled)
 	return hex.EncodeToString(s[:])
 }
 
-// Get is the value of the setting that key, as "train.lr", names in the settings c, a struct or a pointer to one.
+// Get returns the value of the setting key, such as "train.lr", of c, a struct or a pointer to one.
 func Get(c any, key string) (any, error) {
 	v := reflect.ValueOf(c)
 	if v.Kind() != reflect.Pointer {
@@ -308,7 +310,7 @@ func Get(c any, key string) (any, error) {
 	return field.Interface(), nil
 }
 
-// SetValue gives the setting that key names in the settings dst points to a value of its own type.
+// SetValue sets the setting key of the struct that dst points to. A value of another type is an error.
 func SetValue(dst any, key string, value any) error {
 	field, err := find(dst, key)
 	if err != nil {

@@ -44,7 +44,7 @@ func TestMistakes(t *testing.T) {
 		{"train:\n  milestones: [1, x]\n", "train.milestones wants a list"},
 		{"train: 3\n", "a.yaml:1: want keys and values"},
 		{"train:\n  milestones: [1, 0.5]\n",
-			`train.milestones wants a list of whole numbers, as [1, 2], not the list ["1" "0.5"]`},
+			`train.milestones wants a list of whole numbers, such as [1, 2], not the list ["1" "0.5"]`},
 		{"train:\n  lr: [1]\n", `train.lr wants a number, not the list ["1"]`},
 		{"train:\n  lr: {a: 1}\n", "train.lr wants a number, not a group of keys"},
 		{"train:\n  lr: 1\n  lr: 2\n", "train.lr is set twice"},
@@ -98,9 +98,9 @@ func TestNumbersAreDecimal(t *testing.T) {
 		{"model.res=yes", `model.res wants true or false, not "yes"`},
 		{"model.res=on", `model.res wants true or false, not "on"`},
 		{"model.res=1", `model.res wants true or false, not "1"`},
-		{"data.name=2026-11-24", `data.name wants a word, not "2026-11-24"; to have it as a word, put it in quotes`},
-		{"data.name=010", `data.name wants a word, not "010"; to have it as a word, put it in quotes`},
-		{"data.name=true", `data.name wants a word, not "true"; to have it as a word, put it in quotes`},
+		{"data.name=2026-11-24", `data.name wants a word, not "2026-11-24"; put it in quotes to make it a word`},
+		{"data.name=010", `data.name wants a word, not "010"; put it in quotes to make it a word`},
+		{"data.name=true", `data.name wants a word, not "true"; put it in quotes to make it a word`},
 		{"data.name=my set # 2", `"# 2" would be read as a comment; put the value in quotes`},
 	} {
 		d := DefaultResnet()

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Distill are the settings of lab1 distill: a student's training, and the teacher it learns from.
+// Distill holds the settings of lab1 distill: the training of a student, and its teacher.
 type Distill struct {
 	Experiment string  `yaml:"experiment" json:"experiment"`
 	Seed       uint64  `yaml:"seed" json:"seed"`
@@ -21,35 +21,37 @@ type Distill struct {
 // Soft says how the student learns from the teacher (Hinton et al. 2015, https://arxiv.org/abs/1503.02531).
 type Soft struct {
 	Temperature float64 `yaml:"temperature" json:"temperature"`
-	Weight      float64 `yaml:"weight" json:"weight"`           // of the teacher's part of the loss; the labels' is the rest
-	SoftLabels  string  `yaml:"soft_labels" json:"soft_labels"` // cached, augmented, live
+	// of the teacher's term of the loss; the labels' term gets the rest
+	Weight     float64 `yaml:"weight" json:"weight"`
+	SoftLabels string  `yaml:"soft_labels" json:"soft_labels"` // cached, augmented, live
 }
 
-// Teacher says who teaches.
+// Teacher names a trained teacher, or says how to train one.
 type Teacher struct {
-	From    string  `yaml:"from" json:"from"` // a run's id or a folder with a checkpoint; empty: trained, as the rest says
+	// From is a run's id, a folder with a checkpoint, or "" to train the teacher with the settings below.
+	From    string  `yaml:"from" json:"from"`
 	Seed    uint64  `yaml:"seed" json:"seed"`
 	Model   Model   `yaml:"model" json:"model"`
 	Augment Augment `yaml:"augment" json:"augment"`
 	Train   Train   `yaml:"train" json:"train"`
-	Weights string  `yaml:"weights" json:"weights"` // SHA-256 (fingerprint) they must have; recorded by a run
+	Weights string  `yaml:"weights" json:"weights"` // expected SHA-256 (fingerprint); recorded by a run
 }
 
 // Kinds of soft labels.
 const (
-	Cached    = "cached"    // of the training images as they are
-	Augmented = "augmented" // of a fixed number of changed copies
-	Live      = "live"      // of every batch, as it comes
+	Cached    = "cached"    // of the unchanged training images
+	Augmented = "augmented" // of a fixed number of augmented copies of each image
+	Live      = "live"      // computed for each batch
 )
 
-// SoftLabelKinds are the kinds there are.
+// SoftLabelKinds lists the kinds of soft labels.
 var SoftLabelKinds = []string{Cached, Augmented, Live}
 
 const distillExperiment = "lab1/distill"
 
-// DefaultDistill is the lab's: a teacher of 1M parameters and a student of 200k on CIFAR-10, or the
-// networks named, all with skips. The student's images are changed as the soft labels allow. Temperature
-// and weight are those of Tian et al. 2020 (https://arxiv.org/abs/1910.10699).
+// DefaultDistill trains the named student with the named teacher on CIFAR-10, both with skip connections. softLabels
+// decides the augmentation of the student's images. Temperature and weight are those of Tian et al. 2020
+// (https://arxiv.org/abs/1910.10699).
 func DefaultDistill(student, teacher, softLabels string) Distill {
 	s, t := DefaultFor("student"), DefaultFor("teacher")
 	s.Model, t.Model = DefaultFor(student).Model, DefaultFor(teacher).Model
@@ -70,25 +72,26 @@ func DefaultDistill(student, teacher, softLabels string) Distill {
 	}
 }
 
-// Plain is the student's training without a teacher: of lab1 resnet.
+// Plain returns the student's training without a teacher, as settings of lab1 resnet.
 func (c Distill) Plain() Resnet {
 	return Resnet{Experiment: resnetExperiment, Seed: c.Seed, Data: c.Data, Model: c.Model, Train: c.Train}
 }
 
-// Training is the student's training, whoever teaches it.
+// Training returns the settings of the student's training, without the teacher.
 func (c Distill) Training() Training { return c.Plain().Training() }
 
-// Classifier is the classifier that a run leaves.
+// Classifier returns the settings of the classifier that a run trains.
 func (c Distill) Classifier() Classifier { return c.Plain().Classifier() }
 
-// TeacherTraining is the teacher's training, on the student's data: of lab1 resnet.
+// TeacherTraining returns the teacher's training on the student's data, as settings of lab1 resnet.
 func (c Distill) TeacherTraining() Resnet {
 	d := c.Data
 	d.Augment = c.Teacher.Augment
-	return Resnet{Experiment: resnetExperiment, Seed: c.Teacher.Seed, Data: d, Model: c.Teacher.Model, Train: c.Teacher.Train}
+	return Resnet{Experiment: resnetExperiment, Seed: c.Teacher.Seed, Data: d, Model: c.Teacher.Model,
+		Train: c.Teacher.Train}
 }
 
-// Validate names the first setting that cannot be.
+// Validate returns an error that names the first invalid setting.
 func (c Distill) Validate() error {
 	if c.Experiment != distillExperiment {
 		return fmt.Errorf("experiment is %q, want %s", c.Experiment, distillExperiment)
@@ -112,13 +115,16 @@ func (c Distill) Validate() error {
 		return fmt.Errorf("distill.soft_labels is %q, want one of %s", d.SoftLabels, strings.Join(SoftLabelKinds, ", "))
 	}
 	if c.Train.LabelSmoothing != 0 {
-		return fmt.Errorf("train.label_smoothing is %g: a student's labels are not smoothed, the teacher sees to that; want 0", c.Train.LabelSmoothing)
+		return fmt.Errorf("train.label_smoothing is %g: distillation already smooths the labels; want 0",
+			c.Train.LabelSmoothing)
 	}
 	switch changed := a != (Augment{}); {
 	case d.SoftLabels == Cached && changed:
-		return fmt.Errorf("distill.soft_labels cached are of unchanged images, so data.augment must be off; or take augmented or live")
+		return fmt.Errorf("distill.soft_labels is cached: cached soft labels belong to unchanged images; turn " +
+			"data.augment off, or choose augmented or live")
 	case d.SoftLabels == Augmented && a.Copies == 0:
-		return fmt.Errorf("distill.soft_labels augmented are of a fixed number of changed copies: data.augment.copies is 0, want at least 1")
+		return fmt.Errorf("distill.soft_labels is augmented: data.augment.copies is 0, want at least 1 augmented " +
+			"copy of each image")
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func TestDistillMistakes(t *testing.T) {
 		"experiment=lab1/resnet": "want lab1/distill", "train.lr=0": "train.lr", "teacher.train.lr=0": "the teacher's training: train.lr",
 		"distill.temperature=0": "above 0", "distill.temperature=.inf": "finite", "distill.temperature=.nan": "finite",
 		"distill.weight=1.5": "0 to 1", "distill.weight=.nan": "0 to 1", "distill.soft_labels=warm": "cached, augmented, live",
-		"train.label_smoothing=0.1": "not smoothed", "data.augment.flip=true": "data.augment must be off", "data.augment.copies=-1": "data.augment.copies",
+		"train.label_smoothing=0.1": "already smooths the labels", "data.augment.flip=true": "turn data.augment off", "data.augment.copies=-1": "data.augment.copies",
 	} {
 		c := DefaultDistill("student", "teacher", Cached)
 		if err := Set(&c, set); err != nil {

@@ -6,20 +6,21 @@ import (
 	"slices"
 )
 
-// FGSM are the settings of lab4 fgsm: the networks, and how they are attacked. Radii and steps in
-// L-infinity are in steps of 8 bits, 1/255, those in L2 in pixel values of [0,1].
+// FGSM holds the settings of lab4 fgsm: the networks and the attacks. Radii in L-infinity are in units of 1/255 (one
+// step of 8 bits), radii in L2 in pixel values of [0,1].
 type FGSM struct {
 	Experiment string `yaml:"experiment" json:"experiment"`
-	Seed       uint64 `yaml:"seed" json:"seed"` // of random starts, noise, the classes wished for
+	Seed       uint64 `yaml:"seed" json:"seed"` // of random starts, noise and random target classes
 
-	// Checkpoints are the networks, each by its name under checkpoints/, its folder or the id of a
-	// finished run. The first is attacked in every way, all of them in the transfer matrix.
+	// Checkpoints names the networks: a name under checkpoints/, a folder or the id of a finished run. Every attack
+	// runs on the first; the transfer matrix has all of them.
 	Checkpoints []string `yaml:"checkpoints,flow" json:"checkpoints"`
-	Weights     []string `yaml:"weights,flow" json:"weights"` // SHA-256 (fingerprints) they must have; recorded by a run
+	Weights     []string `yaml:"weights,flow" json:"weights"` // expected SHA-256 (fingerprints); recorded by a run
 
-	Limit  int    `yaml:"limit" json:"limit"`   // test images; 0: all
-	Target string `yaml:"target" json:"target"` // class that targeted attacks aim at; random: another of each image
-	// Attacks are made beside FGSM and noise, by their names; empty: pgd and square.
+	Limit int `yaml:"limit" json:"limit"` // number of test images; 0: all
+	// target class of targeted attacks; random: a wrong class drawn for each image
+	Target string `yaml:"target" json:"target"`
+	// Attacks names the attacks beside FGSM and noise; empty: pgd and square.
 	Attacks  []string `yaml:"attacks,flow,omitempty" json:"attacks,omitempty"`
 	Sweep    Sweep    `yaml:"fgsm" json:"fgsm"`
 	PGD      PGD      `yaml:"pgd" json:"pgd"`
@@ -28,35 +29,35 @@ type FGSM struct {
 	Examples Examples `yaml:"examples" json:"examples"`
 }
 
-// Sweep says at which radii FGSM, targeted and not, and noise of the same size are tried.
+// Sweep holds the radii of FGSM, targeted FGSM and random noise.
 type Sweep struct {
 	Eps []float64 `yaml:"eps,flow" json:"eps"` // ascending from 0
 }
 
-// PGD says how PGD is run. Its step is 2.5·radius/steps, as Madry et al. 2018 have it
+// PGD holds the settings of PGD. Its step size is 2.5·radius/steps, as in Madry et al. 2018
 // (https://arxiv.org/abs/1706.06083).
 type PGD struct {
-	Eps         []float64 `yaml:"eps,flow" json:"eps"`                   // L-infinity, each one of fgsm.eps
+	Eps         []float64 `yaml:"eps,flow" json:"eps"`                   // L-infinity; a subset of fgsm.eps
 	EpsTargeted []float64 `yaml:"eps_targeted,flow" json:"eps_targeted"` // L-infinity
 	EpsL2       []float64 `yaml:"eps_l2,flow" json:"eps_l2"`             // L2
 	Steps       int       `yaml:"steps" json:"steps"`
 	Restarts    int       `yaml:"restarts" json:"restarts"`
 }
 
-// Square says how the Square attack is run.
+// Square holds the settings of the Square attack.
 type Square struct {
 	Eps     float64 `yaml:"eps" json:"eps"`         // L-infinity, one of fgsm.eps
-	Queries int     `yaml:"queries" json:"queries"` // of an image, at most
-	Images  int     `yaml:"images" json:"images"`   // the first of the test set; 0: no Square attack
+	Queries int     `yaml:"queries" json:"queries"` // per image, at most
+	Images  int     `yaml:"images" json:"images"`   // first images of the test set; 0: no Square attack
 }
 
-// Transfer says what the matrix of several networks is made with.
+// Transfer holds the settings of the transfer matrix of several networks.
 type Transfer struct {
 	Eps    float64 `yaml:"eps" json:"eps"` // L-infinity
 	Images int     `yaml:"images" json:"images"`
 }
 
-// Examples says what the figures show.
+// Examples holds the settings of the figures' example images.
 type Examples struct {
 	Eps    float64 `yaml:"eps" json:"eps"`       // L-infinity, of FGSM
 	Images int     `yaml:"images" json:"images"` // of each kind
@@ -64,10 +65,10 @@ type Examples struct {
 
 const fgsmExperiment = "lab4/fgsm"
 
-// RandomTarget is the target of attacks that aim at another class of each image.
+// RandomTarget makes targeted attacks draw a wrong class for each image.
 const RandomTarget = "random"
 
-// DefaultFGSM attacks ResNet-20 on the whole test set.
+// DefaultFGSM attacks a ResNet-20 on the whole test set.
 func DefaultFGSM() FGSM {
 	return FGSM{
 		Experiment:  fgsmExperiment,
@@ -75,14 +76,15 @@ func DefaultFGSM() FGSM {
 		Weights:     []string{},
 		Target:      RandomTarget,
 		Sweep:       Sweep{Eps: []float64{0, 0.5, 1, 2, 4, 8, 16, 32, 64, 128}},
-		PGD:         PGD{Eps: []float64{0.5, 1, 2, 4, 8}, EpsTargeted: []float64{2, 8}, EpsL2: []float64{0.25, 0.5}, Steps: 20, Restarts: 1},
-		Square:      Square{Eps: 8, Queries: 1000, Images: 500},
-		Transfer:    Transfer{Eps: 8, Images: 1000},
-		Examples:    Examples{Eps: 8, Images: 5},
+		PGD: PGD{Eps: []float64{0.5, 1, 2, 4, 8}, EpsTargeted: []float64{2, 8}, EpsL2: []float64{0.25, 0.5},
+			Steps: 20, Restarts: 1},
+		Square:   Square{Eps: 8, Queries: 1000, Images: 500},
+		Transfer: Transfer{Eps: 8, Images: 1000},
+		Examples: Examples{Eps: 8, Images: 5},
 	}
 }
 
-// Validate names the first setting that cannot be.
+// Validate returns an error that names the first invalid setting.
 func (c FGSM) Validate() error {
 	if c.Experiment != fgsmExperiment {
 		return fmt.Errorf("experiment is %q, want %s", c.Experiment, fgsmExperiment)
@@ -91,7 +93,8 @@ func (c FGSM) Validate() error {
 		return fmt.Errorf("checkpoints is %q, want at least one network's name, folder or run", c.Checkpoints)
 	}
 	if len(c.Weights) > 0 && len(c.Weights) != len(c.Checkpoints) {
-		return fmt.Errorf("weights has %d fingerprints for %d checkpoints; want one each, or none", len(c.Weights), len(c.Checkpoints))
+		return fmt.Errorf("weights has %d fingerprints for %d checkpoints; want one for each checkpoint, or none",
+			len(c.Weights), len(c.Checkpoints))
 	}
 	if c.Target == "" {
 		return fmt.Errorf("target is empty, want the name of a class, or %s", RandomTarget)
@@ -100,7 +103,8 @@ func (c FGSM) Validate() error {
 		key          string
 		v, low, high int
 	}{
-		{"limit", c.Limit, 0, math.MaxInt32}, {"pgd.steps", c.PGD.Steps, 1, 10000}, {"pgd.restarts", c.PGD.Restarts, 1, 1000},
+		{"limit", c.Limit, 0, math.MaxInt32}, {"pgd.steps", c.PGD.Steps, 1, 10000}, {"pgd.restarts", c.PGD.Restarts, 1,
+			1000},
 		{"square.queries", c.Square.Queries, 2, 1000000}, {"square.images", c.Square.Images, 0, math.MaxInt32},
 		{"transfer.images", c.Transfer.Images, 1, math.MaxInt32}, {"examples.images", c.Examples.Images, 1, 12},
 	} {
@@ -113,7 +117,8 @@ func (c FGSM) Validate() error {
 		eps       []float64
 		low, high float64
 	}{
-		{"fgsm.eps", c.Sweep.Eps, 0, 255}, {"pgd.eps", c.PGD.Eps, 0, 255}, {"pgd.eps_targeted", c.PGD.EpsTargeted, 0, 255},
+		{"fgsm.eps", c.Sweep.Eps, 0, 255}, {"pgd.eps", c.PGD.Eps, 0, 255}, {"pgd.eps_targeted", c.PGD.EpsTargeted, 0,
+			255},
 		{"pgd.eps_l2", c.PGD.EpsL2, 0, 1000}, {"square.eps", []float64{c.Square.Eps}, 0, 255},
 		{"transfer.eps", []float64{c.Transfer.Eps}, 0, 255}, {"examples.eps", []float64{c.Examples.Eps}, 0, 255},
 	} {
@@ -124,11 +129,12 @@ func (c FGSM) Validate() error {
 		}
 	}
 	if len(c.Sweep.Eps) < 2 || c.Sweep.Eps[0] != 0 {
-		return fmt.Errorf("fgsm.eps is %v, want 0 and more radii: at 0 nothing may change", c.Sweep.Eps)
+		return fmt.Errorf("fgsm.eps is %v, want 0 first and further radii: at 0 no image may change", c.Sweep.Eps)
 	}
 	for _, e := range append(slices.Clone(c.PGD.Eps), c.Square.Eps) {
 		if !slices.Contains(c.Sweep.Eps, e) {
-			return fmt.Errorf("pgd.eps and square.eps must be among fgsm.eps, to be compared: %g is not in %v", e, c.Sweep.Eps)
+			return fmt.Errorf("pgd.eps and square.eps must be among fgsm.eps, so that the attacks can be compared: "+
+				"%g is not in %v", e, c.Sweep.Eps)
 		}
 	}
 	return nil

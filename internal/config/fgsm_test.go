@@ -31,8 +31,8 @@ func TestFGSMMistakes(t *testing.T) {
 		"experiment=lab4/ood": "want lab4/fgsm", "checkpoints=[]": "at least one", "checkpoints=['']": "at least one", "weights=[a, b]": "2 fingerprints for 1",
 		"target=": "target", "limit=-1": "limit is -1", "pgd.steps=0": "pgd.steps is 0", "pgd.restarts=0": "pgd.restarts is 0",
 		"square.queries=1": "square.queries", "square.images=-1": "square.images", "transfer.images=0": "transfer.images", "examples.images=0": "examples.images",
-		"fgsm.eps=[0, 4, 2]": "ascending", "fgsm.eps=[0, 300]": "0 to 255", "fgsm.eps=[0, .nan]": "ascending", "fgsm.eps=[1, 2]": "want 0 and more",
-		"fgsm.eps=[0]": "want 0 and more", "fgsm.eps=[]": "want 0 and more", "pgd.eps=[3]": "3 is not in", "square.eps=3": "3 is not in",
+		"fgsm.eps=[0, 4, 2]": "ascending", "fgsm.eps=[0, 300]": "0 to 255", "fgsm.eps=[0, .nan]": "ascending", "fgsm.eps=[1, 2]": "want 0 first and further radii",
+		"fgsm.eps=[0]": "want 0 first and further radii", "fgsm.eps=[]": "want 0 first and further radii", "pgd.eps=[3]": "3 is not in", "square.eps=3": "3 is not in",
 		"pgd.eps_l2=[.inf]": "pgd.eps_l2", "examples.eps=-1": "examples.eps", "transfer.eps=.nan": "transfer.eps",
 	} {
 		c := DefaultFGSM()

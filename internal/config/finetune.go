@@ -7,55 +7,56 @@ import (
 	"strings"
 )
 
-// Finetune are the settings of lab3 finetune: the training of a sentence encoder, or of adapters on it, with a
-// head of two layers.
+// Finetune holds the settings of lab3 finetune: the training of a sentence encoder, or of adapters on it, with a head
+// of two layers.
 type Finetune struct {
 	Experiment string        `yaml:"experiment" json:"experiment"`
 	Seed       uint64        `yaml:"seed" json:"seed"` // of the initial weights, of dropout and of the order of batches
 	Data       SentenceData  `yaml:"data" json:"data"`
 	Encoder    Pretrained    `yaml:"encoder" json:"encoder"`
 	Method     string        `yaml:"method" json:"method"` // lora, full, head
-	LoRA       LoRA          `yaml:"lora" json:"lora"`     // method lora; else all 0
+	LoRA       LoRA          `yaml:"lora" json:"lora"`     // zero unless Method is lora
 	Head       FinetuneHead  `yaml:"head" json:"head"`
 	Train      FinetuneTrain `yaml:"train" json:"train"`
 }
 
-// Pretrained says which encoder a training begins with.
+// Pretrained names the encoder that a training starts from.
 type Pretrained struct {
 	From    string `yaml:"from" json:"from"`       // minilm, mpnet, distilbert, OWNER/NAME or a folder
-	Weights string `yaml:"weights" json:"weights"` // SHA-256 (fingerprint) they must have; recorded by a run
+	Weights string `yaml:"weights" json:"weights"` // expected SHA-256 (fingerprint); recorded by a run
 }
 
-// LoRA says which linear layers get adapters and of which size (Hu et al. 2021, https://arxiv.org/abs/2106.09685).
+// LoRA holds the settings of the adapters (Hu et al. 2021, https://arxiv.org/abs/2106.09685).
 type LoRA struct {
-	Targets string  `yaml:"targets" json:"targets"` // of the attention: q, qv, qvk, qkvo
+	Targets string  `yaml:"targets" json:"targets"` // adapted layers of the attention: q, qv, qvk, qkvo
 	Rank    int     `yaml:"rank" json:"rank"`
 	Alpha   float64 `yaml:"alpha" json:"alpha"`     // the adapters' product is scaled by alpha/rank
 	Dropout float64 `yaml:"dropout" json:"dropout"` // of the adapters' input
 }
 
-// FinetuneHead says what lies on the encoder.
+// FinetuneHead describes the head on the encoder.
 type FinetuneHead struct {
-	// Kind is HeadTransformers, the head that transformers has on the encoder's family, or HeadPooled, on what the
-	// encoder's folder pools by. Records from before there was a choice lack it (HeadUnnamed): they have the pooled
-	// head, and DistilBERT's its own.
+	// Kind is HeadTransformers, the head of transformers' classifier for the encoder's family, or HeadPooled, a head on
+	// the pooling that the encoder's folder names. Older records lack it (HeadUnnamed): they have the pooled head, or
+	// for DistilBERT that of transformers.
 	Kind    string  `yaml:"kind,omitempty" json:"kind,omitempty"`
 	Dropout float64 `yaml:"dropout" json:"dropout"` // between its two layers
 }
 
-// FinetuneTrain says how: AdamW, the rate rising linearly over the warm-up and falling linearly to 0.
+// FinetuneTrain holds the settings of the training: AdamW with linear warm-up and linear decay to 0.
 type FinetuneTrain struct {
 	Epochs      int     `yaml:"epochs" json:"epochs"`
 	BatchSize   int     `yaml:"batch_size" json:"batch_size"` // sentences
-	Accumulate  int     `yaml:"accumulate" json:"accumulate"` // parts a batch is computed in, their gradients added up: the more, the less memory
+	Accumulate  int     `yaml:"accumulate" json:"accumulate"` // micro-batches per batch: more need less memory
 	LR          float64 `yaml:"lr" json:"lr"`                 // peak
-	Warmup      float64 `yaml:"warmup" json:"warmup"`         // of all steps, in [0, 1)
+	Warmup      float64 `yaml:"warmup" json:"warmup"`         // fraction of all steps, in [0, 1)
 	WeightDecay float64 `yaml:"weight_decay" json:"weight_decay"`
 	Beta1       float64 `yaml:"beta1" json:"beta1"`
 	Beta2       float64 `yaml:"beta2" json:"beta2"`
 	Eps         float64 `yaml:"eps" json:"eps"`
 	ClipNorm    float64 `yaml:"clip_norm" json:"clip_norm"` // 0: off
-	Patience    int     `yaml:"patience" json:"patience"`   // epochs without a smaller validation loss before stopping; 0: no early stop
+	// epochs without a smaller validation loss before stopping; 0: no early stop
+	Patience int `yaml:"patience" json:"patience"`
 }
 
 // Methods of fine-tuning.
@@ -72,7 +73,7 @@ const (
 	HeadUnnamed      = ""
 )
 
-// Methods are those there are, Targets what adapters may be put on.
+// Methods lists the methods of fine-tuning, Targets the choices of adapted layers.
 var (
 	Methods = []string{MethodLoRA, MethodFull, MethodHead}
 	Targets = []string{"q", "qv", "qvk", "qkvo"}
@@ -80,8 +81,8 @@ var (
 
 const finetuneExperiment = "lab3/finetune"
 
-// DefaultFinetune is the default of a method, on the smallest encoder. Alpha stays what it is when the rank
-// changes, so that the rate need not (Hu et al. 2021, section 4.1).
+// DefaultFinetune returns the defaults of a method on the smallest encoder. Alpha is constant over ranks, so that the
+// learning rate need not change with the rank (Hu et al. 2021, section 4.1).
 func DefaultFinetune(method string) Finetune {
 	c := Finetune{
 		Experiment: finetuneExperiment,
@@ -103,7 +104,8 @@ func DefaultFinetune(method string) Finetune {
 	return c
 }
 
-// Training is the part that every training has, its warm-up being of a training of that many steps.
+// Training returns the settings that every training has. steps is the number of steps that the warm-up is a fraction
+// of.
 func (c Finetune) Training(steps int) Training {
 	r := DefaultResnet().Training()
 	r.Seed, r.Data.Name, r.Data.Limit = c.Seed, c.Data.Name, c.Data.Limit
@@ -116,7 +118,7 @@ func (c Finetune) Training(steps int) Training {
 	return r
 }
 
-// Validate names the first setting that cannot be.
+// Validate returns an error that names the first invalid setting.
 func (c Finetune) Validate() error {
 	if c.Experiment != finetuneExperiment {
 		return fmt.Errorf("experiment is %q, want %s", c.Experiment, finetuneExperiment)
@@ -132,7 +134,7 @@ func (c Finetune) Validate() error {
 	}
 	switch l := c.LoRA; {
 	case c.Method != MethodLoRA && l != (LoRA{}):
-		return fmt.Errorf("lora is set, and method %s has no adapters", c.Method)
+		return fmt.Errorf("lora is set, but method %s has no adapters", c.Method)
 	case c.Method != MethodLoRA:
 	case !slices.Contains(Targets, l.Targets):
 		return fmt.Errorf("lora.targets is %q, want one of %s", l.Targets, strings.Join(Targets, ", "))

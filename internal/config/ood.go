@@ -7,43 +7,46 @@ import (
 	"strings"
 )
 
-// OOD are the settings of lab4 ood: detectors of out-of-distribution images on a trained classifier.
+// OOD holds the settings of lab4 ood: detectors of out-of-distribution images on a trained classifier.
 type OOD struct {
-	Experiment  string  `yaml:"experiment" json:"experiment"`
-	Seed        uint64  `yaml:"seed" json:"seed"`               // of the noise images, of the images to tune on and of the bootstrap
-	Checkpoint  string  `yaml:"checkpoint" json:"checkpoint"`   // name under checkpoints/, folder or run id of a classifier
-	Autoencoder string  `yaml:"autoencoder" json:"autoencoder"` // likewise of an autoencoder, for the reconstruction error; empty: without
-	Weights     string  `yaml:"weights" json:"weights"`         // SHA-256 (fingerprint) the classifier must have; recorded by a run
-	Sets        OODSets `yaml:"sets" json:"sets"`
-	Limit       int     `yaml:"limit" json:"limit"` // use only so many images of each part; 0: all
-	// Detectors are evaluated, by their names; empty: all there are.
+	Experiment string `yaml:"experiment" json:"experiment"`
+	Seed       uint64 `yaml:"seed" json:"seed"` // of noise, tuning images and bootstrap
+	// name under checkpoints/, folder or run id of a classifier
+	Checkpoint  string `yaml:"checkpoint" json:"checkpoint"`
+	Autoencoder string `yaml:"autoencoder" json:"autoencoder"` // autoencoder for the reconstruction error; empty: none
+	// expected SHA-256 (fingerprint) of the classifier; recorded by a run
+	Weights string  `yaml:"weights" json:"weights"`
+	Sets    OODSets `yaml:"sets" json:"sets"`
+	Limit   int     `yaml:"limit" json:"limit"` // images of each split to use; 0: all
+	// Detectors names the detectors to evaluate; empty: all.
 	Detectors []string `yaml:"detectors,flow,omitempty" json:"detectors,omitempty"`
-	Tuning    int      `yaml:"tuning" json:"tuning"`       // validation images that hyper-parameters are chosen on
+	Tuning    int      `yaml:"tuning" json:"tuning"`       // validation images to choose hyper-parameters on
 	Resamples int      `yaml:"resamples" json:"resamples"` // of the bootstrap
 }
 
-// OODSets are the sets that are to be told from the test set.
+// OODSets names the sets of outliers to separate from the test set.
 type OODSets struct {
-	Names   []string `yaml:"names,flow" json:"names"`     // fake, and sets of the catalogue
-	Fake    int      `yaml:"fake" json:"fake"`            // noise images of the set fake
-	Folders []string `yaml:"folders,flow" json:"folders"` // name=folder: images in folders, tar or tar.gz
+	Names   []string `yaml:"names,flow" json:"names"`     // fake (noise) and sets of the catalogue
+	Fake    int      `yaml:"fake" json:"fake"`            // number of noise images in the set fake
+	Folders []string `yaml:"folders,flow" json:"folders"` // name=path of a folder, tar or tar.gz of images
 }
 
 const oodExperiment = "lab4/ood"
 
-// DefaultOOD is the lab's: CIFAR-100's people and noise, and the JPEG copies of the test set beside them.
+// DefaultOOD evaluates on the people classes of CIFAR-100, noise and JPEG copies of the test set.
 func DefaultOOD() OOD {
 	return OOD{
 		Experiment:  oodExperiment,
 		Checkpoint:  "resnet20",
 		Autoencoder: "autoencoder",
-		Sets:        OODSets{Names: []string{"cifar100-people", "fake", "cifar10-jpeg"}, Fake: 10000, Folders: []string{}},
-		Tuning:      2000,
-		Resamples:   1000,
+		Sets: OODSets{Names: []string{"cifar100-people", "fake", "cifar10-jpeg"}, Fake: 10000,
+			Folders: []string{}},
+		Tuning:    2000,
+		Resamples: 1000,
 	}
 }
 
-// Validate names the first setting that cannot be.
+// Validate returns an error that names the first invalid setting.
 func (c OOD) Validate() error {
 	if c.Experiment != oodExperiment {
 		return fmt.Errorf("experiment is %q, want %s", c.Experiment, oodExperiment)
@@ -64,8 +67,7 @@ func (c OOD) Validate() error {
 	return c.Sets.validate("sets")
 }
 
-// Further replaces the folders by sets as --ood gives them, name=folder, and adds those of the catalogue, of
-// which it gives the name alone.
+// Further sets the sets that --ood names: name=folder replaces the folders, a bare name adds a set of the catalogue.
 func (s *OODSets) Further(sets []string) {
 	s.Names, s.Folders = slices.Clone(s.Names), []string{}
 	for _, f := range sets {
@@ -77,7 +79,7 @@ func (s *OODSets) Further(sets []string) {
 	}
 }
 
-// validate names the first of s, whose settings lie below key, that cannot be.
+// validate returns an error that names the first invalid setting of s; key is the prefix of their names.
 func (s OODSets) validate(key string) error {
 	if s.Fake < 1 || s.Fake > 100000 {
 		return fmt.Errorf("%s.fake is %d, want 1 to 100000", key, s.Fake)
@@ -89,16 +91,17 @@ func (s OODSets) validate(key string) error {
 			return fmt.Errorf("%s.folders has %q, want name=folder", key, f)
 		}
 		if strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-			return fmt.Errorf("%s.folders has a set called %q, want letters, digits, - and _: it names a folder of figures", key, name)
+			return fmt.Errorf("%s.folders has a set called %q, want letters, digits, - and _: it names a folder of "+
+				"figures", key, name)
 		}
 		names = append(names, name)
 	}
 	if len(names) == 0 {
-		return fmt.Errorf("%s.names and %s.folders are empty, want a set to tell from the test set", key, key)
+		return fmt.Errorf("%s.names and %s.folders are empty, want at least one set of outliers", key, key)
 	}
 	for i, n := range names {
 		if slices.Contains(names[:i], n) {
-			return fmt.Errorf("the set %q is there twice", n)
+			return fmt.Errorf("the set %q is named twice", n)
 		}
 	}
 	return nil

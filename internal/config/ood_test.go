@@ -24,8 +24,8 @@ func TestOODPreset(t *testing.T) {
 func TestOODMistakes(t *testing.T) {
 	for set, want := range map[string]string{
 		"experiment=lab4/fgsm": "want lab4/ood", `checkpoint=""`: "checkpoint is empty", "limit=-1": "limit is -1", "sets.fake=0": "sets.fake is 0",
-		"tuning=1": "tuning is 1", "resamples=0": "resamples is 0", "sets.names=[]": "want a set to tell from the test set",
-		"sets.names=[fake, fake]": `the set "fake" is there twice`, "sets.folders=[fake=x]": `the set "fake" is there twice`,
+		"tuning=1": "tuning is 1", "resamples=0": "resamples is 0", "sets.names=[]": "want at least one set of outliers",
+		"sets.names=[fake, fake]": `the set "fake" is named twice`, "sets.folders=[fake=x]": `the set "fake" is named twice`,
 		"sets.folders=[x]": "want name=folder", "sets.folders=[=x]": "want name=folder", "sets.folders=[../x=y]": "want letters, digits, - and _",
 	} {
 		c := DefaultOOD()
@@ -50,7 +50,7 @@ func TestFurtherSets(t *testing.T) {
 		t.Error(err)
 	}
 	c.Sets.Further([]string{"svhn"})
-	if err := c.Validate(); err == nil || err.Error() != `the set "svhn" is there twice` {
+	if err := c.Validate(); err == nil || err.Error() != `the set "svhn" is named twice` {
 		t.Error(err)
 	}
 }

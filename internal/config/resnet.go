@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Resnet are the settings of lab1 resnet.
+// Resnet holds the settings of lab1 resnet.
 type Resnet struct {
 	Experiment string `yaml:"experiment" json:"experiment"`
 	Seed       uint64 `yaml:"seed" json:"seed"` // of the split, the initial weights and the order of batches
@@ -16,25 +16,25 @@ type Resnet struct {
 	Train      Train  `yaml:"train" json:"train"`
 }
 
-// Data says what is trained on.
+// Data names the data set and its splits.
 type Data struct {
 	Name    string  `yaml:"name" json:"name"`   // mnist, cifar10, synthetic-digits, …
-	Val     int     `yaml:"val" json:"val"`     // images of the training set set apart for validation
-	Limit   int     `yaml:"limit" json:"limit"` // use only so many of each split; 0: all
+	Val     int     `yaml:"val" json:"val"`     // images of the training set held out for validation
+	Limit   int     `yaml:"limit" json:"limit"` // images of each split to use; 0: all
 	Augment Augment `yaml:"augment" json:"augment"`
 }
 
-// Augment says how training images are changed at random.
+// Augment holds the random augmentation of training images.
 type Augment struct {
-	Flip   bool `yaml:"flip" json:"flip"`     // left and right
-	Crop   int  `yaml:"crop" json:"crop"`     // pixels of border a crop may reach into; 0: off
+	Flip   bool `yaml:"flip" json:"flip"`     // mirror left to right
+	Crop   int  `yaml:"crop" json:"crop"`     // zero padding in pixels before a random crop; 0: off
 	Cutout int  `yaml:"cutout" json:"cutout"` // side of a black square; 0: off
-	Copies int  `yaml:"copies" json:"copies"` // so many ways an image is changed in all, used in turn; 0: a new one each epoch
+	Copies int  `yaml:"copies" json:"copies"` // fixed augmented copies per image, used in turn; 0: a new one each epoch
 }
 
 const resnetExperiment = "lab1/resnet"
 
-// Model says which network.
+// Model names a network of the zoo.
 type Model struct {
 	Name  string `yaml:"name" json:"name"`   // mlp, small, …, resnet20, …: see dla models ls
 	Depth int    `yaml:"depth" json:"depth"` // mlp: blocks of two layers
@@ -42,7 +42,7 @@ type Model struct {
 	Res   bool   `yaml:"res" json:"res"`     // skip connections
 }
 
-// Train says how.
+// Train holds the recipe of a training.
 type Train struct {
 	Epochs      int     `yaml:"epochs" json:"epochs"`
 	BatchSize   int     `yaml:"batch_size" json:"batch_size"`
@@ -51,7 +51,7 @@ type Train struct {
 	Momentum    float64 `yaml:"momentum" json:"momentum"` // sgd
 	Nesterov    bool    `yaml:"nesterov" json:"nesterov"` // sgd
 	WeightDecay float64 `yaml:"weight_decay" json:"weight_decay"`
-	Decoupled   bool    `yaml:"decoupled" json:"decoupled"` // sgd: decay the weights, not the gradient
+	Decoupled   bool    `yaml:"decoupled" json:"decoupled"` // sgd: decay the weights directly, not through the gradient
 	Beta1       float64 `yaml:"beta1" json:"beta1"`         // adamw
 	Beta2       float64 `yaml:"beta2" json:"beta2"`         // adamw
 	Eps         float64 `yaml:"eps" json:"eps"`             // adamw
@@ -63,24 +63,26 @@ type Train struct {
 	Patience    int     `yaml:"patience" json:"patience"`          // epochs; 0: no early stop
 
 	LabelSmoothing float64 `yaml:"label_smoothing" json:"label_smoothing"`
-	Conv           string  `yaml:"conv" json:"conv"` // winograd (where it can be) or direct: they differ in the last bits
+	// winograd (where it applies) or direct; results differ in the last bits
+	Conv string `yaml:"conv" json:"conv"`
 
 	GradNorms bool `yaml:"grad_norms" json:"grad_norms"` // record the norm of each weight tensor's gradient
 }
 
-// DefaultResnet is the lab's MLP of depth 5 without skips, on MNIST.
+// DefaultResnet trains the lab's MLP of depth 5 without skip connections on MNIST.
 func DefaultResnet() Resnet {
 	return Resnet{
 		Experiment: resnetExperiment,
 		Data:       Data{Name: "mnist", Val: 5000},
 		Model:      Model{Name: "mlp", Depth: 5, Width: 128},
-		Train: Train{Epochs: 10, BatchSize: 128, Optimizer: "sgd", LR: 0.1, Momentum: 0.9, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8,
+		Train: Train{Epochs: 10, BatchSize: 128, Optimizer: "sgd", LR: 0.1, Momentum: 0.9, Beta1: 0.9, Beta2: 0.999,
+			Eps:      1e-8,
 			Schedule: "cosine", Milestones: []int{}, Gamma: 0.1, Conv: "winograd"},
 	}
 }
 
-// DefaultFor is the default of the network called model: DefaultResnet for mlp, and else that network,
-// without skips, on CIFAR-10.
+// DefaultFor returns the defaults of the network called model: DefaultResnet for mlp, else that network without skip
+// connections on CIFAR-10.
 func DefaultFor(model string) Resnet {
 	c := DefaultResnet()
 	if model == c.Model.Name {
@@ -92,26 +94,26 @@ func DefaultFor(model string) Resnet {
 	return c
 }
 
-// Training is what a training of any experiment is: its seed, its data and its recipe.
+// Training holds the settings that every training has: seed, data and recipe.
 type Training struct {
 	Seed  uint64 // of the split, the initial weights and the order of batches
 	Data  Data
 	Train Train
 }
 
-// Classifier is a network of the zoo and its training.
+// Classifier holds a network of the zoo and the settings of its training.
 type Classifier struct {
 	Training
 	Model Model
 }
 
-// Training is c without its network.
+// Training returns the settings that every training has.
 func (c Resnet) Training() Training { return Training{c.Seed, c.Data, c.Train} }
 
-// Classifier is the classifier that a run leaves.
+// Classifier returns the settings of the classifier that a run trains.
 func (c Resnet) Classifier() Classifier { return Classifier{c.Training(), c.Model} }
 
-// Validate names the first setting that cannot be.
+// Validate returns an error that names the first invalid setting.
 func (c Resnet) Validate() error {
 	if c.Experiment != resnetExperiment {
 		return fmt.Errorf("experiment is %q, want %s", c.Experiment, resnetExperiment)
@@ -119,7 +121,7 @@ func (c Resnet) Validate() error {
 	return c.Classifier().Validate()
 }
 
-// Validate names the first setting that cannot be.
+// Validate returns an error that names the first invalid setting.
 func (c Classifier) Validate() error {
 	for _, n := range []struct {
 		key     string
@@ -132,17 +134,19 @@ func (c Classifier) Validate() error {
 	return c.Training.Validate()
 }
 
-// Validate names the first setting that cannot be.
+// Validate returns an error that names the first invalid setting.
 func (c Training) Validate() error {
 	for _, n := range []struct {
 		key          string
 		v, low, high int
 	}{
 		{"data.val", c.Data.Val, 1, 59000}, {"data.limit", c.Data.Limit, 0, math.MaxInt32},
-		{"data.augment.crop", c.Data.Augment.Crop, 0, 1 << 10}, {"data.augment.cutout", c.Data.Augment.Cutout, 0, 1 << 10},
+		{"data.augment.crop", c.Data.Augment.Crop, 0, 1 << 10}, {"data.augment.cutout", c.Data.Augment.Cutout, 0,
+			1 << 10},
 		{"data.augment.copies", c.Data.Augment.Copies, 0, 1000},
 		{"train.epochs", c.Train.Epochs, 1, 100000}, {"train.batch_size", c.Train.BatchSize, 1, 1 << 16},
-		{"train.warmup_steps", c.Train.WarmupSteps, 0, math.MaxInt32}, {"train.patience", c.Train.Patience, 0, math.MaxInt32},
+		{"train.warmup_steps", c.Train.WarmupSteps, 0, math.MaxInt32}, {"train.patience", c.Train.Patience, 0,
+			math.MaxInt32},
 	} {
 		if n.v < n.low || n.v > n.high {
 			return fmt.Errorf("%s is %d, want %d to %d", n.key, n.v, n.low, n.high)
@@ -153,7 +157,8 @@ func (c Training) Validate() error {
 		v, low    float64
 		exclusive bool
 	}{
-		{"train.lr", c.Train.LR, 0, true}, {"train.clip_norm", c.Train.ClipNorm, 0, false}, {"train.weight_decay", c.Train.WeightDecay, 0, false},
+		{"train.lr", c.Train.LR, 0, true}, {"train.clip_norm", c.Train.ClipNorm, 0, false}, {"train.weight_decay",
+			c.Train.WeightDecay, 0, false},
 		{"train.gamma", c.Train.Gamma, 0, true}, {"train.eps", c.Train.Eps, 0, true},
 	} {
 		if !(x.v >= x.low) || x.exclusive && x.v == x.low || math.IsInf(x.v, 0) {
@@ -184,7 +189,8 @@ func (c Training) Validate() error {
 	for _, x := range []struct {
 		key string
 		v   float64
-	}{{"train.momentum", c.Train.Momentum}, {"train.beta1", c.Train.Beta1}, {"train.beta2", c.Train.Beta2}, {"train.label_smoothing", c.Train.LabelSmoothing}} {
+	}{{"train.momentum", c.Train.Momentum}, {"train.beta1", c.Train.Beta1}, {"train.beta2",
+		c.Train.Beta2}, {"train.label_smoothing", c.Train.LabelSmoothing}} {
 		if !(x.v >= 0 && x.v < 1) {
 			return fmt.Errorf("%s is %g, want at least 0 and below 1", x.key, x.v)
 		}
