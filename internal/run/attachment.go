@@ -12,14 +12,14 @@ import (
 	"dla/internal/weights"
 )
 
-// Attachment names a small file of a run, written beside its record: test predictions, for one.
-// result.json holds it, so that the file is bound to the result.
+// Attachment names a small file beside a run's record, such as its test predictions. result.json holds it, which binds
+// the file to the result.
 type Attachment struct {
 	File   string `json:"file"`
 	SHA256 string `json:"sha256"`
 }
 
-// Attach writes content as the file name of the run's directory, replacing it whole or not at all.
+// Attach writes content to the file name in the run's directory, atomically.
 func (r *Run) Attach(name string, content []byte) (Attachment, error) {
 	if err := r.writable(); err != nil {
 		return Attachment{}, err
@@ -29,28 +29,31 @@ func (r *Run) Attach(name string, content []byte) (Attachment, error) {
 		return err
 	})
 	if err != nil {
-		return Attachment{}, fmt.Errorf("run %s: %w; once that is possible, go on with %s", r.id, err, r.command("resume"))
+		return Attachment{}, fmt.Errorf("run %s: %w; once that is possible, continue with %s", r.id, err,
+			r.command("resume"))
 	}
 	return Attachment{File: name, SHA256: sha}, nil
 }
 
-// Attached reads a file that the run's result names. One that is missing or changed is an error.
+// Attached reads a file that the run's result names. A missing or changed file is an error.
 func (r Record) Attached(a Attachment) ([]byte, error) {
 	path := filepath.Join(r.Dir, a.File)
-	if !validID.MatchString(a.File) { // a name, not a way out of the directory
-		return nil, fmt.Errorf("run %s: %s names the file %q; put back a good copy of the run", r.ID, resultName, a.File)
+	if !validID.MatchString(a.File) { // must not lead out of the directory
+		return nil, fmt.Errorf("run %s: %s names the file %q; put back a good copy of the run", r.ID, resultName,
+			a.File)
 	}
 	b, err := plainfile.Read(path, MaxFile)
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w; put back a good copy of the run", r.ID, err)
 	}
 	if sum(b) != a.SHA256 {
-		return nil, fmt.Errorf("run %s: %s is damaged (its SHA-256 is not the recorded one); put back a good copy of the run", r.ID, path)
+		return nil, fmt.Errorf("run %s: %s is damaged (its SHA-256 is not the recorded one); put back a good copy "+
+			"of the run", r.ID, path)
 	}
 	return b, nil
 }
 
-// BestWeights are the weights validation selected, and their epoch (from 1).
+// BestWeights returns the weights that validation selected, and their epoch (from 1).
 func (r Record) BestWeights() (*weights.File, int, error) {
 	m, err := readManifest(filepath.Join(r.Dir, manifestName))
 	if err != nil {
@@ -76,8 +79,8 @@ func bestWeights(id, dir string, m manifest) (*weights.File, int, error) {
 	return f, epoch, nil
 }
 
-// ReadFolder reads what a folder with the three files of a finished run's record says: configuration,
-// environment and result. A shipped checkpoint is such a folder.
+// ReadFolder reads the record of a finished run from a folder with its configuration, environment and result. A shipped
+// checkpoint is such a folder.
 func ReadFolder(dir string) (Record, error) {
 	rec, err := readIdentity(filepath.Base(dir), dir)
 	if err == nil {

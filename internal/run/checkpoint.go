@@ -1,10 +1,10 @@
 package run
 
-// Checkpoints. A save writes new files under new names and then replaces manifest.json, which names
-// the current files with their SHA-256; only then are superseded files deleted. So whenever the
-// process dies, the manifest names whole files. A checkpoint before the current one is kept: since training is
-// deterministic, going on from it ends in the same bits. It is the one that was saved together with the best weights,
-// unless the current one was: so either file of best weights and checkpoint can be damaged, and the other has them.
+// Checkpoints. A save writes new files under new names and then replaces manifest.json, which names the current files
+// with their SHA-256; only then does it delete superseded files. So whenever the process dies, the manifest names whole
+// files. One older checkpoint is kept: training is deterministic, so resuming from it ends in the same bits. The older
+// checkpoint is the one saved together with the best weights, unless the current one was: the best weights thus exist
+// twice, and either copy may be damaged.
 
 import (
 	"crypto/sha256"
@@ -22,21 +22,21 @@ import (
 	"dla/internal/weights"
 )
 
-// Checkpoint is all that a training needs to go on.
+// Checkpoint holds all that a training needs to resume.
 type Checkpoint struct {
-	Epoch, Step int             // where it stands: completed epochs, steps into the current one
+	Epoch, Step int             // completed epochs, and steps done in the current one
 	State       json.RawMessage // the training loop's own state
 	Tensors     []weights.Tensor
 	Best        *Best // new best weights since the last Save; nil: unchanged
 }
 
-// Best are the weights that validation selected.
+// Best holds the weights that validation selected.
 type Best struct {
 	Epoch   int // 1-based
 	Tensors []weights.Tensor
 }
 
-// OptimPrefix begins the names of a checkpoint's tensors that are the optimiser's. The others are the weights.
+// OptimPrefix begins the names of the optimiser's tensors in a checkpoint. All other tensors are weights.
 const OptimPrefix = "optim/"
 
 // Metadata of checkpoint files. The training's state is kept in the file of its tensors, so that one
@@ -47,14 +47,15 @@ const (
 	metaStep  = "step"
 )
 
-// Save makes c the current checkpoint. After an error the one before is still good.
+// Save makes c the current checkpoint. After an error the previous checkpoint is still current and whole.
 func (r *Run) Save(c Checkpoint) error {
 	if err := r.writable(); err != nil {
 		return err
 	}
 	m, err := r.write(c)
 	if err != nil {
-		return fmt.Errorf("run %s: the checkpoint could not be saved, the one before stays: %w; once %s can be written to, go on with %s", r.id, err, r.dir, r.command("resume"))
+		return fmt.Errorf("run %s: the checkpoint could not be saved, the previous one stays: %w; once %s can be "+
+			"written to, continue with %s", r.id, err, r.dir, r.command("resume"))
 	}
 	r.manifest = m
 	r.sweep()
@@ -76,13 +77,15 @@ func (r *Run) write(c Checkpoint) (manifest, error) {
 	}
 	if c.Best != nil {
 		f := file{Name: bestName(m.Serial)}
-		if f.SHA256, err = weights.Save(r.checkpoint(f.Name), c.Best.Tensors, map[string]string{metaEpoch: strconv.Itoa(c.Best.Epoch)}); err != nil {
+		if f.SHA256, err = weights.Save(r.checkpoint(f.Name), c.Best.Tensors,
+			map[string]string{metaEpoch: strconv.Itoa(c.Best.Epoch)}); err != nil {
 			return m, err
 		}
 		e.Best = &f
 	}
 	e.Name = ckptName(m.Serial)
-	meta := map[string]string{metaState: string(c.State), metaEpoch: strconv.Itoa(c.Epoch), metaStep: strconv.Itoa(c.Step)}
+	meta := map[string]string{metaState: string(c.State), metaEpoch: strconv.Itoa(c.Epoch),
+		metaStep: strconv.Itoa(c.Step)}
 	if e.SHA256, err = weights.Save(r.checkpoint(e.Name), c.Tensors, meta); err != nil {
 		return m, err
 	}
@@ -90,7 +93,7 @@ func (r *Run) write(c Checkpoint) (manifest, error) {
 	return m, writeJSON(r.path(manifestName), m)
 }
 
-// older is what of the checkpoints there are is kept beside the new one e.
+// older returns the checkpoints of m to keep beside the new one e.
 func (r *Run) older(e entry) []entry {
 	all := r.manifest.Checkpoints
 	for i := range all {
@@ -103,8 +106,8 @@ func (r *Run) older(e entry) []entry {
 
 func (r *Run) checkpoint(name string) string { return filepath.Join(r.dir, checkpointsName, name) }
 
-// sweep deletes checkpoint files that the manifest does not name. What cannot be deleted costs
-// space and nothing else, so it is logged and tried again after the next save.
+// sweep deletes checkpoint files that the manifest does not name. A failure to delete costs only space, so it is
+// logged, and the next save tries again.
 func (r *Run) sweep() {
 	used := map[string]bool{}
 	for _, e := range r.manifest.Checkpoints {
@@ -125,8 +128,8 @@ func (r *Run) sweep() {
 	}
 }
 
-// DropCheckpoints deletes what a finished run could have gone on from, several times its weights, which nothing reads
-// any more. The weights that validation selected stay.
+// DropCheckpoints deletes the checkpoints of a finished run, several times the size of its weights. Nothing reads them
+// any more; the weights that validation selected stay.
 func (r *Run) DropCheckpoints() {
 	if !r.finished || r.lock == nil {
 		return
@@ -140,7 +143,7 @@ func (r *Run) DropCheckpoints() {
 	}
 }
 
-// sweepTemporary deletes what a process that was killed while writing left half-written.
+// sweepTemporary deletes files that a killed process left half-written.
 func (r *Run) sweepTemporary() {
 	for _, dir := range []string{r.dir, r.path(checkpointsName)} {
 		list, err := os.ReadDir(dir)
@@ -165,9 +168,9 @@ func (r *Run) drop(path string) {
 	}
 }
 
-// Restore returns the newest checkpoint that is whole, or nil where none was saved yet, and cuts
-// metrics.jsonl back to it. A damaged checkpoint is passed over with a warning in the log; when no
-// whole one is left, the error says what is wrong with each and nothing is changed.
+// Restore returns the newest undamaged checkpoint, or nil where none was saved yet, and truncates metrics.jsonl to it.
+// A damaged checkpoint is skipped with a warning in the log. If all are damaged, Restore changes nothing and returns an
+// error that says what is wrong with each.
 func (r *Run) Restore() (*Checkpoint, error) {
 	if err := r.open(); err != nil {
 		return nil, err
@@ -183,7 +186,8 @@ func (r *Run) Restore() (*Checkpoint, error) {
 		}
 		for _, f := range list { // a first save that was killed leaves serial 1, never a later one
 			if serialOf(f.Name(), ckptName) > 1 {
-				return nil, unusable(r.dir, fmt.Errorf("%s is missing though %s was saved", r.path(manifestName), f.Name()))
+				return nil, unusable(r.dir, fmt.Errorf("%s is missing though %s was saved", r.path(manifestName),
+					f.Name()))
 			}
 		}
 		if err := r.metrics.cut(0, sha256.New()); err != nil {
@@ -201,7 +205,7 @@ func (r *Run) Restore() (*Checkpoint, error) {
 		}
 		if err != nil {
 			bad = append(bad, err.Error())
-			r.log.Warn("a damaged checkpoint is passed over", "file", e.Name, "error", err.Error())
+			r.log.Warn("a damaged checkpoint is skipped", "file", e.Name, "error", err.Error())
 			continue
 		}
 		if err := r.metrics.cut(e.MetricsBytes, metrics); err != nil { // nothing is damaged
@@ -215,12 +219,13 @@ func (r *Run) Restore() (*Checkpoint, error) {
 	return nil, unusable(r.dir, fmt.Errorf("no checkpoint is whole: %s", strings.Join(bad, "; ")))
 }
 
-// notNow is the error of a run that is whole and cannot be written to.
+// notNow returns the error of an undamaged run that cannot be written to.
 func (r *Run) notNow(err error) error {
-	return fmt.Errorf("run %s: %w; once %s can be written to, go on with %s", r.id, err, r.dir, r.command("resume"))
+	return fmt.Errorf("run %s: %w; once %s can be written to, continue with %s", r.id, err, r.dir,
+		r.command("resume"))
 }
 
-// load reads and verifies the files e names, which is of m.
+// load reads and verifies the files that e, an entry of m, names.
 func (r *Run) load(e entry, m manifest) (*Checkpoint, error) {
 	f, err := weights.Load(r.checkpoint(e.Name), e.SHA256)
 	if err != nil {
@@ -231,18 +236,20 @@ func (r *Run) load(e entry, m manifest) (*Checkpoint, error) {
 			if again := r.writeBestAgain(*e.Best, m); again != nil {
 				return nil, fmt.Errorf("the best weights so far are lost: %w; %w", err, again)
 			}
-			r.log.Warn("damaged best weights were made again from the checkpoint saved with them", "file", e.Best.Name, "error",
+			r.log.Warn("damaged best weights were made again from the checkpoint saved with them", "file", e.Best.Name,
+				"error",
 				err.Error())
 		}
 	}
 	if f.Meta[metaEpoch] != strconv.Itoa(e.Epoch) || f.Meta[metaStep] != strconv.Itoa(e.Step) {
-		return nil, fmt.Errorf("%s is damaged: it says that %s stands at epoch %d, step %d, which says epoch %s, step %s itself",
+		return nil, fmt.Errorf("%s is damaged: it says that %s stands at epoch %d, step %d, which says epoch %s, "+
+			"step %s itself",
 			r.path(manifestName), e.Name, e.Epoch, e.Step, f.Meta[metaEpoch], f.Meta[metaStep])
 	}
 	return &Checkpoint{Epoch: e.Epoch, Step: e.Step, State: json.RawMessage(f.Meta[metaState]), Tensors: f.Tensors}, nil
 }
 
-// writeBestAgain writes best from the checkpoint of m that was saved together with it, to the same bits.
+// writeBestAgain restores the file of best, bit for bit, from the checkpoint of m that was saved together with it.
 func (r *Run) writeBestAgain(best file, m manifest) error {
 	i := slices.IndexFunc(m.Checkpoints, func(e entry) bool { return e.with(best) })
 	if i < 0 {
@@ -269,7 +276,7 @@ func (r *Run) writeBestAgain(best file, m manifest) error {
 	return atomicfile.SyncDir(r.path(checkpointsName))
 }
 
-// BestWeights are the weights validation selected, and their epoch (from 1).
+// BestWeights returns the weights that validation selected, and their epoch (from 1).
 func (r *Run) BestWeights() (*weights.File, int, error) {
 	return bestWeights(r.id, r.dir, r.manifest)
 }

@@ -216,7 +216,7 @@ func TestDamageAtEveryByte(t *testing.T) {
 		log := content(t, r.path(logName))
 		switch warned := strings.Contains(log, `"WARN"`); {
 		case c.Epoch != newest:
-			if !warned || !strings.Contains(log, "passed over") {
+			if !warned || !strings.Contains(log, "a damaged checkpoint is skipped") {
 				t.Errorf("no warning in %s", log)
 			}
 			return "previous"
@@ -379,7 +379,7 @@ func TestRestoreOnAFullDisk(t *testing.T) {
 		return nil
 	})
 	_, err := r.Restore()
-	oneLine(t, err, r.Dir(), syscall.EIO.Error(), "go on with `dla runs resume "+r.ID())
+	oneLine(t, err, r.Dir(), syscall.EIO.Error(), "continue with `dla runs resume "+r.ID())
 	if strings.Contains(err.Error(), "runs rm") {
 		t.Errorf("%v", err)
 	}

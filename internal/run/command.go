@@ -9,11 +9,11 @@ import (
 	"unicode/utf8"
 )
 
-// DefaultRoot is the folder of runs where a command does not say another.
+// DefaultRoot is the default folder of runs.
 const DefaultRoot = "runs"
 
-// Command is the command line `dla args` as it can be typed into a shell, with the --out that it needs to be about
-// the runs under root. An empty root is of a command that has no runs.
+// Command returns the command line `dla args`, quoted for a shell, with --out where root is not the default. root is ""
+// for a command without runs.
 func Command(root string, args ...string) string {
 	if root != "" && filepath.Clean(root) != DefaultRoot {
 		args = append(args[:len(args):len(args)], "--out", root)
@@ -21,11 +21,11 @@ func Command(root string, args ...string) string {
 	return "dla " + Quote(args...)
 }
 
-// Command is the command line that does something, as show, resume or rm, with the run r.
+// Command returns the command line that applies verb, such as show, resume or rm, to the run r.
 func (r Record) Command(verb string) string { return Command(filepath.Dir(r.Dir), "runs", verb, r.ID) }
 
-// Quote writes the arguments of a command as they are typed into a shell of this system: what it would take apart
-// or change is in quotes.
+// Quote returns the arguments of a command as typed into a shell of this system, with quotes where the shell would
+// split or change them.
 func Quote(args ...string) string {
 	var all []string
 	for _, a := range args {
@@ -45,12 +45,12 @@ func quoted(arg string, windows bool) string {
 	}
 	acted := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' || r == utf8.RuneError }
 	switch {
-	case !windows && strings.ContainsFunc(arg, acted): // cmd.exe has no way to write these
+	case !windows && strings.ContainsFunc(arg, acted): // cmd.exe cannot express these
 		return ansiQuoted(arg)
 	case arg != "" && !strings.ContainsFunc(arg, odd):
 		return arg
 	case windows:
-		if strings.HasSuffix(arg, `\`) { // it would take the quotation mark along
+		if strings.HasSuffix(arg, `\`) { // it would escape the quotation mark
 			arg += `\`
 		}
 		return `"` + strings.ReplaceAll(arg, `"`, `\"`) + `"`
@@ -58,8 +58,8 @@ func quoted(arg string, windows bool) string {
 	return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 }
 
-// ansiQuoted is arg as $'…', which bash, zsh and ksh know: every byte but printable ASCII by its octal digits, so that
-// the terminal does not act on a control character and a path that is no UTF-8 is whole.
+// ansiQuoted returns arg as $'…', which bash, zsh and ksh know. Every byte but printable ASCII is in octal, so that no
+// control character reaches the terminal and a path that is not UTF-8 stays whole.
 func ansiQuoted(arg string) string {
 	var b strings.Builder
 	b.WriteString("$'")

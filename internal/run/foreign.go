@@ -1,8 +1,7 @@
 package run
 
-// A record may come from elsewhere. What it says is shown, and made part of the names of files: names are checked
-// here once, where a record is read. A run that goes on writes into its directory: what lies there must lie there
-// itself, and must not lead elsewhere.
+// A record may come from another machine. Its names are shown and become parts of file names, so they are checked here,
+// where a record is read. A resumed run writes into its directory, so no file there may be a link.
 
 import (
 	"encoding/json"
@@ -16,22 +15,23 @@ import (
 	"dla/internal/plainfile"
 )
 
-// maxName is the most bytes that a name may have: of a file on every system.
+// maxName is the largest length of a file name, in bytes, on every system.
 const maxName = 200
 
-// CheckName says whether name can be the name of a file or folder on every system and can be shown: it leads nowhere
-// else, is not long and holds nothing that a terminal acts on. what says in the error what is called so.
+// CheckName returns an error unless name is a valid file name on every system and safe to show: no separators, no
+// control characters, at most maxName bytes. what says in the error what bears the name.
 func CheckName(what, name string) error {
 	switch {
 	case name == "", name == ".", name == "..", len(name) > maxName, !utf8.ValidString(name), strings.ContainsAny(name,
 		`/\`),
 		strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }), !filepath.IsLocal(name):
-		return fmt.Errorf("%s is called %.100q, which is no name (of at most %d bytes, without separators and control characters)", what, name, maxName)
+		return fmt.Errorf("%s is called %.100q; want a name of at most %d bytes without separators and control "+
+			"characters", what, name, maxName)
 	}
 	return nil
 }
 
-// checkNames says whether what env.json names can be part of the names of files.
+// checkNames checks the names in env.json that become parts of file names.
 func (h header) checkNames() error {
 	if err := CheckName("the variant", h.Variant); err != nil {
 		return err
@@ -42,7 +42,7 @@ func (h header) checkNames() error {
 	return CheckName("the data set", h.Data.Name)
 }
 
-// checkSets says whether the sets that a result names can be called so.
+// checkSets checks the names of the sets in a result.
 func checkSets(result json.RawMessage) error {
 	type sets []struct {
 		Name string `json:"name"`
@@ -64,8 +64,8 @@ func checkSets(result json.RawMessage) error {
 	return nil
 }
 
-// ownFiles says whether the run in dir has no file that is a link, a pipe or a device: going on would write through
-// it, or wait for it. Links that lead into the directory are no better: two files would be one.
+// ownFiles returns an error if a file of the run in dir is a link, a pipe or a device: a resumed run would write
+// through it or wait for it. Links into the directory are refused too: two names would be one file.
 func ownFiles(dir string) error {
 	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {

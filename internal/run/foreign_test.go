@@ -51,7 +51,7 @@ func TestForeignNames(t *testing.T) {
 		if err != nil || rec.Status != StatusBroken {
 			t.Errorf("%s: %s, %v; want %s", c.name, rec.Status, err, StatusBroken)
 		}
-		for _, want := range []string{c.file, "which is no name"} {
+		for _, want := range []string{c.file, "want a name of at most"} {
 			if !strings.Contains(rec.Detail, want) {
 				t.Errorf("%s: %q, want it to say %q", c.name, rec.Detail, want)
 			}
@@ -59,7 +59,7 @@ func TestForeignNames(t *testing.T) {
 		if strings.ContainsRune(rec.Detail, 0x1b) {
 			t.Errorf("%s: %q has an escape character", c.name, rec.Detail)
 		}
-		if _, err := ReadFolder(dir); err == nil || !strings.Contains(err.Error(), "which is no name") {
+		if _, err := ReadFolder(dir); err == nil || !strings.Contains(err.Error(), "want a name of at most") {
 			t.Errorf("%s as a folder: error %v", c.name, err)
 		}
 	}

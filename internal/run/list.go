@@ -29,26 +29,26 @@ type Summary struct {
 	ConfigHash  string    `json:"config_hash"`
 	Fingerprint string    `json:"data_fingerprint"`
 	Epochs      int       `json:"epochs"` // recorded so far
-	// Accuracy on the test set; nil until the run is finished, and where there is none.
+	// Accuracy on the test set; nil before the run is finished and for results without one.
 	TestAccuracy *float64 `json:"test_accuracy,omitempty"`
 }
 
-// Record is all that is known of a run.
+// Record holds all that is known of a run.
 type Record struct {
 	Summary
 	Dir     string          `json:"dir"`
-	Label   *Label          `json:"label,omitempty"`   // older records have none
+	Label   *Label          `json:"label,omitempty"`   // nil in older records
 	Config  []byte          `json:"-"`                 // YAML
-	Env     Env             `json:"env"`               // it began on and with
-	Resumed []Env           `json:"resumed,omitempty"` // each time it went on
+	Env     Env             `json:"env"`               // when the run began
+	Resumed []Env           `json:"resumed,omitempty"` // each time it was resumed
 	Result  json.RawMessage `json:"result,omitempty"`  // nil until finished
 	Metrics []Epoch         `json:"metrics"`
 
-	broken error             // what is wrong with it, where its status says that something is
-	sha256 map[string]string // of its files, as status.json has them
+	broken error             // why it is broken, if its status is StatusBroken
+	sha256 map[string]string // of its files, from status.json
 }
 
-// Damage is the error of a broken run: what is wrong, and what can be done. It is nil where nothing is.
+// Damage returns the error of a broken run, with the remedy; nil for any other run.
 func (r Record) Damage() error {
 	if r.broken == nil {
 		return nil
@@ -56,8 +56,8 @@ func (r Record) Damage() error {
 	return unusable(r.Dir, r.broken)
 }
 
-// List reads every run under root, oldest first. A directory that cannot be read as a run is listed
-// as broken, with the reason. A root that is not there holds no runs.
+// List reads every run under root, oldest first. It lists a directory that is not a readable run as broken, with the
+// reason. A missing root holds no runs.
 func List(root string) ([]Summary, error) {
 	ids, err := ids(root)
 	if err != nil {
@@ -93,7 +93,7 @@ func ids(root string) ([]string, error) {
 	return ids, nil
 }
 
-// isFolder says whether e, which is in root, is a folder or a link to one: runs may lie on another disk.
+// isFolder reports whether the entry e of root is a folder or a link to one: runs may lie on another disk.
 func isFolder(root string, e os.DirEntry) bool {
 	if e.Type()&os.ModeSymlink == 0 {
 		return e.IsDir()
@@ -102,8 +102,8 @@ func isFolder(root string, e os.DirEntry) bool {
 	return err == nil && st.IsDir()
 }
 
-// notLinked is an error where the run id under root is a link: nothing is written or removed through one. verb is
-// what was to be done to the run.
+// notLinked returns an error where the run id under root is a link: dla writes and removes nothing through a link. verb
+// is the refused command.
 func notLinked(root, id, verb string) error {
 	path := filepath.Join(root, id)
 	st, err := os.Lstat(path)
@@ -117,18 +117,18 @@ func notLinked(root, id, verb string) error {
 	if err != nil {
 		return fmt.Errorf("run %s: %w", id, err)
 	}
-	return fmt.Errorf("run %s is a link to %s, and a run is only read through one; where it lies it is `%s`", id, to,
+	return fmt.Errorf("run %s is a link to %s, and a link to a run is only read; use `%s`", id, to,
 		Command(filepath.Dir(to), "runs", verb, filepath.Base(to)))
 }
 
-// Saved says whether r has a checkpoint, from which it can go on.
+// Saved reports whether r has a checkpoint to resume from.
 func (r Record) Saved() bool {
 	m, err := readManifest(filepath.Join(r.Dir, manifestName))
-	return err != nil || len(m.Checkpoints) > 0 // a damaged one is for Restore to complain of
+	return err != nil || len(m.Checkpoints) > 0 // Restore reports a damaged one
 }
 
-// Find reads the run whose id is, or uniquely begins with, id. A broken one is an error, which says what is wrong
-// and what can be done: nothing in it can be relied on.
+// Find reads the run whose id is, or uniquely begins with, id. A broken run is an error that names the remedy: none of
+// its content is reliable.
 func Find(root, id string) (Record, error) {
 	rec, err := Examine(root, id)
 	if err == nil {
@@ -137,7 +137,7 @@ func Find(root, id string) (Record, error) {
 	return rec, err
 }
 
-// Examine is Find for those who show or remove a run: a broken one is no error.
+// Examine is Find for commands that show or remove a run: a broken run is no error.
 func Examine(root, id string) (Record, error) {
 	id, err := resolve(root, id)
 	if err != nil {
@@ -146,7 +146,7 @@ func Examine(root, id string) (Record, error) {
 	return read(root, id), nil
 }
 
-// resolve is the full id of the run that id is, or uniquely begins.
+// resolve returns the full id of the run whose id is, or uniquely begins with, id.
 func resolve(root, id string) (string, error) {
 	all, err := ids(root)
 	if err != nil {
@@ -165,7 +165,7 @@ func resolve(root, id string) (string, error) {
 	case len(match) == 1:
 		return match[0], nil
 	case len(match) > 1:
-		return "", fmt.Errorf("%q may be any of %s; give more of the id", id, some(match))
+		return "", fmt.Errorf("%q may be any of %s; give more characters of the id", id, some(match))
 	case len(all) == 0:
 		return "", fmt.Errorf("there are no runs under %s", root)
 	}
@@ -180,8 +180,8 @@ func some(ids []string) string {
 	return strings.Join(ids, ", ")
 }
 
-// readIdentity reads what a run is from its first moment on, and its status as recorded. All records are read by it:
-// settings that are not those the run began with are an error.
+// readIdentity reads what a run records when it begins, and its recorded status. Every reader of records calls it:
+// settings other than those that the run began with are an error.
 func readIdentity(id, dir string) (Record, error) {
 	rec := Record{Summary: Summary{ID: id}, Dir: dir}
 	var h header
@@ -199,14 +199,15 @@ func readIdentity(id, dir string) (Record, error) {
 		return rec, err
 	}
 	if now := config.Hash(rec.Config); now != h.ConfigHash {
-		return rec, fmt.Errorf("%s is not what the run began with: its SHA-256 is %.12s…, in %s it is %.12s… (config_hash)",
+		return rec, fmt.Errorf("%s is not what the run began with: its SHA-256 is %.12s…, in %s it is %.12s… "+
+			"(config_hash)",
 			settings, now, envName, h.ConfigHash)
 	}
 	var st statusFile
 	if _, err := readJSON(filepath.Join(dir, statusName), &st); errors.Is(err, os.ErrNotExist) {
-		st.Status = StatusRunning // it is, or it died before it could say so
+		st.Status = StatusRunning // or it died before it recorded a status
 		if _, err := os.Lstat(filepath.Join(dir, resultName)); err == nil {
-			st.Status = StatusFinished // and the file was lost: a result is written at the end alone
+			st.Status = StatusFinished // status.json was lost: only a finished run has a result
 		}
 	} else if err != nil {
 		return rec, err
@@ -229,7 +230,7 @@ func readIdentity(id, dir string) (Record, error) {
 	return rec, fmt.Errorf("%s: unknown status %q", filepath.Join(dir, statusName), st.Status)
 }
 
-// read collects what the run's files say; what is wrong with them makes it broken.
+// read collects the content of the run's files. An error in them makes the run broken.
 func read(root, id string) Record {
 	dir := filepath.Join(root, id)
 	rec, err := readIdentity(id, dir)
@@ -238,7 +239,7 @@ func read(root, id string) Record {
 		return rec
 	}
 	if errors.Is(err, os.ErrNotExist) && empty(dir) {
-		err = errors.New("its process ended before it began, and it holds nothing")
+		err = errors.New("its process died before the run began; it holds nothing")
 		if stub(dir) {
 			err = fmt.Errorf("%w; the next run that is begun under %s deletes it", err, root)
 		}
@@ -254,12 +255,12 @@ func read(root, id string) Record {
 		return rec
 	}
 	if rec.Status == StatusRunning && !owned(dir) {
-		rec.Status, rec.Detail = StatusInterrupted, "its process ended without a word"
+		rec.Status, rec.Detail = StatusInterrupted, "its process died"
 	}
 	return rec
 }
 
-// empty says whether the run in dir was never begun.
+// empty reports whether the run in dir never began.
 func empty(dir string) bool {
 	for _, name := range []string{envName, statusName, manifestName, resultName} {
 		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
@@ -269,9 +270,8 @@ func empty(dir string) bool {
 	return true
 }
 
-// intact says whether the file name, which holds b, is what it was when r was finished. Files of records are read
-// whole, so that it costs next to nothing. Of an older record, and of one that is not finished, there is nothing to
-// compare with.
+// intact returns an error unless the file name with content b is unchanged since r was finished. Records are read whole
+// anyway, so the check is cheap. Older and unfinished records have no SHA-256 to compare with.
 func (r *Record) intact(name string, b []byte) error {
 	if want, known := r.sha256[name]; known && sum(b) != want {
 		return fmt.Errorf("%s is damaged: its SHA-256 is not the one in %s", filepath.Join(r.Dir, name), statusName)
@@ -279,7 +279,7 @@ func (r *Record) intact(name string, b []byte) error {
 	return nil
 }
 
-// readMetrics reads metrics.jsonl. That of a finished run must be what it was then.
+// readMetrics reads metrics.jsonl. That of a finished run must be unchanged.
 func (r *Record) readMetrics() error {
 	path := filepath.Join(r.Dir, metricsName)
 	b, err := plainfile.Read(path, MaxFile)
@@ -290,7 +290,7 @@ func (r *Record) readMetrics() error {
 		if err := r.intact(metricsName, b); err != nil {
 			return err
 		}
-		if r.sha256 == nil { // an older record: its last checkpoint knows
+		if r.sha256 == nil { // an older record: its last checkpoint has the SHA-256
 			m, err := readManifest(filepath.Join(r.Dir, manifestName))
 			if err != nil {
 				return err
@@ -331,7 +331,7 @@ func (r *Record) readResult() error {
 	return nil
 }
 
-// readJSON reads the file path into v, and returns what it holds.
+// readJSON reads the file path into v and returns its content.
 func readJSON(path string, v any) ([]byte, error) {
 	b, err := plainfile.Read(path, MaxFile)
 	if err != nil {
@@ -343,8 +343,8 @@ func readJSON(path string, v any) ([]byte, error) {
 	return b, nil
 }
 
-// Remove deletes the run whose id is exactly id. A run that a live process owns is refused, and
-// nothing outside root is ever touched: a link inside the run is deleted, not followed.
+// Remove deletes the run whose id is exactly id. It refuses a run that a live process owns, and touches nothing outside
+// root: it deletes links inside the run and does not follow them.
 func Remove(root, id string) error {
 	full, err := resolve(root, id)
 	if err != nil {
@@ -366,9 +366,9 @@ func Remove(root, id string) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("removing run %s: %w", id, err), lock.Unlock())
 	}
-	// First the run is renamed, under the lock: whatever interrupts the rest, it is gone, and the next writer of root
-	// deletes what is left of it. The lock itself is given up before the rest: some systems delete no open file, and
-	// Windows renames no folder with one in it.
+	// Rename the run under the lock first: if anything interrupts the rest, the run is gone, and the next writer of
+	// root deletes the remains. Release the lock before deleting: some systems delete no open file, and Windows renames
+	// no folder that contains one.
 	if runtime.GOOS == "windows" {
 		err = lock.Unlock()
 	}

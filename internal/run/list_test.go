@@ -34,10 +34,10 @@ func TestBrokenRunsAreListedWithTheReason(t *testing.T) {
 	}{
 		{"no environment", envName, "", StatusBroken, envName},
 		{"neither environment nor status", envName + " " + statusName + " " + manifestName, "", StatusBroken,
-			"before it began"},
+			"before the run began"},
 		{"environment cut short", envName, `{"variant":`, StatusBroken, envName},
 		{"no configuration", configName, "", StatusBroken, configName},
-		{"no status", statusName, "", StatusInterrupted, "without a word"},
+		{"no status", statusName, "", StatusInterrupted, "its process died"},
 		{"unknown status", statusName, `{"status":"asleep"}`, StatusBroken, "asleep"},
 		{"status broken, given by a file", statusName, `{"status":"broken"}`, StatusBroken, "unknown"},
 		{"status of zeros", statusName, "\x00\x00\x00", StatusBroken, statusName},
@@ -126,7 +126,7 @@ func TestFind(t *testing.T) {
 		{"20261124-093015-mlp-d1-s0", "20261124-093015-mlp-d1-s0", ""},
 		{"20261124-093015-mlp-d5", "20261124-093015-mlp-d5-s0", ""},
 		{"20261125-101010-mlp-d5-s0", "20261125-101010-mlp-d5-s0", ""}, // exact, though another begins with it
-		{"20261124", "", "give more of the id"},
+		{"20261124", "", "give more characters of the id"},
 		{"", "", "the nearest are"},
 		{"20261124-093015-mlp-d2-s0", "", "the nearest are 20261124-093015-mlp-d1-s0, 20261124-093015-mlp-d5-s0"},
 		{"../" + filepath.Base(root) + "/20261124-093015-mlp-d1-s0", "", "there is no run"},
@@ -194,8 +194,8 @@ func TestRemoveStaysInsideTheRoot(t *testing.T) {
 		t.Errorf("%+v, %v", rec, err)
 	}
 	_, err = Resume(root, "linked", spec().Env, false)
-	oneLine(t, err, "is a link to", "where it lies it is `dla runs resume precious --out ")
-	oneLine(t, Remove(root, "linked"), "where it lies it is `dla runs rm precious --out ")
+	oneLine(t, err, "is a link to", "a link to a run is only read; use `dla runs resume precious --out ")
+	oneLine(t, Remove(root, "linked"), "a link to a run is only read; use `dla runs rm precious --out ")
 	for _, id := range []string{"linked", "linked/", "..", ".", "", "../" + filepath.Base(outside) + "/precious", filepath.Join(outside, "precious"), "mine/outside/precious"} {
 		if Remove(root, id) == nil {
 			t.Errorf("%q was removed", id)

@@ -13,13 +13,13 @@ import (
 	"dla/internal/plainfile"
 )
 
-// A run has one owner: the process that holds an advisory lock on its lock file. The system drops
-// the lock when the process dies, however it dies, so that no lock is ever stale.
+// A run has one owner: the process that holds an advisory lock on its lock file. The system releases the lock when the
+// process dies, so no lock is ever stale.
 
 const lockName = "lock"
 
-// take locks the run in dir for this process. A reader may hold the lock for an instant to ask
-// whether it is taken (owned), hence the patience.
+// take locks the run in dir for this process. It retries for a while, since a reader may hold the lock for an instant
+// (owned).
 func take(id, dir string) (*flock.Flock, error) {
 	if err := plainfile.Own(filepath.Join(dir, lockName)); err != nil {
 		return nil, fmt.Errorf("run %s: its lock cannot be taken: %w", id, err)
@@ -36,7 +36,7 @@ func take(id, dir string) (*flock.Flock, error) {
 	return nil, fmt.Errorf("run %s is being trained by another process; stop that one first", id)
 }
 
-// owned says whether a live process holds the lock of the run in dir. It creates nothing.
+// owned reports whether a live process holds the lock of the run in dir. It creates nothing.
 func owned(dir string) bool {
 	if plainfile.Own(filepath.Join(dir, lockName)) != nil { // opening a pipe would block
 		return false

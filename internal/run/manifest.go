@@ -13,7 +13,7 @@ import (
 	"dla/internal/plainfile"
 )
 
-// manifest is manifest.json: the checkpoints there are, newest first.
+// manifest is the content of manifest.json: the checkpoints, newest first.
 type manifest struct {
 	Serial      int     `json:"serial"` // of the newest checkpoint's files
 	Checkpoints []entry `json:"checkpoints"`
@@ -28,7 +28,7 @@ type entry struct {
 	Best          *file  `json:"best"`
 }
 
-// with says whether e was saved together with best: its weights are these.
+// with reports whether e was saved together with best, so that both hold the same weights.
 func (e entry) with(best file) bool {
 	n := serialOf(e.Name, ckptName)
 	return n > 0 && n == serialOf(best.Name, bestName)
@@ -47,7 +47,7 @@ const (
 func ckptName(serial int) string { return fmt.Sprintf("ckpt-%06d.safetensors", serial) }
 func bestName(serial int) string { return fmt.Sprintf("best-%06d.safetensors", serial) }
 
-// serialOf is the serial in a checkpoint file's name, 0 where name is none.
+// serialOf returns the serial in the name of a checkpoint file, 0 for any other name.
 func serialOf(name string, named func(serial int) string) int {
 	digits, _, _ := strings.Cut(name[min(len("ckpt-"), len(name)):], ".")
 	if n, err := strconv.Atoi(digits); err == nil && n > 0 && name == named(n) {
@@ -56,9 +56,8 @@ func serialOf(name string, named func(serial int) string) int {
 	return 0
 }
 
-// readManifest reads manifest.json strictly; a missing one is an empty one. It checks what a
-// checkpoint's own SHA-256 does not cover, so that a damaged manifest is an error, never a reason to
-// overwrite or delete a good file.
+// readManifest reads manifest.json strictly; a missing file is an empty manifest. It checks all that no SHA-256 covers,
+// so that a damaged manifest is an error and never causes a good file to be overwritten or deleted.
 func readManifest(path string) (manifest, error) {
 	var m manifest
 	b, err := plainfile.Read(path, MaxFile)

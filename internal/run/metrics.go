@@ -15,8 +15,8 @@ import (
 	"dla/internal/atomicfile"
 )
 
-// Measure is loss and accuracy of one epoch on one part of the data. Accuracy is NaN, and not written,
-// where what is trained has none.
+// Measure holds loss and accuracy of one epoch on one split. Accuracy is NaN, and not written, for a model that
+// predicts no classes.
 type Measure struct {
 	Loss     float64
 	Accuracy float64
@@ -28,7 +28,7 @@ type measureJSON struct {
 	Accuracy *float64 `json:"accuracy,omitempty"`
 }
 
-// MarshalJSON leaves out an accuracy that there is not.
+// MarshalJSON omits an accuracy that is NaN.
 func (m Measure) MarshalJSON() ([]byte, error) {
 	j := measureJSON{Loss: m.Loss}
 	if !math.IsNaN(m.Accuracy) {
@@ -37,7 +37,7 @@ func (m Measure) MarshalJSON() ([]byte, error) {
 	return json.Marshal(j)
 }
 
-// UnmarshalJSON makes an accuracy that was left out NaN.
+// UnmarshalJSON reads an omitted accuracy as NaN.
 func (m *Measure) UnmarshalJSON(b []byte) error {
 	var j measureJSON
 	if err := json.Unmarshal(b, &j); err != nil {
@@ -60,19 +60,19 @@ type Epoch struct {
 	GradNorm *float64 `json:"grad_norm,omitempty"` // mean norm before clipping, where clipping is on
 }
 
-// GradNorms is one line of grad_norms.jsonl: the norm of the gradient of each weight tensor, before
-// clipping, as the mean over the steps of an epoch. Layers are in the order of the network.
+// GradNorms is one line of grad_norms.jsonl: the gradient norm of each weight tensor before clipping, averaged over the
+// steps of an epoch. Layers are in the order of the network.
 type GradNorms struct {
 	Epoch  int       `json:"epoch"` // from 1
 	Layers []string  `json:"layers"`
 	Norms  []float64 `json:"norms"`
 }
 
-// metricsFile is metrics.jsonl while it grows. It knows the SHA-256 of what it should hold, which
-// every checkpoint records: what changed on the disk since is noticed when the run goes on.
+// metricsFile appends to metrics.jsonl and keeps the SHA-256 of what it should hold. Every checkpoint records that
+// SHA-256, so a resumed run notices changes on the disk.
 type metricsFile struct {
 	f   *os.File
-	n   int64     // bytes it should hold
+	n   int64     // bytes that the file should hold
 	sha hash.Hash // of those
 }
 
@@ -85,7 +85,7 @@ func openMetrics(path string) (*metricsFile, error) {
 	return &metricsFile{f: f, sha: sha256.New()}, nil
 }
 
-// add writes line whole, or leaves the file as it was.
+// add appends line whole, or leaves the file unchanged.
 func (m *metricsFile) add(line []byte) error {
 	err := atomicfile.Check("write", m.f.Name())
 	if err == nil {
@@ -113,12 +113,13 @@ func (m *metricsFile) sync() (int64, string, error) {
 		return 0, "", err
 	}
 	if st.Size() != m.n {
-		return 0, "", fmt.Errorf("%s has %d bytes where %d were written; let no other program change it", m.f.Name(), st.Size(), m.n)
+		return 0, "", fmt.Errorf("%s has %d bytes where %d were written; let no other program change it", m.f.Name(),
+			st.Size(), m.n)
 	}
 	return m.n, hex.EncodeToString(m.sha.Sum(nil)), nil
 }
 
-// begins is an error where the SHA-256 of the file's first n bytes is not want, and else what cut takes.
+// begins returns the hash of the file's first n bytes for cut, or an error if their SHA-256 is not want.
 func (m *metricsFile) begins(n int64, want string) (hash.Hash, error) {
 	h := sha256.New()
 	got, err := io.Copy(h, io.NewSectionReader(m.f, 0, n))
@@ -126,15 +127,17 @@ func (m *metricsFile) begins(n int64, want string) (hash.Hash, error) {
 		return nil, err
 	}
 	if got < n {
-		return nil, fmt.Errorf("%s is damaged: %d bytes are left of the %d that the checkpoint counts on", m.f.Name(), got, n)
+		return nil, fmt.Errorf("%s is damaged: %d bytes are left of the %d that the checkpoint counts on", m.f.Name(),
+			got, n)
 	}
 	if hex.EncodeToString(h.Sum(nil)) != want {
-		return nil, fmt.Errorf("%s is damaged: its first %d bytes are not those the checkpoint counts on", m.f.Name(), n)
+		return nil, fmt.Errorf("%s is damaged: its first %d bytes are not those the checkpoint counts on", m.f.Name(),
+			n)
 	}
 	return h, nil
 }
 
-// cut takes the file back to its first n bytes, of which h is the hash.
+// cut truncates the file to its first n bytes, whose hash is h.
 func (m *metricsFile) cut(n int64, h hash.Hash) error {
 	err := atomicfile.Check("truncate", m.f.Name())
 	if err == nil {
@@ -147,8 +150,8 @@ func (m *metricsFile) cut(n int64, h hash.Hash) error {
 	return nil
 }
 
-// parseMetrics reads the content b of metrics.jsonl, which is called path; a last line without its end is still being
-// written and left out.
+// parseMetrics parses the content b of the file path, a metrics.jsonl. It ignores a last line without a newline, which
+// is still being written.
 func parseMetrics(path string, b []byte) ([]Epoch, error) {
 	var all []Epoch
 	for line := 1; ; line++ {

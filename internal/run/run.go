@@ -1,19 +1,19 @@
-// Package run keeps the record of an experiment: a directory with its configuration, environment,
-// metrics, checkpoints and result, from which everything shown later is made.
+// Package run keeps the record of an experiment: a directory with its configuration, environment, metrics, checkpoints
+// and result. Everything shown later is made from it.
 //
 //	config.yaml      the resolved configuration
-//	env.json         what it began on and with: version, machine, kernels, data fingerprint; the SHA-256 of config.yaml
-//	resumed.json     the same of each time it went on
-//	status.json      running, interrupted, paused, failed or finished; then the SHA-256 of what must not change any more
+//	env.json         version, machine, kernels and data fingerprint at the start; the SHA-256 of config.yaml
+//	resumed.json     the same for each time it was resumed
+//	status.json      running, interrupted, paused, failed or finished; then the SHA-256 of the record's files
 //	metrics.jsonl    one line an epoch; nothing in it depends on time or machine load
-//	log.jsonl        everything that does: times, warnings
+//	log.jsonl        times and warnings
 //	manifest.json    which checkpoint files are current, with their SHA-256 (checkpoint.go)
 //	checkpoints/     safetensors
-//	result.json      what a finished run reached
+//	result.json      the result of a finished run
 //	figures/
 //
-// One process owns a run: it holds a lock that the system releases when the process dies, so a
-// killed run needs no clean-up. A finished run is never written to again.
+// One process owns a run: it holds a lock that the system releases when the process dies, so a killed run needs no
+// clean-up. Nothing writes to a finished run.
 package run
 
 import (
@@ -37,10 +37,10 @@ import (
 	"dla/internal/plainfile"
 )
 
-// Status says where a run stands.
+// Status is the state of a run.
 type Status string
 
-// The statuses. Broken is given by List to a directory that cannot be read as a run.
+// The statuses. List gives StatusBroken to a directory that is not a readable run.
 const (
 	StatusRunning     Status = "running"
 	StatusInterrupted Status = "interrupted" // by a signal, or its process died
@@ -50,20 +50,20 @@ const (
 	StatusBroken      Status = "broken"
 )
 
-// DataInfo says what data a run used.
+// DataInfo identifies the data of a run.
 type DataInfo struct {
 	Name        string `json:"name"`
 	Source      string `json:"source"`
 	Fingerprint string `json:"fingerprint"`
 	Synthetic   bool   `json:"synthetic"`
 
-	// What the network standardizes each channel with. Records of a network that does not, and those made before data
-	// sets had their own, have none.
+	// Mean and standard deviation that the network standardizes each channel with. They are missing for a network that
+	// does not standardize, and from older records.
 	Mean []float64 `json:"mean,omitempty"`
 	Std  []float64 `json:"std,omitempty"`
 }
 
-// Env is what a run ran on and with.
+// Env identifies program, machine and data of a run.
 type Env struct {
 	Version   string    `json:"version"`
 	Revision  string    `json:"revision"`
@@ -79,29 +79,29 @@ type Env struct {
 	Started   time.Time `json:"started"`
 }
 
-// Spec is what a run is from its first moment on.
+// Spec is what a run records when it begins.
 type Spec struct {
 	Experiment string // lab1/resnet
 	Variant    string // mlp-d5-res
 	Seed       uint64
 	Config     []byte // resolved, YAML
-	Label      *Label // nil: the variant's name will do
+	Label      *Label // nil: tables show the variant's name
 	Env        Env
 }
 
-// Label is what a run trains, in readers' words: tables and figures show it. Older records have none.
+// Label describes what a run trains, for tables and figures. Older records have none.
 type Label struct {
-	Network string `json:"network"`          // without its skips: d5, small, 20 layers; MiniLM
-	Order   int    `json:"order"`            // of the network in tables
-	Skips   string `json:"skips,omitempty"`  // residual or plain; empty where there is no such pair
+	Network string `json:"network"`          // without skip connections: d5, small, 20 layers; MiniLM
+	Order   int    `json:"order"`            // rank of the network in tables
+	Skips   string `json:"skips,omitempty"`  // residual or plain; empty for networks without the choice
 	Method  string `json:"method,omitempty"` // distilled, adversarially fine-tuned; LoRA q,v, rank 8
-	Recipe  string `json:"recipe,omitempty"` // settings of the method, to tell two of a network apart
+	Recipe  string `json:"recipe,omitempty"` // settings of the method that distinguish two runs of a network
 }
 
-// ConfigHash is the SHA-256 (hex) of the settings, by which a run is known again.
+// ConfigHash returns the SHA-256 (hex) of the settings, which identifies runs with equal settings.
 func (s Spec) ConfigHash() string { return config.Hash(s.Config) }
 
-// header is env.json.
+// header is the content of env.json.
 type header struct {
 	Experiment string `json:"experiment"`
 	Variant    string `json:"variant"`
@@ -111,13 +111,13 @@ type header struct {
 	Env
 }
 
-// statusFile is status.json.
+// statusFile is the content of status.json.
 type statusFile struct {
 	Status  Status    `json:"status"`
 	Detail  string    `json:"detail,omitempty"`
 	Updated time.Time `json:"updated"`
 
-	// SHA256 (hex) are those of the files of a finished run that no other file vouches for. Older records have none.
+	// SHA256 (hex) covers the files of a finished run that no other hash covers. Older records have none.
 	SHA256 map[string]string `json:"sha256,omitempty"`
 }
 
@@ -133,13 +133,13 @@ const (
 	figuresName     = "figures"
 )
 
-// What is read of a run's files at most, far above what any has. A checkpoint has the bound of weights.
+// Bounds on the size of a run's files, in bytes, far above real ones. Checkpoints have the bound of package weights.
 const (
 	MaxFile   = 64 << 20
-	maxConfig = 64 << 10 // YAML takes the square of its keys
+	maxConfig = 64 << 10 // parsing YAML takes time quadratic in its keys
 )
 
-// validID is what a run may be called: one plain file name on every system.
+// validID matches a run's id: a plain file name on every system.
 var validID = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]*$`)
 
 // Run is a run this process owns.
@@ -150,15 +150,16 @@ type Run struct {
 	logFile  *os.File
 	log      *slog.Logger
 	manifest manifest
-	restored bool // manifest and metrics are those on the disk
+	restored bool // manifest and metrics match the disk
 	finished bool
 }
 
-// Create makes a new run under root, named after the time, variant and seed, and owns it.
+// Create makes a new run under root, named after time, variant and seed. This process owns it.
 func Create(root string, s Spec) (*Run, error) {
 	base := fmt.Sprintf("%s-%s-s%d", time.Now().Format("20060102-150405"), s.Variant, s.Seed)
 	if !validID.MatchString(base) {
-		return nil, fmt.Errorf("no run can be called %q; a variant's name is letters, digits, dots and dashes", base)
+		return nil, fmt.Errorf("%q is not a valid name of a run; a variant's name has letters, digits, dots and dashes",
+			base)
 	}
 	if err := atomicfile.MkdirAll(root, 0o777); err != nil {
 		return nil, fmt.Errorf("no run can be recorded under %s: %w; choose another folder with --out", root, err)
@@ -181,7 +182,8 @@ func Create(root string, s Spec) (*Run, error) {
 		if errors.Is(err, atomicfile.ErrNotEmpty) { // another process began one of the same name in the meantime
 			continue
 		}
-		return nil, fmt.Errorf("no run can be recorded under %s: %w; free some space there or choose another folder with --out", root, err)
+		return nil, fmt.Errorf("no run can be recorded under %s: %w; free some space there or choose another folder "+
+			"with --out", root, err)
 	}
 }
 
@@ -241,7 +243,8 @@ func sweepStubs(root string) {
 	list, _ := os.ReadDir(root) // what cannot be looked at or deleted is in nobody's way
 	for _, e := range list {
 		dir := filepath.Join(root, e.Name())
-		if st, err := e.Info(); err == nil && e.IsDir() && stub(dir) && !owned(dir) && time.Since(st.ModTime()) > stubAge {
+		if st, err := e.Info(); err == nil && e.IsDir() && stub(dir) && !owned(dir) &&
+			time.Since(st.ModTime()) > stubAge {
 			_ = os.RemoveAll(dir)
 		}
 	}
@@ -267,9 +270,9 @@ func stub(dir string) bool {
 	return true
 }
 
-// Resume takes over the interrupted, paused or failed run that id names, for a process that is what here says; the
-// record keeps that. A finished run and one that a live process owns are refused, and so is, unless otherKernels
-// allows it, a run that was made with other kernels so far. Restore comes next.
+// Resume takes over the interrupted, paused or failed run id for this process, which here describes; the record keeps
+// here. It refuses a finished run, a run that a live process owns and, unless otherKernels is set, a run made with
+// other kernels so far. The caller must call Restore next.
 func Resume(root, id string, here Env, otherKernels bool) (*Run, error) {
 	id, err := resolve(root, id)
 	if err != nil {
@@ -291,7 +294,7 @@ func Resume(root, id string, here Env, otherKernels bool) (*Run, error) {
 	return r, nil
 }
 
-// takeOver readies a run that this process has just locked, so that nobody changes it any more.
+// takeOver readies a run that this process has just locked.
 func (r *Run) takeOver(here Env, otherKernels bool) error {
 	rec, err := readIdentity(r.id, r.dir)
 	if err != nil {
@@ -303,7 +306,7 @@ func (r *Run) takeOver(here Env, otherKernels bool) error {
 	if err := rec.SameKernels(here); err != nil && !otherKernels {
 		return err
 	}
-	for _, d := range []string{checkpointsName, figuresName} { // it may have died before it made them
+	for _, d := range []string{checkpointsName, figuresName} { // the process may have died before it made them
 		if err := os.MkdirAll(r.path(d), 0o777); err != nil {
 			return unusable(r.dir, err)
 		}
@@ -312,7 +315,7 @@ func (r *Run) takeOver(here Env, otherKernels bool) error {
 		return fmt.Errorf("run %s: %w; check the permissions of %s", r.id, err, r.dir)
 	}
 	r.sweepTemporary()
-	here.Data = rec.Env.Data // the caller has seen to that
+	here.Data = rec.Env.Data // the caller has compared the data
 	if err := writeJSON(r.path(resumedName), append(rec.Resumed, here)); err != nil {
 		return fmt.Errorf("run %s: %w", r.id, err)
 	}
@@ -323,8 +326,8 @@ func (r *Run) takeOver(here Env, otherKernels bool) error {
 	return nil
 }
 
-// SameKernels is an error where r was made with other kernels so far than here has: they round differently, so that
-// the run would not end in the bits it would have come to.
+// SameKernels returns an error where r was made with other kernels so far than those of here: kernels round
+// differently, so the run would end in other bits.
 func (r Record) SameKernels(here Env) error {
 	so := r.Env
 	if n := len(r.Resumed); n > 0 {
@@ -337,11 +340,12 @@ func (r Record) SameKernels(here Env) error {
 	if so.Arch == here.Arch {
 		remedy = fmt.Sprintf("set DLA_KERNEL=%s on a machine that has them", so.Kernel)
 	}
-	return fmt.Errorf("run %s was made with %s kernels (%s) so far, these are %s kernels (%s), which round differently; %s, or go on in other bits with --allow-other-kernels, which the record then says",
+	return fmt.Errorf("run %s was made with %s kernels (%s) so far; this process has %s kernels (%s), which round "+
+		"differently; %s, or continue with other bits by --allow-other-kernels, which the record will say",
 		r.ID, so.Kernel, so.Arch, here.Kernel, here.Arch, remedy)
 }
 
-// openFiles opens the files that grow. Their names last before any checkpoint counts on them.
+// openFiles opens the files that are appended to. Their names are durable before any checkpoint depends on them.
 func (r *Run) openFiles() error {
 	var err error
 	if r.metrics, err = openMetrics(r.path(metricsName)); err != nil {
@@ -358,27 +362,27 @@ func (r *Run) path(name string) string { return filepath.Join(r.dir, name) }
 
 func (r *Run) command(verb string) string { return command(r.dir, verb) }
 
-// command is the command line that does something with the run in dir, for error messages.
+// command returns the command line that applies verb to the run in dir, for error messages.
 func command(dir, verb string) string {
 	return "`" + Record{Summary: Summary{ID: filepath.Base(dir)}, Dir: dir}.Command(verb) + "`"
 }
 
-// unusable adds to err, of which no run can be used, what can be done about the one in dir.
+// unusable adds the remedy to err, which makes the run in dir unusable.
 func unusable(dir string, err error) error {
 	return fmt.Errorf("run %s: %w; put back a good copy, or remove the run with %s and train again", filepath.Base(dir),
 		err, command(dir, "rm"))
 }
 
-// ID is the run's name, unique under its root.
+// ID returns the run's id, unique under its root.
 func (r *Run) ID() string { return r.id }
 
-// Dir is the run's directory.
+// Dir returns the run's directory.
 func (r *Run) Dir() string { return r.dir }
 
-// Logger writes to log.jsonl.
+// Logger returns the logger that writes to log.jsonl.
 func (r *Run) Logger() *slog.Logger { return r.log }
 
-// AppendMetrics adds one line to metrics.jsonl. It becomes part of the record with the next Save.
+// AppendMetrics appends one line to metrics.jsonl. The next Save makes it part of the record.
 func (r *Run) AppendMetrics(rec any) error {
 	if err := r.writable(); err != nil {
 		return err
@@ -388,12 +392,13 @@ func (r *Run) AppendMetrics(rec any) error {
 		return fmt.Errorf("run %s: metrics: %w", r.id, err)
 	}
 	if err := r.metrics.add(append(b, '\n')); err != nil {
-		return fmt.Errorf("run %s: writing %s: %w; once that is possible, go on with %s", r.id, r.path(metricsName), err, r.command("resume"))
+		return fmt.Errorf("run %s: writing %s: %w; once that is possible, continue with %s", r.id, r.path(metricsName),
+			err, r.command("resume"))
 	}
 	return nil
 }
 
-// SetStatus records where the run stands, with an optional reason. Only Finish makes it finished.
+// SetStatus records the run's status with an optional reason. Only Finish sets StatusFinished.
 func (r *Run) SetStatus(s Status, detail string) error {
 	if err := r.open(); err != nil {
 		return err
@@ -412,7 +417,7 @@ func (r *Run) writeStatus(st statusFile) error {
 	return nil
 }
 
-// Finish records what the run reached and closes it to all further writing.
+// Finish records the result and closes the run to all further writing.
 func (r *Run) Finish(result any) error {
 	if err := r.writable(); err != nil {
 		return err
@@ -435,7 +440,7 @@ func (r *Run) Finish(result any) error {
 		}
 		sums[name] = sum(b)
 	}
-	// Last: it is what makes the result count.
+	// Write the status last: it makes the result valid.
 	if err := r.writeStatus(statusFile{Status: StatusFinished, SHA256: sums}); err != nil {
 		return err
 	}
@@ -443,7 +448,7 @@ func (r *Run) Finish(result any) error {
 	return nil
 }
 
-// open is an error once the run is closed or finished.
+// open returns an error once the run is closed or finished.
 func (r *Run) open() error {
 	if r.finished {
 		return fmt.Errorf("run %s is finished and cannot be changed", r.id)
@@ -454,7 +459,7 @@ func (r *Run) open() error {
 	return nil
 }
 
-// writable is an error where the record cannot grow: a resumed run must be restored first, or its
+// writable returns an error where the record cannot be appended to: a resumed run must be restored first, or its
 // checkpoints would be forgotten.
 func (r *Run) writable() error {
 	if err := r.open(); err != nil {
@@ -466,8 +471,8 @@ func (r *Run) writable() error {
 	return nil
 }
 
-// Close gives the run up. A run that is neither finished nor given another status is listed as
-// interrupted from then on.
+// Close releases the run. From then on, a run that is neither finished nor given another status is listed as
+// interrupted.
 func (r *Run) Close() error {
 	var errs []error
 	if r.metrics != nil {
@@ -485,7 +490,7 @@ func (r *Run) Close() error {
 	return errors.Join(errs...)
 }
 
-// sum is the SHA-256 (hex) of b.
+// sum returns the SHA-256 (hex) of b.
 func sum(b []byte) string {
 	s := sha256.Sum256(b)
 	return hex.EncodeToString(s[:])

@@ -246,7 +246,7 @@ func TestCreateRefuses(t *testing.T) {
 	s := spec()
 	for _, s.Variant = range []string{"../../x", "a/b", `a\b`, "a b", "a\x00"} {
 		_, err := Create(dir, s)
-		oneLine(t, err, "can be called")
+		oneLine(t, err, "is not a valid name of a run")
 	}
 
 	if os.Getuid() > 0 { // nothing is unwritable to root
