@@ -1,9 +1,9 @@
-// Package attack changes images a little so that a network errs: adversarial examples. One file is one
-// attack, which is known by its entry in Methods. Pixels are in [0,1] before and after, the network runs as in evaluation, and its weights and
-// running statistics are only read.
+// Package attack makes adversarial examples: small changes of images that make a network err. Each file holds one
+// attack, registered in Methods. Pixels are in [0,1] before and after. The network runs in evaluation mode; its weights
+// and running statistics are only read.
 //
-// What becomes of an image depends on the image, its class, its number and the attack's seed, and on
-// nothing that is beside it in a batch; not on the number of threads either.
+// The result for an image depends on the image, its class, its index and the attack's seed. It depends neither on the
+// other images of the batch nor on the number of threads.
 package attack
 
 import (
@@ -14,21 +14,21 @@ import (
 	"dla/internal/metrics"
 )
 
-// Attack is a way to change images within a ball about each.
+// Attack changes images within a ball around each.
 type Attack interface {
-	// Run writes the changed images of b to dst [rows, …], which is not b.X. It ends early, with its
-	// cause, when ctx does.
+	// Run writes the adversarial images of b to dst [rows, …], which must not be b.X. When ctx is cancelled it stops
+	// early and returns the cause.
 	Run(ctx context.Context, t *Target, b Batch, dst []float32) error
 }
 
-// Batch is images to be attacked, as many as Y is long.
+// Batch holds len(Y) images to attack.
 type Batch struct {
 	X     []float32 // [rows, …], pixels in [0,1]; only read
-	Y     []int32   // [rows]: the class each is of, or for a targeted attack the one it is to be taken for
-	Index []int32   // [rows]: each image's number in its set, by which random numbers are drawn
+	Y     []int32   // [rows]: true classes, or target classes for a targeted attack
+	Index []int32   // [rows]: indices of the images in their set, which seed random numbers
 }
 
-// Norm is how the size of a change is measured, over all values of an image.
+// Norm measures the size of a change over all values of an image.
 type Norm string
 
 // The norms.
@@ -37,7 +37,7 @@ const (
 	L2   Norm = "l2"   // the root of the sum of squares
 )
 
-// Distance is the size of b - a, two images of as many values.
+// Distance returns the norm of b - a, two images of equal length.
 func (n Norm) Distance(a, b []float32) float64 {
 	d := 0.0
 	for i := range a {
@@ -54,7 +54,7 @@ func (n Norm) Distance(a, b []float32) float64 {
 	return d
 }
 
-// radius is eps as float32, no larger.
+// radius returns eps as float32, rounded down.
 func radius(eps float64) float32 {
 	r := float32(eps)
 	if float64(r) > eps {
@@ -63,8 +63,8 @@ func radius(eps float64) float32 {
 	return r
 }
 
-// bounds are the smallest and the largest value within eps of x and in [0,1]. They are rounded towards x,
-// so that a change is never larger than eps, not even in its last bit.
+// bounds returns the smallest and the largest value in [0,1] within eps of x. It rounds towards x, so that no change
+// exceeds eps, not even in the last bit.
 func bounds(x, eps float32) (lo, hi float32) {
 	if d := float64(x) - float64(eps); d > 0 {
 		if lo = float32(d); float64(lo) < d {
@@ -81,21 +81,22 @@ func bounds(x, eps float32) (lo, hi float32) {
 	return lo, hi
 }
 
-// check says what of a batch does not fit t or dst.
+// check returns an error where the batch does not fit t or dst.
 func (b Batch) check(t *Target, dst []float32) error {
 	rows := len(b.Y)
 	switch n := rows * t.px; {
 	case rows == 0 || rows > t.rows:
 		return fmt.Errorf("attack: a batch of %d images, want 1 to %d", rows, t.rows)
 	case len(b.X) != n || len(dst) < n:
-		return fmt.Errorf("attack: %d images of %d values need %d, there are %d and room for %d", rows, t.px, n, len(b.X), len(dst))
+		return fmt.Errorf("attack: %d images of %d values need %d, there are %d and room for %d", rows, t.px, n,
+			len(b.X), len(dst))
 	case len(b.Index) != rows:
 		return fmt.Errorf("attack: %d images with %d numbers", rows, len(b.Index))
 	}
 	return t.known(b.Y)
 }
 
-// Top is the class with the largest of logits, the first of equals, and its probability by softmax.
+// Top returns the class with the largest logit (ties: the first) and its softmax probability.
 func Top(logits []float32) (class int, p float64) {
 	class = metrics.Argmax(logits)
 	z := 0.0
@@ -105,7 +106,7 @@ func Top(logits []float32) (class int, p float64) {
 	return class, 1 / z
 }
 
-// crossEntropy is -log softmax(logits)[y].
+// crossEntropy returns -log softmax(logits)[y].
 func crossEntropy(logits []float32, y int32) float64 {
 	class, p := Top(logits)
 	return float64(logits[class]) - float64(logits[y]) - math.Log(p)

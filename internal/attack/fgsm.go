@@ -8,8 +8,8 @@ import (
 
 // FGSM is the fast gradient sign method of Goodfellow et al. 2015 (https://arxiv.org/abs/1412.6572,
 // section 4): x + eps·sign(∂loss/∂x), within [0,1], for the cross-entropy against the true class; or
-// x - eps·sign(∂loss/∂x) for that against the class to be taken for (Kurakin et al. 2017,
-// https://arxiv.org/abs/1611.01236, section 2.3). A value whose derivative is 0 stays as it is.
+// x - eps·sign(∂loss/∂x) for that against the target class (Kurakin et al. 2017,
+// https://arxiv.org/abs/1611.01236, section 2.3). A value with derivative 0 does not change.
 type FGSM struct {
 	Eps      float64 // in pixel values of [0,1], L-infinity
 	Targeted bool
@@ -33,14 +33,14 @@ func (a FGSM) Run(_ context.Context, t *Target, b Batch, dst []float32) error {
 	return nil
 }
 
-// Step takes the step along g, the gradient of b's images. It is the same for every radius, so a sweep over
-// radii needs it once.
+// Step takes the step along g, the gradient of b's images. The gradient is the same for every radius, so a sweep over
+// radii computes it once.
 func (a FGSM) Step(t *Target, b Batch, g, dst []float32) {
 	t.fgsm = fgsmTask{dst: dst, x: b.X, g: g, px: t.px, eps: radius(a.Eps), targeted: a.Targeted}
 	kernel.Run(&t.fgsm, len(b.Y))
 }
 
-// fgsmTask is the step of each image.
+// fgsmTask takes the step of each image.
 type fgsmTask struct {
 	dst, x, g []float32
 	px        int

@@ -7,8 +7,8 @@ import (
 	"dla/internal/rng"
 )
 
-// Noise adds or takes eps from every value at random, within [0,1]: as large a change as FGSM makes, that
-// knows nothing of the network. It is what an attack has to be compared with.
+// Noise adds or subtracts eps at random to every value, within [0,1]. The change is as large as that of FGSM but
+// independent of the network: the baseline for any attack.
 type Noise struct {
 	Eps  float64 // in pixel values of [0,1]
 	Seed uint64

@@ -6,35 +6,34 @@ import (
 	"dla/internal/metrics"
 )
 
-// Outcome is how a network fares on images changed in one way. It is filled image by image by Add, and
-// whole after Close.
+// Outcome is the result of one attack on a network. Add counts images; Close computes the fractions.
 type Outcome struct {
 	Attack   string  `json:"attack"`             // fgsm, pgd, noise, square
-	Targeted bool    `json:"targeted,omitempty"` // towards a class that is not the true one
+	Targeted bool    `json:"targeted,omitempty"` // towards a wrong class
 	Norm     Norm    `json:"norm"`
-	Eps      float64 `json:"eps"` // L-infinity: in steps of 8 bits, 1/255; L2: in pixel values of [0,1]
+	Eps      float64 `json:"eps"` // L-infinity: in units of 1/255; L2: in pixel values of [0,1]
 
 	N          int        `json:"n"`
-	Correct    int        `json:"correct"` // as the true class, in spite of the change
+	Correct    int        `json:"correct"` // still predicted as the true class
 	Accuracy   float64    `json:"accuracy"`
 	CI95       [2]float64 `json:"ci95"`
-	Confidence float64    `json:"confidence"`    // mean probability of the class predicted
+	Confidence float64    `json:"confidence"`    // mean probability of the predicted class
 	Rounded    float64    `json:"accuracy_8bit"` // accuracy after rounding to 8 bits within the ball
 
-	// Where Targeted. Records of earlier versions leave out what is 0, so a gap is read as 0.
-	Aimed   metrics.Later[int]     `json:"aimed,omitzero"`   // images of another class than the one wished for
-	Success metrics.Later[float64] `json:"success,omitzero"` // share of these taken for it
+	// If Targeted. Older records omit 0, so a missing value is read as 0.
+	Aimed   metrics.Later[int]     `json:"aimed,omitzero"`   // images whose true class is not the target class
+	Success metrics.Later[float64] `json:"success,omitzero"` // fraction of these predicted as the target class
 
 	MaxChange float64 `json:"max_change"` // the largest distance from an image, in pixel values
 	MinValue  float64 `json:"min_value"`
 	MaxValue  float64 `json:"max_value"`
-	Seconds   float64 `json:"seconds"` // of making the images
+	Seconds   float64 `json:"seconds"` // to make the images
 
 	reached, rounded int
 	confidence       float64
 }
 
-// Radius is Eps in pixel values.
+// Radius returns Eps in pixel values of [0,1].
 func (o *Outcome) Radius() float64 {
 	if o.Norm == Linf {
 		return o.Eps / 255
@@ -42,8 +41,8 @@ func (o *Outcome) Radius() float64 {
 	return o.Eps
 }
 
-// Add counts the images x of b, which have become adv, and adv rounded; logits are the network's for adv and
-// for rounded. y are the true classes; b.Y the classes wished for, where Targeted.
+// Add counts the images x of b, their adversarial versions adv, and adv rounded to 8 bits, from the network's logits
+// for both. y holds the true classes; b.Y holds the target classes if Targeted.
 func (o *Outcome) Add(b Batch, y []int32, adv, logits, rounded []float32, classes int) {
 	if o.N == 0 {
 		o.MinValue, o.MaxValue = math.Inf(1), math.Inf(-1)
@@ -73,7 +72,7 @@ func (o *Outcome) Add(b Batch, y []int32, adv, logits, rounded []float32, classe
 	}
 }
 
-// Close turns counts into shares.
+// Close computes the fractions from the counts.
 func (o *Outcome) Close() {
 	n := float64(max(1, o.N))
 	o.Accuracy, o.Confidence, o.Rounded = float64(o.Correct)/n, o.confidence/n, float64(o.rounded)/n
@@ -84,9 +83,9 @@ func (o *Outcome) Close() {
 	}
 }
 
-// Round writes to dst the images adv [rows, …] as 8 bits a value have them: of every value the nearest of
-// i/255, but where that would leave the ball of radius eps (L-infinity) about x, the next inside. With an
-// infinite eps it is the nearest.
+// Round writes the images adv [rows, …] to dst, rounded to 8 bits: every value becomes the nearest multiple of 1/255,
+// or the next one inside where the nearest lies outside the ball of radius eps (L-infinity) around x. An infinite eps
+// gives the nearest.
 func Round(dst, adv, x []float32, eps float64) {
 	for i, v := range adv {
 		level := math.Round(255 * float64(v))
@@ -99,17 +98,17 @@ func Round(dst, adv, x []float32, eps float64) {
 	}
 }
 
-// Transfer is how a network fares on images that were made for another, or for itself.
+// Transfer is the accuracy of a network on adversarial images made for another network or for itself.
 type Transfer struct {
 	Attack  string  `json:"attack"`
 	Eps     float64 `json:"eps"` // L-infinity, in steps of 8 bits
 	For     string  `json:"for"` // the network the images were made for
-	On      string  `json:"on"`  // the network that is shown them
+	On      string  `json:"on"`  // the network evaluated on them
 	N       int     `json:"n"`
 	Correct int     `json:"correct"`
 }
 
-// Add counts images of the classes y by their logits.
+// Add counts the correct predictions of images of the true classes y from their logits.
 func (t *Transfer) Add(logits []float32, y []int32) {
 	classes := len(logits) / len(y)
 	for i, label := range y {
@@ -120,16 +119,16 @@ func (t *Transfer) Add(logits []float32, y []int32) {
 	}
 }
 
-// Accuracy is the share of right answers.
+// Accuracy returns the fraction of correct predictions.
 func (t Transfer) Accuracy() float64 { return float64(t.Correct) / float64(max(1, t.N)) }
 
-// Example is an image before and after an attack, as 8 bits have it, and what the network says to both.
+// Example is an image before and after an attack, rounded to 8 bits, with the network's predictions for both.
 type Example struct {
 	Targeted bool       `json:"targeted"`
 	Eps      float64    `json:"eps"`   // L-infinity, in steps of 8 bits
 	Index    int32      `json:"index"` // in the test set
 	Label    int32      `json:"label"`
-	Goal     int32      `json:"goal"` // the class wished for, where Targeted
+	Goal     int32      `json:"goal"` // the target class, if Targeted
 	H        int        `json:"h"`
 	W        int        `json:"w"`
 	C        int        `json:"c"`
@@ -139,13 +138,13 @@ type Example struct {
 	After    Prediction `json:"after"`
 }
 
-// Prediction is the class a network gives and its probability.
+// Prediction is a predicted class and its probability.
 type Prediction struct {
 	Class int     `json:"class"`
 	P     float64 `json:"p"`
 }
 
-// Success says whether the attack reached what it was made for.
+// Success reports whether the attack succeeded: the target class is predicted, or untargeted a wrong one.
 func (e Example) Success() bool {
 	if e.Targeted {
 		return e.After.Class == int(e.Goal)

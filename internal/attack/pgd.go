@@ -8,12 +8,11 @@ import (
 	"dla/internal/rng"
 )
 
-// PGD is projected gradient descent of Madry et al. 2018 (https://arxiv.org/abs/1706.06083, section 2.1):
-// from a random point of the ball, Steps steps up the cross-entropy against the true class (down that
-// against the class to be taken for), each followed by a projection onto the ball and onto [0,1]. A step
-// goes along the gradient's sign in L-infinity, along the gradient divided by its own norm in L2. The
-// last point is the result. Of several restarts each image keeps the worst: one that fools the network
-// before one that does not, then the one of the larger loss (of the smaller one, where targeted).
+// PGD is projected gradient descent of Madry et al. 2018 (https://arxiv.org/abs/1706.06083, section 2.1): from a random
+// point of the ball, Steps steps up the cross-entropy against the true class (down that against the target class), each
+// followed by a projection onto the ball and onto [0,1]. A step goes along the sign of the gradient in L-infinity, and
+// along the gradient divided by its norm in L2. The last point is the result. Of several restarts each image keeps the
+// best adversarial example: success first, then the larger loss (smaller if targeted).
 type PGD struct {
 	Norm     Norm
 	Eps      float64 // radius, in pixel values of [0,1]
@@ -21,12 +20,13 @@ type PGD struct {
 	Steps    int
 	Restarts int // random starts, at least 1
 	Targeted bool
-	Seed     uint64 // of the starts; in training another for each epoch
+	Seed     uint64 // of the random starts; training uses a new one each epoch
 }
 
 var pgdMethod = Method{Name: "pgd", Label: "PGD", Source: "Madry et al. 2018", L2: true, Targeted: true,
 	New: func(s Settings) Attack {
-		return PGD{Norm: s.Norm, Eps: s.Eps, Step: s.step(), Steps: s.Steps, Restarts: s.Restarts, Targeted: s.Targeted, Seed: s.Seed}
+		return PGD{Norm: s.Norm, Eps: s.Eps, Step: s.step(), Steps: s.Steps, Restarts: s.Restarts, Targeted: s.Targeted,
+			Seed: s.Seed}
 	},
 	Gradients: func(s Settings) int { return s.Steps * s.Restarts },
 }
@@ -66,16 +66,17 @@ func (a PGD) Run(ctx context.Context, t *Target, b Batch, dst []float32) error {
 	return nil
 }
 
-// task readies t.pgd for the images of b.
+// task prepares t.pgd for the images of b.
 func (a PGD) task(t *Target, b Batch) {
 	step := a.Step
 	if a.Targeted {
 		step = -step
 	}
-	t.pgd = pgdTask{x: b.X, at: t.gradient.pixels, index: b.Index, px: t.px, l2: a.Norm == L2, eps: radius(a.Eps), step: float32(step)}
+	t.pgd = pgdTask{x: b.X, at: t.gradient.pixels, index: b.Index, px: t.px, l2: a.Norm == L2, eps: radius(a.Eps),
+		step: float32(step)}
 }
 
-// descend takes the steps from the points in t.gradient.pixels.
+// descend takes all steps from the points in t.gradient.pixels.
 func (a PGD) descend(ctx context.Context, t *Target, b Batch) error {
 	copy(t.gradient.labels, b.Y)
 	t.pgd.start = false
@@ -93,7 +94,7 @@ func (a PGD) descend(ctx context.Context, t *Target, b Batch) error {
 	return nil
 }
 
-// pgdTask is the start or a step of each image.
+// pgdTask draws the start, or takes a step, of each image.
 type pgdTask struct {
 	x, at, g  []float32
 	index     []int32
@@ -122,7 +123,7 @@ func (a *pgdTask) Chunk(i int) {
 		return
 	}
 	if norm := math.Sqrt(kernel.SumSquares(g)); norm > 0 {
-		scale := float64(a.step) / norm // beyond float32 where the gradient is next to nothing
+		scale := float64(a.step) / norm // overflows float32 for a tiny gradient
 		for j, v := range g {
 			at[j] += float32(scale * float64(v))
 		}
@@ -130,7 +131,7 @@ func (a *pgdTask) Chunk(i int) {
 	a.projectL2(at, x)
 }
 
-// startLinf draws at uniformly from the ball about x.
+// startLinf draws at uniformly from the ball around x.
 func (a *pgdTask) startLinf(at, x []float32, r *rng.Stream) {
 	for j, v := range x {
 		lo, hi := bounds(v, a.eps)
@@ -138,7 +139,7 @@ func (a *pgdTask) startLinf(at, x []float32, r *rng.Stream) {
 	}
 }
 
-// stepLinf moves at along the sign of g and back into the ball about x.
+// stepLinf moves at along the sign of g and projects it onto the ball around x.
 func (a *pgdTask) stepLinf(at, x, g []float32) {
 	for j, v := range g {
 		next := at[j]
@@ -153,8 +154,8 @@ func (a *pgdTask) stepLinf(at, x, g []float32) {
 	}
 }
 
-// startL2 draws at uniformly from the ball about x: a normal direction, at a distance whose power of the
-// number of dimensions is uniform.
+// startL2 draws at uniformly from the ball around x: a random direction, at the distance radius·u^(1/n) for a uniform u
+// in n dimensions.
 func (a *pgdTask) startL2(at, x []float32, r *rng.Stream) {
 	sum := 0.0
 	for j := range at {
@@ -170,8 +171,8 @@ func (a *pgdTask) startL2(at, x []float32, r *rng.Stream) {
 	a.projectL2(at, x)
 }
 
-// projectL2 moves at to the nearest point of the ball about x, and then into [0,1], which takes it no
-// further from x. The ball is a millionth smaller than it may be: rounding then never leads out of it.
+// projectL2 moves at to the nearest point of the ball around x, then into [0,1], which takes it no further from x. The
+// ball is smaller than the radius by a millionth, so that rounding never leaves it.
 func (a *pgdTask) projectL2(at, x []float32) {
 	limit := float64(a.eps) * (1 - 1e-6)
 	norm, scale := L2.Distance(x, at), float32(1)

@@ -7,17 +7,16 @@ import (
 	"dla/internal/rng"
 )
 
-// Square is the Square attack of Andriushchenko et al. 2020 (https://arxiv.org/abs/1912.00049, algorithm 1
-// with the sampling of algorithm 2, as in github.com/max-andr/square-attack), untargeted, in L-infinity. It
-// asks the network for logits only, so a network whose gradients say nothing does not stop it: from
-// vertical stripes of ±eps on, one square at a time gets another colour of ±eps, and stays where the
-// margin between the true class and the next falls. An image that fools the network is left as it is, and
-// asks no more.
+// Square is the Square attack of Andriushchenko et al. 2020 (https://arxiv.org/abs/1912.00049, algorithm 1 with the
+// sampling of algorithm 2, as in github.com/max-andr/square-attack), untargeted, in L-infinity. It uses logits only, so
+// useless gradients do not stop it. It starts from vertical stripes of ±eps, then proposes one square of ±eps at a time
+// and keeps those that reduce the margin between the true class and the next. A misclassified image needs no further
+// queries.
 //
 // It allocates memory for a copy of the batch.
 type Square struct {
 	Eps     float64 // in pixel values of [0,1]
-	Queries int     // of an image, at most; the image as it is is one
+	Queries int     // per image, at most; the first queries the unchanged image
 	H, W, C int     // of an image
 	Seed    uint64
 }
@@ -29,11 +28,11 @@ var squareMethod = Method{Name: "square", Label: "Square", Source: "Andriushchen
 	Gradients: func(Settings) int { return 0 },
 }
 
-// firstShare is the share of the image that a square has at first (the paper's p for CIFAR-10).
+// firstShare is the fraction of the image that the first squares cover (p in the paper, for CIFAR-10).
 const firstShare = 0.05
 
-// share is the part of the image that the square of query i has: halved as the attack goes on, at the
-// queries of the paper (of 10,000, in proportion for others).
+// share returns the fraction of the image that the square of query i covers. It is halved at the queries of the paper,
+// scaled from the paper's 10,000 queries to the number here.
 func (a Square) share(i int) float64 {
 	p := firstShare
 	for _, at := range []int{10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000} {
@@ -71,7 +70,7 @@ func (a Square) Run(ctx context.Context, t *Target, b Batch, dst []float32) erro
 		left := active[:0]
 		for k, i := range active {
 			m := margin(logits[k*t.classes:(k+1)*t.classes], b.Y[i])
-			// The stripes replace the image itself even where they are no better, as in the paper.
+			// The stripes replace the image even if they do not reduce the margin, as in the paper.
 			if m < s.margin[i] || q == 1 {
 				s.margin[i] = m
 				copy(dst[i*px:(i+1)*px], s.try[k*px:(k+1)*px])
@@ -87,7 +86,7 @@ func (a Square) Run(ctx context.Context, t *Target, b Batch, dst []float32) erro
 	return nil
 }
 
-// margin is by how much the logit of y exceeds the largest of the others; below 0 the network is fooled.
+// margin returns the logit of y less the largest other logit; it is negative for a misclassified image.
 func margin(logits []float32, y int32) float64 {
 	other := math.Inf(-1)
 	for i, v := range logits {
@@ -98,16 +97,16 @@ func margin(logits []float32, y int32) float64 {
 	return float64(logits[y]) - other
 }
 
-// squares is an attack under way.
+// squares is the state of an attack on a batch.
 type squares struct {
 	Square
 	eps    float32
 	try    []float32
-	margin []float64 // of each image, the smallest so far
+	margin []float64 // smallest margin of each image so far
 }
 
-// propose writes what query q asks about the image x, whose best change so far is best, to dst: the image
-// itself, the stripes, and then squares.
+// propose writes the image of query q to dst: x itself, then the stripes, then best, the best change of x so far, with
+// a new square.
 func (s *squares) propose(dst, best, x []float32, q int, index int32) {
 	copy(dst, best)
 	r := rng.New(s.Seed, "square", uint64(q), uint64(index))
@@ -121,7 +120,8 @@ func (s *squares) propose(dst, best, x []float32, q int, index int32) {
 		side := int(math.Round(math.Sqrt(s.share(q) * float64(s.H*s.W))))
 		side = max(1, min(side, min(s.H, s.W)-1))
 		top, left := r.IntN(s.H-side+1), r.IntN(s.W-side+1)
-		for changed, tries := false, 0; !changed && tries < 20; tries++ { // a colour that is there already asks nothing new
+		// a square without a change would waste the query
+		for changed, tries := false, 0; !changed && tries < 20; tries++ {
 			for c := range s.C {
 				changed = s.fill(dst, x, top, left, side, side, c, r.Uint32()&1 == 1) || changed
 			}
@@ -129,7 +129,7 @@ func (s *squares) propose(dst, best, x []float32, q int, index int32) {
 	}
 }
 
-// fill sets channel c of a window of dst to x + eps or x - eps and says whether that changed anything.
+// fill sets channel c of a window of dst to x + eps or x - eps and reports whether that changed anything.
 func (s *squares) fill(dst, x []float32, top, left, h, w, c int, plus bool) (changed bool) {
 	for row := top; row < top+h; row++ {
 		for col := left; col < left+w; col++ {

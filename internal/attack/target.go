@@ -10,16 +10,15 @@ import (
 	"dla/internal/nn"
 )
 
-// Target is a network to be attacked: its logits, and the gradient of its loss by the images. It shares
-// the memory of the network's parameters, so it attacks a network in training as it is at the moment.
-// It only reads them. A Target is not safe for concurrent use. After its first use it allocates nothing,
-// but for the attacks that say so.
+// Target is a network under attack: its logits, and the gradient of its loss with respect to the images. It reads the
+// network's parameters in place, so it attacks the current weights of a network in training. A Target is not safe for
+// concurrent use. After its first use it allocates nothing, except for attacks that document otherwise.
 type Target struct {
 	rows, px, classes int
 	forward, gradient pass
 	fgsm              fgsmTask
 	pgd               pgdTask
-	worst             []kept // of each image, over restarts
+	worst             []kept // best adversarial example of each image, over restarts
 }
 
 // pass is one of the two compiled graphs, with its inputs and outputs.
@@ -33,8 +32,8 @@ type pass struct {
 	classes int
 }
 
-// NewTarget compiles the evaluation graph of a network over p, with the gradient of its input and
-// without, for batches of up to rows images of shape rowShape.
+// NewTarget compiles two evaluation graphs of a network over p, with and without the gradient of the input, for batches
+// of up to rows images of shape rowShape.
 func NewTarget(arch nn.Architecture, p *nn.Params, rowShape []int, classes, rows int) (*Target, error) {
 	t := &Target{rows: rows, px: 1, classes: classes, worst: make([]kept, rows)}
 	for _, d := range rowShape {
@@ -80,7 +79,7 @@ func newPass(arch nn.Architecture, p *nn.Params, rowShape []int, classes, rows i
 	return s, nil
 }
 
-// run computes the first rows images. Logits that are no numbers are an error: nothing can be said of such a network.
+// run computes the first rows images. Logits that are not finite are an error.
 func (s *pass) run(rows int) error {
 	if err := s.Resize(rows); err != nil {
 		return err
@@ -95,29 +94,30 @@ func (s *pass) run(rows int) error {
 	}
 	for i, v := range s.logits.F32 {
 		if v-v != 0 { // NaN or infinite
-			return fmt.Errorf("attack: the network's logit of class %d for image %d of the batch is %g; its weights or the image are damaged", i%s.classes, i/s.classes, v)
+			return fmt.Errorf("attack: the network's logit of class %d for image %d of the batch is %g; its weights "+
+				"or the image are damaged", i%s.classes, i/s.classes, v)
 		}
 	}
 	return nil
 }
 
-// Rows is how many images a batch has at most.
+// Rows returns the largest number of images of a batch.
 func (t *Target) Rows() int { return t.rows }
 
-// Values is how many values an image has.
+// Values returns the number of values of an image.
 func (t *Target) Values() int { return t.px }
 
-// Classes is how many classes the network tells apart.
+// Classes returns the number of classes.
 func (t *Target) Classes() int { return t.classes }
 
-// Program is the compiled graph of the gradient, for those who time it.
+// Program returns the compiled graph of the gradient, for timing.
 func (t *Target) Program() *engine.Program { return t.gradient.Program.Program }
 
-// Logits are those [rows, classes] of x [rows, …], good until they are asked for again.
+// Logits returns the logits [rows, classes] of x [rows, …], valid until the next call.
 func (t *Target) Logits(x []float32) ([]float32, error) {
 	rows := len(x) / t.px
 	if rows == 0 || rows > t.rows || len(x) != rows*t.px {
-		return nil, fmt.Errorf("attack: %d values are not 1 to %d images of %d", len(x), t.rows, t.px)
+		return nil, fmt.Errorf("attack: %d values; want 1 to %d images of %d values", len(x), t.rows, t.px)
 	}
 	copy(t.forward.pixels, x)
 	if err := t.forward.run(rows); err != nil {
@@ -126,11 +126,12 @@ func (t *Target) Logits(x []float32) ([]float32, error) {
 	return t.forward.logits.F32, nil
 }
 
-// Gradient is that of the cross-entropy of each image of b against its class of b.Y, by the image's
-// values: [rows, …], good until the next gradient. It is not divided by the number of images.
+// Gradient returns the gradient [rows, …] of each image's cross-entropy against its class in b.Y with respect to the
+// image, valid until the next call. It is not divided by the number of images.
 func (t *Target) Gradient(b Batch) ([]float32, error) {
 	if len(b.Y) == 0 || len(b.Y) > t.rows || len(b.X) != len(b.Y)*t.px {
-		return nil, fmt.Errorf("attack: %d values and %d labels are not 1 to %d images of %d", len(b.X), len(b.Y), t.rows, t.px)
+		return nil, fmt.Errorf("attack: %d values and %d labels; want 1 to %d images of %d values", len(b.X), len(b.Y),
+			t.rows, t.px)
 	}
 	if err := t.known(b.Y); err != nil {
 		return nil, err
@@ -140,7 +141,7 @@ func (t *Target) Gradient(b Batch) ([]float32, error) {
 	return t.differentiate(len(b.Y))
 }
 
-// known is an error where y holds a class that the network does not tell.
+// known returns an error where y holds a class that the network does not have.
 func (t *Target) known(y []int32) error {
 	for i, l := range y {
 		if l < 0 || int(l) >= t.classes {
@@ -150,7 +151,7 @@ func (t *Target) known(y []int32) error {
 	return nil
 }
 
-// differentiate is Gradient for what the first rows rows of gradient.pixels and gradient.labels hold.
+// differentiate computes Gradient for the first rows rows of gradient.pixels and gradient.labels.
 func (t *Target) differentiate(rows int) ([]float32, error) {
 	if err := t.gradient.run(rows); err != nil {
 		return nil, err
@@ -158,13 +159,13 @@ func (t *Target) differentiate(rows int) ([]float32, error) {
 	return t.gradient.dx.F32, nil
 }
 
-// kept is the worst that an attack's restarts have found for an image.
+// kept is the best adversarial example of an image over an attack's restarts.
 type kept struct {
 	fooled bool
-	loss   float64 // higher is worse for the network
+	loss   float64 // larger for a better adversarial example
 }
 
-// better says whether o is worse for the network than k.
+// better reports whether o is a better adversarial example than k.
 func (k kept) better(o kept) bool {
 	if k.fooled != o.fooled {
 		return o.fooled
@@ -172,7 +173,7 @@ func (k kept) better(o kept) bool {
 	return o.loss > k.loss
 }
 
-// judge says how bad an image with these logits is for the network, y being as Batch.Y has it.
+// judge rates an adversarial example by its logits. y is from Batch.Y.
 func judge(logits []float32, y int32, targeted bool) kept {
 	class, _ := Top(logits)
 	loss := crossEntropy(logits, y)
@@ -182,5 +183,5 @@ func judge(logits []float32, y int32, targeted bool) kept {
 	return kept{class != int(y), loss}
 }
 
-// none is before the first restart.
+// none is the rating before the first restart.
 var none = kept{loss: math.Inf(-1)}

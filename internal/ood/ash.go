@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// ash is ASH-S of Djurisic et al. 2023 (https://arxiv.org/abs/2209.09858): of each image the given share of
-// features, the smallest, becomes 0, and the others are multiplied by exp(sum before / sum after); then the
-// energy. Features are at least 0, after a ReLU; those of an image without any stay.
+// ash is ASH-S of Djurisic et al. 2023 (https://arxiv.org/abs/2209.09858): it sets the given fraction of
+// each image's features, the smallest, to 0, multiplies the others by exp(sum before / sum after) and returns the
+// energy. Features follow a ReLU, so they are at least 0; an image with features of 0 only does not change.
 func ash(n *Network, share float64) (Detector, error) {
 	keep := n.Width - int(math.Round(share*float64(n.Width)))
 	return func(f *Features) []float64 {

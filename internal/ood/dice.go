@@ -6,8 +6,8 @@ import (
 	"dla/internal/metrics"
 )
 
-// dice is Sun and Li 2022 (https://arxiv.org/abs/2111.09805): the energy of a head that keeps only the weights
-// that contribute most, weight times the mean of its feature over the training set; the given share is dropped.
+// dice is DICE of Sun and Li 2022 (https://arxiv.org/abs/2111.09805): the energy of a head without the given fraction
+// of weights that contribute least. A weight contributes its value times the mean of its feature over the training set.
 func dice(n *Network, share float64) (Detector, error) {
 	mean := make([]float64, n.Width)
 	for i := range n.Train.N {

@@ -5,7 +5,7 @@ func energy(n *Network, _ float64) (Detector, error) {
 	return func(f *Features) []float64 { return n.energyOf(f.Logits) }, nil
 }
 
-// energyOf is the energy of each row of logits [rows, classes].
+// energyOf returns the energy of each row of logits [rows, classes].
 func (n *Network) energyOf(logits []float32) []float64 {
 	return perImage(len(logits)/n.Classes, func(i int) float64 { return -logSumExp(logits[i*n.Classes:][:n.Classes]) })
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // gen is the generalised entropy of Liu et al. 2023 (CVPR, "GEN: Pushing the Limits of Softmax-Based
-// Out-of-Distribution Detection"), Σ p^γ (1-p)^γ over all classes. (With more than some hundred classes the
+// Out-of-Distribution Detection"), Σ p^γ (1-p)^γ over all classes. (For more than a few hundred classes the
 // paper sums over the most probable ones.)
 func gen(n *Network, gamma float64) (Detector, error) {
 	return func(f *Features) []float64 {

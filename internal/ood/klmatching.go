@@ -7,8 +7,8 @@ import (
 )
 
 // klMatching is Hendrycks et al. 2022 (https://arxiv.org/abs/1911.11132): the divergence KL(p || d) of the
-// probabilities from the nearest of the typical ones, d, which are the means over those validation images
-// that are given the same class, one for each class that is given.
+// probabilities p from the nearest template d. The template of a class is the mean of the probabilities of the
+// validation images predicted as that class.
 func klMatching(n *Network, _ float64) (Detector, error) {
 	typical, count := make([][]float64, n.Classes), make([]float64, n.Classes)
 	p := make([]float64, n.Classes)

@@ -9,9 +9,8 @@ import (
 // knn is Sun et al. 2022 (https://arxiv.org/abs/2204.06507): the distance of the features, scaled to length
 // 1, to their k-th nearest neighbour among the training images'.
 //
-// The neighbours are found by the products of blocks of features with all of the training set's; the
-// distance to the k-th is then computed from the features, as the product of two that are close says
-// little about it in float32.
+// Products of blocks of features with those of the whole training set find the neighbours. The distance to the k-th is
+// then computed from the features, since in float32 the product of two close vectors says little about it.
 func knn(n *Network, k float64) (Detector, error) {
 	train := n.unit(n.Train)
 	nearest := min(int(k), n.Train.N)
@@ -21,7 +20,8 @@ func knn(n *Network, k float64) (Detector, error) {
 		products := make([]float32, min(f.N, knnBlock)*n.Train.N)
 		for from := 0; from < f.N; from += knnBlock {
 			rows := min(knnBlock, f.N-from)
-			g := kernel.Gemm{M: rows, N: n.Train.N, K: n.Width, A: z[from*n.Width:], LDA: n.Width, B: train, LDB: n.Width, TransB: true,
+			g := kernel.Gemm{M: rows, N: n.Train.N, K: n.Width, A: z[from*n.Width:], LDA: n.Width, B: train,
+				LDB: n.Width, TransB: true,
 				C: products, LDC: n.Train.N}
 			g.Do()
 			kernel.Run(chunks(func(i int) {
@@ -33,16 +33,16 @@ func knn(n *Network, k float64) (Detector, error) {
 	}, nil
 }
 
-// knnBlock is how many images are compared at once: 46 MB of products with 45,000 training images.
+// knnBlock is the number of images compared at once: 46 MB of products with 45,000 training images.
 const knnBlock = 256
 
-// chunks is a function as a task.
+// chunks makes a function a task.
 type chunks func(i int)
 
-// Chunk is the function of i.
+// Chunk calls the function with i.
 func (f chunks) Chunk(i int) { f(i) }
 
-// unit is f's features, each scaled to length 1; those of length 0 stay.
+// unit returns f's features, each scaled to length 1; features of length 0 do not change.
 func (n *Network) unit(f *Features) []float32 {
 	z := make([]float32, len(f.Pooled))
 	overRows(f.N, func(lo, hi int) {
@@ -70,8 +70,8 @@ func distance(a, b []float32) float64 {
 	return math.Sqrt(sum)
 }
 
-// kthLargest is the place of the k-th largest of x. A heap of the k largest so far, the smallest on top,
-// turns most of x away at the first look.
+// kthLargest returns the index of the k-th largest of x. It keeps a heap of the k largest so far with the smallest on
+// top, so one comparison rejects most of x.
 func kthLargest(x []float32, k int) int {
 	heap := make([]int32, 0, k)
 	for i, v := range x {

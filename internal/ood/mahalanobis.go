@@ -8,8 +8,7 @@ import (
 )
 
 // mahalanobis is Lee et al. 2018 (https://arxiv.org/abs/1807.03888) on the last features: the squared
-// distance to the nearest class's mean, min (z-μ)ᵀ Σ⁻¹ (z-μ), under one covariance Σ of all classes about
-// their means.
+// distance to the nearest class mean, min (z-μ)ᵀ Σ⁻¹ (z-μ), with one covariance Σ of all classes around their means.
 func mahalanobis(n *Network, _ float64) (Detector, error) {
 	g, err := n.fitGaussian(n.classMeans())
 	if err != nil {
@@ -18,7 +17,7 @@ func mahalanobis(n *Network, _ float64) (Detector, error) {
 	return func(f *Features) []float64 { return g.distances(n, f) }, nil
 }
 
-// classMeans are the means [classes][width] of the training features by label.
+// classMeans returns the mean [classes][width] of the training features of each label.
 func (n *Network) classMeans() [][]float64 {
 	means, count := make([][]float64, n.Classes), make([]float64, n.Classes)
 	for c := range means {
@@ -38,14 +37,14 @@ func (n *Network) classMeans() [][]float64 {
 	return means
 }
 
-// gaussian is Gaussians of one covariance, in coordinates in which it is 1.
+// gaussian holds Gaussians with a common covariance, in whitened coordinates.
 type gaussian struct {
 	whiten [][]float64 // [rank][width]
 	means  [][]float64 // [means][rank]
 }
 
-// fitGaussian fits the covariance of the training features about means, one a class or a single one of
-// all. Directions in which they do not vary are left out (the pseudo-inverse).
+// fitGaussian fits the covariance of the training features around means, one per class or a single one for all. It
+// drops directions without variance (pseudo-inverse).
 func (n *Network) fitGaussian(means [][]float64) (*gaussian, error) {
 	centred := mat.NewDense(n.Train.N, n.Width, nil)
 	for i, l := range n.Train.Labels {
@@ -83,18 +82,19 @@ func (n *Network) fitGaussian(means [][]float64) (*gaussian, error) {
 	return g, nil
 }
 
-// eigen are the eigenvalues of cov, ascending, and its eigenvectors as columns.
+// eigen returns the eigenvalues of cov in ascending order, and its eigenvectors as columns.
 func eigen(cov *mat.SymDense) ([]float64, *mat.Dense, error) {
 	var e mat.EigenSym
 	if !e.Factorize(cov, true) {
-		return nil, nil, fmt.Errorf("the covariance of the training features has no eigenvalues; are all features finite?")
+		return nil, nil, fmt.Errorf("the covariance of the training features has no eigenvalues; are all features " +
+			"finite?")
 	}
 	var vectors mat.Dense
 	e.VectorsTo(&vectors)
 	return e.Values(nil), &vectors, nil
 }
 
-// distances are the squared distances of f's images to the nearest mean.
+// distances returns the squared distance of each of f's images to the nearest mean.
 func (g *gaussian) distances(n *Network, f *Features) []float64 {
 	scores := make([]float64, f.N)
 	overRows(f.N, func(lo, hi int) {

@@ -222,13 +222,13 @@ func TestRefuses(t *testing.T) {
 			train.Labels[i] = 0
 		}
 	}
-	if _, err := NewNetwork(n.Head, &train, n.Val); err == nil || !strings.Contains(err.Error(), "none is of class 2") {
+	if _, err := NewNetwork(n.Head, &train, n.Val); err == nil || !strings.Contains(err.Error(), "none of the 60 training images is of class 2") {
 		t.Errorf("a class without images: %v", err)
 	}
 	head := n.Head
 	head.Bias = slices.Clone(head.Bias)
 	head.Bias[1]++
-	if _, err := NewNetwork(head, n.Train, n.Val); err == nil || !strings.Contains(err.Error(), "of the features of training image 0, the network") {
+	if _, err := NewNetwork(head, n.Train, n.Val); err == nil || !strings.Contains(err.Error(), "for the features of training image 0, the network") {
 		t.Errorf("another head: %v", err)
 	}
 	bad := Method{Name: "bad", Parameter: "p", Values: []float64{3}, Fit: func(*Network, float64) (Detector, error) {

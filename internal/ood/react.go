@@ -6,8 +6,8 @@ import (
 	"dla/internal/metrics"
 )
 
-// react is Sun et al. 2021 (https://arxiv.org/abs/2111.12797): the energy after the features are cut off at a
-// quantile of all of the training set's, since outliers drive a few units far up.
+// react is Sun et al. 2021 (https://arxiv.org/abs/2111.12797): the energy after clipping the features at a
+// quantile over the training set, since outliers raise a few units far above the others.
 func react(n *Network, q float64) (Detector, error) {
 	sorted := slices.Clone(n.Train.Pooled)
 	slices.Sort(sorted)

@@ -1,7 +1,7 @@
 package ood
 
-// relativeMahalanobis is Ren et al. 2021 (https://arxiv.org/abs/2106.09022): mahalanobis less the squared
-// distance under one Gaussian of all training features, so that what is common to all images cancels.
+// relativeMahalanobis is Ren et al. 2021 (https://arxiv.org/abs/2106.09022): mahalanobis minus the squared
+// distance under one Gaussian of all training features, which cancels what all images have in common.
 func relativeMahalanobis(n *Network, _ float64) (Detector, error) {
 	means := n.classMeans()
 	classes, err := n.fitGaussian(means)

@@ -4,8 +4,8 @@ import "dla/internal/metrics"
 
 // she is the simplified Hopfield energy of Zhang et al. 2023 (ICLR, "Out-of-Distribution Detection based on
 // In-Distribution Data Patterns Memorization with Modern Hopfield Energy"): the negated product of the
-// features with the mean of those training images' that are rightly given the same class. A class that none
-// is rightly given has the mean of all its images.
+// features with the mean features of the training images correctly predicted as the same class. A class without correct
+// predictions uses the mean of all its images.
 func she(n *Network, _ float64) (Detector, error) {
 	patterns, count := n.classMeans(), make([]float64, n.Classes)
 	right := func(i int) bool { return metrics.Argmax(n.logits(n.Train, i)) == int(n.Train.Labels[i]) }

@@ -6,15 +6,15 @@ import (
 	"dla/internal/metrics"
 )
 
-// maxSoftmax is the baseline of Hendrycks and Gimpel 2017 (https://arxiv.org/abs/1610.02136): one less the
-// largest probability. It is summed up from the other classes, so that sure predictions are told apart as well.
+// maxSoftmax is the baseline of Hendrycks and Gimpel 2017 (https://arxiv.org/abs/1610.02136): one minus the
+// largest probability. It is computed as the sum over the other classes, which keeps confident predictions distinct.
 func maxSoftmax(n *Network, _ float64) (Detector, error) {
 	return func(f *Features) []float64 {
 		return perImage(f.N, func(i int) float64 { return unsure(n.logits(f, i), 1) })
 	}, nil
 }
 
-// unsure is 1 - max softmax(logits/T).
+// unsure returns 1 - max softmax(logits/T).
 func unsure(logits []float32, temperature float64) float64 {
 	best := metrics.Argmax(logits)
 	others := 0.0
@@ -38,7 +38,7 @@ func softmax(p []float64, logits []float32) {
 	}
 }
 
-// logSumExp is log Σ exp(logits).
+// logSumExp returns log Σ exp(logits).
 func logSumExp(logits []float32) float64 {
 	m, z := logits[metrics.Argmax(logits)], 0.0
 	for _, v := range logits {

@@ -9,10 +9,10 @@ import (
 	"dla/internal/metrics"
 )
 
-// vim is Wang et al. 2022 (https://arxiv.org/abs/2203.10807): a virtual logit beside the others, α times the
-// length of what of the features lies outside the principal subspace of the training set's, and the score is
-// that logit less log Σ exp(logits). The features are taken from the point -W⁺b, where all logits are 0; α
-// makes the virtual logit as large, on average over the training set, as the largest of the others.
+// vim is Wang et al. 2022 (https://arxiv.org/abs/2203.10807): a virtual logit is α times the length of
+// the features' residual outside the principal subspace of the training features; the score is that logit minus
+// log Σ exp(logits). Features are relative to the origin -W⁺b, where all logits are 0. α makes the mean of the virtual
+// logit over the training set equal to that of the largest logit.
 func vim(n *Network, share float64) (Detector, error) {
 	origin, err := n.origin()
 	if err != nil {
@@ -31,7 +31,8 @@ func vim(n *Network, share float64) (Detector, error) {
 	if err != nil {
 		return nil, err
 	}
-	rest := make([][]float64, n.Width-int(math.Round(share*float64(n.Width)))) // of the smallest eigenvalues
+	// eigenvectors of the smallest eigenvalues
+	rest := make([][]float64, n.Width-int(math.Round(share*float64(n.Width))))
 	for k := range rest {
 		rest[k] = mat.Col(nil, k, vectors)
 	}
@@ -54,7 +55,8 @@ func vim(n *Network, share float64) (Detector, error) {
 		lengths, logits = lengths+r, logits+float64(l[metrics.Argmax(l)])
 	}
 	if lengths == 0 {
-		return nil, fmt.Errorf("vim: the training features lie in %d of %d dimensions, nothing is left for a virtual logit", n.Width-len(rest), n.Width)
+		return nil, fmt.Errorf("vim: the training features lie in %d of %d dimensions, which leaves no residual for "+
+			"a virtual logit", n.Width-len(rest), n.Width)
 	}
 	alpha := logits / lengths
 	return func(f *Features) []float64 {
@@ -66,7 +68,7 @@ func vim(n *Network, share float64) (Detector, error) {
 	}, nil
 }
 
-// origin is -W⁺b, of the features whose logits are all 0 or nearest to it, and among these the shortest.
+// origin returns -W⁺b, the shortest feature vector whose logits are all 0 or as close to 0 as possible.
 func (n *Network) origin() ([]float64, error) {
 	w, b := mat.NewDense(n.Classes, n.Width, nil), mat.NewVecDense(n.Classes, nil)
 	for c := range n.Classes {
@@ -77,7 +79,8 @@ func (n *Network) origin() ([]float64, error) {
 	}
 	var svd mat.SVD
 	if !svd.Factorize(w, mat.SVDThin) {
-		return nil, fmt.Errorf("vim: the head's weights have no singular values; are they finite?")
+		return nil, fmt.Errorf("vim: the singular values of the head's weights cannot be computed; the weights may " +
+			"be damaged")
 	}
 	rank := svd.Rank(1e-6)
 	if rank == 0 {

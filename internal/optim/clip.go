@@ -10,19 +10,19 @@ import (
 type Clipper struct {
 	params []Param
 	part   []stretch
-	sums   []float64 // of squares, one a stretch
+	sums   []float64 // of squares, one per range
 	scale  float32
 	phase  int
 }
 
-// NewClipper prepares clipping of params' gradients.
+// NewClipper returns a Clipper of params' gradients.
 func NewClipper(params []Param) *Clipper {
 	part := partition(params)
 	return &Clipper{params: params, part: part, sums: make([]float64, len(part))}
 }
 
-// Clip scales all gradients so that the norm of them all together is at most maxNorm, and returns
-// the norm they had. With maxNorm = +Inf it only measures.
+// Clip scales all gradients so that their global norm is at most maxNorm, and returns the norm before. With maxNorm =
+// +Inf it only measures.
 func (c *Clipper) Clip(maxNorm float64) float64 {
 	c.phase = 0
 	kernel.Run(c, len(c.part))
@@ -38,7 +38,7 @@ func (c *Clipper) Clip(maxNorm float64) float64 {
 	return norm
 }
 
-// Chunk sums the squares of a stretch, or scales it.
+// Chunk sums the squares of a range, or scales it.
 func (c *Clipper) Chunk(i int) {
 	s := c.part[i]
 	g := c.params[s.param].Grad[s.lo:s.hi]

@@ -1,9 +1,9 @@
 // Package optim holds the optimisers, learning-rate schedules and gradient clipping.
 //
-// They stand beside Gorgonia's solvers, not on them: those keep their state unexported, so that no
-// training can be resumed, and some do not do what their name says (AdamW never updates, the decay
-// of Momentum is added to the velocity). Ours follow PyTorch's formulas and are checked against its
-// values step by step (testdata/golden.py); their state is exported by Slots and saved.
+// The optimisers replace Gorgonia's solvers, which do not export their state, so no training could be resumed, and some
+// of which are wrong (AdamW never updates; the decay of Momentum is added to the velocity). They follow PyTorch's
+// formulas and are checked against its values step by step (testdata/golden.py). Slots exports their state for
+// checkpoints.
 package optim
 
 import (
@@ -13,55 +13,59 @@ import (
 	"dla/internal/kernel"
 )
 
-// Param is one tensor to be optimised: Value and Grad have equal lengths.
+// Param is one tensor to optimise. Value and Grad have equal lengths.
 type Param struct {
 	Name        string
 	Shape       []int
 	Value, Grad []float32
 }
 
-// Slot is one tensor of an optimiser's state, named after its parameter: "momentum/stem.weight".
-// Data is the live buffer: reading it saves the state, writing into it restores it.
+// Slot is one tensor of an optimiser's state, named after its parameter: "momentum/stem.weight". Data is the live
+// buffer: reading it saves the state, writing into it restores the state.
 type Slot struct {
 	Name  string
 	Shape []int
 	Data  []float32
 }
 
-// Optimizer updates the parameters it was made for from their gradients.
+// Optimizer updates parameters from their gradients.
 type Optimizer interface {
 	// Step makes one update with learning rate lr.
 	Step(lr float64)
-	// Slots are the state's tensors; together with Steps they are all of it.
+	// Slots returns the tensors of the state. With Steps they are the whole state.
 	Slots() []Slot
-	// Steps is how many updates were made; SetSteps restores it.
+	// Steps returns the number of updates made; SetSteps restores it.
 	Steps() uint64
 	SetSteps(n uint64)
 }
 
-// Config names an optimiser and its constants; fields the named one does not use are ignored.
+// Config names an optimiser and its constants. Fields that the optimiser does not use are ignored.
 type Config struct {
 	Name              string // sgd or adamw
 	Momentum          float64
 	Nesterov          bool
 	WeightDecay       float64
-	Decoupled         bool    // sgd: shrink the weights directly (AdamW always does)
+	Decoupled         bool    // sgd: decay the weights directly (adamw always does)
 	Beta1, Beta2, Eps float64 // adamw
 }
 
-// New makes the optimiser of cfg for params. sgd is torch.optim.SGD, adamw torch.optim.AdamW.
+// New returns the optimiser of cfg for params: sgd is torch.optim.SGD, adamw is torch.optim.AdamW. Invalid constants
+// are errors.
 func New(cfg Config, params []Param) (Optimizer, error) {
 	for _, c := range []struct {
 		name    string
 		v, high float64
-	}{{"momentum", cfg.Momentum, 1}, {"beta1", cfg.Beta1, 1}, {"beta2", cfg.Beta2, 1}, {"weight_decay", cfg.WeightDecay, math.Inf(1)}, {"eps", cfg.Eps, math.Inf(1)}} {
+	}{{"momentum", cfg.Momentum, 1}, {"beta1", cfg.Beta1, 1}, {"beta2", cfg.Beta2, 1}, {"weight_decay", cfg.WeightDecay,
+		math.Inf(1)}, {"eps", cfg.Eps, math.Inf(1)}} {
 		if !(c.v >= 0 && c.v < c.high) {
-			return nil, fmt.Errorf("optimizer %s: %s is %g, want at least 0 and below %g", cfg.Name, c.name, c.v, c.high)
+			return nil, fmt.Errorf("optimizer %s: %s is %g, want at least 0 and below %g", cfg.Name, c.name, c.v,
+				c.high)
 		}
 	}
 	for _, p := range params {
 		if len(p.Value) != len(p.Grad) {
-			return nil, fmt.Errorf("optimizer %s: parameter %s has %d values and %d gradients", cfg.Name, p.Name, len(p.Value), len(p.Grad))
+			return nil, fmt.Errorf("optimizer %s: parameter %s has %d values and %d gradients", cfg.Name, p.Name,
+				len(p.Value), len(p.Grad))
 		}
 	}
 	switch cfg.Name {
@@ -74,7 +78,8 @@ func New(cfg Config, params []Param) (Optimizer, error) {
 		if cfg.Eps == 0 {
 			return nil, fmt.Errorf("optimizer adamw: eps must be above 0")
 		}
-		return &adamw{cfg: cfg, params: params, m: slots("exp_avg", params), v: slots("exp_avg_sq", params), part: partition(params)}, nil
+		return &adamw{cfg: cfg, params: params, m: slots("exp_avg", params), v: slots("exp_avg_sq", params),
+			part: partition(params)}, nil
 	}
 	return nil, fmt.Errorf("unknown optimizer %q: known are sgd, adamw", cfg.Name)
 }
@@ -87,10 +92,10 @@ func slots(kind string, params []Param) []Slot {
 	return s
 }
 
-// stretch is a part of one parameter: a chunk of an update over all parameters.
+// stretch is a range of one parameter: a chunk of an update over all parameters.
 type stretch struct{ param, lo, hi int }
 
-// partition cuts the parameters into stretches, by their sizes alone.
+// partition splits the parameters into ranges, by their sizes alone.
 func partition(params []Param) (part []stretch) {
 	const size = 16 << 10
 	for i, p := range params {
@@ -119,17 +124,17 @@ func (o *sgd) Step(lr float64) {
 	o.steps++
 }
 
-// Chunk updates one stretch of one parameter.
+// Chunk updates one range of one parameter.
 func (o *sgd) Chunk(i int) {
 	s := o.part[i]
 	p := o.params[s.param]
 	kernel.SGD(p.Value[s.lo:s.hi], p.Grad[s.lo:s.hi], o.v[s.param].Data[s.lo:s.hi], o.now)
 }
 
-// Slots are the velocities.
+// Slots returns the velocities.
 func (o *sgd) Slots() []Slot { return o.v }
 
-// Steps is how many updates were made.
+// Steps returns the number of updates made.
 func (o *sgd) Steps() uint64 { return o.steps }
 
 // SetSteps restores the number of updates made.
@@ -155,17 +160,18 @@ func (o *adamw) Step(lr float64) {
 	kernel.Run(o, len(o.part))
 }
 
-// Chunk updates one stretch of one parameter.
+// Chunk updates one range of one parameter.
 func (o *adamw) Chunk(i int) {
 	s := o.part[i]
 	p := o.params[s.param]
-	kernel.AdamW(p.Value[s.lo:s.hi], p.Grad[s.lo:s.hi], o.m[s.param].Data[s.lo:s.hi], o.v[s.param].Data[s.lo:s.hi], o.now)
+	kernel.AdamW(p.Value[s.lo:s.hi], p.Grad[s.lo:s.hi], o.m[s.param].Data[s.lo:s.hi], o.v[s.param].Data[s.lo:s.hi],
+		o.now)
 }
 
-// Slots are the first and second moments.
+// Slots returns the first and second moments.
 func (o *adamw) Slots() []Slot { return append(append([]Slot(nil), o.m...), o.v...) }
 
-// Steps is how many updates were made.
+// Steps returns the number of updates made.
 func (o *adamw) Steps() uint64 { return o.steps }
 
 // SetSteps restores the number of updates made.

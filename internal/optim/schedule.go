@@ -10,27 +10,27 @@ import (
 // ScheduleConfig names a learning-rate schedule. Steps are optimiser steps, counted from 0.
 type ScheduleConfig struct {
 	Name       string  // constant, linear, step, cosine or onecycle
-	Warmup     int     // steps of linear warm-up: step i has (i+1)/(Warmup+1) of the rate; not for onecycle, which has its own
+	Warmup     int     // steps of linear warm-up: step i has (i+1)/(Warmup+1) of the rate; onecycle has its own
 	Milestones []int   // step: multiply the rate by Gamma from each of these steps on
 	Gamma      float64 // step
 }
 
-// Schedule gives the learning rate of every step. It is a pure function of the step, so a resumed
-// training needs nothing of it.
+// Schedule gives the learning rate of every step. It is a pure function of the step, so a checkpoint needs no state of
+// it.
 type Schedule struct {
 	cfg   ScheduleConfig
 	lr    float64
 	total int
 }
 
-// Schedules are the names NewSchedule knows.
+// Schedules lists the names that NewSchedule knows.
 var Schedules = []string{"constant", "linear", "step", "cosine", "onecycle"}
 
-// NewSchedule makes the schedule of cfg for a training of total steps with base rate lr, which is
-// the peak of onecycle. They equal PyTorch's: linear falls to 0 from the end of the warm-up on, as
-// transformers' get_linear_schedule_with_warmup from its second step (the first has the rate 0), step is MultiStepLR, cosine is CosineAnnealingLR with
-// T_max = total and eta_min = 0, onecycle is OneCycleLR with its defaults (pct_start 0.3, cosine,
-// div_factor 25, final_div_factor 1e4), all stepped once an optimiser step.
+// NewSchedule returns the schedule of cfg for a training of total steps with base rate lr, which is the peak of
+// onecycle. The schedules equal PyTorch's, stepped once per optimiser step: step is MultiStepLR; cosine is
+// CosineAnnealingLR with T_max = total and eta_min = 0; onecycle is OneCycleLR with its defaults (pct_start 0.3,
+// cosine, div_factor 25, final_div_factor 1e4). linear decays to 0 after the warm-up, as transformers'
+// get_linear_schedule_with_warmup does from its second step (its first has the rate 0).
 func NewSchedule(cfg ScheduleConfig, lr float64, total int) (Schedule, error) {
 	if !slices.Contains(Schedules, cfg.Name) {
 		return Schedule{}, fmt.Errorf("unknown schedule %q: known are %s", cfg.Name, strings.Join(Schedules, ", "))
@@ -50,7 +50,7 @@ func NewSchedule(cfg ScheduleConfig, lr float64, total int) (Schedule, error) {
 	return Schedule{cfg, lr, total}, nil
 }
 
-// LR is the learning rate of the given step, from 0.
+// LR returns the learning rate of the given step, from 0.
 func (s Schedule) LR(step int) float64 {
 	lr := s.lr
 	switch s.cfg.Name {

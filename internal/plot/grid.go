@@ -18,21 +18,20 @@ type Picture struct {
 	Pixels []uint8 // [H, W, 3] or [H, W]
 }
 
-// Cell is a picture of a Grid with what stands under it.
+// Cell is a picture of a Grid with its caption.
 type Cell struct {
 	Picture
 	Caption string // one line, or several
-	Alert   bool   // the caption is of something gone wrong
+	Alert   bool   // draw the caption in red
 }
 
-// GridRow is a row of pictures with what stands before it.
+// GridRow is a row of pictures with its label.
 type GridRow struct {
 	Label string
 	Cells []Cell
 }
 
-// Grid is a table of pictures of one size, each enlarged by a whole number so that every pixel is a
-// square with sharp edges.
+// Grid is a table of pictures of one size, each enlarged by an integer factor so that every pixel is a sharp square.
 type Grid struct {
 	Title    string
 	Subtitle string // grey, under the title
@@ -41,14 +40,14 @@ type Grid struct {
 }
 
 const (
-	dot     = vg.Inch / dpi // a pixel of the PNG: where pictures lie on whole ones they are not blurred
-	side    = 192           // a picture is at most so many dots wide, or of its own size
+	dot     = vg.Inch / dpi // a pixel of the PNG; pictures aligned to whole pixels stay sharp
+	side    = 192           // largest width of an enlarged picture, in dots
 	gap     = 16            // dots between pictures
-	leading = 9.5           // points from line to line
+	leading = 9.5           // line spacing in points
 )
 
-// Save writes g as base.png and base.svg and returns both names. A grid without a picture and pictures
-// of several sizes are errors.
+// Save writes g as base.png and base.svg and returns both names. A grid without pictures and pictures of different
+// sizes are errors.
 func (g Grid) Save(base string) ([]string, error) {
 	var first Picture
 	columns, labels := 0, vg.Length(0)
@@ -63,8 +62,10 @@ func (g Grid) Save(base string) ([]string, error) {
 			if first.H == 0 {
 				first = c.Picture
 			}
-			if c.H < 1 || c.W < 1 || c.H != first.H || c.W != first.W || len(c.Pixels) != c.H*c.W && len(c.Pixels) != 3*c.H*c.W {
-				return nil, fmt.Errorf("drawing %s: a picture of %d x %d pixels with %d values among those of %d x %d", base, c.H, c.W, len(c.Pixels), first.H, first.W)
+			if c.H < 1 || c.W < 1 || c.H != first.H || c.W != first.W || len(c.Pixels) != c.H*c.W &&
+				len(c.Pixels) != 3*c.H*c.W {
+				return nil, fmt.Errorf("drawing %s: a picture of %d x %d pixels with %d values among those of %d x %d",
+					base, c.H, c.W, len(c.Pixels), first.H, first.W)
 			}
 			if c.Caption != "" {
 				captions[i] = max(captions[i], strings.Count(c.Caption, "\n")+1)
@@ -72,7 +73,7 @@ func (g Grid) Save(base string) ([]string, error) {
 		}
 	}
 	if columns == 0 {
-		return nil, fmt.Errorf("drawing %s: %w", base, errors.New("there is no picture"))
+		return nil, fmt.Errorf("drawing %s: %w", base, errors.New("it has no picture"))
 	}
 	zoom := max(1, side/first.W)
 	cellW, cellH := zoom*first.W, zoom*first.H
@@ -83,7 +84,8 @@ func (g Grid) Save(base string) ([]string, error) {
 		top += dots(14)
 	}
 	right := left + columns*cellW + (columns-1)*gap
-	head := max(style(12, ink, true).Width(g.Title), style(8.5, grey, false).Width(g.Subtitle), style(9, red, true).Width(g.Warning))
+	head := max(style(12, ink, true).Width(g.Title), style(8.5, grey, false).Width(g.Subtitle),
+		style(9, red, true).Width(g.Warning))
 	w := vg.Length(max(right, dots(margin+head))+dots(margin)) * dot
 	y := top
 	rows := make([]int, len(g.Rows)) // where each begins
@@ -97,20 +99,22 @@ func (g Grid) Save(base string) ([]string, error) {
 		c.Fill(c.Rectangle.Path())
 		header(c, g.Title, g.Subtitle, g.Warning)
 		for i, r := range g.Rows {
-			down := h - vg.Length(rows[i])*dot // from the bottom, as the canvas counts
+			down := h - vg.Length(rows[i])*dot // the canvas counts from the bottom
 			st := style(8.5, grey, false)
 			st.YAlign = text.YCenter
 			c.FillText(st, vg.Point{X: margin, Y: down - vg.Length(cellH)*dot/2}, r.Label)
 			for j, cell := range r.Cells {
 				x := vg.Length(left+j*(cellW+gap)) * dot
 				bottom := down - vg.Length(cellH)*dot
-				c.DrawImage(vg.Rectangle{Min: vg.Point{X: x, Y: bottom}, Max: vg.Point{X: x + vg.Length(cellW)*dot, Y: down}}, cell.enlarged(zoom))
+				c.DrawImage(vg.Rectangle{Min: vg.Point{X: x, Y: bottom},
+					Max: vg.Point{X: x + vg.Length(cellW)*dot, Y: down}}, cell.enlarged(zoom))
 				st := small
 				if cell.Alert {
 					st.Color = palette[4]
 				}
 				for k, line := range strings.Split(cell.Caption, "\n") {
-					c.FillText(st, vg.Point{X: x, Y: bottom - 2 - vg.Length(k)*leading}, cut(line, st, vg.Length(cellW+gap/2)*dot))
+					c.FillText(st, vg.Point{X: x, Y: bottom - 2 - vg.Length(k)*leading},
+						cut(line, st, vg.Length(cellW+gap/2)*dot))
 				}
 			}
 		}
@@ -118,7 +122,7 @@ func (g Grid) Save(base string) ([]string, error) {
 	})
 }
 
-// enlarged is p with every pixel as zoom x zoom.
+// enlarged returns p with every pixel enlarged to zoom x zoom.
 func (p Picture) enlarged(zoom int) image.Image {
 	img := image.NewNRGBA(image.Rect(0, 0, p.W*zoom, p.H*zoom))
 	channels := len(p.Pixels) / (p.W * p.H)
@@ -135,7 +139,7 @@ func (p Picture) enlarged(zoom int) image.Image {
 	return img
 }
 
-// cut shortens a line to what fits.
+// cut shortens a line to fit.
 func cut(line string, st text.Style, room vg.Length) string {
 	if st.Width(line) <= room {
 		return line

@@ -1,6 +1,6 @@
-// Package plot is the house style of the figures, over gonum/plot: a left-aligned title, a light
-// horizontal grid, thin lines in a colour-blind-safe palette, and a label at the end of each line
-// instead of a legend box. Equal data gives equal bytes, PNG and SVG.
+// Package plot draws all figures in one style, with gonum/plot: a left-aligned title, a light horizontal grid, thin
+// lines in a colour-blind-safe palette, and a label at the end of each line instead of a legend box. Equal data gives
+// equal bytes, as PNG and as SVG.
 package plot
 
 import (
@@ -27,8 +27,8 @@ import (
 	"dla/internal/atomicfile"
 )
 
-// Curve is one line with its spread. X ascends; Lo and Hi, where given, bound the band around Mean.
-// Points that are not finite are left out.
+// Curve is one line with its spread. X ascends; Lo and Hi, if set, bound the band around Mean. Points that are not
+// finite are not drawn.
 type Curve struct {
 	Label   string
 	X, Mean []float64
@@ -40,18 +40,18 @@ type Curve struct {
 // Figure is a chart of lines.
 type Figure struct {
 	Title    string
-	Subtitle string // grey, under the title: data, seeds, what the band is
+	Subtitle string // grey, under the title: data, seeds, meaning of the band
 	Warning  string // red, for what a reader must not miss
 	XLabel   string
-	XNames   []string // what stands at x = 0, 1, …, where these are no numbers to scale
+	XNames   []string // names at x = 0, 1, … of a categorical axis
 	YLabel   string   // the quantity, the first words of the subtitle
 	Percent  bool     // Y holds fractions, shown in percent
 	Log      bool     // Y on a logarithmic axis
 	Curves   []Curve
 }
 
-// palette are the colours of Okabe and Ito (2008, https://jfly.uni-koeln.de/color/), which people with
-// any colour vision tell apart, without the yellow that fades on white; then two more.
+// palette holds the colour-blind-safe colours of Okabe and Ito (2008, https://jfly.uni-koeln.de/color/), without the
+// yellow, which fades on white, and two more.
 var palette = []color.NRGBA{
 	{0x00, 0x72, 0xB2, 0xFF}, // blue
 	{0xE6, 0x9F, 0x00, 0xFF}, // orange
@@ -80,7 +80,8 @@ func (f Figure) Save(base string) ([]string, error) { return save(base, width, h
 
 // save writes a drawing of size w x h as base.png and base.svg and returns both names.
 func save(base string, w, h vg.Length, drawing func(draw.Canvas) error) ([]string, error) {
-	png := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(w, h), vgimg.UseDPI(dpi), vgimg.UseBackgroundColor(color.White))}
+	png := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(w, h), vgimg.UseDPI(dpi),
+		vgimg.UseBackgroundColor(color.White))}
 	svg := vgsvg.New(w, h)
 	var files []string
 	for _, o := range []struct {
@@ -102,8 +103,8 @@ func save(base string, w, h vg.Length, drawing func(draw.Canvas) error) ([]strin
 	return files, nil
 }
 
-// pngInSVG is a drawing whose pictures say what they are: gonum/plot writes PNG and calls it JPEG, which
-// some viewers believe.
+// pngInSVG corrects the media type of embedded pictures: gonum/plot writes PNG and declares JPEG, which some viewers
+// believe.
 type pngInSVG struct{ io.WriterTo }
 
 // WriteTo implements io.WriterTo.
@@ -119,7 +120,7 @@ func (s pngInSVG) WriteTo(w io.Writer) (int64, error) {
 // margin is the white around every figure.
 const margin = 12
 
-// header writes a figure's title, the grey line under it and its warning, and returns where they end.
+// header writes a figure's title, subtitle and warning, and returns the position below them.
 func header(c draw.Canvas, title, sub, warning string) (top vg.Length) {
 	left := c.Min.X + margin
 	top = c.Max.Y - margin
@@ -232,11 +233,11 @@ func (f Figure) axes(p *plot.Plot, curves []Curve) {
 		}
 		p.X.Tick.Marker = plot.ConstantTicks(names)
 	}
-	p.X.Label.Text = f.XLabel // what Y is stands under the title, where it is read without turning the head
+	p.X.Label.Text = f.XLabel // the subtitle says what Y is, which is easier to read than a vertical label
 	styleAxes(p)
 }
 
-// styleAxes gives p the axes of the house: thin, grey, and a grid of horizontal lines.
+// styleAxes gives p thin grey axes and a horizontal grid.
 func styleAxes(p *plot.Plot) {
 	for _, a := range []*plot.Axis{&p.X, &p.Y} {
 		a.Label.TextStyle = style(9, grey, false)
@@ -272,7 +273,7 @@ func bounds(curves []Curve) (xlo, xhi, ylo, yhi float64) {
 	return xlo, xhi, ylo, yhi
 }
 
-// niceTicks are at most about n multiples of 1, 2 or 5 times a power of ten in [lo, hi].
+// niceTicks returns at most about n multiples of 1, 2 or 5 times a power of ten in [lo, hi].
 func niceTicks(lo, hi float64, n int, percent bool) []plot.Tick {
 	raw := (hi - lo) / float64(n)
 	mag := math.Pow(10, math.Floor(math.Log10(raw)))
@@ -283,7 +284,7 @@ func niceTicks(lo, hi float64, n int, percent bool) []plot.Tick {
 			break
 		}
 	}
-	if n == 10 && step < 1 { // epochs are whole
+	if n == 10 && step < 1 { // epochs are integers
 		step = 1
 	}
 	var ticks []plot.Tick
@@ -298,8 +299,7 @@ func niceTicks(lo, hi float64, n int, percent bool) []plot.Tick {
 	return ticks
 }
 
-// logTicks are round numbers in [lo, hi]: powers of ten where that is plenty, with 2 and 5 times them or
-// more between where it is not.
+// logTicks returns round numbers in [lo, hi]: powers of ten if there are enough, else with multiples between them.
 func logTicks(lo, hi float64) []plot.Tick {
 	mults := []float64{1, 2, 5}
 	switch decades := math.Log10(hi / lo); {
@@ -374,8 +374,8 @@ func addLine(p *plot.Plot, cv Curve) error {
 	return nil
 }
 
-// labels writes each curve's name beside its end, moved apart where they would overlap and then
-// tied to the end by a thin line.
+// labels writes each curve's name beside its end. Names that would overlap are moved apart and tied to the end by a
+// thin line.
 func (f Figure) labels(c draw.Canvas, data draw.Canvas, p *plot.Plot, curves []Curve, st text.Style) {
 	trX, trY := p.Transforms(&data)
 	type end struct {
@@ -403,11 +403,11 @@ func (f Figure) labels(c draw.Canvas, data draw.Canvas, p *plot.Plot, curves []C
 	}
 }
 
-// spread moves ascending positions as little as it can so that neighbours are gap apart, within
-// [lo, hi] where there is room for them all.
+// spread moves ascending positions as little as possible so that neighbours are gap apart, within [lo, hi] if there is
+// room.
 func spread(y []float64, gap, lo, hi float64) {
 	type cluster struct {
-		sum   float64 // of the wished positions, each less its place in the cluster
+		sum   float64 // of the wanted positions, each minus its offset in the cluster
 		n     int
 		first float64
 	}

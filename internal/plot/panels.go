@@ -11,7 +11,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Bars are how many of some things lie in each of equal bins; Of is how many there are of them.
+// Bars holds the counts of one histogram in bins of equal width. Of is the total number.
 type Bars struct {
 	Label  string // the same in all panels
 	Counts []int
@@ -21,14 +21,14 @@ type Bars struct {
 
 // Panel is a small chart: a histogram of several Bars over the same bins from Lo to Hi, or lines.
 type Panel struct {
-	Title  string // above it, where there are several panels
+	Title  string // above the panel; not drawn for a single one
 	Lo, Hi float64
 	Bars   []Bars
 	Curves []Curve // instead of Bars, of finite points
 }
 
-// Panels is a chart of one or more panels, each with its own scale. Two histograms are drawn large, side by
-// side and on one scale, to be compared.
+// Panels is a chart of one or more panels, each with its own scale. Two histograms are drawn large, side by side and on
+// a common scale, for comparison.
 type Panels struct {
 	Title    string
 	Subtitle string // grey, under the title
@@ -36,19 +36,19 @@ type Panels struct {
 	XLabel   string
 	YLabel   string // the quantity, the first words of the subtitle
 	Panels   []Panel
-	Columns  int // of panels; of several
+	Columns  int // number of columns of panels
 }
 
 const (
-	panelGap = 10 // of several panels
+	panelGap = 10 // between panels
 )
 
-// pair says that h is two histograms to be compared.
+// pair reports whether h has two histograms, drawn for comparison.
 func (h Panels) pair() bool {
 	return len(h.Panels) == 2 && len(h.Panels[0].Curves) == 0 && len(h.Panels[1].Curves) == 0
 }
 
-// grid is how several panels are laid out: the columns, and the size of a panel.
+// grid returns the layout of several panels: the number of columns and the size of a panel.
 func (h Panels) grid() (columns int, w, height vg.Length) {
 	if h.pair() {
 		return 2, 3 * vg.Inch, 2.4 * vg.Inch
@@ -56,11 +56,11 @@ func (h Panels) grid() (columns int, w, height vg.Length) {
 	return min(max(1, h.Columns), len(h.Panels)), 2.05 * vg.Inch, 1.35 * vg.Inch
 }
 
-// Save writes h as base.png and base.svg and returns both names. One without a panel is an error.
+// Save writes h as base.png and base.svg and returns both names. A chart without panels is an error.
 func (h Panels) Save(base string) ([]string, error) {
 	switch n := len(h.Panels); {
 	case n == 0:
-		return nil, fmt.Errorf("drawing %s: there is no panel", base)
+		return nil, fmt.Errorf("drawing %s: it has no panel", base)
 	case n == 1:
 		return save(base, width, height, h.draw)
 	}
@@ -83,7 +83,7 @@ func (h Panels) draw(c draw.Canvas) error {
 	}
 	top := header(c, h.Title, sub, h.Warning)
 	at := vg.Point{X: c.Min.X + margin, Y: top - 2}
-	legend := func(label string, colour int) { // the names in their colours
+	legend := func(label string, colour int) { // names in the colours of their bars
 		st := style(9, palette[colour%len(palette)], true)
 		c.FillText(st, at, label)
 		at.X += st.Width(label) + 14
@@ -103,7 +103,8 @@ func (h Panels) draw(c draw.Canvas) error {
 	for i, p := range h.Panels {
 		x := c.Min.X + margin + vg.Length(i%columns)*(panelWidth+panelGap)
 		y := top - vg.Length(i/columns)*(panelHeight+panelGap)
-		box := draw.Canvas{Canvas: c.Canvas, Rectangle: vg.Rectangle{Min: vg.Point{X: x, Y: y - panelHeight}, Max: vg.Point{X: x + panelWidth, Y: y}}}
+		box := draw.Canvas{Canvas: c.Canvas, Rectangle: vg.Rectangle{Min: vg.Point{X: x, Y: y - panelHeight},
+			Max: vg.Point{X: x + panelWidth, Y: y}}}
 		st := style(8.5, ink, true)
 		box.FillText(st, vg.Point{X: x, Y: y - 2}, cut(p.Title, st, panelWidth))
 		if err := h.panel(draw.Crop(box, 0, 0, 0, -14), p, !h.pair()); err != nil {
@@ -116,7 +117,7 @@ func (h Panels) draw(c draw.Canvas) error {
 // panel draws one chart into c.
 func (h Panels) panel(c draw.Canvas, pn Panel, small bool) error {
 	p := plot.New()
-	styleAxes(p) // its grid lies under what comes
+	styleAxes(p) // first, so that the grid lies under the data
 	add, percent := pn.bars, true
 	if len(pn.Curves) > 0 {
 		add, percent = pn.lines, false
@@ -145,10 +146,10 @@ func (h Panels) panel(c draw.Canvas, pn Panel, small bool) error {
 	return nil
 }
 
-// bars adds the histogram to p, and its scale.
+// bars adds the histogram and its scale to p.
 func (pn Panel) bars(p *plot.Plot) error {
 	lo, hi := pn.Lo, pn.Hi
-	if !(hi > lo) { // one value: a bin about it
+	if !(hi > lo) { // a single value: one bin around it
 		lo, hi = lo-0.5, lo+0.5
 	}
 	for _, b := range pn.Bars {
@@ -156,7 +157,8 @@ func (pn Panel) bars(p *plot.Plot) error {
 		xy := plotter.XYs{{X: lo, Y: 0}}
 		for i, k := range b.Counts {
 			y := float64(k) / float64(max(1, b.Of))
-			xy = append(xy, plotter.XY{X: lo + (hi-lo)*float64(i)/n, Y: y}, plotter.XY{X: lo + (hi-lo)*float64(i+1)/n, Y: y})
+			xy = append(xy, plotter.XY{X: lo + (hi-lo)*float64(i)/n, Y: y},
+				plotter.XY{X: lo + (hi-lo)*float64(i+1)/n, Y: y})
 		}
 		xy = append(xy, plotter.XY{X: hi, Y: 0})
 		area, err := plotter.NewPolygon(xy)
@@ -173,7 +175,7 @@ func (pn Panel) bars(p *plot.Plot) error {
 	return nil
 }
 
-// top is the upper end of the histogram's scale.
+// top returns the upper end of the histogram's scale.
 func (pn Panel) top() float64 {
 	top := 0.0
 	for _, b := range pn.Bars {
@@ -187,7 +189,7 @@ func (pn Panel) top() float64 {
 	return top * 1.05
 }
 
-// lines adds the curves to p, and their scale.
+// lines adds the curves and their scale to p.
 func (pn Panel) lines(p *plot.Plot) error {
 	xlo, xhi, ylo, yhi := math.Inf(1), math.Inf(-1), math.Inf(1), math.Inf(-1)
 	for _, cv := range pn.Curves {

@@ -10,15 +10,14 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// ROC is a chart of ROC curves: of what is in distribution how much a threshold lets in, against how much
-// of what is not.
+// ROC is a chart of ROC curves: true-positive rate against false-positive rate over all thresholds.
 type ROC struct {
 	Title    string
 	Subtitle string // grey, under the title
 	Warning  string // red
 	XLabel   string
 	YLabel   string
-	Curves   []Curve // X and Mean in [0,1]; beside the chart their labels, in this order
+	Curves   []Curve // X and Mean in [0,1]; labels stand beside the chart in this order
 }
 
 // Save writes r as base.png and base.svg and returns both names.
@@ -51,7 +50,8 @@ func (r ROC) draw(c draw.Canvas) error {
 	}
 	bottom := c.Min.Y + margin - 2
 	side := top - 6 - bottom
-	body := draw.Canvas{Canvas: c.Canvas, Rectangle: vg.Rectangle{Min: vg.Point{X: c.Min.X + margin, Y: bottom}, Max: vg.Point{X: c.Min.X + margin + side + 22, Y: top - 6}}}
+	body := draw.Canvas{Canvas: c.Canvas, Rectangle: vg.Rectangle{Min: vg.Point{X: c.Min.X + margin, Y: bottom},
+		Max: vg.Point{X: c.Min.X + margin + side + 22, Y: top - 6}}}
 	p.Draw(body)
 	st := style(8.5, ink, false)
 	st.YAlign = text.YCenter
