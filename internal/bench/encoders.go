@@ -92,7 +92,7 @@ func loraWork(e encoder) (*work, error) {
 // tuningWork is a training step by AdamW of what is not frozen in p, always on the same sentences.
 func tuningWork(e encoder, p *nn.Params) (*work, error) {
 	const tokens = benchSentences * benchTokens
-	c, err := train.NewSentenceClassifier(e, p, train.SentenceSizes{Batch: benchSentences, BatchTokens: tokens, Parts: 1, PartTokens: tokens, Eval: 1, EvalTokens: benchTokens})
+	c, err := train.NewSentenceClassifier(e, p, train.SentenceSizes{Batch: benchSentences, BatchTokens: tokens, MicroBatches: 1, MicroBatchTokens: tokens, Eval: 1, EvalTokens: benchTokens})
 	if err != nil {
 		return nil, err
 	}

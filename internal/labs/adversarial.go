@@ -25,9 +25,9 @@ import (
 	"dla/internal/weights"
 )
 
-// Adversarial sets: the test images as an attack has left them, on the disk, to be shown to other networks.
+// Adversarial sets: adversarial examples of the test images on the disk, to evaluate other networks on.
 
-// AttackNames are the attacks that a set can be made with: pgd, pgd-targeted, pgd-l2.
+// AttackNames returns the names of the attacks for sets: pgd, pgd-targeted, pgd-l2 and so on.
 func AttackNames() []string {
 	var names []string
 	for _, m := range attack.Methods {
@@ -42,7 +42,7 @@ func AttackNames() []string {
 	return names
 }
 
-// Kinds of adversarial sets.
+// Formats of adversarial sets.
 const (
 	AsImages      = "images"      // PNG files, 8 bits a value, in a folder for each class
 	AsSafetensors = "safetensors" // float32 as the attack left them
@@ -54,7 +54,7 @@ const (
 	adversarialName = "adversarial.safetensors"
 )
 
-// AdversarialSet is what about.json says of one.
+// AdversarialSet is the content of about.json, which describes a set.
 type AdversarialSet struct {
 	attack.Outcome
 	Network string   `json:"network"`
@@ -65,11 +65,12 @@ type AdversarialSet struct {
 	Classes []string `json:"classes"`
 }
 
-// Save attacks the first of cfg's networks by the attack called kind, of radius eps (L-infinity in steps of
-// 8 bits, L2 in pixel values), and writes what the test images become to the new folder dir.
-func Save(ctx context.Context, cfg config.FGSM, kind string, eps float64, dir, as string, opt Options) (AdversarialSet, error) {
+// Save attacks the first of cfg's networks by the attack called kind with radius eps (L-infinity in units of 1/255, L2
+// in pixel values) and writes the adversarial test images to the new folder dir.
+func Save(ctx context.Context, cfg config.FGSM, kind string, eps float64, dir, as string,
+	opt Options) (AdversarialSet, error) {
 	if list, err := os.ReadDir(dir); err == nil && len(list) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return AdversarialSet{}, fmt.Errorf("%s is there already and not an empty folder; name another", dir)
+		return AdversarialSet{}, fmt.Errorf("%s exists and is not an empty folder; name another", dir)
 	}
 	nets, ds, err := attacked(ctx, &cfg, opt)
 	if err != nil {
@@ -78,10 +79,12 @@ func Save(ctx context.Context, cfg config.FGSM, kind string, eps float64, dir, a
 	return saveOn(ctx, nets[0], ds, cfg, kind, eps, dir, as, opt)
 }
 
-// saveOn attacks n on the test set of ds. There must be nothing in dir.
-func saveOn(ctx context.Context, n *Network, ds *data.Dataset, cfg config.FGSM, kind string, eps float64, dir, as string, opt Options) (s AdversarialSet, err error) {
+// saveOn attacks n on the test set of ds and writes the set to dir, which must be empty.
+func saveOn(ctx context.Context, n *Network, ds *data.Dataset, cfg config.FGSM, kind string, eps float64, dir,
+	as string, opt Options) (s AdversarialSet, err error) {
 	if i := n.Images; as == AsImages && (i.H != 32 || i.W != 32 || i.C != 3) {
-		return s, fmt.Errorf("the images of %s are %d x %d in %d channels, and folders of images are read back in 32 x 32 RGB only; use --save-as %s", ds.Name, i.H, i.W, i.C, AsSafetensors)
+		return s, fmt.Errorf("the images of %s are %d x %d in %d channels, but folders of images are read back as "+
+			"32 x 32 RGB only; use --save-as %s", ds.Name, i.H, i.W, i.C, AsSafetensors)
 	}
 	class, err := targets(cfg.Target, ds.Test.Classes, cfg.Seed)
 	if err != nil {
@@ -141,7 +144,7 @@ type setWriter struct {
 	labels, index []float32
 }
 
-// images writes each image as a PNG of its class.
+// images writes each image as a PNG into the folder of its class.
 func (s *setWriter) images(b attack.Batch, y []int32, _, rounded, _ []float32) error {
 	root, err := os.OpenRoot(s.dir) // class names lead nowhere else
 	if err != nil {
@@ -176,7 +179,7 @@ func (s *setWriter) images(b attack.Batch, y []int32, _, rounded, _ []float32) e
 	return nil
 }
 
-// collect keeps the images for save.
+// collect collects the images for save.
 func (s *setWriter) collect(b attack.Batch, y []int32, adv, _, _ []float32) error {
 	s.x = append(s.x, adv...)
 	for i, label := range y {
@@ -185,7 +188,7 @@ func (s *setWriter) collect(b attack.Batch, y []int32, adv, _, _ []float32) erro
 	return nil
 }
 
-// save writes what collect has kept.
+// save writes the images that collect has collected.
 func (s *setWriter) save() error {
 	n := len(s.labels)
 	_, err := weights.Save(filepath.Join(s.dir, adversarialName), []weights.Tensor{
@@ -195,7 +198,7 @@ func (s *setWriter) save() error {
 	return err
 }
 
-// Evaluated is how a network fares on a saved set.
+// Evaluated is the accuracy of a network on a saved set.
 type Evaluated struct {
 	Network  string     `json:"network"`
 	Source   string     `json:"source"`
@@ -203,11 +206,11 @@ type Evaluated struct {
 	Correct  int        `json:"correct"`
 	Accuracy float64    `json:"accuracy"`
 	CI95     [2]float64 `json:"ci95"`
-	Clean    float64    `json:"clean_accuracy"` // on its own test set, as its record has it
+	Clean    float64    `json:"clean_accuracy"` // on its test set, from its record
 }
 
-// EvaluateSet shows the adversarial set in the folder dir, or any images of the networks' classes, to each of
-// the networks that cfg names.
+// EvaluateSet evaluates each of the networks that cfg names on the adversarial set in the folder dir, or on any folder
+// of images of the networks' classes.
 func EvaluateSet(ctx context.Context, cfg config.FGSM, dir string, opt Options) ([]Evaluated, error) {
 	nets, ds, err := attacked(ctx, &cfg, opt)
 	if err != nil {
@@ -216,7 +219,7 @@ func EvaluateSet(ctx context.Context, cfg config.FGSM, dir string, opt Options) 
 	return evaluateOn(ctx, nets, ds, dir, opt)
 }
 
-// evaluateOn shows the images in dir to nets, which tell the classes of ds.
+// evaluateOn evaluates nets, which have the classes of ds, on the images in dir.
 func evaluateOn(ctx context.Context, nets []*Network, ds *data.Dataset, dir string, opt Options) ([]Evaluated, error) {
 	i := nets[0].Images
 	x, labels, err := readAdversarial(ctx, dir, ds, i, opt)
@@ -241,16 +244,18 @@ func evaluateOn(ctx context.Context, nets []*Network, ds *data.Dataset, dir stri
 		if err != nil {
 			return nil, err
 		}
-		e := Evaluated{Network: n.Name, Source: n.Source, N: sum.N, Correct: sum.Correct, Accuracy: sum.Accuracy(), Clean: n.Result.Test.Accuracy}
+		e := Evaluated{Network: n.Name, Source: n.Source, N: sum.N, Correct: sum.Correct, Accuracy: sum.Accuracy(),
+			Clean: n.Result.Test.Accuracy}
 		e.CI95[0], e.CI95[1] = metrics.Wilson(sum.Correct, sum.N)
 		all = append(all, e)
 	}
 	return all, nil
 }
 
-// readAdversarial reads the images and labels of an adversarial set, or of a folder of images whose classes have
-// the names of ds's.
-func readAdversarial(ctx context.Context, dir string, ds *data.Dataset, want data.Description, opt Options) ([]float32, []int32, error) {
+// readAdversarial reads the images and labels of an adversarial set, or of a folder of images with the class names of
+// ds.
+func readAdversarial(ctx context.Context, dir string, ds *data.Dataset, want data.Description,
+	opt Options) ([]float32, []int32, error) {
 	file := filepath.Join(dir, adversarialName)
 	if filepath.Ext(dir) == ".safetensors" {
 		file = dir
@@ -263,7 +268,8 @@ func readAdversarial(ctx context.Context, dir string, ds *data.Dataset, want dat
 		return nil, nil, err
 	}
 	if want.H != 32 || want.W != 32 || want.C != 3 {
-		return nil, nil, fmt.Errorf("%s holds images of 32 x 32 RGB, the network takes %d x %d in %d channels; name a set of %s", dir, want.H, want.W, want.C, ds.Name)
+		return nil, nil, fmt.Errorf("%s has images of 32 x 32 RGB, but the network takes %d x %d in %d channels; "+
+			"name a set of %s", dir, want.H, want.W, want.C, ds.Name)
 	}
 	if set.Converted != "" {
 		opt.Say("%s%s", dir, converted(set.Converted))
@@ -271,7 +277,8 @@ func readAdversarial(ctx context.Context, dir string, ds *data.Dataset, want dat
 	place := make([]int32, len(set.Test.Classes))
 	for i, class := range set.Test.Classes {
 		if place[i] = int32(slices.Index(ds.Test.Classes, class)); place[i] < 0 {
-			return nil, nil, fmt.Errorf("%s: no class of %s is called %q; its folders must be among %s", dir, ds.Name, class, strings.Join(ds.Test.Classes, ", "))
+			return nil, nil, fmt.Errorf("%s: %s has no class %q; folders must be named %s", dir, ds.Name, class,
+				strings.Join(ds.Test.Classes, ", "))
 		}
 	}
 	b := data.Batch{X: make([]float32, len(set.Test.Pixels)), Y: make([]int32, set.Test.N)}
@@ -282,15 +289,15 @@ func readAdversarial(ctx context.Context, dir string, ds *data.Dataset, want dat
 	return b.X, b.Y, nil
 }
 
-// readTensors reads what setWriter.save wrote. Values outside [0, 1] and labels that are no classes are
-// errors.
+// readTensors reads the file that setWriter.save wrote. Values outside [0, 1] and invalid labels are errors.
 func readTensors(file string, want data.Description) ([]float32, []int32, error) {
 	f, err := weights.Load(file, "")
 	if err != nil {
 		return nil, nil, err
 	}
 	fail := func(format string, args ...any) ([]float32, []int32, error) {
-		return nil, nil, fmt.Errorf("%s is no adversarial set for this network: %s; make one with `dla lab4 fgsm --save`", file, fmt.Sprintf(format, args...))
+		return nil, nil, fmt.Errorf("%s is not an adversarial set for this network: %s; make one with `dla lab4 "+
+			"fgsm --save`", file, fmt.Sprintf(format, args...))
 	}
 	var images, labels weights.Tensor
 	for _, t := range f.Tensors {

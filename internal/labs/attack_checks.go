@@ -14,17 +14,17 @@ import (
 	"dla/internal/weights"
 )
 
-// fewSteps is below which PGD is not expected to be as strong as FGSM: it begins at random, and a step or two
-// from there may end within the ball.
+// fewSteps is the number of steps below which PGD may be weaker than FGSM: from a random start, one or two steps may
+// end well inside the ball.
 const fewSteps = 4
 
-// largeEps is the radius, in steps of 8 bits, from which on an attack can turn every image into grey. At smaller
-// ones a network may withstand even a correct attack.
+// largeEps is the radius, in units of 1/255, at which an attack can turn every image grey. At smaller radii a network
+// may resist even a correct attack.
 const largeEps = 128
 
-// attackChecks are what must hold of any network and of any correct attack, PGD being of so many steps. What is a
-// matter of chance is given three standard errors of the number of images. A check that what was asked for does
-// not have the radii for is marked as not applicable.
+// attackChecks returns the checks that any network under any correct attack must pass. steps is the number of steps of
+// PGD. Checks that depend on chance have a tolerance of three standard errors for the number of images. Checks whose
+// radii the settings lack are marked as not applicable.
 func attackChecks(ctx context.Context, v *target, res record.Attacks, pgdSteps int) ([]record.Check, error) {
 	var all []record.Check
 	lacking := func(what, missing string, args ...any) {
@@ -45,7 +45,7 @@ func attackChecks(ctx context.Context, v *target, res record.Attacks, pgdSteps i
 	chance, n := largestClass(v.images), float64(res.Test.N) // what an answer that is always the same may come to
 	luck := 3 * math.Sqrt(0.25/n)                            // of a share
 
-	// Nothing changes at radius 0.
+	// At radius 0 no image changes.
 	still, err := v.still(ctx)
 	if err != nil {
 		return nil, err
@@ -55,7 +55,8 @@ func attackChecks(ctx context.Context, v *target, res record.Attacks, pgdSteps i
 			still = max(still, o.MaxChange, math.Abs(float64(o.Correct-res.Test.Correct)))
 		}
 	}
-	add(still == 0, still, "epsilon 0 changes nothing", "largest change %g by FGSM, targeted FGSM, noise and PGD; accuracy %.2f %% and %.2f %%", still, 100*fgsm[0].Accuracy, 100*res.Test.Accuracy)
+	add(still == 0, still, "epsilon 0 changes nothing", "largest change %g by FGSM, targeted FGSM, noise and PGD; "+
+		"accuracy %.2f %% and %.2f %%", still, 100*fgsm[0].Accuracy, 100*res.Test.Accuracy)
 
 	over, lowest, highest := 0.0, 1.0, 0.0
 	for _, o := range res.Attacks {
@@ -64,7 +65,8 @@ func attackChecks(ctx context.Context, v *target, res record.Attacks, pgdSteps i
 		}
 		lowest, highest = min(lowest, o.MinValue), max(highest, o.MaxValue)
 	}
-	add(over <= 1, over, "no change is larger than epsilon", "the largest is %.9f of it, over %d attacks", over, len(res.Attacks))
+	add(over <= 1, over, "no change is larger than epsilon", "the largest is %.9f of it, over %d attacks", over,
+		len(res.Attacks))
 	add(lowest >= 0 && highest <= 1, highest, "pixels stay within [0, 1]", "%g to %g", lowest, highest)
 
 	const noWeaker = "PGD is no weaker than FGSM"
@@ -86,7 +88,8 @@ func attackChecks(ctx context.Context, v *target, res record.Attacks, pgdSteps i
 			strings.Join(beside, ", "))
 	}
 
-	// FGSM's may rise: a step that is too long overshoots, and a network hardened by it is best at its radius.
+	// The accuracy under FGSM may rise: a long step overshoots, and a network trained against FGSM is best at its
+	// radius.
 	const falls = "accuracy falls with epsilon until it is at chance"
 	switch {
 	case len(many) < 2:
@@ -110,8 +113,8 @@ func attackChecks(ctx context.Context, v *target, res record.Attacks, pgdSteps i
 			100*end.Accuracy, end.Eps, 100*chance)
 	}
 
-	// At the smallest epsilon by which FGSM has cost half of what can be lost, if the sweep is fine enough to
-	// show it: at a much larger one, noise destroys an image as well.
+	// Compare at the smallest epsilon where FGSM costs half of the accuracy above chance, if the sweep is fine enough:
+	// at a much larger one, noise destroys images too.
 	const noiseWeaker = "random noise of the same size is much weaker"
 	half := slices.IndexFunc(fgsm, func(o attack.Outcome) bool { return o.Accuracy <= (res.Test.Accuracy+chance)/2 })
 	switch {
@@ -120,14 +123,16 @@ func attackChecks(ctx context.Context, v *target, res record.Attacks, pgdSteps i
 	case half < 0:
 		lacking(noiseWeaker, "FGSM costs less than half of what there is to lose at every radius of the sweep")
 	case fgsm[half].Eps > 1 && fgsm[half-1].Eps < fgsm[half].Eps/2:
-		lacking(noiseWeaker, "between %g/255 and %g/255, where FGSM comes to cost half of what there is to lose, the sweep has no radius", fgsm[half-1].Eps, fgsm[half].Eps)
+		lacking(noiseWeaker, "between %g/255 and %g/255, where FGSM comes to cost half of what there is to lose, "+
+			"the sweep has no radius", fgsm[half-1].Eps, fgsm[half].Eps)
 	default:
 		lost, lostToNoise := res.Test.Accuracy-fgsm[half].Accuracy, res.Test.Accuracy-noise[half].Accuracy
-		add(lostToNoise <= lost/2+luck/3, lostToNoise, noiseWeaker, "it costs %.2f points where FGSM costs %.2f, at %g/255",
+		add(lostToNoise <= lost/2+luck/3, lostToNoise, noiseWeaker,
+			"it costs %.2f points where FGSM costs %.2f, at %g/255",
 			100*lostToNoise, 100*lost, fgsm[half].Eps)
 	}
 
-	// Of a radius that is not a whole number of levels, rounding takes the rest away.
+	// Rounding removes the fraction of a level from a radius, so only whole numbers of levels count.
 	const rounding = "rounding to 8 bits does not undo an attack"
 	back := math.Inf(-1)
 	var beside []string
@@ -150,11 +155,12 @@ func attackChecks(ctx context.Context, v *target, res record.Attacks, pgdSteps i
 	}
 
 	now := weights.Fingerprint(v.net.state())
-	add(now == res.Weights, 0, "weights and running statistics are unchanged, bit for bit", "fingerprint %.12s… before and %.12s… after", res.Weights, now)
+	add(now == res.Weights, 0, "weights and running statistics are unchanged, bit for bit",
+		"fingerprint %.12s… before and %.12s… after", res.Weights, now)
 	return all, nil
 }
 
-// largestClass is the share of the class of most images.
+// largestClass returns the fraction of images of the most frequent class.
 func largestClass(s data.Subset) float64 {
 	count := make([]int, len(s.Set.Classes))
 	for _, i := range s.Index {
@@ -163,14 +169,15 @@ func largestClass(s data.Subset) float64 {
 	return float64(slices.Max(count)) / float64(len(s.Index))
 }
 
-// still is the largest change by PGD of radius 0, in either norm, of a batch of images.
+// still returns the largest change of a batch of images by PGD of radius 0, in either norm.
 func (v *target) still(ctx context.Context) (float64, error) {
 	some := *v
 	some.images = v.images.First(v.graph.Rows())
 	largest := 0.0
 	for _, norm := range []attack.Norm{attack.Linf, attack.L2} {
 		w := some.attackOf("pgd", attack.PGD{Norm: norm, Step: 0.01, Steps: 2, Restarts: 2}, norm, 0, false)
-		if err := some.evaluate(ctx, "checks", []*attackRun{w}, func(_, _ int32) int32 { return 0 }, func(train.Event) {}); err != nil {
+		if err := some.evaluate(ctx, "checks", []*attackRun{w}, func(_, _ int32) int32 { return 0 },
+			func(train.Event) {}); err != nil {
 			return 0, err
 		}
 		largest = max(largest, w.MaxChange)

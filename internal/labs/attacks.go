@@ -14,7 +14,7 @@ import (
 	"dla/internal/train"
 )
 
-// target is a network ready to be attacked, and the test images it is attacked on.
+// target is a compiled network under attack, with the test images to attack.
 type target struct {
 	net    *Network
 	graph  *attack.Target
@@ -32,19 +32,19 @@ type attackRun struct {
 	attack.Outcome
 	run func(ctx context.Context, b attack.Batch, dst []float32) error
 
-	// each, where it is not nil, sees every batch: the true classes, the adversarial images, these rounded to 8 bits,
-	// and the logits of the latter.
+	// each, if not nil, receives every batch: the true classes, the adversarial images, the same rounded to 8 bits, and
+	// the logits of the rounded images.
 	each func(b attack.Batch, y []int32, adv, rounded, logits []float32) error
 }
 
-// attackOf is the attack a, which is called name.
+// attackOf returns a run of the attack a, called name.
 func (v *target) attackOf(name string, a attack.Attack, norm attack.Norm, eps float64, targeted bool) *attackRun {
 	w := &attackRun{Outcome: attack.Outcome{Attack: name, Norm: norm, Eps: eps, Targeted: targeted}}
 	w.run = func(ctx context.Context, b attack.Batch, dst []float32) error { return a.Run(ctx, v.graph, b, dst) }
 	return w
 }
 
-// sweep is FGSM at each radius, in steps of 8 bits, of one gradient, whose time counts for each of them.
+// sweep returns FGSM at each radius, in units of 1/255. All radii share one gradient, whose time counts for each.
 func (v *target) sweep(eps []float64, targeted bool) []*attackRun {
 	var all []*attackRun
 	var g []float32
@@ -69,9 +69,10 @@ func (v *target) sweep(eps []float64, targeted bool) []*attackRun {
 	return all
 }
 
-// evaluate attacks every image of v with each attack and counts the predictions. class is the target class of targeted
-// attacks. Progress is shown under name.
-func (v *target) evaluate(ctx context.Context, name string, attacks []*attackRun, class targetOf, sink train.Sink) error {
+// evaluate attacks every image of v with each attack and counts the predictions. class gives the target class of
+// targeted attacks. Progress is shown under name.
+func (v *target) evaluate(ctx context.Context, name string, attacks []*attackRun, class targetOf,
+	sink train.Sink) error {
 	t, classes := v.graph, v.graph.Classes()
 	loader := data.NewLoader(v.images, t.Rows(), false, 0)
 	full := t.Rows() * t.Values()
@@ -132,11 +133,11 @@ func (v *target) evaluate(ctx context.Context, name string, attacks []*attackRun
 	return nil
 }
 
-// targetOf is the target class of an image, by its number and its own class.
+// targetOf returns the target class of an image from its index and its true class.
 type targetOf func(index, label int32) int32
 
-// targets is the target class called name, or for config.RandomTarget another than the image's own, drawn by seed and
-// the image's number.
+// targets returns a function that gives the class called name, or for config.RandomTarget a wrong class drawn from seed
+// and the index of the image.
 func targets(name string, classes []string, seed uint64) (targetOf, error) {
 	if name == config.RandomTarget {
 		return func(index, label int32) int32 {

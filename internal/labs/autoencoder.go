@@ -22,26 +22,27 @@ import (
 	"dla/internal/weights"
 )
 
-// AutoencoderExperiment is the name of the autoencoder in records.
+// AutoencoderExperiment is the name of the experiment in records.
 const AutoencoderExperiment = "lab4/autoencoder"
 
-// reconstructionsName is the file of the Examples.
+// reconstructionsName is the name of the file with record.Examples.
 const reconstructionsName = "reconstructions.png"
 
-// maxExamples bounds them.
+// maxExamples bounds the number of examples.
 const maxExamples = 10
 
-// autoencoder trains a decoder of a classifier's frozen features.
+// autoencoder trains a decoder on the frozen features of a classifier.
 func autoencoder() Experiment {
 	defaults := func() config.Autoencoder { return config.DefaultAutoencoder("") }
-	e := newExperiment[config.Autoencoder, record.Autoencoder](AutoencoderExperiment, defaults, openAutoencoder, planAutoencoder)
+	e := newExperiment[config.Autoencoder, record.Autoencoder](AutoencoderExperiment, defaults, openAutoencoder,
+		planAutoencoder)
 	return checked(e, func(cfg config.Autoencoder, opt Options) error {
 		_, err := findEncoder(cfg, opt)
 		return err
 	})
 }
 
-// openAutoencoder loads the frozen encoder and reads the data, which must be that of the encoder's training.
+// openAutoencoder loads the frozen encoder and reads the data, which must be the encoder's training data.
 func openAutoencoder(ctx context.Context, cfg config.Autoencoder, opt Options) (Job, error) {
 	encoder, err := findEncoder(cfg, opt)
 	if err != nil {
@@ -52,7 +53,8 @@ func openAutoencoder(ctx context.Context, cfg config.Autoencoder, opt Options) (
 		return nil, err
 	}
 	if encoder.Data.Fingerprint != ds.Fingerprint {
-		return nil, fmt.Errorf("the encoder %s was trained on %s with fingerprint %.12s…, the decoder's data is %s with %.12s…; train both on the same data", encoder.Source, encoder.Data.Name, encoder.Data.Fingerprint, ds.Name, ds.Fingerprint)
+		return nil, fmt.Errorf("the encoder %s was trained on %s with fingerprint %.12s…, the decoder's data is %s "+
+			"with %.12s…; train both on the same data", encoder.Source, encoder.Data.Name, encoder.Data.Fingerprint, ds.Name, ds.Fingerprint)
 	}
 	t := autoencoderTraining(cfg, encoder)
 	t.data = imagesInfo(ds)
@@ -70,49 +72,52 @@ func openAutoencoder(ctx context.Context, cfg config.Autoencoder, opt Options) (
 	return t, nil
 }
 
-// autoencoderTraining is the training of a decoder, without its data.
+// autoencoderTraining returns the training of a decoder, without its data.
 func autoencoderTraining(cfg config.Autoencoder, encoder *Network) *training {
 	cfg.Encoder.Model, cfg.Encoder.Weights = encoder.Config.Model, encoder.Weights
 	name := model.AutoEncoder{Encoder: encoder.Model}.Name()
 	return &training{experiment: AutoencoderExperiment, variant: name, settings: cfg, cfg: cfg.Training()}
 }
 
-// findEncoder is FindEncoder, once for all runs of a study.
+// findEncoder calls FindEncoder once for all runs of a study.
 func findEncoder(cfg config.Autoencoder, opt Options) (*Network, error) {
 	return once(opt, fmt.Sprintf("encoder %+v", cfg.Encoder), func() (*Network, error) {
 		n, err := FindEncoder(opt.Root, cfg)
 		if err == nil {
-			opt.Say("encoder: %s of %s, frozen; test accuracy of its classifier %.2f %%", n.Name, n.Source, 100*n.Result.Test.Accuracy)
+			opt.Say("encoder: %s of %s, frozen; test accuracy of its classifier %.2f %%", n.Name, n.Source,
+				100*n.Result.Test.Accuracy)
 		}
 		return n, err
 	})
 }
 
-// FindEncoder loads the classifier that cfg names, which must have the weights and be the network that cfg
-// says, where it does.
+// FindEncoder loads the classifier that cfg names. If cfg names weights or a network, others are an error.
 func FindEncoder(root string, cfg config.Autoencoder) (*Network, error) {
 	n, err := FindNetwork(root, cfg.Encoder.From)
 	if err != nil {
 		return nil, fmt.Errorf("the encoder: %w", err)
 	}
 	if w := cfg.Encoder.Weights; w != "" && w != n.Weights {
-		return nil, fmt.Errorf("the encoder %s has weights with fingerprint %.12s…, wanted are %.12s… (encoder.weights); make the original encoder available again", n.Source, n.Weights, w)
+		return nil, fmt.Errorf("the encoder %s has weights with fingerprint %.12s…, want %.12s… (encoder.weights); "+
+			"make the original encoder available again", n.Source, n.Weights, w)
 	}
 	if m := cfg.Encoder.Model; m != (config.Model{}) && m != n.Config.Model {
-		return nil, fmt.Errorf("the encoder %s is %+v, wanted is %+v (encoder.model); leave that out: it follows from the encoder", n.Source, n.Config.Model, m)
+		return nil, fmt.Errorf("the encoder %s is %+v, want %+v (encoder.model); leave encoder.model out, since the "+
+			"encoder determines it", n.Source, n.Config.Model, m)
 	}
 	g := nn.NewGraph(nn.NewParams(0))
-	if (model.AutoEncoder{Encoder: n.Model}).Reconstruct(g, g.Input("x", append([]int{1}, n.row()...)...)); g.Err() != nil {
+	if (model.AutoEncoder{Encoder: n.Model}).Reconstruct(g, g.Input("x",
+		append([]int{1}, n.row()...)...)); g.Err() != nil {
 		return nil, fmt.Errorf("the encoder %s: %w; name a convolutional network", n.Source, g.Err())
 	}
 	return n, nil
 }
 
-// decoder is a decoder in training, over a frozen encoder.
+// decoder is a decoder in training on a frozen encoder.
 type decoder struct {
 	imageBatches
 	encoder   *Network
-	frozen    []weights.Tensor // the encoder's part of the state, head and all
+	frozen    []weights.Tensor // the encoder's state, head included
 	params    *nn.Params
 	net       *train.Autoencoder
 	optimizer optim.Optimizer
@@ -120,7 +125,7 @@ type decoder struct {
 	initial   []weights.Tensor // a copy of the state before training
 }
 
-// newDecoder makes the autoencoder: the classifier's parameters, frozen, and a decoder's, drawn from the seed.
+// newDecoder makes the autoencoder from the classifier's frozen parameters and a decoder's, drawn from the seed.
 func newDecoder(cfg config.Training, encoder *Network, steps int) (*decoder, error) {
 	setConv(cfg.Train)
 	d := &decoder{encoder: encoder, params: nn.NewParams(cfg.Seed)}
@@ -132,7 +137,8 @@ func newDecoder(cfg config.Training, encoder *Network, steps int) (*decoder, err
 		return nil, err
 	}
 	var err error
-	if d.net, err = train.NewAutoencoder(model.AutoEncoder{Encoder: encoder.Model}, d.params, encoder.row(), cfg.Train.BatchSize, evalBatch); err != nil {
+	if d.net, err = train.NewAutoencoder(model.AutoEncoder{Encoder: encoder.Model}, d.params, encoder.row(),
+		cfg.Train.BatchSize, evalBatch); err != nil {
 		return nil, err
 	}
 	for _, t := range d.net.State() {
@@ -155,10 +161,11 @@ func (d *decoder) graph() *engine.Program { return d.net.Train() }
 
 func (d *decoder) macs() int { return d.net.Eval().MACs() / evalBatch }
 
-// evaluate is the test of an autoencoder, and the check that its encoder is still the classifier's.
-func (d *decoder) evaluate(ctx context.Context, e ended) (record.Result, error) {
+// evaluate evaluates the autoencoder on the test set and checks that its encoder is unchanged.
+func (d *decoder) evaluate(ctx context.Context, e finishedTraining) (record.Result, error) {
 	live := d.net.State()
-	frozen := record.Frozen{Network: d.encoder.Name, Source: d.encoder.Source, Params: d.encoder.Params.Count(), WeightsSHA256: weights.Fingerprint(d.frozen)}
+	frozen := record.Frozen{Network: d.encoder.Name, Source: d.encoder.Source, Params: d.encoder.Params.Count(),
+		WeightsSHA256: weights.Fingerprint(d.frozen)}
 	frozen.Unchanged = frozen.WeightsSHA256 == d.encoder.Weights
 	test, err := d.squaredError(ctx, e)
 	if err != nil {
@@ -178,22 +185,23 @@ func (d *decoder) evaluate(ctx context.Context, e ended) (record.Result, error) 
 	return res, err
 }
 
-// squaredError is the mean squared error on the test set.
-func (d *decoder) squaredError(ctx context.Context, e ended) (record.TestError, error) {
+// squaredError returns the mean squared error on the test set.
+func (d *decoder) squaredError(ctx context.Context, e finishedTraining) (record.TestError, error) {
 	all := make([]float64, 0, len(d.test.Index))
-	stats, err := train.EvaluateEach(ctx, d.net, d.net.Batches(data.NewLoader(d.test, evalBatch, false, 0)), e.sink, func() {
-		for _, v := range d.net.Errors() {
-			all = append(all, float64(v))
-		}
-	})
+	stats, err := train.EvaluateEach(ctx, d.net, d.net.Batches(data.NewLoader(d.test, evalBatch, false, 0)), e.sink,
+		func() {
+			for _, v := range d.net.Errors() {
+				all = append(all, float64(v))
+			}
+		})
 	if err != nil {
 		return record.TestError{}, err
 	}
 	return record.TestError{N: stats.N, MSE: stats.Loss(), CI95: errorInterval(all)}, nil
 }
 
-// errorInterval is the 95 % interval of the mean of squared errors of pixel values from 0 to 1, by the normal
-// distribution and within what there can be. Of a single one nothing is known of the spread: 0 to 1.
+// errorInterval returns the normal 95 % interval of the mean of squared errors of pixel values from 0 to 1, clipped to
+// [0,1]. A single error has an unknown spread and the interval [0,1].
 func errorInterval(all []float64) [2]float64 {
 	mean, sd := metrics.MeanStd(all)
 	if math.IsNaN(sd) {
@@ -203,9 +211,9 @@ func errorInterval(all []float64) [2]float64 {
 	return [2]float64{max(0, mean-half), min(1, mean+half)}
 }
 
-// examples reconstructs the first test image of each class as the decoder did before training, which
-// follows from the seed, and as it does now.
-func (d *decoder) examples(e ended) (record.Examples, error) {
+// examples reconstructs the first test image of each class with the decoder before training, drawn again from the seed,
+// and with the current one.
+func (d *decoder) examples(e finishedTraining) (record.Examples, error) {
 	set := d.test.Set
 	some := data.Subset{Set: set}
 	var ex record.Examples
@@ -256,7 +264,7 @@ func (d *decoder) examples(e ended) (record.Examples, error) {
 	return ex, err
 }
 
-// pictureSheet is a PNG of rows of n pictures [h, w, c] side by side.
+// pictureSheet returns a PNG with rows of n pictures [h, w, c].
 func pictureSheet(rows [][]uint8, n, h, w, c int) ([]byte, error) {
 	img := image.NewNRGBA(image.Rect(0, 0, n*w, len(rows)*h))
 	for r, pictures := range rows {
@@ -272,7 +280,7 @@ func pictureSheet(rows [][]uint8, n, h, w, c int) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// planAutoencoder says what training a decoder of the encoder's features costs.
+// planAutoencoder estimates the cost of training a decoder on the encoder's features.
 func planAutoencoder(cfg config.Autoencoder, opt Options) (Plan, error) {
 	encoder, err := findEncoder(cfg, opt)
 	if err != nil {
@@ -292,7 +300,7 @@ func planAutoencoder(cfg config.Autoencoder, opt Options) (Plan, error) {
 	}}, nil
 }
 
-// Autoencoder is a trained one: a run's best weights, or a checkpoint that ships.
+// Autoencoder is a trained autoencoder: the best weights of a run, or a shipped checkpoint.
 type Autoencoder struct {
 	Name    string // of the variant
 	Source  string // run id or folder
@@ -305,9 +313,9 @@ type Autoencoder struct {
 	Result  record.Autoencoder
 }
 
-// FindAutoencoder loads the trained autoencoder that from names: a checkpoint's folder, the name of one
-// under checkpoints/, or the id of a finished run under root. Weights that are not those of its record, of
-// the encoder or of the decoder, are an error.
+// FindAutoencoder loads the trained autoencoder that from names: a checkpoint's folder, the name of one under
+// checkpoints/, or the id of a finished run under root. Weights of encoder or decoder that differ from its record are
+// an error.
 func FindAutoencoder(root, from string) (*Autoencoder, error) {
 	k, err := findKept(root, from)
 	if err != nil {
@@ -318,7 +326,8 @@ func FindAutoencoder(root, from string) (*Autoencoder, error) {
 
 func restoreAutoencoder(k keptWeights) (*Autoencoder, error) {
 	if k.Experiment != AutoencoderExperiment {
-		return nil, fmt.Errorf("%s was made by experiment %q; wanted is an autoencoder, as `dla lab4 autoencoder` makes it", k.source, k.Experiment)
+		return nil, fmt.Errorf("%s was made by experiment %q; want an autoencoder, made by `dla lab4 autoencoder`",
+			k.source, k.Experiment)
 	}
 	cfg, err := settingsOf[config.Autoencoder](k.Record)
 	if err != nil {
@@ -354,15 +363,17 @@ func restoreAutoencoder(k keptWeights) (*Autoencoder, error) {
 	}
 	a.Weights, a.Encoder = weights.Fingerprint(state), weights.Fingerprint(encoder)
 	if want := a.Result.WeightsSHA256; a.Weights != want {
-		return nil, k.unloadable(fmt.Errorf("the weights are not those of the run's result: fingerprint %.12s…, not %.12s…", a.Weights, want))
+		return nil, k.unloadable(fmt.Errorf("the weights are not those of the run's result: fingerprint %.12s…, not "+
+			"%.12s…", a.Weights, want))
 	}
 	if want := a.Result.Encoder.WeightsSHA256; a.Encoder != want {
-		return nil, k.unloadable(fmt.Errorf("the encoder's weights are not those of the run's result: fingerprint %.12s…, not %.12s…", a.Encoder, want))
+		return nil, k.unloadable(fmt.Errorf("the encoder's weights are not those of the run's result: fingerprint "+
+			"%.12s…, not %.12s…", a.Encoder, want))
 	}
 	return a, nil
 }
 
-// row is the shape of an image as the network takes it.
+// row returns the shape of an input image.
 func (a *Autoencoder) row() []int { return a.Model.Encoder.Input(a.Images.H, a.Images.W, a.Images.C) }
 
 // Reconstructor compiles the autoencoder for batches of up to rows images.

@@ -159,10 +159,10 @@ func TestAutoencoder(t *testing.T) {
 	if again, its := autoencode(context.Background(), t, cfg, opt); !again.Reused || again.ID != tr.ID || !reflect.DeepEqual(its.Examples, res.Examples) {
 		t.Errorf("%+v was not reused: %+v", tr, again)
 	}
-	if _, err := FindNetwork(root, tr.ID); err == nil || !strings.Contains(err.Error(), tr.ID+" is an autoencoder; wanted is a classifier") {
+	if _, err := FindNetwork(root, tr.ID); err == nil || !strings.Contains(err.Error(), tr.ID+" is an autoencoder, want a classifier") {
 		t.Errorf("an autoencoder as a classifier: %v", err)
 	}
-	if _, err := FindAutoencoder(root, encoder.ID); err == nil || !strings.Contains(err.Error(), `made by experiment "lab1/resnet"; wanted is an autoencoder`) {
+	if _, err := FindAutoencoder(root, encoder.ID); err == nil || !strings.Contains(err.Error(), `made by experiment "lab1/resnet"; want an autoencoder`) {
 		t.Errorf("a classifier as an autoencoder: %v", err)
 	}
 }
@@ -236,7 +236,7 @@ func TestAutoencoderRefuses(t *testing.T) {
 	}
 	cfg := tinyAutoencoder(cnn.ID)
 	cfg.Encoder.Weights = "abc"
-	if _, err := FindEncoder(root, cfg); err == nil || !strings.Contains(err.Error(), "wanted are abc") {
+	if _, err := FindEncoder(root, cfg); err == nil || !strings.Contains(err.Error(), "want abc") {
 		t.Errorf("other weights: %v", err)
 	}
 	cfg = tinyAutoencoder(cnn.ID)

@@ -17,12 +17,13 @@ import (
 	"dla/internal/train"
 )
 
-// BaselineExperiment is the name of the frozen baselines in records.
+// BaselineExperiment is the name of the experiment in records.
 const BaselineExperiment = "lab3/baseline"
 
 // baseline trains a head of two layers on the features of a frozen sentence encoder.
 func baseline() Experiment {
-	e := newExperiment[config.Baseline, record.Classifier](BaselineExperiment, config.DefaultBaseline, openBaseline, planBaseline)
+	e := newExperiment[config.Baseline, record.Classifier](BaselineExperiment, config.DefaultBaseline, openBaseline,
+		planBaseline)
 	return checked(e, func(cfg config.Baseline, opt Options) error {
 		_, err := encoderOf(cfg.Encoder.From, cfg.Encoder.Weights, opt)
 		return err
@@ -57,9 +58,11 @@ type probe struct {
 	train, val *data.VectorLoader
 }
 
-// newProbe encodes the sentences, or finds that done, and makes the head.
-func newProbe(ctx context.Context, set *data.Sentences, e *SentenceEncoder, cfg config.Baseline, opt Options) (*probe, error) {
-	key := fmt.Sprintf("features of %s, %s, %v, %d", e.Content, cfg.Encoder.Pooling, cfg.Encoder.Normalize, cfg.Data.Limit)
+// newProbe makes the features of the sentences, or reads them from the cache, and makes the head.
+func newProbe(ctx context.Context, set *data.Sentences, e *SentenceEncoder, cfg config.Baseline,
+	opt Options) (*probe, error) {
+	key := fmt.Sprintf("features of %s, %s, %v, %d", e.Content, cfg.Encoder.Pooling, cfg.Encoder.Normalize,
+		cfg.Data.Limit)
 	m, err := once(opt, key, func() (*features, error) { return newFeatures(ctx, set, e, cfg, opt) })
 	if err != nil {
 		return nil, err
@@ -68,21 +71,22 @@ func newProbe(ctx context.Context, set *data.Sentences, e *SentenceEncoder, cfg 
 	if cfg.Head.Standardize {
 		arch.Mean, arch.Std = m.moments()
 	}
-	p := &probe{on: m, train: data.NewVectorLoader(&m.vectors, m.train, cfg.Train.BatchSize, true, cfg.Seed), val: m.loader(m.val)}
+	p := &probe{on: m, train: data.NewVectorLoader(&m.vectors, m.train, cfg.Train.BatchSize, true, cfg.Seed),
+		val: m.loader(m.val)}
 	p.classifier, err = newHead(arch, cfg.Training(), m.vectors.Width, len(set.Classes), p.train.Steps())
 	return p, err
 }
 
-// job keeps the epoch of the smallest validation loss: on a thousand sentences the accuracy is too coarse a measure, and
-// is largest early, while the loss still falls.
+// job selects the epoch by the smallest validation loss: on a thousand sentences the accuracy is too coarse, and it
+// peaks early while the loss still falls.
 func (p *probe) job() train.Job {
 	j := p.classifier.job()
 	j.Train, j.Val, j.SelectByLoss = p.net.TrainBatches(p.train), p.net.Batches(p.val), true
 	return j
 }
 
-// evaluate tests the head, and evaluates it on its training split, with nothing dropped.
-func (p *probe) evaluate(ctx context.Context, e ended) (record.Result, error) {
+// evaluate evaluates the head on the test split, and on the training split without dropout.
+func (p *probe) evaluate(ctx context.Context, e finishedTraining) (record.Result, error) {
 	m := p.on
 	trained, err := train.Evaluate(ctx, p.net, p.net.Batches(m.loader(m.train)), e.sink)
 	if err != nil {
@@ -107,15 +111,15 @@ func (p *probe) evaluate(ctx context.Context, e ended) (record.Result, error) {
 	return res, err
 }
 
-// notInNames is what the name of a variant cannot hold.
+// notInNames matches characters that are not allowed in the name of a variant.
 var notInNames = regexp.MustCompile(`[^0-9A-Za-z.]+`)
 
-// BaselineVariant is the name of cfg's network in records: minilm-mlp256.
+// BaselineVariant returns the name of cfg's network in records: minilm-mlp256.
 func BaselineVariant(cfg config.Baseline) string {
 	return encoderInNames(cfg.Encoder.From) + "-" + model.MLPHead{Hidden: cfg.Head.Hidden}.Name()
 }
 
-// encoderInNames is what an encoder is called in the names of variants; of a folder it is the last part.
+// encoderInNames returns the name of an encoder in the names of variants; for a folder it is the last element.
 func encoderInNames(from string) string {
 	from = strings.Trim(notInNames.ReplaceAllString(filepath.Base(from), "_"), "_.")
 	if from == "" {
@@ -124,7 +128,7 @@ func encoderInNames(from string) string {
 	return from
 }
 
-// planBaseline says what a head's training costs, without what the encoder computes once.
+// planBaseline estimates the cost of training a head, without the features, which are computed once.
 func planBaseline(cfg config.Baseline, opt Options) (Plan, error) {
 	e, err := encoderOf(cfg.Encoder.From, cfg.Encoder.Weights, opt)
 	if err != nil {
@@ -141,7 +145,8 @@ func planBaseline(cfg config.Baseline, opt Options) (Plan, error) {
 		}
 		c := cfg.Training()
 		steps := (n + c.Train.BatchSize - 1) / c.Train.BatchSize
-		head, err := newHead(model.MLPHead{Hidden: cfg.Head.Hidden, Dropout: cfg.Head.Dropout}, c, e.Width, classes, steps)
+		head, err := newHead(model.MLPHead{Hidden: cfg.Head.Hidden, Dropout: cfg.Head.Dropout}, c, e.Width, classes,
+			steps)
 		if err != nil {
 			return nil, err
 		}
@@ -149,7 +154,7 @@ func planBaseline(cfg config.Baseline, opt Options) (Plan, error) {
 	}}, nil
 }
 
-// features are a frozen encoder's vectors of a set of sentences.
+// features holds a frozen encoder's vectors of a set of sentences.
 type features struct {
 	set              *data.Sentences
 	encoder          *SentenceEncoder
@@ -157,8 +162,9 @@ type features struct {
 	train, val, test []int32      // rows of it
 }
 
-// newFeatures encodes the sentences of set, or finds that done.
-func newFeatures(ctx context.Context, set *data.Sentences, e *SentenceEncoder, cfg config.Baseline, opt Options) (*features, error) {
+// newFeatures computes the features of the sentences of set, or reads them from the cache.
+func newFeatures(ctx context.Context, set *data.Sentences, e *SentenceEncoder, cfg config.Baseline,
+	opt Options) (*features, error) {
 	m := &features{set: set, encoder: e}
 	var sentences []string
 	rows := func(index []int32) (rows []int32) {
@@ -187,8 +193,8 @@ func newFeatures(ctx context.Context, set *data.Sentences, e *SentenceEncoder, c
 	return m, nil
 }
 
-// moments are the mean and the standard deviation of each feature over the training split. A feature that does not vary
-// there has the standard deviation 1.
+// moments returns mean and standard deviation of each feature over the training split. A constant feature gets the
+// standard deviation 1.
 func (m *features) moments() (mean, std []float64) {
 	w, n := m.vectors.Width, float64(len(m.train))
 	mean, std = make([]float64, w), make([]float64, w)
@@ -210,11 +216,12 @@ func (m *features) moments() (mean, std []float64) {
 	return mean, std
 }
 
-// newHead makes a head for features of the given width, and its optimiser for epochs of so many steps.
+// newHead makes a head for features of the given width, and its optimiser. steps is the number of steps per epoch.
 func newHead(arch model.MLPHead, cfg config.Training, width, classes, steps int) (*classifier, error) {
 	c := &classifier{params: nn.NewParams(cfg.Seed)}
 	var err error
-	if c.net, err = train.NewClassifier(arch, c.params, []int{width}, classes, cfg.Train.BatchSize, evalBatch, cfg.Train.LabelSmoothing); err != nil {
+	if c.net, err = train.NewClassifier(arch, c.params, []int{width}, classes, cfg.Train.BatchSize, evalBatch,
+		cfg.Train.LabelSmoothing); err != nil {
 		return nil, err
 	}
 	c.program, c.macs = c.net, c.net.Eval().MACs()/evalBatch
@@ -222,7 +229,7 @@ func newHead(arch model.MLPHead, cfg config.Training, width, classes, steps int)
 	return c, err
 }
 
-// loader gives rows in order, for evaluation.
+// loader returns a loader of rows in order, for evaluation.
 func (m *features) loader(rows []int32) *data.VectorLoader {
 	return data.NewVectorLoader(&m.vectors, rows, evalBatch, false, 0)
 }

@@ -352,7 +352,7 @@ func TestKeptEmbeddings(t *testing.T) {
 			}
 		}
 		again, computed := embed(dir, config.PoolMean, "the plot is dull", "the cast is fresh")
-		if !computed || !slices.Equal(again, first) || !strings.Contains(strings.Join(said, "\n"), "is made anew: ") {
+		if !computed || !slices.Equal(again, first) || !strings.Contains(strings.Join(said, "\n"), "is computed again: ") {
 			t.Errorf("of a damaged file: computed %v, equal %v, said %v", computed, slices.Equal(again, first), said)
 		}
 	}
@@ -361,7 +361,7 @@ func TestKeptEmbeddings(t *testing.T) {
 	}
 	cacheIn(t, filepath.Join(cache, "file"))
 	again, computed := embed(dir, config.PoolMean, "the plot is dull", "the cast is fresh")
-	if !computed || !slices.Equal(again, first) || !strings.Contains(strings.Join(said, "\n"), "cannot be kept") {
+	if !computed || !slices.Equal(again, first) || !strings.Contains(strings.Join(said, "\n"), "cannot be cached") {
 		t.Errorf("without a cache: computed %v, said %v", computed, said)
 	}
 }
@@ -370,7 +370,7 @@ func TestKeptEmbeddings(t *testing.T) {
 func TestEncoderRefused(t *testing.T) {
 	cacheIn(t, t.TempDir())
 	dir := tinyEncoder(t, 1)
-	if _, err := FindSentenceEncoder(dir, "abc"); err == nil || !strings.Contains(err.Error(), "wanted is abc") {
+	if _, err := FindSentenceEncoder(dir, "abc"); err == nil || !strings.Contains(err.Error(), "want abc") {
 		t.Errorf("other weights: %v", err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "vocab.txt"), os.O_APPEND|os.O_WRONLY, 0)

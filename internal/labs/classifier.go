@@ -18,7 +18,7 @@ import (
 	"dla/internal/weights"
 )
 
-// readImages reads the data set that dc names, or the one that the run to be continued began with.
+// readImages reads the data set that dc names. For a continued run it must be the data the run began with.
 func readImages(ctx context.Context, dc config.Data, opt Options) (*data.Dataset, error) {
 	name := dc.Name
 	if rec := opt.goesOn; rec != nil && rec.Env.Data.Synthetic {
@@ -38,8 +38,8 @@ func readImages(ctx context.Context, dc config.Data, opt Options) (*data.Dataset
 	})
 }
 
-// standardized is imagesInfo of a set that the network m is trained on, with what m standardizes its pixels with: the
-// set's own mean and standard deviation. Where they are not published, a line says what they are.
+// standardized returns imagesInfo of ds with the mean and standard deviation by which the network m standardizes its
+// pixels. Values that are computed, not published, are shown to the user.
 func standardized(ds *data.Dataset, m config.Model, opt Options) (run.DataInfo, error) {
 	info := imagesInfo(ds)
 	if m.Name == "mlp" { // takes pixels as they are
@@ -48,7 +48,7 @@ func standardized(ds *data.Dataset, m config.Model, opt Options) (run.DataInfo, 
 	p, err := once(opt, "moments of "+ds.Fingerprint, func() (p model.Pixels, err error) {
 		var published bool
 		if p.Mean, p.Std, published = ds.Moments(); !published && opt.goesOn == nil {
-			opt.Say("standardized by the mean %.4f and the standard deviation %.4f of the %d training images of %s",
+			opt.Say("standardized with the mean %.4f and the standard deviation %.4f of the %d training images of %s",
 				p.Mean, p.Std, ds.Train.N, ds.Name)
 		}
 		return p, nil
@@ -57,7 +57,8 @@ func standardized(ds *data.Dataset, m config.Model, opt Options) (run.DataInfo, 
 	return info, err
 }
 
-// pixelsOf is what a network of images of so many channels standardizes with, by the record of its data.
+// pixelsOf returns the standardization of a network for images of the given number of channels, from the record of its
+// data.
 func pixelsOf(info run.DataInfo, channels int) model.Pixels {
 	if len(info.Mean) == 0 {
 		return model.PixelsFor(channels)
@@ -65,20 +66,19 @@ func pixelsOf(info run.DataInfo, channels int) model.Pixels {
 	return model.Pixels{Mean: info.Mean, Std: info.Std}
 }
 
-// standardizedAlike says whether networks trained on a and on b standardize alike.
+// standardizedAlike reports whether networks trained on a and on b standardize alike.
 func standardizedAlike(a, b run.DataInfo) bool {
 	channels := max(len(a.Mean), len(b.Mean))
 	x, y := pixelsOf(a, channels), pixelsOf(b, channels)
 	return channels == 0 || slices.Equal(x.Mean, y.Mean) && slices.Equal(x.Std, y.Std)
 }
 
-// imagesInfo is what a record says of ds.
+// imagesInfo returns the description of ds in records.
 func imagesInfo(ds *data.Dataset) run.DataInfo {
 	return run.DataInfo{Name: ds.Name, Source: ds.Source, Fingerprint: ds.Fingerprint, Synthetic: ds.Synthetic}
 }
 
-// splits are a data set's images as a training uses them. The validation split is drawn from the training set, class
-// by class.
+// splits holds the splits of a data set. The validation split is drawn from the training set, class by class.
 type splits struct{ train, val, test data.Subset }
 
 // split splits ds by the settings cfg.
@@ -92,12 +92,12 @@ func split(ds *data.Dataset, cfg config.Training) splits {
 	return p
 }
 
-// augment is how training images are changed.
+// augment returns the augmentation of training images.
 func augment(a config.Augment) data.Augment {
 	return data.Augment{Flip: a.Flip, Crop: a.Crop, Cutout: a.Cutout, Copies: a.Copies}
 }
 
-// imageBatches are the batches of a training on images.
+// imageBatches holds the batches of a training on images.
 type imageBatches struct {
 	set   *data.Dataset
 	test  data.Subset
@@ -105,8 +105,7 @@ type imageBatches struct {
 	val   *data.Loader
 }
 
-// newImageBatches makes the batches of cfg's training on ds, which is split by the settings of by. They are to be
-// closed.
+// newImageBatches makes the batches of cfg's training on ds, split by the settings by. The caller must close them.
 func newImageBatches(ds *data.Dataset, cfg, by config.Training) imageBatches {
 	s := split(ds, by)
 	loader := data.NewAugmentedLoader(s.train, cfg.Train.BatchSize, cfg.Seed, augment(cfg.Data.Augment))
@@ -115,12 +114,12 @@ func newImageBatches(ds *data.Dataset, cfg, by config.Training) imageBatches {
 
 func (b imageBatches) close() { b.train.Close() }
 
-// network is the network cfg names, for images that it standardizes by px.
+// network returns the network that cfg names, for images that it standardizes with px.
 func network(m config.Model, px model.Pixels) (model.Model, error) {
 	return model.New(model.Spec{Name: m.Name, Depth: m.Depth, Width: m.Width, Res: m.Res}, px)
 }
 
-// labelOf is the network cfg names in readers' words; nil of an unknown one.
+// labelOf returns the label of the network that cfg names; nil for an unknown network.
 func labelOf(cfg config.Model) *run.Label {
 	m, err := network(cfg, model.CIFAR10)
 	if err != nil {
@@ -131,7 +130,7 @@ func labelOf(cfg config.Model) *run.Label {
 	return l
 }
 
-// trainedBy is l of a network that is trained by a method.
+// trainedBy returns l with the method and recipe of a training.
 func trainedBy(l *run.Label, method, recipe string) *run.Label {
 	if l != nil {
 		l.Method, l.Recipe = method, recipe
@@ -139,13 +138,13 @@ func trainedBy(l *run.Label, method, recipe string) *run.Label {
 	return l
 }
 
-// size is what of a data set the network depends on.
+// size holds the properties of a data set that a network depends on.
 type size struct {
 	h, w, channels, classes int
 	pixels                  model.Pixels
 }
 
-// sizeOf is that of ds, whose pixels are standardized as info says, or as the record of the run that goes on does.
+// sizeOf returns the size of ds. Pixels are standardized as info says, or as the record of a continued run does.
 func sizeOf(ds *data.Dataset, info run.DataInfo, opt Options) size {
 	if opt.goesOn != nil {
 		info = opt.goesOn.Env.Data
@@ -153,27 +152,30 @@ func sizeOf(ds *data.Dataset, info run.DataInfo, opt Options) size {
 	return size{ds.Train.H, ds.Train.W, ds.Train.C, len(ds.Train.Classes), pixelsOf(info, ds.Train.C)}
 }
 
-// classifier is a network with its optimiser.
+// classifier is a network in training with its optimiser.
 type classifier struct {
 	params    *nn.Params
 	net       *train.Classifier
-	program   train.Program // net, or what it is part of
+	program   train.Program // net, or the program that contains it
 	optimizer optim.Optimizer
 	schedule  optim.Schedule
 	macs      int // of one sample's forward pass
 }
 
-// newClassifier makes the network of cfg for epochs of so many steps.
+// newClassifier makes the network of cfg. steps is the number of steps per epoch.
 func newClassifier(cfg config.Classifier, sz size, steps int) (*classifier, error) {
-	return buildClassifier(cfg, sz, steps, func(m model.Model, p *nn.Params, row []int) (*train.Classifier, train.Program, error) {
+	return buildClassifier(cfg, sz, steps, func(m model.Model, p *nn.Params,
+		row []int) (*train.Classifier, train.Program, error) {
 		net, err := train.NewClassifier(m, p, row, sz.classes, cfg.Train.BatchSize, evalBatch, cfg.Train.LabelSmoothing)
 		return net, net, err
 	})
 }
 
-// newStudent is newClassifier of a network that learns from a teacher's logits, which logits writes.
-func newStudent(cfg config.Classifier, sz size, steps int, loss kernel.Distillation, logits logitsOf) (*classifier, error) {
-	return buildClassifier(cfg, sz, steps, func(m model.Model, p *nn.Params, row []int) (*train.Classifier, train.Program, error) {
+// newStudent is newClassifier for a network that also learns from a teacher's logits, which logits writes.
+func newStudent(cfg config.Classifier, sz size, steps int, loss kernel.Distillation,
+	logits logitsOf) (*classifier, error) {
+	return buildClassifier(cfg, sz, steps, func(m model.Model, p *nn.Params,
+		row []int) (*train.Classifier, train.Program, error) {
 		s, err := train.NewStudent(m, p, row, sz.classes, cfg.Train.BatchSize, evalBatch, loss)
 		if err != nil {
 			return nil, nil, err
@@ -183,8 +185,10 @@ func newStudent(cfg config.Classifier, sz size, steps int, loss kernel.Distillat
 	})
 }
 
-// buildClassifier makes the network of cfg by compile, and its optimiser and schedule. Pixels are in [0,1].
-func buildClassifier(cfg config.Classifier, sz size, steps int, compile func(m model.Model, p *nn.Params, row []int) (*train.Classifier, train.Program, error)) (*classifier, error) {
+// buildClassifier makes the network of cfg by compile, and its optimiser and schedule. Input pixels are in [0,1].
+func buildClassifier(cfg config.Classifier, sz size, steps int,
+	compile func(m model.Model, p *nn.Params, row []int) (*train.Classifier, train.Program,
+		error)) (*classifier, error) {
 	setConv(cfg.Train)
 	m, err := network(cfg.Model, sz.pixels)
 	if err != nil {
@@ -203,7 +207,7 @@ func (c *classifier) job() train.Job {
 	return train.Job{Program: c.program, Optimizer: c.optimizer, Schedule: c.schedule}
 }
 
-// trainBatches gives the batches of l to the program; nil where there are none yet.
+// trainBatches feeds the batches of l to the program; nil if l is nil.
 func (c *classifier) trainBatches(l *data.Prefetch) train.Batches {
 	if l == nil {
 		return nil
@@ -215,13 +219,15 @@ func (c *classifier) graph() *engine.Program { return c.net.Train() }
 
 func (c *classifier) close() {}
 
-// cost is what is known of c's training before it is timed.
+// cost returns the cost of c's training before timing.
 func (c *classifier) cost() TrainingCost {
-	return TrainingCost{Params: c.params.Count(), MACs: c.macs, PeakBytes: c.net.PeakBytes(), TrainFLOPs: 6 * float64(c.macs)}
+	return TrainingCost{Params: c.params.Count(), MACs: c.macs, PeakBytes: c.net.PeakBytes(),
+		TrainFLOPs: 6 * float64(c.macs)}
 }
 
-// result is the result of a training at its end, but for what only its experiment has. It keeps the predictions.
-func (c *classifier) result(e ended, test record.Test, predictions metrics.Predictions) (*record.Classifier, error) {
+// result returns the result of a finished training, without the fields of its experiment, and attaches the predictions.
+func (c *classifier) result(e finishedTraining, test record.Test,
+	predictions metrics.Predictions) (*record.Classifier, error) {
 	res := &record.Classifier{
 		Test: test, BestEpoch: e.BestEpoch, Epochs: e.Epochs, Reason: string(e.Reason), WallSeconds: e.Seconds,
 		Val: measured(e.BestVal), LastVal: measured(e.LastVal),
@@ -250,11 +256,11 @@ func (c *imageClassifier) job() train.Job {
 
 func (c *imageClassifier) close() { c.imageBatches.close() }
 
-func (c *imageClassifier) evaluate(ctx context.Context, e ended) (record.Result, error) {
+func (c *imageClassifier) evaluate(ctx context.Context, e finishedTraining) (record.Result, error) {
 	return c.evaluated(ctx, e)
 }
 
-func (c *imageClassifier) evaluated(ctx context.Context, e ended) (*record.Classifier, error) {
+func (c *imageClassifier) evaluated(ctx context.Context, e finishedTraining) (*record.Classifier, error) {
 	test, predictions, err := testOnce(ctx, c.net.Scorer, c.test, e.sink)
 	if err != nil {
 		return nil, err
@@ -268,8 +274,9 @@ func (c *imageClassifier) evaluated(ctx context.Context, e ended) (*record.Class
 	return res, err
 }
 
-// testOnce evaluates s on the test set.
-func testOnce(ctx context.Context, s *train.Scorer, test data.Subset, sink train.Sink) (record.Test, metrics.Predictions, error) {
+// testOnce evaluates s on the test set and returns its predictions.
+func testOnce(ctx context.Context, s *train.Scorer, test data.Subset,
+	sink train.Sink) (record.Test, metrics.Predictions, error) {
 	labels := make([]int32, len(test.Index))
 	for i, at := range test.Index {
 		labels[i] = test.Set.Labels[at]
@@ -277,13 +284,15 @@ func testOnce(ctx context.Context, s *train.Scorer, test data.Subset, sink train
 	return testOn(ctx, s, s.Batches(data.NewLoader(test, evalBatch, false, 0)), labels, sink)
 }
 
-// testOn evaluates s on all of b, whose labels in order are given.
-func testOn(ctx context.Context, s train.Predictor, b train.Batches, labels []int32, sink train.Sink) (record.Test, metrics.Predictions, error) {
+// testOn evaluates s on all batches of b. labels holds their labels in order.
+func testOn(ctx context.Context, s train.Predictor, b train.Batches, labels []int32,
+	sink train.Sink) (record.Test, metrics.Predictions, error) {
 	stats, classes, err := train.Predict(ctx, s, b, sink)
 	if err != nil {
 		return record.Test{}, nil, err
 	}
 	predictions, err := metrics.NewPredictions(classes, labels)
 	lo, hi := metrics.Wilson(stats.Correct, stats.N)
-	return record.Test{N: stats.N, Correct: stats.Correct, Loss: stats.Loss(), Accuracy: stats.Accuracy(), CI95: [2]float64{lo, hi}}, predictions, err
+	return record.Test{N: stats.N, Correct: stats.Correct, Loss: stats.Loss(), Accuracy: stats.Accuracy(),
+		CI95: [2]float64{lo, hi}}, predictions, err
 }

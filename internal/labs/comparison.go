@@ -17,18 +17,20 @@ import (
 	"dla/internal/weights"
 )
 
-// compare evaluates the original and the hardened network on the test set as it is, on outliers and on attacks, and
-// keeps the outcome beside the run.
-func (h *robustness) compare(ctx context.Context, hardened *Network, b imageBatches, e ended) (*record.Robust, error) {
+// compare evaluates the original and the fine-tuned network on the unchanged test set, on outliers and under attacks,
+// and attaches the data of the figures to the run.
+func (h *robustness) compare(ctx context.Context, finetuned *Network, b imageBatches,
+	e finishedTraining) (*record.Robust, error) {
 	began := time.Now()
 	in := named(b.set.Name, data.Title(b.set.Name)+", test set", b.set.Source, b.test)
-	res := &record.Robust{Network: h.original.Name, Original: h.original.Source, WeightsSHA256: h.original.Weights, Resamples: h.cfg.Test.Resamples, PGDSteps: h.cfg.Test.Steps}
+	res := &record.Robust{Network: h.original.Name, Original: h.original.Source, WeightsSHA256: h.original.Weights,
+		Resamples: h.cfg.Test.Resamples, PGDSteps: h.cfg.Test.Steps}
 	for _, s := range h.trained {
 		res.Trained = append(res.Trained, s.OODSet)
 	}
 
-	// How sure both are of every image.
-	nets := [2]*Network{h.original, hardened}
+	// Confidence of both networks on every image.
+	nets := [2]*Network{h.original, finetuned}
 	var logits [2][]*ood.Features // of the test set, then of each of h.sets
 	for i, n := range nets {
 		scorer, err := n.Scorer(evalBatch)
@@ -58,7 +60,8 @@ func (h *robustness) compare(ctx context.Context, hardened *Network, b imageBatc
 		pair.Before, _ = metrics.MeanStd(before)
 		pair.After, _ = metrics.MeanStd(after)
 		pair.Shift, pair.CI95 = metrics.BootstrapMean(change, h.cfg.Test.Resamples, h.cfg.Seed)
-		histograms = append(histograms, record.Histogram{Set: s.Name, Before: histogram(before), After: histogram(after)})
+		histograms = append(histograms, record.Histogram{Set: s.Name, Before: histogram(before),
+			After: histogram(after)})
 		if k == 0 {
 			res.In = pair
 			continue
@@ -87,7 +90,7 @@ func (h *robustness) compare(ctx context.Context, hardened *Network, b imageBatc
 		return nil, err
 	}
 
-	// How they stand attacks.
+	// Accuracy under attacks.
 	for i, to := range []*[]attack.Outcome{&res.Before, &res.After} {
 		if *to, err = h.attack(ctx, nets[i], b.test, e.sink); err != nil {
 			return nil, err
@@ -98,10 +101,10 @@ func (h *robustness) compare(ctx context.Context, hardened *Network, b imageBatc
 	return res, nil
 }
 
-// histogramsName is the file of a run that the figures of its comparison are drawn from.
+// histogramsName is the name of the file with the data of the comparison's figures.
 const histogramsName = "max_softmax.json"
 
-// scoreAll is what s says to the images, in their order.
+// scoreAll returns the logits of s for the images, in order.
 func scoreAll(ctx context.Context, s *train.Scorer, of images, classes int, sink train.Sink) (*ood.Features, error) {
 	f := &ood.Features{N: of.N}
 	batches := s.Batches(data.NewLoader(unlabelled(of.Subset), evalBatch, false, 0))
@@ -116,20 +119,21 @@ func scoreAll(ctx context.Context, s *train.Scorer, of images, classes int, sink
 	}
 	for i, v := range f.Logits {
 		if v-v != 0 {
-			return nil, fmt.Errorf("the logit of class %d for image %d of %s is %g; are the network's weights good?", i%classes, i/classes, of.Name, v)
+			return nil, fmt.Errorf("the logit of class %d for image %d of %s is %g; the network's weights may be "+
+				"damaged", i%classes, i/classes, of.Name, v)
 		}
 	}
 	return f, nil
 }
 
-// unlabelled is s with the first class as every image's: outliers have classes that the network does not know.
+// unlabelled returns s with label 0 for every image, since the network does not have the classes of outliers.
 func unlabelled(s data.Subset) data.Subset {
 	set := *s.Set
 	set.Labels = make([]int32, set.N)
 	return data.Subset{Set: &set, Index: s.Index}
 }
 
-// clean compares the two networks' predictions of the test set by McNemar's test.
+// clean compares the two networks' predictions on the test set by McNemar's test.
 func clean(before, after *ood.Features, test data.Subset) (record.CleanPair, error) {
 	n := before.N
 	classes, labels := make([]int32, n), make([]int32, n)
@@ -160,7 +164,7 @@ func clean(before, after *ood.Features, test data.Subset) (record.CleanPair, err
 	return c, nil
 }
 
-// confidence is the largest probability of each image.
+// confidence returns the largest probability of each image.
 func confidence(f *ood.Features) []float64 {
 	p := make([]float64, f.N)
 	width := len(f.Logits) / f.N
@@ -170,7 +174,7 @@ func confidence(f *ood.Features) []float64 {
 	return p
 }
 
-// histogram counts values of [0,1].
+// histogram counts values in [0,1] in bins of equal width.
 func histogram(p []float64) []int {
 	h := make([]int, histogramBins)
 	for _, v := range p {
@@ -179,10 +183,10 @@ func histogram(p []float64) []int {
 	return h
 }
 
-// logitDetectors are those that need nothing but logits, the lab's first.
+// logitDetectors lists the detectors that need logits only, the lab's first.
 var logitDetectors = []string{"max-softmax", "max-logit", "energy"}
 
-// detect tells the test set from set k by both networks' logits.
+// detect measures how well both networks' logits separate set k from the test set.
 func (h *robustness) detect(logits [2][]*ood.Features, k int) ([]record.DetectionPair, error) {
 	var pairs []record.DetectionPair
 	var rankings []*metrics.Ranking
@@ -212,8 +216,9 @@ func (h *robustness) detect(logits [2][]*ood.Features, k int) ([]record.Detectio
 	return pairs, nil
 }
 
-// attack attacks n by FGSM and PGD at every radius, from 0 up.
-func (h *robustness) attack(ctx context.Context, n *Network, test data.Subset, sink train.Sink) ([]attack.Outcome, error) {
+// attack attacks n by FGSM and PGD at every radius, starting with 0.
+func (h *robustness) attack(ctx context.Context, n *Network, test data.Subset,
+	sink train.Sink) ([]attack.Outcome, error) {
 	t := h.cfg.Test
 	eps := append([]float64{0}, t.Eps...) // at 0 nothing may change
 	pgd, err := attack.Find("pgd")
@@ -229,7 +234,8 @@ func (h *robustness) attack(ctx context.Context, n *Network, test data.Subset, s
 		{"fgsm", t.FGSM, func(v *target) []*attackRun { return v.sweep(eps, false) }},
 		{"pgd", t.PGD, func(v *target) (all []*attackRun) {
 			for i, e := range eps {
-				a := pgd.New(attack.Settings{Norm: attack.Linf, Eps: e / 255, Steps: t.Steps, Restarts: 1, Seed: h.cfg.Seed})
+				a := pgd.New(attack.Settings{Norm: attack.Linf, Eps: e / 255, Steps: t.Steps, Restarts: 1,
+					Seed: h.cfg.Seed})
 				if i == 0 {
 					a = attack.FGSM{} // the same, in one step
 				}
@@ -257,7 +263,7 @@ func (h *robustness) attack(ctx context.Context, n *Network, test data.Subset, s
 	return all, nil
 }
 
-// checks are what must hold of the comparison.
+// checks returns the self-checks of the comparison.
 func (h *robustness) checks(res *record.Robust) []record.Check {
 	var checks []record.Check
 	add := func(ok bool, value float64, what, found string, args ...any) {
@@ -298,6 +304,7 @@ func (h *robustness) checks(res *record.Robust) []record.Check {
 			margin = min(margin, fgsm.CI95[1]-list[len(list)/2+i].CI95[0])
 		}
 	}
-	add(margin >= 0, margin, noWeaker, "its accuracy's interval begins at least %.1f points below the end of FGSM's", 100*margin)
+	add(margin >= 0, margin, noWeaker, "its accuracy's interval begins at least %.1f points below the end of FGSM's",
+		100*margin)
 	return checks
 }

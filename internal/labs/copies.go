@@ -9,19 +9,19 @@ import (
 	"dla/internal/record"
 )
 
-// Outliers are of none of the classes, and what is trained on must not be evaluated. But sets that were gathered
-// apart share a picture now and then: CIFAR-100's test set has two of CIFAR-10. Such copies are found by their
-// pixels, left out, counted and named in the record:
+// Outliers belong to none of the classes, and no image may be both trained on and evaluated. But independent data sets
+// share a few images: CIFAR-100's test set has two of CIFAR-10. Such copies are found by their pixels, left out,
+// counted and named in the record:
 //
-//   - of a set that is evaluated, those of the classifier's data, and those it was trained on as outliers;
-//   - of a set that is trained on, those of the classifier's data, and those of the sets that are evaluated, which
-//     so stay the same for all networks.
+//   - an evaluated set loses images of the classifier's data and outliers that the classifier was trained on;
+//   - a set of training outliers loses images of the classifier's data and of the evaluated sets, so that the evaluated
+//     sets are the same for all networks.
 //
-// A set with more copies than maxCopies is refused: then it is no set of its own but one of the others, or made
-// of it, and where so many pictures are the same bit by bit, more are nearly so, which nobody finds by comparing.
+// A set with a larger fraction of copies than maxCopies is refused: it is one of the other sets or derived from it, and
+// would hold near copies too, which a comparison of pixels does not find.
 
-// maxCopies is the largest share of a set of outliers that may be left out. Sets gathered apart share less than a
-// thousandth; sets made of one another share most.
+// maxCopies is the largest fraction of a set of outliers that may be left out. Independent sets share less than a
+// thousandth; derived sets share most.
 const maxCopies = 0.05
 
 // pictures finds images by their pixels.
@@ -38,7 +38,7 @@ type entry struct {
 	i  int32
 }
 
-// add makes the images of s known, under the name of.
+// add adds the images of s, under the name of.
 func (p *pictures) add(of string, s data.Subset) {
 	if p.at == nil {
 		p.at = map[[sha256.Size]byte]entry{}
@@ -51,13 +51,13 @@ func (p *pictures) add(of string, s data.Subset) {
 	}
 }
 
-// addData makes all images of ds known, whatever part of them is used.
+// addData adds all images of ds, whichever of them are used.
 func (p *pictures) addData(ds *data.Dataset) {
 	p.add(ds.Name+", training set", data.All(ds.Train))
 	p.add(ds.Name+", test set", data.All(ds.Test))
 }
 
-// addExposure makes the outliers known that n was trained on.
+// addExposure adds the outliers that n was trained on.
 func (p *pictures) addExposure(n *Network) error {
 	b, err := n.exposure()
 	if err != nil || b == nil {
@@ -75,7 +75,7 @@ func (p *pictures) addExposure(n *Network) error {
 	return nil
 }
 
-// find says which of p the image with the hash h is.
+// find returns the entry of p for the image with the hash h.
 func (p *pictures) find(h [sha256.Size]byte) (of, image string, ok bool) {
 	if k, ok := p.at[h]; ok {
 		return k.of, k.s.ImageName(int(k.i)), true
@@ -83,7 +83,7 @@ func (p *pictures) find(h [sha256.Size]byte) (of, image string, ok bool) {
 	return p.exposer, "", p.exposed[[record.HashSize]byte(h[:])]
 }
 
-// leaveOut is s without the images that are in p, and says which. Where they are too many it is an error.
+// leaveOut returns s without the images in p and lists them. Too many are an error.
 func (p *pictures) leaveOut(s images, opt Options) (images, error) {
 	kept := data.Subset{Set: s.Set}
 	for _, i := range s.Index {
@@ -99,7 +99,8 @@ func (p *pictures) leaveOut(s images, opt Options) (images, error) {
 		return s, nil
 	}
 	if float64(n) > maxCopies*float64(s.N) {
-		return s, fmt.Errorf("the set %s is no set of outliers: %d of its %d images are copies, pixel by pixel, the first %s; up to %g %% are left out, more say that it is one of the sets it must be apart from: take them out, or name another set",
+		return s, fmt.Errorf("the set %s is not a set of outliers: %d of its %d images have the same pixels as "+
+			"images it must not share, the first %s; up to %g %% are left out; remove the copies, or name another set",
 			s.Name, n, s.N, s.LeftOut[0], 100*maxCopies)
 	}
 	s = s.with(kept)
@@ -107,14 +108,14 @@ func (p *pictures) leaveOut(s images, opt Options) (images, error) {
 	return s, nil
 }
 
-// with is s with the images of another subset.
+// with returns s with the images of another subset.
 func (s images) with(of data.Subset) images {
 	s.Subset = of
 	s.N, s.Fingerprint = len(of.Index), hashImages(of)
 	return s
 }
 
-// atMost is s cut to its first n images, where n is not 0.
+// atMost returns the first n images of s, or all for n = 0.
 func (s images) atMost(n int) images {
 	if n == 0 || n >= s.N {
 		return s
@@ -122,10 +123,11 @@ func (s images) atMost(n int) images {
 	return s.with(s.First(n))
 }
 
-// sizedLike is an error where the images of s have another size than those of ds; key names the settings.
+// sizedLike returns an error if the images of s have another size than those of ds. remedy ends its text.
 func (s images) sizedLike(ds *data.Dataset, key string) error {
 	if a, b := s.Set, ds.Test; a.H != b.H || a.W != b.W || a.C != b.C {
-		return fmt.Errorf("the images of the set %s are %dx%d with %d channels, those of %s %dx%d with %d; %s", s.Name, a.W,
+		return fmt.Errorf("the images of the set %s are %dx%d with %d channels, those of %s %dx%d with %d; %s", s.Name,
+			a.W,
 			a.H, a.C, ds.Name, b.W, b.H, b.C, key)
 	}
 	return nil

@@ -74,7 +74,7 @@ func TestDetectorsLeaveCopiesOut(t *testing.T) {
 
 	writeImages(t, dir, ds.Test, 198)
 	if _, err := evaluateOOD(context.Background(), t, cfg, opt); err == nil ||
-		!strings.Contains(err.Error(), "the set near is no set of outliers: 3 of its 41 images are copies") ||
+		!strings.Contains(err.Error(), "the set near is not a set of outliers: 3 of its 41 images have the same pixels") ||
 		!strings.Contains(err.Error(), "up to 5 % are left out") {
 		t.Errorf("more copies: %v", err)
 	}
@@ -84,7 +84,7 @@ func TestDetectorsLeaveCopiesOut(t *testing.T) {
 // of the data.
 func TestRobustLeavesCopiesOut(t *testing.T) {
 	root := t.TempDir()
-	cfg := tinyHardening(trained(t, root, tiny(false)).ID)
+	cfg := tinyRobust(trained(t, root, tiny(false)).ID)
 	cfg.Train.Epochs = 1
 	ds := set(t, data.SyntheticShapes)
 	evaluated := data.Fake(50, 3) // the set fake
@@ -130,7 +130,7 @@ func TestRobustLeavesCopiesOut(t *testing.T) {
 	}
 	detect := tinyOODOf(tr.ID)
 	detect.Sets.Folders = []string{"c=" + amid(t, 30, 8, data.Fake(38, 5), 34)}
-	parts, err := oodParts(context.Background(), n, ds, detect, options(t, root))
+	parts, err := readOOD(context.Background(), n, ds, detect, options(t, root))
 	if err != nil || len(parts.out) != 1 || parts.out[0].N != 30 {
 		t.Fatalf("%d images, %v", parts.out[0].N, err)
 	}

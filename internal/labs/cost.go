@@ -13,7 +13,7 @@ import (
 	"dla/internal/train"
 )
 
-// Plan is a run that --dry-run tells of.
+// Plan describes a run for --dry-run.
 type Plan struct {
 	Variant string `json:"variant"`
 	Seed    uint64 `json:"seed"`
@@ -23,15 +23,15 @@ type Plan struct {
 	cost func() (Cost, error)
 }
 
-// Cost is what a run will take.
+// Cost is the estimated cost of a run.
 type Cost interface {
-	// Line says it in a line.
+	// Line formats the cost in one line.
 	Line() string
-	// Total is the time in seconds.
+	// Total returns the time in seconds.
 	Total() float64
 }
 
-// PlanAll plans the runs of tasks. Seeds of one variant cost the same, which is measured once.
+// PlanAll plans the runs of tasks. Seeds of one variant have the same cost, which is measured once.
 func PlanAll(tasks []Task, opt Options) ([]Plan, error) {
 	opt = opt.begun()
 	costs := map[string]Cost{}
@@ -52,30 +52,30 @@ func PlanAll(tasks []Task, opt Options) ([]Plan, error) {
 	return all, nil
 }
 
-// TrainingCost is what a training will take.
+// TrainingCost is the estimated cost of a training.
 type TrainingCost struct {
 	Params       int     `json:"params"`
 	MACs         int     `json:"macs"`          // one sample, forward
-	TrainFLOPs   float64 `json:"train_flops"`   // whole training: two a multiply-add, backward twice the forward
+	TrainFLOPs   float64 `json:"train_flops"`   // whole training: two per multiply-add, backward twice the forward
 	PeakBytes    int64   `json:"peak_bytes"`    // intermediates and gradients of a training step
 	StepSeconds  float64 `json:"step_seconds"`  // measured here on blank images
-	TotalSeconds float64 `json:"total_seconds"` // steps of all epochs at that rate
+	TotalSeconds float64 `json:"total_seconds"` // of all steps at that rate
 	Steps        int     `json:"steps"`         // of all epochs
 	Threads      int     `json:"threads"`       //
 	Kernel       string  `json:"kernel"`        // instruction set
 }
 
-// Line says c in a line.
+// Line formats c in one line.
 func (c TrainingCost) Line() string {
 	return fmt.Sprintf("%9d parameters  %6.1f MFLOP/sample forward  %8.1f GFLOP in all  %5.1f MB step memory",
 		c.Params, 2*float64(c.MACs)/1e6, c.TrainFLOPs/1e9, float64(c.PeakBytes)/1e6)
 }
 
-// Total is the time of all steps.
+// Total returns the time of all steps, in seconds.
 func (c TrainingCost) Total() float64 { return c.TotalSeconds }
 
-// imagesCost is the cost of the training that build makes for cfg's data set, less the validation split, in epochs of
-// so many steps. It reads no data. Of the cost that build gives, TrainFLOPs are of one image.
+// imagesCost returns the cost of the training that build makes for the training split of cfg's data set. build gets the
+// number of steps per epoch and returns TrainFLOPs for one image. No data is read.
 func imagesCost(cfg config.Training, build func(sz size, steps int) (trainable, TrainingCost, error)) (Cost, error) {
 	set, err := data.Describe(cfg.Data.Name)
 	if err != nil {
@@ -93,7 +93,7 @@ func imagesCost(cfg config.Training, build func(sz size, steps int) (trainable, 
 	return timed(c, m.job(), cfg, n, steps)
 }
 
-// timed completes the cost c of a training on n samples, in epochs of so many steps: it times some of them on blank
+// timed completes the cost c of a training on n samples with steps steps per epoch. It times a few steps on blank
 // samples.
 func timed(c TrainingCost, job train.Job, cfg config.Training, n, steps int) (Cost, error) {
 	c.Steps, c.Threads, c.Kernel = steps*cfg.Train.Epochs, kernel.Threads(), kernel.Level()
@@ -112,12 +112,12 @@ func timed(c TrainingCost, job train.Job, cfg config.Training, n, steps int) (Co
 	return c, nil
 }
 
-// AttackCost is what the attacks of a configuration will take, for --dry-run.
+// AttackCost is the estimated cost of the attacks of a configuration, for --dry-run.
 type AttackCost struct {
 	Network      string  `json:"network"`
 	Images       int     `json:"images"`
-	Gradients    int     `json:"gradients"`       // of an image
-	Evaluations  int     `json:"evaluations"`     // of an image, forward alone; the Square attack's are the most there can be
+	Gradients    int     `json:"gradients"`       // per image
+	Evaluations  int     `json:"evaluations"`     // forward passes per image; for the Square attack the largest number
 	GradientRate float64 `json:"gradients_per_s"` // measured here on blank images
 	ForwardRate  float64 `json:"evaluations_per_s"`
 	TotalSeconds float64 `json:"total_seconds"`
@@ -125,25 +125,26 @@ type AttackCost struct {
 	Kernel       string  `json:"kernel"`
 }
 
-// Line says c in a line.
+// Line formats c in one line.
 func (c AttackCost) Line() string {
 	return fmt.Sprintf("%d images, %d gradients at %.0f/s and at most %d evaluations at %.0f/s",
 		c.Images, c.Gradients, c.GradientRate, c.Evaluations, c.ForwardRate)
 }
 
-// Total is the time of all passes.
+// Total returns the time of all passes, in seconds.
 func (c AttackCost) Total() float64 { return c.TotalSeconds }
 
-// planFGSM says what all attacks of cfg cost.
+// planFGSM estimates the cost of all attacks of cfg.
 func planFGSM(cfg config.FGSM, opt Options) (Plan, error) {
 	nets, err := networksOf(&cfg, opt)
 	if err != nil {
 		return Plan{}, err
 	}
-	return Plan{Variant: "fgsm-" + nets[0].Name, Seed: cfg.Seed, Config: cfg, cost: func() (Cost, error) { return attackCost(cfg, nets) }}, nil
+	return Plan{Variant: "fgsm-" + nets[0].Name, Seed: cfg.Seed, Config: cfg,
+		cost: func() (Cost, error) { return attackCost(cfg, nets) }}, nil
 }
 
-// attackCost times some passes on blank images.
+// attackCost times a few passes on blank images.
 func attackCost(cfg config.FGSM, nets []*Network) (Cost, error) {
 	n := nets[0].Images.Test
 	if cfg.Limit > 0 {

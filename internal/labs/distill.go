@@ -23,13 +23,13 @@ import (
 	"dla/internal/train"
 )
 
-// DistillExperiment is the name of the distillation in records.
+// DistillExperiment is the name of the experiment in records.
 const DistillExperiment = "lab1/distill"
 
-// softLabelsDir is where soft labels are kept, beside the runs.
+// softLabelsDir is the folder of soft labels, beside the runs.
 const softLabelsDir = "soft-labels"
 
-// distillation trains a student from labels and a teacher's logits (Hinton et al. 2015).
+// distillation trains a student on labels and a teacher's logits (Hinton et al. 2015).
 func distillation() Experiment {
 	defaults := func() config.Distill { return config.DefaultDistill("student", "teacher", config.Cached) }
 	e := newExperiment[config.Distill, record.Classifier](DistillExperiment, defaults, openDistill, planDistill)
@@ -42,8 +42,8 @@ func distillation() Experiment {
 	})
 }
 
-// DistillTasks are the runs of the experiment: a teacher, unless one is named, and for every configuration the student
-// with the teacher and the same student without. The plain student and the teacher are ordinary runs of lab1 resnet.
+// DistillTasks returns the runs of the experiment: a teacher, unless one is named, and for every configuration the
+// student with and without the teacher. The plain student and the teacher are ordinary runs of lab1 resnet.
 func DistillTasks(cfgs []config.Distill) []Task {
 	var tasks []Task
 	if c := cfgs[0]; c.Teacher.From == "" {
@@ -55,7 +55,7 @@ func DistillTasks(cfgs []config.Distill) []Task {
 	return tasks
 }
 
-// openDistill reads the data and loads the teacher, which is trained where it is not there yet.
+// openDistill reads the data and loads the teacher, or trains it if it does not exist.
 func openDistill(ctx context.Context, cfg config.Distill, opt Options) (Job, error) {
 	name, err := DistillVariant(cfg)
 	if err != nil {
@@ -68,7 +68,8 @@ func openDistill(ctx context.Context, cfg config.Distill, opt Options) (Job, err
 	teacher, err := once(opt, fmt.Sprintf("teacher %+v", cfg.Teacher), func() (*Network, error) {
 		n, err := teacherOf(ctx, ds, cfg, opt)
 		if err == nil {
-			opt.Say("teacher: %s of %s, %d parameters, test accuracy %.2f %%", n.Name, n.Source, n.Params.Count(), 100*n.Result.Test.Accuracy)
+			opt.Say("teacher: %s of %s, %d parameters, test accuracy %.2f %%", n.Name, n.Source, n.Params.Count(),
+				100*n.Result.Test.Accuracy)
 		}
 		return n, err
 	})
@@ -80,7 +81,8 @@ func openDistill(ctx context.Context, cfg config.Distill, opt Options) (Job, err
 	build := func(ctx context.Context, opt Options) (trainable, error) {
 		return newDistilled(ctx, ds, info, teacher, cfg, opt)
 	}
-	return &training{experiment: DistillExperiment, variant: name, settings: cfg, cfg: cfg.Training(), label: trainedBy(labelOf(cfg.Model), "distilled", distillRecipe(cfg)), data: info, build: build}, err
+	return &training{experiment: DistillExperiment, variant: name, settings: cfg, cfg: cfg.Training(),
+		label: trainedBy(labelOf(cfg.Model), "distilled", distillRecipe(cfg)), data: info, build: build}, err
 }
 
 // distilled is a student in training with a teacher.
@@ -89,15 +91,16 @@ type distilled struct {
 	checks []record.Check
 }
 
-// newDistilled makes the soft labels, checks them, and makes the student.
-func newDistilled(ctx context.Context, ds *data.Dataset, info run.DataInfo, teacher *Network, cfg config.Distill, opt Options) (*distilled, error) {
+// newDistilled makes and checks the soft labels, and makes the student.
+func newDistilled(ctx context.Context, ds *data.Dataset, info run.DataInfo, teacher *Network, cfg config.Distill,
+	opt Options) (*distilled, error) {
 	logits, labels, err := teacherLogits(ctx, ds, teacher, cfg, opt)
 	if err != nil {
 		return nil, err
 	}
 	checks, err := selfChecks(ctx, ds, teacher, cfg, logits, labels)
 	if err == nil {
-		err = record.Failed(checks) // training would be in vain
+		err = record.Failed(checks) // training on wrong soft labels would be useless
 	}
 	if err != nil {
 		return nil, err
@@ -111,12 +114,12 @@ func newDistilled(ctx context.Context, ds *data.Dataset, info run.DataInfo, teac
 	return &distilled{imageClassifier{c, b}, checks}, nil
 }
 
-// lossOf is the loss of cfg's student.
+// lossOf returns the loss of cfg's student.
 func lossOf(cfg config.Distill) kernel.Distillation {
 	return kernel.Distillation{Weight: cfg.Distill.Weight, Temperature: cfg.Distill.Temperature}
 }
 
-func (d *distilled) evaluate(ctx context.Context, e ended) (record.Result, error) {
+func (d *distilled) evaluate(ctx context.Context, e finishedTraining) (record.Result, error) {
 	res, err := d.evaluated(ctx, e)
 	if err != nil {
 		return nil, err
@@ -125,11 +128,11 @@ func (d *distilled) evaluate(ctx context.Context, e ended) (record.Result, error
 	return res, nil
 }
 
-// logitsOf writes a teacher's logits [rows, classes] to dst for a batch of the given epoch of the split trained on, the
-// batch's Index being places in it.
+// logitsOf writes a teacher's logits [rows, classes] for a batch of the given epoch to dst. The batch's Index holds
+// indices into the training split.
 type logitsOf func(dst []float32, b *data.Batch, epoch int) error
 
-// findTeacher is the trained network that from names.
+// findTeacher loads the trained network that from names.
 func findTeacher(from string, opt Options) (*Network, error) {
 	n, err := FindNetwork(opt.Root, from)
 	if err != nil {
@@ -138,8 +141,8 @@ func findTeacher(from string, opt Options) (*Network, error) {
 	return n, nil
 }
 
-// teacherOf loads or trains the teacher of cfg. It must have been trained on ds, and must have the weights that cfg
-// names, where it does.
+// teacherOf loads or trains the teacher of cfg. A teacher trained on other data than ds, or with other weights than cfg
+// names, is an error.
 func teacherOf(ctx context.Context, ds *data.Dataset, cfg config.Distill, opt Options) (n *Network, err error) {
 	if cfg.Teacher.From != "" {
 		n, err = findTeacher(cfg.Teacher.From, opt)
@@ -150,15 +153,17 @@ func teacherOf(ctx context.Context, ds *data.Dataset, cfg config.Distill, opt Op
 		return nil, err
 	}
 	if n.Data.Fingerprint != ds.Fingerprint {
-		return nil, fmt.Errorf("the teacher %s was trained on %s with fingerprint %.12s…, the student's data is %s with %.12s…; name a teacher of the same data", n.Source, n.Data.Name, n.Data.Fingerprint, ds.Name, ds.Fingerprint)
+		return nil, fmt.Errorf("the teacher %s was trained on %s with fingerprint %.12s…, the student's data is %s "+
+			"with %.12s…; name a teacher of the same data", n.Source, n.Data.Name, n.Data.Fingerprint, ds.Name, ds.Fingerprint)
 	}
 	if w := cfg.Teacher.Weights; w != "" && w != n.Weights {
-		return nil, fmt.Errorf("the teacher %s has weights with fingerprint %.12s…, wanted are %.12s… (teacher.weights); make the original teacher available again", n.Source, n.Weights, w)
+		return nil, fmt.Errorf("the teacher %s has weights with fingerprint %.12s…, want %.12s… (teacher.weights); "+
+			"make the original teacher available again", n.Source, n.Weights, w)
 	}
 	return n, nil
 }
 
-// trainedTeacher trains the teacher of cfg, unless a run of that training is finished.
+// trainedTeacher trains the teacher of cfg, unless a finished run of that training exists.
 func trainedTeacher(ctx context.Context, ds *data.Dataset, cfg config.Distill, opt Options) (*Network, error) {
 	opt.goesOn = nil
 	job, err := resnetOn(ds, cfg.TeacherTraining(), opt)
@@ -177,37 +182,38 @@ func trainedTeacher(ctx context.Context, ds *data.Dataset, cfg config.Distill, o
 		if err == nil || !o.Reused || !errors.Is(err, fs.ErrNotExist) {
 			return n, err
 		}
-		// Its record is there and its checkpoint is not, as in a clone of the repository.
+		// The record exists without its checkpoint, as in a clone of the repository.
 		res, ok := o.Result.(*record.Classifier)
 		if !ok {
-			return nil, fmt.Errorf("the teacher's run %s is no classifier's", o.ID)
+			return nil, fmt.Errorf("the teacher's run %s trained no classifier", o.ID)
 		}
 		if n, err = shipped(res.WeightsSHA256); err != nil || n != nil {
 			return n, err
 		}
-		opt.Say("the teacher's run %s has no checkpoint any more: it is trained anew", o.ID)
+		opt.Say("the teacher's run %s has no checkpoint any more: training the teacher again", o.ID)
 	}
 	return nil, errors.New("the teacher was trained and has no checkpoint") // unreachable: a new run is not reused
 }
 
-// kept are soft labels and the images they are of, in order.
+// kept holds soft labels and their images, in order.
 type kept struct {
 	*distill.SoftLabels
 	path   string
 	images data.Subset
-	loader *data.Loader // gives images as they were when labelled, copy c in epoch c
+	loader *data.Loader // provides the labelled images, copy c in epoch c
 }
 
-// teacherLogits are the teacher's logits for cfg's student: from soft labels on the disk, which are made where they are
-// not there yet, or live.
-func teacherLogits(ctx context.Context, ds *data.Dataset, teacher *Network, cfg config.Distill, opt Options) (logitsOf, *kept, error) {
+// teacherLogits returns the source of the teacher's logits for cfg's student: soft labels on the disk, made if missing,
+// or live.
+func teacherLogits(ctx context.Context, ds *data.Dataset, teacher *Network, cfg config.Distill,
+	opt Options) (logitsOf, *kept, error) {
 	setConv(cfg.Train)
 	if cfg.Distill.SoftLabels == config.Live {
 		scorer, err := teacher.Scorer(cfg.Train.BatchSize)
 		return func(dst []float32, b *data.Batch, _ int) error { return scorer.Score(dst, b) }, nil, err
 	}
-	// Every image of the training set is labelled, so that the labels serve all seeds; of limited data, as many as the
-	// student sees.
+	// Label every image of the training set, so that the labels serve all seeds; of limited data, only the images that
+	// the student sees.
 	trained := split(ds, cfg.Training()).train
 	images, place := data.All(ds.Train), trained.Index
 	if cfg.Data.Limit > 0 {
@@ -231,9 +237,11 @@ func teacherLogits(ctx context.Context, ds *data.Dataset, teacher *Network, cfg 
 	}, k, nil
 }
 
-// softLabels reads the teacher's logits for images from the disk, or computes and keeps them.
-func softLabels(ctx context.Context, ds *data.Dataset, teacher *Network, cfg config.Distill, images data.Subset, opt Options) (*kept, error) {
-	src := distill.Source{Teacher: teacher.Weights, Network: teacher.Name, Data: ds.Fingerprint, Images: hashIndices(images.Index),
+// softLabels reads the teacher's logits for images from the disk, or computes and saves them.
+func softLabels(ctx context.Context, ds *data.Dataset, teacher *Network, cfg config.Distill, images data.Subset,
+	opt Options) (*kept, error) {
+	src := distill.Source{Teacher: teacher.Weights, Network: teacher.Name, Data: ds.Fingerprint,
+		Images:  hashIndices(images.Index),
 		Augment: "none", Kernel: kernel.Level() + ", " + cfg.Train.Conv}
 	k := &kept{images: images, loader: data.NewLoader(images, evalBatch, false, 0)}
 	copies := 1
@@ -244,7 +252,8 @@ func softLabels(ctx context.Context, ds *data.Dataset, teacher *Network, cfg con
 		k.loader = data.NewAugmentedLoader(images, evalBatch, cfg.Seed, augment(a))
 	}
 	n, classes := len(images.Index), len(ds.Train.Classes)
-	k.path = filepath.Join(opt.Root, softLabelsDir, fmt.Sprintf("%s-%s.safetensors", teacher.Name, src.Fingerprint(copies, n, classes)[:16]))
+	k.path = filepath.Join(opt.Root, softLabelsDir, fmt.Sprintf("%s-%s.safetensors", teacher.Name,
+		src.Fingerprint(copies, n, classes)[:16]))
 	labels, err := distill.Load(k.path, src, copies, n, classes)
 	if err == nil {
 		opt.Say("soft labels: %s", k.path)
@@ -273,7 +282,7 @@ func softLabels(ctx context.Context, ds *data.Dataset, teacher *Network, cfg con
 	return k, nil
 }
 
-// label computes all of k's logits.
+// label computes all logits of k.
 func (k *kept) label(ctx context.Context, scorer *train.Scorer, sink train.Sink) error {
 	batches := scorer.Batches(k.loader)
 	for c := range k.Copies {
@@ -291,7 +300,7 @@ func (k *kept) label(ctx context.Context, scorer *train.Scorer, sink train.Sink)
 	return nil
 }
 
-// hashIndices is the SHA-256 (hex) of indices in order.
+// hashIndices returns the SHA-256 (hex) of indices in order.
 func hashIndices(index []int32) string {
 	var b []byte
 	for _, i := range index {
@@ -301,17 +310,18 @@ func hashIndices(index []int32) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// checkedImages is how many images the teacher labels again to check soft labels.
+// checkedImages is the number of images that the teacher labels again to check soft labels.
 const checkedImages = 5000
 
-// selfChecks looks whether what the student will learn from is what it should be.
-func selfChecks(ctx context.Context, ds *data.Dataset, teacher *Network, cfg config.Distill, logits logitsOf, k *kept) ([]record.Check, error) {
+// selfChecks checks the soft labels and the loss that the student will be trained with.
+func selfChecks(ctx context.Context, ds *data.Dataset, teacher *Network, cfg config.Distill, logits logitsOf,
+	k *kept) ([]record.Check, error) {
 	rows, classes := cfg.Train.BatchSize, len(ds.Train.Classes)
 	scorer, err := teacher.Scorer(max(rows, evalBatch))
 	if err != nil {
 		return nil, err
 	}
-	// The student's first batch, as the teacher sees it now and as the student will be told.
+	// The student's first batch: the teacher's current logits, and those that the student will get.
 	px := ds.Train.H * ds.Train.W * ds.Train.C
 	b := data.Batch{X: make([]float32, rows*px), Y: make([]int32, rows), Index: make([]int32, rows)}
 	data.NewAugmentedLoader(split(ds, cfg.Training()).train, rows, cfg.Seed, augment(cfg.Data.Augment)).Batch(0, 0, &b)
@@ -353,7 +363,7 @@ func selfChecks(ctx context.Context, ds *data.Dataset, teacher *Network, cfg con
 	return all, nil
 }
 
-// again gives some of k's images as they were when the first copy was labelled.
+// again returns a loader of some of k's images, augmented as the first labelled copy.
 func (k *kept) again(some data.Subset, cfg config.Distill) *data.Loader {
 	if cfg.Distill.SoftLabels == config.Augmented {
 		return data.NewAugmentedLoader(some, evalBatch, cfg.Seed, augment(cfg.Data.Augment))
@@ -361,13 +371,14 @@ func (k *kept) again(some data.Subset, cfg config.Distill) *data.Loader {
 	return data.NewLoader(some, evalBatch, false, 0)
 }
 
-// gradientSize is the norm of the gradient of the teacher's part of the loss at temperature T, for made-up
-// logits of the given size: it is for logits that are small beside T that T² makes up for all that the
-// softer distributions take (Hinton et al. 2015, section 2.1).
+// gradientSize returns the gradient norm of the teacher's term of the loss at temperature T, for synthetic logits of
+// the given size. For logits much smaller than T, the factor T² compensates the smaller gradients of the softer
+// distributions (Hinton et al. 2015, section 2.1).
 func gradientSize(logits, T float64) float64 {
 	const rows, classes = 100, 10
 	r := rng.New(0, "self-check", 0, 0)
-	student, teacher, grad := make([]float32, rows*classes), make([]float32, rows*classes), make([]float32, rows*classes)
+	student, teacher, grad := make([]float32, rows*classes), make([]float32, rows*classes), make([]float32,
+		rows*classes)
 	for i := range student {
 		student[i], teacher[i] = float32(logits*r.Normal()), float32(logits*r.Normal())
 	}
@@ -375,7 +386,7 @@ func gradientSize(logits, T float64) float64 {
 	return math.Sqrt(kernel.SumSquares(grad))
 }
 
-// DistillVariant is the name of cfg's student in records: cnn-student-res-kd-t4-w0.9-cached.
+// DistillVariant returns the name of cfg's student in records: cnn-student-res-kd-t4-w0.9-cached.
 func DistillVariant(cfg config.Distill) (string, error) {
 	name, err := networkName(cfg.Model)
 	if err != nil {
@@ -386,13 +397,13 @@ func DistillVariant(cfg config.Distill) (string, error) {
 	return fmt.Sprintf("%s-kd-t%s-w%s-%s", name, number(d.Temperature), number(d.Weight), d.SoftLabels), nil
 }
 
-// distillRecipe is how cfg's student is taught, in readers' words.
+// distillRecipe describes the distillation settings of cfg for readers.
 func distillRecipe(cfg config.Distill) string {
 	d := cfg.Distill
 	return fmt.Sprintf("T %g, w %g, %s", d.Temperature, d.Weight, d.SoftLabels)
 }
 
-// planDistill says what training the student costs. What the teacher's logits cost is not in it.
+// planDistill estimates the cost of training the student, without that of the teacher's logits.
 func planDistill(cfg config.Distill, opt Options) (Plan, error) {
 	name, err := DistillVariant(cfg)
 	if err != nil {

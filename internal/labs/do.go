@@ -12,21 +12,21 @@ import (
 	"dla/internal/train"
 )
 
-// Outcome is what making a run came to.
+// Outcome is the outcome of making a run.
 type Outcome struct {
-	ID, Dir string // empty where it was stopped before there was a run
+	ID, Dir string // empty if it was stopped before the run was made
 	Variant string
 	Seed    uint64
 	Reason  train.Reason
-	Result  record.Result // when Done
-	Reused  bool          // an earlier, finished run of the same settings and data
+	Result  record.Result // nil unless Done
+	Reused  bool          // it is an earlier finished run with the same settings and data
 	Figures []string
 }
 
-// Done says that the run came to its end.
+// Done reports whether the run is finished.
 func (o Outcome) Done() bool { return o.Result != nil }
 
-// stopped is the error of a run that was stopped and can go on.
+// stopped is the error of a run that was stopped and can be resumed.
 type stopped struct {
 	reason train.Reason
 	detail string
@@ -34,20 +34,20 @@ type stopped struct {
 
 func (s *stopped) Error() string { return "stopped: " + string(s.reason) }
 
-// unfinished is the error of a run that another one needs and that was stopped.
+// unfinished is the error of a stopped run that another run needs.
 type unfinished struct{ Outcome }
 
 func (u *unfinished) Error() string { return fmt.Sprintf("run %s was stopped: %s", u.ID, u.Reason) }
 
-// Task is a run that a study is to have.
+// Task is a run of a study.
 type Task struct {
 	Settings any  // of internal/config
-	Reuse    bool // a finished run of the same settings and data will do, whatever Options.Resume says
+	Reuse    bool // reuse a finished run with the same settings and data, even without Options.Resume
 }
 
-// Study makes the runs of tasks, one after the other. What they name is looked for before the first begins, and what
-// they share is read once. It ends at the first that is interrupted or runs out of time (its Reason says so). each
-// hears of every run, by its place among tasks.
+// Study makes the runs of tasks, one after the other. It checks what they name before the first begins, and reads what
+// they share once. It stops at the first run that is interrupted or out of time (see its Reason). It calls each with
+// the index and outcome of every run.
 func Study(ctx context.Context, tasks []Task, opt Options, each func(i int, o Outcome)) ([]Outcome, error) {
 	opt = opt.begun()
 	for _, t := range tasks {
@@ -74,7 +74,7 @@ func Study(ctx context.Context, tasks []Task, opt Options, each func(i int, o Ou
 	return all, nil
 }
 
-// open opens the job of settings and gives it to do. Where it was stopped at that, the outcome says so.
+// open opens the job of settings and passes it to do. If opening is interrupted, the outcome says so.
 func open(ctx context.Context, settings any, opt Options, do func(Job) (Outcome, error)) (Outcome, error) {
 	job, err := experimentOf(settings).Open(ctx, settings, opt)
 	var first *unfinished
@@ -95,8 +95,8 @@ func open(ctx context.Context, settings any, opt Options, do func(Job) (Outcome,
 
 func interrupted(ctx context.Context) bool { return ctx.Err() != nil }
 
-// Do makes a run of job. With opt.Resume, a finished run of the same settings and data is returned as it is, and an
-// interrupted or failed one is continued.
+// Do makes a run of job. With opt.Resume it returns a finished run with the same settings and data, or continues an
+// interrupted or failed one.
 func Do(ctx context.Context, job Job, opt Options) (Outcome, error) {
 	opt = opt.begun()
 	spec := specOf(job, opt)
@@ -119,7 +119,7 @@ func Do(ctx context.Context, job Job, opt Options) (Outcome, error) {
 	return finish(ctx, r, job, opt)
 }
 
-// specOf is what a new run of job begins with.
+// specOf returns what a new run of job records when it begins.
 func specOf(job Job, opt Options) run.Spec {
 	spec := job.Spec()
 	env := opt.Env
@@ -128,16 +128,17 @@ func specOf(job Job, opt Options) run.Spec {
 	return spec
 }
 
-// Resume continues the interrupted run id, of whatever experiment, on the data it began with.
+// Resume continues the interrupted run id of any experiment, on the data it began with.
 func Resume(ctx context.Context, id string, opt Options) (Outcome, error) {
 	rec, err := run.Find(opt.Root, id)
 	if err != nil {
 		return Outcome{}, err
 	}
 	if rec.Status == run.StatusFinished {
-		return Outcome{}, fmt.Errorf("run %s is finished and stays as it is; see it with `%s`", rec.ID, rec.Command("show"))
+		return Outcome{}, fmt.Errorf("run %s is finished and stays as it is; see it with `%s`", rec.ID,
+			rec.Command("show"))
 	}
-	if err := rec.SameKernels(opt.Env); err != nil && !opt.OtherKernels { // before a teacher is trained
+	if err := rec.SameKernels(opt.Env); err != nil && !opt.OtherKernels { // before Open, which may train a teacher
 		return Outcome{}, err
 	}
 	c, err := Settings(rec)
@@ -154,7 +155,7 @@ func Resume(ctx context.Context, id string, opt Options) (Outcome, error) {
 	})
 }
 
-// goOn continues the run of rec, which is one of job.
+// goOn continues the run of rec, a run of job.
 func goOn(ctx context.Context, rec run.Record, job Job, opt Options) (Outcome, error) {
 	opt.goesOn = &rec
 	r, err := run.Resume(opt.Root, rec.ID, opt.Env, opt.OtherKernels)
@@ -164,7 +165,7 @@ func goOn(ctx context.Context, rec run.Record, job Job, opt Options) (Outcome, e
 	return finish(ctx, r, job, opt)
 }
 
-// finish makes the run r of job to its end, or to where it is stopped, draws its figures and closes it.
+// finish completes the run r of job, unless it is stopped, draws its figures and closes it.
 func finish(ctx context.Context, r *run.Run, job Job, opt Options) (o Outcome, err error) {
 	finished := false
 	defer func() {
@@ -201,7 +202,7 @@ func finish(ctx context.Context, r *run.Run, job Job, opt Options) (o Outcome, e
 		r.DropCheckpoints()
 	}
 
-	// Figures, from the record alone.
+	// Draw the figures from the record alone.
 	rec, err := run.Find(opt.Root, r.ID())
 	if err != nil {
 		return o, err
@@ -210,7 +211,7 @@ func finish(ctx context.Context, r *run.Run, job Job, opt Options) (o Outcome, e
 	return o, err
 }
 
-// reused is the finished run rec.
+// reused returns the finished run rec as an outcome.
 func reused(rec run.Record) (o Outcome, err error) {
 	o = Outcome{ID: rec.ID, Dir: rec.Dir, Variant: rec.Variant, Seed: rec.Seed, Reason: train.Finished, Reused: true}
 	if o.Result, err = ResultOf(rec); err != nil {
@@ -220,25 +221,25 @@ func reused(rec run.Record) (o Outcome, err error) {
 	return o, err
 }
 
-// older is a job that runs of older versions may have been made of with other settings.
+// older is a job whose settings had other forms in older records.
 type older interface {
-	// olderSettings are those, newest first.
+	// olderSettings returns those forms, newest first.
 	olderSettings() ([]any, error)
 }
 
-// restarter is a job that keeps what a run has reached otherwise than in checkpoints.
+// restarter is a job that saves its progress without checkpoints.
 type restarter interface {
-	// begun says whether the unfinished run rec has something to go on from.
+	// begun reports whether the unfinished run rec has progress to continue from.
 	begun(rec run.Record) bool
 }
 
-// matcher is a job whose settings and data do not say all that a finished run must have in common with it.
+// matcher is a job that must match a finished run in more than settings and data.
 type matcher interface {
 	matches(rec run.Record) (bool, error)
 }
 
-// earlier finds the newest run of the same experiment, settings and data as spec, which is job's, that is finished or
-// can go on; nil where there is none.
+// earlier returns the newest run with the experiment, settings and data of spec, job's spec, that is finished or can be
+// resumed; nil if there is none.
 func earlier(root string, spec run.Spec, job Job) (*run.Record, error) {
 	rec, err := earlierOf(root, spec, job)
 	old, ok := job.(older)
@@ -260,9 +261,9 @@ func earlier(root string, spec run.Spec, job Job) (*run.Record, error) {
 	return nil, nil
 }
 
-// earlierOf is earlier of the very settings of spec. One that failed before its first checkpoint cannot go on. A broken
-// one is an error, but for one that is finished beside it: it may have been finished itself, and what it reached is not
-// to be trained again unasked.
+// earlierOf is earlier for exactly the settings of spec. A run that failed before its first checkpoint cannot be
+// resumed. A broken run is an error unless a finished one exists: it may have been finished itself, and must not be
+// trained again without being asked for.
 func earlierOf(root string, spec run.Spec, job Job) (*run.Record, error) {
 	list, err := run.List(root)
 	if err != nil {
@@ -270,7 +271,8 @@ func earlierOf(root string, spec run.Spec, job Job) (*run.Record, error) {
 	}
 	var broken error
 	for _, s := range slices.Backward(list) {
-		if s.Experiment != spec.Experiment || s.Variant != spec.Variant || s.Seed != spec.Seed || s.Fingerprint != spec.Env.Data.Fingerprint ||
+		if s.Experiment != spec.Experiment || s.Variant != spec.Variant || s.Seed != spec.Seed ||
+			s.Fingerprint != spec.Env.Data.Fingerprint ||
 			s.Status == run.StatusRunning {
 			continue
 		}
@@ -281,7 +283,7 @@ func earlierOf(root string, spec run.Spec, job Job) (*run.Record, error) {
 		same := sameSettings(rec, spec) &&
 			(rec.Status != run.StatusFinished || standardizedAlike(rec.Env.Data, spec.Env.Data))
 		switch {
-		case rec.Status == run.StatusFailed && !canGoOn(rec, job): // nothing is lost when another begins
+		case rec.Status == run.StatusFailed && !canGoOn(rec, job): // a new run loses nothing
 		case !same || broken != nil && rec.Status != run.StatusFinished:
 		case rec.Damage() != nil:
 			broken = rec.Damage()
@@ -297,7 +299,7 @@ func earlierOf(root string, spec run.Spec, job Job) (*run.Record, error) {
 	return nil, broken
 }
 
-// canGoOn says whether the failed run rec of job has something to go on from.
+// canGoOn reports whether the failed run rec of job has progress to continue from.
 func canGoOn(rec run.Record, job Job) bool {
 	if r, ok := job.(restarter); ok {
 		return r.begun(rec)
@@ -305,24 +307,25 @@ func canGoOn(rec run.Record, job Job) bool {
 	return rec.Saved()
 }
 
-// sameSettings says whether rec was made with the settings of spec. A record of an older version lacks the settings
-// that have come since: it was made with their defaults.
+// sameSettings reports whether rec was made with the settings of spec. An older record lacks settings added later,
+// which had their defaults.
 func sameSettings(rec run.Record, spec run.Spec) bool {
 	if rec.ConfigHash == spec.ConfigHash() {
 		return true
 	}
 	c, err := Settings(rec)
 	if err != nil {
-		return false // of a version whose settings were others
+		return false // settings of another version
 	}
 	yaml, err := config.Marshal(c)
 	return err == nil && config.Hash(yaml) == spec.ConfigHash()
 }
 
-// sameFingerprint says whether data with the given fingerprint is that which rec began with.
+// sameFingerprint returns an error unless data with the given fingerprint is the data that rec began with.
 func sameFingerprint(rec run.Record, fingerprint string) error {
 	if fingerprint != rec.Env.Data.Fingerprint {
-		return fmt.Errorf("run %s began on %s with fingerprint %.12s…, the data found now has %.12s…; make the original data available again (dla data verify)", rec.ID, rec.Env.Data.Name, rec.Env.Data.Fingerprint, fingerprint)
+		return fmt.Errorf("run %s began on %s with fingerprint %.12s…, the data found now has %.12s…; make the "+
+			"original data available again (dla data verify)", rec.ID, rec.Env.Data.Name, rec.Env.Data.Fingerprint, fingerprint)
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
-// Package labs holds the experiments, one file each: the story from data to figure. An Experiment opens the Job of its
-// settings, Do makes a run of a Job, and Study makes those of several. To add an experiment is to write its file and to
-// enter it in Experiments.
+// Package labs holds the experiments, each from data to figure in one file. An Experiment opens a Job from its
+// settings, Do makes a run of a Job, and Study makes the runs of several. A new experiment needs its own file and an
+// entry in Experiments.
 package labs
 
 import (
@@ -18,29 +18,30 @@ import (
 	"dla/internal/train"
 )
 
-// Experiments are all there are, in the order of the course.
+// Experiments returns all experiments, in the order of the course.
 func Experiments() []Experiment {
-	return []Experiment{resnet(), distillation(), baseline(), finetune(), fgsm(), autoencoder(), oodDetection(), robust()}
+	return []Experiment{resnet(), distillation(), baseline(), finetune(), fgsm(), autoencoder(), oodDetection(),
+		robust()}
 }
 
-// Experiment is a kind of run.
+// Experiment opens and plans the runs of one kind.
 type Experiment struct {
 	Name     string               // in records: lab1/resnet
-	Settings func() any           // a pointer to the settings that those of a record are read over
+	Settings func() any           // a pointer to the defaults that a record's settings are read over
 	Result   func() record.Result // a pointer to an empty result
 
-	// Check looks whether all that the settings name is there, before any data is read; nil where they name nothing.
+	// Check returns an error if something that the settings name is missing. It reads no data. nil: nothing to check.
 	Check func(settings any, opt Options) error
-	// Open reads what a run of the settings depends on: data, networks.
+	// Open reads the data and networks that a run of the settings needs.
 	Open func(ctx context.Context, settings any, opt Options) (Job, error)
-	// Plan says what a run of the settings will cost. It reads no data.
+	// Plan estimates the cost of a run of the settings. It reads no data.
 	Plan func(settings any, opt Options) (Plan, error)
 }
 
-// settings is what an experiment's settings are: a struct of internal/config.
+// settings is implemented by the settings of every experiment, structs of internal/config.
 type settings interface{ Validate() error }
 
-// newExperiment is the experiment called name, of settings of one type.
+// newExperiment returns the experiment called name with settings of type C and results of type R.
 func newExperiment[C settings, R any, P interface {
 	*R
 	record.Result
@@ -54,13 +55,13 @@ func newExperiment[C settings, R any, P interface {
 	}
 }
 
-// checked is e with the check of what its settings name.
+// checked returns e with a Check.
 func checked[C settings](e Experiment, check func(C, Options) error) Experiment {
 	e.Check = func(c any, opt Options) error { return check(c.(C), opt) }
 	return e
 }
 
-// find is the experiment called name in records; ok is false where this version has none.
+// find returns the experiment called name in records. ok is false if this version does not know it.
 func find(name string) (e Experiment, ok bool) {
 	for _, e := range Experiments() {
 		if e.Name == name {
@@ -70,22 +71,24 @@ func find(name string) (e Experiment, ok bool) {
 	return e, false
 }
 
-// experimentOf is the experiment whose settings these are.
+// experimentOf returns the experiment that the settings belong to.
 func experimentOf(settings any) Experiment {
 	for _, e := range Experiments() {
 		if reflect.TypeOf(e.Settings()).Elem() == reflect.TypeOf(settings) {
 			return e
 		}
 	}
-	panic(fmt.Sprintf("%T is of no experiment", settings)) // a mistake in this program
+	// unreachable: every type of settings belongs to an experiment
+	panic(fmt.Sprintf("%T is of no experiment", settings))
 }
 
-// Settings are those that rec was made with, read over the experiment's defaults, as a record of an older version lacks
-// the settings that have come since.
+// Settings returns the settings of rec, read over the experiment's defaults, since an older record lacks settings added
+// later. An unknown experiment and invalid settings are errors.
 func Settings(rec run.Record) (any, error) {
 	e, ok := find(rec.Experiment)
 	if !ok {
-		return nil, fmt.Errorf("run %s is of experiment %q, which this version of dla does not know", rec.ID, rec.Experiment)
+		return nil, fmt.Errorf("run %s is of experiment %q, which this version of dla does not know", rec.ID,
+			rec.Experiment)
 	}
 	c := e.Settings()
 	if err := config.Load(c, rec.Config, filepath.Join(rec.ID, "config.yaml")); err != nil {
@@ -97,7 +100,7 @@ func Settings(rec run.Record) (any, error) {
 	return reflect.ValueOf(c).Elem().Interface(), nil
 }
 
-// settingsOf are Settings of one type; rec must be of its experiment.
+// settingsOf returns Settings as type C. A record of another experiment is an error.
 func settingsOf[C settings](rec run.Record) (c C, err error) {
 	all, err := Settings(rec)
 	if err != nil {
@@ -110,52 +113,53 @@ func settingsOf[C settings](rec run.Record) (c C, err error) {
 	return c, nil
 }
 
-// Known says whether this version has the experiment called name in records.
+// Known reports whether this version has the experiment called name in records.
 func Known(name string) bool {
 	_, ok := find(name)
 	return ok
 }
 
-// ResultOf is the result of a finished run.
+// ResultOf returns the result of a finished run.
 func ResultOf(rec run.Record) (record.Result, error) {
 	e, ok := find(rec.Experiment)
 	if !ok {
-		return nil, fmt.Errorf("run %s is of experiment %q, which this version of dla does not know", rec.ID, rec.Experiment)
+		return nil, fmt.Errorf("run %s is of experiment %q, which this version of dla does not know", rec.ID,
+			rec.Experiment)
 	}
 	res := e.Result()
 	return res, record.Read(rec, res)
 }
 
-// Job is one run to be made.
+// Job is one run to make.
 type Job interface {
-	// Spec is what its record begins with. Of Env it says the data alone.
+	// Spec returns what the run records when it begins. Its Env holds the data alone.
 	Spec() run.Spec
-	// Run makes the run, or goes on with it where r was stopped before. An error that wraps the cause of an ended ctx,
-	// or a *stopped, leaves a run that can go on.
+	// Run makes the run, or continues it if r was stopped before. An error that wraps the cause of a cancelled ctx, or
+	// a *stopped, leaves a run that can be resumed.
 	Run(ctx context.Context, r *run.Run, opt Options) (record.Result, error)
 }
 
-// Options do not change the results of a run.
+// Options holds settings that do not affect the results of a run.
 type Options struct {
-	Root    string                                      // where run directories go
+	Root    string                                      // folder of run directories
 	MaxTime time.Duration                               // of this process; 0: none
-	Profile func(variant string, costs []engine.OpCost) // gets what each op of the training steps took; nil: not timed
-	Resume  bool                                        // reuse finished runs of the same settings and data, continue interrupted and failed ones
+	Profile func(variant string, costs []engine.OpCost) // receives the times of the training steps' ops; nil: not timed
+	Resume  bool                                        // reuse finished runs, continue interrupted and failed ones
 	Data    data.Options
 	Env     run.Env // version, machine and command; Do adds the data
 	Sink    train.Sink
-	Say     func(format string, args ...any) // one line to the user
+	Say     func(format string, args ...any) // prints one line for the user
 
-	KeepCheckpoints bool // of finished trainings too, which need their best weights alone
+	KeepCheckpoints bool // keep the checkpoints of finished trainings, not their best weights alone
 
-	OtherKernels bool // go on with runs that other kernels began: in other bits, as their records then say
+	OtherKernels bool // continue runs begun with other kernels, with other bits, as their records then say
 
-	deadline time.Time   // by MaxTime; zero: none
-	loaded   *loaded     // what the jobs of a study share
-	goesOn   *run.Record // the run that is continued; nil: a new one
+	deadline time.Time   // from MaxTime; zero: none
+	loaded   *loaded     // shared by the jobs of a study
+	goesOn   *run.Record // the run to continue; nil: a new one
 }
 
-// begun is opt as a study begins: its time runs, and nothing is loaded.
+// begun returns o at the start of a study: MaxTime starts to run, and nothing is loaded.
 func (o Options) begun() Options {
 	if o.loaded == nil {
 		o.loaded = &loaded{}
@@ -166,7 +170,7 @@ func (o Options) begun() Options {
 	return o
 }
 
-// timeLeft is what remains of MaxTime, as train.Job takes it: 0 is no limit.
+// timeLeft returns the rest of MaxTime for train.Job: 0 means no limit.
 func (o Options) timeLeft() time.Duration {
 	if o.deadline.IsZero() {
 		return 0
@@ -174,10 +178,10 @@ func (o Options) timeLeft() time.Duration {
 	return max(time.Nanosecond, time.Until(o.deadline))
 }
 
-// loaded is what the jobs of a study have read, by what it is.
+// loaded holds what the jobs of a study have read, by key.
 type loaded struct{ all map[string]any }
 
-// once is what read gives, read for the first job of a study alone. key says what it is.
+// once calls read for the first job of a study and returns its value for all of them. key identifies the value.
 func once[T any](opt Options, key string, read func() (T, error)) (T, error) {
 	if v, ok := opt.loaded.all[key]; ok {
 		return v.(T), nil

@@ -17,14 +17,14 @@ import (
 	"dla/internal/weights"
 )
 
-// recordFiles are those of a run's record that a checkpoint ships.
+// recordFiles lists the files of a run's record that a checkpoint ships.
 var recordFiles = []string{"config.yaml", "env.json", "result.json"}
 
-// vouchingFiles are those that it ships where the record has them: what the others are held against, and what the run
-// went on with after it was stopped.
+// vouchingFiles lists files that a checkpoint ships if the record has them: the hashes of the other files, and the
+// environments of resumed processes.
 var vouchingFiles = []string{"status.json", "resumed.json"}
 
-// recordOf are the files of rec that a checkpoint ships.
+// recordOf returns the files of rec that a checkpoint ships.
 func recordOf(rec run.Record) []string {
 	files := slices.Clone(recordFiles)
 	for _, name := range vouchingFiles {
@@ -35,10 +35,10 @@ func recordOf(rec run.Record) []string {
 	return files
 }
 
-// Export writes the checkpoint of the finished run id under root to the folder dir: its best weights and
-// running statistics, and beside them the configuration, environment and result of the run, and of a
-// hardened network which outliers it was trained on. A checkpoint that is there is replaced whole or not at all; a
-// folder with other things in it is refused.
+// Export writes the checkpoint of the finished run id under root to the folder dir: best weights and running
+// statistics, the configuration, environment and result of the run and, for an adversarially fine-tuned network, the
+// hashes of its training outliers. An existing checkpoint is replaced atomically; a folder with other files is an
+// error.
 func Export(root, id, dir string) (Checkpoint, error) {
 	if rec, err := run.Find(root, id); err == nil && rec.Experiment == FinetuneExperiment {
 		return exportAdapter(root, rec, dir)
@@ -47,20 +47,20 @@ func Export(root, id, dir string) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	if _, err := describe(k); err != nil { // before anything is written: weights that cannot be loaded do not ship
+	if _, err := describe(k); err != nil { // before writing: weights that cannot be loaded are not exported
 		return Checkpoint{}, err
 	}
 	return exportKept(k, dir)
 }
 
-// exportKept is Export of what a run left, which can be loaded.
+// exportKept is Export for the loadable weights k of a run.
 func exportKept(k keptWeights, dir string) (Checkpoint, error) {
 	if err := replaceable(dir); err != nil {
 		return Checkpoint{}, err
 	}
 	files := recordOf(k.Record)
 	if k.Experiment == RobustExperiment {
-		files = append(files, hashesName) // what it may not be evaluated on
+		files = append(files, hashesName) // images that it must not be evaluated on
 	}
 	return export(dir, k.Record, func(tmp string) (Checkpoint, error) {
 		path := filepath.Join(tmp, modelName)
@@ -73,7 +73,7 @@ func exportKept(k keptWeights, dir string) (Checkpoint, error) {
 		if err := copyInto(tmp, k.Record, "", files...); err != nil {
 			return Checkpoint{}, err
 		}
-		written, err := keptFolder(tmp) // what was written is what will be read
+		written, err := keptFolder(tmp) // check that the written folder can be read
 		if err != nil {
 			return Checkpoint{}, err
 		}
@@ -81,21 +81,21 @@ func exportKept(k keptWeights, dir string) (Checkpoint, error) {
 	})
 }
 
-// export makes dir, or replaces the checkpoint there, by what write puts into a folder and says of it.
+// export makes the checkpoint dir, or replaces it, with the files that write writes to a temporary folder.
 func export(dir string, rec run.Record, write func(tmp string) (Checkpoint, error)) (c Checkpoint, err error) {
 	err = atomicfile.ReplaceFolder(dir, atomicfile.Permissions(rec.Dir), func(tmp string) error {
 		c, err = write(tmp)
 		return err
 	})
 	if err != nil {
-		return Checkpoint{}, fmt.Errorf("%w; once that is mended export it again, or name another folder", err)
+		return Checkpoint{}, fmt.Errorf("%w; once that is fixed export it again, or name another folder", err)
 	}
 	c.Name = dir
 	return c, nil
 }
 
-// replaceable is an error where dir holds anything else than what an export has made. Weights in a folder
-// of Hugging Face's form, and adapters that PEFT has saved, have files of the same names; what is ours has the record.
+// replaceable returns an error if dir holds anything but an exported checkpoint. Hugging Face folders and PEFT adapters
+// have files of the same names; a checkpoint also has the record.
 func replaceable(dir string) error {
 	list, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -108,22 +108,22 @@ func replaceable(dir string) error {
 		append(vouchingFiles, recordFiles...)...)
 	for _, e := range list {
 		if !slices.Contains(written, e.Name()) && !atomicfile.IsTemporary(e.Name()) {
-			return fmt.Errorf("%s holds other things than a checkpoint (%q); name another folder", dir, e.Name())
+			return fmt.Errorf("%s holds more than a checkpoint (%q); name another folder", dir, e.Name())
 		}
 	}
 	for _, name := range []string{"env.json", "config.yaml"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
-			return fmt.Errorf("%s holds other things than a checkpoint made here, which has the file %s; name another folder",
+			return fmt.Errorf("%s holds more than a checkpoint, which has the file %s; name another folder",
 				dir, name)
 		}
 	}
 	return nil
 }
 
-// maxCopied bounds a file of a record: an adapter of all layers of a large rank has some hundred MB.
+// maxCopied bounds a file of a record, in bytes: an adapter of all layers with a large rank has a few hundred MB.
 const maxCopied = 1 << 30
 
-// copyInto copies files of rec's folder below to dir.
+// copyInto copies the named files of the folder below in rec's directory to dir.
 func copyInto(dir string, rec run.Record, below string, names ...string) error {
 	for _, name := range names {
 		src := filepath.Join(rec.Dir, below, name)
@@ -138,14 +138,15 @@ func copyInto(dir string, rec run.Record, below string, names ...string) error {
 	return nil
 }
 
-// exportAdapter is Export of a fine-tuning: its adapter, as PEFT reads it, and the record.
+// exportAdapter is Export for lab3 finetune: the adapter in PEFT's format, and the record.
 func exportAdapter(root string, rec run.Record, dir string) (Checkpoint, error) {
-	s, err := FindSentiment(root, rec.ID) // before anything is written: what cannot be loaded does not ship
+	s, err := FindSentiment(root, rec.ID) // before writing: an adapter that cannot be loaded is not exported
 	if err != nil {
 		return Checkpoint{}, err
 	}
 	if s.adapter == nil {
-		return Checkpoint{}, fmt.Errorf("run %s trained no adapter; a whole model is written by `dla lab3 finetune --merge`", rec.ID)
+		return Checkpoint{}, fmt.Errorf("run %s trained no adapter; `dla lab3 finetune --merge` writes a whole model",
+			rec.ID)
 	}
 	if err := replaceable(dir); err != nil {
 		return Checkpoint{}, err
@@ -155,14 +156,14 @@ func exportAdapter(root string, rec run.Record, dir string) (Checkpoint, error) 
 			copyInto(tmp, rec, "", recordOf(rec)...)); err != nil {
 			return Checkpoint{}, err
 		}
-		if _, err := loadAdapter(tmp); err != nil { // what was written is what will be read
+		if _, err := loadAdapter(tmp); err != nil { // check that the written folder can be read
 			return Checkpoint{}, err
 		}
 		return describeAdapter(tmp)
 	})
 }
 
-// adapterFiles are those of the adapter of rec; one from before adapters had a card has none.
+// adapterFiles returns the files of the adapter of rec. Older adapters have no card.
 func adapterFiles(rec run.Record) []string {
 	files := []string{lora.WeightsName, lora.ConfigName}
 	if _, err := os.Stat(filepath.Join(rec.Dir, AdapterDir, model.CardName)); err == nil {
@@ -171,7 +172,7 @@ func adapterFiles(rec run.Record) []string {
 	return files
 }
 
-// describeAdapter says what the adapter in dir is, without its encoder, which need not be on this machine.
+// describeAdapter describes the adapter in dir without its encoder, which need not be on this machine.
 func describeAdapter(dir string) (Checkpoint, error) {
 	if _, err := lora.Open(dir); err != nil {
 		return Checkpoint{}, err
@@ -188,7 +189,7 @@ func describeAdapter(dir string) (Checkpoint, error) {
 		TestAccuracy: &res.Test.Accuracy}, nil
 }
 
-// shipped is the checkpoint under checkpoints/ with the given fingerprint; nil where there is none.
+// shipped returns the checkpoint under checkpoints/ with the given fingerprint, nil if there is none.
 func shipped(fingerprint string) (*Network, error) {
 	list, err := os.ReadDir(CheckpointsDir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -205,18 +206,18 @@ func shipped(fingerprint string) (*Network, error) {
 	return nil, nil
 }
 
-// Checkpoint is a folder under checkpoints/ in a listing.
+// Checkpoint describes a folder under checkpoints/ in a listing.
 type Checkpoint struct {
 	Name         string   `json:"name"` // of the folder
 	Network      string   `json:"network,omitempty"`
 	Data         string   `json:"data,omitempty"`
-	Params       int      `json:"params,omitempty"`        // 0: not known
+	Params       int      `json:"params,omitempty"`        // 0: unknown
 	TestAccuracy *float64 `json:"test_accuracy,omitempty"` // of a classifier
 	TestMSE      *float64 `json:"test_mse,omitempty"`      // of an autoencoder
 	Broken       string   `json:"broken,omitempty"`        // why it cannot be loaded
 }
 
-// describe loads k and says what it is. Its name is where it came from.
+// describe loads and describes k. Name is its source.
 func describe(k keptWeights) (Checkpoint, error) {
 	if k.Experiment == AutoencoderExperiment {
 		a, err := restoreAutoencoder(k)
@@ -234,7 +235,7 @@ func describe(k keptWeights) (Checkpoint, error) {
 		TestAccuracy: &n.Result.Test.Accuracy}, nil
 }
 
-// Checkpoints lists the checkpoints under dir, by name. Where there is no dir there are none.
+// Checkpoints lists the checkpoints under dir by name, none if dir does not exist.
 func Checkpoints(dir string) ([]Checkpoint, error) {
 	list, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -246,10 +247,10 @@ func Checkpoints(dir string) ([]Checkpoint, error) {
 	var all []Checkpoint
 	for _, e := range list {
 		at := filepath.Join(dir, e.Name())
-		if st, err := os.Stat(at); err == nil && !st.IsDir() { // a link counts as what it leads to
+		if st, err := os.Stat(at); err == nil && !st.IsDir() { // follows links
 			continue
 		}
-		if atomicfile.IsTemporary(e.Name()) || isHuggingFace(at) { // none, or not yet
+		if atomicfile.IsTemporary(e.Name()) || isHuggingFace(at) { // not a checkpoint, or not finished
 			continue
 		}
 		var c Checkpoint
@@ -270,8 +271,8 @@ func Checkpoints(dir string) ([]Checkpoint, error) {
 	return all, nil
 }
 
-// isHuggingFace says whether dir is a model of Hugging Face's form, as `dla lab3 finetune --merge` makes one, whose
-// weights have the name of a checkpoint's.
+// isHuggingFace reports whether dir is a Hugging Face model, such as `dla lab3 finetune --merge` writes. Its weights
+// have the file name of a checkpoint's.
 func isHuggingFace(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, "config.json"))
 	return err == nil

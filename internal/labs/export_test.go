@@ -112,7 +112,7 @@ func TestForeignFoldersStay(t *testing.T) {
 			}
 		}
 		if _, err := Export(root, id, to); err == nil || !strings.Contains(err.Error(),
-			to+" holds other things than a checkpoint") || !strings.Contains(err.Error(), "name another folder") {
+			to+" holds more than a checkpoint") || !strings.Contains(err.Error(), "name another folder") {
 			t.Errorf("%s: error %v", name, err)
 		}
 		for _, f := range files {

@@ -19,19 +19,19 @@ import (
 	"dla/internal/weights"
 )
 
-// featuresVersion is that of what the features of a network are.
+// featuresVersion is the version of the cached features of images.
 const featuresVersion = "1"
 
-// featuresOf is what kept features were computed of: two with equal ones are equal.
+// featuresOf is the key of cached features: equal keys mean equal features.
 type featuresOf struct {
 	Version string `json:"version"`
-	What    string `json:"what"`    // features, or the result of which change of the images
-	Weights string `json:"weights"` // SHA-256 (fingerprint) of all weights it depends on
+	What    string `json:"what"`    // features, or the result after a change of the images
+	Weights string `json:"weights"` // SHA-256 (fingerprint) of all weights that the features depend on
 	Images  string `json:"images"`  // SHA-256 of their pixels, in order
-	Kernel  string `json:"kernel"`  // instruction set and convolutions: they differ in the last bits
+	Kernel  string `json:"kernel"`  // instruction set and convolution algorithm, which affect the last bits
 }
 
-// hashImages is the SHA-256 (hex) of the pixels of s's images, in order, and of their shape.
+// hashImages returns the SHA-256 (hex) of shape and pixels of s's images, in order.
 func hashImages(s data.Subset) string {
 	h := sha256.New()
 	fmt.Fprintln(h, len(s.Index), s.Set.H, s.Set.W, s.Set.C)
@@ -42,15 +42,14 @@ func hashImages(s data.Subset) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// extractor computes what detectors see of images: a network's features and logits, and its logits after a
-// step of ODIN's.
+// extractor computes the input of detectors: features and logits of a network, and logits after a step of ODIN.
 type extractor struct {
 	n              *Network
 	prog           *nn.Program
 	pooled, logits *engine.Tensor
 	pixels         []float32 // of a whole batch
 	labels         []int32
-	target         *attack.Target // nil until a step is asked for
+	target         *attack.Target // nil until the first step
 }
 
 func newExtractor(n *Network) (*extractor, error) {
@@ -68,12 +67,13 @@ func newExtractor(n *Network) (*extractor, error) {
 	return e, nil
 }
 
-// key is that of what is computed of images by weights.
+// key returns the cache key of what, computed by weights from images.
 func (e *extractor) key(what, weights, images string) featuresOf {
 	return featuresOf{featuresVersion, what, weights, images, kernel.Level() + ", " + e.n.Config.Train.Conv}
 }
 
-// eachBatch puts the batches of s, one after the other, into x and y and gives f its rows and the first's place.
+// eachBatch writes the batches of s to x and y, one after the other, and calls f with the index of the first row and
+// the number of rows.
 func eachBatch(ctx context.Context, s data.Subset, x []float32, y []int32, f func(from, rows int) error) error {
 	loader := data.NewLoader(s, evalBatch, false, 0)
 	b := data.Batch{X: x, Y: y}
@@ -84,7 +84,7 @@ func eachBatch(ctx context.Context, s data.Subset, x []float32, y []int32, f fun
 	return err
 }
 
-// features are those of s, whose pixels have the hash images.
+// features returns the features of s, whose pixels have the hash images.
 func (e *extractor) features(ctx context.Context, s data.Subset, images string, opt Options) (*ood.Features, error) {
 	n := len(s.Index)
 	width, classes := e.pooled.Cols(), e.logits.Cols()
@@ -101,22 +101,24 @@ func (e *extractor) features(ctx context.Context, s data.Subset, images string, 
 			copy(logits[from*classes:], e.logits.F32)
 			return nil
 		})
-		return []weights.Tensor{{Name: "logits", Shape: []int{n, classes}, Data: logits}, {Name: "pooled", Shape: []int{n, width}, Data: pooled}}, err
+		return []weights.Tensor{{Name: "logits", Shape: []int{n, classes}, Data: logits},
+			{Name: "pooled", Shape: []int{n, width}, Data: pooled}}, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	f := &ood.Features{N: n, Logits: ts[0].Data, Pooled: ts[1].Data, Labels: make([]int32, n), Stepped: map[float64][]float32{}}
+	f := &ood.Features{N: n, Logits: ts[0].Data, Pooled: ts[1].Data, Labels: make([]int32, n),
+		Stepped: map[float64][]float32{}}
 	for i, at := range s.Index {
 		f.Labels[i] = s.Set.Labels[at]
 	}
 	return f, nil
 }
 
-// softened is a network with its logits divided by ODIN's temperature.
+// softened is a network whose logits are divided by ODIN's temperature.
 type softened struct{ model.Model }
 
-// Logits are those of the network / T.
+// Logits builds the logits of the network divided by T.
 func (s softened) Logits(g *nn.Graph, x *G.Node, classes int) *G.Node {
 	mean, std := make([]float64, classes), make([]float64, classes)
 	for i := range std {
@@ -125,7 +127,7 @@ func (s softened) Logits(g *nn.Graph, x *G.Node, classes int) *G.Node {
 	return nn.Standardize(g, "temperature", s.Model.Logits(g, x, classes), mean, std)
 }
 
-// odin is the softened network with the gradient of its input, compiled at first use.
+// odin returns the softened network with the gradient of its input, compiled at first use.
 func (e *extractor) odin() (*attack.Target, error) {
 	var err error
 	if e.target == nil {
@@ -134,62 +136,67 @@ func (e *extractor) odin() (*attack.Target, error) {
 	return e.target, err
 }
 
-// step adds to f, the features of s, the logits of its images after ODIN's steps of the given sizes, within
-// [0,1]. The gradient is computed once for all.
-func (e *extractor) step(ctx context.Context, f *ood.Features, s data.Subset, images string, sizes []float64, opt Options) error {
+// step adds to f, the features of s, the logits after ODIN's steps of the given sizes, clipped to [0,1]. The gradient
+// is computed once for all sizes.
+func (e *extractor) step(ctx context.Context, f *ood.Features, s data.Subset, images string, sizes []float64,
+	opt Options) error {
 	target, err := e.odin()
 	if err != nil {
 		return err
 	}
 	classes, px := target.Classes(), target.Values()
-	ts, err := keptFeatures(e.key(fmt.Sprint("logits after ODIN's steps of ", sizes), e.n.Weights, images), opt, func() ([]weights.Tensor, error) {
-		var ts []weights.Tensor
-		for i := range sizes {
-			ts = append(ts, weights.Tensor{Name: fmt.Sprintf("step%03d", i), Shape: []int{f.N, classes}, Data: make([]float32, f.N*classes)})
-		}
-		moved := make([]float32, evalBatch*px)
-		err := eachBatch(ctx, s, e.pixels, e.labels, func(from, rows int) error {
-			x, y := e.pixels[:rows*px], e.labels[:rows]
-			for i := range y {
-				c, _ := attack.Top(f.Logits[(from+i)*classes:][:classes])
-				y[i] = int32(c)
+	ts, err := keptFeatures(e.key(fmt.Sprint("logits after ODIN's steps of ", sizes), e.n.Weights, images), opt,
+		func() ([]weights.Tensor, error) {
+			var ts []weights.Tensor
+			for i := range sizes {
+				ts = append(ts, weights.Tensor{Name: fmt.Sprintf("step%03d", i), Shape: []int{f.N, classes},
+					Data: make([]float32, f.N*classes)})
 			}
-			gradient, err := target.Gradient(attack.Batch{X: x, Y: y})
-			if err != nil {
-				return err
-			}
-			for i, size := range sizes {
-				descend(moved, x, gradient, float32(size))
-				logits, err := target.Logits(moved[:rows*px])
+			moved := make([]float32, evalBatch*px)
+			err := eachBatch(ctx, s, e.pixels, e.labels, func(from, rows int) error {
+				x, y := e.pixels[:rows*px], e.labels[:rows]
+				for i := range y {
+					c, _ := attack.Top(f.Logits[(from+i)*classes:][:classes])
+					y[i] = int32(c)
+				}
+				gradient, err := target.Gradient(attack.Batch{X: x, Y: y})
 				if err != nil {
 					return err
 				}
-				for j, v := range logits {
-					ts[i].Data[from*classes+j] = v * ood.ODINTemperature
+				for i, size := range sizes {
+					descend(moved, x, gradient, float32(size))
+					logits, err := target.Logits(moved[:rows*px])
+					if err != nil {
+						return err
+					}
+					for j, v := range logits {
+						ts[i].Data[from*classes+j] = v * ood.ODINTemperature
+					}
 				}
-			}
-			return nil
+				return nil
+			})
+			return ts, err
 		})
-		return ts, err
-	})
 	for i, t := range ts {
 		f.Stepped[sizes[i]] = t.Data
 	}
 	return err
 }
 
-// errors are the mean squared errors of a's reconstructions of s, by r, which is a compiled.
-func (e *extractor) errors(ctx context.Context, a *Autoencoder, r *train.Reconstructor, s images, opt Options) ([]float64, error) {
-	ts, err := keptFeatures(e.key("reconstruction errors", a.Weights, s.Fingerprint), opt, func() ([]weights.Tensor, error) {
-		all := make([]float32, s.N)
-		b := r.EvalBatch()
-		err := eachBatch(ctx, s.Subset, b.X, b.Y, func(from, rows int) error {
-			_, err := r.EvalStep(rows)
-			copy(all[from:], r.Errors())
-			return err
+// errors returns the mean squared errors of a's reconstructions of s. r is a, compiled.
+func (e *extractor) errors(ctx context.Context, a *Autoencoder, r *train.Reconstructor, s images,
+	opt Options) ([]float64, error) {
+	ts, err := keptFeatures(e.key("reconstruction errors", a.Weights, s.Fingerprint), opt,
+		func() ([]weights.Tensor, error) {
+			all := make([]float32, s.N)
+			b := r.EvalBatch()
+			err := eachBatch(ctx, s.Subset, b.X, b.Y, func(from, rows int) error {
+				_, err := r.EvalStep(rows)
+				copy(all[from:], r.Errors())
+				return err
+			})
+			return []weights.Tensor{{Name: "errors", Shape: []int{s.N}, Data: all}}, err
 		})
-		return []weights.Tensor{{Name: "errors", Shape: []int{s.N}, Data: all}}, err
-	})
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +207,7 @@ func (e *extractor) errors(ctx context.Context, a *Autoencoder, r *train.Reconst
 	return all, nil
 }
 
-// descend is dst = x - step·sign(gradient), within [0,1].
+// descend sets dst = x - step·sign(gradient), clipped to [0,1].
 func descend(dst, x, gradient []float32, step float32) {
 	for i, g := range gradient {
 		v := x[i]
@@ -214,7 +221,7 @@ func descend(dst, x, gradient []float32, step float32) {
 	}
 }
 
-// head is the network's last layer: its last weights.
+// head returns the last layer of the network.
 func (n *Network) head() ood.Head {
 	q := n.Params.Trained()
 	return ood.Head{Weight: q[len(q)-2].Data, Bias: q[len(q)-1].Data}

@@ -23,15 +23,15 @@ import (
 	"dla/internal/train"
 )
 
-// FGSMExperiment is the name of the attacks in records.
+// FGSMExperiment is the name of the experiment in records.
 const FGSMExperiment = "lab4/fgsm"
 
-// examplesName is the file of a run that holds the images its figures show.
+// examplesName is the file of a run with the images of its figures.
 const examplesName = "examples.json"
 
-// fgsm attacks a trained network on the test set it was made for: FGSM, targeted and not, over a sweep of radii beside
-// noise of the same size; PGD; the Square attack; and with several networks a matrix of what images made for the one do
-// to the others. The figures' examples and the self-checks are part of the record.
+// fgsm attacks a trained network on its test set: FGSM, untargeted and targeted, and noise of the same size over a
+// sweep of radii; PGD; the Square attack; and for several networks the transfer matrix. The record includes the
+// figures' examples and the self-checks.
 func fgsm() Experiment {
 	e := newExperiment[config.FGSM, record.Attacks](FGSMExperiment, config.DefaultFGSM, openFGSM, planFGSM)
 	return checked(e, func(cfg config.FGSM, opt Options) error {
@@ -45,7 +45,7 @@ func fgsm() Experiment {
 	})
 }
 
-// openFGSM loads the networks and the data they were all trained on.
+// openFGSM loads the networks and their common data set.
 func openFGSM(ctx context.Context, cfg config.FGSM, opt Options) (Job, error) {
 	nets, ds, err := attacked(ctx, &cfg, opt)
 	if err != nil {
@@ -54,10 +54,10 @@ func openFGSM(ctx context.Context, cfg config.FGSM, opt Options) (Job, error) {
 	return attackJobOn(nets, ds, cfg)
 }
 
-// attackJob is the job of fgsm.
+// attackJob is the Job of fgsm.
 type attackJob struct {
 	cfg    config.FGSM
-	nets   []*Network // whose weights cfg names
+	nets   []*Network // their weights are named in cfg
 	data   *data.Dataset
 	target targetOf
 }
@@ -70,19 +70,20 @@ func attackJobOn(nets []*Network, ds *data.Dataset, cfg config.FGSM) (*attackJob
 	return &attackJob{cfg, nets, ds, target}, nil
 }
 
-// Spec is what a run of j begins with.
+// Spec returns what a run of j records when it begins.
 func (j *attackJob) Spec() run.Spec {
-	return run.Spec{Experiment: FGSMExperiment, Variant: "fgsm-" + j.nets[0].Name, Seed: j.cfg.Seed, Config: marshal(j.cfg),
-		Env: run.Env{Data: imagesInfo(j.data)}}
+	return run.Spec{Experiment: FGSMExperiment, Variant: "fgsm-" + j.nets[0].Name, Seed: j.cfg.Seed,
+		Config: marshal(j.cfg),
+		Env:    run.Env{Data: imagesInfo(j.data)}}
 }
 
-// begun says whether rec has attacks behind it to go on from.
+// begun reports whether rec has finished attacks to continue from.
 func (j *attackJob) begun(rec run.Record) bool {
 	_, err := os.Lstat(filepath.Join(rec.Dir, madeName))
 	return err == nil
 }
 
-// Run makes all attacks that r does not have yet.
+// Run makes all attacks that r lacks.
 func (j *attackJob) Run(ctx context.Context, r *run.Run, opt Options) (record.Result, error) {
 	began := time.Now()
 	if _, err := r.Restore(); err != nil {
@@ -104,7 +105,7 @@ func (j *attackJob) Run(ctx context.Context, r *run.Run, opt Options) (record.Re
 	return res, made.forget()
 }
 
-// attacked loads the networks of cfg and the data they were all trained on.
+// attacked loads the networks of cfg and their common data set.
 func attacked(ctx context.Context, cfg *config.FGSM, opt Options) ([]*Network, *data.Dataset, error) {
 	opt = opt.begun()
 	nets, err := networksOf(cfg, opt)
@@ -116,12 +117,13 @@ func attacked(ctx context.Context, cfg *config.FGSM, opt Options) ([]*Network, *
 		return nil, nil, err
 	}
 	for _, n := range nets {
-		opt.Say("network: %s of %s, %d parameters, test accuracy %.2f %%", n.Name, n.Source, n.Params.Count(), 100*n.Result.Test.Accuracy)
+		opt.Say("network: %s of %s, %d parameters, test accuracy %.2f %%", n.Name, n.Source, n.Params.Count(),
+			100*n.Result.Test.Accuracy)
 	}
 	return nets, ds, nil
 }
 
-// networksOf loads the networks of cfg, which then names their weights. They must be of one data set.
+// networksOf loads the networks of cfg and enters their weights in cfg. Networks of different data sets are an error.
 func networksOf(cfg *config.FGSM, opt Options) ([]*Network, error) {
 	var nets []*Network
 	for i, from := range cfg.Checkpoints {
@@ -130,7 +132,8 @@ func networksOf(cfg *config.FGSM, opt Options) ([]*Network, error) {
 			return nil, err
 		}
 		if len(cfg.Weights) > 0 && cfg.Weights[i] != n.Weights {
-			return nil, fmt.Errorf("%s has weights with fingerprint %.12s…, wanted are %.12s… (weights); make the original network available again", n.Source, n.Weights, cfg.Weights[i])
+			return nil, fmt.Errorf("%s has weights with fingerprint %.12s…, want %.12s… (weights); make the "+
+				"original network available again", n.Source, n.Weights, cfg.Weights[i])
 		}
 		nets = append(nets, n)
 	}
@@ -138,14 +141,14 @@ func networksOf(cfg *config.FGSM, opt Options) ([]*Network, error) {
 	for _, n := range nets {
 		cfg.Weights = append(cfg.Weights, n.Weights)
 		if n.Data.Fingerprint != nets[0].Data.Fingerprint {
-			return nil, fmt.Errorf("%s was trained on %s, %s on %s with other images; name networks of one data set", nets[0].Source, nets[0].Data.Name, n.Source, n.Data.Name)
+			return nil, fmt.Errorf("%s was trained on %s, but %s on %s with other images; name networks of one data set", nets[0].Source, nets[0].Data.Name, n.Source, n.Data.Name)
 		}
 	}
 	return nets, nil
 }
 
-// firstImages is the first n of the test set, or all for 0. Its order is that of the images' hashes where it
-// was read from files, so they are a fair sample.
+// firstImages returns the first n images of the test set, or all for 0. Images read from files are in the order of
+// their hashes, so the first n are a random sample.
 func firstImages(ds *data.Dataset, n int) data.Subset {
 	all := data.All(ds.Test)
 	if n > 0 {
@@ -154,8 +157,8 @@ func firstImages(ds *data.Dataset, n int) data.Subset {
 	return all
 }
 
-// attacksMade are the attacks that a run has behind it, kept on the disk so that one that is stopped goes on
-// from there. What comes of an attack depends on nothing that came before it.
+// attacksMade holds the finished attacks of a run, saved so that a stopped run can continue. The result of an attack
+// does not depend on earlier attacks.
 type attacksMade struct {
 	r       *run.Run
 	Kernel  string           `json:"kernel"`
@@ -163,11 +166,11 @@ type attacksMade struct {
 	Attacks []attack.Outcome `json:"attacks"`
 }
 
-// madeName is their file while the run is not finished.
+// madeName is the file of attacksMade while the run is not finished.
 const madeName = "attacks.json"
 
-// read takes what an earlier process has kept. Of other kernels, whose last bits are others, and where
-// it cannot be read, everything is made anew.
+// read reads the attacks that an earlier process saved. If they cannot be read, or were made with other kernels, whose
+// results differ in the last bits, all attacks are made again.
 func (m *attacksMade) read(opt Options) {
 	var old attacksMade
 	b, err := plainfile.Read(filepath.Join(m.r.Dir(), madeName), run.MaxFile)
@@ -178,7 +181,7 @@ func (m *attacksMade) read(opt Options) {
 	opt.Say("%d attacks were made before", len(m.Attacks))
 }
 
-// next gives attacks the outcomes that are kept, where they are the next after so many.
+// next fills attacks with the saved outcomes, if these follow the first after ones.
 func (m *attacksMade) next(after int, attacks []*attackRun) bool {
 	if len(m.Attacks) < after+len(attacks) {
 		return false
@@ -195,7 +198,7 @@ func (m *attacksMade) next(after int, attacks []*attackRun) bool {
 	return true
 }
 
-// keep writes all, made in so many seconds, to the disk.
+// keep saves all outcomes, and the time that they took.
 func (m *attacksMade) keep(all []attack.Outcome, took time.Duration) error {
 	m.Attacks = all
 	m.Seconds += took.Seconds()
@@ -203,7 +206,7 @@ func (m *attacksMade) keep(all []attack.Outcome, took time.Duration) error {
 	return err
 }
 
-// forget removes the file: the result is about to hold all of it.
+// forget removes the file, since the result will hold its content.
 func (m *attacksMade) forget() error {
 	err := os.Remove(filepath.Join(m.r.Dir(), madeName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -215,7 +218,8 @@ func (m *attacksMade) forget() error {
 // attack makes all attacks.
 func (j *attackJob) attack(ctx context.Context, v *target, made *attacksMade, opt Options) (*record.Attacks, error) {
 	cfg := j.cfg
-	res := &record.Attacks{Network: v.net.Name, Source: v.net.Source, Weights: v.net.Weights, Params: v.net.Params.Count(), Classes: v.images.Set.Classes}
+	res := &record.Attacks{Network: v.net.Name, Source: v.net.Source, Weights: v.net.Weights,
+		Params: v.net.Params.Count(), Classes: v.images.Set.Classes}
 	scorer, err := v.net.Scorer(evalBatch)
 	if err != nil {
 		return res, err
@@ -223,7 +227,7 @@ func (j *attackJob) attack(ctx context.Context, v *target, made *attacksMade, op
 	if res.Test, _, err = testOnce(ctx, scorer, v.images, opt.Sink); err != nil {
 		return res, err
 	}
-	opt.Say("%-30s accuracy %6.2f %% of %d images", "as they are", 100*res.Test.Accuracy, res.Test.N)
+	opt.Say("%-30s accuracy %6.2f %% of %d images", "no attack", 100*res.Test.Accuracy, res.Test.N)
 	attempt := func(on *target, name string, attacks ...*attackRun) error {
 		began := time.Now()
 		before := made.next(len(res.Attacks), attacks)
@@ -244,7 +248,7 @@ func (j *attackJob) attack(ctx context.Context, v *target, made *attacksMade, op
 		return made.keep(res.Attacks, time.Since(began))
 	}
 
-	// One step, and noise of the same size.
+	// FGSM, and noise of the same size.
 	if err := attempt(v, "fgsm", v.sweep(cfg.Sweep.Eps, false)...); err != nil {
 		return res, err
 	}
@@ -283,7 +287,7 @@ func (j *attackJob) attack(ctx context.Context, v *target, made *attacksMade, op
 		}
 	}
 
-	// What images made for one network do to another.
+	// The transfer matrix.
 	if len(j.nets) > 1 {
 		if res.Transfer, err = transfer(ctx, j.nets, v.images.First(cfg.Transfer.Images), cfg, opt); err != nil {
 			return res, err
@@ -301,7 +305,7 @@ func (j *attackJob) attack(ctx context.Context, v *target, made *attacksMade, op
 	return res, err
 }
 
-// otherAttacks are the names of the attacks beside FGSM and noise.
+// otherAttacks returns the names of the attacks beside FGSM and noise.
 func otherAttacks(cfg config.FGSM) []string {
 	if len(cfg.Attacks) == 0 {
 		return []string{"pgd", "square"}
@@ -309,14 +313,14 @@ func otherAttacks(cfg config.FGSM) []string {
 	return cfg.Attacks
 }
 
-// attackRadius is the radius of an attack, as records have it, and what it is for.
+// attackRadius is the radius of an attack in the units of records, with norm and target.
 type attackRadius struct {
-	eps      float64 // L-infinity: in steps of 8 bits; L2: in pixel values
+	eps      float64 // L-infinity: in units of 1/255; L2: in pixel values
 	norm     attack.Norm
 	targeted bool
 }
 
-// radiiOf are the radii at which cfg has the attack m: those of PGD, or where it sees no gradients that of Square.
+// radiiOf returns the radii of cfg for the attack m: those of PGD, or that of Square for an attack without gradients.
 func radiiOf(m attack.Method, cfg config.FGSM) (all []attackRadius) {
 	if m.Blind {
 		if cfg.Square.Images == 0 {
@@ -340,17 +344,18 @@ func radiiOf(m attack.Method, cfg config.FGSM) (all []attackRadius) {
 	return all
 }
 
-// settingsAt are the settings of cfg for an attack on images of a set.
+// settingsAt returns the settings of cfg for an attack on images at a radius.
 func settingsAt(cfg config.FGSM, images data.Description, at attackRadius) attack.Settings {
 	eps := at.eps
 	if at.norm == attack.Linf {
 		eps /= 255
 	}
-	return attack.Settings{Norm: at.norm, Eps: eps, Steps: cfg.PGD.Steps, Restarts: cfg.PGD.Restarts, Queries: cfg.Square.Queries,
+	return attack.Settings{Norm: at.norm, Eps: eps, Steps: cfg.PGD.Steps, Restarts: cfg.PGD.Restarts,
+		Queries:  cfg.Square.Queries,
 		Targeted: at.targeted, Seed: cfg.Seed, H: images.H, W: images.W, C: images.C}
 }
 
-// outcomeName says what an outcome is of: pgd l2 0.5.
+// outcomeName returns the name of an outcome's attack: pgd l2 0.5.
 func outcomeName(o attack.Outcome) string {
 	s := o.Attack
 	if o.Targeted {
@@ -362,17 +367,19 @@ func outcomeName(o attack.Outcome) string {
 	return fmt.Sprintf("%s, %g/255", s, o.Eps)
 }
 
-// outcomeLine says in a line what came of an attack.
+// outcomeLine formats the outcome of an attack in one line.
 func outcomeLine(o attack.Outcome) string {
-	line := fmt.Sprintf("%-30s accuracy %6.2f %%  confidence %6.2f %%", outcomeName(o), 100*o.Accuracy, 100*o.Confidence)
+	line := fmt.Sprintf("%-30s accuracy %6.2f %%  confidence %6.2f %%", outcomeName(o), 100*o.Accuracy,
+		100*o.Confidence)
 	if o.Targeted {
 		line += fmt.Sprintf("  success %6.2f %%", 100*o.Success.Value)
 	}
 	return line + fmt.Sprintf("  %7.1f s", o.Seconds)
 }
 
-// transfer attacks each network by FGSM and PGD and shows the images to all of them.
-func transfer(ctx context.Context, nets []*Network, images data.Subset, cfg config.FGSM, opt Options) ([]attack.Transfer, error) {
+// transfer attacks each network by FGSM and PGD and evaluates all networks on the adversarial images.
+func transfer(ctx context.Context, nets []*Network, images data.Subset, cfg config.FGSM,
+	opt Options) ([]attack.Transfer, error) {
 	var all []*target
 	for _, n := range nets {
 		v, err := newTarget(n, images)
@@ -419,15 +426,17 @@ func transfer(ctx context.Context, nets []*Network, images data.Subset, cfg conf
 	return matrix, nil
 }
 
-// examples are the images of the figures: of each kind the first of every class on which FGSM succeeds,
-// image and change rounded to 8 bits, as they are shown; where these are too few, others on which it
-// succeeds, and then such on which it does not. All are images that the network gets right as they are.
-func examples(ctx context.Context, v *target, class targetOf, cfg config.FGSM, sink train.Sink) ([]attack.Example, error) {
+// examples returns the images of the figures, rounded to 8 bits. For untargeted and for targeted FGSM it prefers the
+// first success of every class, then other successes, then failures. The network classifies all of them correctly
+// without attack.
+func examples(ctx context.Context, v *target, class targetOf, cfg config.FGSM,
+	sink train.Sink) ([]attack.Example, error) {
 	var all []attack.Example
 	for _, targeted := range []bool{false, true} {
-		var best [3][]attack.Example // by how well they suit
+		var best [3][]attack.Example // in order of preference
 		seen := map[int32]bool{}
-		w := v.attackOf("fgsm", attack.FGSM{Eps: cfg.Examples.Eps / 255, Targeted: targeted}, attack.Linf, cfg.Examples.Eps, targeted)
+		w := v.attackOf("fgsm", attack.FGSM{Eps: cfg.Examples.Eps / 255, Targeted: targeted}, attack.Linf,
+			cfg.Examples.Eps, targeted)
 		enough := errors.New("enough")
 		px, classes := v.graph.Values(), v.graph.Classes()
 		w.each = func(b attack.Batch, y []int32, _, rounded, logits []float32) error {
@@ -437,8 +446,9 @@ func examples(ctx context.Context, v *target, class targetOf, cfg config.FGSM, s
 				return err
 			}
 			for i, label := range y {
-				e := attack.Example{Targeted: targeted, Eps: cfg.Examples.Eps, Index: b.Index[i], Label: label, Goal: b.Y[i],
-					H: v.net.Images.H, W: v.net.Images.W, C: v.net.Images.C, Image: levels(b.X[i*px : (i+1)*px]), Changed: levels(rounded[i*px : (i+1)*px])}
+				e := attack.Example{Targeted: targeted, Eps: cfg.Examples.Eps, Index: b.Index[i], Label: label,
+					Goal: b.Y[i],
+					H:    v.net.Images.H, W: v.net.Images.W, C: v.net.Images.C, Image: levels(b.X[i*px : (i+1)*px]), Changed: levels(rounded[i*px : (i+1)*px])}
 				e.Before.Class, e.Before.P = attack.Top(clean[i*classes : (i+1)*classes])
 				e.After.Class, e.After.P = attack.Top(logits[i*classes : (i+1)*classes])
 				if e.Before.Class != int(label) {
@@ -466,7 +476,7 @@ func examples(ctx context.Context, v *target, class targetOf, cfg config.FGSM, s
 	return all, nil
 }
 
-// levels is x, whose values are multiples of 1/255, as bytes.
+// levels returns x, whose values are multiples of 1/255, as bytes.
 func levels(x []float32) []byte {
 	b := make([]byte, len(x))
 	for i, v := range x {

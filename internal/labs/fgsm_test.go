@@ -145,7 +145,7 @@ func TestFGSMRecord(t *testing.T) {
 			t.Errorf("asked again: %+v, %v", again, err)
 		}
 		cfg.Weights = []string{"0123"}
-		if _, err := Study(context.Background(), []Task{{Settings: cfg}}, options(t, root), nil); err == nil || !strings.Contains(err.Error(), "wanted are 0123") {
+		if _, err := Study(context.Background(), []Task{{Settings: cfg}}, options(t, root), nil); err == nil || !strings.Contains(err.Error(), "want 0123") {
 			t.Errorf("other weights than wanted: %v", err)
 		}
 	}

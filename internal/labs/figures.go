@@ -13,10 +13,10 @@ import (
 	"dla/internal/run"
 )
 
-// figuresName is the folder of figures in that of a run, empty until they are drawn.
+// figuresName is the folder of a run's figures, empty until they are drawn.
 const figuresName = "figures"
 
-// draw draws the figures of the finished run rec, from its record alone, into its folder: all of them or none.
+// draw draws the figures of the finished run rec into its folder, from its record alone: all of them or none.
 func draw(rec run.Record) (files []string, err error) {
 	dir := filepath.Join(rec.Dir, figuresName)
 	err = atomicfile.NewFolder(dir, 0o777, func(tmp string) error {
@@ -35,8 +35,8 @@ func draw(rec run.Record) (files []string, err error) {
 	return files, err
 }
 
-// CompleteFigures draws the figures of the finished run rec where a process was killed before it had; nil where they
-// are there. A record that never had the folder, as in a clone of the repository, is left alone.
+// CompleteFigures draws the figures of the finished run rec if a process was killed before it drew them; nil if they
+// exist. A record without the folder, as in a clone of the repository, is not changed.
 func CompleteFigures(rec run.Record) ([]string, error) {
 	list, err := os.ReadDir(filepath.Join(rec.Dir, figuresName))
 	if len(list) > 0 {
@@ -44,7 +44,10 @@ func CompleteFigures(rec run.Record) ([]string, error) {
 	}
 	if errors.Is(err, fs.ErrNotExist) { // and about to be there, where one that is being written has been left
 		list, err = os.ReadDir(rec.Dir)
-		if !slices.ContainsFunc(list, func(e fs.DirEntry) bool { return e.IsDir() && atomicfile.IsTemporary(e.Name()) }) {
+		if !slices.ContainsFunc(list, func(e fs.DirEntry) bool {
+			return e.IsDir() &&
+				atomicfile.IsTemporary(e.Name())
+		}) {
 			return nil, nil
 		}
 	}

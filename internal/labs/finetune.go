@@ -25,21 +25,21 @@ import (
 	"dla/internal/weights"
 )
 
-// FinetuneExperiment is the name of fine-tunings in records.
+// FinetuneExperiment is the name of the experiment in records.
 const FinetuneExperiment = "lab3/finetune"
 
-// AdapterDir is the folder of a run that holds its adapter, as PEFT reads it.
+// AdapterDir is the folder of a run with its adapter in PEFT's format.
 const AdapterDir = "adapter"
 
-// The limits of a batch of sentences in evaluation: they change speed and memory, not results.
+// Limits of a batch of sentences in evaluations. They affect speed and memory, not results.
 const (
 	evalTokens    = 1024
 	evalSentences = 64
 )
 
-// finetune trains a sentence encoder with a head: whole, by adapters of low rank, or the head alone.
+// finetune trains a sentence encoder with a head: whole, with low-rank adapters, or the head alone.
 func finetune() Experiment {
-	// What a record does not say is not the default: older ones had no choice of the head.
+	// A missing head.kind in a record is not the default: older records had no choice of the head.
 	defaults := func() config.Finetune {
 		cfg := config.DefaultFinetune(config.MethodLoRA)
 		cfg.LoRA, cfg.Head.Kind = config.LoRA{}, config.HeadUnnamed
@@ -74,11 +74,12 @@ func openFinetune(ctx context.Context, cfg config.Finetune, opt Options) (Job, e
 		return nil, err
 	}
 	build := func(context.Context, Options) (trainable, error) { return newTunerOn(set, e, cfg, tc) }
-	return &training{experiment: FinetuneExperiment, variant: FinetuneVariant(cfg), settings: cfg, cfg: tc, label: finetuneLabel(cfg),
-		data: sentencesInfo(set), build: build, old: old}, nil
+	return &training{experiment: FinetuneExperiment, variant: FinetuneVariant(cfg), settings: cfg, cfg: tc,
+		label: finetuneLabel(cfg),
+		data:  sentencesInfo(set), build: build, old: old}, nil
 }
 
-// FinetuneVariant is the name of what cfg trains in records: minilm-lora-qv-r8, minilm-full, minilm-full-pooled.
+// FinetuneVariant returns the name of cfg's model in records: minilm-lora-qv-r8, minilm-full, minilm-full-pooled.
 func FinetuneVariant(cfg config.Finetune) string {
 	name := encoderInNames(cfg.Encoder.From) + "-" + cfg.Method
 	if l := cfg.LoRA; cfg.Method == config.MethodLoRA {
@@ -93,9 +94,10 @@ func FinetuneVariant(cfg config.Finetune) string {
 	return name
 }
 
-// finetuneLabel is what cfg trains, in readers' words.
+// finetuneLabel returns the label of cfg's model.
 func finetuneLabel(cfg config.Finetune) *run.Label {
-	f := report.Finetuned{Method: cfg.Method, Targets: cfg.LoRA.Targets, Rank: cfg.LoRA.Rank, Pooled: cfg.Head.Kind == config.HeadPooled}
+	f := report.Finetuned{Method: cfg.Method, Targets: cfg.LoRA.Targets, Rank: cfg.LoRA.Rank,
+		Pooled: cfg.Head.Kind == config.HeadPooled}
 	f.Encoder, f.EncoderOrder = report.EncoderName(encoderInNames(cfg.Encoder.From))
 	if cfg.Method == config.MethodLoRA && cfg.LoRA.Alpha != config.DefaultFinetune(cfg.Method).LoRA.Alpha {
 		f.Alpha = fmt.Sprintf("%g", cfg.LoRA.Alpha)
@@ -104,7 +106,7 @@ func finetuneLabel(cfg config.Finetune) *run.Label {
 	return &l
 }
 
-// sentenceBatches are the sentences of a fine-tuning.
+// sentenceBatches holds the sentences and batches of a fine-tuning.
 type sentenceBatches struct {
 	set              *data.Sentences
 	tokenizer        *text.Tokenizer
@@ -112,9 +114,10 @@ type sentenceBatches struct {
 	train, val, test []int32
 }
 
-// inOrder gives the sentences of index in batches for evaluation.
+// inOrder returns a loader of the sentences of index, in order, for evaluation.
 func (b *sentenceBatches) inOrder(index []int32) (*text.Loader, error) {
-	return text.NewLoader(b.packed, index, text.Limits{Tokens: max(evalTokens, b.tokenizer.MaxLength()), Sentences: evalSentences}, false, 0)
+	return text.NewLoader(b.packed, index, text.Limits{Tokens: max(evalTokens, b.tokenizer.MaxLength()),
+		Sentences: evalSentences}, false, 0)
 }
 
 // newTunerOn makes the model of cfg, its optimiser and its batches.
@@ -127,12 +130,13 @@ func newTunerOn(set *data.Sentences, base *SentenceEncoder, cfg config.Finetune,
 	if err != nil {
 		return nil, err
 	}
-	sizes := train.SentenceSizes{Batch: t.BatchSize, BatchTokens: batches.MaxTokens(), Parts: t.Accumulate, Eval: evalSentences}
-	parts, err := text.NewLoader(m.packed, m.train, text.Limits{Sentences: sizes.PartSentences()}, false, 0)
+	sizes := train.SentenceSizes{Batch: t.BatchSize, BatchTokens: batches.MaxTokens(), MicroBatches: t.Accumulate,
+		Eval: evalSentences}
+	parts, err := text.NewLoader(m.packed, m.train, text.Limits{Sentences: sizes.MicroBatchSentences()}, false, 0)
 	if err != nil {
 		return nil, err
 	}
-	sizes.PartTokens = parts.MaxTokens()
+	sizes.MicroBatchTokens = parts.MaxTokens()
 	for _, index := range [][]int32{m.val, m.test} {
 		l, err := m.inOrder(index)
 		if err != nil {
@@ -170,22 +174,22 @@ type tuner struct {
 	val       train.Batches
 }
 
-// adapterOf is the adapter of cfg.
+// adapterOf returns the adapter of cfg.
 func adapterOf(cfg config.Finetune) lora.Adapter {
 	l := cfg.LoRA
 	return lora.Adapter{Targets: l.Targets, Rank: l.Rank, Alpha: l.Alpha, Dropout: l.Dropout}
 }
 
-// sentenceArchitecture is the model of cfg: base with a head, and with adapters where it has them.
+// sentenceArchitecture returns the model of cfg: base with a head and, for lora, adapters.
 func sentenceArchitecture(cfg config.Finetune, base *SentenceEncoder, classes int) (*model.SentenceClassifier, error) {
-	e := *base.Encoder // of its own, for the adapters
+	e := *base.Encoder // a copy, for the adapters
 	if cfg.Method == config.MethodLoRA {
 		adapterOf(cfg).Attach(&e)
 	}
 	return model.NewSentenceClassifier(&e, base.dir, headKind(cfg, base.Family), cfg.Head.Dropout, classes)
 }
 
-// headKind is the kind of head that cfg has on an encoder of a family.
+// headKind returns the kind of head of cfg on an encoder of a family.
 func headKind(cfg config.Finetune, family string) string {
 	switch {
 	case cfg.Head.Kind == config.HeadTransformers, cfg.Head.Kind == config.HeadUnnamed && family == "distilbert":
@@ -194,8 +198,9 @@ func headKind(cfg config.Finetune, family string) string {
 	return model.HeadPooled
 }
 
-// newTuner loads the encoder and makes what is trained on it, for epochs of so many steps.
-func newTuner(cfg config.Finetune, tc config.Training, base *SentenceEncoder, classes int, sizes train.SentenceSizes, steps int) (*tuner, error) {
+// newTuner loads the encoder and makes the model. steps is the number of steps per epoch.
+func newTuner(cfg config.Finetune, tc config.Training, base *SentenceEncoder, classes int, sizes train.SentenceSizes,
+	steps int) (*tuner, error) {
 	u := &tuner{cfg: cfg, base: base, classes: classes, adapter: adapterOf(cfg), params: nn.NewParams(cfg.Seed)}
 	if err := base.Load(base.dir, u.params); err != nil {
 		return nil, err
@@ -220,26 +225,28 @@ func newTuner(cfg config.Finetune, tc config.Training, base *SentenceEncoder, cl
 }
 
 func (u *tuner) job() train.Job {
-	return train.Job{Program: u.net, Optimizer: u.optimizer, Schedule: u.schedule, Train: u.train, Val: u.val, SelectByLoss: true}
+	return train.Job{Program: u.net, Optimizer: u.optimizer, Schedule: u.schedule, Train: u.train, Val: u.val,
+		SelectByLoss: true}
 }
 
 func (u *tuner) graph() *engine.Program { return u.net.Train() }
 
 func (u *tuner) close() {}
 
-// trainable is how many weights are trained, by the formula of the method.
+// trainable returns the number of trained weights by the formula of the method, and the formula.
 func (u *tuner) trainable() (n int, formula string) {
 	head, e := u.arch.HeadParameters(), u.base
 	switch u.cfg.Method {
 	case config.MethodLoRA:
-		return u.adapter.Count(e.Encoder) + head, fmt.Sprintf("%d layers · %d matrices · rank %d · 2·%d + head %d", e.Layers, len(u.adapter.Targets), u.adapter.Rank, e.Width, head)
+		return u.adapter.Count(e.Encoder) + head, fmt.Sprintf("%d layers · %d matrices · rank %d · 2·%d + head %d",
+			e.Layers, len(u.adapter.Targets), u.adapter.Rank, e.Width, head)
 	case config.MethodFull:
 		return e.Parameters() + head, fmt.Sprintf("encoder %d + head %d", e.Parameters(), head)
 	}
 	return head, fmt.Sprintf("head %d", head)
 }
 
-// total is how many weights there are.
+// total returns the number of all weights.
 func (u *tuner) total() int {
 	n := 0
 	for _, q := range u.params.List() {
@@ -248,8 +255,8 @@ func (u *tuner) total() int {
 	return n
 }
 
-// evaluate tests the classifier, keeps its adapter, and looks whether all is as it should be.
-func (u *tuner) evaluate(ctx context.Context, e ended) (record.Result, error) {
+// evaluate evaluates the classifier on the test split, writes its adapter and runs the self-checks.
+func (u *tuner) evaluate(ctx context.Context, e finishedTraining) (record.Result, error) {
 	m := u.on
 	loader, err := m.inOrder(m.test)
 	if err != nil {
@@ -266,7 +273,8 @@ func (u *tuner) evaluate(ctx context.Context, e ended) (record.Result, error) {
 	f := &record.Finetuned{Total: u.total(), Labels: m.set.Classes, Head: u.arch.Describe()}
 	if u.cfg.Method == config.MethodLoRA {
 		f.Adapter = AdapterDir
-		if err := u.adapter.Write(filepath.Join(e.run.Dir(), AdapterDir), u.arch, baseForPEFT(u.cfg.Encoder.From), u.params,
+		if err := u.adapter.Write(filepath.Join(e.run.Dir(), AdapterDir), u.arch, baseForPEFT(u.cfg.Encoder.From),
+			u.params,
 			m.set.Classes, adapterMeta(u.base, m.set.Classes)); err != nil {
 			return nil, err
 		}
@@ -291,11 +299,11 @@ func (u *tuner) evaluate(ctx context.Context, e ended) (record.Result, error) {
 	return res, err
 }
 
-// meanTokens is the mean length of a sentence of Rotten Tomatoes, by which costs are told.
+// meanTokens is the mean length of a sentence of Rotten Tomatoes in tokens, for estimates of cost.
 const meanTokens = 27
 
-// macs is the number of multiply-adds of a sentence of meanTokens tokens: those of the linear layers, and none
-// of the attention's products, which are few at that length.
+// macs returns the multiply-adds of a sentence of meanTokens tokens in the linear layers. The attention's products are
+// negligible at that length and not counted.
 func (u *tuner) macs() int {
 	e := u.base
 	n := e.Layers * (4*e.Width*e.Width + 2*e.Width*e.Inner) * meanTokens
@@ -305,7 +313,7 @@ func (u *tuner) macs() int {
 	return n + u.arch.HeadParameters()
 }
 
-// sayHead says which head cfg has on the encoder e, and what loads it, once for all runs of a study.
+// sayHead prints the head of cfg on the encoder e and how to load it, once for all runs of a study.
 func sayHead(cfg config.Finetune, e *SentenceEncoder, classes int, opt Options) error {
 	arch, err := sentenceArchitecture(cfg, e, classes)
 	if err != nil {
@@ -313,7 +321,7 @@ func sayHead(cfg config.Finetune, e *SentenceEncoder, classes int, opt Options) 
 	}
 	loads := "transformers and PEFT load it"
 	if arch.TransformersClass() == "" {
-		loads = "transformers has no class for it; " + model.CardName + " beside the weights has the lines that load it"
+		loads = "transformers has no class for it; " + model.CardName + " beside the weights has the code that loads it"
 	}
 	line := arch.Describe() + "; " + loads
 	_, err = once(opt, line, func() (bool, error) {
@@ -323,9 +331,9 @@ func sayHead(cfg config.Finetune, e *SentenceEncoder, classes int, opt Options) 
 	return err
 }
 
-// adapterMeta is what an adapter's file says of the model it belongs to.
+// adapterMeta returns the metadata of an adapter's file: its encoder and labels.
 func adapterMeta(base *SentenceEncoder, labels []string) map[string]string {
-	names, _ := json.Marshal(labels) // strings always can be
+	names, _ := json.Marshal(labels) // never fails for strings
 	return map[string]string{metaEncoder: base.Weights, metaLabels: string(names)}
 }
 
@@ -335,7 +343,7 @@ const (
 	metaLabels  = "labels"         // JSON, in the order of the classes
 )
 
-// baseForPEFT is what PEFT finds the encoder called name by.
+// baseForPEFT returns the name by which PEFT finds the encoder called name.
 func baseForPEFT(name string) string {
 	if repo, err := hub.RepoOf(name); err == nil {
 		return repo
@@ -343,14 +351,15 @@ func baseForPEFT(name string) string {
 	return name
 }
 
-// planFinetune says what a fine-tuning costs, on sentences of mean length.
+// planFinetune estimates the cost of a fine-tuning on sentences of mean length.
 func planFinetune(cfg config.Finetune, opt Options) (Plan, error) {
 	e, err := encoderOf(cfg.Encoder.From, cfg.Encoder.Weights, opt)
 	if err != nil {
 		return Plan{}, err
 	}
 	cfg.Encoder.From, cfg.Encoder.Weights = e.From, e.Weights
-	return Plan{Variant: FinetuneVariant(cfg), Seed: cfg.Seed, Config: cfg, cost: func() (Cost, error) { return finetuneCost(cfg, e) }}, nil
+	return Plan{Variant: FinetuneVariant(cfg), Seed: cfg.Seed, Config: cfg,
+		cost: func() (Cost, error) { return finetuneCost(cfg, e) }}, nil
 }
 
 // finetuneCost times steps on blank sentences.
@@ -365,8 +374,9 @@ func finetuneCost(cfg config.Finetune, e *SentenceEncoder) (Cost, error) {
 	steps := (n + cfg.Train.BatchSize - 1) / cfg.Train.BatchSize
 	tc := cfg.Training(steps * cfg.Train.Epochs)
 	length := min(meanTokens, e.Tokenizer.MaxLength())
-	sizes := train.SentenceSizes{Batch: cfg.Train.BatchSize, BatchTokens: length * cfg.Train.BatchSize, Parts: cfg.Train.Accumulate, Eval: 1, EvalTokens: length}
-	sizes.PartTokens = length * sizes.PartSentences()
+	sizes := train.SentenceSizes{Batch: cfg.Train.BatchSize, BatchTokens: length * cfg.Train.BatchSize,
+		MicroBatches: cfg.Train.Accumulate, Eval: 1, EvalTokens: length}
+	sizes.MicroBatchTokens = length * sizes.MicroBatchSentences()
 	u, err := newTuner(cfg, tc, e, classes, sizes, steps)
 	if err != nil {
 		return nil, err
@@ -379,21 +389,23 @@ func finetuneCost(cfg config.Finetune, e *SentenceEncoder) (Cost, error) {
 	for i := range index {
 		index[i] = int32(i)
 	}
-	loader, err := text.NewLoader(e.Tokenizer.Pack(sentences, nil), index, text.Limits{Sentences: len(sentences)}, false, 0)
+	loader, err := text.NewLoader(e.Tokenizer.Pack(sentences, nil), index, text.Limits{Sentences: len(sentences)},
+		false, 0)
 	if err != nil {
 		return nil, err
 	}
 	u.net.TrainBatches(loader).Lay(0, 0)
 	flops := 6.0
 	if cfg.Method != config.MethodFull {
-		flops = 4 // no products for the gradients of frozen weights
+		flops = 4 // frozen weights need no gradients
 	}
-	return timed(TrainingCost{Params: u.params.Count(), MACs: u.macs(), PeakBytes: u.net.PeakBytes(), TrainFLOPs: flops * float64(u.macs())}, u.job(), tc, n, steps)
+	return timed(TrainingCost{Params: u.params.Count(), MACs: u.macs(), PeakBytes: u.net.PeakBytes(),
+		TrainFLOPs: flops * float64(u.macs())}, u.job(), tc, n, steps)
 }
 
-// checks looks whether the training was what it should be.
+// checks returns the self-checks of the training.
 func (u *tuner) checks(r *run.Run) ([]record.Check, error) {
-	const some = 32 // sentences whose logits are compared
+	const some = 32 // number of sentences to compare logits on
 	m := u.on
 	loader, err := m.inOrder(m.val[:min(some, len(m.val))])
 	if err != nil {
@@ -417,17 +429,19 @@ func (u *tuner) checks(r *run.Run) ([]record.Check, error) {
 	}
 
 	n, formula := u.trainable()
-	add("the weights trained are as many as the formula says", fmt.Sprintf("%d, %s", u.params.Count(), formula), float64(u.params.Count()-n), u.params.Count() == n)
+	add("the weights trained are as many as the formula says", fmt.Sprintf("%d, %s", u.params.Count(), formula),
+		float64(u.params.Count()-n), u.params.Count() == n)
 	if u.frozen != nil {
 		after := weights.Fingerprint(u.frozen)
-		add("the frozen weights have the bits they had", fmt.Sprintf("fingerprint %.12s… before, %.12s… after", u.before, after), 0, u.before == after)
+		add("the frozen weights have the bits they had", fmt.Sprintf("fingerprint %.12s… before, %.12s… after",
+			u.before, after), 0, u.before == after)
 	}
 	if u.cfg.Method == config.MethodLoRA {
 		plain, err := model.NewSentenceClassifier(u.base.Encoder, u.base.dir, u.arch.Head, 0, u.classes)
 		if err != nil {
 			return nil, err
 		}
-		// New adapters, whose B is 0, beside the trained head.
+		// New adapters with B = 0, beside the trained head.
 		fresh := nn.NewParams(u.cfg.Seed)
 		for _, q := range u.params.List() {
 			if !lora.IsAdapter(q.Name) {
@@ -445,7 +459,8 @@ func (u *tuner) checks(r *run.Run) ([]record.Check, error) {
 			return nil, err
 		}
 		d := furthest(with, without)
-		add("adapters with B = 0 give the encoder's logits, to the bit", fmt.Sprintf("largest difference %g, of %d sentences", d, loader.Len()), d, slices.Equal(with, without))
+		add("adapters with B = 0 give the encoder's logits, to the bit",
+			fmt.Sprintf("largest difference %g, of %d sentences", d, loader.Len()), d, slices.Equal(with, without))
 
 		merged, err := u.adapter.Merged(u.base.Encoder, u.params)
 		if err != nil {
@@ -455,14 +470,14 @@ func (u *tuner) checks(r *run.Run) ([]record.Check, error) {
 		if err != nil {
 			return nil, err
 		}
-		// Rounding grows with what the adapters do, and a wrong merge misses a good part of that.
+		// Rounding errors grow with the effect of the adapters, and a wrong merge misses a large fraction of it.
 		d, effect := furthest(one, now), furthest(now, without)
 		add("merged into the weights, the adapters give the same logits, to 1e-5 or a thousandth of what they change",
 			fmt.Sprintf("largest difference %.2g, of logits up to %.3g that they change by up to %.3g", d, largest(now),
 				effect), d, d <= max(1e-5*max(1, largest(now)), 1e-3*effect))
 	}
 
-	// What was saved, loaded anew.
+	// The saved model, loaded again.
 	saved, err := loadRun(r.Dir(), u.cfg, u.base, m.set.Classes)
 	if err != nil {
 		return nil, err
@@ -475,7 +490,7 @@ func (u *tuner) checks(r *run.Run) ([]record.Check, error) {
 	if err := u.arch.LoadStart(u.base.dir, first); err != nil {
 		return nil, err
 	}
-	if _, err := logits(u.arch, first); err != nil { // draws what of the head was drawn at first
+	if _, err := logits(u.arch, first); err != nil { // draws the initial head again
 		return nil, err
 	}
 	same, moved := 0, 0
@@ -488,24 +503,29 @@ func (u *tuner) checks(r *run.Run) ([]record.Check, error) {
 			moved++
 		}
 	}
-	// A rate below the last bits of the weights is legal, and moves none.
+	// A rate too small to change any weight is legal.
 	ok := same == 2 && (moved == 2 || u.cfg.Train.LR < 1e-8) && slices.Equal(again, now)
-	add("both layers of the head were trained, saved and loaded, and loaded anew the model gives the same logits, to the bit",
-		fmt.Sprintf("%d trained, %d loaded; largest difference of a logit %g", moved, same, furthest(again, now)), furthest(again, now), ok)
+	add("both layers of the head were trained, saved and loaded, and loaded anew the model gives the same logits, "+
+		"to the bit",
+		fmt.Sprintf("%d trained, %d loaded; largest difference of a logit %g", moved, same,
+			furthest(again, now)), furthest(again, now), ok)
 	return all, nil
 }
 
-// withoutHead puts what p holds but for the head of arch into q, shared, and returns q.
+// withoutHead adds the parameters of p except the head of arch to q, sharing memory, and returns q.
 func withoutHead(p *nn.Params, arch *model.SentenceClassifier, q *nn.Params) *nn.Params {
 	for _, w := range p.List() {
-		if !slices.ContainsFunc(arch.HeadLayers(), func(layer string) bool { return strings.HasPrefix(w.Name, layer+".") }) {
+		if !slices.ContainsFunc(arch.HeadLayers(), func(layer string) bool {
+			return strings.HasPrefix(w.Name,
+				layer+".")
+		}) {
 			_ = q.Put(w.Name, w.Shape, w.Data) // p has each name once, and q was empty
 		}
 	}
 	return q
 }
 
-// dataOfLayer are the weights and the biases of a linear layer in p.
+// dataOfLayer returns weights and biases of a linear layer in p.
 func dataOfLayer(p *nn.Params, layer string) (all []float32) {
 	for _, name := range []string{layer + ".weight", layer + ".bias"} {
 		for _, q := range p.List() {
@@ -517,7 +537,7 @@ func dataOfLayer(p *nn.Params, layer string) (all []float32) {
 	return all
 }
 
-// furthest is the largest absolute difference of two vectors.
+// furthest returns the largest absolute difference of two vectors.
 func furthest(a, b []float32) float64 {
 	d := 0.0
 	for i := range a {
@@ -526,5 +546,5 @@ func furthest(a, b []float32) float64 {
 	return d
 }
 
-// largest is the largest absolute value.
+// largest returns the largest absolute value.
 func largest(a []float32) float64 { return furthest(a, make([]float32, len(a))) }

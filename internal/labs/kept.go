@@ -14,9 +14,8 @@ import (
 	"dla/internal/weights"
 )
 
-// keptFeatures gives the tensors that compute computes of what key says, from the user's cache folder where they
-// are there, and keeps them there. What is damaged or of something else is computed anew, and a folder that
-// cannot be written to costs time alone.
+// keptFeatures returns the tensors of compute from the user's cache folder, or computes and caches them. key identifies
+// them. Damaged tensors, and those of another key, are computed again. A cache that cannot be written costs only time.
 func keptFeatures(key any, opt Options, compute func() ([]weights.Tensor, error)) ([]weights.Tensor, error) {
 	source, err := json.Marshal(key)
 	if err != nil {
@@ -30,13 +29,13 @@ func keptFeatures(key any, opt Options, compute func() ([]weights.Tensor, error)
 		switch {
 		case err == nil && f.Meta["of"] == string(source) && f.Meta["sha256"] == weights.Fingerprint(f.Tensors):
 			now := time.Now()
-			_ = os.Chtimes(path, now, now) // `dla cache prune` deletes first what has not been used for long
+			_ = os.Chtimes(path, now, now) // `dla cache prune` deletes the least recently used first
 			return f.Tensors, nil
 		case err == nil:
 			err = errors.New("it is damaged, or of something else")
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			opt.Say("%s is made anew: %v", path, err)
+			opt.Say("%s is computed again: %v", path, err)
 		}
 	}
 	ts, err := compute()
@@ -50,7 +49,7 @@ func keptFeatures(key any, opt Options, compute func() ([]weights.Tensor, error)
 		_, cacheErr = weights.Save(path, ts, map[string]string{"of": string(source), "sha256": weights.Fingerprint(ts)})
 	}
 	if cacheErr != nil {
-		opt.Say("features will be computed again the next time, as they cannot be kept: %v", cacheErr)
+		opt.Say("the features cannot be cached, so the next run computes them again: %v", cacheErr)
 	}
 	return ts, nil
 }

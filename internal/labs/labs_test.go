@@ -189,9 +189,9 @@ func TestExportRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, c := range map[string][2]string{
-		"holds other things than a checkpoint": {id, other},
-		"there is no run":                      {"nobody", filepath.Join(t.TempDir(), "x")},
-		"not a directory":                      {id, filepath.Join(other, "thesis.txt", "x")},
+		"holds more than a checkpoint": {id, other},
+		"there is no run":              {"nobody", filepath.Join(t.TempDir(), "x")},
+		"not a directory":              {id, filepath.Join(other, "thesis.txt", "x")},
 	} {
 		if _, err := Export(root, c[0], c[1]); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)

@@ -15,26 +15,26 @@ import (
 	"dla/internal/weights"
 )
 
-// Network is a trained network: a run's best weights, or a checkpoint that ships.
+// Network is a trained network: the best weights of a run, or a shipped checkpoint.
 type Network struct {
 	Name    string // of the variant
 	Source  string // run id or folder
 	Model   model.Model
 	Params  *nn.Params        // weights and running statistics
 	Weights string            // their fingerprint
-	Data    run.DataInfo      // what it was trained on
-	Images  data.Description  // of that set
-	Config  config.Classifier // of its training: with the data, it says which images are of which part
+	Data    run.DataInfo      // its training data
+	Images  data.Description  // size and standardization of its images
+	Config  config.Classifier // of its training; with Data it determines the splits
 	Result  record.Classifier
 
 	record run.Record // of its training
 }
 
-// CheckpointsDir is where checkpoints that ship are looked for by name.
+// CheckpointsDir is the folder where shipped checkpoints are found by name.
 const CheckpointsDir = "checkpoints"
 
-// modelName is the file of a checkpoint folder that holds weights and running statistics; beside it lie
-// the configuration, environment and result of the run that made them.
+// modelName is the file of a checkpoint with weights and running statistics. Configuration, environment and result of
+// its run lie beside it.
 const modelName = "model.safetensors"
 
 // FindNetwork loads the trained network that from names: a checkpoint's folder, the name of one under
@@ -56,7 +56,7 @@ func LoadRun(root, id string) (*Network, error) {
 	return restore(k)
 }
 
-// LoadCheckpoint loads the folder of a checkpoint, as `dla models export` makes it.
+// LoadCheckpoint loads a checkpoint folder, as `dla models export` makes it.
 func LoadCheckpoint(dir string) (*Network, error) {
 	k, err := keptFolder(dir)
 	if err != nil {
@@ -65,19 +65,20 @@ func LoadCheckpoint(dir string) (*Network, error) {
 	return restore(k)
 }
 
-// keptWeights are what a finished training left: its record and its best weights.
+// keptWeights holds the record and the best weights of a finished training.
 type keptWeights struct {
 	run.Record
 	file   *weights.File
 	source string // run id or folder
 }
 
-// findKept finds what from names, as FindNetwork does.
+// findKept finds the weights that from names, as FindNetwork does.
 func findKept(root, from string) (keptWeights, error) {
 	for _, dir := range []string{from, filepath.Join(CheckpointsDir, from)} {
 		if _, err := os.Stat(filepath.Join(dir, modelName)); err == nil {
 			if isHuggingFace(dir) {
-				return keptWeights{}, fmt.Errorf("%s is a Hugging Face folder, not a checkpoint of a network trained here; make one with `dla models export`", dir)
+				return keptWeights{}, fmt.Errorf("%s is a Hugging Face folder, not a checkpoint of a network "+
+					"trained here; make one with `dla models export`", dir)
 			}
 			return keptFolder(dir)
 		}
@@ -93,7 +94,8 @@ func findKept(root, from string) (keptWeights, error) {
 		}
 	}
 	if err != nil {
-		return k, fmt.Errorf("%q is neither a folder with a checkpoint nor the name of one under %s, and as a run: %w; `dla models ls` lists the checkpoints, `dla runs ls` the runs",
+		return k, fmt.Errorf("%q is neither a folder with a checkpoint nor the name of one under %s, and as a run: "+
+			"%w; `dla models ls` lists the checkpoints, `dla runs ls` the runs",
 			from, CheckpointsDir, err)
 	}
 	return k, nil
@@ -121,13 +123,13 @@ func keptFolder(dir string) (keptWeights, error) {
 	return keptWeights{rec, f, dir}, err
 }
 
-// unloadable is the error of a checkpoint with something wrong in it.
+// unloadable returns the error of a damaged checkpoint.
 func (k keptWeights) unloadable(err error) error {
 	return fmt.Errorf("the network of %s cannot be loaded: %w; put back a good copy", k.source, err)
 }
 
-// mayHold says whether the weights are enough for a network of cfg: a configuration that is not the file's
-// could ask for more memory than there is.
+// mayHold returns an error if the weights are too few for a network of cfg: a wrong configuration could need more
+// memory than there is.
 func (k keptWeights) mayHold(cfg config.Model) error {
 	elements := 0
 	for _, t := range k.file.Tensors {
@@ -138,16 +140,16 @@ func (k keptWeights) mayHold(cfg config.Model) error {
 		perSquare = 2 * cfg.Depth
 	}
 	if perSquare*cfg.Width*cfg.Width > elements {
-		return fmt.Errorf("the configuration is of a larger network than the %d values of the weights", elements)
+		return fmt.Errorf("the configuration describes a larger network than the %d values of the weights", elements)
 	}
 	return nil
 }
 
-// restore builds the classifier that k's run trained and gives it its weights. What does not fit, and
-// weights that are not those of the run's result, are errors.
+// restore builds the classifier that k's run trained and loads its weights. Weights that do not fit, or differ from the
+// run's result, are errors.
 func restore(k keptWeights) (*Network, error) {
 	if k.Experiment == AutoencoderExperiment {
-		return nil, fmt.Errorf("%s is an autoencoder; wanted is a classifier", k.source)
+		return nil, fmt.Errorf("%s is an autoencoder, want a classifier", k.source)
 	}
 	training, err := trainingOf(k.Record)
 	if err != nil {
@@ -175,19 +177,20 @@ func restore(k keptWeights) (*Network, error) {
 		return nil, k.unloadable(err)
 	}
 	if n.Weights = weights.Fingerprint(state); n.Weights != n.Result.WeightsSHA256 {
-		return nil, k.unloadable(fmt.Errorf("the weights are not those of the run's result: fingerprint %.12s…, not %.12s…", n.Weights, n.Result.WeightsSHA256))
+		return nil, k.unloadable(fmt.Errorf("the weights are not those of the run's result: fingerprint %.12s…, not "+
+			"%.12s…", n.Weights, n.Result.WeightsSHA256))
 	}
 	return n, nil
 }
 
-// define asks p for all that the classifier m has.
+// define defines all parameters of the classifier m in p.
 func define(p *nn.Params, m model.Model, images data.Description) error {
 	g := nn.NewGraph(p)
 	m.Logits(g, g.Input("x", append([]int{1}, m.Input(images.H, images.W, images.C)...)...), images.Classes)
 	return g.Err()
 }
 
-// state is the weights and running statistics.
+// state returns weights and running statistics.
 func (n *Network) state() []weights.Tensor { return stateOf(n.Params) }
 
 func stateOf(p *nn.Params) (ts []weights.Tensor) {
@@ -197,8 +200,7 @@ func stateOf(p *nn.Params) (ts []weights.Tensor) {
 	return ts
 }
 
-// trainingOf is the training of the classifier of images whose weights rec's run kept: its settings, with the seed of
-// the split.
+// trainingOf returns the settings of the image classifier that rec's run trained, with the seed of the split.
 func trainingOf(rec run.Record) (config.Classifier, error) {
 	all, err := Settings(rec)
 	if err != nil {
@@ -207,10 +209,11 @@ func trainingOf(rec run.Record) (config.Classifier, error) {
 	if c, ok := all.(interface{ Classifier() config.Classifier }); ok {
 		return c.Classifier(), nil
 	}
-	return config.Classifier{}, fmt.Errorf("it was made by experiment %s, which trains no classifier of images", rec.Experiment)
+	return config.Classifier{}, fmt.Errorf("it was made by experiment %s, which trains no classifier of images",
+		rec.Experiment)
 }
 
-// row is the shape of an image as the network takes it.
+// row returns the shape of an input image.
 func (n *Network) row() []int { return n.Model.Input(n.Images.H, n.Images.W, n.Images.C) }
 
 // Scorer compiles the network for batches of up to rows images.

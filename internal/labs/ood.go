@@ -19,11 +19,12 @@ import (
 	"dla/internal/run"
 )
 
-// OODExperiment is the name of the evaluation of detectors in records.
+// OODExperiment is the name of the experiment in records.
 const OODExperiment = "lab4/ood"
 
-// oodDetection tells images from those of the test set by every detector, on a classifier: features of all images once,
-// hyper-parameters chosen on distorted validation images, every measure with its interval.
+// oodDetection evaluates detectors of out-of-distribution images on a classifier: it computes the features of all
+// images once, tunes hyper-parameters on distorted validation images, and measures each detector on each set, with
+// intervals.
 func oodDetection() Experiment {
 	e := newExperiment[config.OOD, record.OOD](OODExperiment, config.DefaultOOD, openOOD, planOOD)
 	return checked(e, func(cfg config.OOD, opt Options) error {
@@ -41,17 +42,19 @@ type oodJob struct {
 	net   *Network
 	auto  *Autoencoder // nil: the reconstruction error is left out
 	data  *data.Dataset
-	parts *partsOOD
+	parts *oodData
 }
 
-// oodNetwork loads the classifier of cfg.
+// oodNetwork loads the classifier that cfg names.
 func oodNetwork(cfg config.OOD, opt Options) (*Network, error) {
-	n, err := once(opt, "network "+cfg.Checkpoint, func() (*Network, error) { return FindNetwork(opt.Root, cfg.Checkpoint) })
+	n, err := once(opt, "network "+cfg.Checkpoint,
+		func() (*Network, error) { return FindNetwork(opt.Root, cfg.Checkpoint) })
 	if err != nil {
 		return nil, err
 	}
 	if w := cfg.Weights; w != "" && w != n.Weights {
-		return nil, fmt.Errorf("the classifier %s has weights with fingerprint %.12s…, wanted are %.12s… (weights); make the original one available again", n.Source, n.Weights, w)
+		return nil, fmt.Errorf("the classifier %s has weights with fingerprint %.12s…, want %.12s… (weights); make "+
+			"the original weights available again", n.Source, n.Weights, w)
 	}
 	return n, nil
 }
@@ -67,21 +70,22 @@ func openOOD(ctx context.Context, cfg config.OOD, opt Options) (Job, error) {
 	j := &oodJob{cfg: cfg, net: n}
 	if cfg.Autoencoder != "" {
 		if j.auto, err = FindAutoencoder(opt.Root, cfg.Autoencoder); err != nil {
-			return nil, fmt.Errorf("the autoencoder: %w; or go without that detector: --autoencoder \"\"", err)
+			return nil, fmt.Errorf("the autoencoder: %w; or leave that detector out: --autoencoder \"\"", err)
 		}
 		if a := j.auto; a.Data.Fingerprint != n.Data.Fingerprint {
-			return nil, fmt.Errorf("the autoencoder %s was trained on %s with fingerprint %.12s…, the classifier on %s with %.12s…; name one of the same data", a.Source, a.Data.Name, a.Data.Fingerprint, n.Data.Name, n.Data.Fingerprint)
+			return nil, fmt.Errorf("the autoencoder %s was trained on %s with fingerprint %.12s…, the classifier on "+
+				"%s with %.12s…; name an autoencoder of the same data", a.Source, a.Data.Name, a.Data.Fingerprint, n.Data.Name, n.Data.Fingerprint)
 		}
 		opt.Say("autoencoder: %s of %s, mean squared error %.5f", j.auto.Name, j.auto.Source, j.auto.Result.Test.MSE)
 	}
 	if j.data, err = dataOfNetwork(ctx, n, opt); err != nil {
 		return nil, err
 	}
-	j.parts, err = oodParts(ctx, n, j.data, cfg, opt)
+	j.parts, err = readOOD(ctx, n, j.data, cfg, opt)
 	return j, err
 }
 
-// detectorsOf are the detectors that cfg names, in the order of ood.Methods.
+// detectorsOf returns the detectors that cfg names, in the order of ood.Methods.
 func detectorsOf(cfg config.OOD) ([]ood.Method, error) {
 	if len(cfg.Detectors) == 0 {
 		return ood.Methods, nil
@@ -94,7 +98,8 @@ func detectorsOf(cfg config.OOD) ([]ood.Method, error) {
 	}
 	for _, name := range cfg.Detectors {
 		if !slices.ContainsFunc(those, func(m ood.Method) bool { return m.Name == name }) {
-			return nil, fmt.Errorf("detectors: unknown detector %q: known are %s", name, strings.Join(ood.Names(), ", "))
+			return nil, fmt.Errorf("detectors: unknown detector %q: known are %s", name,
+				strings.Join(ood.Names(), ", "))
 		}
 	}
 	if len(those) == 1 && those[0].Name == ood.Reconstruction && cfg.Autoencoder == "" {
@@ -103,16 +108,16 @@ func detectorsOf(cfg config.OOD) ([]ood.Method, error) {
 	return those, nil
 }
 
-// Spec is what a run of j begins with.
+// Spec returns what a run of j records when it begins.
 func (j *oodJob) Spec() run.Spec {
 	return run.Spec{Experiment: OODExperiment, Variant: "ood-" + j.net.Name, Seed: j.cfg.Seed, Config: marshal(j.cfg),
 		Env: run.Env{Data: imagesInfo(j.data)}}
 }
 
-// begun says that an evaluation can always go on: its features are kept, and nothing else is.
+// begun returns true: an interrupted evaluation can always continue, since the cache holds its features.
 func (j *oodJob) begun(run.Record) bool { return true }
 
-// matches says whether the finished run rec was on the same outliers.
+// matches reports whether the finished run rec used the same sets of outliers.
 func (j *oodJob) matches(rec run.Record) (bool, error) {
 	var res record.OOD
 	if err := record.Read(rec, &res); err != nil {
@@ -123,7 +128,7 @@ func (j *oodJob) matches(rec run.Record) (bool, error) {
 	}), nil
 }
 
-// Run evaluates all detectors.
+// Run evaluates all detectors on all sets.
 func (j *oodJob) Run(ctx context.Context, r *run.Run, opt Options) (record.Result, error) {
 	began := time.Now()
 	if _, err := r.Restore(); err != nil {
@@ -149,7 +154,7 @@ func (j *oodJob) Run(ctx context.Context, r *run.Run, opt Options) (record.Resul
 	}
 	res.Note = syntheticNote(j.data.Name, j.data.Synthetic)
 	if limit := j.cfg.Limit; limit > 0 {
-		res.Note = strings.TrimPrefix(fmt.Sprintf("%s; ONLY %d images of each part", res.Note, limit), "; ")
+		res.Note = strings.TrimPrefix(fmt.Sprintf("%s; ONLY %d images of each split", res.Note, limit), "; ")
 	}
 	if res.Curves, err = attachJSON(r, oodCurvesName, found.curves(j.parts)); err != nil {
 		return nil, err
@@ -158,62 +163,65 @@ func (j *oodJob) Run(ctx context.Context, r *run.Run, opt Options) (record.Resul
 	return res, nil
 }
 
-// oodCurvesName is the file that figures are drawn from.
+// oodCurvesName is the name of the file that figures are drawn from.
 const oodCurvesName = "ood_curves.json"
 
-// dataOfNetwork reads the data that n was trained on.
+// dataOfNetwork reads the data set that n was trained on.
 func dataOfNetwork(ctx context.Context, n *Network, opt Options) (*data.Dataset, error) {
 	ds, err := readImages(ctx, config.Data{Name: n.Data.Name}, opt)
 	if err != nil {
 		return nil, err
 	}
 	if ds.Fingerprint != n.Data.Fingerprint {
-		return nil, fmt.Errorf("the classifier %s was trained on %s with fingerprint %.12s…, the data found now has %.12s…; make the original data available again (dla data verify)", n.Source, n.Data.Name, n.Data.Fingerprint, ds.Fingerprint)
+		return nil, fmt.Errorf("the classifier %s was trained on %s with fingerprint %.12s…, the data found now has "+
+			"%.12s…; make the original data available again (dla data verify)", n.Source, n.Data.Name, n.Data.Fingerprint, ds.Fingerprint)
 	}
 	return ds, nil
 }
 
-// images is a part of a set, and what a record says of it.
+// images is a subset of a data set with its description in records.
 type images struct {
 	record.OODSet
 	data.Subset
 }
 
-// named are s under a name.
+// named returns s with a name and a description.
 func named(name, about, source string, s data.Subset) images {
-	return images{record.OODSet{Name: name, About: about, Source: source, N: len(s.Index), Fingerprint: hashImages(s)}, s}
+	return images{record.OODSet{Name: name, About: about, Source: source, N: len(s.Index), Fingerprint: hashImages(s)},
+		s}
 }
 
-// converted puts what was made to fit behind what is said of a set; nothing where nothing was.
+// converted returns a suffix for the description of a set whose images were converted; "" if none were.
 func converted(what string) string {
 	if what == "" {
 		return ""
 	}
-	return "; made 32x32 RGB: " + what
+	return "; converted to 32x32 RGB: " + what
 }
 
-// partsOOD are the images that detectors need.
-type partsOOD struct {
-	train, val images // of the classifier's training
+// oodData holds the images that detectors need.
+type oodData struct {
+	train, val images // splits of the classifier's training
 	in         images // its test set
 	out        []images
 	tuneIn     images // the first of val
-	tuneOut    images // the same, distorted: those hyper-parameters are chosen on
+	tuneOut    images // distorted copies of tuneIn: hyper-parameters are chosen on both
 }
 
-// oodParts gathers the images. Those a set shares with what the classifier was trained on or is tested on
-// are left out: they are not out of distribution.
-func oodParts(ctx context.Context, n *Network, ds *data.Dataset, cfg config.OOD, opt Options) (*partsOOD, error) {
+// readOOD reads all images. It leaves out of a set the images that are in the classifier's data or among the outliers
+// it was trained on: they are not out of distribution.
+func readOOD(ctx context.Context, n *Network, ds *data.Dataset, cfg config.OOD, opt Options) (*oodData, error) {
 	training := n.Config.Training
 	training.Data.Limit = cfg.Limit
 	split := split(ds, training)
-	p := &partsOOD{
+	p := &oodData{
 		train:  named(ds.Name, "training images", ds.Source, split.train),
 		val:    named(ds.Name, "validation images", ds.Source, split.val),
 		in:     named(ds.Name, fmt.Sprintf("%s, test set", data.Title(ds.Name)), ds.Source, split.test),
 		tuneIn: named(ds.Name, "validation images", ds.Source, split.val.First(cfg.Tuning)),
 	}
-	p.tuneOut = named("distorted", "distorted validation images", "drawn", data.All(data.Distort(p.tuneIn.Subset, cfg.Seed)))
+	p.tuneOut = named("distorted", "distorted validation images", "drawn",
+		data.All(data.Distort(p.tuneIn.Subset, cfg.Seed)))
 	var err error
 	if p.out, err = outlierSets(ctx, "sets", cfg.Sets, cfg.Seed, opt); err != nil {
 		return nil, err
@@ -236,7 +244,7 @@ func oodParts(ctx context.Context, n *Network, ds *data.Dataset, cfg config.OOD,
 	return p, nil
 }
 
-// outlierSets reads sets, whose settings lie below key; seed is that of the noise.
+// outlierSets reads sets. key is the prefix of their settings in errors; seed is that of the noise.
 func outlierSets(ctx context.Context, key string, sets config.OODSets, seed uint64, opt Options) (all []images,
 	err error) {
 	for _, name := range sets.Names {
@@ -259,18 +267,20 @@ func outlierSets(ctx context.Context, key string, sets config.OODSets, seed uint
 	return all, nil
 }
 
-// outliers is the set called name: fake images of noise, or one of the catalogue.
+// outliers returns the set called name: fake, which is noise, or a set of the catalogue.
 func outliers(ctx context.Context, name string, fake int, seed uint64, opt Options) (images, error) {
 	if name == data.FakeName {
-		return named(name, fmt.Sprintf("FakeData, uniform noise of seed %d", seed), "drawn", data.All(data.Fake(fake, seed))), nil
+		return named(name, fmt.Sprintf("FakeData, uniform noise of seed %d", seed), "drawn",
+			data.All(data.Fake(fake, seed))), nil
 	}
 	ds, err := data.Load(ctx, name, opt.Data)
 	if err != nil {
 		return images{}, err
 	}
 	switch name {
-	case peopleName: // five classes; its 500 test images serve nobody here
-		return named(name, fmt.Sprintf("CIFAR-100 people, training part: %s", strings.Join(ds.Train.Classes, ", ")), ds.Source, data.All(ds.Train)), nil
+	case peopleName: // five classes of the training split
+		return named(name, fmt.Sprintf("CIFAR-100 people, training part: %s", strings.Join(ds.Train.Classes, ", ")),
+			ds.Source, data.All(ds.Train)), nil
 	case "cifar10-jpeg":
 		s := named(name, "CIFAR-10, test set as JPEG of quality 75", ds.Source, data.All(ds.Test))
 		s.Shift = true
@@ -279,10 +289,10 @@ func outliers(ctx context.Context, name string, fake int, seed uint64, opt Optio
 	return named(name, data.Title(name)+", test set", ds.Source, data.All(ds.Test)), nil
 }
 
-// peopleName is the set whose training images are evaluated, as it has no other use here.
+// peopleName is the set whose training split is evaluated, since it has only 500 test images.
 const peopleName = "cifar100-people"
 
-// detection is the detectors of a network and their scores of all images.
+// detection holds the detectors of a network and their scores of all images.
 type detection struct {
 	detectors []record.OODDetector
 	in        [][]float64               // [detector][image]
@@ -291,9 +301,10 @@ type detection struct {
 	features  map[*images]*ood.Features // of in and the sets
 }
 
-// detect computes the features of all images, makes every detector of n and scores with it; that of the
-// reconstruction error where there is an autoencoder.
-func detect(ctx context.Context, n *Network, auto *Autoencoder, methods []ood.Method, p *partsOOD, opt Options) (*detection, error) {
+// detect computes the features of all images, fits every detector to n and scores all images. The reconstruction error
+// needs auto.
+func detect(ctx context.Context, n *Network, auto *Autoencoder, methods []ood.Method, p *oodData,
+	opt Options) (*detection, error) {
 	e, err := newExtractor(n)
 	if err != nil {
 		return nil, err
@@ -329,7 +340,8 @@ func detect(ctx context.Context, n *Network, auto *Autoencoder, methods []ood.Me
 		return nil, fmt.Errorf("the classifier %s: %w", n.Source, err)
 	}
 
-	d := &detection{out: make([][][]float64, len(out)), rankings: make([][]*metrics.Ranking, len(out)), features: map[*images]*ood.Features{&p.in: in}}
+	d := &detection{out: make([][][]float64, len(out)), rankings: make([][]*metrics.Ranking, len(out)),
+		features: map[*images]*ood.Features{&p.in: in}}
 	for i, f := range out {
 		d.features[&p.out[i]] = f
 	}
@@ -356,7 +368,8 @@ func detect(ctx context.Context, n *Network, auto *Autoencoder, methods []ood.Me
 			}
 		}
 		if m.Name == ood.ODIN {
-			err = errors.Join(e.step(ctx, tuneIn, p.tuneIn.Subset, p.tuneIn.Fingerprint, m.Values, opt), e.step(ctx, tuneOut, p.tuneOut.Subset, p.tuneOut.Fingerprint, m.Values, opt))
+			err = errors.Join(e.step(ctx, tuneIn, p.tuneIn.Subset, p.tuneIn.Fingerprint, m.Values, opt),
+				e.step(ctx, tuneOut, p.tuneOut.Subset, p.tuneOut.Fingerprint, m.Values, opt))
 			if err != nil {
 				return nil, err
 			}
@@ -398,16 +411,19 @@ func detect(ctx context.Context, n *Network, auto *Autoencoder, methods []ood.Me
 	return d, nil
 }
 
-// first is the first n images of f.
+// first returns the features of the first n images of f.
 func first(f *ood.Features, n int) *ood.Features {
 	width, classes := len(f.Pooled)/f.N, len(f.Logits)/f.N
-	return &ood.Features{N: n, Pooled: f.Pooled[:n*width], Logits: f.Logits[:n*classes], Labels: f.Labels[:n], Stepped: map[float64][]float32{}}
+	return &ood.Features{N: n, Pooled: f.Pooled[:n*width], Logits: f.Logits[:n*classes], Labels: f.Labels[:n],
+		Stepped: map[float64][]float32{}}
 }
 
-// result is the measures of all detectors on all sets.
-func (d *detection) result(p *partsOOD, cfg config.OOD, opt Options) (record.OOD, error) {
+// result returns the measures of all detectors on all sets.
+func (d *detection) result(p *oodData, cfg config.OOD, opt Options) (record.OOD, error) {
 	res := record.OOD{In: p.in.OODSet, Detectors: d.detectors, Resamples: cfg.Resamples,
-		Tuning: record.OODTuning{In: p.tuneIn.N, Out: p.tuneOut.N, About: fmt.Sprintf("validation images, and the same distorted (%s)", strings.Join(p.tuneOut.Set.Classes, ", "))}}
+		Tuning: record.OODTuning{In: p.tuneIn.N, Out: p.tuneOut.N,
+			About: fmt.Sprintf("validation images, and the same distorted (%s)",
+				strings.Join(p.tuneOut.Set.Classes, ", "))}}
 	began := time.Now()
 	for i, s := range p.out {
 		res.Sets = append(res.Sets, s.OODSet)
@@ -418,7 +434,8 @@ func (d *detection) result(p *partsOOD, cfg config.OOD, opt Options) (record.OOD
 		res.Signs = signs
 		intervals := metrics.Bootstrap(d.rankings[i], cfg.Resamples, cfg.Seed)
 		for k, r := range d.rankings[i] {
-			score := record.OODScore{Set: s.Name, Detector: d.detectors[k].Name, Detection: r.Detection(), CI95: intervals[k]}
+			score := record.OODScore{Set: s.Name, Detector: d.detectors[k].Name, Detection: r.Detection(),
+				CI95: intervals[k]}
 			score.BaseIn, score.BaseOut = r.BaseRates()
 			res.Scores = append(res.Scores, score)
 		}
@@ -427,7 +444,7 @@ func (d *detection) result(p *partsOOD, cfg config.OOD, opt Options) (record.OOD
 	return res, nil
 }
 
-// How much of scores a record keeps.
+// Sizes of the curves that a record keeps.
 const (
 	rocPoints     = 200
 	sortedPoints  = 101
@@ -435,8 +452,8 @@ const (
 	missedImages  = 8
 )
 
-// curves is what figures need.
-func (d *detection) curves(p *partsOOD) (c record.OODCurves) {
+// curves returns the data of the figures.
+func (d *detection) curves(p *oodData) (c record.OODCurves) {
 	for i, s := range p.out {
 		for k, r := range d.rankings[i] {
 			v := record.OODCurve{Set: s.Name, Detector: d.detectors[k].Name}
@@ -462,8 +479,8 @@ func toFloat32(x []float64) []float32 {
 	return y
 }
 
-// misses are the images of s that score as the others should: lowest where s is out of distribution, else
-// highest. classes are those the network tells apart.
+// misses returns the images of s with the worst scores: the lowest if s is out of distribution, else the highest.
+// classes names the network's classes.
 func misses(s *images, scores []float64, f *ood.Features, classes []string, isOut bool) record.OODMisses {
 	order := make([]int, s.N)
 	for i := range order {
@@ -479,38 +496,40 @@ func misses(s *images, scores []float64, f *ood.Features, classes []string, isOu
 	for _, i := range order[:min(missedImages, s.N)] {
 		at := int(s.Index[i])
 		best, _ := attack.Top(f.Logits[i*len(classes):][:len(classes)])
-		m.Images = append(m.Images, record.OODMiss{Index: at, Class: s.Set.Classes[s.Set.Labels[at]], Predicted: classes[best],
-			Score: scores[i], H: s.Set.H, W: s.Set.W, Pixels: s.Set.Pixels[at*px:][:px]})
+		m.Images = append(m.Images, record.OODMiss{Index: at, Class: s.Set.Classes[s.Set.Labels[at]],
+			Predicted: classes[best],
+			Score:     scores[i], H: s.Set.H, W: s.Set.W, Pixels: s.Set.Pixels[at*px:][:px]})
 	}
 	return m
 }
 
-// OODCost is what an evaluation of detectors takes, for --dry-run.
+// OODCost is the cost of an evaluation of detectors, for --dry-run.
 type OODCost struct {
-	Images    int     `json:"images"`    // whose features are computed
+	Images    int     `json:"images"`    // images to compute features of
 	Gradients int     `json:"gradients"` // input gradients, for ODIN
 	MACs      int     `json:"macs"`      // one image, forward
-	Seconds   float64 `json:"seconds"`   // of both, at the rate of blank images here; the detectors come to it
+	Seconds   float64 `json:"seconds"`   // of both, measured on blank images; the detectors' own time is not included
 	Threads   int     `json:"threads"`
 	Kernel    string  `json:"kernel"`
 }
 
-// Line says c in a line.
+// Line formats c in one line.
 func (c OODCost) Line() string {
-	return fmt.Sprintf("%d images forward at %.1f MFLOP, %d input gradients, less where features are kept already",
+	return fmt.Sprintf("%d images forward at %.1f MFLOP, %d input gradients, fewer if the cache has features",
 		c.Images, 2*float64(c.MACs)/1e6, c.Gradients)
 }
 
-// Total is the time of all passes.
+// Total returns the time of all passes, in seconds.
 func (c OODCost) Total() float64 { return c.Seconds }
 
-// planOOD says what an evaluation costs. It reads no data, so folders of images are not counted.
+// planOOD estimates the cost of an evaluation. It reads no data, so images of folders are not counted.
 func planOOD(cfg config.OOD, opt Options) (Plan, error) {
 	n, err := oodNetwork(cfg, opt)
 	if err != nil {
 		return Plan{}, err
 	}
-	return Plan{Variant: "ood-" + n.Name, Seed: cfg.Seed, Config: cfg, cost: func() (Cost, error) { return oodCost(cfg, n) }}, nil
+	return Plan{Variant: "ood-" + n.Name, Seed: cfg.Seed, Config: cfg,
+		cost: func() (Cost, error) { return oodCost(cfg, n) }}, nil
 }
 
 // oodCost times the classifier of cfg on blank images.
@@ -538,7 +557,8 @@ func oodCost(cfg config.OOD, n *Network) (Cost, error) {
 		}
 		scored += limited(images)
 	}
-	c := OODCost{Images: limited(n.Images.Train-val) + limited(val) + tuning + scored, Gradients: 2*tuning + scored, Threads: kernel.Threads(), Kernel: kernel.Level()}
+	c := OODCost{Images: limited(n.Images.Train-val) + limited(val) + tuning + scored, Gradients: 2*tuning + scored,
+		Threads: kernel.Threads(), Kernel: kernel.Level()}
 	e, err := newExtractor(n)
 	if err != nil {
 		return nil, err

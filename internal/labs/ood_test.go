@@ -152,7 +152,7 @@ func TestOOD(t *testing.T) {
 	}
 	said := 0
 	opt.Resume, opt.Say = false, func(format string, _ ...any) {
-		if strings.Contains(format, "is made anew") {
+		if strings.Contains(format, "is computed again") {
 			said++
 		}
 	}
@@ -167,7 +167,7 @@ func TestOOD(t *testing.T) {
 	known := cfg
 	known.Sets.Folders = []string{"known=" + pngs(t, set(t, data.SyntheticShapes).Test, 5)}
 	if _, err := evaluateOOD(ctx, t, known, opt); err == nil || !strings.Contains(err.Error(),
-		"the set known is no set of outliers: 1 of its 1 images are copies, pixel by pixel, the first f.png of synthetic-shapes, test set, number 5 (") {
+		"the set known is not a set of outliers: 1 of its 1 images have the same pixels as images it must not share, the first f.png of synthetic-shapes, test set, number 5 (") {
 		t.Errorf("a test image as an outlier: %v", err)
 	}
 	for pictures, want := range map[int]bool{3: true, 2: false} {
@@ -177,7 +177,7 @@ func TestOOD(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		parts, err := oodParts(ctx, n, set(t, data.SyntheticShapes), changed, opt)
+		parts, err := readOOD(ctx, n, set(t, data.SyntheticShapes), changed, opt)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -186,7 +186,7 @@ func TestOOD(t *testing.T) {
 		}
 	}
 	cfg.Weights = "another"
-	if _, err := evaluateOOD(ctx, t, cfg, opt); err == nil || !strings.Contains(err.Error(), "wanted are another") {
+	if _, err := evaluateOOD(ctx, t, cfg, opt); err == nil || !strings.Contains(err.Error(), "want another") {
 		t.Errorf("other weights: %v", err)
 	}
 }
@@ -231,12 +231,12 @@ func TestOutliersOfAFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	parts, err := oodParts(context.Background(), n, set(t, data.SyntheticShapes), cfg, opt)
+	parts, err := readOOD(context.Background(), n, set(t, data.SyntheticShapes), cfg, opt)
 	if err != nil || len(parts.out) != 2 || parts.out[1].Converted != "1 of another size" {
 		t.Errorf("%+v, %v", parts, err)
 	}
 	for _, want := range []string{folder + ": passed over: 1 .webp",
-		"against: noise, a folder of images, 3 images; made 32x32 RGB: 1 of another size"} {
+		"against: noise, a folder of images, 3 images; converted to 32x32 RGB: 1 of another size"} {
 		if !slices.Contains(said, want) {
 			t.Errorf("%q is not among what was said: %q", want, said)
 		}

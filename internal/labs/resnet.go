@@ -9,15 +9,16 @@ import (
 	"dla/internal/record"
 )
 
-// ResnetExperiment is the name of the residual study in records.
+// ResnetExperiment is the name of the experiment in records.
 const ResnetExperiment = "lab1/resnet"
 
-// resnet is lab 1's study: networks with and without skip connections, at several depths.
+// resnet trains networks with and without skip connections, at several depths.
 func resnet() Experiment {
-	return newExperiment[config.Resnet, record.Classifier](ResnetExperiment, config.DefaultResnet, openResnet, planResnet)
+	return newExperiment[config.Resnet, record.Classifier](ResnetExperiment, config.DefaultResnet, openResnet,
+		planResnet)
 }
 
-// openResnet reads the data of a network's training.
+// openResnet reads the data and returns the training of a network.
 func openResnet(ctx context.Context, cfg config.Resnet, opt Options) (Job, error) {
 	ds, err := readImages(ctx, cfg.Data, opt)
 	if err != nil {
@@ -26,8 +27,8 @@ func openResnet(ctx context.Context, cfg config.Resnet, opt Options) (Job, error
 	return resnetOn(ds, cfg, opt)
 }
 
-// resnetOn is the training of one network: data, split, network, training, the best epoch's weights on the test set
-// once.
+// resnetOn returns the training of one network on ds: split, network, recipe, and one evaluation of the best epoch's
+// weights on the test set.
 func resnetOn(ds *data.Dataset, cfg config.Resnet, opt Options) (Job, error) {
 	name, err := ResnetVariant(cfg)
 	if err != nil {
@@ -43,13 +44,14 @@ func resnetOn(ds *data.Dataset, cfg config.Resnet, opt Options) (Job, error) {
 		}
 		return &imageClassifier{c, b}, nil
 	}
-	return &training{experiment: ResnetExperiment, variant: name, settings: cfg, cfg: cfg.Training(), label: labelOf(cfg.Model), data: info, build: build}, err
+	return &training{experiment: ResnetExperiment, variant: name, settings: cfg, cfg: cfg.Training(),
+		label: labelOf(cfg.Model), data: info, build: build}, err
 }
 
-// ResnetVariant is the name of the network cfg describes: mlp-d5-res. An unknown network is an error.
+// ResnetVariant returns the name of the network that cfg describes: mlp-d5-res. An unknown network is an error.
 func ResnetVariant(cfg config.Resnet) (string, error) { return networkName(cfg.Model) }
 
-// networkName is the name of the network m describes.
+// networkName returns the name of the network that cfg describes.
 func networkName(cfg config.Model) (string, error) {
 	m, err := network(cfg, model.MNIST)
 	if err != nil {
@@ -58,7 +60,7 @@ func networkName(cfg config.Model) (string, error) {
 	return m.Name(), nil
 }
 
-// planResnet builds the network for its data set, less the validation split, and times some steps on blank images.
+// planResnet builds the network for its training split and times a few steps on blank images.
 func planResnet(cfg config.Resnet, _ Options) (Plan, error) {
 	name, err := ResnetVariant(cfg)
 	if err != nil {

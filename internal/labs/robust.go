@@ -24,9 +24,9 @@ import (
 // RobustExperiment is the name of adversarial fine-tuning in records.
 const RobustExperiment = "lab4/robust"
 
-// robust fine-tunes a trained classifier adversarially: in each batch some images are attacked, and outliers come with
-// them. The network and the original are then compared on the same attacks and the same sets of outliers, none of which
-// was trained on.
+// robust fine-tunes a trained classifier adversarially: a fraction of each batch is attacked, and outliers follow. The
+// fine-tuned network and the original are then compared under the same attacks and on the same sets of outliers, none
+// of which was trained on.
 func robust() Experiment {
 	defaults := func() config.Robust { return config.DefaultRobust(false) }
 	e := newExperiment[config.Robust, record.Classifier](RobustExperiment, defaults, openRobust, planRobust)
@@ -36,7 +36,7 @@ func robust() Experiment {
 	})
 }
 
-// openRobust loads the original, and reads its data and all outliers.
+// openRobust loads the original network, its data and all outliers.
 func openRobust(ctx context.Context, cfg config.Robust, opt Options) (Job, error) {
 	original, err := findOriginal(cfg, opt)
 	if err != nil {
@@ -49,7 +49,7 @@ func openRobust(ctx context.Context, cfg config.Robust, opt Options) (Job, error
 	return robustOn(ctx, ds, original, cfg, opt)
 }
 
-// findOriginal loads the original, once for all runs of a study.
+// findOriginal loads the original network once for all runs of a study.
 func findOriginal(cfg config.Robust, opt Options) (*Network, error) {
 	return once(opt, "original "+cfg.Original.From, func() (*Network, error) {
 		n, err := FindNetwork(opt.Root, cfg.Original.From)
@@ -61,8 +61,8 @@ func findOriginal(cfg config.Robust, opt Options) (*Network, error) {
 	})
 }
 
-// RobustSettings are cfg with what the original decides: data, split and network. The original must have the weights
-// that cfg names, and what cfg says of the others must be so.
+// RobustSettings returns cfg with data, split and network of the original. Other weights than cfg names, and other data
+// or another network than cfg says, are errors.
 func RobustSettings(root string, cfg config.Robust) (config.Robust, error) {
 	n, err := FindNetwork(root, cfg.Original.From)
 	if err != nil {
@@ -73,13 +73,15 @@ func RobustSettings(root string, cfg config.Robust) (config.Robust, error) {
 
 func adopt(cfg config.Robust, n *Network) (config.Robust, error) {
 	if m, err := attack.Find(cfg.Attack.Kind); err != nil || !attack.InTraining(m) {
-		return cfg, fmt.Errorf("attack.kind is %q, want one of %s", cfg.Attack.Kind, strings.Join(attack.Names(attack.InTraining), ", "))
+		return cfg, fmt.Errorf("attack.kind is %q, want one of %s", cfg.Attack.Kind,
+			strings.Join(attack.Names(attack.InTraining), ", "))
 	}
 	if w := cfg.Original.Weights; w != "" && w != n.Weights {
-		return cfg, fmt.Errorf("the original %s has weights with fingerprint %.12s…, wanted are %.12s… (original.weights); make the original network available again", n.Source, n.Weights, w)
+		return cfg, fmt.Errorf("the original %s has weights with fingerprint %.12s…, want %.12s… "+
+			"(original.weights); make the original network available again", n.Source, n.Weights, w)
 	}
 	other := func(key string, given, has any) error {
-		return fmt.Errorf("%s is %v, and the original %s has %v; leave it out", key, given, n.Source, has)
+		return fmt.Errorf("%s is %v, but the original %s has %v; leave it out", key, given, n.Source, has)
 	}
 	was := n.Config
 	switch {
@@ -95,17 +97,17 @@ func adopt(cfg config.Robust, n *Network) (config.Robust, error) {
 	return cfg, cfg.Validate()
 }
 
-// robustness is what a run of the experiment has beside an ordinary training: how the network is trained, from what,
-// and what it is compared on.
+// robustness holds what a run has beside an ordinary training: the adversarial settings, the original network, and the
+// sets of outliers.
 type robustness struct {
-	train.Hardening
+	train.RobustConfig
 	cfg      config.Robust
 	original *Network
-	trained  []images // the outliers
-	sets     []images // those of the comparison
+	trained  []images // sets of training outliers
+	sets     []images // sets of the comparison
 }
 
-// robustOn reads all outliers, and sees to it that none is trained on and evaluated.
+// robustOn reads all outliers and ensures that none is both trained on and evaluated.
 func robustOn(ctx context.Context, ds *data.Dataset, original *Network, cfg config.Robust, opt Options) (Job, error) {
 	cfg, err := adopt(cfg, original)
 	if err != nil {
@@ -144,7 +146,7 @@ func robustOn(ctx context.Context, ds *data.Dataset, original *Network, cfg conf
 		h.trained[i] = s.atMost(cfg.Data.Limit)
 		opt.Say("outliers to train on: %s, %d images%s", s.About, h.trained[i].N, converted(s.Converted))
 	}
-	h.Hardening = hardeningOf(cfg, h.trained)
+	h.RobustConfig = robustConfigOf(cfg, h.trained)
 	if h.cfg.Images, err = imagesOf(h, cfg.Images); err != nil {
 		return nil, err
 	}
@@ -153,7 +155,7 @@ func robustOn(ctx context.Context, ds *data.Dataset, original *Network, cfg conf
 	info.Mean, info.Std = original.Data.Mean, original.Data.Std
 	build := func(_ context.Context, opt Options) (trainable, error) {
 		b := newImageBatches(ds, h.cfg.Training(), h.cfg.Classifier().Training)
-		d, err := newHardened(h, sizeOf(ds, info, opt), b.train.Steps())
+		d, err := newRobustClassifier(h, sizeOf(ds, info, opt), b.train.Steps())
 		if err != nil {
 			b.close()
 			return nil, err
@@ -161,20 +163,22 @@ func robustOn(ctx context.Context, ds *data.Dataset, original *Network, cfg conf
 		d.imageBatches = b
 		return d, nil
 	}
-	return &training{experiment: RobustExperiment, variant: name, settings: h.cfg, cfg: h.cfg.Training(), label: robustLabel(h.cfg), data: info, build: build}, err
+	return &training{experiment: RobustExperiment, variant: name, settings: h.cfg, cfg: h.cfg.Training(),
+		label: robustLabel(h.cfg), data: info, build: build}, err
 }
 
-// hardened is a classifier in adversarial fine-tuning, to be compared with the original.
-type hardened struct {
+// robustClassifier is a classifier in adversarial fine-tuning, to be compared with the original.
+type robustClassifier struct {
 	imageClassifier
 	h *robustness
 }
 
-// newHardened makes the network, with the original's weights and statistics unless it is to begin from initial ones.
-func newHardened(h *robustness, sz size, steps int) (*hardened, error) {
+// newRobustClassifier makes the network, with the original's weights and running statistics unless cfg.Scratch is set.
+func newRobustClassifier(h *robustness, sz size, steps int) (*robustClassifier, error) {
 	cfg := config.Classifier{Training: h.cfg.Training(), Model: h.cfg.Model}
-	c, err := buildClassifier(cfg, sz, steps, func(m model.Model, p *nn.Params, row []int) (*train.Classifier, train.Program, error) {
-		r, err := train.NewRobust(m, p, row, sz.classes, cfg.Train.BatchSize, evalBatch, h.Hardening)
+	c, err := buildClassifier(cfg, sz, steps, func(m model.Model, p *nn.Params,
+		row []int) (*train.Classifier, train.Program, error) {
+		r, err := train.NewRobust(m, p, row, sz.classes, cfg.Train.BatchSize, evalBatch, h.RobustConfig)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -185,11 +189,11 @@ func newHardened(h *robustness, sz size, steps int) (*hardened, error) {
 		}
 		return r.Classifier, r, nil
 	})
-	return &hardened{imageClassifier{classifier: c}, h}, err
+	return &robustClassifier{imageClassifier{classifier: c}, h}, err
 }
 
-// evaluate is the test of a classifier, and the comparison.
-func (d *hardened) evaluate(ctx context.Context, e ended) (record.Result, error) {
+// evaluate evaluates the classifier on the test set and compares it with the original.
+func (d *robustClassifier) evaluate(ctx context.Context, e finishedTraining) (record.Result, error) {
 	res, err := d.evaluated(ctx, e)
 	if err != nil {
 		return nil, err
@@ -200,7 +204,7 @@ func (d *hardened) evaluate(ctx context.Context, e ended) (record.Result, error)
 	return res, err
 }
 
-// imagesOf is the fingerprint of all outliers. Where it must be want, another is an error.
+// imagesOf returns the fingerprint of all outliers. If want is not empty, any other fingerprint is an error.
 func imagesOf(h *robustness, want string) (string, error) {
 	var all []string
 	for _, s := range slices.Concat(h.trained, h.sets) {
@@ -208,22 +212,24 @@ func imagesOf(h *robustness, want string) (string, error) {
 	}
 	sum := config.Hash([]byte(strings.Join(all, "\n")))
 	if want != "" && want != sum {
-		return "", fmt.Errorf("the outliers have other images than when the run began: fingerprint %.12s…, not %.12s… (images); make the original folders available again", sum, want)
+		return "", fmt.Errorf("the images of the outliers have changed since the run began: fingerprint %.12s…, "+
+			"want %.12s… (images); make the original folders available again", sum, want)
 	}
 	return sum, nil
 }
 
-// hardeningOf is how a network is trained with the outliers.
-func hardeningOf(cfg config.Robust, outliers []images) train.Hardening {
-	h := train.Hardening{Seed: cfg.Seed, Smoothing: cfg.Train.LabelSmoothing, Attack: trainingAttack(cfg), Fraction: cfg.Attack.Fraction,
-		Share: cfg.Outliers.Share, Weight: cfg.Outliers.Weight}
+// robustConfigOf returns the adversarial settings of cfg with the outliers.
+func robustConfigOf(cfg config.Robust, outliers []images) train.RobustConfig {
+	h := train.RobustConfig{Seed: cfg.Seed, Smoothing: cfg.Train.LabelSmoothing, Attack: trainingAttack(cfg),
+		Fraction: cfg.Attack.Fraction,
+		Share:    cfg.Outliers.Share, Weight: cfg.Outliers.Weight}
 	for _, s := range outliers {
 		h.Outliers = append(h.Outliers, s.Subset)
 	}
 	return h
 }
 
-// trainingAttack is the attack of each epoch.
+// trainingAttack returns the attack of each epoch.
 func trainingAttack(cfg config.Robust) func(epoch int) attack.Attack {
 	m, s := attackOfTraining(cfg)
 	return func(epoch int) attack.Attack {
@@ -233,7 +239,7 @@ func trainingAttack(cfg config.Robust) func(epoch int) attack.Attack {
 	}
 }
 
-// attackOfTraining is the attack that cfg names, which adopt has checked, with its settings.
+// attackOfTraining returns the attack that cfg names, which adopt has checked, with its settings.
 func attackOfTraining(cfg config.Robust) (attack.Method, attack.Settings) {
 	m, err := attack.Find(cfg.Attack.Kind)
 	if err != nil {
@@ -242,7 +248,7 @@ func attackOfTraining(cfg config.Robust) (attack.Method, attack.Settings) {
 	return m, attack.Settings{Norm: attack.Linf, Eps: cfg.Attack.Eps / 255, Steps: cfg.Attack.Steps, Restarts: 1}
 }
 
-// outliersToTrain reads the sources of cfg.
+// outliersToTrain reads the sets of training outliers of cfg.
 func outliersToTrain(ctx context.Context, cfg config.Robust, opt Options) ([]images, error) {
 	if cfg.Outliers.Share == 0 {
 		return nil, nil
@@ -260,7 +266,7 @@ func outliersToTrain(ctx context.Context, cfg config.Robust, opt Options) ([]ima
 			}
 			s, about, changed = data.All(ds.Train), name+", a folder of images", ds.Converted
 		case name == config.NoiseSource:
-			r := rng.New(cfg.Seed, "noise to train on", 0, 0) // no seed that is evaluated
+			r := rng.New(cfg.Seed, "noise to train on", 0, 0) // independent of the evaluated noise
 			s, about, from = data.All(data.Fake(cfg.Outliers.Noise, r.Uint64())), "uniform noise", "drawn"
 		default:
 			ds, err := data.Load(ctx, name, opt.Data)
@@ -269,14 +275,15 @@ func outliersToTrain(ctx context.Context, cfg config.Robust, opt Options) ([]ima
 			}
 			s, about, from = data.All(ds.Train), data.Title(name)+", training part", ds.Source
 		}
-		if folder != "" || name != peopleName && name != config.NoiseSource { // these are asked for by name
+		if folder != "" || name != peopleName && name != config.NoiseSource { // these are chosen explicitly
 			var left []string
 			s, left = without(s, cfg.Outliers.Without)
 			if len(left) > 0 {
 				about += " without " + strings.Join(left, ", ")
 			}
 			if len(s.Index) == 0 {
-				return nil, fmt.Errorf("the outliers %s: %s holds images of %s alone, which are left out (outliers.without)", name, from, strings.Join(left, ", "))
+				return nil, fmt.Errorf("the outliers %s: %s has images of %s only, which are left out "+
+					"(outliers.without)", name, from, strings.Join(left, ", "))
 			}
 		}
 		set := named(name, about, from, s)
@@ -286,8 +293,8 @@ func outliersToTrain(ctx context.Context, cfg config.Robust, opt Options) ([]ima
 	return all, nil
 }
 
-// without are the images of s of other classes than those named, and which of these it has. A picture that is
-// in one of those classes and in another as well is left out of both.
+// without returns the images of s outside the named classes, and the named classes that s has. An image that is in a
+// named class and in another one is left out of both.
 func without(s data.Subset, classes []string) (data.Subset, []string) {
 	var left []string
 	out := map[[sha256.Size]byte]bool{}
@@ -310,11 +317,10 @@ func without(s data.Subset, classes []string) (data.Subset, []string) {
 	return kept, left
 }
 
-// hashesName is the file of a run that tells which images its network was trained to be unsure of, whoever
-// evaluates it later.
+// hashesName is the file of a run with the hashes of its network's training outliers, for later evaluations.
 const hashesName = "outliers.sha256"
 
-// hashes are those of the images of sets and those in known, each once and ascending.
+// hashes returns the hashes of the images of sets and those in known, each once, in ascending order.
 func hashes(sets []images, known []byte) []byte {
 	var all [][record.HashSize]byte
 	for len(known) >= record.HashSize {
@@ -335,19 +341,19 @@ func hashes(sets []images, known []byte) []byte {
 	return b
 }
 
-// exposure are the hashes of the outliers that n was trained on; none where it was not hardened.
+// exposure returns the hashes of the outliers that n was trained on, none for an ordinary training.
 func (n *Network) exposure() ([]byte, error) {
 	if n.Result.Robust == nil {
 		return nil, nil
 	}
 	b, err := n.record.Attached(n.Result.Robust.Hashes)
 	if err != nil {
-		return nil, fmt.Errorf("which outliers %s was trained on is not known: %w", n.Source, err)
+		return nil, fmt.Errorf("the training outliers of %s are unknown: %w", n.Source, err)
 	}
 	return b, nil
 }
 
-// RobustVariant is the name of cfg's network in records: resnet20-robust-fgsm8-f0.1-noise-w0.5.
+// RobustVariant returns the name of cfg's network in records: resnet20-robust-fgsm8-f0.1-noise-w0.5.
 func RobustVariant(cfg config.Robust) (string, error) {
 	name, err := networkName(cfg.Model)
 	if err != nil {
@@ -356,7 +362,7 @@ func RobustVariant(cfg config.Robust) (string, error) {
 	return strings.Join(append([]string{name, "robust"}, robustRecipe(cfg)...), "-"), nil
 }
 
-// robustRecipe is how cfg trains, in the parts of a variant's name.
+// robustRecipe returns the adversarial settings of cfg as elements of a variant's name.
 func robustRecipe(cfg config.Robust) (parts []string) {
 	number := func(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
 	if cfg.Scratch {
@@ -375,7 +381,7 @@ func robustRecipe(cfg config.Robust) (parts []string) {
 	return parts
 }
 
-// robustLabel is cfg's network in readers' words.
+// robustLabel returns the label of cfg's network.
 func robustLabel(cfg config.Robust) *run.Label {
 	method := "adversarially fine-tuned"
 	if cfg.Scratch {
@@ -384,7 +390,7 @@ func robustLabel(cfg config.Robust) *run.Label {
 	return trainedBy(labelOf(cfg.Model), method, strings.Join(robustRecipe(cfg), ", "))
 }
 
-// planRobust says what the training costs, without the comparison after it.
+// planRobust estimates the cost of the training, without the comparison after it.
 func planRobust(cfg config.Robust, opt Options) (Plan, error) {
 	n, err := findOriginal(cfg, opt)
 	if err != nil {
@@ -397,8 +403,8 @@ func planRobust(cfg config.Robust, opt Options) (Plan, error) {
 	return Plan{Variant: name, Seed: cfg.Seed, Config: cfg, cost: func() (Cost, error) {
 		return imagesCost(cfg.Training(), func(sz size, steps int) (trainable, TrainingCost, error) {
 			black := &data.Set{N: 1, H: sz.h, W: sz.w, C: sz.channels, Pixels: make([]uint8, sz.h*sz.w*sz.channels)}
-			h := &robustness{cfg: cfg, Hardening: hardeningOf(cfg, []images{{Subset: data.All(black)}})}
-			d, err := newHardened(h, sz, steps)
+			h := &robustness{cfg: cfg, RobustConfig: robustConfigOf(cfg, []images{{Subset: data.All(black)}})}
+			d, err := newRobustClassifier(h, sz, steps)
 			if err != nil {
 				return nil, TrainingCost{}, err
 			}
@@ -409,8 +415,8 @@ func planRobust(cfg config.Robust, opt Options) (Plan, error) {
 	}}, err
 }
 
-// passes is how many times the work of an ordinary training's step a step of h takes: outliers beside the
-// images, and of the attacks forward passes and those back to the images, two thirds of a whole one each.
+// passes returns the cost of a training step of h relative to an ordinary one: outliers beside the images, and for each
+// gradient of the attack a forward pass and a backward pass to the images, two thirds of a training step.
 func (h *robustness) passes() float64 {
 	m, s := attackOfTraining(h.cfg)
 	return 1 + h.Share + float64(m.Gradients(s))*h.Fraction*2/3

@@ -22,8 +22,8 @@ import (
 	"dla/internal/train"
 )
 
-// tinyHardening hardens the network of the run from for moments, with noise to be told from shapes.
-func tinyHardening(from string) config.Robust {
+// tinyRobust hardens the network of the run from for moments, with noise to be told from shapes.
+func tinyRobust(from string) config.Robust {
 	c := config.DefaultRobust(false)
 	c.Seed, c.Original.From, c.Data.Limit = 3, from, 96
 	c.Train.Epochs, c.Train.BatchSize = 2, 32
@@ -33,8 +33,8 @@ func tinyHardening(from string) config.Robust {
 	return c
 }
 
-// harden runs cfg on data that is drawn once for all tests.
-func harden(ctx context.Context, t *testing.T, cfg config.Robust, opt Options) (trainedRun, error) {
+// runRobust runs cfg on data that is drawn once for all tests.
+func runRobust(ctx context.Context, t *testing.T, cfg config.Robust, opt Options) (trainedRun, error) {
 	t.Helper()
 	opt.loaded = options(t, "").loaded
 	o, err := open(ctx, cfg, opt.begun(), func(job Job) (Outcome, error) { return Do(ctx, job, opt) })
@@ -53,7 +53,7 @@ func harden(ctx context.Context, t *testing.T, cfg config.Robust, opt Options) (
 // hardenedRun is the run of cfg.
 func hardenedRun(t *testing.T, root string, cfg config.Robust) trainedRun {
 	t.Helper()
-	tr, err := harden(context.Background(), t, cfg, options(t, root))
+	tr, err := runRobust(context.Background(), t, cfg, options(t, root))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func writeImages(t *testing.T, dir string, s *data.Set, index ...int) string {
 func TestRobust(t *testing.T) {
 	root := t.TempDir()
 	original := trained(t, root, tiny(false))
-	tr := hardenedRun(t, root, tinyHardening(original.ID))
+	tr := hardenedRun(t, root, tinyRobust(original.ID))
 	if tr.Variant != "plain20-w4-robust-fgsm8-f0.1-noise-w0.5" || !tr.Done() || tr.Config.Model != original.Config.Model || tr.Config.Data.Val != original.Config.Data.Val {
 		t.Fatalf("%+v", tr)
 	}
@@ -162,9 +162,9 @@ func TestRobust(t *testing.T) {
 	}
 	cfg := config.DefaultOOD()
 	cfg.Limit, cfg.Tuning, cfg.Sets.Names, cfg.Sets.Folders = 96, 10, nil, []string{"static=" + writeImages(t, t.TempDir(), noise[0].Set, 3, 5)}
-	if _, err := oodParts(context.Background(), n, ds, cfg, options(t, root)); err == nil ||
+	if _, err := readOOD(context.Background(), n, ds, cfg, options(t, root)); err == nil ||
 		!strings.Contains(err.Error(),
-			"the set static is no set of outliers: 2 of its 2 images are copies, pixel by pixel, the first noise/") ||
+			"the set static is not a set of outliers: 2 of its 2 images have the same pixels as images it must not share, the first noise/") ||
 		!strings.Contains(err.Error(), "was trained on (noise)") {
 		t.Errorf("detectors on what it was trained on: %v", err)
 	}
@@ -193,10 +193,10 @@ func TestRobust(t *testing.T) {
 		}
 	}
 
-	if again := hardenedRun(t, root, tinyHardening(original.ID)); !again.Reused || again.ID != tr.ID {
+	if again := hardenedRun(t, root, tinyRobust(original.ID)); !again.Reused || again.ID != tr.ID {
 		t.Errorf("it was run again: %+v", again)
 	}
-	if second, err := RobustSettings(root, tinyHardening(tr.ID)); err != nil || second.Original.Weights != tr.Result.WeightsSHA256 || second.Original.Seed != original.Config.Seed {
+	if second, err := RobustSettings(root, tinyRobust(tr.ID)); err != nil || second.Original.Weights != tr.Result.WeightsSHA256 || second.Original.Seed != original.Config.Seed {
 		t.Errorf("it cannot be hardened again: %+v, %v", second.Original, err)
 	}
 }
@@ -207,7 +207,7 @@ func TestRobustResumes(t *testing.T) {
 	threads := kernel.Threads()
 	defer kernel.SetThreads(threads)
 	root := t.TempDir()
-	cfg := tinyHardening(trained(t, root, tiny(false)).ID)
+	cfg := tinyRobust(trained(t, root, tiny(false)).ID)
 	cfg.Attack.Kind, cfg.Attack.Steps, cfg.Scratch, cfg.Train.Epochs = "pgd", 2, true, 1
 	outcome := func(res record.Classifier) string {
 		t.Helper()
@@ -237,7 +237,7 @@ func TestRobustResumes(t *testing.T) {
 				cancel()
 			}
 		}
-		tr, err := harden(ctx, t, cfg, opt)
+		tr, err := runRobust(ctx, t, cfg, opt)
 		if err != nil || tr.Reason != train.Interrupted {
 			t.Fatalf("%s: %+v, %v", name, tr, err)
 		}
@@ -272,20 +272,20 @@ func TestRobustKeepsOutliersApart(t *testing.T) {
 		want             []string
 	}{
 		"two folders": {[]string{"a=" + pets}, []string{"b=" + more},
-			[]string{"the set a is no set of outliers: 1 of its 4 images", "snow/3.png of b, snow/3.png;"}},
+			[]string{"the set a is not a set of outliers: 1 of its 4 images", "snow/3.png of b, snow/3.png;"}},
 		"the same": {[]string{"a=" + pets}, []string{"b=" + pets},
-			[]string{"the set a is no set of outliers: 4 of its 4 images"}},
+			[]string{"the set a is not a set of outliers: 4 of its 4 images"}},
 		"evaluated": {[]string{"a=" + evaluated}, nil, []string{"1 of its 2 images",
 			"static/7.png of fake, number 7 (noise)"}},
 		"of the data": {[]string{"noise", "a=" + tested}, nil,
-			[]string{"the set a is no set of outliers: 1 of its 2 images",
+			[]string{"the set a is not a set of outliers: 1 of its 2 images",
 				"/5.png of synthetic-shapes, test set, number 5 (" + ds.Test.Classes[ds.Test.Labels[5]] + ")"}},
 		"data evaluated": {[]string{"noise"}, []string{"b=" + tested},
-			[]string{"the set b is no set of outliers: 1 of its 2 images", "of synthetic-shapes, test set"}},
+			[]string{"the set b is not a set of outliers: 1 of its 2 images", "of synthetic-shapes, test set"}},
 	} {
-		cfg := tinyHardening(id)
+		cfg := tinyRobust(id)
 		cfg.Outliers.Sources, cfg.Test.Sets.Folders = tc.sources, tc.folders
-		_, err := harden(context.Background(), t, cfg, options(t, root))
+		_, err := runRobust(context.Background(), t, cfg, options(t, root))
 		for _, w := range tc.want {
 			if err == nil || !strings.Contains(err.Error(), w) {
 				t.Errorf("%s: error %v, want one with %q", name, err, w)
@@ -297,7 +297,7 @@ func TestRobustKeepsOutliersApart(t *testing.T) {
 	}
 
 	// Apart, they are taken; and a run goes on with these very images alone.
-	cfg := tinyHardening(id)
+	cfg := tinyRobust(id)
 	cfg.Outliers.Sources, cfg.Test.Sets.Folders, cfg.Train.Epochs = []string{"noise", "a=" + pets}, []string{"b=" + evaluated}, 1
 	cfg.Test.Sets.Names = nil
 	ctx, cancel := context.WithCancel(context.Background())
@@ -307,12 +307,12 @@ func TestRobustKeepsOutliersApart(t *testing.T) {
 			cancel()
 		}
 	}
-	stopped, err := harden(ctx, t, cfg, opt)
+	stopped, err := runRobust(ctx, t, cfg, opt)
 	if err != nil || stopped.Variant != "plain20-w4-robust-fgsm8-f0.1-noise-a-w0.5" {
 		t.Fatalf("%+v, %v", stopped, err)
 	}
 	writeImages(t, pets, other, 15)
-	if _, err := Resume(context.Background(), stopped.ID, options(t, root)); err == nil || !strings.Contains(err.Error(), "the outliers have other images than when the run began") {
+	if _, err := Resume(context.Background(), stopped.ID, options(t, root)); err == nil || !strings.Contains(err.Error(), "the images of the outliers have changed since the run began") {
 		t.Errorf("resumed with another image: %v", err)
 	}
 	if err := os.Remove(filepath.Join(pets, "snow", "15.png")); err != nil {
@@ -339,7 +339,7 @@ func TestOutliersWithout(t *testing.T) {
 		t.Errorf("%+v, %v", all, err)
 	}
 	cfg.Outliers.Without = append(cfg.Outliers.Without, "apple")
-	if _, err := outliersToTrain(context.Background(), cfg, options(t, "")); err == nil || !strings.Contains(err.Error(), "images of apple, boy, man, woman alone") {
+	if _, err := outliersToTrain(context.Background(), cfg, options(t, "")); err == nil || !strings.Contains(err.Error(), "images of apple, boy, man, woman only") {
 		t.Errorf("of none but these: %v", err)
 	}
 	cfg.Outliers.Without = []string{}
@@ -365,7 +365,7 @@ func TestRobustSettings(t *testing.T) {
 	of := tiny(false)
 	of.Seed = 5
 	was := trained(t, root, of)
-	cfg := tinyHardening(was.ID)
+	cfg := tinyRobust(was.ID)
 	got, err := RobustSettings(root, cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -384,10 +384,10 @@ func TestRobustSettings(t *testing.T) {
 		t.Error(err)
 	}
 	for want, edit := range map[string]func(*config.Robust){
-		"data.name is cifar10, and the original":         func(c *config.Robust) { c.Data.Name = "cifar10" },
-		"data.val is 7, and the original":                func(c *config.Robust) { c.Data.Val = 7 },
-		"model is {mlp 0 0 false}, and the original":     func(c *config.Robust) { c.Model.Name = "mlp" },
-		"wanted are abc… (original.weights)":             func(c *config.Robust) { c.Original.Weights = "abc" },
+		"data.name is cifar10, but the original":         func(c *config.Robust) { c.Data.Name = "cifar10" },
+		"data.val is 7, but the original":                func(c *config.Robust) { c.Data.Val = 7 },
+		"model is {mlp 0 0 false}, but the original":     func(c *config.Robust) { c.Model.Name = "mlp" },
+		"want abc… (original.weights)":                   func(c *config.Robust) { c.Original.Weights = "abc" },
 		`the original: "nobody" is neither a folder`:     func(c *config.Robust) { c.Original.From = "nobody" },
 		`attack.kind is "square", want one of fgsm, pgd`: func(c *config.Robust) { c.Attack.Kind = "square" },
 		"attack.eps is 0, want above 0 and at most 25":   func(c *config.Robust) { c.Attack.Eps = 0 },
@@ -400,8 +400,8 @@ func TestRobustSettings(t *testing.T) {
 	}
 
 	// Digits are no 32x32 images in colour, and there is no noise of their size.
-	cfg = tinyHardening(trained(t, root, tiny(true)).ID)
-	if _, err := harden(context.Background(), t, cfg, options(t, root)); err == nil ||
+	cfg = tinyRobust(trained(t, root, tiny(true)).ID)
+	if _, err := runRobust(context.Background(), t, cfg, options(t, root)); err == nil ||
 		!strings.Contains(err.Error(),
 			"the images of the set noise are 32x32 with 3 channels, those of synthetic-digits 28x28 with 1") {
 		t.Errorf("noise for digits: %v", err)

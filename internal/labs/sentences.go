@@ -29,32 +29,31 @@ import (
 	"dla/internal/weights"
 )
 
-// SentenceEncoder is a Hugging Face folder with an encoder and its tokenizer. Its weights are read when
-// they are wanted.
+// SentenceEncoder is a Hugging Face folder with an encoder and its tokenizer. Its weights are read when needed.
 type SentenceEncoder struct {
 	*model.Encoder
-	Name      string // it was found by
-	From      string // what a record is to find it by, from wherever: Name, or the absolute path of a folder
+	Name      string // that it was found by
+	From      string // recorded name: Name, or the absolute path of a folder
 	Source    string // where
-	Content   string // fingerprint of what it computes (model.Encoder's)
-	Weights   string // what records identify it by: Content, or what older ones have for the same
+	Content   string // fingerprint of settings and weights (model.Encoder)
+	Weights   string // recorded fingerprint: Content, or an older one of the same encoder
 	Tokenizer *text.Tokenizer
-	Frozen    *text.Tokenizer // that of features: it cuts sentences as sentence-transformers does with the folder
+	Frozen    *text.Tokenizer // for features: truncates sentences as sentence-transformers does
 	dir       string
 }
 
-// recordedAs are published encoders, by Content, of which records were made when they were identified by a
-// SHA-256 of the files config.json and model.safetensors (hashFiles): they keep it.
+// recordedAs maps the Content of published encoders to the SHA-256 of their files config.json and model.safetensors
+// (hashFiles), by which older records identify them.
 var recordedAs = map[string]string{
 	"8d26523839d18f996dfc79cb2d40cf3d3b7fc1254ef22cd89c20c216d999c782": "33fb52aca1af7410828f8126e90fedb5f79bfbe349019122fa2fc967120d9f76", // all-MiniLM-L6-v2
 	"67a6ebfd9c4b93360fb197da5d2d63de7f66a096c4d57007f524a21d7ee7159e": "96cd4f7b82ef22a886b0baa016b076982758253d54fe3ccd02dadf737cfc0a02", // all-mpnet-base-v2
 }
 
-// anyEncoder is the environment variable that lets an encoder be used whatever a record says it must be.
+// anyEncoder is the environment variable that allows an encoder other than the recorded one.
 const anyEncoder = "DLA_ANY_ENCODER"
 
-// FindSentenceEncoder finds the encoder called name (hub.Find), which must have the weights with the given
-// fingerprint where that is not empty, unless DLA_ANY_ENCODER is set.
+// FindSentenceEncoder finds the encoder called name (hub.Find). If fingerprint is not empty, another fingerprint is an
+// error unless DLA_ANY_ENCODER is set.
 func FindSentenceEncoder(name, fingerprint string) (*SentenceEncoder, error) {
 	e, err := findSentenceEncoder(name, fingerprint)
 	if e != nil && err != nil && os.Getenv(anyEncoder) != "" {
@@ -63,8 +62,8 @@ func FindSentenceEncoder(name, fingerprint string) (*SentenceEncoder, error) {
 	return e, err
 }
 
-// findSentenceEncoder is FindSentenceEncoder without a way round: with the error of another fingerprint there is the
-// encoder all the same.
+// findSentenceEncoder is FindSentenceEncoder without DLA_ANY_ENCODER. It returns the encoder even with the error of
+// another fingerprint.
 func findSentenceEncoder(name, fingerprint string) (*SentenceEncoder, error) {
 	found, err := hub.Find(name)
 	if err != nil {
@@ -82,7 +81,7 @@ func findSentenceEncoder(name, fingerprint string) (*SentenceEncoder, error) {
 	if e.Tokenizer, err = text.Load(e.dir, 0); err != nil {
 		return nil, err
 	}
-	if e.Tokenizer.MaxLength() > e.MaxTokens() { // of a folder that does not say, or says more than there is
+	if e.Tokenizer.MaxLength() > e.MaxTokens() { // the folder sets no limit, or too large a one
 		if e.Tokenizer, err = text.Load(e.dir, e.MaxTokens()); err != nil {
 			return nil, err
 		}
@@ -107,21 +106,23 @@ func findSentenceEncoder(name, fingerprint string) (*SentenceEncoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	if fingerprint == files { // of a record of before
+	if fingerprint == files { // of an older record
 		e.Weights = files
 		return e, nil
 	}
-	return e, fmt.Errorf("the encoder %s in %s has the fingerprint %.12s…, wanted is %.12s… (encoder.weights); make the original encoder available again. "+
-		"A fingerprint in an old record is of the files' bytes, which another program's copy of the same encoder does not have: where you know that it is the same, set %s=1", name, e.dir, e.Weights, fingerprint, anyEncoder)
+	return e, fmt.Errorf("the encoder %s in %s has the fingerprint %.12s…, want %.12s… (encoder.weights); make the "+
+		"original encoder available again. "+
+		"A fingerprint in an old record covers the files' bytes, which differ in another program's copy of the same "+
+		"encoder: if you know that the encoder is the same, set %s=1", name, e.dir, e.Weights, fingerprint, anyEncoder)
 }
 
-// files is the fingerprint of the encoder's files, by which older records identify it.
+// files returns the fingerprint of the encoder's files, by which older records identify it.
 func (e *SentenceEncoder) files() (string, error) {
 	return hashFiles(e.dir, "config.json", modelName)
 }
 
-// olderEncoders gives the settings that an older record may have for a run on e, which was asked for by the name from:
-// settings makes them of a name and a fingerprint.
+// olderEncoders returns the settings that older records may have for a run on e, named from. settings makes them from a
+// name and a fingerprint.
 func olderEncoders(from string, e *SentenceEncoder, settings func(from, weights string) any) func() ([]any, error) {
 	return func() ([]any, error) {
 		files, err := e.files()
@@ -132,14 +133,14 @@ func olderEncoders(from string, e *SentenceEncoder, settings func(from, weights 
 	}
 }
 
-// recorded is what a record says of e, whose sentences tok gave the ids of.
+// recorded returns the description of e with the tokenizer tok in records.
 func (e *SentenceEncoder) recorded(tok *text.Tokenizer) (*record.Encoder, error) {
 	files, err := e.files()
 	return &record.Encoder{Name: e.Name, Params: e.Parameters(), Width: e.Width, Weights: e.Weights, Content: e.Content,
 		Files: files, Tokenizer: tok.Fingerprint()}, err
 }
 
-// hashFiles is the SHA-256 (hex) of the content of files of dir.
+// hashFiles returns the SHA-256 (hex) of the content of the named files of dir.
 func hashFiles(dir string, names ...string) (string, error) {
 	h := sha256.New()
 	for _, name := range names {
@@ -157,28 +158,29 @@ func hashFiles(dir string, names ...string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// Limits of a batch of sentences in an encoder without gradients: they change speed and memory, not results.
+// Limits of a batch of sentences in an encoder without gradients. They affect speed and memory, not results.
 const (
 	embedTokens    = 1024
 	embedSentences = 128
 )
 
-// embeddingsOf is what kept vectors were computed of: two with equal ones are equal.
+// embeddingsOf is the key of cached vectors: equal keys mean equal vectors.
 type embeddingsOf struct {
 	Version   string `json:"version"`
 	Weights   string `json:"weights"`
 	Tokenizer string `json:"tokenizer"` // fingerprint
 	Pooling   string `json:"pooling"`
 	Text      string `json:"text"`   // SHA-256 of the sentences, in order
-	Kernel    string `json:"kernel"` // instruction set: they differ in the last bits
+	Kernel    string `json:"kernel"` // instruction set, which affects the last bits
 }
 
-// embeddingsVersion is that of what the vectors of a sentence are.
+// embeddingsVersion is the version of the cached vectors of sentences.
 const embeddingsVersion = "1"
 
-// embeddings are the encoder's vectors [sentences, width] of sentences, pooled and not normalised: from the
-// user's cache folder, or computed and kept there.
-func (e *SentenceEncoder) embeddings(ctx context.Context, sentences []string, pooling string, opt Options) ([]float32, error) {
+// embeddings returns the encoder's vectors [sentences, width] of sentences, pooled and not normalised, from the user's
+// cache folder, or computes and caches them.
+func (e *SentenceEncoder) embeddings(ctx context.Context, sentences []string, pooling string,
+	opt Options) ([]float32, error) {
 	h := sha256.New()
 	for _, s := range sentences {
 		fmt.Fprintf(h, "%q\n", s)
@@ -196,18 +198,20 @@ func (e *SentenceEncoder) embeddings(ctx context.Context, sentences []string, po
 }
 
 // embed computes the vectors of sentences.
-func (e *SentenceEncoder) embed(ctx context.Context, sentences []string, pooling model.Pooling, opt Options) ([]float32, error) {
+func (e *SentenceEncoder) embed(ctx context.Context, sentences []string, pooling model.Pooling,
+	opt Options) ([]float32, error) {
 	packed := e.Frozen.Pack(sentences, nil)
 	all, longest := make([]int32, len(sentences)), 0
 	for i := range all {
 		all[i], longest = int32(i), max(longest, len(packed.Sentence(i)))
 	}
-	loader, err := text.NewLoader(packed, all, text.Limits{Tokens: max(longest, embedTokens), Sentences: embedSentences}, false, 0)
+	loader, err := text.NewLoader(packed, all, text.Limits{Tokens: max(longest, embedTokens),
+		Sentences: embedSentences}, false, 0)
 	if err != nil {
 		return nil, err
 	}
 	steps := loader.Steps(0)
-	opt.Say("%s encodes %d sentences, %d tokens, once: the features are kept", e.Name, len(sentences), packed.Tokens())
+	opt.Say("%s encodes %d sentences, %d tokens; the cache keeps the features", e.Name, len(sentences), packed.Tokens())
 	p := nn.NewParams(0)
 	if err := e.Load(e.dir, p); err != nil {
 		return nil, err
@@ -234,15 +238,17 @@ func (e *SentenceEncoder) embed(ctx context.Context, sentences []string, pooling
 		return nil, err
 	}
 	if i := slices.IndexFunc(x, func(v float32) bool { return v-v != 0 }); i >= 0 {
-		return nil, fmt.Errorf("the encoder %s gives vectors that are not finite, first for sentence %d (%.40q); its weights are damaged or of another model", e.Name, i/e.Width+1, sentences[i/e.Width])
+		return nil, fmt.Errorf("the vectors of the encoder %s are not finite, first for sentence %d (%.40q); its "+
+			"weights are damaged or belong to another model", e.Name, i/e.Width+1, sentences[i/e.Width])
 	}
 	seconds := time.Since(began).Seconds()
-	opt.Say("%s: %d sentences in %.1f s, %.0f a second", e.Name, len(sentences), seconds, float64(len(sentences))/seconds)
+	opt.Say("%s: %d sentences in %.1f s, %.0f per second", e.Name, len(sentences), seconds,
+		float64(len(sentences))/seconds)
 	return x, nil
 }
 
-// encoderOf finds the encoder called from, of the weights with the given fingerprint where that is not empty, once for
-// all runs of a study. A run that is continued never goes on with another encoder than it began on.
+// encoderOf calls FindSentenceEncoder once for all runs of a study. A continued run accepts no other encoder than that
+// it began with.
 func encoderOf(from, weights string, opt Options) (*SentenceEncoder, error) {
 	return once(opt, "encoder "+from+" "+weights, func() (*SentenceEncoder, error) {
 		if opt.goesOn != nil {
@@ -264,20 +270,21 @@ func readSentences(ctx context.Context, name string, opt Options) (*data.Sentenc
 			return nil, err
 		}
 		if s.Synthetic {
-			opt.Say("SYNTHETIC SENTENCES, made up here")
+			opt.Say("SYNTHETIC SENTENCES, generated by dla")
 		}
-		opt.Say("data: %s, %d train + %d validation + %d test sentences, from %s", s.Name, len(s.Train), len(s.Val), len(s.Test), s.Source)
+		opt.Say("data: %s, %d train + %d validation + %d test sentences, from %s", s.Name, len(s.Train), len(s.Val),
+			len(s.Test), s.Source)
 		return s, nil
 	})
 }
 
-// sentencesInfo is what a record says of s.
+// sentencesInfo returns the description of s in records.
 func sentencesInfo(s *data.Sentences) run.DataInfo {
 	return run.DataInfo{Name: s.Name, Source: s.Source, Fingerprint: s.Fingerprint, Synthetic: s.Synthetic}
 }
 
-// limited are at most n of index, in its order, drawn from all of it since a class may follow the other there;
-// 0: all.
+// limited returns at most n elements of index in its order, or all for 0. They are spread over index, in which the
+// classes may follow each other.
 func limited(index []int32, n int) []int32 {
 	if n == 0 || n >= len(index) {
 		return index

@@ -21,8 +21,7 @@ import (
 	"dla/internal/weights"
 )
 
-// Sentiment is a trained classifier of sentences: a run's best weights, an adapter's folder, or one of a whole
-// model.
+// Sentiment is a trained classifier of sentences: the best weights of a run, an adapter's folder or a whole model's.
 type Sentiment struct {
 	Name            string // of the variant, or of the folder
 	Source          string // run id or folder
@@ -35,8 +34,8 @@ type Sentiment struct {
 	params  *nn.Params
 }
 
-// FindSentiment loads the classifier that from names: an adapter's folder or one of a merged model, the name of
-// one under checkpoints/, or the id of a finished run under root.
+// FindSentiment loads the classifier that from names: the folder of an adapter or a merged model, the name of one under
+// checkpoints/, or the id of a finished run under root.
 func FindSentiment(root, from string) (*Sentiment, error) {
 	for _, dir := range []string{from, filepath.Join(CheckpointsDir, from)} {
 		if lora.IsFolder(dir) {
@@ -47,7 +46,8 @@ func FindSentiment(root, from string) (*Sentiment, error) {
 		}
 	}
 	if st, err := os.Stat(from); err == nil && st.IsDir() {
-		return nil, fmt.Errorf("%s holds neither an adapter (%s) nor a model (config.json); name one that `dla lab3 finetune` made", from, lora.ConfigName)
+		return nil, fmt.Errorf("%s holds neither an adapter (%s) nor a model (config.json); name one that `dla lab3 "+
+			"finetune` made", from, lora.ConfigName)
 	}
 	rec, err := run.Find(root, from)
 	if err != nil && root != run.DefaultRoot {
@@ -59,10 +59,12 @@ func FindSentiment(root, from string) (*Sentiment, error) {
 		return nil, fmt.Errorf("%q is no folder with an adapter or a model, and as a run: %w", from, err)
 	}
 	if rec.Experiment != FinetuneExperiment {
-		return nil, fmt.Errorf("run %s is of %s; classifiers of sentences are trained by `dla lab3 finetune`", rec.ID, rec.Experiment)
+		return nil, fmt.Errorf("run %s is of %s; classifiers of sentences are trained by `dla lab3 finetune`", rec.ID,
+			rec.Experiment)
 	}
 	if rec.Status != run.StatusFinished {
-		return nil, fmt.Errorf("run %s is %s, not finished; `%s` finishes it", rec.ID, rec.Status, rec.Command("resume"))
+		return nil, fmt.Errorf("run %s is %s, not finished; `%s` finishes it", rec.ID, rec.Status,
+			rec.Command("resume"))
 	}
 	cfg, err := settingsOf[config.Finetune](rec)
 	if err != nil {
@@ -116,15 +118,15 @@ func loadRun(dir string, cfg config.Finetune, base *SentenceEncoder, labels []st
 	return s, s.complete()
 }
 
-// loadAdapter loads the adapter in dir and its encoder, which must be the one it was trained on where the
-// adapter says which that is.
+// loadAdapter loads the adapter in dir and its encoder. If the adapter names the fingerprint of its encoder, another is
+// an error.
 func loadAdapter(dir string) (*Sentiment, error) {
 	f, err := lora.Open(dir)
 	if err != nil {
 		return nil, err
 	}
 	if f.Base == "" {
-		return nil, fmt.Errorf("%s names no encoder (base_model_name_or_path); put the name of one there", filepath.Join(dir, lora.ConfigName))
+		return nil, fmt.Errorf("%s names no encoder; set base_model_name_or_path", filepath.Join(dir, lora.ConfigName))
 	}
 	base, err := FindSentenceEncoder(f.Base, f.Meta[metaEncoder])
 	if err != nil {
@@ -153,25 +155,25 @@ func loadAdapter(dir string) (*Sentiment, error) {
 	if err := f.Load(a, s.arch, s.params); err != nil {
 		return nil, err
 	}
-	if err := s.arch.LoadStart(base.dir, s.params); err != nil { // a pooler that the adapter leaves as it is
+	if err := s.arch.LoadStart(base.dir, s.params); err != nil { // a pooler that the adapter does not change
 		return nil, err
 	}
 	return s, s.complete()
 }
 
-// labellingOf is what is known of an adapter's classes: its own file names them; else config.json of the encoder's
-// folder does where it is of as many classes, as transformers takes it from there; else they are LABEL_0, LABEL_1.
+// labellingOf returns the labels of an adapter's classes: from its own file, else like transformers from config.json of
+// the encoder's folder if the number of classes agrees, else LABEL_0, LABEL_1 and so on.
 func labellingOf(f *lora.File, dir, base string, classes int) (model.Labelling, error) {
 	if names := f.Meta[metaLabels]; names != "" {
 		l := model.Labelling{Function: model.Softmax}
 		if err := json.Unmarshal([]byte(names), &l.Labels); err != nil || len(l.Labels) != classes {
-			return l, fmt.Errorf("%s: its labels %s are not the names of %d classes; put back a good copy",
+			return l, fmt.Errorf("%s: its labels %s do not name %d classes; put back a good copy",
 				filepath.Join(dir, lora.WeightsName), names, classes)
 		}
 		return l, nil
 	}
 	l, err := model.ReadLabelling(base, classes)
-	if errors.Is(err, model.ErrClasses) { // the encoder's own head was another one
+	if errors.Is(err, model.ErrClasses) { // the encoder's own head had other classes
 		return model.Labelling{Labels: model.DefaultLabels(classes), Function: model.Softmax}, nil
 	}
 	return l, err
@@ -191,7 +193,8 @@ func loadMerged(dir string) (*Sentiment, error) {
 	head, classes, err := model.FindHead(r, "", base.Family)
 	r.Close() // read only
 	if err != nil {
-		return nil, fmt.Errorf("%w; name a model that `dla lab3 finetune --merge` or transformers made, or an adapter", err)
+		return nil, fmt.Errorf("%w; name a model that `dla lab3 finetune --merge` or transformers made, or an adapter",
+			err)
 	}
 	if s.Labelling, err = model.ReadLabelling(dir, classes); err != nil {
 		return nil, err
@@ -208,7 +211,7 @@ func loadMerged(dir string) (*Sentiment, error) {
 	return s, s.complete()
 }
 
-// complete says whether the model has all its weights and no others, and counts them.
+// complete returns an error unless the model has exactly its weights, and counts them.
 func (s *Sentiment) complete() error {
 	loaded := len(s.params.List())
 	g := nn.NewGraph(s.params)
@@ -217,15 +220,15 @@ func (s *Sentiment) complete() error {
 		return g.Err()
 	}
 	all := s.params.List()
-	if len(all) > loaded { // a graph draws what it does not find
-		return fmt.Errorf("the classifier has no weights called %s; put back a good copy", all[loaded].Name)
+	if len(all) > loaded { // the graph draws missing weights
+		return fmt.Errorf("the classifier lacks the weights %s; put back a good copy", all[loaded].Name)
 	}
 	used := s.arch.HeadTensors() + s.arch.Tensors()
 	if s.adapter != nil {
 		used += 2 * len(s.adapter.Layers(s.base.Encoder))
 	}
 	if loaded != used {
-		return fmt.Errorf("the classifier has %d tensors where the model has %d; put back a good copy", loaded, used)
+		return fmt.Errorf("the classifier has %d tensors, the model has %d; put back a good copy", loaded, used)
 	}
 	for _, q := range all {
 		s.Params += len(q.Data)
@@ -233,7 +236,7 @@ func (s *Sentiment) complete() error {
 	return nil
 }
 
-// Write makes a Hugging Face folder of the model, its adapters added to its weights. It must not hold anything.
+// Write writes the model to the Hugging Face folder dir, adapters merged into the weights. dir must be empty.
 func (s *Sentiment) Write(dir string) error {
 	p := s.params
 	if s.adapter != nil {
@@ -245,19 +248,19 @@ func (s *Sentiment) Write(dir string) error {
 	return s.arch.Write(dir, s.base.dir, p, s.Labels)
 }
 
-// MaxLength is the number of tokens that a text is cut to.
+// MaxLength returns the number of tokens that a text is truncated to.
 func (s *Sentiment) MaxLength() int { return s.base.Tokenizer.MaxLength() }
 
-// Prediction is what a classifier says of a text: the class with the largest score, as transformers'
-// TextClassificationPipeline gives it. The score is a probability, unless the model is a regression.
+// Prediction is the prediction for a text: the class with the largest score, as in transformers'
+// TextClassificationPipeline. The score is a probability, unless the model is a regression.
 type Prediction struct {
 	Text        string       `json:"text"`
-	Label       *string      `json:"label"`             // nil where the text has no token, and so is not classified
-	Probability *float64     `json:"probability"`       // of the label; nil likewise, and of a regression
+	Label       *string      `json:"label"`             // nil for a text without tokens, which is not classified
+	Probability *float64     `json:"probability"`       // of the label; nil without a label and for a regression
 	Value       *float64     `json:"value,omitempty"`   // of a regression
-	Classes     []ClassScore `json:"classes,omitempty"` // all of them, where each is decided by itself (sigmoid)
-	Tokens      int          `json:"tokens"`            // that were classified, with the first and the last
-	Truncated   bool         `json:"truncated"`         // it has more tokens than the model takes, and the end of it was left out
+	Classes     []ClassScore `json:"classes,omitempty"` // all classes of a multi-label model (sigmoid)
+	Tokens      int          `json:"tokens"`            // classified tokens, [CLS] and [SEP] included
+	Truncated   bool         `json:"truncated"`         // the text was truncated
 }
 
 // ClassScore is the probability of one class.
@@ -266,7 +269,7 @@ type ClassScore struct {
 	Probability float64 `json:"probability"`
 }
 
-// Score is the probability, or the value of a regression, of a text that was classified.
+// Score returns the probability, or for a regression the value, of a classified text.
 func (p Prediction) Score() float64 {
 	if p.Value != nil {
 		return *p.Value
@@ -274,15 +277,15 @@ func (p Prediction) Score() float64 {
 	return *p.Probability
 }
 
-// Predictions are those of some texts, in their order, and what they took.
+// Predictions holds the predictions of texts, in order, and their time.
 type Predictions struct {
 	All     []Prediction
 	Tokens  int
-	Seconds float64 // of tokenizing and computing, without loading the model
+	Seconds float64 // for tokenizing and computing, without loading the model
 }
 
-// Predict classifies sentences. One without a token, as an empty one, has a place among the predictions but no
-// label. An ended ctx is an error.
+// Predict classifies sentences. A sentence without tokens, such as an empty one, has a Prediction without a label. A
+// cancelled ctx is an error.
 func (s *Sentiment) Predict(ctx context.Context, sentences []string) (Predictions, error) {
 	began := time.Now()
 	packed := s.base.Tokenizer.Pack(sentences, nil)
@@ -292,7 +295,7 @@ func (s *Sentiment) Predict(ctx context.Context, sentences []string) (Prediction
 		one := &all.All[i]
 		one.Text = text
 		n := len(packed.Sentence(i))
-		if n <= 2 { // the first and the last alone
+		if n <= 2 { // [CLS] and [SEP] only
 			continue
 		}
 		index = append(index, int32(i))
@@ -300,9 +303,10 @@ func (s *Sentiment) Predict(ctx context.Context, sentences []string) (Prediction
 		all.Tokens += n
 	}
 	if len(index) == 0 {
-		return Predictions{}, errors.New("there are no sentences to classify: none of the texts has a token")
+		return Predictions{}, errors.New("no sentences to classify: none of the texts has a token")
 	}
-	loader, err := text.NewLoader(packed, index, text.Limits{Tokens: max(evalTokens, s.base.Tokenizer.MaxLength()), Sentences: evalSentences}, false, 0)
+	loader, err := text.NewLoader(packed, index, text.Limits{Tokens: max(evalTokens, s.base.Tokenizer.MaxLength()),
+		Sentences: evalSentences}, false, 0)
 	if err != nil {
 		return Predictions{}, err
 	}
@@ -313,7 +317,7 @@ func (s *Sentiment) Predict(ctx context.Context, sentences []string) (Prediction
 	}
 	began = time.Now()
 	classes := len(s.Labels)
-	next := 0 // place in index
+	next := 0 // position in index
 	batches := scorer.Batches(loader)
 	_, err = train.EachBatch(ctx, "", batches.Steps(), nil, func(step int) (train.Stats, error) {
 		rows := batches.Lay(0, step)
@@ -324,7 +328,8 @@ func (s *Sentiment) Predict(ctx context.Context, sentences []string) (Prediction
 			i := index[next]
 			next++
 			if !all.All[i].decide(s.Labelling, scorer.Logits()[row*classes:(row+1)*classes]) {
-				return train.Stats{}, fmt.Errorf("the classifier of %s gives no finite logits for %.40q; its weights are damaged", s.Source, sentences[i])
+				return train.Stats{}, fmt.Errorf("the logits of the classifier %s for %.40q are not finite; its "+
+					"weights are damaged", s.Source, sentences[i])
 			}
 		}
 		return train.Counted(rows), nil
@@ -336,7 +341,7 @@ func (s *Sentiment) Predict(ctx context.Context, sentences []string) (Prediction
 	return all, nil
 }
 
-// decide sets what the logits say of classes l; false where they are not finite.
+// decide sets the prediction from the logits of the classes l. It returns false if they are not finite.
 func (p *Prediction) decide(l model.Labelling, logits []float32) bool {
 	scores := make([]float64, len(logits))
 	best := 0
@@ -376,8 +381,8 @@ func (p *Prediction) decide(l model.Labelling, logits []float32) bool {
 	return true
 }
 
-// Merge writes the model of the finished fine-tuning id under root, its adapters added to its weights, as a Hugging Face
-// folder. There must be nothing in dir.
+// Merge writes the model of the finished run id of lab3 finetune under root to the Hugging Face folder dir, adapters
+// merged into the weights. dir must be empty.
 func Merge(root, id, dir string) error {
 	s, err := FindSentiment(root, id)
 	if err != nil {

@@ -75,7 +75,7 @@ func TestSetsAreStandardizedByTheirOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !slices.ContainsFunc(said, func(s string) bool {
-		return strings.Contains(s, "standardized by the mean [0.") && strings.Contains(s, "training images of "+ds.Name)
+		return strings.Contains(s, "standardized with the mean [0.") && strings.Contains(s, "training images of "+ds.Name)
 	}) {
 		t.Errorf("said %q, want what the images are standardized by", said)
 	}

@@ -19,59 +19,60 @@ import (
 	"dla/internal/weights"
 )
 
-// evalBatch is how many samples the evaluation graph takes at once. It changes speed and memory, not results.
+// evalBatch is the batch size of evaluations. It affects speed and memory, not results.
 const evalBatch = 250
 
-// batchesAhead is how many batches are prepared while a step runs.
+// batchesAhead is the number of batches read ahead while a step runs.
 const batchesAhead = 2
 
-// training is the job of an experiment that trains.
+// training is the Job of an experiment that trains a model.
 type training struct {
 	experiment string
 	variant    string
-	settings   any             // all of them, as config.yaml holds them
-	cfg        config.Training // those that every training has
+	settings   any             // all settings, as config.yaml holds them
+	cfg        config.Training // the settings that every training has
 	data       run.DataInfo
-	label      *run.Label // nil: the variant's name will do
+	label      *run.Label // nil: tables show the variant's name
 
-	// build makes what is trained and its batches, when the run begins or goes on.
+	// build makes the model and its batches when the run starts or resumes.
 	build func(ctx context.Context, opt Options) (trainable, error)
-	// old are the same settings as older records may have them; nil: there are none.
+	// old returns the forms of the same settings in older records; nil: there are none.
 	old func() ([]any, error)
 }
 
 // trainable is a model with its optimiser and its batches.
 type trainable interface {
-	// job is the training's program, optimiser, schedule and batches.
+	// job returns the program, optimiser, schedule and batches of the training.
 	job() train.Job
-	// graph is the compiled training graph.
+	// graph returns the compiled training graph.
 	graph() *engine.Program
-	// evaluate makes the result of a training at its end. The model has the weights that validation selected; it is
-	// evaluated on the test set once.
-	evaluate(ctx context.Context, e ended) (record.Result, error)
-	// close ends what prepares batches.
+	// evaluate evaluates the model once on the test set and returns the result of the training. The model has the
+	// weights that validation selected.
+	evaluate(ctx context.Context, e finishedTraining) (record.Result, error)
+	// close stops the loaders.
 	close()
 }
 
-// ended is a training at its end.
-type ended struct {
+// finishedTraining is a training after its last epoch, before the evaluation on the test set.
+type finishedTraining struct {
 	train.Outcome
 	run  *run.Run
 	last string // fingerprint of the last epoch's weights
 	sink train.Sink
 }
 
-// Spec is what a run of t begins with.
+// Spec returns what a run of t records when it begins.
 func (t *training) Spec() run.Spec {
-	return run.Spec{Experiment: t.experiment, Variant: t.variant, Seed: t.cfg.Seed, Config: marshal(t.settings), Label: t.label,
-		Env: run.Env{Data: t.data}}
+	return run.Spec{Experiment: t.experiment, Variant: t.variant, Seed: t.cfg.Seed, Config: marshal(t.settings),
+		Label: t.label,
+		Env:   run.Env{Data: t.data}}
 }
 
-// marshal is settings as config.yaml holds them.
+// marshal returns the settings as YAML, as config.yaml holds them.
 func marshal(settings any) []byte {
 	yaml, err := config.Marshal(settings)
 	if err != nil {
-		panic(err) // a mistake in internal/config: its tests write all of them
+		panic(err) // unreachable: the tests of internal/config marshal all settings
 	}
 	return yaml
 }
@@ -107,9 +108,9 @@ func (t *training) Run(ctx context.Context, r *run.Run, opt Options) (record.Res
 		return nil, &stopped{out.Reason, "by --max-time"}
 	}
 
-	// The test, once, with the weights of the epoch that validation selected.
+	// Evaluate once on the test set, with the weights of the epoch that validation selected.
 	live := job.Program.State()
-	e := ended{out, r, weights.Fingerprint(live), opt.Sink}
+	e := finishedTraining{out, r, weights.Fingerprint(live), opt.Sink}
 	best, _, err := r.BestWeights()
 	if err != nil {
 		return nil, err
@@ -118,16 +119,17 @@ func (t *training) Run(ctx context.Context, r *run.Run, opt Options) (record.Res
 		return nil, fmt.Errorf("run %s: best weights do not fit the model: %w", r.ID(), err)
 	}
 	res, err := m.evaluate(ctx, e)
-	if interrupted(ctx) { // the test has not been seen whole: nothing is recorded of it
-		return nil, &stopped{train.Interrupted, "by a signal, before the test"}
+	if interrupted(ctx) { // an incomplete evaluation is not recorded
+		return nil, &stopped{train.Interrupted, "by a signal, before the end of the evaluation on the test set"}
 	}
 	return res, err
 }
 
-// optimise makes the optimiser of params and its schedule, for epochs of so many steps.
+// optimise makes the optimiser of params and its schedule. steps is the number of steps per epoch.
 func optimise(t config.Train, params []optim.Param, steps int) (optim.Optimizer, optim.Schedule, error) {
-	o, err := optim.New(optim.Config{Name: t.Optimizer, Momentum: t.Momentum, Nesterov: t.Nesterov, WeightDecay: t.WeightDecay,
-		Decoupled: t.Decoupled, Beta1: t.Beta1, Beta2: t.Beta2, Eps: t.Eps}, params)
+	o, err := optim.New(optim.Config{Name: t.Optimizer, Momentum: t.Momentum, Nesterov: t.Nesterov,
+		WeightDecay: t.WeightDecay,
+		Decoupled:   t.Decoupled, Beta1: t.Beta1, Beta2: t.Beta2, Eps: t.Eps}, params)
 	if err != nil {
 		return nil, optim.Schedule{}, err
 	}
@@ -135,17 +137,18 @@ func optimise(t config.Train, params []optim.Param, steps int) (optim.Optimizer,
 	for i, epoch := range t.Milestones {
 		milestones[i] = epoch * steps
 	}
-	s, err := optim.NewSchedule(optim.ScheduleConfig{Name: t.Schedule, Warmup: t.WarmupSteps, Milestones: milestones, Gamma: t.Gamma}, t.LR, t.Epochs*steps)
+	s, err := optim.NewSchedule(optim.ScheduleConfig{Name: t.Schedule, Warmup: t.WarmupSteps, Milestones: milestones,
+		Gamma: t.Gamma}, t.LR, t.Epochs*steps)
 	return o, s, err
 }
 
-// setConv chooses the algorithm of the convolutions, for the whole process.
+// setConv sets the algorithm of convolutions for the whole process.
 func setConv(t config.Train) { kernel.SetConvDirect(t.Conv == "direct") }
 
-// measured is the record of s.
+// measured returns the recorded form of s.
 func measured(s train.Stats) run.Measure { return run.Measure{Loss: s.Loss(), Accuracy: s.Accuracy()} }
 
-// syntheticNote is the note of results on a data set that may be synthetic; "" of another.
+// syntheticNote returns the note for results on synthetic data, "" for a real data set.
 func syntheticNote(name string, synthetic bool) string {
 	if synthetic {
 		return report.SyntheticNote(name)
@@ -153,8 +156,8 @@ func syntheticNote(name string, synthetic bool) string {
 	return ""
 }
 
-// attachGradNorms keeps the gradient norms of a training that measured them; nil of another.
-func attachGradNorms(e ended) (*run.Attachment, error) {
+// attachGradNorms attaches the gradient norms of a training that measured them; nil for other trainings.
+func attachGradNorms(e finishedTraining) (*run.Attachment, error) {
 	if len(e.GradNorms) == 0 {
 		return nil, nil
 	}
@@ -162,15 +165,15 @@ func attachGradNorms(e ended) (*run.Attachment, error) {
 	return &a, err
 }
 
-// Files of a run beside its record.
+// Names of the files beside a run's record.
 const (
 	predictionsName = "test_predictions.bin"
 	testIndexName   = "test_index.csv"
 	gradNormsName   = "grad_norms.jsonl"
 )
 
-// attachTestIndex keeps where each image of the test set was published, so that the predictions can be laid beside
-// others'; nil where the order is the published one, or the set was drawn.
+// attachTestIndex attaches the published position of each test image, so that predictions can be compared with those of
+// other programs. It returns nil if the order is the published one or the set is synthetic.
 func attachTestIndex(r *run.Run, test data.Subset) (*run.Attachment, error) {
 	if !test.Set.Reordered() {
 		return nil, nil
@@ -183,7 +186,7 @@ func attachTestIndex(r *run.Run, test data.Subset) (*run.Attachment, error) {
 	return &a, err
 }
 
-// attachLines writes each of all as a line of JSON to the file name of r.
+// attachLines attaches all to r as the file name, one line of JSON each.
 func attachLines[T any](r *run.Run, name string, all []T) (run.Attachment, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -195,7 +198,7 @@ func attachLines[T any](r *run.Run, name string, all []T) (run.Attachment, error
 	return r.Attach(name, b.Bytes())
 }
 
-// attachJSON writes v as JSON to the file name of r.
+// attachJSON attaches v to r as the JSON file name.
 func attachJSON(r *run.Run, name string, v any) (run.Attachment, error) {
 	return attachLines(r, name, []any{v})
 }

@@ -10,16 +10,16 @@ import (
 	"dla/internal/weights"
 )
 
-// Reconstruction builds images of the shape of x [rows, …] from x.
+// Reconstruction builds the reconstructions of the images x [rows, …], in their shape.
 type Reconstruction interface {
 	Reconstruct(g *nn.Graph, x *G.Node) *G.Node
 }
 
-// Reconstructor evaluates a Reconstruction: images and the error of each, without a training graph.
+// Reconstructor computes reconstructions and their errors, without a training graph.
 type Reconstructor struct {
 	state  []weights.Tensor
 	prog   *nn.Program
-	batch  data.Batch // over the graph's inputs, at full size; its labels are not looked at
+	batch  data.Batch // over the graph's inputs, at full size; its labels are ignored
 	images *engine.Tensor
 	errors *engine.Tensor // of each image
 }
@@ -35,23 +35,24 @@ func NewReconstructor(arch Reconstruction, p *nn.Params, rowShape []int, rows in
 	if err != nil {
 		return nil, err
 	}
-	r := &Reconstructor{prog: prog, errors: read[0], images: read[1], batch: data.Batch{X: prog.Inputs(), Y: make([]int32, rows)}}
+	r := &Reconstructor{prog: prog, errors: read[0], images: read[1],
+		batch: data.Batch{X: prog.Inputs(), Y: make([]int32, rows)}}
 	for _, q := range p.List() {
 		r.state = append(r.state, weights.Tensor{Name: q.Name, Shape: q.Shape, Data: q.Data})
 	}
 	return r, nil
 }
 
-// State is the weights and the running statistics, the encoder's first.
+// State returns the weights and the running statistics, those of the encoder first.
 func (r *Reconstructor) State() []weights.Tensor { return r.state }
 
-// EvalBatch is where a batch of images goes, at full size. Labels are not looked at.
+// EvalBatch returns the buffer that EvalStep reads a batch of images from, at full size. Labels are ignored.
 func (r *Reconstructor) EvalBatch() *data.Batch { return &r.batch }
 
-// Batches gives the batches of l to EvalStep.
+// Batches feeds the batches of l to EvalStep.
 func (r *Reconstructor) Batches(l Loader) Batches { return rows{l, &r.batch} }
 
-// EvalStep reconstructs the first rows images of EvalBatch. The loss is the mean of their squared errors.
+// EvalStep reconstructs the first rows images of EvalBatch. The loss is their mean squared error.
 func (r *Reconstructor) EvalStep(rows int) (Stats, error) {
 	s := Stats{N: rows, NoAccuracy: true}
 	if err := r.prog.Resize(rows); err != nil {
@@ -66,29 +67,29 @@ func (r *Reconstructor) EvalStep(rows int) (Stats, error) {
 	return s, nil
 }
 
-// Images are the reconstructions [rows, …] of the last EvalStep, good until the next. Their values may lie
+// Images returns the reconstructions [rows, …] of the last EvalStep, valid until the next. Their values may lie
 // outside [0, 1].
 func (r *Reconstructor) Images() []float32 { return r.images.F32 }
 
-// Errors is the mean squared error [rows] of each image of the last EvalStep, good until the next.
+// Errors returns the mean squared error [rows] of each image of the last EvalStep, valid until the next.
 func (r *Reconstructor) Errors() []float32 { return r.errors.F32 }
 
-// Eval is the compiled evaluation graph.
+// Eval returns the compiled evaluation graph.
 func (r *Reconstructor) Eval() *engine.Program { return r.prog.Program }
 
-// Autoencoder is the Program of a Reconstruction trained by the mean squared error. What of its parameters
-// is frozen runs as in an evaluation, and nothing is computed for it but what it gives.
+// Autoencoder is the Program of a Reconstruction trained on the mean squared error. Frozen layers run as in an
+// evaluation: they get no gradient and update no running statistics.
 type Autoencoder struct {
 	*Reconstructor
 	params []optim.Param
 	prog   *nn.Program
-	train  data.Batch // over the training graph's inputs, at full size; its labels are not looked at
+	train  data.Batch // over the training graph's inputs, at full size; its labels are ignored
 	loss   *engine.Tensor
 }
 
 // NewAutoencoder builds and compiles the training graph for batches of up to batch rows of shape rowShape
-// and the evaluation graph for up to evalBatch rows, over one set of parameters: those that p holds already
-// are the encoder's and are frozen.
+// and the evaluation graph for up to evalBatch rows, over one set of parameters. The parameters that p already
+// holds are the encoder's and are frozen.
 func NewAutoencoder(arch Reconstruction, p *nn.Params, rowShape []int, batch, evalBatch int) (*Autoencoder, error) {
 	p.Freeze()
 	g := nn.NewGraph(p) // the encoder keeps its running statistics, and the decoder has none
@@ -108,13 +109,13 @@ func NewAutoencoder(arch Reconstruction, p *nn.Params, rowShape []int, batch, ev
 	return a, err
 }
 
-// Params are the decoder's parameters and their gradients.
+// Params returns the decoder's parameters and their gradients.
 func (a *Autoencoder) Params() []optim.Param { return a.params }
 
-// TrainBatch is where a batch of the training goes, at full size. Labels are not looked at.
+// TrainBatch returns the buffer that TrainStep reads a batch from, at full size. Labels are ignored.
 func (a *Autoencoder) TrainBatch() *data.Batch { return &a.train }
 
-// TrainBatches gives the batches of l to TrainStep.
+// TrainBatches feeds the batches of l to TrainStep.
 func (a *Autoencoder) TrainBatches(l Loader) Batches { return rows{l, &a.train} }
 
 // TrainStep computes loss and gradients of the first rows images of TrainBatch.
@@ -130,5 +131,5 @@ func (a *Autoencoder) TrainStep(_, _, rows int) (Stats, error) {
 	return s, nil
 }
 
-// Train is the compiled training graph, for those who time it.
+// Train returns the compiled training graph, for timing.
 func (a *Autoencoder) Train() *engine.Program { return a.prog.Program }

@@ -14,43 +14,43 @@ import (
 	"dla/internal/weights"
 )
 
-// Program is what the loop trains: parameters, a training step that leaves their gradients ready, and an evaluation
-// step. Batches lay their samples where it reads them, and say how many there are.
+// Program is a model that the loop trains: its parameters, a training step that computes their gradients, and an
+// evaluation step. Batches write their samples into the program's buffers and return how many they wrote.
 type Program interface {
 	Evaluable
-	// Params are the weights with the gradients a TrainStep computes, in a fixed order.
+	// Params returns the weights with the gradients that TrainStep computes, in a fixed order.
 	Params() []optim.Param
-	// State is all that makes the model, in a fixed order: the weights, and what a TrainStep changes
-	// beside them (running statistics). Checkpoints hold it.
+	// State returns the whole state of the model in a fixed order: weights and running statistics. Checkpoints hold it.
 	State() []weights.Tensor
-	// TrainStep computes loss and gradients of the batch that was laid, of so many samples; it is the given step of the
-	// given epoch, both from 0.
+	// TrainStep computes loss and gradients of the batch in the buffers, which has the given number of samples. epoch
+	// and step count from 0.
 	TrainStep(epoch, step, samples int) (Stats, error)
 }
 
-// Evaluable is what Evaluate takes: the evaluation's half of a Program.
+// Evaluable is the half of a Program that Evaluate needs.
 type Evaluable interface {
-	// EvalStep computes loss and accuracy, where there is one, of the batch that was laid, of so many samples; it
-	// changes no state.
+	// EvalStep computes the loss, and for a classifier the accuracy, of the batch in the buffers, which has the given
+	// number of samples. It changes no state.
 	EvalStep(samples int) (Stats, error)
 }
 
-// Batches are the batches of one pass over a set, for one Program: they lay them where it reads them.
+// Batches is one pass over a set in batches, written into the buffers of one Program.
 type Batches interface {
 	Len() int   // samples in a pass
 	Steps() int // batches in a pass
-	// Lay lays the given step of the given epoch, both from 0, and says how many samples it has.
+	// Lay writes the batch of the given epoch and step, both from 0, into the buffers and returns its number of
+	// samples.
 	Lay(epoch, step int) int
 }
 
-// Loader gives batches of rows: data.Loader is one.
+// Loader provides batches of rows, as data.Loader does.
 type Loader interface {
 	Len() int
 	Steps() int
 	Batch(epoch, step int, b *data.Batch)
 }
 
-// rows are the batches of a Loader, laid into b.
+// rows writes the batches of a Loader into b.
 type rows struct {
 	Loader
 	b *data.Batch
@@ -61,13 +61,13 @@ func (r rows) Lay(epoch, step int) int {
 	return r.b.Rows
 }
 
-// Stats are sums over samples, so that batches of unequal size add up to exact means.
+// Stats holds sums over samples, so that batches of unequal size add up to exact means.
 type Stats struct {
 	N       int     `json:"n"`
 	LossSum float64 `json:"loss_sum"`
 	Correct int     `json:"correct"`
 
-	// NoAccuracy: the program's outputs are no classes, and Correct means nothing.
+	// NoAccuracy is set where the program predicts no classes; Correct then means nothing.
 	NoAccuracy bool `json:"no_accuracy,omitempty"`
 }
 
@@ -79,10 +79,10 @@ func (s *Stats) Add(o Stats) {
 	s.NoAccuracy = s.NoAccuracy || o.NoAccuracy
 }
 
-// Loss is the mean loss; 0 of no samples.
+// Loss returns the mean loss, 0 for no samples.
 func (s Stats) Loss() float64 { return s.LossSum / float64(max(1, s.N)) }
 
-// Accuracy is the fraction of samples predicted right; NaN where there are no predictions.
+// Accuracy returns the fraction of correct predictions, NaN where there are none.
 func (s Stats) Accuracy() float64 {
 	if s.NoAccuracy {
 		return math.NaN()
@@ -90,8 +90,8 @@ func (s Stats) Accuracy() float64 {
 	return float64(s.Correct) / float64(max(1, s.N))
 }
 
-// better says whether s is a better validation than o: by accuracy, or by loss where that is asked for or there
-// is no accuracy.
+// better reports whether s is a better validation result than o: by accuracy, or by loss if byLoss is set or there is
+// no accuracy.
 func (s Stats) better(o Stats, byLoss bool) bool {
 	if s.NoAccuracy || byLoss {
 		return s.Loss() < o.Loss()
@@ -99,33 +99,34 @@ func (s Stats) better(o Stats, byLoss bool) bool {
 	return s.Accuracy() > o.Accuracy()
 }
 
-// Classifier is the Program of a network trained by cross-entropy.
+// Classifier is the Program of a network trained on the cross-entropy.
 type Classifier struct {
 	*Scorer
 	params  []optim.Param
 	train   half
 	running []running
-	step    *engine.Tensor // the number that dropout draws by; nil: nothing is dropped
+	step    *engine.Tensor // seeds the masks of dropout; nil: no dropout
 }
 
-// running is one layer's running statistics and where a step leaves those of its batch.
+// running pairs a layer's running statistics with those of a step's batch.
 type running struct {
 	stats *nn.RunningStats
 	batch *engine.Tensor
 }
 
-// half is one of the two graphs of a classifier: inputs and labels, loss and logits.
+// half is the training or the evaluation graph of a classifier: inputs, labels, loss and logits.
 type half struct {
 	*nn.Program
 	y            *engine.Tensor
 	batch        data.Batch // over the graph's inputs and labels, at full size
 	loss, logits *engine.Tensor
-	unlabelled   int // rows of x after those with labels
+	unlabelled   int // rows of x without labels, after those with labels
 }
 
-// newHalf compiles the graph g of arch for up to rows inputs, of which the first labels have a label, with the loss that
-// the given function makes of logits and labels, and the outputs that more adds.
-func newHalf(g *nn.Graph, arch nn.Architecture, rowShape []int, classes, inputs, labels int, loss func(logits, y *G.Node) *G.Node, more func(loss *G.Node) ([]*G.Node, error)) (half, []*engine.Tensor, error) {
+// newHalf compiles the graph g of arch for up to rows inputs, of which the first labels have a label. loss builds the
+// loss from logits and labels; more adds outputs.
+func newHalf(g *nn.Graph, arch nn.Architecture, rowShape []int, classes, inputs, labels int,
+	loss func(logits, y *G.Node) *G.Node, more func(loss *G.Node) ([]*G.Node, error)) (half, []*engine.Tensor, error) {
 	var y *G.Node
 	prog, read, err := nn.Compile(g, rowShape, inputs, func(x *G.Node) ([]*G.Node, error) {
 		y = g.Labels("y", labels)
@@ -145,7 +146,7 @@ func newHalf(g *nn.Graph, arch nn.Architecture, rowShape []int, classes, inputs,
 	return h, read[2:], nil
 }
 
-// run computes the first samples of h.batch, and those without labels after them.
+// run computes the first samples rows of h.batch and the unlabelled rows after them.
 func (h *half) run(samples int) (Stats, error) {
 	if err := h.Resize(samples + h.unlabelled); err != nil {
 		return Stats{}, err
@@ -161,16 +162,18 @@ func (h *half) run(samples int) (Stats, error) {
 
 // NewClassifier builds and compiles the training graph for batches of up to batch rows of shape
 // rowShape and the evaluation graph for up to evalBatch rows, over one set of parameters. smoothing is
-// that of the labels in training.
-func NewClassifier(arch nn.Architecture, p *nn.Params, rowShape []int, classes, batch, evalBatch int, smoothing float64) (*Classifier, error) {
+// the label smoothing of the training loss.
+func NewClassifier(arch nn.Architecture, p *nn.Params, rowShape []int, classes, batch, evalBatch int,
+	smoothing float64) (*Classifier, error) {
 	return newClassifier(arch, p, rowShape, classes, batch, 0, evalBatch, func(g *nn.Graph, logits, y *G.Node) *G.Node {
 		return nn.CrossEntropy(g, logits, y, smoothing)
 	})
 }
 
-// newClassifier is NewClassifier with the training graph's loss, of logits [rows, classes] and labels, and
-// with room for as many as unlabelled rows after those that have labels.
-func newClassifier(arch nn.Architecture, p *nn.Params, rowShape []int, classes, batch, unlabelled, evalBatch int, trainingLoss func(g *nn.Graph, logits, y *G.Node) *G.Node) (*Classifier, error) {
+// newClassifier is NewClassifier with any training loss of logits [rows, classes] and labels, and with room for up to
+// unlabelled rows without labels after those with labels.
+func newClassifier(arch nn.Architecture, p *nn.Params, rowShape []int, classes, batch, unlabelled, evalBatch int,
+	trainingLoss func(g *nn.Graph, logits, y *G.Node) *G.Node) (*Classifier, error) {
 	if err := fits(arch, rowShape, classes); err != nil {
 		return nil, err
 	}
@@ -179,14 +182,15 @@ func newClassifier(arch nn.Architecture, p *nn.Params, rowShape []int, classes, 
 	var grads int
 	var read []*engine.Tensor
 	var err error
-	c.train, read, err = newHalf(g, arch, rowShape, classes, batch+unlabelled, batch, func(logits, y *G.Node) *G.Node { return trainingLoss(g, logits, y) }, func(loss *G.Node) ([]*G.Node, error) {
-		outputs, err := g.Gradients(loss)
-		grads = len(outputs)
-		for _, s := range g.RunningStats() {
-			outputs = append(outputs, s.Batch)
-		}
-		return outputs, err
-	})
+	c.train, read, err = newHalf(g, arch, rowShape, classes, batch+unlabelled, batch,
+		func(logits, y *G.Node) *G.Node { return trainingLoss(g, logits, y) }, func(loss *G.Node) ([]*G.Node, error) {
+			outputs, err := g.Gradients(loss)
+			grads = len(outputs)
+			for _, s := range g.RunningStats() {
+				outputs = append(outputs, s.Batch)
+			}
+			return outputs, err
+		})
 	if err != nil {
 		return nil, err
 	}
@@ -203,8 +207,8 @@ func newClassifier(arch nn.Architecture, p *nn.Params, rowShape []int, classes, 
 	return c, err
 }
 
-// fits says, before any memory is taken, whether the machine has enough for the weights of a training, each with its
-// gradient and one value of the optimiser's.
+// fits returns an error, before any allocation, where the machine lacks memory for the weights of a training, each with
+// a gradient and one value of optimiser state.
 func fits(arch nn.Architecture, rowShape []int, classes int) error {
 	p := nn.Shapes()
 	g := nn.NewTrainingGraph(p)
@@ -216,18 +220,18 @@ func fits(arch nn.Architecture, rowShape []int, classes int) error {
 	return engine.Fits(fmt.Sprintf("%d parameters, their gradients and the optimiser's state", n), 3*4*int64(n))
 }
 
-// Params are the parameters and their gradients.
+// Params returns the parameters and their gradients.
 func (c *Classifier) Params() []optim.Param { return c.params }
 
-// TrainBatch is where a batch of the training goes, at full size.
+// TrainBatch returns the buffer that TrainStep reads a batch from, at full size.
 func (c *Classifier) TrainBatch() *data.Batch { return &c.train.batch }
 
-// TrainBatches gives the batches of l to TrainStep.
+// TrainBatches feeds the batches of l to TrainStep.
 func (c *Classifier) TrainBatches(l Loader) Batches { return rows{l, &c.train.batch} }
 
-// TrainStep computes loss, accuracy and gradients of the first samples of TrainBatch, and moves the running statistics.
-// Dropout draws by the step's epoch and its place there, so that a resumed training drops what it would have. The first
-// 65,536 steps of an epoch have numbers of their own.
+// TrainStep computes loss, accuracy and gradients of the first samples of TrainBatch and updates the running
+// statistics. The masks of dropout depend on epoch and step alone, so a resumed training draws the same ones; they are
+// distinct for the first 65,536 steps of an epoch.
 func (c *Classifier) TrainStep(epoch, step, samples int) (Stats, error) {
 	if c.step != nil {
 		c.step.I32[0] = int32(uint32(epoch)<<16 + uint32(step))
@@ -242,13 +246,13 @@ func (c *Classifier) TrainStep(epoch, step, samples int) (Stats, error) {
 	return s, nil
 }
 
-// PeakBytes is the planned memory of intermediates and gradients of a training step.
+// PeakBytes returns the planned memory of intermediates and gradients of a training step, in bytes.
 func (c *Classifier) PeakBytes() int64 { return c.train.PeakBytes() }
 
-// Train is the compiled training graph, for those who time it.
+// Train returns the compiled training graph, for timing.
 func (c *Classifier) Train() *engine.Program { return c.train.Program.Program }
 
-// scored are the statistics of a batch with the given mean loss, logits [rows, classes] and labels [rows].
+// scored returns the statistics of a batch from its mean loss, logits [rows, classes] and labels [rows].
 func scored(loss, logits *engine.Tensor, labels []int32) Stats {
 	s := Stats{N: len(labels), LossSum: float64(loss.Scalar()) * float64(len(labels))}
 	classes := logits.Cols()

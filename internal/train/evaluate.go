@@ -6,12 +6,12 @@ import (
 	"math"
 )
 
-// Evaluate runs p over all of b, which lay their batches where it reads them. An ended ctx is an error.
+// Evaluate runs p over all batches of b and sums up their statistics. A cancelled ctx is an error.
 func Evaluate(ctx context.Context, p Evaluable, b Batches, sink Sink) (Stats, error) {
 	return EvaluateEach(ctx, p, b, sink, func() {})
 }
 
-// EvaluateEach is Evaluate that calls each after every batch, whose results p holds then.
+// EvaluateEach is Evaluate with a call of each after every batch, while p still holds its results.
 func EvaluateEach(ctx context.Context, p Evaluable, b Batches, sink Sink, each func()) (Stats, error) {
 	sum, err := EachBatch(ctx, "", b.Steps(), sink, func(step int) (Stats, error) {
 		s, err := p.EvalStep(b.Lay(0, step))
@@ -29,9 +29,10 @@ func EvaluateEach(ctx context.Context, p Evaluable, b Batches, sink Sink, each f
 	return sum, nil
 }
 
-// EachBatch is the loop of every evaluation: it does each of so many batches, adds up what comes of them and shows it
-// under name. An ended ctx is an error, with its cause.
-func EachBatch(ctx context.Context, name string, steps int, sink Sink, do func(step int) (Stats, error)) (Stats, error) {
+// EachBatch is the loop of every evaluation: it calls do for each of steps batches, sums up their statistics and
+// reports progress to sink under name. A cancelled ctx is an error, with its cause.
+func EachBatch(ctx context.Context, name string, steps int, sink Sink, do func(step int) (Stats,
+	error)) (Stats, error) {
 	var sum Stats
 	if sink == nil {
 		sink = func(Event) {}
@@ -49,12 +50,13 @@ func EachBatch(ctx context.Context, name string, steps int, sink Sink, do func(s
 			return sum, fmt.Errorf("%s, batch %d: %w", name, step+1, err)
 		}
 		sum.Add(s)
-		sink(Event{Kind: EvalStep, Step: step + 1, Steps: steps, Items: s.N, Loss: sum.Loss(), Accuracy: sum.Accuracy()})
+		sink(Event{Kind: EvalStep, Step: step + 1, Steps: steps, Items: s.N, Loss: sum.Loss(),
+			Accuracy: sum.Accuracy()})
 	}
 	return sum, nil
 }
 
-// Counted are the statistics of n samples of which nothing is known but that they are done.
+// Counted returns statistics of n samples without loss or accuracy, to show progress alone.
 func Counted(n int) Stats { return Stats{N: n, LossSum: math.NaN(), NoAccuracy: true} }
 
 // Predictor is an Evaluable that classifies: a Scorer or a SentenceScorer.
@@ -64,7 +66,7 @@ type Predictor interface {
 	appendPredictions(dst []int32) []int32
 }
 
-// Predict is Evaluate that also returns the class predicted for each sample, in the order of b.
+// Predict is Evaluate and also returns the predicted class of each sample, in the order of b.
 func Predict(ctx context.Context, s Predictor, b Batches, sink Sink) (Stats, []int32, error) {
 	classes := make([]int32, 0, b.Len())
 	stats, err := EvaluateEach(ctx, s, b, sink, func() { classes = s.appendPredictions(classes) })

@@ -1,24 +1,23 @@
 package train
 
-// Kind says what an Event reports.
+// Kind is the type of an Event.
 type Kind int
 
 // The kinds of events, in the order a run emits them.
 const (
-	EpochStart Kind = iota // Epoch, Epochs, Steps (of the epoch), Step (already done, after a resume)
+	EpochStart Kind = iota // Epoch, Epochs, Steps (of the epoch), Step (already done before a resume)
 	Step                   // one optimiser step: Step, Items, Loss, Accuracy (running means of the epoch)
-	EvalStart              // Steps of the evaluation; Message, where it has a name
+	EvalStart              // Steps of the evaluation; Message: its name, if any
 	EvalStep               // Step, Items, Loss, Accuracy (running means)
 	EpochEnd               // TrainLoss … ValAcc, Best, LR, Seconds
 )
 
-// Event is one thing that happened in the loop. It is passed by value and holds no references into
-// the loop, so a Sink may keep it. Accuracy fields are fractions in [0,1]; NaN where the program
-// reports no accuracy.
+// Event reports progress of the loop. It is passed by value and refers to nothing in the loop, so a Sink may keep it.
+// Accuracy fields are fractions in [0,1], NaN where the program has no accuracy.
 type Event struct {
 	Kind           Kind
-	Epoch, Epochs  int // 1-based current epoch, and how many there are
-	Step, Steps    int // steps done in this epoch or evaluation, and how many there are
+	Epoch, Epochs  int // current epoch, from 1, and their number
+	Step, Steps    int // steps done in this epoch or evaluation, and their number
 	Items          int // samples in this step
 	Loss, Accuracy float64
 	TrainLoss      float64

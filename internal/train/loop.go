@@ -1,11 +1,9 @@
-// Package train is the one training loop of every experiment. It knows no lab: it takes a Program
-// (what to train), batches, an optimiser with its schedule and a run (where the record goes), and
-// emits events that the progress bar and the log consume.
+// Package train holds the training loop of all experiments. The loop takes a Program (the model), batches, an optimiser
+// with its schedule and a run (the record), and emits events for the progress bar.
 //
-// What it promises: a run that is killed at any instant and resumed ends with the same bits, in its
-// weights and in metrics.jsonl, as one that was never stopped. Everything a step depends on is
-// either in the checkpoint (weights, optimiser state, sums of the current epoch, best so far) or a
-// pure function of (seed, epoch, step): data order and learning rate.
+// A run that is killed at any instant and resumed ends with the same bits, in its weights and in metrics.jsonl, as a
+// run that was never stopped. All that a step depends on is either in the checkpoint (weights, optimiser state, sums of
+// the current epoch, best epoch so far) or a pure function of (seed, epoch, step): data order and learning rate.
 package train
 
 import (
@@ -23,7 +21,7 @@ import (
 	"dla/internal/weights"
 )
 
-// Job is one training, all of it.
+// Job holds all that one training needs.
 type Job struct {
 	Program   Program
 	Optimizer optim.Optimizer
@@ -33,20 +31,20 @@ type Job struct {
 
 	Epochs          int
 	Patience        int           // epochs without a better validation before stopping; 0: never
-	SelectByLoss    bool          // the better validation is the one of the smaller loss, not of the higher accuracy
+	SelectByLoss    bool          // select the epoch by smallest validation loss, not by highest accuracy
 	ClipNorm        float64       // bound on the global gradient norm; 0: off
 	GradNorms       bool          // measure the gradient of each weight tensor
 	MaxTime         time.Duration // of this process; 0: none
-	CheckpointEvery time.Duration // within an epoch, beside the one at its end; 0: only at its end
+	CheckpointEvery time.Duration // interval within an epoch; 0: at the end of each epoch only
 
 	Run  *run.Run
 	Sink Sink
 }
 
-// Reason is why Fit returned.
+// Reason says why Fit returned.
 type Reason string
 
-// The reasons. A run that was interrupted or ran out of time can be resumed.
+// The reasons. A run that was interrupted or out of time can be resumed.
 const (
 	Finished    Reason = "finished"
 	EarlyStop   Reason = "early stop"
@@ -54,21 +52,21 @@ const (
 	Interrupted Reason = "interrupted"
 )
 
-// Outcome is what a training came to.
+// Outcome is the result of Fit.
 type Outcome struct {
 	Reason    Reason
 	Epochs    int   // epochs completed
-	BestEpoch int   // 1-based, by validation accuracy (or loss, see SelectByLoss and Stats), the earliest of equals
+	BestEpoch int   // from 1; best by validation accuracy (or loss: see SelectByLoss), ties to the earliest
 	BestVal   Stats // of that epoch
 	LastVal   Stats // of the last epoch
 	Seconds   float64
-	GradNorms []run.GradNorms // an epoch each, where they were measured
+	GradNorms []run.GradNorms // one per epoch, where measured
 }
 
-// ErrDiverged is wrapped by the error of a run whose loss, weights or gradients stopped being finite.
+// ErrDiverged is wrapped by the errors of losses, weights and gradients that are not finite.
 var ErrDiverged = errors.New("training diverged")
 
-// state is what the checkpoint holds beside tensors.
+// state is the part of a checkpoint that is not tensors.
 type state struct {
 	Epoch    int     `json:"epoch"` // current epoch, from 0
 	Step     int     `json:"step"`  // steps done in it
@@ -88,7 +86,7 @@ type state struct {
 type loop struct {
 	*Job
 	params  []optim.Param
-	layers  []optim.Param // whose gradients are measured: matrices and filters
+	layers  []optim.Param // with measured gradients: matrices and filters
 	clip    *optim.Clipper
 	st      state
 	began   time.Time // of this process
@@ -97,9 +95,9 @@ type loop struct {
 	tensors []weights.Tensor // and the optimiser's
 }
 
-// Fit trains until the last epoch, an early stop, the time limit or the end of ctx, continuing from
-// the run's checkpoint where it has one. After an interruption the state is saved first. The
-// Program holds the weights of the last step, not of the best epoch.
+// Fit trains until the last epoch, an early stop, the time limit or the end of ctx. It continues from the run's
+// checkpoint, if any, and saves the state before it returns an interruption. Afterwards the Program holds the weights
+// of the last step, not those of the best epoch.
 func (j *Job) Fit(ctx context.Context) (Outcome, error) {
 	l := &loop{Job: j, params: j.Program.Params(), began: time.Now(), saved: time.Now()}
 	if j.Sink == nil {
@@ -135,10 +133,11 @@ func (j *Job) Fit(ctx context.Context) (Outcome, error) {
 		reason = EarlyStop
 	}
 	l.st.Seconds = before + time.Since(l.began).Seconds()
-	return Outcome{Reason: reason, Epochs: l.st.Epoch, BestEpoch: l.st.Best, BestVal: l.st.BestVal, LastVal: l.st.LastVal, Seconds: l.st.Seconds, GradNorms: l.st.GradNorms}, nil
+	return Outcome{Reason: reason, Epochs: l.st.Epoch, BestEpoch: l.st.Best, BestVal: l.st.BestVal,
+		LastVal: l.st.LastVal, Seconds: l.st.Seconds, GradNorms: l.st.GradNorms}, nil
 }
 
-// epoch runs what is left of the current epoch, validates, records and saves.
+// epoch runs the remaining steps of the current epoch, validates, records and saves.
 func (l *loop) epoch(ctx context.Context, before float64) (Reason, error) {
 	start, steps := time.Now(), l.Train.Steps()
 	seen := 0
@@ -149,7 +148,8 @@ func (l *loop) epoch(ctx context.Context, before float64) (Reason, error) {
 			return "", err
 		}
 		seen += n
-		l.Sink(Event{Kind: Step, Epoch: l.st.Epoch + 1, Epochs: l.Epochs, Step: l.st.Step, Steps: steps, Items: n, Loss: l.st.Sums.Loss(), Accuracy: l.st.Sums.Accuracy()})
+		l.Sink(Event{Kind: Step, Epoch: l.st.Epoch + 1, Epochs: l.Epochs, Step: l.st.Step, Steps: steps, Items: n,
+			Loss: l.st.Sums.Loss(), Accuracy: l.st.Sums.Accuracy()})
 		if reason := l.mustStop(ctx); reason != "" {
 			return reason, l.save(nil, before)
 		}
@@ -176,7 +176,8 @@ func (l *loop) epoch(ctx context.Context, before float64) (Reason, error) {
 		l.st.Best, l.st.BestVal = l.st.Epoch+1, val
 	}
 	lr := l.lr(steps - 1)
-	rec := run.Epoch{Epoch: l.st.Epoch + 1, Step: (l.st.Epoch + 1) * steps, LR: lr, Train: measure(l.st.Sums), Val: measure(val)}
+	rec := run.Epoch{Epoch: l.st.Epoch + 1, Step: (l.st.Epoch + 1) * steps, LR: lr, Train: measure(l.st.Sums),
+		Val: measure(val)}
 	if l.ClipNorm > 0 {
 		norm := l.st.NormSum / float64(steps)
 		rec.GradNorm = &norm
@@ -198,13 +199,15 @@ func (l *loop) epoch(ctx context.Context, before float64) (Reason, error) {
 		return "", err
 	}
 	seconds := time.Since(start).Seconds()
-	l.Sink(Event{Kind: EpochEnd, Epoch: l.st.Epoch, Epochs: l.Epochs, Step: steps, Steps: steps, TrainLoss: sums.Loss(), TrainAcc: sums.Accuracy(),
-		ValLoss: val.Loss(), ValAcc: val.Accuracy(), Best: best, LR: lr, Seconds: seconds, Throughput: float64(seen) / trained})
-	l.Run.Logger().Info("epoch", "epoch", l.st.Epoch, "seconds", seconds, "train_seconds", trained, "items_per_s", float64(seen)/trained, "best", best)
+	l.Sink(Event{Kind: EpochEnd, Epoch: l.st.Epoch, Epochs: l.Epochs, Step: steps, Steps: steps, TrainLoss: sums.Loss(),
+		TrainAcc: sums.Accuracy(),
+		ValLoss:  val.Loss(), ValAcc: val.Accuracy(), Best: best, LR: lr, Seconds: seconds, Throughput: float64(seen) / trained})
+	l.Run.Logger().Info("epoch", "epoch", l.st.Epoch, "seconds", seconds, "train_seconds", trained, "items_per_s",
+		float64(seen)/trained, "best", best)
 	return Finished, nil
 }
 
-// step is one optimiser step; it returns the rows it used.
+// step makes one optimiser step and returns its number of rows.
 func (l *loop) step() (int, error) {
 	s, err := l.Program.TrainStep(l.st.Epoch, l.st.Step, l.Train.Lay(l.st.Epoch, l.st.Step))
 	if err != nil {
@@ -228,7 +231,7 @@ func (l *loop) step() (int, error) {
 	return s.N, nil
 }
 
-// meanGradNorms ends an epoch of so many steps.
+// meanGradNorms averages the gradient norms over the steps of an epoch.
 func (l *loop) meanGradNorms(steps int) run.GradNorms {
 	n := run.GradNorms{Epoch: l.st.Epoch + 1}
 	for i, p := range l.layers {
@@ -270,11 +273,12 @@ func (l *loop) finite(when string) error {
 }
 
 func (l *loop) diverged(what, when string) error {
-	return fmt.Errorf("%w: %s is not finite %s epoch %d, step %d (lr %g); nothing was saved since the last checkpoint; try a smaller train.lr or train.clip_norm",
+	return fmt.Errorf("%w: %s is not finite %s epoch %d, step %d (lr %g); nothing was saved since the last "+
+		"checkpoint; try a smaller train.lr or train.clip_norm",
 		ErrDiverged, what, when, l.st.Epoch+1, l.st.Step+1, l.lr(l.st.Step))
 }
 
-// save writes a checkpoint, with the weights as the new best ones when best is not nil.
+// save writes a checkpoint. If best is not nil, the current weights become the best ones.
 func (l *loop) save(best *run.Best, before float64) error {
 	l.st.OptSteps = l.Optimizer.Steps()
 	l.st.Seconds = before + time.Since(l.began).Seconds()
@@ -282,14 +286,15 @@ func (l *loop) save(best *run.Best, before float64) error {
 	if err != nil {
 		return fmt.Errorf("encoding the training state: %w", err)
 	}
-	if err := l.Run.Save(run.Checkpoint{Epoch: l.st.Epoch, Step: l.st.Step, State: js, Tensors: l.tensors, Best: best}); err != nil {
+	if err := l.Run.Save(run.Checkpoint{Epoch: l.st.Epoch, Step: l.st.Step, State: js, Tensors: l.tensors,
+		Best: best}); err != nil {
 		return err
 	}
 	l.saved = time.Now()
 	return nil
 }
 
-// restore continues from the run's checkpoint, where it has one.
+// restore loads the run's checkpoint, if it has one.
 func (l *loop) restore() error {
 	c, err := l.Run.Restore()
 	if err != nil || c == nil {

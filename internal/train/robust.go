@@ -14,77 +14,80 @@ import (
 	"dla/internal/rng"
 )
 
-// Robust is a Classifier that is trained to withstand attacks and to be sure of nothing that is in none of
-// its classes. Of the images of each batch some are attacked, on the weights and running statistics of the
-// moment and as in evaluation, and keep their labels; after them come outliers, by nn.OutlierExposure.
+// Robust is a Classifier in adversarial training with outlier exposure. A fraction of each batch is attacked, in
+// evaluation mode with the current weights and running statistics, and keeps its labels; outliers follow the images,
+// with the loss of nn.OutlierExposure.
 //
-// All rows of a batch make one forward pass, so batch normalisation takes the statistics of images, attacked
-// images and outliers together, as in the reference implementation of Hendrycks et al. 2019
-// (https://github.com/hendrycks/outlier-exposure). In evaluation all of them meet one set of running
-// statistics, and so they must in training: outliers normalised by statistics of their own would look like
-// images, and what tells them apart, their mean and variance, would never reach the loss.
+// All rows of a batch share one forward pass, so batch normalisation computes its statistics over images, attacked
+// images and outliers together, as the reference implementation of Hendrycks et al. 2019 does
+// (https://github.com/hendrycks/outlier-exposure). Evaluation normalises all of them by one set of running statistics,
+// so training must too: outliers normalised by their own statistics would look like images, and the mean and variance
+// that distinguish them would never reach the loss.
 //
-// Which images are attacked and which outliers come is drawn anew in each step, by (seed, epoch, step) alone.
+// The attacked images and the outliers of a step depend on (seed, epoch, step) alone.
 type Robust struct {
 	*Classifier
-	h        Hardening
+	h        RobustConfig
 	px       int
 	target   *attack.Target // nil: no image is attacked
 	attack   attack.Attack  // of epoch
 	epoch    int            // -1: none yet
 	order    []int32        // of a batch's rows
-	original attack.Batch   // those to be attacked, at full size
+	original attack.Batch   // the images to attack, at full size
 	changed  []float32
 }
 
-// Hardening says how a Robust is trained.
-type Hardening struct {
+// RobustConfig holds the settings of a Robust.
+type RobustConfig struct {
 	Seed      uint64
-	Smoothing float64 // of the labels
+	Smoothing float64 // label smoothing
 
-	Attack   func(epoch int) attack.Attack // that of an epoch, from 0
-	Fraction float64                       // of a batch's images that are attacked; 0: none
+	Attack   func(epoch int) attack.Attack // the attack of an epoch, from 0
+	Fraction float64                       // of a batch's images to attack; 0: none
 
-	Outliers []data.Subset // drawn from in turn, with replacement
-	Share    float64       // outliers in a batch, for each of its images; 0: none
-	Weight   float64       // of their part of the loss
+	Outliers []data.Subset // sets to draw from in turn, with replacement
+	Share    float64       // outliers per image of a batch; 0: none
+	Weight   float64       // of the outlier term of the loss
 }
 
-// attackRows is how many images the validation attacks at once.
+// attackRows is the number of images that validation attacks at once.
 const attackRows = 50
 
-// NewRobust is NewClassifier for a training as h says.
-func NewRobust(arch nn.Architecture, p *nn.Params, rowShape []int, classes, batch, evalBatch int, h Hardening) (*Robust, error) {
+// NewRobust is NewClassifier for adversarial training with the settings h.
+func NewRobust(arch nn.Architecture, p *nn.Params, rowShape []int, classes, batch, evalBatch int,
+	h RobustConfig) (*Robust, error) {
 	r := &Robust{h: h, px: 1, epoch: -1}
 	for _, d := range rowShape {
 		r.px *= d
 	}
 	if h.Share > 0 && len(h.Outliers) == 0 {
-		return nil, fmt.Errorf("outliers are wanted in each batch and there are none")
+		return nil, fmt.Errorf("the share of outliers is above 0, and there is no set of outliers")
 	}
 	for _, o := range h.Outliers {
 		if n := o.Set.H * o.Set.W * o.Set.C; n != r.px || len(o.Index) == 0 {
-			return nil, fmt.Errorf("a set of %d outliers of %d values, where images of %d are wanted", len(o.Index), n, r.px)
+			return nil, fmt.Errorf("a set has %d outliers of %d values; want at least 1 of %d values", len(o.Index), n,
+				r.px)
 		}
 	}
 	var err error
-	r.Classifier, err = newClassifier(arch, p, rowShape, classes, batch, part(h.Share, batch), evalBatch, func(g *nn.Graph, logits, y *G.Node) *G.Node {
-		return nn.OutlierExposure(g, logits, y, h.Weight, h.Smoothing)
-	})
+	r.Classifier, err = newClassifier(arch, p, rowShape, classes, batch, round(h.Share, batch), evalBatch,
+		func(g *nn.Graph, logits, y *G.Node) *G.Node {
+			return nn.OutlierExposure(g, logits, y, h.Weight, h.Smoothing)
+		})
 	if err != nil || h.Fraction == 0 {
 		return r, err
 	}
-	rows := max(part(h.Fraction, batch), attackRows)
+	rows := max(round(h.Fraction, batch), attackRows)
 	r.order, r.changed = make([]int32, batch), make([]float32, rows*r.px)
 	r.original = attack.Batch{X: make([]float32, rows*r.px), Y: make([]int32, rows), Index: make([]int32, rows)}
 	r.target, err = attack.NewTarget(arch, p, rowShape, classes, rows)
 	return r, err
 }
 
-// part is share of n, to the nearest whole number.
-func part(share float64, n int) int { return int(math.Round(share * float64(n))) }
+// round returns share*n, rounded to the nearest integer.
+func round(share float64, n int) int { return int(math.Round(share * float64(n))) }
 
-// TrainStep attacks some images of the batch and puts outliers after them, and is then a Classifier's.
+// TrainStep attacks a fraction of the batch, appends outliers and takes the training step of a Classifier.
 func (r *Robust) TrainStep(epoch, step, samples int) (Stats, error) {
 	if err := r.prepare(epoch, step, samples); err != nil {
 		return Stats{}, err
@@ -92,14 +95,14 @@ func (r *Robust) TrainStep(epoch, step, samples int) (Stats, error) {
 	return r.Classifier.TrainStep(epoch, step, samples)
 }
 
-// prepare attacks some images of the batch, and puts outliers after them.
+// prepare attacks a fraction of the batch and appends outliers.
 func (r *Robust) prepare(epoch, step, samples int) error {
 	b := r.TrainBatch()
 	b.Rows = samples
 	if err := r.attackSome(b, epoch, step); err != nil {
 		return err
 	}
-	r.train.unlabelled = part(r.h.Share, b.Rows)
+	r.train.unlabelled = round(r.h.Share, b.Rows)
 	draw := rng.New(r.h.Seed, "outliers", uint64(epoch), uint64(step))
 	for i := range r.train.unlabelled {
 		o := r.h.Outliers[i%len(r.h.Outliers)]
@@ -109,9 +112,9 @@ func (r *Robust) prepare(epoch, step, samples int) error {
 	return nil
 }
 
-// attackSome attacks a part of b's images.
+// attackSome attacks a fraction of b's images.
 func (r *Robust) attackSome(b *data.Batch, epoch, step int) error {
-	n := part(r.h.Fraction, b.Rows)
+	n := round(r.h.Fraction, b.Rows)
 	if n == 0 {
 		return nil
 	}
@@ -134,7 +137,7 @@ func (r *Robust) attackSome(b *data.Batch, epoch, step int) error {
 
 func (r *Robust) image(x []float32, row int) []float32 { return x[row*r.px : (row+1)*r.px] }
 
-// run attacks b as in an epoch; the images are then in r.changed.
+// run attacks b with the attack of an epoch and writes the images to r.changed.
 func (r *Robust) run(epoch int, b attack.Batch) error {
 	if epoch != r.epoch {
 		r.attack, r.epoch = r.h.Attack(epoch), epoch
@@ -145,9 +148,9 @@ func (r *Robust) run(epoch int, b attack.Batch) error {
 	return nil
 }
 
-// EvalStep evaluates the first rows samples of EvalBatch twice, as they are and attacked as in the first
-// epoch of training: loss and accuracy are means of the two. So validation selects an epoch by both, not by
-// the one that hardening costs. Where training attacks none, neither does this.
+// EvalStep evaluates the first rows samples of EvalBatch twice, unchanged and under the attack of the first epoch, and
+// returns the statistics of both together. Validation thus selects an epoch by clean and robust accuracy, not by the
+// clean accuracy that adversarial training costs. Without an attack in training, EvalStep evaluates the images once.
 func (r *Robust) EvalStep(rows int) (Stats, error) {
 	s, err := r.Scorer.EvalStep(rows)
 	if err != nil || r.target == nil {

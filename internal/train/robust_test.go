@@ -22,8 +22,8 @@ import (
 const px = side * side
 
 // hardening attacks a quarter of each batch, and has half as many outliers of two sets.
-func hardening() train.Hardening {
-	return train.Hardening{Seed: 7, Fraction: 0.25, Attack: func(int) attack.Attack { return attack.FGSM{Eps: 0.1} },
+func robustConfig() train.RobustConfig {
+	return train.RobustConfig{Seed: 7, Fraction: 0.25, Attack: func(int) attack.Attack { return attack.FGSM{Eps: 0.1} },
 		Outliers: []data.Subset{data.All(blobs(20, 3)), {Set: blobs(20, 4), Index: []int32{5, 6, 7}}}, Share: 0.5, Weight: 0.5}
 }
 
@@ -32,7 +32,7 @@ func pgd(epoch int) attack.Attack {
 	return attack.PGD{Norm: attack.Linf, Eps: 0.1, Step: 0.05, Steps: 2, Restarts: 1, Seed: uint64(epoch)}
 }
 
-func robust(t *testing.T, m model.Model, h train.Hardening) (*train.Robust, *nn.Params) {
+func robust(t *testing.T, m model.Model, h train.RobustConfig) (*train.Robust, *nn.Params) {
 	t.Helper()
 	p := nn.NewParams(5)
 	r, err := train.NewRobust(m, p, m.Input(side, side, 1), classes, batch, 16, h)
@@ -54,7 +54,7 @@ func batchOf(r *train.Robust, rows int) *data.Batch {
 // turn. All of it depends on seed, epoch and step alone.
 func TestRobustPrepares(t *testing.T) {
 	for _, m := range networks {
-		r, p := robust(t, m, hardening())
+		r, p := robust(t, m, robustConfig())
 		before := fingerprint(p)
 		prepared := func(rows, epoch, step int) (x []float32, chosen []int) {
 			t.Helper()
@@ -75,7 +75,7 @@ func TestRobustPrepares(t *testing.T) {
 			}
 			outliers := (rows + 1) / 2
 			for i := range outliers {
-				want := hardening().Outliers[i%2]
+				want := robustConfig().Outliers[i%2]
 				if !slices.ContainsFunc(want.Index, func(at int32) bool {
 					image := make([]float32, px)
 					kernel.BytesToFloats(image, want.Set.Pixels[at*px:(at+1)*px])
@@ -108,7 +108,7 @@ func TestRobustPrepares(t *testing.T) {
 // TestRobustWithNothing trains as an ordinary classifier does, bit by bit.
 func TestRobustWithNothing(t *testing.T) {
 	for _, m := range networks {
-		h := hardening()
+		h := robustConfig()
 		h.Fraction, h.Share = 0, 0
 		r, p := robust(t, m, h)
 		q := nn.NewParams(5)
@@ -146,7 +146,7 @@ func TestRobustWithNothing(t *testing.T) {
 // TestRobustLossAndStatistics: the loss is that of the two kinds of rows, and batch normalisation sees both.
 func TestRobustLossAndStatistics(t *testing.T) {
 	m := networks[1]
-	h := hardening()
+	h := robustConfig()
 	h.Fraction, h.Share = 0, 1
 	var loss [2]float64 // without weight and with
 	var all []float32   // the rows of both kinds
@@ -195,8 +195,8 @@ func TestRobustLossAndStatistics(t *testing.T) {
 
 // TestRobustValidates on the images as they are and attacked.
 func TestRobustValidates(t *testing.T) {
-	for _, a := range []func(int) attack.Attack{hardening().Attack, pgd} {
-		h := hardening()
+	for _, a := range []func(int) attack.Attack{robustConfig().Attack, pgd} {
+		h := robustConfig()
 		h.Attack = a
 		m := networks[1]
 		p := nn.NewParams(5)
@@ -245,12 +245,12 @@ func TestRobustResumesBitExactly(t *testing.T) {
 	for name, tc := range map[string]struct {
 		model.Model
 		attack func(int) attack.Attack
-	}{"mlp, pgd": {networks[0], pgd}, "cnn, fgsm": {networks[1], hardening().Attack}, "cnn, pgd": {networks[1], pgd}} {
+	}{"mlp, pgd": {networks[0], pgd}, "cnn, fgsm": {networks[1], robustConfig().Attack}, "cnn, pgd": {networks[1], pgd}} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
 			fit := func(r *run.Run, stop int) (*nn.Params, int) {
 				t.Helper()
-				h := hardening()
+				h := robustConfig()
 				h.Attack = tc.attack
 				s, p := robust(t, tc.Model, h)
 				ctx, cancel := context.WithCancel(context.Background())
@@ -300,8 +300,8 @@ func TestRobustResumesBitExactly(t *testing.T) {
 }
 
 func TestRobustStepsAllocateNothing(t *testing.T) {
-	for _, a := range []func(int) attack.Attack{hardening().Attack, pgd} {
-		h := hardening()
+	for _, a := range []func(int) attack.Attack{robustConfig().Attack, pgd} {
+		h := robustConfig()
 		h.Attack = a
 		r, _ := robust(t, networks[1], h)
 		b := batchOf(r, batch)
@@ -322,17 +322,17 @@ func TestRobustStepsAllocateNothing(t *testing.T) {
 func TestRobustRefuses(t *testing.T) {
 	m := networks[0]
 	for want, outliers := range map[string][]data.Subset{
-		"there are none":         nil,
-		"0 outliers":             {{Set: blobs(3, 1)}},
-		"outliers of 3072 value": {data.All(data.Fake(2, 1))},
+		"there is no set of outliers": nil,
+		"0 outliers":                  {{Set: blobs(3, 1)}},
+		"outliers of 3072 value":      {data.All(data.Fake(2, 1))},
 	} {
-		h := hardening()
+		h := robustConfig()
 		h.Outliers = outliers
 		if _, err := train.NewRobust(m, nn.NewParams(5), m.Input(side, side, 1), classes, batch, 16, h); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)
 		}
 	}
-	h := hardening()
+	h := robustConfig()
 	h.Attack = func(int) attack.Attack { return failing{} }
 	s, _ := robust(t, m, h)
 	r := create(t, t.TempDir())

@@ -12,7 +12,7 @@ import (
 	"dla/internal/weights"
 )
 
-// Scorer evaluates a classifier: a network's logits, without a training graph.
+// Scorer evaluates a classifier, without a training graph.
 type Scorer struct {
 	state []weights.Tensor
 	eval  half
@@ -24,7 +24,8 @@ func NewScorer(arch nn.Architecture, p *nn.Params, rowShape []int, classes, rows
 	g := nn.NewGraph(p)
 	s := &Scorer{}
 	var err error
-	s.eval, _, err = newHalf(g, arch, rowShape, classes, rows, rows, func(logits, y *G.Node) *G.Node { return nn.CrossEntropy(g, logits, y, 0) },
+	s.eval, _, err = newHalf(g, arch, rowShape, classes, rows, rows,
+		func(logits, y *G.Node) *G.Node { return nn.CrossEntropy(g, logits, y, 0) },
 		func(*G.Node) ([]*G.Node, error) { return nil, nil })
 	if err != nil {
 		return nil, err
@@ -35,22 +36,22 @@ func NewScorer(arch nn.Architecture, p *nn.Params, rowShape []int, classes, rows
 	return s, nil
 }
 
-// State is the weights and the running statistics.
+// State returns the weights and the running statistics.
 func (s *Scorer) State() []weights.Tensor { return s.state }
 
-// EvalBatch is where a batch of an evaluation goes, at full size.
+// EvalBatch returns the buffer that EvalStep reads a batch from, at full size.
 func (s *Scorer) EvalBatch() *data.Batch { return &s.eval.batch }
 
-// Batches gives the batches of l to EvalStep.
+// Batches feeds the batches of l to EvalStep.
 func (s *Scorer) Batches(l Loader) Batches { return rows{l, &s.eval.batch} }
 
 // EvalStep computes loss and accuracy of the first samples of EvalBatch.
 func (s *Scorer) EvalStep(samples int) (Stats, error) { return s.eval.run(samples) }
 
-// Logits are those [rows, classes] of the last EvalStep, good until the next.
+// Logits returns the logits [rows, classes] of the last EvalStep, valid until the next.
 func (s *Scorer) Logits() []float32 { return s.eval.logits.F32 }
 
-// Eval is the compiled evaluation graph.
+// Eval returns the compiled evaluation graph.
 func (s *Scorer) Eval() *engine.Program { return s.eval.Program.Program }
 
 // Score writes the logits of b's inputs to dst [rows, classes].
@@ -58,7 +59,7 @@ func (s *Scorer) Score(dst []float32, b *data.Batch) error {
 	x, y := s.eval.batch.X, s.eval.batch.Y
 	rows := b.Rows
 	if rows > len(y) {
-		return fmt.Errorf("a batch of %d images where the evaluation graph takes %d", rows, len(y))
+		return fmt.Errorf("a batch of %d images is too large for the evaluation graph, which takes %d", rows, len(y))
 	}
 	copy(x, b.X[:rows*(len(x)/len(y))])
 	copy(y, b.Y[:rows])
@@ -69,10 +70,10 @@ func (s *Scorer) Score(dst []float32, b *data.Batch) error {
 	return nil
 }
 
-// appendPredictions adds the classes with the largest logits of the last EvalStep to dst.
+// appendPredictions appends the classes with the largest logits of the last EvalStep to dst.
 func (s *Scorer) appendPredictions(dst []int32) []int32 { return appendArgmax(dst, s.eval.logits) }
 
-// appendArgmax adds the class with the largest of each row's logits [rows, classes] to dst.
+// appendArgmax appends the class with the largest logit of each row [rows, classes] to dst.
 func appendArgmax(dst []int32, logits *engine.Tensor) []int32 {
 	classes := logits.Cols()
 	for i := range logits.Rows() {

@@ -69,8 +69,8 @@ func adapted(t *testing.T, all *text.Packed, drop float64, parts int) (*Sentence
 		t.Fatal(err)
 	}
 	lora.Adapter{Targets: "qv", Rank: 2, Alpha: 4, Dropout: drop}.Attach(e)
-	s := SentenceSizes{Batch: sentenceBatch, Parts: parts, Eval: 16}
-	s.BatchTokens, s.PartTokens, s.EvalTokens = loaderOf(t, all, s.Batch, false).MaxTokens(), loaderOf(t, all, s.PartSentences(), false).MaxTokens(), loaderOf(t, all, 16, false).MaxTokens()
+	s := SentenceSizes{Batch: sentenceBatch, MicroBatches: parts, Eval: 16}
+	s.BatchTokens, s.MicroBatchTokens, s.EvalTokens = loaderOf(t, all, s.Batch, false).MaxTokens(), loaderOf(t, all, s.MicroBatchSentences(), false).MaxTokens(), loaderOf(t, all, 16, false).MaxTokens()
 	c, err := NewSentenceClassifier(arch, p, s)
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 	"dla/internal/nn"
 )
 
-// Student is a Classifier that is trained by distillation: against labels and a teacher's logits.
+// Student is a Classifier trained by distillation, on labels and a teacher's logits.
 type Student struct {
 	*Classifier
 	// Teacher writes the teacher's logits [rows, classes] for batch b of the given epoch to dst.
@@ -21,15 +21,17 @@ type Student struct {
 	classes int
 }
 
-// NewStudent is NewClassifier with the distillation loss d. The field Teacher is the caller's to set.
-func NewStudent(arch nn.Architecture, p *nn.Params, rowShape []int, classes, batch, evalBatch int, d kernel.Distillation) (*Student, error) {
+// NewStudent is NewClassifier with the distillation loss d. The caller must set the field Teacher.
+func NewStudent(arch nn.Architecture, p *nn.Params, rowShape []int, classes, batch, evalBatch int,
+	d kernel.Distillation) (*Student, error) {
 	s := &Student{classes: classes}
 	var node *G.Node
 	var err error
-	s.Classifier, err = newClassifier(arch, p, rowShape, classes, batch, 0, evalBatch, func(g *nn.Graph, logits, y *G.Node) *G.Node {
-		node = g.Input("teacher", batch, classes)
-		return nn.Distill(g, logits, node, y, d.Weight, d.Temperature)
-	})
+	s.Classifier, err = newClassifier(arch, p, rowShape, classes, batch, 0, evalBatch,
+		func(g *nn.Graph, logits, y *G.Node) *G.Node {
+			node = g.Input("teacher", batch, classes)
+			return nn.Distill(g, logits, node, y, d.Weight, d.Temperature)
+		})
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +39,7 @@ func NewStudent(arch nn.Architecture, p *nn.Params, rowShape []int, classes, bat
 	return s, nil
 }
 
-// TrainStep gets the teacher's logits for the batch, and is then a Classifier's.
+// TrainStep computes the teacher's logits for the batch and takes the training step of a Classifier.
 func (s *Student) TrainStep(epoch, step, samples int) (Stats, error) {
 	if err := s.teacher.Resize(samples, s.classes); err != nil {
 		return Stats{}, fmt.Errorf("teacher's logits: %w", err)
