@@ -20,11 +20,11 @@ decoder of three convolutional layers with upsampling to the image's size. The l
 error of pixel values from 0 to 1.
 
 --encoder takes any convolutional network: a checkpoint's folder, its name under checkpoints/, or the id
-of a finished run. The decoder is trained on the data set that the encoder was.
+of a finished run. The decoder is trained on the encoder's data set.
 
-The validation part selects the epoch, by its loss; the test set is touched once, with that epoch's
-weights. The encoder's weights and running statistics are compared bit by bit after the training. The
-record has reconstructions of some test images before and after it.`,
+The validation loss selects the epoch; its weights are evaluated once on the test set. A self-check
+compares the encoder's weights and running statistics before and after training, bit for bit. The record
+holds reconstructions of some test images before and after training.`,
 		Example: `  dla lab4 autoencoder
   dla lab4 autoencoder --encoder 20261124-0930 --epochs 20
   dla lab4 autoencoder --encoder checkpoints/resnet20 --set train.lr=0.002
@@ -33,23 +33,25 @@ record has reconstructions of some test images before and after it.`,
 	}
 	b := newSettingFlags(cmd, &def)
 	o.add(cmd, "lab4", b)
-	b.bind("encoder", "encoder.from", "classifier whose features are decoded: a checkpoint, or the id of a finished run")
+	b.bind("encoder", "encoder.from", "classifier to decode the features of: a checkpoint, or a run's id")
 	f := cmd.Flags()
 	f.Lookup("seed").Usage = "seed of the split, the decoder's initial weights and the order of batches"
-	f.Lookup("data").Usage = "data set: that of the encoder's training, which is the default"
+	f.Lookup("data").Usage = "data set; default: the encoder's, and no other is accepted"
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		encoder, cfgs, err := autoencoderSettings(o, b)
 		if err != nil {
 			return err
 		}
-		return o.run(cmd, s, study{line: autoencoderLine(encoder, cfgs), small: o.smallLine(b, smallTraining), tasks: tasksOf(cfgs)})
+		return o.run(cmd, s, study{line: autoencoderLine(encoder, cfgs), small: o.smallLine(b, smallTraining),
+			tasks: tasksOf(cfgs)})
 	}
 	return cmd
 }
 
-// autoencoderSettings resolves the settings of every seed, and loads the encoder, whose data set is the default.
-func autoencoderSettings(o trainingFlags, b *settingFlags) (encoder *labs.Network, all []config.Autoencoder, err error) {
-	var notFound error // no mistake of the command line
+// autoencoderSettings resolves the settings of every seed and loads the encoder. Its data set is the default.
+func autoencoderSettings(o trainingFlags, b *settingFlags) (encoder *labs.Network, all []config.Autoencoder,
+	err error) {
+	var notFound error // not a usage error
 	all, err = resolve(o.experimentFlags, b, o.seeds, layers[config.Autoencoder]{
 		plain: func() config.Autoencoder { return config.DefaultAutoencoder("") },
 		decided: func(c config.Autoencoder) (config.Autoencoder, error) {
@@ -69,8 +71,9 @@ func autoencoderSettings(o trainingFlags, b *settingFlags) (encoder *labs.Networ
 	return encoder, all, err
 }
 
-// autoencoderLine shows the resolved settings.
+// autoencoderLine summarises the resolved settings.
 func autoencoderLine(encoder *labs.Network, cfgs []config.Autoencoder) string {
 	c := cfgs[0]
-	return fmt.Sprintf("lab4 autoencoder: a decoder of the features of %s (%s) on %s; %s", encoder.Name, encoder.Source, c.Data.Name, recipe(c.Training(), len(cfgs)))
+	return fmt.Sprintf("lab4 autoencoder: decoder of the features of %s (%s) on %s; %s", encoder.Name, encoder.Source,
+		c.Data.Name, recipe(c.Training(), len(cfgs)))
 }

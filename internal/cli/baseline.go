@@ -18,19 +18,19 @@ func newBaselineCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "baseline",
 		Short: "Train a small network on the features of a frozen sentence encoder",
-		Long: `Encode every sentence of Rotten Tomatoes once with a frozen encoder, and train two linear layers with ReLU
-and dropout between them on the vectors.
+		Long: `Encode every sentence of Rotten Tomatoes once with a frozen encoder, and train two linear layers,
+with ReLU and dropout between them, on the vectors.
 
---encoder takes minilm, mpnet, distilbert, OWNER/NAME of a Hugging Face hub (` + "`dla models pull`" + ` gets them) or
-a Hugging Face folder of the BERT family; several make a study. A sentence's vector is the mean of its
-tokens' last hidden states (--pooling cls: the first token's), not normalised unless encoder.normalize says
-so, and standardised over the training part. A sentence is cut to max_seq_length tokens where the folder has
-a sentence_bert_config.json that says it, as sentence-transformers does.
+--encoder takes minilm, mpnet, distilbert, OWNER/NAME of a Hugging Face hub (see ` + "`dla models pull`" + `) or
+a Hugging Face folder of the BERT family; several make a study. The vector of a sentence is the mean of its
+tokens' last hidden states (--pooling cls: the first token's), normalised only if encoder.normalize is true,
+and standardised over the training split. Sentences are truncated to max_seq_length tokens if the folder has
+a sentence_bert_config.json that sets it, as sentence-transformers does.
 
-The vectors are kept in the user's cache folder under what they were computed of: weights, tokenizer,
-pooling, sentences. Another head, recipe or seed costs the encoder nothing.
+The user's cache folder keeps the vectors, keyed by weights, tokenizer, pooling and sentences. Another head,
+recipe or seed does not run the encoder again.
 
-The validation part selects the epoch; the test part is touched once, with that epoch's weights.`,
+The validation loss selects the epoch; its weights are evaluated once on the test split.`,
 		Example: `  dla lab3 baseline
   dla lab3 baseline --encoder minilm,mpnet --seeds 3
   dla lab3 baseline --encoder ~/models/my-bert --pooling cls
@@ -41,13 +41,14 @@ The validation part selects the epoch; the test part is touched once, with that 
 	b := newSettingFlags(cmd, &def)
 	b.bindAxis("encoder", "encoder.from", "frozen encoder, or several: minilm,mpnet")
 	o.add(cmd, "lab3", b)
-	b.bind("pooling", "encoder.pooling", "what of the tokens a sentence's vector is: mean or cls")
-	b.bind("hidden", "head.hidden", "width between the head's two layers")
+	b.bind("pooling", "encoder.pooling", "pooling of the last hidden states: mean or cls")
+	b.bind("hidden", "head.hidden", "width between the two layers of the head")
 	b.bind("patience", "train.patience", "stop after this many epochs without a smaller validation loss; 0: never")
 	f := cmd.Flags()
 	f.Lookup("seed").Usage = "seed of the head's initial weights, of dropout and of the order of batches"
 	f.Lookup("data").Usage = "set of sentences: " + strings.Join(data.SentenceNames(), ", ")
-	f.Lookup("fast-dev-run").Usage = "two epochs of 512 sentences, to see that everything works; flags and --set that say otherwise win"
+	f.Lookup("fast-dev-run").Usage = "quick check that everything works: two epochs of 512 sentences; other flags " +
+		"and --set take precedence"
 	completeWords(cmd, "pooling", config.Poolings)
 	completeWords(cmd, "encoder", shortNames())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -56,12 +57,13 @@ The validation part selects the epoch; the test part is touched once, with that 
 		if err != nil {
 			return usageError(err)
 		}
-		return o.run(cmd, s, study{line: baselineLine(cfgs), small: o.smallLine(b, smallTraining), tasks: tasksOf(cfgs), items: "sentences"})
+		return o.run(cmd, s, study{line: baselineLine(cfgs), small: o.smallLine(b, smallTraining), tasks: tasksOf(cfgs),
+			items: "sentences"})
 	}
 	return cmd
 }
 
-// baselineLine shows the resolved settings.
+// baselineLine summarises the resolved settings.
 func baselineLine(cfgs []config.Baseline) string {
 	c := cfgs[0]
 	var names []string
@@ -74,5 +76,6 @@ func baselineLine(cfgs []config.Baseline) string {
 			seeds++
 		}
 	}
-	return fmt.Sprintf("lab3 baseline: %s on %s, %s pooling, dropout %g; %s", strings.Join(names, " "), c.Data.Name, c.Encoder.Pooling, c.Head.Dropout, recipe(c.Training(), seeds))
+	return fmt.Sprintf("lab3 baseline: %s on %s, %s pooling, dropout %g; %s", strings.Join(names, " "), c.Data.Name,
+		c.Encoder.Pooling, c.Head.Dropout, recipe(c.Training(), seeds))
 }

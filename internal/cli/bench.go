@@ -19,7 +19,7 @@ import (
 	"dla/internal/kernel"
 )
 
-// benchOptions are the flags of `dla bench`.
+// benchOptions holds the flags of `dla bench`.
 type benchOptions struct {
 	seconds    float64
 	batch      int
@@ -35,29 +35,29 @@ func newBenchCmd(s *Streams) *cobra.Command {
 	var o benchOptions
 	cmd := &cobra.Command{
 		Use:   "bench [GROUP | PART_OF_A_NAME]…",
-		Short: "Measure how fast this machine does kernels, layers, training steps and evaluation",
-		Long: `Measure, on noise, how long each case takes: two runs to warm up, then --seconds of runs, at least
-five. Rates are of the median. The groups:
+		Short: "Measure the speed of kernels, layers, training steps and evaluation",
+		Long: `Measure the time of each case on noise: two warm-up runs, then runs for --seconds, at least five.
+Rates are those of the median. The groups:
 
   kernels   matrix products and convolutions; Winograd's algorithm is counted as the direct one,
-            so it may exceed the peak, which is measured first
-  layers    batch normalisation, cross-entropy, updates: bound by memory
+            so its rate may exceed the peak, which is measured first
+  layers    batch normalisation, cross-entropy, updates: memory-bound
   steps     whole training steps
   eval      evaluation
-  fgsm      gradients of the loss by the input, twice --batch images
+  fgsm      gradients of the loss with respect to the input, twice --batch images
   encoders  sentence encoders with random weights on 32 sentences of 32 tokens: forward, and training
             steps of all weights and of LoRA
   memory    peak resident memory of a process that trains (only when named; on Linux)
 
-Words that are no group choose the cases, in the groups named, whose names contain them. resnet32 and
-larger are measured only when they are named; resnet20-b and resnet20-w32-b have projection shortcuts,
+Other words select the cases of the named groups whose names contain them. resnet32 and larger are
+measured only when named; resnet20-b and resnet20-w32-b have projection shortcuts,
 cnn-2x32-res, cnn-5x32-res and cnn-7x32-res blocks of equal width, as the peer's networks do.
 
---peer CMD measures in turns with another program, such as one for PyTorch, what both can do: CMD is
-run with a case's name as its last argument, and prints lines of JSON as
+--peer CMD alternates with another program, such as one for PyTorch, on the cases that both have: CMD runs
+with the name of a case as its last argument and prints lines of JSON such as
 {"case": "resnet20-w16 nhwc step", "min_s": 0.2, "median_s": 0.21, "per_s": 609.5, "n": 10}. Words
-of CMD are separated by spaces; THREADS in its environment is the number of threads. Ratios are of
-images or sentences a second, ours over the peer's.`,
+of CMD are separated by spaces; its environment has THREADS, the number of threads. Ratios are images or
+sentences per second, ours over the peer's.`,
 		Example: `  dla bench kernels
   dla bench steps eval
   dla bench steps resnet20 --profile
@@ -70,19 +70,20 @@ images or sentences a second, ours over the peer's.`,
 		RunE:              func(cmd *cobra.Command, args []string) error { return runBench(cmd, s, args, o) },
 	}
 	f := cmd.Flags()
-	f.Float64Var(&o.seconds, "seconds", 1, "time for the runs of each case; with --peer, of each turn")
+	f.Float64Var(&o.seconds, "seconds", 1, "time per case; with --peer, per turn")
 	f.IntVar(&o.batch, "batch", 128, "images in a batch")
-	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one for each core")
-	f.StringVar(&o.peer, "peer", "", "command that measures the same work by other means; only cases that it has are run")
-	f.BoolVar(&o.profile, "profile", false, "print what each op of steps, eval, fgsm and encoders takes")
-	f.StringVar(&o.cpuprofile, "cpuprofile", "", "write a CPU profile, for go tool pprof, to this file")
+	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one per core")
+	f.StringVar(&o.peer, "peer", "", "command of another program that measures the same cases; only cases that it "+
+		"has are run")
+	f.BoolVar(&o.profile, "profile", false, "print the time of each op of steps, eval, fgsm and encoders")
+	f.StringVar(&o.cpuprofile, "cpuprofile", "", "write a CPU profile for go tool pprof to this file")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	f.BoolVar(&o.child, "child", false, "measure memory in this very process")
 	_ = f.MarkHidden("child") // fails for an unknown flag only
 	return cmd
 }
 
-// completeCases completes groups, and names of the cases in the groups that are given already.
+// completeCases completes groups, and names of the cases of the groups given already.
 func completeCases(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	var words []cobra.Completion
 	var groups []string
@@ -101,7 +102,7 @@ func completeCases(_ *cobra.Command, args []string, _ string) ([]cobra.Completio
 	return words, cobra.ShellCompDirectiveNoFileComp
 }
 
-// pickCases is what the words on the command line choose.
+// pickCases returns the cases that the command line selects.
 func (o benchOptions) pickCases(words []string) ([]bench.Case, error) {
 	all := bench.Cases()
 	if o.peer != "" {
@@ -176,7 +177,8 @@ func runBench(cmd *cobra.Command, s *Streams, words []string, o benchOptions) (e
 	if o.peer != "" {
 		opt.Peer = &bench.Peer{Command: strings.Fields(o.peer), Threads: kernel.Threads()}
 	}
-	rep := benchReport{CPU: buildinfo.CPU(), Threads: kernel.Threads(), Kernel: kernel.Level(), Batch: o.batch, Peer: o.peer, Results: []bench.Result{}}
+	rep := benchReport{CPU: buildinfo.CPU(), Threads: kernel.Threads(), Kernel: kernel.Level(), Batch: o.batch,
+		Peer: o.peer, Results: []bench.Result{}}
 	if !o.child {
 		opt.Peak = kernel.Peak(50 * time.Millisecond)
 		rep.PeakGFLOPS = opt.Peak / 1e9
@@ -190,7 +192,8 @@ func runBench(cmd *cobra.Command, s *Streams, words []string, o benchOptions) (e
 	}
 	table := newBenchTable(s, cases, o)
 	if !o.json {
-		fmt.Fprintf(s.Out, "%s, threads %d, %s kernels; peak %.1f GFLOP/s, measured; batch %d\n", rep.CPU, rep.Threads, rep.Kernel, rep.PeakGFLOPS, o.batch)
+		fmt.Fprintf(s.Out, "%s, threads %d, %s kernels; peak %.1f GFLOP/s, measured; batch %d\n", rep.CPU, rep.Threads,
+			rep.Kernel, rep.PeakGFLOPS, o.batch)
 	}
 	for _, c := range cases {
 		var r bench.Result
@@ -217,14 +220,15 @@ func runBench(cmd *cobra.Command, s *Streams, words []string, o benchOptions) (e
 	return nil
 }
 
-// inChild measures a case in a process of its own, of this very program.
+// inChild measures a case in a child process of this program.
 func inChild(ctx context.Context, c bench.Case, o benchOptions) (bench.Result, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return bench.Result{}, err
 	}
-	cmd := exec.CommandContext(ctx, exe, "bench", "--child", "--json", "--batch", strconv.Itoa(o.batch), "--threads", strconv.Itoa(o.threads), c.Group, c.Name)
-	cmd.Args[0] = os.Args[0] // the name it was called by
+	cmd := exec.CommandContext(ctx, exe, "bench", "--child", "--json", "--batch", strconv.Itoa(o.batch), "--threads",
+		strconv.Itoa(o.threads), c.Group, c.Name)
+	cmd.Args[0] = os.Args[0] // the name this program was called by
 	out, err := cmd.Output()
 	var rep benchReport
 	if err == nil {
@@ -314,7 +318,7 @@ func (t *benchTable) columns(group string) []benchColumn {
 	return append(slices.Concat(timeColumns, []benchColumn{rateColumn}, flopColumns), planColumn)
 }
 
-// row prints one result, under a header where its group begins.
+// row prints one result, and a header at the beginning of its group.
 func (t *benchTable) row(r bench.Result) {
 	w, columns := t.s.Out, t.columns(r.Group)
 	if r.Group != t.group {
@@ -341,7 +345,7 @@ func (t *benchTable) row(r bench.Result) {
 	}
 }
 
-// notes says below a comparison where the work is not quite the same, and which ratios mean little.
+// notes prints below a comparison which cases differ in their work and which ratios are unreliable.
 func (t *benchTable) notes(all []bench.Result) {
 	var order []string
 	about := map[string][]string{}
@@ -361,7 +365,8 @@ func (t *benchTable) notes(all []bench.Result) {
 			note(r.Peer.Note, r)
 		}
 		if r.Peer.Noisy {
-			note("runs differ by half and more; something else kept the machine busy, and the ratio means little: measure again", r)
+			note("runs differ by half or more: another process kept the machine busy, and the ratio is unreliable; "+
+				"measure again", r)
 		}
 	}
 	for _, text := range order {

@@ -19,11 +19,10 @@ import (
 func newCacheCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cache",
-		Short: "What is kept in the user's cache folder: data sets, decoded copies, features, encoders",
-		Long: `What is fetched, imported or computed once is kept in the user's cache folder: the files of data sets (data),
-decoded copies of them (decoded) and what encoders gave (features), which are made anew when they are asked for,
-imported encoders (encoder), and what killed processes have left (temporary). A decoded copy that is all there
-is of a set counts as data.`,
+		Short: "List and prune the cache: data sets, decoded copies, features, encoders",
+		Long: `The user's cache folder keeps files of data sets (data), decoded copies of them (decoded), features
+computed by networks (features), imported encoders (encoder) and remains of killed processes (temporary). Decoded
+copies and features are made again when needed. A decoded copy that is the only copy of a set counts as data.`,
 		Example: "  dla cache ls\n  dla cache prune --days 30 --dry-run",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -36,9 +35,9 @@ func newCacheLsCmd(s *Streams) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "ls",
-		Short: "List what is kept, by kind, what was not used for longest first",
-		Long: `List what is kept with its size and when it was last used; of data sets and encoders, when it was last
-written.`,
+		Short: "List the cache by kind, least recently used first",
+		Long: `List the content of the cache with its size and the time of its last use; for data sets and encoders, the
+time of the last write.`,
 		Example: "  dla cache ls\n  dla cache ls --json",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -87,17 +86,17 @@ func bytesOf(all []cache.Item) (sum int64) {
 	return sum
 }
 
-// removal are the flags of what deletes from the cache.
+// removal holds the flags of commands that delete from the cache.
 type removal struct{ yes, dry, json bool }
 
 func (r *removal) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVarP(&r.yes, "yes", "y", false, "do not ask")
-	f.BoolVar(&r.dry, "dry-run", false, "say what would be deleted, and delete nothing")
+	f.BoolVar(&r.dry, "dry-run", false, "print what would be deleted, and delete nothing")
 	f.BoolVar(&r.json, "json", false, "print JSON")
 }
 
-// remove deletes items, of which it says first what they are; on a terminal it asks.
+// remove lists items and deletes them. On a terminal it asks first.
 func (r *removal) remove(s *Streams, items []cache.Item) error {
 	if !r.dry && len(items) > 0 {
 		if !r.yes && s.InTTY {
@@ -137,13 +136,14 @@ func newCachePruneCmd(s *Streams) *cobra.Command {
 	kinds := []string{cache.Decoded, cache.Features}
 	cmd := &cobra.Command{
 		Use:   "prune",
-		Short: "Delete from the cache what has not been used for long, down to a size, and what killed processes have left",
-		Long: `Deletes what has not been used for --days, then, while what is left takes more than --max-mb, what was not used
-for longest: of the kinds decoded and features, which are made anew when they are asked for, unless --kind names
-others. What killed processes have left goes always. Nothing outside the cache folder is touched. On a terminal
-it asks, elsewhere it needs --yes.`,
-		Example: "  dla cache prune --days 30 --dry-run\n  dla cache prune --kind decoded,features,data --max-mb 500 --yes",
-		Args:    noArgs,
+		Short: "Delete from the cache by age and size, and remains of killed processes",
+		Long: `Delete what has not been used for --days, then the least recently used until at most --max-mb are
+left. Only the kinds decoded and features, which are made again when needed, are deleted unless --kind names others.
+Remains of killed processes are always deleted. Nothing outside the cache folder is touched. On a terminal the
+command asks, elsewhere it needs --yes.`,
+		Example: "  dla cache prune --days 30 --dry-run\n" +
+			"  dla cache prune --kind decoded,features,data --max-mb 500 --yes",
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, k := range kinds {
 				if !slices.Contains(cache.Prunable, k) {
@@ -167,9 +167,9 @@ it asks, elsewhere it needs --yes.`,
 		},
 	}
 	f := cmd.Flags()
-	f.Float64Var(&days, "days", days, "delete what has not been used for so many days; below 0: however long")
-	f.Float64Var(&most, "max-mb", most, "keep at most so many MB of these kinds; below 0: any size")
-	f.StringSliceVar(&kinds, "kind", kinds, "of what kinds: "+strings.Join(cache.Prunable, ", "))
+	f.Float64Var(&days, "days", days, "delete what has not been used for this many days; below 0: no limit on age")
+	f.Float64Var(&most, "max-mb", most, "keep at most this many MB of these kinds; below 0: no limit on size")
+	f.StringSliceVar(&kinds, "kind", kinds, "kinds to delete: "+strings.Join(cache.Prunable, ", "))
 	completeWords(cmd, "kind", cache.Prunable)
 	r.flags(cmd)
 	return cmd
@@ -180,8 +180,8 @@ func newDataRmCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rm NAME…",
 		Short: "Delete data sets from the cache",
-		Long: `Deletes the files of data sets, and decoded copies of them, from the user's cache folder. What lies in $DLA_DATA
-stays. On a terminal it asks, elsewhere it needs --yes.`,
+		Long: `Delete the files of data sets and their decoded copies from the user's cache folder. Nothing in
+$DLA_DATA is deleted. On a terminal the command asks, elsewhere it needs --yes.`,
 		Example:           "  dla data rm svhn --dry-run\n  dla data rm svhn textures --yes",
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completeSet(math.MaxInt),

@@ -14,8 +14,8 @@ import (
 	"dla/internal/run"
 )
 
-// closing shows what finished runs came to: self-checks, tables, and of one run its result, where its record is and
-// what to type next; of several their figures. A self-check that fails is an error, after all is shown.
+// closing shows self-checks and tables of finished runs; for a single run also its result, the path of its record and
+// the next commands, for several their figures. Then it returns an error for failed self-checks.
 func closing(s *Streams, all []labs.Outcome, root string, asJSON bool) error {
 	var recs []run.Record
 	for _, t := range all {
@@ -50,7 +50,7 @@ func closing(s *Streams, all []labs.Outcome, root string, asJSON bool) error {
 	return failedChecks(all)
 }
 
-// writeResults prints the result of one run, or those of several with the runs they are of.
+// writeResults prints the result of one run as JSON, or those of several with the ids of their runs.
 func writeResults(w io.Writer, all []labs.Outcome) error {
 	if len(all) == 1 {
 		return writeJSON(w, all[0].Result)
@@ -68,7 +68,7 @@ func writeResults(w io.Writer, all []labs.Outcome) error {
 	return writeJSON(w, results)
 }
 
-// failedChecks is an error that names the self-checks that fail.
+// failedChecks returns an error that names the failed self-checks.
 func failedChecks(all []labs.Outcome) error {
 	for _, t := range all {
 		if err := record.Failed(t.Result.SelfChecks()); err != nil {
@@ -78,7 +78,7 @@ func failedChecks(all []labs.Outcome) error {
 	return nil
 }
 
-// printChecks prints the self-checks of a run; named says whose they are.
+// printChecks prints the self-checks of a run, with its name if named.
 func printChecks(w io.Writer, t labs.Outcome, named bool) {
 	checks := t.Result.SelfChecks()
 	if len(checks) == 0 {
@@ -89,7 +89,8 @@ func printChecks(w io.Writer, t labs.Outcome, named bool) {
 		count[c.Word()]++
 	}
 	var counts []string
-	for _, word := range []struct{ is, one, many string }{{"holds", "holds", "hold"}, {"does not apply", "does not apply", "do not apply"}, {"FAILS", "FAILS", "FAIL"}} {
+	for _, word := range []struct{ is, one, many string }{{"holds", "holds", "hold"},
+		{"does not apply", "does not apply", "do not apply"}, {"FAILS", "FAILS", "FAIL"}} {
 		switch n := count[word.is]; {
 		case n == 1:
 			counts = append(counts, "1 "+word.one)
@@ -112,7 +113,7 @@ func printChecks(w io.Writer, t labs.Outcome, named bool) {
 	fmt.Fprintln(w)
 }
 
-// closingOne says what a finished run reached, where its record is and what to type next.
+// closingOne prints the result of a finished run, the path of its record and the next commands.
 func closingOne(s *Streams, t labs.Outcome, rec run.Record, root string) {
 	w := s.Out
 	field := func(name, format string, args ...any) {
@@ -143,7 +144,8 @@ func closingOne(s *Streams, t labs.Outcome, rec run.Record, root string) {
 	if t.Reused {
 		again = ", finished before"
 	}
-	field("wall time", "%s%s", time.Duration(t.Result.Seconds()*float64(time.Second)).Round(100*time.Millisecond), again)
+	field("wall time", "%s%s", time.Duration(t.Result.Seconds()*float64(time.Second)).Round(100*time.Millisecond),
+		again)
 	field("record", "%s", t.Dir)
 	if len(t.Figures) > 0 || t.Reused {
 		field("figures", "%s", filepath.Join(t.Dir, "figures"))
@@ -155,17 +157,19 @@ func closingOne(s *Streams, t labs.Outcome, rec run.Record, root string) {
 	next(w, commands...)
 }
 
-// closingClassifier says what a classifier reached.
+// closingClassifier prints the result of a classifier.
 func closingClassifier(field func(name, format string, args ...any), variant string, r *record.Classifier) {
-	field("test accuracy", "%.2f %%  (95 %% interval %.2f-%.2f, n = %d)", 100*r.Test.Accuracy, 100*r.Test.CI95[0], 100*r.Test.CI95[1], r.Test.N)
+	field("test accuracy", "%.2f %%  (95 %% interval %.2f-%.2f, n = %d)", 100*r.Test.Accuracy, 100*r.Test.CI95[0],
+		100*r.Test.CI95[1], r.Test.N)
 	what, selected := "", "which"
 	if r.Finetuned != nil {
 		selected = "whose loss"
 	}
 	if r.Robust != nil {
-		what = ", the mean of images as they are and attacked,"
+		what = ", the mean of clean and attacked images,"
 	}
-	field("validation", "%.2f %%%s at epoch %d of %d, %s selected the weights; %.2f %% at the last", 100*r.Val.Accuracy, what, r.BestEpoch, r.Epochs, selected, 100*r.LastVal.Accuracy)
+	field("validation", "%.2f %%%s at epoch %d of %d, %s selected the weights; %.2f %% at the last", 100*r.Val.Accuracy,
+		what, r.BestEpoch, r.Epochs, selected, 100*r.LastVal.Accuracy)
 	of := ""
 	if r.Finetuned != nil {
 		of = fmt.Sprintf(" trained of %d", r.Finetuned.Total)
@@ -173,27 +177,30 @@ func closingClassifier(field func(name, format string, args ...any), variant str
 	field("network", "%s, %d parameters%s", variant, r.Params, of)
 }
 
-// closingAutoencoder says what an autoencoder reached.
+// closingAutoencoder prints the result of an autoencoder.
 func closingAutoencoder(field func(name, format string, args ...any), variant string, r *record.Autoencoder) {
 	field("test MSE", "%s, n = %d", squaredError(r.Test.MSE, r.Test.CI95[:]), r.Test.N)
-	field("validation", "%.6f at epoch %d of %d, which selected the weights; %.6f at the last", r.Val.Loss, r.BestEpoch, r.Epochs, r.LastVal.Loss)
+	field("validation", "%.6f at epoch %d of %d, which selected the weights; %.6f at the last", r.Val.Loss, r.BestEpoch,
+		r.Epochs, r.LastVal.Loss)
 	before, after := 0.0, 0.0
 	for _, e := range r.Examples.Images {
 		before, after = before+e.MSEBefore/float64(len(r.Examples.Images)), after+e.MSE/float64(len(r.Examples.Images))
 	}
-	field("reconstructions", "%d test images: MSE %.6f before training, %.6f after", len(r.Examples.Images), before, after)
-	field("encoder", "%s of %s, %d parameters, unchanged bit by bit (sha256 %.12s…)", r.Encoder.Network, r.Encoder.Source, r.Encoder.Params, r.Encoder.WeightsSHA256)
+	field("reconstructions", "%d test images: MSE %.6f before training, %.6f after", len(r.Examples.Images), before,
+		after)
+	field("encoder", "%s of %s, %d parameters, unchanged, bit for bit (sha256 %.12s…)", r.Encoder.Network,
+		r.Encoder.Source, r.Encoder.Params, r.Encoder.WeightsSHA256)
 	field("network", "%s, %d parameters trained", variant, r.Params)
 }
 
-// limitNote says that a run had less data than there is; "" where it had all.
+// limitNote says that a run used only a fraction of its data; "" if it used all.
 func limitNote(rec run.Record) string {
 	c, err := labs.Settings(rec)
 	if err != nil {
 		return ""
 	}
 	if limit, err := config.Get(c, "data.limit"); err == nil && limit.(int) > 0 {
-		return fmt.Sprintf("trained and tested on %d %s of each split only", limit, itemsOf(rec.Env.Data.Name))
+		return fmt.Sprintf("trained and evaluated on %d %s of each split only", limit, itemsOf(rec.Env.Data.Name))
 	}
 	if limit, err := config.Get(c, "limit"); err == nil && limit.(int) > 0 && rec.Experiment == labs.FGSMExperiment {
 		return fmt.Sprintf("attacked on %d test images only", limit)
@@ -201,7 +208,7 @@ func limitNote(rec run.Record) string {
 	return ""
 }
 
-// next says what may be typed next, as run.Command writes it.
+// next prints commands to type next, as run.Command quotes them.
 func next(w io.Writer, commands ...string) {
 	fmt.Fprintf(w, "\nnext: %s\n", strings.Join(commands, "\n      "))
 }

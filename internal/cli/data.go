@@ -16,18 +16,18 @@ import (
 func newDataCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "data",
-		Short: "Data sets: what there is, fetch, import, verify, remove, and where each image was published",
-		Long: `Data sets are looked for in $DLA_DATA, then in the user's cache folder, then on the network;
-what the network gives is kept in the cache. Every file is checked by SHA-256 before it is used.
+		Short: "List, fetch, import, verify, remove and index data sets",
+		Long: `Data sets are searched in $DLA_DATA, then in the user's cache folder, then fetched from the network
+into the cache. Every file is checked by SHA-256 before use.
 
-A set may come in several forms, of which one is enough. cifar10 is read from its published archive
+A set may have several forms; one is enough. cifar10 is read from its published archive
 cifar-10-binary.tar.gz, from cifar10-png.tar.gz, or unpacked: cifar-10-batches-bin/, or folders
-train/CLASS/ and test/CLASS/ of lossless images. It is decoded once; the result is kept in the cache.
-mnist's four files may be packed or not, be called train-images-idx3-ubyte or train-images.idx3-ubyte, and lie
-in mnist/, mnist/raw/ or, as torchvision keeps them, MNIST/raw/. An archive that was packed anew counts as well
-where its content can be compared with the published one, which it cannot be of cifar100, svhn and textures.
+train/CLASS/ and test/CLASS/ of lossless images. It is decoded once; the cache keeps the result. The four
+files of mnist may be compressed or not, be called train-images-idx3-ubyte or train-images.idx3-ubyte, and lie
+in mnist/, mnist/raw/ or, as in torchvision, MNIST/raw/. A repacked archive is accepted if its content equals
+the published one; for cifar100, svhn and textures this cannot be checked.
 rotten_tomatoes is read from its published archive rt-polaritydata.tar.gz, from rt-polarity.neg and .pos in
-UTF-8 or Windows-1252, or from train.parquet, validation.parquet and test.parquet, which the Hugging Face Hub has.`,
+UTF-8 or Windows-1252, or from train.parquet, validation.parquet and test.parquet of the Hugging Face Hub.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -36,20 +36,22 @@ UTF-8 or Windows-1252, or from train.parquet, validation.parquet and test.parque
 	return cmd
 }
 
-// location is a set and where it stands.
+// location is the state of a data set on this machine.
 type location struct {
-	Name   string `json:"name"`
-	About  string `json:"about"`
-	Bytes  int64  `json:"bytes"`  // 0: not known
-	Status string `json:"status"` // ready, absent, unrecognised (other files in its place), damaged, unchecked (what ls does not read whole) or built in
+	Name  string `json:"name"`
+	About string `json:"about"`
+	Bytes int64  `json:"bytes"` // 0: not known
+	// ready, absent, unrecognised (other files in its place), damaged, unchecked (what ls does not read whole) or built
+	// in
+	Status string `json:"status"`
 	Form   string `json:"form,omitempty"`
 	Dir    string `json:"dir,omitempty"`
 	Detail string `json:"detail,omitempty"`
 	remedy string
 }
 
-// locations says where the sets of these names stand, all of the catalogue where there are none. With
-// deep, unpacked folders are read whole.
+// locations returns the states of the named sets, of the whole catalogue for no names. With deep, unpacked folders are
+// read whole.
 func locations(ctx context.Context, names []string, deep bool, progress func(data.Progress)) ([]location, error) {
 	if len(names) == 0 {
 		names = catalogued()
@@ -97,18 +99,19 @@ func locations(ctx context.Context, names []string, deep bool, progress func(dat
 	return all, nil
 }
 
-// sentencesOf says what a set of sentences holds, or what is wrong with it.
+// sentencesOf describes a set of sentences, or returns its error.
 func sentencesOf(ctx context.Context, at data.Found) (string, error) {
 	s, err := at.Sentences(ctx)
 	if err != nil {
 		return "", err
 	}
 	r := s.Repeats()
-	return fmt.Sprintf("%d + %d + %d sentences for training, validation and test; but for spacing and punctuation %d repeat one of another part and %d one of their own",
+	return fmt.Sprintf("%d + %d + %d sentences for training, validation and test; apart from spacing and "+
+		"punctuation %d repeat a sentence of another split and %d one of their own split",
 		len(s.Train), len(s.Val), len(s.Test), r.Across, r.Within), nil
 }
 
-// catalogued are the names of the sets that have files.
+// catalogued returns the names of the sets that have files.
 func catalogued() []string {
 	var names []string
 	for _, e := range data.Catalogue {
@@ -117,7 +120,7 @@ func catalogued() []string {
 	return names
 }
 
-// completeSet completes the first most arguments by the sets' names, later ones by files.
+// completeSet completes the first most arguments with the sets' names, later ones with files.
 func completeSet(most int) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if len(args) >= most {
@@ -158,7 +161,8 @@ func newDataLsCmd(s *Streams) *cobra.Command {
 				if l.Bytes > 0 {
 					size = fmt.Sprintf("%.1f MB", float64(l.Bytes)/1e6)
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, l.Status, dash(l.Form), dash(size), dash(l.Dir), l.About)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, l.Status, dash(l.Form), dash(size), dash(l.Dir),
+					l.About)
 			}
 			return w.Flush()
 		},
@@ -181,16 +185,18 @@ func newDataPullCmd(s *Streams) *cobra.Command {
 		Short: "Fetch data sets into the cache, replacing damaged files",
 		Long: `Fetch data sets into the cache, replacing damaged files.
 
-What breaks off is tried again; what is interrupted goes on where it stopped when it is called again. Each file is
-checked by its SHA-256 before it takes its place.`,
+A broken connection is retried; an interrupted download continues when the command is repeated. Each file is
+checked by its SHA-256 before it is used.`,
 		Example:           "  dla data pull mnist\n  dla data pull cifar10",
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completeSet(math.MaxInt),
 		RunE: func(cmd *cobra.Command, names []string) error {
-			return inCache(cmd, s, names, asJSON, func(ctx context.Context, e data.Entry, dir string, progress func(data.Progress)) (string, error) {
+			return inCache(cmd, s, names, asJSON, func(ctx context.Context, e data.Entry, dir string,
+				progress func(data.Progress)) (string, error) {
 				source, err := e.Pull(ctx, dir, progress)
 				if data.Nowhere(err) {
-					return "", fmt.Errorf("%w; with its files at hand: `dla data import %s FOLDER_OR_ARCHIVE`", err, e.Name)
+					return "", fmt.Errorf("%w; if you have its files: `dla data import %s FOLDER_OR_ARCHIVE`", err,
+						e.Name)
 				}
 				if source == "" {
 					return " already", err
@@ -207,10 +213,10 @@ func newDataImportCmd(s *Streams) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "import NAME FOLDER_OR_ARCHIVE",
-		Short: "Put a data set that is on this machine into the cache, after checking it",
-		Long: `Copies the published files of a data set from a folder into the cache: for mnist the four files, packed or
-not, in the folder or in raw/ or MNIST/raw/ below it. All are checked by SHA-256 first; where one is missing or
-another file, nothing is copied.
+		Short: "Check a data set on this machine and copy it into the cache",
+		Long: `Copy the published files of a data set from a folder into the cache: for mnist the four files,
+compressed or not, in the folder or in raw/ or MNIST/raw/ below it. All are checked by SHA-256 first; if one is
+missing or differs, nothing is copied.
 
 cifar10 may also be any folder, tar or tar.gz with the published images, in its binary form
 (data_batch_1.bin, …) or as train/CLASS/NAME.png and test/CLASS/NAME.png: they are decoded, compared
@@ -225,7 +231,8 @@ with the published ones and kept in UTF-8.`,
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: completeSet(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return inCache(cmd, s, args[:1], asJSON, func(ctx context.Context, e data.Entry, dir string, progress func(data.Progress)) (string, error) {
+			return inCache(cmd, s, args[:1], asJSON, func(ctx context.Context, e data.Entry, dir string,
+				progress func(data.Progress)) (string, error) {
 				return "", e.Import(ctx, args[1], dir, progress)
 			})
 		},
@@ -234,9 +241,10 @@ with the published ones and kept in UTF-8.`,
 	return cmd
 }
 
-// inCache puts each of the named sets into its folder of the cache by what put does, and says so with
-// the words that put adds.
-func inCache(cmd *cobra.Command, s *Streams, names []string, asJSON bool, put func(ctx context.Context, e data.Entry, dir string, progress func(data.Progress)) (string, error)) error {
+// inCache puts each of the named sets into its cache folder by put, and prints the result with the text that put
+// returns.
+func inCache(cmd *cobra.Command, s *Streams, names []string, asJSON bool,
+	put func(ctx context.Context, e data.Entry, dir string, progress func(data.Progress)) (string, error)) error {
 	ctx, code, stop := interruptible(cmd.Context())
 	defer stop()
 	for _, n := range names {
@@ -276,10 +284,10 @@ func newDataVerifyCmd(s *Streams) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "verify [NAME…]",
-		Short: "Check the files of data sets by SHA-256; exit code 1 where one is damaged",
-		Long: `Checks the files of data sets by SHA-256, and unpacked folders and files that were packed anew by reading
-them whole and comparing the content with the published one. Exit code 1 where something is damaged, or where
-other files lie in the place of a set.`,
+		Short: "Check the files of data sets by SHA-256; exit code 1 if one is damaged",
+		Long: `Check the files of data sets by SHA-256. Unpacked folders and repacked archives are read whole and their
+content compared with the published one. The exit code is 1 if something is damaged or other files are in the
+place of a set.`,
 		Example:           "  dla data verify\n  dla data verify mnist --json",
 		ValidArgsFunction: completeSet(math.MaxInt),
 		RunE: func(cmd *cobra.Command, names []string) error {
@@ -326,16 +334,16 @@ func newDataIndexCmd(s *Streams) *cobra.Command {
 	part := "test"
 	cmd := &cobra.Command{
 		Use:   "index NAME",
-		Short: "List where each image of a set was published, to lay predictions beside others'",
-		Long: `Images are numbered from 0 in an order of their own, the same whatever form a set is read from: ascending
-by the SHA-256 of their pixels (height x width x 3 bytes, then by label). test_predictions.bin, splits and
-the numbers of images in records and figures count in it. MNIST alone keeps the published order.
+		Short: "List the published position of each image, to compare predictions with other programs",
+		Long: `dla numbers images from 0 in its own order, the same for every form of a set: ascending by the SHA-256 of
+their pixels (height x width x 3 bytes), then by label. test_predictions.bin, splits and the indices of images
+in records and figures use it. MNIST alone keeps the published order.
 
-This lists as CSV for each image of a part its number here (index), its label, and where it was published:
-its place from 0 in the published order (published), where the set was read from its published files; its
-file (file), where it was read from images. CIFAR-10's places are those of torchvision: through data_batch_1
-to data_batch_5, or in test_batch; and its files are those that the batches list as filenames. A set of
-sentences is listed with the file and the line, from 0, of each.`,
+The command lists as CSV for each image of a split its index (index), its label and its published position:
+the index in the published order, from 0 (published), if the set was read from its published files; its file
+(file), if it was read from images. For CIFAR-10 positions count as in torchvision, through data_batch_1 to
+data_batch_5, or in test_batch, and files are the filenames that the batches list. For a set of sentences the
+command lists file and line, from 0, of each sentence.`,
 		Example:           "  dla data index cifar10 > test_index.csv\n  dla data index cifar10 --part train --json",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeSet(1),
@@ -357,14 +365,14 @@ sentences is listed with the file and the line, from 0, of each.`,
 			return data.WritePlaces(s.Out, places)
 		},
 	}
-	cmd.Flags().StringVar(&part, "part", part, "train, test, or of a set of sentences validation")
+	cmd.Flags().StringVar(&part, "part", part, "split: train, test or, for a set of sentences, validation")
 	_ = cmd.RegisterFlagCompletionFunc("part", cobra.FixedCompletions([]string{"train", "validation", "test"},
 		cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
-// placesOf are where a part of the set called name was published.
+// placesOf returns the published positions of a split of the set called name.
 func placesOf(ctx context.Context, name, part string, opt data.Options) ([]data.Place, error) {
 	e, err := data.Lookup(name)
 	if err != nil {
@@ -393,7 +401,8 @@ func placesOf(ctx context.Context, name, part string, opt data.Options) ([]data.
 	case ds.Synthetic:
 		return nil, fmt.Errorf("%s; %s", ds.Source, e.Obtain())
 	case !set.Known():
-		return nil, fmt.Errorf("where the images of %s come from is not known: an earlier version imported them; `dla data import %s FOLDER_OR_ARCHIVE` again", name, name)
+		return nil, fmt.Errorf("the published positions of the images of %s are unknown, since an earlier version "+
+			"imported them; import them again with `dla data import %s FOLDER_OR_ARCHIVE`", name, name)
 	}
 	return data.All(set).Places(), nil
 }

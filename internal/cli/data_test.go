@@ -37,7 +37,7 @@ func TestDataMistakes(t *testing.T) {
 		{"data verify cifar10", exitFailure, "get it with `dla data pull cifar10`, on a machine without network with `dla data import cifar10 FOLDER_OR_ARCHIVE`"},
 		{"data verify cifar10-jpeg", exitFailure, "put cifar10-images.tar.gz into a folder DIR/cifar10 and set DLA_DATA=DIR, or use `dla data import cifar10-jpeg FOLDER_OR_ARCHIVE`"},
 		{"data pull synthetic-shapes", exitUsage, "is built in"},
-		{"data pull cifar10-jpeg", exitFailure, "cifar10-jpeg has no address that it could be fetched from; with its files at hand: `dla data import cifar10-jpeg"},
+		{"data pull cifar10-jpeg", exitFailure, "cifar10-jpeg has no address that it could be fetched from; if you have its files: `dla data import cifar10-jpeg"},
 		{"data import cifar10 " + empty, exitFailure, empty + ": holds no images in train/CLASS/"},
 		{"data import rotten_tomatoes " + empty, exitFailure, empty + ": holds no rt-polarity.neg"},
 		{"data verify rotten_tomatoes", exitFailure, "get it with `dla data pull rotten_tomatoes`"},
@@ -200,7 +200,7 @@ func TestDataSentences(t *testing.T) {
 		t.Fatalf("import: exit code %d: %s", code, errs)
 	}
 	out, errs, code := dla("", false, "data", "verify", "rotten_tomatoes")
-	if code != 0 || !strings.Contains(out, "rotten_tomatoes: ready") || !strings.Contains(out, "8530 + 1066 + 1066 sentences for training, validation and test; but for spacing and punctuation 0 repeat one of another part and 2 one of their own") {
+	if code != 0 || !strings.Contains(out, "rotten_tomatoes: ready") || !strings.Contains(out, "8530 + 1066 + 1066 sentences for training, validation and test; apart from spacing and punctuation 0 repeat a sentence of another split and 2 one of their own split") {
 		t.Errorf("verify: exit code %d: %s%s", code, out, errs)
 	}
 	if out, errs, code := dla("", false, "data", "index", "rotten_tomatoes", "--part", "validation",

@@ -13,26 +13,27 @@ import (
 
 func newDistillCmd(s *Streams) *cobra.Command {
 	def := config.DefaultDistill("student", "teacher", config.Cached)
-	def.Data.Augment.Copies = config.DefaultDistill("student", "teacher", config.Augmented).Data.Augment.Copies // for --help
+	// for --help
+	def.Data.Augment.Copies = config.DefaultDistill("student", "teacher", config.Augmented).Data.Augment.Copies
 	var o trainingFlags
 	cmd := &cobra.Command{
 		Use:   "distill",
-		Short: "Train a small network from a large one's logits, and without them",
-		Long: `Train a teacher, or load one, and two students from each seed by one recipe: one from labels and the
-teacher's logits, one from labels alone. The loss of the former is
+		Short: "Train a small network with and without the logits of a large one",
+		Long: `Train or load a teacher, and train two students per seed with one recipe: one on labels and the teacher's
+logits, one on labels alone. The loss of the first is
 (1-w)·cross-entropy + w·T²·KL(teacher ‖ student), both softened by the temperature T (Hinton et al. 2015).
 
 --teacher takes a network (` + "`dla models ls`" + `), which is trained by lab1 resnet's recipe, the id of a
 finished run, or a checkpoint: its folder, or its name under checkpoints/.
 
---soft-labels cached: logits of the training images as they are, computed once; the students then train
-without augmentation. augmented: of --copies changed copies of each, which the students see in turn.
-live: of each batch as it comes, by running the teacher. Cached and augmented logits are kept in
-OUT/soft-labels, so that another temperature or weight costs the teacher nothing; --max-time does not
-cut their computation short.
+--soft-labels cached: logits of the unchanged training images, computed once; the students then train
+without augmentation. augmented: logits of --copies augmented copies of each image, which the students see
+in turn. live: logits of each batch, computed by the teacher during training. OUT/soft-labels keeps cached
+and augmented logits, so that another temperature or weight does not run the teacher again; --max-time
+does not interrupt their computation.
 
-The teacher and the plain student are ordinary runs of lab1 resnet, and where they are found finished
-under --out they are not trained again; with --resume neither is the distilled student.`,
+The teacher and the plain student are ordinary runs of lab1 resnet. Finished runs of them under --out are
+not trained again, nor with --resume a finished distilled student.`,
 		Example: `  dla lab1 distill
   dla lab1 distill --seeds 3 --soft-labels augmented --resume
   dla lab1 distill --teacher resnet56 --student resnet20 --temperature 2 --weight 0.5
@@ -46,7 +47,8 @@ under --out they are not trained again; with --resume neither is the distilled s
 	b.add("teacher", "teacher.model.name", "network to train as the teacher, id of a finished run, or a checkpoint")
 	b.bind("student", "model.name", "network to train as the student")
 	b.bind("temperature", "distill.temperature", "T: softens both distributions")
-	b.bind("weight", "distill.weight", "w: of the teacher's part of the loss, 0 to 1; the labels' is the rest")
+	b.bind("weight", "distill.weight", "w: weight of the teacher's term of the loss, 0 to 1; the labels' term has "+
+		"weight 1-w")
 	b.bind("soft-labels", "distill.soft_labels", "cached, augmented or live")
 	b.bind("copies", "data.augment.copies", "augmented copies of each image, for --soft-labels augmented")
 	completeWords(cmd, "student", model.Names)
@@ -57,15 +59,16 @@ under --out they are not trained again; with --resume neither is the distilled s
 		if err != nil {
 			return usageError(err)
 		}
-		return o.run(cmd, s, study{line: distillLine(cfgs), small: o.smallLine(b, smallDistillation), tasks: labs.DistillTasks(cfgs)})
+		return o.run(cmd, s, study{line: distillLine(cfgs), small: o.smallLine(b, smallDistillation),
+			tasks: labs.DistillTasks(cfgs)})
 	}
 	return cmd
 }
 
-// smallDistillation is what --fast-dev-run makes of a distillation.
+// smallDistillation holds the settings of --fast-dev-run.
 var smallDistillation = append(slices.Clip(smallTraining), small{"teacher.train.epochs", 2})
 
-// distillSettings resolves the settings of every seed. The networks and the kind of soft labels decide the defaults.
+// distillSettings resolves the settings of every seed. The networks and the kind of soft labels determine the defaults.
 func distillSettings(o trainingFlags, b *settingFlags) ([]config.Distill, error) {
 	return resolve(o.experimentFlags, b, o.seeds, layers[config.Distill]{
 		plain: func() config.Distill { return config.DefaultDistill("student", "teacher", config.Cached) },
@@ -88,7 +91,7 @@ func distillSettings(o trainingFlags, b *settingFlags) ([]config.Distill, error)
 	})
 }
 
-// checkDistill checks the settings and that there are such networks.
+// checkDistill checks the settings and the names of the networks.
 func checkDistill(c config.Distill) error {
 	if err := c.Validate(); err != nil {
 		return err
@@ -100,13 +103,14 @@ func checkDistill(c config.Distill) error {
 	return err
 }
 
-// distillLine shows the resolved settings.
+// distillLine summarises the resolved settings.
 func distillLine(cfgs []config.Distill) string {
 	c := cfgs[0]
 	teacher := c.Teacher.From
 	if teacher == "" {
 		teacher = variantName(c.TeacherTraining())
 	}
-	return fmt.Sprintf("lab1 distill: %s teaches %s on %s, T %g, weight %g, soft labels %s; %s", teacher, variantName(c.Plain()), c.Data.Name,
+	return fmt.Sprintf("lab1 distill: teacher %s, student %s on %s, T %g, weight %g, soft labels %s; %s", teacher,
+		variantName(c.Plain()), c.Data.Name,
 		c.Distill.Temperature, c.Distill.Weight, c.Distill.SoftLabels, recipe(c.Training(), len(cfgs)))
 }

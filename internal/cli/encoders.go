@@ -18,13 +18,13 @@ func newModelsPullCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pull NAME…",
 		Short: "Fetch encoders from the Hugging Face hub, replacing damaged files",
-		Long: `Fetch encoders from the Hugging Face hub into the cache that Hugging Face's own tools use: what they have
-fetched is not fetched again, and they find what is fetched here. A name is minilm, mpnet or
-distilbert, their full names (all-MiniLM-L6-v2), or OWNER/NAME of any model of these kinds.
+		Long: `Fetch encoders from the Hugging Face hub into the cache of Hugging Face's own tools: neither they nor dla
+fetch a file again that the other has fetched. A name is minilm, mpnet or distilbert, a full name
+(all-MiniLM-L6-v2), or OWNER/NAME of any model of these architectures.
 
-Every file is checked by the hash that the hub tells. The weights come last: configuration, tokenizer and
-the header of the weights are read first, and what cannot be used is refused before the rest is fetched.
-What is interrupted goes on where it stopped when it is called again.
+Every file is checked against the hub's hash. The weights come last: configuration, tokenizer and the header
+of the weights are read first, and an unsupported model is refused before its weights are fetched. An
+interrupted download continues where it stopped when the command is repeated.
 
 Environment, as Hugging Face's tools take it:
   HF_HOME, HF_HUB_CACHE     where the cache is; default ~/.cache/huggingface/hub
@@ -58,13 +58,12 @@ func newModelsImportCmd(s *Streams) *cobra.Command {
 	var name string
 	cmd := &cobra.Command{
 		Use:   "import FOLDER",
-		Short: "Keep a copy of an encoder that is in a Hugging Face folder, after checking it",
-		Long: `Copies an encoder's files (config.json, tokenizer.json or vocab.txt, model.safetensors and those beside
-them) from a folder to where they are found by name, the folder's own unless --name gives another.
-They are checked first: the configuration, the tokenizer's form, names and shapes of the weights.
+		Short: "Check and copy an encoder from a Hugging Face folder",
+		Long: `Copy an encoder's files (config.json, tokenizer.json or vocab.txt, model.safetensors and the files beside
+them) from a folder to where commands find them by name: the folder's, or that of --name. Configuration,
+tokenizer, and names and shapes of the weights are checked first.
 
-No copy is needed to use a folder once: --encoder of other commands takes its path, and a folder
-DIR/NAME is found by NAME with DLA_MODELS=DIR.`,
+To use a folder without a copy, give its path to --encoder, or set DLA_MODELS=DIR to find DIR/NAME by NAME.`,
 		Example: `  dla models import ~/Downloads/all-MiniLM-L6-v2
   dla models import ~/Downloads/model --name distilbert`,
 		Args: cobra.ExactArgs(1),
@@ -72,7 +71,8 @@ DIR/NAME is found by NAME with DLA_MODELS=DIR.`,
 			return nil, cobra.ShellCompDirectiveFilterDirs
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return putEncoders(cmd, s, args, asJSON, func(ctx context.Context, dir string, progress func(download.Progress)) (hub.Encoder, string, error) {
+			return putEncoders(cmd, s, args, asJSON, func(ctx context.Context, dir string,
+				progress func(download.Progress)) (hub.Encoder, string, error) {
 				e, err := hub.Import(ctx, dir, name, progress)
 				return e, "copied", err
 			})
@@ -86,7 +86,8 @@ DIR/NAME is found by NAME with DLA_MODELS=DIR.`,
 }
 
 // putEncoders gets each of args by what put does, and says where it is and how it came there.
-func putEncoders(cmd *cobra.Command, s *Streams, args []string, asJSON bool, put func(context.Context, string, func(download.Progress)) (hub.Encoder, string, error)) error {
+func putEncoders(cmd *cobra.Command, s *Streams, args []string, asJSON bool,
+	put func(context.Context, string, func(download.Progress)) (hub.Encoder, string, error)) error {
 	ctx, code, stop := interruptible(cmd.Context())
 	defer stop()
 	var all []hub.Encoder

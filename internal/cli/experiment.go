@@ -16,7 +16,7 @@ import (
 	"dla/internal/run"
 )
 
-// experimentFlags are those that every experiment has, but for its settings.
+// experimentFlags holds the flags that every experiment has beside its settings.
 type experimentFlags struct {
 	config string
 	sets   []string
@@ -30,36 +30,37 @@ type experimentFlags struct {
 	json       bool
 }
 
-// add gives cmd the flags. Its configurations are in configs/LAB; what a flag does to this experiment in particular is
-// for the command to say.
+// add adds the flags to cmd. configs/LAB holds its configurations. A command may give a flag a more specific usage.
 func (o *experimentFlags) add(cmd *cobra.Command, lab string, b *settingFlags) {
 	f := cmd.Flags()
 	f.StringVar(&o.config, "config", "", "YAML file with settings (see configs/"+lab+")")
-	f.StringArrayVar(&o.sets, "set", nil, "one setting, as train.lr=0.05; repeatable")
+	f.StringArrayVar(&o.sets, "set", nil, "one setting, such as train.lr=0.05; repeatable")
 	b.bind("seed", "seed", "seed of the split, the initial weights and the order of batches")
 	f.StringVar(&o.out, "out", run.DefaultRoot, "directory of run records")
-	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one for each core. Results do not depend on it")
+	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one per core; results do not depend on it")
 	f.BoolVar(&o.resume, "resume", false,
-		"reuse finished runs of the same settings and data, continue interrupted and failed ones")
+		"reuse finished runs with the same settings and data, continue interrupted and failed ones")
 	addOtherKernels(cmd, &o.kernels)
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the resolved settings and what the training will cost, and stop")
 	f.BoolVar(&o.fastDevRun, "fast-dev-run", false,
-		"two epochs of 512 images, to see that everything works; flags and --set that say otherwise win")
+		"quick check that everything works: two epochs of 512 images; other flags and --set take precedence")
 	f.BoolVar(&o.json, "json", false, "with --dry-run: print JSON")
 }
 
-// addOtherKernels gives cmd the flag that allows what resuming a run refuses.
+// addOtherKernels adds the flag that allows resuming a run with other kernels.
 func addOtherKernels(cmd *cobra.Command, allow *bool) {
 	cmd.Flags().BoolVar(allow, "allow-other-kernels", false,
-		"go on with a run that other kernels began (DLA_KERNEL, another machine): its bits will be others, as its record then says")
+		"continue a run begun with other kernels (DLA_KERNEL, another machine): its bits will differ, and the "+
+			"record says so")
 }
 
 // completeWords completes a flag's value from words.
 func completeWords(cmd *cobra.Command, flag string, words []string) {
-	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)) // fails for an unknown flag only
+	// fails for an unknown flag only
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// check names a flag that cannot be.
+// check returns a usage error for an invalid flag.
 func (o experimentFlags) check() error {
 	if o.threads < 0 {
 		return usageError(fmt.Errorf("--threads %d: want 0 or more", o.threads))
@@ -73,7 +74,7 @@ func (o experimentFlags) setThreads() {
 	}
 }
 
-// session is one command's experiment: what it shows, and how it is stopped.
+// session holds the display and the stop signal of one command's experiment.
 type session struct {
 	ctx      context.Context
 	opt      labs.Options
@@ -82,7 +83,7 @@ type session struct {
 	close    func() error
 }
 
-// begin starts a session. close ends it.
+// begin starts a session; close ends it.
 func (o experimentFlags) begin(cmd *cobra.Command, s *Streams) *session {
 	x := &session{progress: newProgress(s)}
 	x.opt = labOptions(s, o.out, x.progress)
@@ -97,15 +98,16 @@ func (o experimentFlags) begin(cmd *cobra.Command, s *Streams) *session {
 	return x
 }
 
-// labOptions are the options all experiments share.
+// labOptions returns the options that all experiments share.
 func labOptions(s *Streams, out string, progress *progressView) labs.Options {
 	version, revision, dirty := buildinfo.Version()
 	say := func(format string, args ...any) { progress.Flush(); fmt.Fprintf(s.Err, format+"\n", args...) }
 	return labs.Options{
 		Root: out,
 		Data: data.Options{Progress: progress.Download, Say: say},
-		Env: run.Env{Version: version, Revision: revision, Dirty: dirty, GoVersion: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
-			CPU: buildinfo.CPU(), Threads: kernel.Threads(), Kernel: kernel.Level(), Command: os.Args, Started: time.Now()},
+		Env: run.Env{Version: version, Revision: revision, Dirty: dirty, GoVersion: runtime.Version(), OS: runtime.GOOS,
+			Arch: runtime.GOARCH,
+			CPU:  buildinfo.CPU(), Threads: kernel.Threads(), Kernel: kernel.Level(), Command: os.Args, Started: time.Now()},
 		Sink: progress.Event,
 		Say:  say,
 	}

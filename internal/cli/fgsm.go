@@ -29,24 +29,24 @@ func newFGSMCmd(s *Streams) *cobra.Command {
 	o := fgsmOptions{eps: radiiOf(def.Sweep.Eps...)}
 	cmd := &cobra.Command{
 		Use:   "fgsm",
-		Short: "Attack a trained network: FGSM, targeted and not, PGD, without gradients",
-		Long: `Change the test images of a trained network so little that nobody would see it, and count what the
-network gets wrong: FGSM (Goodfellow et al. 2015) towards no class and towards another one, over a sweep
-of epsilon beside random noise of the same size; PGD (Madry et al. 2018) in L-infinity and L2; the Square
-attack (Andriushchenko et al. 2020), which sees no gradients. Pixels are in [0,1]; epsilon in L-infinity
-is in steps of 1/255, and 8/255 may be written for 8. The network runs as in evaluation and is left as it is.
+		Short: "Attack a trained network with FGSM, PGD and gradient-free attacks",
+		Long: `Make adversarial examples of the test images of a trained network and measure its accuracy on them: FGSM
+(Goodfellow et al. 2015), untargeted and targeted, and random noise of the same size, over a sweep of
+epsilon; PGD (Madry et al. 2018) in L-infinity and L2; the Square attack (Andriushchenko et al. 2020), which
+uses no gradients. Pixels are in [0,1]; epsilon in L-infinity is in units of 1/255, and 8/255 may be written
+for 8. The network runs in evaluation mode and is not changed.
 
 --checkpoint is a name under checkpoints/ (` + "`dla models ls`" + `), a folder with a checkpoint or the id of a
-finished run. Several, as a,b,c, give the matrix of what images made for the one do to the others as well.
+finished run. Several, such as a,b,c, also give the transfer matrix: the accuracy of each network on the
+adversarial examples of the others.
 
-Each run leaves a record with tables, figures and the self-checks (epsilon 0 changes nothing, no change
-is larger than epsilon, PGD is no weaker than FGSM, …); a self-check that fails is an error, after the
-record is written.
+Each run leaves a record with tables, figures and self-checks (epsilon 0 changes nothing, no change is
+larger than epsilon, PGD is no weaker than FGSM, …). A failed self-check is an error; the record is kept.
 
---save FOLDER makes one set of adversarial images instead, by --attack at --eps, as PNG files in folders
-by class or as safetensors; --evaluate FOLDER shows such a set to the networks and prints their accuracy.
+--save FOLDER instead writes one set of adversarial images, made by --attack at --eps, as PNG files in one
+folder per class or as safetensors; --evaluate FOLDER prints the accuracy of the networks on such a set.
 
-Settings come from, later ones winning: built-in defaults, --config, flags, --set.`,
+Settings, later ones take precedence: defaults, --config, flags, --set.`,
 		Example: `  dla lab4 fgsm
   dla lab4 fgsm --checkpoint RUN_ID --limit 1000
   dla lab4 fgsm --checkpoint resnet20,student                # and what transfers between them
@@ -60,21 +60,27 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 	b := newSettingFlags(cmd, &def)
 	o.experimentFlags.add(cmd, "lab4", b)
 	f := cmd.Flags()
-	f.Lookup("set").Usage = "one setting, as pgd.steps=50; repeatable"
-	f.Lookup("seed").Usage = "seed of random starts, of noise and of random target classes"
-	b.bind("checkpoint", "checkpoints", "network: name under checkpoints/, folder, or id of a finished run; several: a,b,c")
-	f.Var(&o.eps, "eps", "radii of the sweep, from 0; a plain number is in steps of 1/255, so 8 is 8/255; with --save the one radius, 8 by default (of pgd-l2 in pixel values of [0,1], 0.5 by default)")
-	b.bind("attacks", "attacks", "attacks beside FGSM and noise: "+strings.Join(beside(), ", ")+"; none named: pgd and square")
-	b.bind("target", "target", "target class of targeted attacks; random: another of each image")
-	b.bind("limit", "limit", "attack only the first so many test images; 0: all")
-	f.Lookup("resume").Usage = "reuse a finished run of the same settings, weights and data, continue an interrupted one"
+	f.Lookup("set").Usage = "one setting, such as pgd.steps=50; repeatable"
+	f.Lookup("seed").Usage = "seed of random starts, noise and random target classes"
+	b.bind("checkpoint", "checkpoints", "network: name under checkpoints/, folder, or id of a finished run; "+
+		"several: a,b,c")
+	f.Var(&o.eps, "eps", "radii of the sweep, from 0, in units of 1/255: 8 means 8/255; with --save a single "+
+		"radius, by default 8 (pgd-l2: 0.5, in pixel values of [0,1])")
+	b.bind("attacks", "attacks", "attacks beside FGSM and noise: "+strings.Join(beside(),
+		", ")+"; default: pgd and square")
+	b.bind("target", "target", "target class of targeted attacks; random: a wrong class drawn for each image")
+	b.bind("limit", "limit", "attack only the first N test images; 0: all")
+	f.Lookup("resume").Usage = "reuse a finished run with the same settings, weights and data, or continue an " +
+		"interrupted one"
 	f.Lookup("dry-run").Usage = "print the resolved settings and what the attacks will cost, and stop"
-	f.Lookup("fast-dev-run").Usage = "few images and few steps, to see that everything works; flags and --set that say otherwise win"
+	f.Lookup("fast-dev-run").Usage = "quick check that everything works: few images and few steps; other flags and " +
+		"--set take precedence"
 	f.Lookup("json").Usage = "print JSON"
 	f.StringVar(&o.save, "save", "", "write one set of adversarial images to this new folder, and stop")
 	f.StringVar(&o.saveAs, "save-as", labs.AsImages, "images (PNG, 8 bits) or safetensors (float32)")
 	f.StringVar(&o.attack, "attack", "fgsm", "with --save: "+strings.Join(labs.AttackNames(), ", "))
-	f.StringVar(&o.evaluate, "evaluate", "", "show the images of this folder, or safetensors file, to the networks, and stop")
+	f.StringVar(&o.evaluate, "evaluate", "", "evaluate the networks on the images of this folder or safetensors "+
+		"file, and stop")
 	completeWords(cmd, "save-as", []string{labs.AsImages, labs.AsSafetensors})
 	completeWords(cmd, "attack", labs.AttackNames())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -101,13 +107,14 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 	return cmd
 }
 
-// beside are the attacks that --attacks takes.
+// beside returns the attacks that --attacks accepts.
 func beside() []string {
 	return attack.Names(func(m attack.Method) bool { return m.Name != "fgsm" && m.Name != "noise" })
 }
 
-// smallAttacks is what --fast-dev-run makes of the attacks.
-var smallAttacks = []small{{"limit", 32}, {"pgd.steps", 4}, {"square.images", 16}, {"square.queries", 20}, {"transfer.images", 16}}
+// smallAttacks holds the settings of --fast-dev-run.
+var smallAttacks = []small{{"limit", 32}, {"pgd.steps", 4}, {"square.images", 16}, {"square.queries", 20},
+	{"transfer.images", 16}}
 
 // fgsmSettings resolves the settings.
 func fgsmSettings(o fgsmOptions, b *settingFlags) (config.FGSM, error) {
@@ -121,8 +128,9 @@ func fgsmSettings(o fgsmOptions, b *settingFlags) (config.FGSM, error) {
 			if set("eps") && o.save == "" {
 				eps := o.eps.steps()
 				c.Sweep.Eps = eps
-				// PGD and Square are compared with FGSM, so they go along.
-				c.PGD.Eps = slices.DeleteFunc(slices.Clone(c.PGD.Eps), func(e float64) bool { return !slices.Contains(eps, e) })
+				// PGD and Square are compared with FGSM, so they follow its radii.
+				c.PGD.Eps = slices.DeleteFunc(slices.Clone(c.PGD.Eps),
+					func(e float64) bool { return !slices.Contains(eps, e) })
 				if !slices.Contains(eps, c.Square.Eps) {
 					c.Square.Eps = eps[len(eps)-1]
 				}
@@ -138,13 +146,13 @@ func fgsmSettings(o fgsmOptions, b *settingFlags) (config.FGSM, error) {
 	return all[0], o.modes(set)
 }
 
-// modes names flags that do not go together.
+// modes returns an error for flags that exclude each other.
 func (o fgsmOptions) modes(set func(string) bool) error {
 	switch {
 	case o.save != "" && o.evaluate != "":
-		return fmt.Errorf("--save and --evaluate are two commands; give one")
+		return fmt.Errorf("--save and --evaluate exclude each other; give one")
 	case o.save == "" && (set("save-as") || set("attack")):
-		return fmt.Errorf("--save-as and --attack go with --save")
+		return fmt.Errorf("--save-as and --attack need --save")
 	case o.save != "" && !slices.Contains(labs.AttackNames(), o.attack):
 		return fmt.Errorf("--attack is %q, want one of %s", o.attack, strings.Join(labs.AttackNames(), ", "))
 	case o.save != "" && o.saveAs != labs.AsImages && o.saveAs != labs.AsSafetensors:
@@ -152,14 +160,15 @@ func (o fgsmOptions) modes(set func(string) bool) error {
 	case o.save != "" && set("eps") && (len(o.eps.all) != 1 || !(o.eps.all[0].n >= 0 && o.eps.all[0].n <= 255)):
 		return fmt.Errorf("--eps is %s, want one radius of 0 to 255 with --save", o.eps.String())
 	case (o.save != "" || o.evaluate != "") && (o.dryRun || o.resume):
-		return fmt.Errorf("--dry-run and --resume are of runs, and --save and --evaluate leave none")
+		return fmt.Errorf("--dry-run and --resume apply to runs; --save and --evaluate make none")
 	}
 	return nil
 }
 
-// fgsmLine shows the resolved settings.
+// fgsmLine summarises the resolved settings.
 func fgsmLine(c config.FGSM) string {
-	line := fmt.Sprintf("lab4 fgsm: %s, epsilon %v /255, targets %s; PGD-%d, %d restarts; seed %d; %d threads, %s kernels", strings.Join(c.Checkpoints, ", "),
+	line := fmt.Sprintf("lab4 fgsm: %s, epsilon %v /255, targets %s; PGD-%d, %d restarts; seed %d; %d threads, %s "+
+		"kernels", strings.Join(c.Checkpoints, ", "),
 		c.Sweep.Eps, c.Target, c.PGD.Steps, c.PGD.Restarts, c.Seed, kernel.Threads(), kernel.Level())
 	if c.Limit > 0 {
 		line += fmt.Sprintf("; ONLY %d test images", c.Limit)
@@ -167,7 +176,7 @@ func fgsmLine(c config.FGSM) string {
 	return line
 }
 
-// saveFGSM makes an adversarial set.
+// saveFGSM writes an adversarial set.
 func saveFGSM(cmd *cobra.Command, s *Streams, c config.FGSM, eps float64, o fgsmOptions) (err error) {
 	o.setThreads()
 	x := o.experimentFlags.begin(cmd, s)
@@ -188,15 +197,16 @@ func saveFGSM(cmd *cobra.Command, s *Streams, c config.FGSM, eps float64, o fgsm
 	if o.saveAs == labs.AsImages {
 		accuracy, how = set.Rounded, ", rounded to 8 bits"
 	}
-	fmt.Fprintf(s.Out, "%d images in %s: %s has an accuracy of %.2f %% on them%s\n", set.N, o.save, set.Network, 100*accuracy, how)
+	fmt.Fprintf(s.Out, "%d images in %s: the accuracy of %s on them is %.2f %%%s\n", set.N, o.save, set.Network,
+		100*accuracy, how)
 	if c.Limit > 0 {
-		fmt.Fprintf(s.Out, "NOTE: of the first %d test images only\n", set.N)
+		fmt.Fprintf(s.Out, "NOTE: ONLY the first %d test images\n", set.N)
 	}
 	next(s.Out, run.Command(o.out, "lab4", "fgsm", "--checkpoint", "OTHER", "--evaluate", o.save))
 	return nil
 }
 
-// evaluateFGSM shows an adversarial set to networks.
+// evaluateFGSM evaluates networks on an adversarial set.
 func evaluateFGSM(cmd *cobra.Command, s *Streams, c config.FGSM, o fgsmOptions) (err error) {
 	o.setThreads()
 	x := o.experimentFlags.begin(cmd, s)
@@ -213,7 +223,8 @@ func evaluateFGSM(cmd *cobra.Command, s *Streams, c config.FGSM, o fgsmOptions) 
 		return writeJSON(s.Out, all)
 	}
 	for _, e := range all {
-		fmt.Fprintf(s.Out, "%-16s %6.2f %% of %d images in %s  (95 %% interval %.2f-%.2f; on the test set %.2f %%)\n", e.Network, 100*e.Accuracy, e.N, o.evaluate,
+		fmt.Fprintf(s.Out, "%-16s %6.2f %% of %d images in %s  (95 %% interval %.2f-%.2f; on the test set %.2f %%)\n",
+			e.Network, 100*e.Accuracy, e.N, o.evaluate,
 			100*e.CI95[0], 100*e.CI95[1], 100*e.Clean)
 	}
 	return nil

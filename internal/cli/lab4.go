@@ -5,7 +5,7 @@ import "github.com/spf13/cobra"
 func newLab4Cmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lab4",
-		Short: "Attacks on trained networks, autoencoders of them, and images out of distribution",
+		Short: "Adversarial attacks, adversarial fine-tuning, autoencoders and out-of-distribution detection",
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

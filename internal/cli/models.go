@@ -20,13 +20,13 @@ import (
 func newModelsCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "models",
-		Short: "Networks: what there is, layers, parameters, multiply-adds, memory; trained ones; encoders",
-		Long: `The networks of lab 1 are built here and trained; the encoders of lab 3 are Hugging Face folders
-(config.json, tokenizer.json, model.safetensors). An encoder is looked for as a folder, then in
-$DLA_MODELS, then among the imported ones, then in the cache of Hugging Face's tools.
+		Short: "List, describe, fetch and export networks, checkpoints and encoders",
+		Long: `The networks of lab 1 are trained from scratch; the encoders of lab 3 are Hugging Face folders
+(config.json, tokenizer.json, model.safetensors). An encoder's name is searched as a folder, then in $DLA_MODELS,
+among the imported encoders and in the cache of Hugging Face's tools.
 
-A record and an adapter name their encoder by a SHA-256 of its settings and the values of its weights: a copy
-that another program saved is the same one. DLA_ANY_ENCODER=1 lets another be used.`,
+Records and adapters identify their encoder by a SHA-256 of its settings and the values of its weights, which
+copies saved by other programs share. DLA_ANY_ENCODER=1 allows another encoder.`,
 		Example: `  dla models ls
   dla models show resnet20 --res
   dla models export 20261124-0930 checkpoints/my-teacher
@@ -34,12 +34,13 @@ that another program saved is the same one. DLA_ANY_ENCODER=1 lets another be us
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newModelsLsCmd(s), newModelsShowCmd(s), newModelsExportCmd(s), newModelsPullCmd(s), newModelsImportCmd(s))
+	cmd.AddCommand(newModelsLsCmd(s), newModelsShowCmd(s), newModelsExportCmd(s), newModelsPullCmd(s),
+		newModelsImportCmd(s))
 	return cmd
 }
 
-// lookupModel is the network called name as lab1 trains it, with its default data set where set is
-// empty, and depth and width where they are below 0.
+// lookupModel returns the network called name as lab1 trains it. An empty set, and depth or width below 0, mean the
+// defaults.
 func lookupModel(name string, res bool, depth, width int, set string) (model.Model, string, data.Description, error) {
 	c := config.DefaultFor(name)
 	spec := model.Spec{Name: name, Depth: c.Model.Depth, Width: c.Model.Width, Res: res}
@@ -74,8 +75,8 @@ type listedModel struct {
 	Broken string `json:"broken,omitempty"` // why it cannot be described
 }
 
-// listNetworks describes the networks of the zoo, with skip connections where they can have them. One that cannot be
-// described says why.
+// listNetworks describes the networks of the zoo, with skip connections if they support them. Broken says why a network
+// cannot be described.
 func listNetworks(zoo []model.Network) []listedModel {
 	var all []listedModel
 	for _, entry := range zoo {
@@ -98,13 +99,12 @@ func newModelsLsCmd(s *Streams) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "ls",
-		Short: "List the networks with their parameters and what an image costs, the trained ones that ship, and the encoders",
-		Long: `List the networks there are, by the names that --model of other commands takes. Parameters are the
-trained weights; MACs are the multiply-adds of one image's forward pass. With and without skip
-connections (--res) a network has as many of both.
+		Short: "List networks with their parameters and multiply-adds, shipped checkpoints, and encoders",
+		Long: `List the networks by the names that --model of other commands takes. Parameters are the trained weights;
+MACs are the multiply-adds of one image's forward pass. Skip connections (--res) change neither.
 
-Below them the trained networks under checkpoints/, by the names that --teacher takes, and the encoders
-on this machine, by the names that --encoder takes.`,
+Below them are the trained networks under checkpoints/, by the names that --teacher takes, and the encoders on
+this machine, by the names that --encoder takes.`,
 		Example: "  dla models ls\n  dla models ls --json",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -131,7 +131,8 @@ on this machine, by the names that --encoder takes.`,
 					fmt.Fprintf(w, "%s\t-\t-\t-\tbroken: %s\n", m.Name, m.Broken)
 					continue
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", m.Name, thousands(m.Params), inMillions(m.MACs), shape(m.Input), m.About)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", m.Name, thousands(m.Params), inMillions(m.MACs), shape(m.Input),
+					m.About)
 			}
 			if len(trained) > 0 {
 				fmt.Fprintln(w, "\nCHECKPOINT\tPARAMETERS\tTEST\tDATA\tNETWORK")
@@ -161,7 +162,7 @@ on this machine, by the names that --encoder takes.`,
 	return cmd
 }
 
-// plannedBatch is the batch whose memory `dla models show` tells: that of every preset.
+// plannedBatch is the batch size for the memory in `dla models show`: that of every preset.
 const plannedBatch = 128
 
 func newModelsShowCmd(s *Streams) *cobra.Command {
@@ -174,18 +175,19 @@ func newModelsShowCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show NAME",
 		Short: "Show one network layer by layer, with its parameters, multiply-adds and memory",
-		Long: `Show the layers of one network as the evaluation graph runs them, and what the whole takes. A layer
-is called what its parameters' names begin with; layers without parameters have no name.
+		Long: `Show the layers of one network as the evaluation graph runs them, and the totals. The name of a layer is
+the prefix of its parameters' names; layers without parameters have no name.
 
-Memory is what the engine plans for all intermediates together, and in training the gradients;
-weights and the optimiser's state come on top. MACs are the multiply-adds of one image, counted
-directly: Winograd's algorithm needs a quarter of those of most 3x3 convolutions.`,
+Memory is what the engine plans for all intermediates and, in training, the gradients; weights and optimiser
+state come on top. MACs are the multiply-adds of one image by direct convolution: Winograd's algorithm needs
+a quarter of them for most 3x3 convolutions.`,
 		Example: `  dla models show resnet20 --res
   dla models show resnet20 --res --width 32
   dla models show mlp --depth 10
   dla models show small --data mnist --json`,
 		Args: cobra.ExactArgs(1),
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion,
+			cobra.ShellCompDirective) {
 			if len(args) > 0 {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
@@ -197,7 +199,8 @@ directly: Winograd's algorithm needs a quarter of those of most 3x3 convolutions
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			depth, width := -1, -1
-			for flag, v := range map[string]struct{ given, to *int }{"depth": {&o.depth, &depth}, "width": {&o.width, &width}} {
+			for flag, v := range map[string]struct{ given, to *int }{"depth": {&o.depth, &depth},
+				"width": {&o.width, &width}} {
 				if !cmd.Flags().Changed(flag) {
 					continue
 				}
@@ -230,23 +233,27 @@ directly: Winograd's algorithm needs a quarter of those of most 3x3 convolutions
 			w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "LAYER\tWHAT\tOUTPUT\tPARAMETERS\tMACS")
 			for _, l := range n.Layers {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", dash(l.Name), l.Op, shape(l.Output), dashed(l.Params), dashed(l.MACs))
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", dash(l.Name), l.Op, shape(l.Output), dashed(l.Params),
+					dashed(l.MACs))
 			}
 			if err := w.Flush(); err != nil {
 				return err
 			}
 			fmt.Fprintf(s.Out, "\n%s on %s (%s)\n", n.Name, name, shape([]int{set.H, set.W, set.C}))
 			fmt.Fprintf(s.Out, "  parameters   %s\n", thousands(n.Params))
-			fmt.Fprintf(s.Out, "  MACs         %s an image, forward\n", thousands(n.MACs))
-			fmt.Fprintf(s.Out, "  memory       %.1f MB planned for a training step of %d images, %.1f MB for their evaluation\n", float64(training)/1e6, plannedBatch, float64(evaluation)/1e6)
+			fmt.Fprintf(s.Out, "  MACs         %s per image, forward\n", thousands(n.MACs))
+			fmt.Fprintf(s.Out, "  memory       %.1f MB planned for a training step of %d images, %.1f MB for their "+
+				"evaluation\n", float64(training)/1e6, plannedBatch, float64(evaluation)/1e6)
 			return nil
 		},
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.res, "res", false, "with skip connections")
 	f.IntVar(&o.depth, "depth", config.DefaultFor("mlp").Model.Depth, "blocks of mlp")
-	f.IntVar(&o.width, "width", config.DefaultFor("mlp").Model.Width, "width of mlp's layers; of a ResNet's first stage, 16 in the paper")
-	f.StringVar(&o.data, "data", "", "data set whose images it takes: mnist, cifar10; default mnist for mlp, else cifar10")
+	f.IntVar(&o.width, "width", config.DefaultFor("mlp").Model.Width,
+		"width of the layers of mlp, or of the first stage of a ResNet (16 in the paper)")
+	f.StringVar(&o.data, "data", "", "data set of the input images: mnist, cifar10; default: mnist for mlp, else "+
+		"cifar10")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	completeWords(cmd, "data", []string{"mnist", "cifar10"})
 	return cmd
@@ -256,12 +263,12 @@ func newModelsExportCmd(s *Streams) *cobra.Command {
 	var root string
 	cmd := &cobra.Command{
 		Use:   "export RUN_ID FOLDER",
-		Short: "Write a finished run's best weights with its record, as a checkpoint that ships",
-		Long: `Write the weights and running statistics of the epoch that validation selected to FOLDER/model.safetensors,
-and beside them config.yaml, env.json and result.json of the run that made them; of adapters (lab3 finetune)
-adapter_config.json and adapter_model.safetensors instead. A checkpoint under checkpoints/ is known to other
-commands by its name. One that is there already is replaced, whole or not at all; a folder that holds anything
-else, a Hugging Face model or an adapter of PEFT's for one, is refused.`,
+		Short: "Export the best weights of a finished run with its record as a checkpoint",
+		Long: `Write the weights and running statistics of the epoch that validation selected to
+FOLDER/model.safetensors, with config.yaml, env.json and result.json of the run beside them; for an adapter (lab3
+finetune) adapter_config.json and adapter_model.safetensors instead. Other commands find a checkpoint under
+checkpoints/ by its name. An existing checkpoint is replaced atomically; a folder with anything else, such as a
+Hugging Face model or an adapter saved by PEFT, is refused.`,
 		Example: `  dla models export 20261124-0930 checkpoints/my-teacher
   dla lab1 distill --teacher my-teacher`,
 		Args:              cobra.ExactArgs(2),
@@ -278,7 +285,8 @@ else, a Hugging Face model or an adapter of PEFT's for one, is refused.`,
 			if c.TestMSE != nil {
 				reached = fmt.Sprintf("squared error %.6f", *c.TestMSE)
 			}
-			fmt.Fprintf(s.Out, "%s, %s parameters, trained on %s, test %s: %s\n", c.Network, thousands(c.Params), c.Data, reached, c.Name)
+			fmt.Fprintf(s.Out, "%s, %s parameters, trained on %s, test %s: %s\n", c.Network, thousands(c.Params),
+				c.Data, reached, c.Name)
 			return nil
 		},
 	}
@@ -297,12 +305,12 @@ func completeExport(root *string) cobra.CompletionFunc {
 	}
 }
 
-// shape writes the sizes of a tensor as 32x32x16.
+// shape formats the sizes of a tensor: 32x32x16.
 func shape(dims []int) string {
 	return strings.ReplaceAll(strings.Trim(fmt.Sprint(dims), "[]"), " ", "x")
 }
 
-// thousands writes n in groups of three digits: 272,474.
+// thousands formats n in groups of three digits: 272,474.
 func thousands(n int) string {
 	s := fmt.Sprint(n)
 	for i := len(s) - 3; i > 0; i -= 3 {
@@ -311,7 +319,7 @@ func thousands(n int) string {
 	return s
 }
 
-// dashed is thousands, and "-" for 0.
+// dashed is thousands, with "-" for 0.
 func dashed(n int) string {
 	if n == 0 {
 		return "-"
@@ -319,5 +327,5 @@ func dashed(n int) string {
 	return thousands(n)
 }
 
-// inMillions writes n as 40.6M.
+// inMillions formats n in millions: 40.6M.
 func inMillions(n int) string { return fmt.Sprintf("%.1fM", float64(n)/1e6) }

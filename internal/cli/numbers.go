@@ -12,8 +12,8 @@ import (
 	"dla/internal/config"
 )
 
-// decimalFlags makes every flag under c that takes numbers refuse one that Go reads as no reader would, as
-// settings in a file do: pflag has 010 be 8.
+// decimalFlags makes every numeric flag under c refuse programmers' notation, as settings in a file do: pflag reads 010
+// as 8.
 func decimalFlags(c *cobra.Command) {
 	for _, set := range []*pflag.FlagSet{c.Flags(), c.PersistentFlags()} {
 		set.VisitAll(func(f *pflag.Flag) {
@@ -27,10 +27,10 @@ func decimalFlags(c *cobra.Command) {
 	}
 }
 
-// decimals is a flag of one number, or of several with commas between them.
+// decimals is a flag of one number, or of several separated by commas.
 type decimals struct{ pflag.Value }
 
-// Set refuses a number that is not plain.
+// Set refuses a number that is not in plain decimal notation.
 func (d decimals) Set(text string) error {
 	for one := range strings.SplitSeq(text, ",") {
 		if err := config.CheckNumber(one); err != nil {
@@ -40,16 +40,16 @@ func (d decimals) Set(text string) error {
 	return d.Value.Set(text)
 }
 
-// radius is the radius of an attack as it was typed: 8, or 8/255.
+// radius is the radius of an attack as typed: 8 or 8/255.
 type radius struct {
 	n       float64
 	over255 bool
 }
 
-// steps is the radius in steps of 1/255, which a plain number is in.
+// steps returns the radius in units of 1/255, the unit of a plain number.
 func (r radius) steps() float64 { return r.n }
 
-// pixels is the radius in pixel values of [0,1], where a plain number is in these, as in L2.
+// pixels returns the radius in pixel values of [0,1], the unit of a plain number in L2.
 func (r radius) pixels() float64 {
 	if r.over255 {
 		return r.n / 255
@@ -72,19 +72,19 @@ func parseRadius(text string) (r radius, err error) {
 		return r, err
 	}
 	if r.n, err = strconv.ParseFloat(number, 64); err != nil {
-		return r, fmt.Errorf("%q is no radius; want one as 8 or 8/255", text)
+		return r, fmt.Errorf("%q is not a radius; want a number such as 8 or 8/255", text)
 	}
 	return r, nil
 }
 
-// radii is a flag of one or several radii.
+// radii is a flag with one or several radii.
 type radii struct {
 	all     []radius
-	one     bool // not several
+	one     bool // takes a single radius
 	changed bool
 }
 
-// radiiOf is a flag with a default, in steps of 1/255.
+// radiiOf returns a flag with defaults in units of 1/255.
 func radiiOf(steps ...float64) radii {
 	var r radii
 	for _, e := range steps {
@@ -93,7 +93,7 @@ func radiiOf(steps ...float64) radii {
 	return r
 }
 
-// Set takes radii with commas between them; a second time it adds to them.
+// Set takes radii separated by commas. Repeated flags add up.
 func (r *radii) Set(text string) error {
 	var all []radius
 	for one := range strings.SplitSeq(text, ",") {
@@ -104,7 +104,7 @@ func (r *radii) Set(text string) error {
 		all = append(all, e)
 	}
 	if r.one && len(all) != 1 {
-		return fmt.Errorf("want one radius, as 8 or 8/255")
+		return fmt.Errorf("want a single radius, such as 8 or 8/255")
 	}
 	if r.changed && !r.one {
 		all = append(r.all, all...)
@@ -113,7 +113,7 @@ func (r *radii) Set(text string) error {
 	return nil
 }
 
-// Type names the flag's value in help.
+// Type returns the name of the flag's value in help.
 func (r *radii) Type() string { return "eps" }
 
 func (r *radii) String() string {
@@ -124,7 +124,7 @@ func (r *radii) String() string {
 	return strings.Join(all, ",")
 }
 
-// steps are the radii in steps of 1/255.
+// steps returns the radii in units of 1/255.
 func (r *radii) steps() []float64 {
 	var all []float64
 	for _, e := range r.all {

@@ -14,9 +14,9 @@ func TestDecimalFlags(t *testing.T) {
 		{[]string{"lab1", "resnet", "--depth", "1,02"}, `"02" would be read as 2`},
 		{[]string{"lab3", "finetune", "--alpha", "1_0"}, `"1_0" would be read as 10`},
 		{[]string{"lab4", "fgsm", "--eps", "0,010/255"}, `"010" would be read as 8`},
-		{[]string{"lab4", "fgsm", "--eps", "0,8/256"}, `"8/256" is no radius; want one as 8 or 8/255`},
-		{[]string{"lab4", "fgsm", "--eps", ""}, `"" is no radius`},
-		{[]string{"lab4", "robust", "--eps", "4,8"}, "want one radius"},
+		{[]string{"lab4", "fgsm", "--eps", "0,8/256"}, `"8/256" is not a radius; want a number such as 8 or 8/255`},
+		{[]string{"lab4", "fgsm", "--eps", ""}, `"" is not a radius`},
+		{[]string{"lab4", "robust", "--eps", "4,8"}, "want a single radius"},
 	} {
 		want(t, exitUsage, c.args, c.want)
 	}

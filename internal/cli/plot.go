@@ -25,8 +25,8 @@ func newPlotCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plot [RUN…]",
 		Short: "Draw figures from run records alone",
-		Long: `Draw loss, val_loss and accuracy against the epoch, one line per variant with mean and range
-over its seeds, as PNG and SVG, with figures.json, which names the runs they were made from.
+		Long: `Draw loss, val_loss and accuracy against the epoch as PNG and SVG, one line per variant with mean and
+range over its seeds. figures.json names the runs of the figures.
 
 RUN is an id, the beginning of one, or a pattern such as '*-d5-*'; --all takes every finished run. Runs
 that recorded gradient norms (lab1 resnet --grad-norms) are also drawn layer by layer. An evaluation
@@ -34,14 +34,14 @@ that recorded gradient norms (lab1 resnet --grad-norms) are also drawn layer by 
 
 --readme, in the root of the repository, draws every figure and writes every table of README.md and of
 the pages under results, from the records that results/figures.yaml names. With --check it changes
-nothing, says what would change, and fails if anything would.`,
+nothing, prints what would change, and fails if anything would.`,
 		Example: `  dla plot --all --out figures
   dla plot '*-mlp-d5-*' --out figures/d5
   dla plot --all --runs results/lab1/mlp --table
   dla plot --readme --check`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if o.check && !o.readme {
-				return usageError(fmt.Errorf("--check goes with --readme"))
+				return usageError(fmt.Errorf("--check needs --readme"))
 			}
 			if o.readme {
 				return plotReadme(s, o.check)
@@ -71,12 +71,12 @@ nothing, says what would change, and fails if anything would.`,
 	f := cmd.Flags()
 	f.StringVar(&o.runs, "runs", run.DefaultRoot, "directory of run records")
 	f.StringVar(&o.out, "out", "figures", "directory for the figures")
-	f.BoolVar(&o.all, "all", false, "every finished run")
+	f.BoolVar(&o.all, "all", false, "draw every finished run")
 	f.BoolVar(&o.json, "json", false, "print JSON")
-	f.BoolVar(&o.table, "table", false, "print the results as a Markdown table as well")
+	f.BoolVar(&o.table, "table", false, "also print the results as a Markdown table")
 	f.BoolVar(&o.readme, "readme", false,
 		"draw the figures and write the tables of README.md and of the pages under results")
-	f.BoolVar(&o.check, "check", false, "with --readme: change nothing, and fail where something would change")
+	f.BoolVar(&o.check, "check", false, "with --readme: change nothing, and fail if anything would change")
 	cmd.ValidArgsFunction = completeRuns(&o.runs)
 	return cmd
 }
@@ -92,7 +92,8 @@ func plotReadme(s *Streams, check bool) error {
 		return err
 	}
 	if check && len(changed) > 0 {
-		return fmt.Errorf("these differ from the records: %s; `dla plot --readme` updates them", strings.Join(changed, ", "))
+		return fmt.Errorf("these differ from the records: %s; `dla plot --readme` updates them",
+			strings.Join(changed, ", "))
 	}
 	if len(changed) == 0 {
 		fmt.Fprintln(s.Out, "the figures and tables of all sections agree with the records")
@@ -102,8 +103,8 @@ func plotReadme(s *Streams, check bool) error {
 	return nil
 }
 
-// pick finds the runs that args name; with all, every finished one, and a broken one, which may have been finished,
-// is named.
+// pick returns the runs that args name, or with all every finished run. It names broken runs, which may have been
+// finished.
 func pick(streams *Streams, root string, args []string, all bool) ([]run.Record, error) {
 	if len(args) == 0 && !all {
 		return nil, usageError(fmt.Errorf("name the runs to draw, or use --all"))
@@ -149,7 +150,8 @@ func pick(streams *Streams, root string, args []string, all bool) ([]run.Record,
 			}
 		}
 		if n == 0 {
-			return nil, fmt.Errorf("no run under %s matches %q; `%s` lists them", root, a, run.Command(root, "runs", "ls"))
+			return nil, fmt.Errorf("no run under %s matches %q; `%s` lists them", root, a,
+				run.Command(root, "runs", "ls"))
 		}
 	}
 	for _, s := range list {

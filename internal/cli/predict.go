@@ -27,20 +27,20 @@ func newPredictCmd(s *Streams) *cobra.Command {
 	var o predictOptions
 	cmd := &cobra.Command{
 		Use:   "predict CHECKPOINT [TEXT…]",
-		Short: "Say what a trained classifier makes of sentences",
-		Long: `Classify sentences: each TEXT, or each line of --file, or of the standard input. Of each it prints the label,
-the label's probability and the sentence, and at the end the tokens per second. Every line has its row: one
-with nothing to classify has no label (in JSON null). What is longer than the model takes is cut, and said.
+		Short: "Classify sentences with a fine-tuned model",
+		Long: `Classify sentences: each TEXT, or each line of --file or of standard input. For each the command
+prints the label, its probability and the sentence, and at the end the tokens per second. Every line has a row; a
+line without anything to classify has no label (null in JSON). Sentences longer than the model's limit are truncated
+with a message.
 
-Text is read as UTF-8, as UTF-16 with a byte-order mark, or as Windows-1252 where it is no UTF-8, which is said.
+Text is read as UTF-8, as UTF-16 with a byte-order mark, or with a message as Windows-1252.
 
-CHECKPOINT is the id of a finished run of lab3 finetune, the folder of an adapter (its own or one that PEFT
-made), of a merged model or of a BertFor-, DistilBertFor- or MPNetForSequenceClassification of transformers, or
-the name of one under checkpoints/. A model of several labels at once has a probability for each in --json, and a
-regression has a value. The encoder of an adapter is found by its
-name, as ` + "`dla models ls`" + ` lists it. Of PEFT's settings of LoRA those are computed that choose layers, ranks, scales
-and biases, and the initialisations pissa and olora, which change the encoder; others that change the result (DoRA
-and more) are refused by their name.`,
+CHECKPOINT is the id of a finished run of lab3 finetune, the folder of an adapter (from dla or PEFT), of a
+merged model or of a BertFor-, DistilBertFor- or MPNetForSequenceClassification of transformers, or the name
+of one under checkpoints/. With --json, a multi-label model gives a probability for each label, and a
+regression gives a value. The encoder of an adapter is found by its name, as ` + "`dla models ls`" + ` lists it.
+Supported settings of PEFT's LoRA choose layers, ranks, scales and biases, and the initialisations pissa and
+olora, which change the encoder. Other settings that change the result (such as DoRA) are refused by name.`,
 		Example: `  dla lab3 predict 20261124-0930 "a film to remember"
   dla lab3 predict runs/20261124-093015-minilm-lora-qv-r8-s0/adapter -f reviews.txt
   dla lab3 predict models/minilm-rt "flat" "warm and funny" --json
@@ -56,25 +56,25 @@ and more) are refused by their name.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runPredict(cmd, s, o, args[0], args[1:]) },
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.file, "file", "f", "", "file with a sentence a line; -: the standard input")
+	f.StringVarP(&o.file, "file", "f", "", "file with one sentence per line; -: standard input")
 	f.StringVar(&o.runs, "out", run.DefaultRoot, "directory of run records")
-	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one for each core. Results do not depend on it")
+	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one per core; results do not depend on it")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	return cmd
 }
 
-// Bounds of what is read to be classified, in bytes.
+// Bounds on the text to classify, in bytes.
 const (
 	maxSentences = 64 << 20
 	maxLine      = 1 << 20
 )
 
-// sentences are those asked for, one for each line or argument; an empty one where it has nothing but white space.
-// kind is what one of them is, for what is said of it by its number.
+// sentences returns the sentences to classify, one per line or argument, empty for white space alone. kind names one of
+// them, line or text, for messages with its number.
 func (o predictOptions) sentences(s *Streams, texts []string) (all []string, kind string, err error) {
 	if len(texts) > 0 {
 		if o.file != "" {
-			return nil, "", usageError(fmt.Errorf("texts and --file: want one of them"))
+			return nil, "", usageError(fmt.Errorf("texts and --file exclude each other; give one"))
 		}
 		for i, t := range texts {
 			name := fmt.Sprintf("text %d", i+1)
@@ -102,7 +102,7 @@ func (o predictOptions) sentences(s *Streams, texts []string) (all []string, kin
 		return nil, "", fmt.Errorf("reading %s: %w", name, err)
 	}
 	if len(b) > maxSentences {
-		return nil, "", fmt.Errorf("%s is longer than %d bytes; give it in parts", name, maxSentences)
+		return nil, "", fmt.Errorf("%s is longer than %d bytes; split it", name, maxSentences)
 	}
 	text, err := decoded(s, b, name)
 	if err != nil {
@@ -110,14 +110,15 @@ func (o predictOptions) sentences(s *Streams, texts []string) (all []string, kin
 	}
 	for line := range strings.Lines(text) {
 		if len(line) > maxLine {
-			return nil, "", fmt.Errorf("%s: line %d has %d bytes, more than the %d that a sentence may have; is it one sentence a line?", name, len(all)+1, len(line), maxLine)
+			return nil, "", fmt.Errorf("%s: line %d has %d bytes, more than the limit of %d for a sentence; want "+
+				"one sentence per line", name, len(all)+1, len(line), maxLine)
 		}
 		all = append(all, strings.TrimSpace(line))
 	}
 	return some(all, "line", name, "; want one a line")
 }
 
-// decoded is the text b, which is called name. Where it is not UTF-8 that is said.
+// decoded returns the text b, called name, as UTF-8. It prints a message for any other encoding.
 func decoded(s *Streams, b []byte, name string) (string, error) {
 	text, encoding, err := data.DecodeText(b)
 	if err != nil {
@@ -129,7 +130,7 @@ func decoded(s *Streams, b []byte, name string) (string, error) {
 	return text, nil
 }
 
-// some are all, of which one at least must be there.
+// some returns all, or an error if it is empty.
 func some(all []string, kind, name, wanted string) ([]string, string, error) {
 	for _, t := range all {
 		if t != "" {
@@ -172,7 +173,7 @@ func runPredict(cmd *cobra.Command, s *Streams, o predictOptions, from string, t
 		}
 	}
 	if len(cut) > 0 {
-		fmt.Fprintf(s.Err, "%s: longer than the %d tokens that %s takes, the rest was left out\n", numbered(kind, cut),
+		fmt.Fprintf(s.Err, "%s: longer than the limit of %d tokens of %s; the rest was left out\n", numbered(kind, cut),
 			c.MaxLength(), c.Name)
 	}
 	if len(empty) > 0 {
@@ -183,7 +184,7 @@ func runPredict(cmd *cobra.Command, s *Streams, o predictOptions, from string, t
 			Model     string            `json:"model"`
 			Source    string            `json:"source"`
 			Params    int               `json:"params"`
-			Sentences []labs.Prediction `json:"sentences"` // in the order of lines or texts, none left out
+			Sentences []labs.Prediction `json:"sentences"` // one per line or text, in order
 			Seconds   float64           `json:"seconds"`
 			Rate      float64           `json:"tokens_per_second"`
 		}{c.Name, c.Source, c.Params, p.All, p.Seconds, rate})
@@ -204,7 +205,7 @@ func runPredict(cmd *cobra.Command, s *Streams, o predictOptions, from string, t
 	return nil
 }
 
-// numbered names the first of the lines, or texts, with these numbers: lines 3, 8 and 12 more.
+// numbered lists the first of the numbered lines or texts: lines 3, 8 and 12 more.
 func numbered(kind string, numbers []int) string {
 	if len(numbers) > 1 {
 		kind += "s"
@@ -221,7 +222,10 @@ func numbered(kind string, numbers []int) string {
 	return text
 }
 
-// oneLineOf is a text as a cell of a table: white space and control characters as single spaces.
+// oneLineOf returns text for a table cell: white space and control characters become single spaces.
 func oneLineOf(text string) string {
-	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 }), " ")
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool {
+		return r <= ' ' || r == 0x7f || r >= 0x80 &&
+			r < 0xa0
+	}), " ")
 }

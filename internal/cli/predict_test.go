@@ -46,7 +46,7 @@ func TestSentencesToClassify(t *testing.T) {
 		{"", "absent.txt", nil, "absent.txt"},
 		{"", ".", nil, "reading .: "},
 		{strings.Repeat("a\n", maxSentences/2) + "b", "-", nil,
-			"the standard input is longer than 67108864 bytes; give it in parts"},
+			"the standard input is longer than 67108864 bytes; split it"},
 		{" \n\t\n", "", nil, "the standard input holds no sentences; want one a line"},
 		{"a\x00", "", nil, "the standard input: line 1 holds a NUL byte"},
 		{"", "", []string{"a", "é\xe9"}, "text 2: line 1 is not UTF-8, as the rest is"},

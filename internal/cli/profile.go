@@ -10,7 +10,7 @@ import (
 	"dla/internal/engine"
 )
 
-// costTable is what the ops of a compiled graph took, the most expensive first, as lines of text.
+// costTable formats the times of a compiled graph's ops, the most expensive first.
 func costTable(costs []engine.OpCost) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-28s %-20s %5s %10s %7s %9s\n", "op", "output", "steps", "ms a run", "share", "GFLOP/s")
@@ -19,7 +19,8 @@ func costTable(costs []engine.OpCost) string {
 		if c.FLOPs > 0 {
 			rate = fmt.Sprintf(" %9.1f", c.FLOPs/c.Seconds/1e9)
 		}
-		fmt.Fprintf(&b, "%-28s %-20s %5d %10.3f %5.1f %%%s\n", c.Op, c.Shape, c.Steps, 1e3*c.Seconds*float64(c.Steps)/float64(c.Runs), 100*c.Share, rate)
+		fmt.Fprintf(&b, "%-28s %-20s %5d %10.3f %5.1f %%%s\n", c.Op, c.Shape, c.Steps,
+			1e3*c.Seconds*float64(c.Steps)/float64(c.Runs), 100*c.Share, rate)
 	}
 	return b.String()
 }

@@ -15,32 +15,32 @@ import (
 	"dla/internal/train"
 )
 
-// progressView shows what a training does: on a terminal a bar for the epoch, and everywhere one
-// line for each finished epoch. Steps come by the hundred a second, so a step only counts; ten times
-// a second the bar is told, and what it shows is read from atomics by the goroutine that draws it.
+// progressView shows the progress of a training: on a terminal a bar for the epoch, and everywhere one line per
+// finished epoch. There may be hundreds of steps per second, so a step only counts; the bar is updated ten times per
+// second, and the goroutine that draws it reads its values from atomics.
 type progressView struct {
 	s     *Streams
-	items string        // what a training goes through: images, sentences
+	items string        // images or sentences
 	bars  *mpb.Progress // nil off a terminal
 	bar   *mpb.Bar
-	name  string        // of the pass the bar is about
+	name  string        // of the current pass
 	loss  atomic.Uint64 // bits of a float64
 	acc   atomic.Uint64
-	rate  atomic.Uint64 // items a second
+	rate  atomic.Uint64 // items per second
 	left  atomic.Int64  // nanoseconds to the end of the pass
-	began time.Time     // when the pass did
-	shown time.Time     // when the bar was last told
+	began time.Time     // start of the pass
+	shown time.Time     // last update of the bar
 	done  int           // items, since began
-	first int           // steps that were over then
+	first int           // steps done before began
 
-	download     string // what is being done to which file
+	download     string // action and file of a download
 	downloadMark int64
 }
 
-// refresh is how often the bar is told and drawn.
+// refresh is the interval between updates of the bar.
 const refresh = 100 * time.Millisecond
 
-// heartbeat is how often there is a line off a terminal, of a pass that no line follows.
+// heartbeat is the interval between lines off a terminal, for passes that print no closing line.
 const heartbeat = 30 * time.Second
 
 func newProgress(s *Streams) *progressView { return &progressView{s: s, items: "images"} }
@@ -61,24 +61,26 @@ func (p *progressView) Event(e train.Event) {
 			best = "  * best"
 		}
 		if math.IsNaN(e.ValAcc) {
-			fmt.Fprintf(p.s.Err, "epoch %*d/%d  loss %.6f  val_loss %.6f  %6.0f %s/s  %5.1f s%s\n", len(fmt.Sprint(e.Epochs)), e.Epoch, e.Epochs,
+			fmt.Fprintf(p.s.Err, "epoch %*d/%d  loss %.6f  val_loss %.6f  %6.0f %s/s  %5.1f s%s\n",
+				len(fmt.Sprint(e.Epochs)), e.Epoch, e.Epochs,
 				e.TrainLoss, e.ValLoss, e.Throughput, p.unit(), e.Seconds, best)
 			return
 		}
-		fmt.Fprintf(p.s.Err, "epoch %*d/%d  loss %.4f  acc %6.2f %%  val_loss %.4f  val_acc %6.2f %%  %6.0f %s/s  %5.1f s%s\n", len(fmt.Sprint(e.Epochs)), e.Epoch, e.Epochs,
+		fmt.Fprintf(p.s.Err, "epoch %*d/%d  loss %.4f  acc %6.2f %%  val_loss %.4f  val_acc %6.2f %%  %6.0f %s/s  "+
+			"%5.1f s%s\n", len(fmt.Sprint(e.Epochs)), e.Epoch, e.Epochs,
 			e.TrainLoss, 100*e.TrainAcc, e.ValLoss, 100*e.ValAcc, e.Throughput, p.unit(), e.Seconds, best)
 	}
 }
 
-// pass begins a pass over a set, done steps of which are over. Its bar comes with the first step
-// that is worth showing: a pass shorter than that has none.
+// pass begins a pass over a set with done steps done already. Its bar appears with the first update, so a shorter pass
+// has none.
 func (p *progressView) pass(name string, done int) {
 	p.Flush()
 	p.name, p.began, p.done, p.first = name, time.Now(), 0, done
 	p.shown = p.began
 }
 
-// step counts a step and, now and then, tells the bar.
+// step counts a step and updates the bar at intervals.
 func (p *progressView) step(e train.Event) {
 	p.done += e.Items
 	now := time.Now()
@@ -108,22 +110,23 @@ func (p *progressView) step(e train.Event) {
 	p.bar.SetCurrent(int64(e.Step))
 }
 
-// readings are the numbers beside the bar; the drawing goroutine calls it.
+// readings returns the numbers beside the bar. The drawing goroutine calls it.
 func (p *progressView) readings() string {
 	lossValue, acc := math.Float64frombits(p.loss.Load()), math.Float64frombits(p.acc.Load())
 	loss := fmt.Sprintf(" loss %.4f  acc %.2f %%", lossValue, 100*acc)
 	switch {
-	case math.IsNaN(acc) && math.IsNaN(lossValue): // nothing is learnt or tested
+	case math.IsNaN(acc) && math.IsNaN(lossValue): // neither trained nor evaluated
 		loss = ""
 	case math.IsNaN(acc):
 		loss = fmt.Sprintf(" loss %.6f", lossValue)
-	case math.IsNaN(lossValue): // under attack there is none worth showing
+	case math.IsNaN(lossValue): // attacks report no loss
 		loss = fmt.Sprintf(" acc %.2f %%", 100*acc)
 	}
-	return fmt.Sprintf("%s  %d %s/s  ETA %s", loss, p.rate.Load(), p.unit(), time.Duration(p.left.Load()).Round(time.Second))
+	return fmt.Sprintf("%s  %d %s/s  ETA %s", loss, p.rate.Load(), p.unit(),
+		time.Duration(p.left.Load()).Round(time.Second))
 }
 
-// unit is short for the items: img for images.
+// unit returns a short name of the items: img for images.
 func (p *progressView) unit() string {
 	if p.items == "images" {
 		return "img"
@@ -131,7 +134,7 @@ func (p *progressView) unit() string {
 	return p.items
 }
 
-// barStyle is a cyan block bar, or mpb's ASCII one under NO_COLOR.
+// barStyle returns a cyan block bar, or mpb's ASCII bar under NO_COLOR.
 func barStyle() mpb.BarStyleComposer {
 	style := mpb.BarStyle()
 	if os.Getenv("NO_COLOR") != "" {
@@ -141,8 +144,7 @@ func barStyle() mpb.BarStyleComposer {
 	return style.Filler("█").Tip("█").Padding("░").Lbound("").Rbound("").FillerMeta(cyan).TipMeta(cyan)
 }
 
-// Download shows how far a file has been fetched or decoded: a bar's worth on a terminal, a line at its
-// start elsewhere.
+// Download shows the progress of fetching or decoding a file: a bar on a terminal, elsewhere a line at its start.
 func (p *progressView) Download(d data.Progress) {
 	what := cmp.Or(d.Verb, "fetching") + " " + d.File
 	if p.download != what {
@@ -162,7 +164,7 @@ func (p *progressView) Download(d data.Progress) {
 	}
 }
 
-// Flush takes the bar away, so that a line can be printed.
+// Flush removes the bar, so that a line can be printed.
 func (p *progressView) Flush() {
 	if p.bar != nil {
 		p.bar.Abort(true)

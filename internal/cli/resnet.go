@@ -18,7 +18,7 @@ import (
 func newLab1Cmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lab1",
-		Short: "Residual networks, with and without skip connections, and distillation",
+		Short: "Networks with and without skip connections, and distillation",
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -36,14 +36,14 @@ func newResnetCmd(s *Streams) *cobra.Command {
 
 --model mlp, on MNIST: 784 -> 128, DEPTH blocks of two 128-wide linear layers with ReLU, a head.
 --model small, medium, large (the lab's CNNs), resnet20, resnet32, … resnet110 (He et al. 2016; without
---res their plain twins), on CIFAR-10. ` + "`dla models ls`" + ` lists them.
+--res the plain networks of the same depth), on CIFAR-10. ` + "`dla models ls`" + ` lists them.
 
-The validation part (5,000 images) selects the epoch; the test set is touched once, with that
-epoch's weights. Each run leaves a directory under --out with its configuration, environment,
-metrics, checkpoints and figures. Several models or depths, both values of --res or several seeds
-make a study: every combination is trained in turn and drawn together.
+The accuracy on 5,000 held-out validation images selects the epoch; its weights are evaluated once on
+the test set. Each run leaves a directory under --out with its configuration, environment, metrics,
+checkpoints and figures. Several models or depths, both values of --res or several seeds make a study:
+every combination is trained in turn, and the figures show all of them.
 
-Settings come from, later ones winning: built-in defaults, --config, flags, --set.`,
+Settings, later ones take precedence: defaults, --config, flags, --set.`,
 		Example: `  dla lab1 resnet --depth 5 --res
   dla lab1 resnet --depth 1,2,3,4,5 --res both --seeds 3
   dla lab1 resnet --model large --res
@@ -57,16 +57,18 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 	}
 	b := newSettingFlags(cmd, &def)
 	o.add(cmd, "lab1", b)
-	b.bindAxis("model", "model.name", "network, or several: small,medium,large; with --data cifar10 the default is small")
+	b.bindAxis("model", "model.name", "network, or several: small,medium,large; with --data cifar10 the default is "+
+		"small")
 	b.bindAxis("depth", "model.depth", "blocks of mlp; several: 1,2,3,4,5")
-	b.bind("width", "model.width", "width of mlp's layers; of a ResNet's first stage, 16 in the paper")
+	b.bind("width", "model.width", "width of the layers of mlp, or of the first stage of a ResNet (16 in the paper)")
 	f := cmd.Flags()
 	f.String("res", "false", "skip connections: true, false or both")
 	f.Lookup("res").NoOptDefVal = "true"
-	b.axes = append(b.axes, axis{"res", "model.res", func() ([]any, error) { return skips(f.Lookup("res").Value.String()) }})
-	b.bind("conv", "train.conv", "convolutions: winograd where it can be, or direct")
+	b.axes = append(b.axes, axis{"res", "model.res",
+		func() ([]any, error) { return skips(f.Lookup("res").Value.String()) }})
+	b.bind("conv", "train.conv", "algorithm of convolutions: winograd (where it applies) or direct")
 	b.bind("patience", "train.patience", "stop after this many epochs without a better validation accuracy; 0: never")
-	b.bind("grad-norms", "train.grad_norms", "record the norm of each weight tensor's gradient, and draw it layer by layer")
+	b.bind("grad-norms", "train.grad_norms", "record and draw the gradient norm of each weight tensor")
 	completeWords(cmd, "model", model.Names)
 	completeWords(cmd, "res", []string{"true", "false", "both"})
 	completeWords(cmd, "conv", []string{"winograd", "direct"})
@@ -80,7 +82,7 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 	return cmd
 }
 
-// skips are the values of --res.
+// skips returns the values of --res.
 func skips(text string) ([]any, error) {
 	if text == "both" {
 		return []any{false, true}, nil
@@ -92,11 +94,11 @@ func skips(text string) ([]any, error) {
 	return []any{b}, nil
 }
 
-// smallTraining is what --fast-dev-run makes of a training.
+// smallTraining holds the settings of --fast-dev-run.
 var smallTraining = []small{{"data.limit", 512}, {"train.epochs", 2}}
 
-// resnetSettings resolves the settings of every run. The network decides the defaults; where none is named, the data
-// does.
+// resnetSettings resolves the settings of every run. The network determines the defaults, or the data set if no network
+// is named.
 func resnetSettings(o trainingFlags, b *settingFlags) ([]config.Resnet, error) {
 	all, err := resolve(o.experimentFlags, b, o.seeds, layers[config.Resnet]{
 		plain: func() config.Resnet {
@@ -119,13 +121,14 @@ func resnetSettings(o trainingFlags, b *settingFlags) ([]config.Resnet, error) {
 	})
 	for _, c := range all {
 		if c.Data.Name != all[0].Data.Name {
-			return nil, fmt.Errorf("--model %s, %s: mlp and the convolutional networks have different defaults; train them apart", all[0].Model.Name, c.Model.Name)
+			return nil, fmt.Errorf("--model %s, %s: mlp and the convolutional networks have different defaults; "+
+				"train them in separate studies", all[0].Model.Name, c.Model.Name)
 		}
 	}
 	return all, err
 }
 
-// checkResnet checks the settings and that there is such a network.
+// checkResnet checks the settings and the name of the network.
 func checkResnet(c config.Resnet) error {
 	if err := c.Validate(); err != nil {
 		return err
@@ -134,7 +137,7 @@ func checkResnet(c config.Resnet) error {
 	return err
 }
 
-// resnetLine shows the resolved settings.
+// resnetLine summarises the resolved settings.
 func resnetLine(cfgs []config.Resnet) string {
 	c := cfgs[0]
 	var names []string
@@ -143,10 +146,11 @@ func resnetLine(cfgs []config.Resnet) string {
 			names = append(names, n)
 		}
 	}
-	return fmt.Sprintf("lab1 resnet: %s on %s, %s", strings.Join(names, " "), c.Data.Name, recipe(c.Training(), len(cfgs)/len(names)))
+	return fmt.Sprintf("lab1 resnet: %s on %s, %s", strings.Join(names, " "), c.Data.Name,
+		recipe(c.Training(), len(cfgs)/len(names)))
 }
 
-// recipe says how c trains, from so many seeds.
+// recipe summarises the recipe of c for the given number of seeds.
 func recipe(c config.Training, seeds int) string {
 	t := c.Train
 	opt := fmt.Sprintf("%s lr %g", t.Optimizer, t.LR)
@@ -171,7 +175,7 @@ func recipe(c config.Training, seeds int) string {
 	return line
 }
 
-// variantName is the name of a network that checkResnet has checked.
+// variantName returns the name of a network that checkResnet has checked.
 func variantName(c config.Resnet) string {
 	name, err := labs.ResnetVariant(c)
 	if err != nil {

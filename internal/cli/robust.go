@@ -20,26 +20,26 @@ func newRobustCmd(s *Streams) *cobra.Command {
 	var sets []string
 	cmd := &cobra.Command{
 		Use:   "robust",
-		Short: "Train a classifier against attacks and to be unsure of outliers",
-		Long: `Fine-tune a trained classifier, or train one like it from scratch, so that it withstands attacks and is
-unsure of what is in none of its classes. Of the images of each batch a part (--fraction) is attacked on
-the fly, on the weights of the moment and as in evaluation, by FGSM or PGD; their labels stay. After them
-come outliers. The loss is the cross-entropy of the images, attacked or not, plus WEIGHT times
-KL(uniform ‖ softmax) of the outliers (outlier exposure, Hendrycks et al. 2019); both kinds of rows make one
-forward pass, so batch normalisation sees both.
+		Short: "Fine-tune a classifier adversarially, with outlier exposure",
+		Long: `Adversarial fine-tuning of a trained classifier, or adversarial training of the same architecture from
+scratch, so that it resists attacks and is not confident on outliers. A fraction (--fraction) of each batch
+is attacked by FGSM or PGD, in evaluation mode with the current weights, and keeps its labels. Outliers
+follow. The loss is the cross-entropy of the images, attacked or not, plus WEIGHT times
+KL(uniform ‖ softmax) of the outliers (outlier exposure, Hendrycks et al. 2019). Images and outliers share
+one forward pass, so batch normalisation sees both.
 
---outliers: noise, which is drawn; NAME=FOLDER, images in a folder, tar or tar.gz, made 32x32 RGB; a set of
-` + "`dla data ls`" + `, as svhn, or cifar100, of which the people are left out (outliers.without). Several are
-taken in turn. Images that are trained on are never evaluated, and an outlier is none of the classifier's
-images: copies of the data, and of what is evaluated, pixel by pixel, are left out of the outliers, said and
-recorded by name. Where they are more than 5 % of a set, nothing is trained.
+--outliers: noise, which is drawn; NAME=FOLDER, images of a folder, tar or tar.gz, converted to 32x32 RGB; a
+set of ` + "`dla data ls`" + `, such as svhn, or cifar100 without its people (outliers.without). Several are used in
+turn. No image is both trained on and evaluated, and no outlier is an image of the classifier's data: images
+with the same pixels as one of the data or of the evaluated sets are left out of the outliers and named in
+output and record. If they are more than 5 % of a set, the run is refused.
 
-The original keeps its data and its split. Validation selects the epoch with the best mean of two
-accuracies, on the validation images as they are and attacked as in training. Then, once, the original
-and the hardened network face the test set, FGSM and PGD over a sweep of radii, and sets of outliers:
-accuracy, its cost by McNemar's test, and how far the mean of max softmax moves, with its interval.
+Data and split are the original's. Validation selects the epoch by the mean of two accuracies, on the
+unchanged and on the attacked validation images. Then the original and the fine-tuned network are compared
+once on the test set, under FGSM and PGD over a sweep of radii, and on sets of outliers: accuracy,
+McNemar's test, and the shift of the mean max softmax with its interval.
 
-Settings come from, later ones winning: built-in defaults, --config, flags, --set.`,
+Settings, later ones take precedence: defaults, --config, flags, --set.`,
 		Example: `  dla lab4 robust
   dla lab4 robust --original 20261124-0930 --attack pgd --fraction 0.5
   dla lab4 robust --outliers noise,cifar100 --weight 1
@@ -51,18 +51,21 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 	b := newSettingFlags(cmd, &def)
 	o.add(cmd, "lab4", b)
 	f := cmd.Flags()
-	f.Lookup("data").Usage = "the original's data set; another is refused"
-	f.Lookup("seed").Usage = "seed of the order of batches, of what is attacked and of which outliers come"
-	b.bind("original", "original.from", "classifier to fine-tune: name under checkpoints/, folder, or id of a finished run")
-	b.bind("scratch", "scratch", "begin from initial weights, not from the original's")
-	b.bind("attack", "attack.kind", "attack on the images of a batch: "+strings.Join(attack.Names(attack.InTraining), ", "))
-	b.bind("fraction", "attack.fraction", "fraction of each batch's images that is attacked; 0: none")
-	f.Var(&eps, "eps", "radius of that attack, L-infinity; a plain number is in steps of 1/255, so 8 is 8/255")
+	f.Lookup("data").Usage = "data set: the original's; any other is refused"
+	f.Lookup("seed").Usage = "seed of the order of batches, the attacked images and the outliers"
+	b.bind("original", "original.from", "classifier to fine-tune: name under checkpoints/, folder, or id of a "+
+		"finished run")
+	b.bind("scratch", "scratch", "start from initial weights, not from the original's")
+	b.bind("attack", "attack.kind", "attack on the images of a batch: "+strings.Join(attack.Names(attack.InTraining),
+		", "))
+	b.bind("fraction", "attack.fraction", "fraction of each batch to attack; 0: none")
+	f.Var(&eps, "eps", "radius of the attack, L-infinity, in units of 1/255: 8 means 8/255")
 	b.bind("steps", "attack.steps", "steps of --attack pgd")
 	b.bind("outliers", "outliers.sources", "outliers to train on: noise, NAME=FOLDER, or a data set; several: a,b,c")
-	b.bind("share", "outliers.share", "outliers in a batch, for each of its images; 0: none")
-	b.bind("weight", "outliers.weight", "of the outliers' part of the loss")
-	f.StringArrayVar(&sets, "ood", nil, "another set of outliers to compare on: one of dla data ls, or NAME=FOLDER; repeatable")
+	b.bind("share", "outliers.share", "outliers per image of a batch; 0: none")
+	b.bind("weight", "outliers.weight", "weight of the outlier term of the loss")
+	f.StringArrayVar(&sets, "ood", nil, "another set of outliers to compare on: one of dla data ls, or NAME=FOLDER; "+
+		"repeatable")
 	completeWords(cmd, "attack", attack.Names(attack.InTraining))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfgs, err := resolve(o.experimentFlags, b, o.seeds, layers[config.Robust]{
@@ -83,7 +86,7 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 		if err != nil {
 			return usageError(err)
 		}
-		for i := range cfgs { // what the original decides is found before the data is read
+		for i := range cfgs { // adopt the original's settings before the data is read
 			if cfgs[i], err = labs.RobustSettings(o.out, cfgs[i]); err != nil {
 				return err
 			}
@@ -93,10 +96,10 @@ Settings come from, later ones winning: built-in defaults, --config, flags, --se
 	return cmd
 }
 
-// smallRobust is what --fast-dev-run makes of adversarial fine-tuning.
+// smallRobust holds the settings of --fast-dev-run.
 var smallRobust = append(slices.Clip(smallTraining), small{"test.pgd", 128})
 
-// robustLine shows the resolved settings.
+// robustLine summarises the resolved settings.
 func robustLine(cfgs []config.Robust) string {
 	c := cfgs[0]
 	how := "fine-tuned"
@@ -112,7 +115,8 @@ func robustLine(cfgs []config.Robust) string {
 		parts = append(parts, fmt.Sprintf("%g %% of each batch attacked by %s at %g/255", 100*a.Fraction, kind, a.Eps))
 	}
 	if out := c.Outliers; out.Share > 0 {
-		parts = append(parts, fmt.Sprintf("%g outliers an image (%s) of weight %g", out.Share, strings.Join(out.Sources, ", "), out.Weight))
+		parts = append(parts, fmt.Sprintf("%g outliers per image (%s) with weight %g", out.Share,
+			strings.Join(out.Sources, ", "), out.Weight))
 	}
 	return strings.Join(parts, ", ") + "; " + recipe(c.Training(), len(cfgs))
 }

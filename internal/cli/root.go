@@ -11,21 +11,22 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 )
 
-// Streams are where a command reads and writes. Results go to Out, everything said on the way to Err.
+// Streams holds the streams of a command. Results go to Out, messages and progress to Err.
 type Streams struct {
 	In     io.Reader
 	Out    io.Writer
 	Err    io.Writer
-	InTTY  bool // In is a terminal: questions may be asked
-	ErrTTY bool // Err is a terminal: progress bars may be drawn
+	InTTY  bool // In is a terminal: commands may ask questions
+	ErrTTY bool // Err is a terminal: commands may draw progress bars
 
-	bars io.Writer // Err itself, where Err is not; what bars are drawn with is not to be shown but acted on
+	bars io.Writer // unescaped Err for bars, whose control characters the terminal must act on
 }
 
-// barsOut is where bars are drawn.
+// barsOut returns the stream that bars are drawn on.
 func (s *Streams) barsOut() io.Writer {
 	if s.bars != nil {
 		return s.bars
@@ -33,10 +34,11 @@ func (s *Streams) barsOut() io.Writer {
 	return s.Err
 }
 
-// Terminal is the process's own streams.
+// Terminal returns the streams of the process.
 func Terminal() *Streams {
 	tty := func(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
-	return &Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, InTTY: tty(os.Stdin), ErrTTY: tty(os.Stderr) && os.Getenv("TERM") != "dumb"}
+	return &Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, InTTY: tty(os.Stdin), ErrTTY: tty(os.Stderr) &&
+		os.Getenv("TERM") != "dumb"}
 }
 
 // Exit codes, beside 0 and 128 + signal.
@@ -46,7 +48,7 @@ const (
 	exitMaxTime = 3
 )
 
-// ExitError ends the program with Code; a nil Err has been said already.
+// ExitError ends the program with Code. A nil Err means that the error has been printed already.
 type ExitError struct {
 	Code int
 	Err  error
@@ -61,22 +63,23 @@ func (e *ExitError) Error() string {
 
 func (e *ExitError) Unwrap() error { return e.Err }
 
-// usageError marks err as a mistake on the command line.
+// usageError marks err as a usage error, with exit code 2.
 func usageError(err error) error { return &ExitError{exitUsage, err} }
 
 // Main runs the command line args and returns the exit code.
 func Main(args []string, s *Streams) int {
 	out, errOut := &shown{w: s.Out}, &shown{w: s.Err}
 	code := execute(args, &Streams{In: s.In, Out: out, Err: errOut, InTTY: s.InTTY, ErrTTY: s.ErrTTY, bars: s.Err})
-	if err := out.close(); err != nil && code == 0 { // else something has been said already
-		fmt.Fprintf(errOut, "dla: not all could be printed: %v; what was recorded is whole, print it again where there is room\n", err)
+	if err := out.close(); err != nil && code == 0 { // else an error has been printed already
+		fmt.Fprintf(errOut, "dla: the output is incomplete: %v; the records are whole, so print it again where "+
+			"there is room\n", err)
 		code = exitFailure
 	}
-	_ = errOut.close() // nobody could be told
+	_ = errOut.close() // there is nowhere to report it
 	return code
 }
 
-// execute is Main on streams that show control characters.
+// execute is Main on streams that escape control characters.
 func execute(args []string, s *Streams) int {
 	root := newRootCmd(s)
 	root.SetArgs(joinRes(args))
@@ -99,7 +102,7 @@ func execute(args []string, s *Streams) int {
 	return code
 }
 
-// inOneLine is what err says: of several that are joined, each after a semicolon.
+// inOneLine returns the text of err in one line, joined errors separated by semicolons.
 func inOneLine(err error) string {
 	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
 	for i := range lines {
@@ -108,7 +111,7 @@ func inOneLine(err error) string {
 	return strings.Join(lines, "; ")
 }
 
-// checkEnv refuses a kernel level there is not: a run meant to be portable would silently not be.
+// checkEnv refuses an unknown kernel level, which would otherwise be ignored without a word.
 func checkEnv() error {
 	switch k := os.Getenv("DLA_KERNEL"); k {
 	case "", "avx512", "avx2", "portable":
@@ -118,7 +121,25 @@ func checkEnv() error {
 	}
 }
 
-// joinRes writes `--res both` as `--res=both`: a flag that may stand alone takes no separate value.
+// plainBooleans makes help show every boolean flag under c as --json, not as pflag's --json[=true|false].
+func plainBooleans(c *cobra.Command) {
+	c.InitDefaultHelpFlag()
+	for _, set := range []*pflag.FlagSet{c.Flags(), c.PersistentFlags()} {
+		set.VisitAll(func(f *pflag.Flag) {
+			if f.Value.Type() == "bool" {
+				f.Value = boolean{f.Value}
+			}
+		})
+	}
+	for _, sub := range c.Commands() {
+		plainBooleans(sub)
+	}
+}
+
+// boolean is a boolean flag without the method IsBoolFlag, by which pflag recognises one in help.
+type boolean struct{ pflag.Value }
+
+// joinRes rewrites `--res both` as `--res=both`, since a flag with an optional value takes no separate one.
 func joinRes(args []string) []string {
 	var out []string
 	for i := 0; i < len(args); i++ {
@@ -140,25 +161,25 @@ func newRootCmd(s *Streams) *cobra.Command {
 Python, no GPU. Every run leaves a record; every figure is drawn from records; a run that is
 stopped, even by kill -9, resumes to the same bits.
 
-Exit codes: 0 done; 1 failed; 2 a mistake on the command line; 3 stopped by --max-time;
-130, 143 stopped by Ctrl-C or SIGTERM. What was stopped can be resumed.
+Exit codes: 0 done; 1 failed; 2 usage error; 3 stopped by --max-time; 130, 143 stopped by
+Ctrl-C or SIGTERM. A stopped run can be resumed.
 
 Environment:
-  DLA_DATA         folder with data sets (mnist/train-images-idx3-ubyte.gz, …), looked in first
-  DLA_MODELS       folder with encoders (all-MiniLM-L6-v2/model.safetensors, …), looked in first
-  DLA_ANY_ENCODER  1: use the encoder that is found, though a record names another
-  DLA_KERNEL       kernels to use: avx512, avx2 or portable; default the best this processor has
+  DLA_DATA         folder with data sets (mnist/train-images-idx3-ubyte.gz, …), searched first
+  DLA_MODELS       folder with encoders (all-MiniLM-L6-v2/model.safetensors, …), searched first
+  DLA_ANY_ENCODER  1: use the encoder found, even if a record names another
+  DLA_KERNEL       kernels: avx512, avx2 or portable; default: the best of this processor
   NO_COLOR         no colours in progress bars`,
 		Example: `  dla lab1 resnet --depth 5 --res                              # train one network
   dla lab1 resnet --depth 1,2,3,4,5 --res both --seeds 3       # the whole comparison, with figures
-  dla runs ls                                                  # what was run
-  dla plot --all --out figures                                 # draw it again`,
+  dla runs ls                                                  # list the runs
+  dla plot --all --out figures                                 # draw the figures again`,
 		Args:          noArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.SetIn(s.In) // first: the completion command keeps what is there when it is made
+	cmd.SetIn(s.In) // first: the completion command keeps the streams it is made with
 	cmd.SetOut(s.Out)
 	cmd.SetErr(s.Err)
 	cmd.AddCommand(newLab1Cmd(s), newLab3Cmd(s), newLab4Cmd(s), newRunsCmd(s), newPlotCmd(s), newDataCmd(s),
@@ -170,5 +191,6 @@ Environment:
 	cmd.InitDefaultCompletionCmd()
 	strictArgs(cmd)
 	decimalFlags(cmd)
+	plainBooleans(cmd)
 	return cmd
 }

@@ -25,7 +25,8 @@ func newRunsCmd(s *Streams) *cobra.Command {
 	}
 	var root string
 	cmd.PersistentFlags().StringVar(&root, "out", run.DefaultRoot, "directory of run records")
-	cmd.AddCommand(newRunsLsCmd(s, &root), newRunsShowCmd(s, &root), newRunsCompareCmd(s, &root), newRunsResumeCmd(s, &root), newRunsRmCmd(s, &root))
+	cmd.AddCommand(newRunsLsCmd(s, &root), newRunsShowCmd(s, &root), newRunsCompareCmd(s, &root),
+		newRunsResumeCmd(s, &root), newRunsRmCmd(s, &root))
 	return cmd
 }
 
@@ -42,10 +43,10 @@ func newRunsLsCmd(s *Streams, root *string) *cobra.Command {
 				return err
 			}
 			if asJSON {
-				return writeJSON(s.Out, append([]run.Summary{}, all...)) // [], not null, where there are none
+				return writeJSON(s.Out, append([]run.Summary{}, all...)) // [], not null, for no runs
 			}
 			if len(all) == 0 {
-				fmt.Fprintf(s.Out, "no runs under %s; begin with: %s\n", *root,
+				fmt.Fprintf(s.Out, "no runs under %s; start with: %s\n", *root,
 					run.Command(*root, "lab1", "resnet", "--depth", "5", "--res"))
 				return nil
 			}
@@ -56,7 +57,8 @@ func newRunsLsCmd(s *Streams, root *string) *cobra.Command {
 				if r.TestAccuracy != nil {
 					acc = fmt.Sprintf("%.2f %%", 100**r.TestAccuracy)
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%d\t%s\n", r.ID, dash(r.Experiment), dash(r.Variant), r.Seed, r.Status, r.Epochs, acc)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%d\t%s\n", r.ID, dash(r.Experiment), dash(r.Variant), r.Seed,
+					r.Status, r.Epochs, acc)
 			}
 			if err := w.Flush(); err != nil {
 				return err
@@ -73,7 +75,7 @@ func newRunsLsCmd(s *Streams, root *string) *cobra.Command {
 	return cmd
 }
 
-// completeRuns completes run ids on the shell's command line.
+// completeRuns completes run ids in the shell.
 func completeRuns(root *string) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		all, err := run.List(*root)
@@ -92,9 +94,10 @@ func newRunsResumeCmd(s *Streams, root *string) *cobra.Command {
 	var maxTime time.Duration
 	var kernels, keep bool
 	cmd := &cobra.Command{
-		Use:               "resume ID",
-		Short:             "Continue an interrupted run, to the same bits as if it had never stopped",
-		Example:           "  dla runs resume 20261124-093015-mlp-d5-res-s0\n  dla runs resume 20261124-0930 --max-time 10m",
+		Use:   "resume ID",
+		Short: "Continue an interrupted run, with the same bits as if it had never stopped",
+		Example: "  dla runs resume 20261124-093015-mlp-d5-res-s0\n  dla runs resume 20261124-0930 " +
+			"--max-time 10m",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeRuns(root),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -104,21 +107,23 @@ func newRunsResumeCmd(s *Streams, root *string) *cobra.Command {
 	}
 	addOtherKernels(cmd, &kernels)
 	addKeepCheckpoints(cmd, &keep)
-	cmd.Flags().DurationVar(&maxTime, "max-time", 0, "stop with a checkpoint after this long; exit code 3")
+	cmd.Flags().DurationVar(&maxTime, "max-time", 0, "stop with a checkpoint after this time; exit code 3")
 	return cmd
 }
 
 func newRunsRmCmd(s *Streams, root *string) *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use:               "rm ID…",
-		Short:             "Delete runs, records and checkpoints and all",
-		Long:              "Delete runs for good. Ids are given whole; on a terminal it asks, elsewhere it needs --yes.",
-		Example:           "  dla runs rm 20261124-093015-mlp-d5-res-s0\n  dla runs rm 20261124-093015-mlp-d5-res-s0 20261124-093512-mlp-d5-plain-s0 --yes",
+		Use:   "rm ID…",
+		Short: "Delete runs with their records and checkpoints",
+		Long: "Delete runs permanently. Give whole ids. On a terminal the command asks, elsewhere it " +
+			"needs --yes.",
+		Example: "  dla runs rm 20261124-093015-mlp-d5-res-s0\n  dla runs rm " +
+			"20261124-093015-mlp-d5-res-s0 20261124-093512-mlp-d5-plain-s0 --yes",
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completeRuns(root),
 		RunE: func(_ *cobra.Command, ids []string) error {
-			for _, id := range ids { // before anything is asked or removed
+			for _, id := range ids { // before asking and removing
 				r, err := run.Examine(*root, id)
 				if err != nil {
 					return err
@@ -143,13 +148,13 @@ func newRunsRmCmd(s *Streams, root *string) *cobra.Command {
 	return cmd
 }
 
-// confirmed asks whether what is named is to be deleted, unless yes says so already.
+// confirmed asks whether to delete what, unless yes is set.
 func confirmed(s *Streams, yes bool, what string) error {
 	if yes {
 		return nil
 	}
 	if !s.InTTY {
-		return usageError(errors.New("nothing is removed without being asked for: add --yes"))
+		return usageError(errors.New("not on a terminal, so nothing is removed without confirmation: add --yes"))
 	}
 	fmt.Fprintf(s.Err, "delete %s? [y/N] ", what)
 	answer, err := bufio.NewReader(s.In).ReadString('\n')

@@ -19,9 +19,9 @@ type comparison struct {
 	Variant      string         `json:"variant"`
 	Seed         uint64         `json:"seed"`
 	Status       run.Status     `json:"status"`
-	Differs      map[string]any `json:"differs"` // settings that are not the same in all runs
+	Differs      map[string]any `json:"differs"` // settings that differ between the runs
 	Epochs       int            `json:"epochs"`
-	BestValAcc   *float64       `json:"best_val_accuracy,omitempty"` // nil where there is none
+	BestValAcc   *float64       `json:"best_val_accuracy,omitempty"` // nil for a run without accuracy
 	BestEpoch    int            `json:"best_epoch"`
 	LastLoss     float64        `json:"last_loss"`
 	LastValLoss  float64        `json:"last_val_loss"`
@@ -38,9 +38,10 @@ type comparison struct {
 func newRunsCompareCmd(s *Streams, root *string) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:               "compare ID ID…",
-		Short:             "Compare runs: where their settings differ and what they reached",
-		Example:           "  dla runs compare 20261124-093015-mlp-d5-res-s0 20261124-093512-mlp-d5-plain-s0\n  dla runs compare 20261124-0930 20261124-0935 --json",
+		Use:   "compare ID ID…",
+		Short: "Compare the settings and results of runs",
+		Example: "  dla runs compare 20261124-093015-mlp-d5-res-s0 20261124-093512-mlp-d5-plain-s0\n  dla " +
+			"runs compare 20261124-0930 20261124-0935 --json",
 		Args:              cobra.MinimumNArgs(2),
 		ValidArgsFunction: completeRuns(root),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -81,8 +82,9 @@ func newRunsCompareCmd(s *Streams, root *string) *cobra.Command {
 }
 
 func compareOne(r run.Record) (comparison, error) {
-	c := comparison{ID: r.ID, Variant: r.Variant, Seed: r.Seed, Status: r.Status, Epochs: r.Epochs, TestAccuracy: r.TestAccuracy,
-		Data: r.Env.Data.Name, Fingerprint: r.Fingerprint, Synthetic: r.Env.Data.Synthetic, Metrics: append([]run.Epoch{}, r.Metrics...)}
+	c := comparison{ID: r.ID, Variant: r.Variant, Seed: r.Seed, Status: r.Status, Epochs: r.Epochs,
+		TestAccuracy: r.TestAccuracy,
+		Data:         r.Env.Data.Name, Fingerprint: r.Fingerprint, Synthetic: r.Env.Data.Synthetic, Metrics: append([]run.Epoch{}, r.Metrics...)}
 	var best run.Measure
 	if len(r.Metrics) > 0 {
 		c.BestValAcc = &best.Accuracy
@@ -124,7 +126,7 @@ func flatten(dst map[string]any, prefix string, tree map[string]any) {
 	}
 }
 
-// differing are the keys whose values are not the same in all of settings, sorted.
+// differing returns the keys whose values differ between the settings, sorted.
 func differing(settings []map[string]any) []string {
 	all := map[string]bool{}
 	for _, s := range settings {
@@ -221,7 +223,7 @@ func printComparison(s *Streams, cols []comparison, keys []string) error {
 		return err
 	}
 	if slices.ContainsFunc(cols, func(c comparison) bool { return c.Fingerprint != cols[0].Fingerprint }) {
-		fmt.Fprintln(s.Out, "\nNOTE: these runs did not use the same data; their accuracies do not compare")
+		fmt.Fprintln(s.Out, "\nNOTE: these runs used different data; their accuracies are not comparable")
 	}
 	return nil
 }

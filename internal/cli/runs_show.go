@@ -19,7 +19,7 @@ func newRunsShowCmd(s *Streams, root *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "show ID",
 		Short:             "Show one run: settings, environment, metrics, result",
-		Long:              "Show one run. An id may be shortened as long as it stays unique.",
+		Long:              "Show one run. A unique beginning of the id is enough.",
 		Example:           "  dla runs show 20261124-093015-mlp-d5-res-s0\n  dla runs show 20261124-0930 --json",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeRuns(root),
@@ -41,8 +41,8 @@ func newRunsShowCmd(s *Streams, root *string) *cobra.Command {
 	return cmd
 }
 
-// resultOf is the result of a run; nil while there is none. Of an experiment that this version does not know it is read
-// as a classifier's.
+// resultOf returns the result of a run, nil before it is finished. The result of an unknown experiment is read as a
+// classifier's.
 func resultOf(r run.Record) (record.Result, error) {
 	if r.Result == nil {
 		return nil, nil
@@ -54,7 +54,7 @@ func resultOf(r run.Record) (record.Result, error) {
 	return res, record.Read(r, res)
 }
 
-// accuracy is a share of n right answers with its 95 % interval, where there is one.
+// accuracy formats an accuracy with its 95 % interval, if any.
 func accuracy(share float64, ci []float64) string {
 	if len(ci) != 2 {
 		return fmt.Sprintf("%.2f %%", 100*share)
@@ -62,7 +62,7 @@ func accuracy(share float64, ci []float64) string {
 	return fmt.Sprintf("%.2f %% (%.2f-%.2f)", 100*share, 100*ci[0], 100*ci[1])
 }
 
-// squaredError is a mean squared error with its 95 % interval, where there is one.
+// squaredError formats a mean squared error with its 95 % interval, if any.
 func squaredError(mse float64, ci []float64) string {
 	if len(ci) != 2 {
 		return fmt.Sprintf("%.6f", mse)
@@ -70,7 +70,7 @@ func squaredError(mse float64, ci []float64) string {
 	return fmt.Sprintf("%.6f (%.6f-%.6f)", mse, ci[0], ci[1])
 }
 
-// loss is m's, to the digits it is worth: squared errors are small.
+// loss formats m's loss; squared errors are small and get more digits.
 func loss(m run.Measure) string {
 	if math.IsNaN(m.Accuracy) {
 		return fmt.Sprintf("%.6f", m.Loss)
@@ -78,7 +78,7 @@ func loss(m run.Measure) string {
 	return fmt.Sprintf("%.4f", m.Loss)
 }
 
-// percent is m's accuracy, "-" where it has none.
+// percent formats m's accuracy, "-" if it has none.
 func percent(m run.Measure) string {
 	if math.IsNaN(m.Accuracy) {
 		return "-"
@@ -86,7 +86,7 @@ func percent(m run.Measure) string {
 	return fmt.Sprintf("%.2f", 100*m.Accuracy)
 }
 
-// programOf is what a run was made by, and on what.
+// programOf formats the program and machine of a run.
 func programOf(e run.Env) string {
 	return fmt.Sprintf("dla %s, revision %.12s, %s, %s kernels, %d threads, %s", e.Version, e.Revision, e.GoVersion,
 		e.Kernel, e.Threads, e.CPU)
@@ -112,7 +112,8 @@ func show(s *Streams, r run.Record, root string) error {
 	if e.Data.Synthetic {
 		synthetic = "SYNTHETIC, "
 	}
-	fmt.Fprintf(w, "data      %s, %s%s (fingerprint %.12s)\n", e.Data.Name, synthetic, e.Data.Source, e.Data.Fingerprint)
+	fmt.Fprintf(w, "data      %s, %s%s (fingerprint %.12s)\n", e.Data.Name, synthetic, e.Data.Source,
+		e.Data.Fingerprint)
 	fmt.Fprintf(w, "program   %s\n", programOf(e))
 	fmt.Fprintf(w, "started   %s\ncommand   %s\n", e.Started.Format(time.RFC3339), run.Quote(e.Command...))
 	for _, again := range r.Resumed {
@@ -134,7 +135,8 @@ func show(s *Streams, r run.Record, root string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "epoch\tloss\tacc %\tval_loss\tval_acc %\tlr\t")
 	for _, m := range r.Metrics {
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%.4g\t\n", m.Epoch, loss(m.Train), percent(m.Train), loss(m.Val), percent(m.Val), m.LR)
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%.4g\t\n", m.Epoch, loss(m.Train), percent(m.Train), loss(m.Val),
+			percent(m.Val), m.LR)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -150,7 +152,8 @@ func show(s *Streams, r run.Record, root string) error {
 	}
 	switch res := res.(type) {
 	case *record.Autoencoder:
-		fmt.Fprintf(w, "\ntest      mean squared error %s, n = %d\n", squaredError(res.Test.MSE, res.Test.CI95[:]), res.Test.N)
+		fmt.Fprintf(w, "\ntest      mean squared error %s, n = %d\n", squaredError(res.Test.MSE, res.Test.CI95[:]),
+			res.Test.N)
 		fmt.Fprintf(w, "selected  epoch %d, by its validation loss of %s\n", res.BestEpoch, loss(res.Val))
 		fmt.Fprintf(w, "weights   %d parameters, sha256 %s\n", res.Params, res.WeightsSHA256)
 	case *record.Classifier:

@@ -114,7 +114,7 @@ func TestRunsCompare(t *testing.T) {
 			t.Errorf("%q in:\n%s", not, out)
 		}
 	}
-	want(t, 0, []string{"runs", "compare", done, other, "--out", root}, "did not use the same data")
+	want(t, 0, []string{"runs", "compare", done, other, "--out", root}, "these runs used different data")
 	var cols []comparison
 	out = want(t, 0, []string{"runs", "compare", done, half, "--out", root, "--json"})
 	if err := json.Unmarshal([]byte(out), &cols); err != nil || len(cols) != 2 || cols[1].Differs["model.depth"] != 1.0 {

@@ -11,16 +11,16 @@ import (
 	"dla/internal/config"
 )
 
-// settingFlags are the flags of a command that set settings. Each stands for a key: --epochs is train.epochs.
+// settingFlags holds the flags of a command that set settings. Each is an alias of a key: --epochs is train.epochs.
 type settingFlags struct {
 	flags *pflag.FlagSet
-	def   any               // pointer to the settings whose values the flags show as their defaults
-	names map[string]string // of a key, its flag
+	def   any               // pointer to the settings that give the flags' defaults
+	names map[string]string // flag of each key
 	plain []string          // flags that set their key
 	axes  []axis
 }
 
-// axis is a flag of several values: a study has a run of each combination of them.
+// axis is a flag with several values. A study has one run per combination of all axes' values.
 type axis struct {
 	flag, key string
 	values    func() ([]any, error)
@@ -30,13 +30,13 @@ func newSettingFlags(cmd *cobra.Command, def any) *settingFlags {
 	return &settingFlags{flags: cmd.Flags(), def: def, names: map[string]string{}}
 }
 
-// bind adds the flag called name for the setting key. Its default is that of the setting.
+// bind adds the flag called name for the setting key, with the default of the setting.
 func (b *settingFlags) bind(name, key, usage string) {
 	b.add(name, key, usage)
 	b.plain = append(b.plain, name)
 }
 
-// add is bind of a flag that does more than to set its key, which the command sees to.
+// add is bind for a flag whose value the command itself handles, since it does more than set its key.
 func (b *settingFlags) add(name, key, usage string) {
 	b.names[key] = name
 	switch v := b.value(key).(type) {
@@ -57,7 +57,7 @@ func (b *settingFlags) add(name, key, usage string) {
 	}
 }
 
-// value is the default of the setting key.
+// value returns the default of the setting key.
 func (b *settingFlags) value(key string) any {
 	v, err := config.Get(b.def, key)
 	if err != nil {
@@ -66,7 +66,7 @@ func (b *settingFlags) value(key string) any {
 	return v
 }
 
-// bindAxis adds a flag that takes one or several values of the setting key, with commas between them.
+// bindAxis adds a flag that takes one or several values of the setting key, separated by commas.
 func (b *settingFlags) bindAxis(name, key, usage string) {
 	b.names[key] = name
 	values := func() ([]any, error) {
@@ -96,7 +96,7 @@ func anys[T any](all []T) []any {
 	return values
 }
 
-// apply sets the settings that c points to as the plain flags say that were given.
+// apply sets the settings that c points to from the plain flags on the command line.
 func (b *settingFlags) apply(c any) error {
 	for key, name := range b.names {
 		if !b.flags.Changed(name) || !slices.Contains(b.plain, name) {
@@ -113,7 +113,7 @@ func (b *settingFlags) apply(c any) error {
 	return nil
 }
 
-// given is the value of the flag called name.
+// given returns the value of the flag called name.
 func (b *settingFlags) given(name string) (any, error) {
 	switch b.flags.Lookup(name).Value.Type() {
 	case "int":
@@ -136,7 +136,7 @@ type assignment struct {
 	value any
 }
 
-// combinations are those of the values of all axes that were given, the first axis changing last.
+// combinations returns all combinations of the given axes' values. The first axis changes slowest.
 func (b *settingFlags) combinations() ([][]assignment, error) {
 	all := [][]assignment{nil}
 	for _, a := range b.axes {
@@ -158,20 +158,20 @@ func (b *settingFlags) combinations() ([][]assignment, error) {
 	return all, nil
 }
 
-// layers are how the settings of a command come about, beside its flags and --config.
+// layers holds the sources of a command's settings beside its flags and --config.
 type layers[C any] struct {
 	plain func() C // the defaults
-	// decided are the defaults that some of the settings decide, as the network does; nil: plain.
+	// decided returns the defaults that depend on other settings, such as the network; nil: use plain.
 	decided func(C) (C, error)
-	// special does what flags say that do more than to set their key; nil: there are none.
+	// special applies flags that do more than set their key; nil: none.
 	special func(*C) error
-	// small are the settings of --fast-dev-run.
+	// small holds the settings of --fast-dev-run.
 	small []small
 	check func(C) error
 }
 
-// resolve gives the settings of every run asked for, each once: of all combinations of the axes, from every seed.
-// Later ones win: defaults, --config, flags, --fast-dev-run, --set.
+// resolve returns the settings of every run, each once: all combinations of the axes with every seed. Later sources
+// take precedence: defaults, --config, flags, --fast-dev-run, --set.
 func resolve[C any](o experimentFlags, b *settingFlags, seeds int, l layers[C]) ([]C, error) {
 	if seeds < 1 {
 		return nil, fmt.Errorf("--seeds %d: want at least 1", seeds)
@@ -196,8 +196,9 @@ func resolve[C any](o experimentFlags, b *settingFlags, seeds int, l layers[C]) 
 	return all.list, nil
 }
 
-// resolveOne gives the settings of one run, whose seed is the given number after the first.
-func resolveOne[C any](o experimentFlags, b *settingFlags, l layers[C], combination []assignment, seed uint64) (C, error) {
+// resolveOne returns the settings of one run. seed is added to the first seed.
+func resolveOne[C any](o experimentFlags, b *settingFlags, l layers[C], combination []assignment,
+	seed uint64) (C, error) {
 	apply := func(c *C) error {
 		if o.config != "" {
 			if err := config.LoadFile(c, o.config); err != nil {
@@ -250,14 +251,13 @@ func resolveOne[C any](o experimentFlags, b *settingFlags, l layers[C], combinat
 	return c, l.check(c)
 }
 
-// small is a setting that --fast-dev-run makes small.
+// small is a setting that --fast-dev-run reduces.
 type small struct {
 	key string
 	to  int
 }
 
-// makeSmall makes the settings small that --fast-dev-run is about, where it is given, but for those that another flag
-// or --set sets.
+// makeSmall reduces the settings of --fast-dev-run, if given, except those that another flag or --set sets.
 func (o experimentFlags) makeSmall(b *settingFlags, c any, all []small) error {
 	if !o.fastDevRun {
 		return nil
@@ -273,7 +273,7 @@ func (o experimentFlags) makeSmall(b *settingFlags, c any, all []small) error {
 	return nil
 }
 
-// givenBy is what sets the setting key on the command line, a flag or --set; "" where nothing does.
+// givenBy returns the flag or --set that sets the setting key on the command line; "" if none does.
 func (o experimentFlags) givenBy(b *settingFlags, key string) string {
 	if name := b.names[key]; name != "" && b.flags.Changed(name) {
 		return "--" + name
@@ -287,7 +287,7 @@ func (o experimentFlags) givenBy(b *settingFlags, key string) string {
 	return ""
 }
 
-// smallLine says what --fast-dev-run makes of settings.
+// smallLine describes the settings that --fast-dev-run changed.
 func (o experimentFlags) smallLine(b *settingFlags, all []small) string {
 	var made, given []string
 	for _, s := range all {
@@ -304,13 +304,13 @@ func (o experimentFlags) smallLine(b *settingFlags, all []small) string {
 	return line
 }
 
-// distinct are settings, each once, in the order in which they came.
+// distinct collects settings, each once, in order of first appearance.
 type distinct[C any] struct {
 	list []C
-	seen map[string]bool // as they are written in Go, which is many times faster than YAML and loses nothing
+	seen map[string]bool // keys in Go syntax, which is lossless and much faster than YAML
 }
 
-// add appends c, unless it is there.
+// add appends c unless it is present.
 func (d *distinct[C]) add(c C) {
 	if d.seen == nil {
 		d.seen = map[string]bool{}

@@ -8,20 +8,20 @@ import (
 	"unicode/utf8"
 )
 
-// shown is where a command prints. What it prints holds names out of files that others may have made, and a terminal
-// acts on control characters: it would clear the screen, change its title, or show one name for another. So all but
-// the end of a line and the tab are written as Go and JSON write them, \u001b, and bytes that are no UTF-8 as \x9b.
-// Only bars are drawn past it.
+// shown escapes control characters in a command's output. The output holds names from files that others may have made,
+// and a terminal acts on control characters: it would clear the screen or show one name for another. All but newline
+// and tab are written as Go and JSON write them, \u001b, and bytes that are not UTF-8 as \x9b. Only progress bars
+// bypass it.
 //
-// It keeps the first error, so that what could not be printed (a full disk) is not lost without a word.
+// It keeps the first error, so that a failed write (a full disk) is reported.
 type shown struct {
 	mu   sync.Mutex
 	w    io.Writer
-	rest []byte // the beginning of a character whose end is still to come
+	rest []byte // incomplete character at the end of the last write
 	err  error
 }
 
-// Write writes b, or says why nothing can be written any more.
+// Write writes b escaped, or returns the first error of an earlier write.
 func (s *shown) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -43,7 +43,7 @@ func (s *shown) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// escaped is text as it is shown.
+// escaped returns text with control characters escaped.
 func escaped(text []byte) []byte {
 	out := make([]byte, 0, len(text))
 	for i := 0; i < len(text); {
@@ -61,7 +61,7 @@ func escaped(text []byte) []byte {
 	return out
 }
 
-// close writes what is left of a character without an end, and returns the first error there was.
+// close writes an incomplete last character and returns the first error.
 func (s *shown) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,9 +8,8 @@ import (
 	"syscall"
 )
 
-// interruptible derives a context that the first SIGINT or SIGTERM cancels, so that a training can
-// save itself; a second one leaves at once. code is the exit code the signal asks for (130, 143),
-// 0 while none came.
+// interruptible derives a context that the first SIGINT or SIGTERM cancels, so that a training can save its state; the
+// second exits at once. code returns the exit code for the signal (130, 143), 0 before any.
 func interruptible(parent context.Context) (ctx context.Context, code func() int, stop func()) {
 	ctx, cancel := context.WithCancel(parent)
 	ch := make(chan os.Signal, 2)

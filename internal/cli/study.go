@@ -16,16 +16,16 @@ import (
 	"dla/internal/train"
 )
 
-// study is what a command runs: the runs of an experiment.
+// study holds the runs of one experiment's command.
 type study struct {
 	line  string      // the resolved settings in a line
-	small string      // what --fast-dev-run made of them
-	tasks []labs.Task // of these the first without Reuse is the experiment's own
-	items string      // what is trained on: images, sentences
+	small string      // the settings that --fast-dev-run changed
+	tasks []labs.Task // the first without Reuse is a run of the experiment itself
+	items string      // images or sentences
 	after func(all []labs.Outcome) error
 }
 
-// tasksOf are the runs of settings.
+// tasksOf returns the runs of the settings.
 func tasksOf[C any](all []C) []labs.Task {
 	var tasks []labs.Task
 	for _, c := range all {
@@ -34,8 +34,7 @@ func tasksOf[C any](all []C) []labs.Task {
 	return tasks
 }
 
-// run makes the runs of st, or says what they cost, and shows what they came to. It is what every experiment's command
-// does.
+// run makes the runs of st and shows their results, or with --dry-run their cost. Every experiment's command calls it.
 func (o trainingFlags) run(cmd *cobra.Command, s *Streams, st study) (err error) {
 	o.setThreads()
 	if o.dryRun {
@@ -63,7 +62,8 @@ func (o trainingFlags) run(cmd *cobra.Command, s *Streams, st study) (err error)
 	x.progress.Close()
 	if err != nil {
 		if len(all) > 0 {
-			fmt.Fprintf(s.Err, "%d of %d runs are finished; the same command with --resume goes on from here\n", len(all), n)
+			fmt.Fprintf(s.Err, "%d of %d runs are finished; repeat the command with --resume to continue\n", len(all),
+				n)
 		}
 		return err
 	}
@@ -79,7 +79,7 @@ func (o trainingFlags) run(cmd *cobra.Command, s *Streams, st study) (err error)
 	return nil
 }
 
-// reached says in a line what a finished run of a study reached.
+// reached summarises the result of a finished run of a study in one line.
 func reached(t labs.Outcome) string {
 	note := ""
 	if t.Reused {
@@ -88,12 +88,12 @@ func reached(t labs.Outcome) string {
 	return fmt.Sprintf("%s seed %d: %s%s", t.Variant, t.Seed, t.Result.Reached(), note)
 }
 
-// stopped says how to go on with a run that was interrupted or ran out of time.
+// stopped prints how to continue a run that was interrupted or ran out of time.
 func stopped(s *Streams, t labs.Outcome, code int, root string, study bool) error {
-	if t.ID == "" { // before there was a run
-		fmt.Fprintf(s.Err, "\nstopped (%s). Go on with the same command and --resume\n", t.Reason)
+	if t.ID == "" { // stopped before the run was made
+		fmt.Fprintf(s.Err, "\nstopped (%s). Continue with the same command and --resume\n", t.Reason)
 	} else {
-		fmt.Fprintf(s.Err, "\nstopped (%s); the state is saved. Go on with: %s\n", t.Reason,
+		fmt.Fprintf(s.Err, "\nstopped (%s); the state is saved. Continue with: %s\n", t.Reason,
 			run.Command(root, "runs", "resume", t.ID))
 		if study {
 			fmt.Fprintln(s.Err, "or with the whole study: the same command with --resume")
@@ -108,9 +108,9 @@ func stopped(s *Streams, t labs.Outcome, code int, root string, study bool) erro
 	return &ExitError{Code: code}
 }
 
-// plan prints the settings of the experiment's first run, and what each run will cost. It reads no data.
+// plan prints the settings of the experiment's first run and the cost of each run. It reads no data.
 func (o trainingFlags) plan(s *Streams, st study) error {
-	tasks := slices.Clone(st.tasks) // those of the experiment itself first
+	tasks := slices.Clone(st.tasks) // runs of the experiment itself first
 	slices.SortStableFunc(tasks, func(a, b labs.Task) int {
 		switch {
 		case a.Reuse == b.Reuse:
@@ -135,7 +135,8 @@ func (o trainingFlags) plan(s *Streams, st study) error {
 	total := 0.0
 	for _, p := range plans {
 		total += p.Cost.Total()
-		fmt.Fprintf(s.Out, "%-16s seed %-3d %s  about %s\n", p.Variant, p.Seed, p.Cost.Line(), roundSeconds(p.Cost.Total()))
+		fmt.Fprintf(s.Out, "%-16s seed %-3d %s  about %s\n", p.Variant, p.Seed, p.Cost.Line(),
+			roundSeconds(p.Cost.Total()))
 	}
 	if len(plans) > 1 {
 		fmt.Fprintf(s.Out, "%d runs, about %s\n", len(plans), roundSeconds(total))
@@ -151,12 +152,12 @@ func resumeRun(cmd *cobra.Command, s *Streams, o trainingFlags, id string) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, x.close()) }()
-	if rec, err := run.Find(root, id); err == nil { // else it is what Resume says
+	if rec, err := run.Find(root, id); err == nil { // else Resume reports the error
 		x.progress.items = itemsOf(rec.Env.Data.Name)
 		if rec.Status == run.StatusFinished {
 			files, err := labs.CompleteFigures(rec)
 			if err == nil && files != nil {
-				fmt.Fprintf(s.Out, "run %s was finished but for its figures, which are drawn now: %s\n", rec.ID,
+				fmt.Fprintf(s.Out, "run %s was finished without its figures; they are drawn now: %s\n", rec.ID,
 					filepath.Join(rec.Dir, "figures"))
 			}
 			if err != nil || files != nil {
@@ -175,7 +176,7 @@ func resumeRun(cmd *cobra.Command, s *Streams, o trainingFlags, id string) (err 
 	return closing(s, []labs.Outcome{t}, root, false)
 }
 
-// drawStudy draws the figures of a study's runs into a folder of its experiment under root, and says where all is.
+// drawStudy draws the figures of a study's runs into the experiment's folder under root and prints the paths.
 func drawStudy(s *Streams, all []labs.Outcome, recs []run.Record, root string) error {
 	dir := filepath.Join(root, "figures", strings.ReplaceAll(ownRecord(recs).Experiment, "/", "-"))
 	files, err := report.Figures(recs, dir)
@@ -194,7 +195,7 @@ func drawStudy(s *Streams, all []labs.Outcome, recs []run.Record, root string) e
 	return nil
 }
 
-// ownRecord is the first of a study's records that is not of a run made for others, as a teacher's is.
+// ownRecord returns the first record of a study that belongs to the experiment itself, not to a teacher for example.
 func ownRecord(recs []run.Record) run.Record {
 	for _, r := range recs {
 		if r.Experiment != labs.ResnetExperiment {

@@ -10,8 +10,8 @@ import (
 	"dla/internal/spelling"
 )
 
-// strictArgs makes every wrong argument under c a usage error, and that of a group of commands one
-// that names the nearest command; cobra suggests at the root only.
+// strictArgs makes every wrong argument under c a usage error. For a group of commands the error names the nearest
+// command; cobra suggests one at the root only.
 func strictArgs(c *cobra.Command) {
 	check := c.Args
 	switch {
@@ -32,7 +32,7 @@ func strictArgs(c *cobra.Command) {
 	}
 }
 
-// knownCommand is the argument check of a group: what is left over is a command it does not have.
+// knownCommand checks the arguments of a group: a remaining argument is an unknown command.
 func knownCommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -50,7 +50,7 @@ func knownCommand(c *cobra.Command, args []string) error {
 	return err
 }
 
-// noArgs is the argument check of a command that takes flags only.
+// noArgs checks the arguments of a command that takes flags only.
 func noArgs(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -58,7 +58,7 @@ func noArgs(c *cobra.Command, args []string) error {
 	return fmt.Errorf("`%s` takes flags only, not %q", c.CommandPath(), args[0])
 }
 
-// suggestFlag adds the nearest known flag to pflag's complaint about an unknown one.
+// suggestFlag adds the nearest known flag to pflag's error about an unknown one.
 func suggestFlag(c *cobra.Command, err error) error {
 	name, ok := strings.CutPrefix(err.Error(), "unknown flag: --")
 	if !ok {
@@ -72,8 +72,7 @@ func suggestFlag(c *cobra.Command, err error) error {
 	return err
 }
 
-// similar is the nearest of known, unless more than half of word would have to change: then it is
-// no help.
+// similar returns the nearest of known, or "" if more than half of word would have to change.
 func similar(word string, known []string) (string, bool) {
 	if len(known) == 0 {
 		return "", false

@@ -14,7 +14,7 @@ import (
 	"dla/internal/run"
 )
 
-// trainingFlags are those that every command that trains has, but for its settings.
+// trainingFlags holds the flags that every training command has beside its settings.
 type trainingFlags struct {
 	experimentFlags
 	seeds   int
@@ -23,26 +23,28 @@ type trainingFlags struct {
 	keep    bool
 }
 
-// add gives cmd the flags.
+// add adds the flags to cmd.
 func (o *trainingFlags) add(cmd *cobra.Command, lab string, b *settingFlags) {
 	o.experimentFlags.add(cmd, lab, b)
 	f := cmd.Flags()
 	f.IntVar(&o.seeds, "seeds", 1, "train each variant from this many seeds: seed, seed+1, …")
-	b.bind("data", "data.name", "data set: mnist, cifar10, synthetic-digits, synthetic-shapes; default cifar10 for all models but mlp")
+	b.bind("data", "data.name", "data set: mnist, cifar10, synthetic-digits, synthetic-shapes; default: mnist for "+
+		"mlp, else cifar10")
 	b.bind("epochs", "train.epochs", "passes over the training set")
-	f.DurationVar(&o.maxTime, "max-time", 0, "stop with a checkpoint after this long, as 90s or 2h; exit code 3")
+	f.DurationVar(&o.maxTime, "max-time", 0, "stop with a checkpoint after this time, such as 90s or 2h; exit code 3")
 	addKeepCheckpoints(cmd, &o.keep)
-	f.BoolVar(&o.profile, "profile", false, "time every op of the training steps and print what each took; write OUT/cpu.pprof, for go tool pprof")
+	f.BoolVar(&o.profile, "profile", false, "time every op of the training steps and print the times; write "+
+		"OUT/cpu.pprof for go tool pprof")
 	completeWords(cmd, "data", data.Names())
 }
 
-// addKeepCheckpoints gives cmd the flag that keeps what finished trainings need no more.
+// addKeepCheckpoints adds the flag that keeps the checkpoints of finished trainings.
 func addKeepCheckpoints(cmd *cobra.Command, keep *bool) {
 	cmd.Flags().BoolVar(keep, "keep-checkpoints", false,
-		"keep the checkpoints of finished runs, weights and optimiser; else the best weights alone stay")
+		"keep the checkpoints of finished runs (weights and optimiser state), not the best weights alone")
 }
 
-// begin starts a training's session. close ends it.
+// begin starts the session of a training; close ends it.
 func (o trainingFlags) begin(cmd *cobra.Command, s *Streams) (*session, error) {
 	stopProfile := func() error { return nil }
 	if o.profile {
@@ -75,7 +77,7 @@ func (o trainingFlags) begin(cmd *cobra.Command, s *Streams) (*session, error) {
 	return x, nil
 }
 
-// itemsOf is what the data set called name is of.
+// itemsOf returns what the data set called name consists of: images or sentences.
 func itemsOf(name string) string {
 	if data.IsText(name) {
 		return "sentences"

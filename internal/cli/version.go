@@ -16,7 +16,7 @@ func newVersionCmd(s *Streams) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "version",
-		Short:   "Say which dla this is and what it runs on",
+		Short:   "Show the version of dla and the machine",
 		Example: "  dla version --json",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -39,7 +39,8 @@ func newVersionCmd(s *Streams) *cobra.Command {
 			if v.Dirty {
 				changed = ", with uncommitted changes"
 			}
-			fmt.Fprintf(s.Out, "dla %s (revision %.12s%s)\n%s on %s/%s, %s, %d threads, %s kernels\n", v.Version, v.Revision, changed, v.Go, v.OS, v.Arch, v.CPU, v.Threads, v.Kernel)
+			fmt.Fprintf(s.Out, "dla %s (revision %.12s%s)\n%s on %s/%s, %s, %d threads, %s kernels\n", v.Version,
+				v.Revision, changed, v.Go, v.OS, v.Arch, v.CPU, v.Threads, v.Kernel)
 			return nil
 		},
 	}
