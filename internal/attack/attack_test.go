@@ -78,7 +78,8 @@ func TestRadiusZeroChangesNothing(t *testing.T) {
 	target, _ := smallTarget(t, 4)
 	b := someImages(4)
 	for name, a := range map[string]Attack{
-		"fgsm": FGSM{}, "pgd linf": PGD{Norm: Linf, Steps: 3, Restarts: 2}, "pgd l2": PGD{Norm: L2, Step: 0.1, Steps: 3, Restarts: 2},
+		"fgsm": FGSM{}, "pgd linf": PGD{Norm: Linf, Steps: 3, Restarts: 2}, "pgd l2": PGD{Norm: L2, Step: 0.1, Steps: 3,
+			Restarts: 2},
 		"noise": Noise{}, "square": Square{Queries: 5, H: side, W: side, C: channels},
 	} {
 		if !slices.Equal(run(t, a, target, b), b.X) {
@@ -112,7 +113,8 @@ func TestImagesAloneAsInABatch(t *testing.T) {
 
 // TestResNetImagesAlone is the same for a network whose convolutions take several images a chunk.
 func TestResNetImagesAlone(t *testing.T) {
-	target, err := NewTarget(model.ResNet{Blocks: 1, Width: 16, Res: true, Pixels: model.CIFAR10}, nn.NewParams(1), []int{32, 32, 3}, 10, 5)
+	target, err := NewTarget(model.ResNet{Blocks: 1, Width: 16, Res: true, Pixels: model.CIFAR10}, nn.NewParams(1),
+		[]int{32, 32, 3}, 10, 5)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +219,8 @@ func TestStrength(t *testing.T) {
 	for name, a := range attacks() {
 		all[name] = loss(run(t, a, target, b))
 	}
-	if !(math.Abs(all["noise"]-clean) < 0.2*(all["fgsm"]-clean) && all["fgsm"] < all["pgd linf"] && clean < all["square"] && all["pgd l2"] > clean) {
+	if !(math.Abs(all["noise"]-clean) < 0.2*(all["fgsm"]-clean) && all["fgsm"] < all["pgd linf"] &&
+		clean < all["square"] && all["pgd l2"] > clean) {
 		t.Errorf("loss %g, attacked %v", clean, all)
 	}
 	if !(all["fgsm targeted"] < clean && all["pgd linf targeted"] < all["fgsm targeted"]) {
@@ -258,7 +261,8 @@ func TestMistakes(t *testing.T) {
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
 	for name, a := range attacks() {
-		for what, bad := range map[string]Batch{"no image": {}, "too many": someImages(5), "too few values": {b.X[1:], b.Y, b.Index}, "no numbers": {b.X, b.Y, nil}} {
+		for what, bad := range map[string]Batch{"no image": {}, "too many": someImages(5),
+			"too few values": {b.X[1:], b.Y, b.Index}, "no numbers": {b.X, b.Y, nil}} {
 			if err := a.Run(context.Background(), target, bad, make([]float32, len(b.X))); err == nil {
 				t.Errorf("%s of %s is no error", name, what)
 			}

@@ -18,7 +18,8 @@ func names(cases []Case) string {
 
 func TestSelect(t *testing.T) {
 	cases := []Case{
-		{Group: Kernels, Name: "gemm-NT-8x8x8"}, {Group: Steps, Name: "resnet20"}, {Group: Steps, Name: "resnet110", large: true},
+		{Group: Kernels, Name: "gemm-NT-8x8x8"}, {Group: Steps, Name: "resnet20"}, {Group: Steps, Name: "resnet110",
+			large: true},
 		{Group: Eval, Name: "resnet20-b", peer: peerWork{name: "resnet20-w16 eval"}}, {Group: Memory, Name: "resnet20"},
 	}
 	for _, tc := range []struct {
@@ -46,7 +47,8 @@ func TestSelect(t *testing.T) {
 		t.Errorf("by the peer's name: %s, error %v", names(got), err)
 	}
 	var none *NoCaseError
-	if _, err := Select(cases, []string{"steps", "gemm"}); !errors.As(err, &none) || none.Word != "gemm" || !strings.Contains(err.Error(), "no case of steps") {
+	if _, err := Select(cases, []string{"steps", "gemm"}); !errors.As(err, &none) || none.Word != "gemm" ||
+		!strings.Contains(err.Error(), "no case of steps") {
 		t.Errorf("steps gemm: error %v", err)
 	}
 	if _, err := Select(WithPeer(cases), []string{"kernels"}); err == nil {
@@ -75,7 +77,8 @@ func TestCases(t *testing.T) {
 // TestMeasure runs every kernel and layer on one image, and the small networks on two, and wants rates
 // that follow from the times.
 func TestMeasure(t *testing.T) {
-	cases, err := Select(Cases(), []string{Kernels, Layers, "conv", "gemm-NT-128", "gemm-N", "gemm-TN", "batchnorm", "cross", "sgd-270k", "adamw-270k"})
+	cases, err := Select(Cases(), []string{Kernels, Layers, "conv", "gemm-NT-128", "gemm-N", "gemm-TN", "batchnorm",
+		"cross", "sgd-270k", "adamw-270k"})
 	if err != nil {
 		t.Fatal(err)
 	}

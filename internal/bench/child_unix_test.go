@@ -23,7 +23,8 @@ func TestPeerRuns(t *testing.T) {
 		t.Errorf("%+v, error %v", lines, err)
 	}
 	_, err = shell(`echo first >&2; echo "the reason" >&2; exit 3`).run(context.Background(), "mlp")
-	if err == nil || !strings.Contains(err.Error(), "exit status 3: the reason; run it by itself") || strings.Contains(err.Error(), "\n") {
+	if err == nil || !strings.Contains(err.Error(), "exit status 3: the reason; run it by itself") ||
+		strings.Contains(err.Error(), "\n") {
 		t.Errorf("a peer that fails: error %v", err)
 	}
 }

@@ -27,8 +27,10 @@ type encoder struct {
 // encoders have the sizes of the pretrained ones: what they take does not depend on their weights.
 func encoders() []encoder {
 	return []encoder{
-		{"minilm", model.Encoder{Family: "bert", Vocabulary: 30522, Positions: 512, Kinds: 2, Width: 384, Layers: 6, Heads: 12, Inner: 1536, Eps: 1e-12, Dropout: 0.1, AttentionDropout: 0.1}},
-		{"distilbert", model.Encoder{Family: "distilbert", Vocabulary: 30522, Positions: 512, Width: 768, Layers: 6, Heads: 12, Inner: 3072, Eps: 1e-12, Dropout: 0.1, AttentionDropout: 0.1}},
+		{"minilm", model.Encoder{Family: "bert", Vocabulary: 30522, Positions: 512, Kinds: 2, Width: 384, Layers: 6,
+			Heads: 12, Inner: 1536, Eps: 1e-12, Dropout: 0.1, AttentionDropout: 0.1}},
+		{"distilbert", model.Encoder{Family: "distilbert", Vocabulary: 30522, Positions: 512, Width: 768, Layers: 6,
+			Heads: 12, Inner: 3072, Eps: 1e-12, Dropout: 0.1, AttentionDropout: 0.1}},
 	}
 }
 
@@ -92,7 +94,8 @@ func loraWork(e encoder) (*work, error) {
 // tuningWork is a training step by AdamW of what is not frozen in p, always on the same sentences.
 func tuningWork(e encoder, p *nn.Params) (*work, error) {
 	const tokens = benchSentences * benchTokens
-	c, err := train.NewSentenceClassifier(e, p, train.SentenceSizes{Batch: benchSentences, BatchTokens: tokens, MicroBatches: 1, MicroBatchTokens: tokens, Eval: 1, EvalTokens: benchTokens})
+	c, err := train.NewSentenceClassifier(e, p, train.SentenceSizes{Batch: benchSentences, BatchTokens: tokens,
+		MicroBatches: 1, MicroBatchTokens: tokens, Eval: 1, EvalTokens: benchTokens})
 	if err != nil {
 		return nil, err
 	}

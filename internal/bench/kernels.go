@@ -17,7 +17,8 @@ func kernelCases() []Case {
 		// The MLP at batch 128: forward, and the gradients of inputs and of weights.
 		{"NT", 128, 128, 784}, {"NT", 128, 128, 128}, {"NN", 128, 128, 128}, {"TN", 128, 784, 128}, {"TN", 128, 128, 128},
 		// Transformers: 1024 tokens, attention's projections and the feed-forward layers.
-		{"NN", 1024, 768, 768}, {"NT", 1024, 768, 768}, {"TN", 768, 768, 1024}, {"NT", 1024, 3072, 768}, {"NT", 1024, 768, 3072},
+		{"NN", 1024, 768, 768}, {"NT", 1024, 768, 768}, {"TN", 768, 768, 1024}, {"NT", 1024, 3072, 768}, {"NT", 1024, 768,
+			3072},
 	} {
 		all = append(all, gemmCase(g.layout, g.m, g.n, g.k))
 	}
@@ -43,7 +44,8 @@ func kernelCases() []Case {
 // gemmCase multiplies [m, k] by [k, n].
 func gemmCase(layout string, m, n, k int) Case {
 	return Case{Group: Kernels, Name: fmt.Sprintf("gemm-%s-%dx%dx%d", layout, m, n, k), prepare: func(int) (*work, error) {
-		g := &kernel.Gemm{M: m, N: n, K: k, A: numbers(m * k), LDA: k, B: numbers(k * n), LDB: n, C: kernel.Alloc(m * n), LDC: n}
+		g := &kernel.Gemm{M: m, N: n, K: k, A: numbers(m * k), LDA: k, B: numbers(k * n), LDB: n, C: kernel.Alloc(m * n),
+			LDC: n}
 		if layout[0] == 'T' {
 			g.TransA, g.LDA = true, m
 		}

@@ -27,27 +27,28 @@ func normCase(channels, side int, backward bool) Case {
 	if backward {
 		pass, passes = "backward", 7.0
 	}
-	return Case{Group: Layers, Name: fmt.Sprintf("batchnorm-%dch-%dx%d-%s", channels, side, side, pass), prepare: func(batch int) (*work, error) {
-		m := kernel.Norm{N: batch, Pixels: side * side, C: channels}
-		n := batch * side * side * channels
-		x, y, dy, g := numbers(n), numbers(n), numbers(n), kernel.Alloc(n)
-		mean, variance, a, b := numbers(channels), numbers(channels), numbers(channels), numbers(channels)
-		sums := kernel.Alloc(batch * 2 * channels)
-		run := func() error {
-			m.Sums(sums, x)
-			m.Moments(mean, variance, sums)
-			m.Apply(y, x, nil, a, b, true)
-			return nil
-		}
-		if backward {
-			run = func() error {
-				m.GradSums(g, sums, dy, y, x, mean)
-				m.GradInput(g, g, x, mean, a, b, variance)
+	return Case{Group: Layers, Name: fmt.Sprintf("batchnorm-%dch-%dx%d-%s", channels, side, side, pass),
+		prepare: func(batch int) (*work, error) {
+			m := kernel.Norm{N: batch, Pixels: side * side, C: channels}
+			n := batch * side * side * channels
+			x, y, dy, g := numbers(n), numbers(n), numbers(n), kernel.Alloc(n)
+			mean, variance, a, b := numbers(channels), numbers(channels), numbers(channels), numbers(channels)
+			sums := kernel.Alloc(batch * 2 * channels)
+			run := func() error {
+				m.Sums(sums, x)
+				m.Moments(mean, variance, sums)
+				m.Apply(y, x, nil, a, b, true)
 				return nil
 			}
-		}
-		return &work{run: run, bytes: 4 * passes * float64(n)}, nil
-	}}
+			if backward {
+				run = func() error {
+					m.GradSums(g, sums, dy, y, x, mean)
+					m.GradInput(g, g, x, mean, a, b, variance)
+					return nil
+				}
+			}
+			return &work{run: run, bytes: 4 * passes * float64(n)}, nil
+		}}
 }
 
 // lossCase is softmax cross-entropy with its gradient: logits are read twice, the gradient is written.
@@ -66,7 +67,8 @@ func lossCase(classes int) Case {
 func updateCase(name string, weights, floats int) Case {
 	return Case{Group: Layers, Name: fmt.Sprintf("%s-%s", name, short(weights)), prepare: func(int) (*work, error) {
 		p := optim.Param{Name: "w", Shape: []int{weights}, Value: numbers(weights), Grad: numbers(weights)}
-		opt, err := optim.New(optim.Config{Name: name, Momentum: 0.9, WeightDecay: 1e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8}, []optim.Param{p})
+		opt, err := optim.New(optim.Config{Name: name, Momentum: 0.9, WeightDecay: 1e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8},
+			[]optim.Param{p})
 		if err != nil {
 			return nil, err
 		}

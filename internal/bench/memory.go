@@ -15,7 +15,8 @@ func memoryCases() []Case {
 	n := network{Model: model.ResNet{Blocks: 3, Width: 16, Res: true, Pixels: model.CIFAR10}, set: "cifar10"}
 	all := []Case{{Group: Memory, Name: n.Name(), prepare: func(batch int) (*work, error) { return stepWork(n, batch) }}}
 	for _, e := range encoders() {
-		all = append(all, Case{Group: Memory, Name: e.name + "-full", prepare: func(int) (*work, error) { return fullWork(e) }})
+		all = append(all, Case{Group: Memory, Name: e.name + "-full",
+			prepare: func(int) (*work, error) { return fullWork(e) }})
 	}
 	return all
 }

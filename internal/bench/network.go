@@ -109,14 +109,16 @@ func networks() []network {
 			continue
 		}
 		m, err := model.New(model.Spec{Name: n.Name, Res: n.Skips}, model.CIFAR10)
-		all = append(all, network{Model: m, set: "cifar10", large: slices.Contains(largeNetworks, n.Name), err: err, name: n.Name})
+		all = append(all, network{Model: m, set: "cifar10", large: slices.Contains(largeNetworks, n.Name), err: err,
+			name: n.Name})
 	}
 	all = append(all, network{Model: model.ResNet{Blocks: 3, Width: 32, Res: true, Pixels: model.CIFAR10}, set: "cifar10"})
 	for _, c := range []struct {
 		peer   string
 		blocks int
 	}{{"cnn-small", 2}, {"cnn-medium", 5}, {"cnn-large", 7}} {
-		m := model.CNN{Size: fmt.Sprintf("%dx32", c.blocks), Inner: slices.Repeat([]int{32}, c.blocks), Res: true, Pixels: model.CIFAR10}
+		m := model.CNN{Size: fmt.Sprintf("%dx32", c.blocks), Inner: slices.Repeat([]int{32}, c.blocks), Res: true,
+			Pixels: model.CIFAR10}
 		all = append(all, network{Model: m, set: "cifar10", peer: c.peer, conv: true,
 			note: "ours has a batch normalisation more in every block and one after the stem (the peer has biases instead, and a ReLU after the sum): more work than the peer's"})
 	}

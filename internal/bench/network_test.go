@@ -41,7 +41,8 @@ func TestDescribe(t *testing.T) {
 	if params != n.Params || sum != n.MACs {
 		t.Errorf("layers have %d parameters and %d multiply-adds, the whole %d and %d", params, sum, n.Params, n.MACs)
 	}
-	if l := byName["layer2.0.conv1"]; l.Op != "conv2d" || !slices.Equal(l.Output, []int{16, 16, 32}) || l.Params != 9*16*32 || l.MACs != 256*9*16*32 {
+	if l := byName["layer2.0.conv1"]; l.Op != "conv2d" || !slices.Equal(l.Output, []int{16, 16, 32}) ||
+		l.Params != 9*16*32 || l.MACs != 256*9*16*32 {
 		t.Errorf("layer2.0.conv1: %+v", l)
 	}
 	if l := byName["layer3.2.bn2"]; l.Params != 128 || l.MACs != 0 { // without running mean and variance

@@ -133,7 +133,8 @@ func (w peerWork) of(lines []PeerResult, images int) ([]PeerResult, error) {
 			continue
 		}
 		if n := r.PerS * r.Median; math.Abs(n/float64(images)-1) > 0.05 { // both are rounded
-			return nil, fmt.Errorf("the peer's %q is of %.0f images a run, ours of %d: leave --batch at its default", r.Case, n, images)
+			return nil, fmt.Errorf("the peer's %q is of %.0f images a run, ours of %d: leave --batch at its default", r.Case, n,
+				images)
 		}
 		own = append(own, r)
 	}
@@ -182,7 +183,8 @@ func (p *Peer) String() string { return strings.Join(p.Command, " ") }
 // run calls the peer and reads what it prints. An ended ctx ends it and all it has started.
 func (p *Peer) run(ctx context.Context, ask string) ([]PeerResult, error) {
 	fail := func(format string, args ...any) error {
-		return fmt.Errorf("peer `%s %q`: %w; run it by itself to see why, or leave --peer out", p, ask, fmt.Errorf(format, args...))
+		return fmt.Errorf("peer `%s %q`: %w; run it by itself to see why, or leave --peer out", p, ask,
+			fmt.Errorf(format, args...))
 	}
 	cmd := exec.CommandContext(ctx, p.Command[0], append(slices.Clone(p.Command[1:]), ask)...)
 	cmd.Env = append(os.Environ(), "THREADS="+strconv.Itoa(p.Threads))
@@ -220,7 +222,8 @@ func parsePeer(out []byte) ([]PeerResult, error) {
 			continue
 		}
 		var r PeerResult
-		if err := json.Unmarshal(line, &r); err != nil || r.Case == "" || !(r.Min > 0) || !(r.Median >= r.Min) || !(r.PerS > 0) || r.N < 1 {
+		if err := json.Unmarshal(line, &r); err != nil || r.Case == "" || !(r.Min > 0) || !(r.Median >= r.Min) ||
+			!(r.PerS > 0) || r.N < 1 {
 			return nil, fmt.Errorf("it printed %.100q where a line like {\"case\": …, \"min_s\": …, \"median_s\": …, \"per_s\": …, \"n\": …} was expected", line)
 		}
 		all = append(all, r)

@@ -17,8 +17,10 @@ func TestAsks(t *testing.T) {
 	}{
 		{peerWork{name: "mlp d5 res step"}, true, []string{"mlp"}},
 		{peerWork{name: "fgsm resnet20-w16"}, false, []string{"fgsm"}},
-		{conv, false, []string{"resnet20-w16 nchw step", "resnet20-w16 nhwc step", "resnet20-w16 nchw-bf16 step", "resnet20-w16 nhwc-bf16 step"}},
-		{conv, true, []string{"resnet20-w16 nchw step", "resnet20-w16 nchw compile step", "resnet20-w16 nhwc step", "resnet20-w16 nhwc compile step",
+		{conv, false, []string{"resnet20-w16 nchw step", "resnet20-w16 nhwc step", "resnet20-w16 nchw-bf16 step",
+			"resnet20-w16 nhwc-bf16 step"}},
+		{conv, true, []string{"resnet20-w16 nchw step", "resnet20-w16 nchw compile step", "resnet20-w16 nhwc step",
+			"resnet20-w16 nhwc compile step",
 			"resnet20-w16 nchw-bf16 step", "resnet20-w16 nchw compile-bf16 step", "resnet20-w16 nhwc-bf16 step", "resnet20-w16 nhwc compile-bf16 step"}},
 	} {
 		if got := tc.work.asks(tc.compiled); !slices.Equal(got, tc.want) {
@@ -38,7 +40,8 @@ func TestParseCase(t *testing.T) {
 		bf16       bool
 	}{
 		{"mlp d5 res step", "mlp d5 res step", false}, {"cnn-small nchw eval", "cnn-small eval", false},
-		{"resnet20-w32 nhwc compile-bf16 step", "resnet20-w32 step", true}, {"fgsm resnet20-w16 nhwc", "fgsm resnet20-w16", false},
+		{"resnet20-w32 nhwc compile-bf16 step", "resnet20-w32 step", true}, {"fgsm resnet20-w16 nhwc", "fgsm resnet20-w16",
+			false},
 		{"import torch", "import torch", false}, {"", "", false},
 	} {
 		if work, bf16 := parseCase(tc.name); work != tc.work || bf16 != tc.bf16 {
@@ -83,7 +86,8 @@ func line(name string, median float64) PeerResult {
 func TestPair(t *testing.T) {
 	w := peerWork{name: "resnet20-w16 step", variants: true, note: "not quite"}
 	lines := []PeerResult{
-		line("resnet20-w16 nchw step", 0.5), line("resnet20-w16 nhwc step", 0.2), line("resnet20-w16 nchw-bf16 step", 0.1), line("resnet20-w16 nhwc-bf16 step", 0.15),
+		line("resnet20-w16 nchw step", 0.5), line("resnet20-w16 nhwc step", 0.2), line("resnet20-w16 nchw-bf16 step",
+			0.1), line("resnet20-w16 nhwc-bf16 step", 0.15),
 		line("resnet20-w16 nchw step", 0.7), line("resnet20-w16 nhwc step", 0.4), // a second turn
 		line("resnet20-w16 nchw eval", 0.01), line("resnet20-w32 nchw step", 0.01), // other work
 	}
@@ -125,13 +129,15 @@ func TestPair(t *testing.T) {
 	if c, err := w.pair(own[:2], 1); err != nil || c.BF16 != nil || c.RatioBF16 != 0 {
 		t.Errorf("without bf16: %+v, error %v", c, err)
 	}
-	if _, err := w.pair(own[2:4], 1); err == nil || !strings.Contains(err.Error(), `no case "resnet20-w16 step" in float32`) {
+	if _, err := w.pair(own[2:4], 1); err == nil || !strings.Contains(err.Error(),
+		`no case "resnet20-w16 step" in float32`) {
 		t.Errorf("bf16 alone: error %v", err)
 	}
 }
 
 func TestLastLine(t *testing.T) {
-	for _, tc := range []struct{ in, want string }{{"", ""}, {"\n\n", ""}, {"a", "a"}, {"Traceback:\n  x\nNameError: y\n", "NameError: y"}} {
+	for _, tc := range []struct{ in, want string }{{"", ""}, {"\n\n", ""}, {"a", "a"},
+		{"Traceback:\n  x\nNameError: y\n", "NameError: y"}} {
 		if got := lastLine([]byte(tc.in)); got != tc.want {
 			t.Errorf("%q: %q, want %q", tc.in, got, tc.want)
 		}

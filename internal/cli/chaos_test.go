@@ -67,7 +67,8 @@ func TestChaos(t *testing.T) {
 		})
 	}
 	c.T = t
-	t.Logf("\n| command | killed | failures | calls failed | failures |\n|---|---|---|---|---|\n%s", strings.Join(table, "\n"))
+	t.Logf("\n| command | killed | failures | calls failed | failures |\n|---|---|---|---|---|\n%s",
+		strings.Join(table, "\n"))
 }
 
 // victim is a command that writes.
@@ -105,7 +106,8 @@ func newChaos(t *testing.T) *chaos {
 		c.exe, err = os.Executable()
 	}
 	c.must(err)
-	if path, err := exec.LookPath("strace"); err == nil && exec.Command(path, "-f", "-o", os.DevNull, "true").Run() == nil {
+	if path, err := exec.LookPath("strace"); err == nil && exec.Command(path, "-f", "-o", os.DevNull,
+		"true").Run() == nil {
 		c.strace = path
 	}
 	c.script, err = txtar.ParseFile("testdata/script/finetune.txtar")
@@ -148,14 +150,16 @@ func (c *chaos) makeSet() {
 	z := gzip.NewWriter(&packed)
 	w := tar.NewWriter(z)
 	for _, name := range slices.Sorted(maps.Keys(c.records)) {
-		c.must(w.WriteHeader(&tar.Header{Name: "cifar-10-batches-bin/" + name, Mode: 0o644, Size: int64(len(c.records[name]))}))
+		c.must(w.WriteHeader(&tar.Header{Name: "cifar-10-batches-bin/" + name, Mode: 0o644,
+			Size: int64(len(c.records[name]))}))
 		_, err := w.Write(c.records[name])
 		c.must(err)
 	}
 	c.must(errors.Join(w.Close(), z.Close()))
 	c.archive = packed.Bytes()
 	sum := sha256.Sum256(c.archive)
-	c.set.Archive = data.File{Name: "cifar-10-binary.tar.gz", Size: int64(len(c.archive)), SHA256: hex.EncodeToString(sum[:])}
+	c.set.Archive = data.File{Name: "cifar-10-binary.tar.gz", Size: int64(len(c.archive)),
+		SHA256: hex.EncodeToString(sum[:])}
 
 	was := slices.Clone(data.Catalogue)
 	defer func() { data.Catalogue = was }()
@@ -208,9 +212,11 @@ func (c *chaos) command(d disturbance, wrapped []string, args ...string) *exec.C
 	all := append(slices.Clone(wrapped), append([]string{path}, args...)...)
 	cmd := exec.Command(all[0], all[1:]...)
 	cmd.Dir = c.in
-	cmd.Env = append(os.Environ(), chaosEnv+"="+string(met), "PWD="+c.in, "HOME="+c.in, "HF_ENDPOINT="+c.hub.URL, "HF_TOKEN=",
+	cmd.Env = append(os.Environ(), chaosEnv+"="+string(met), "PWD="+c.in, "HOME="+c.in, "HF_ENDPOINT="+c.hub.URL,
+		"HF_TOKEN=",
 		"HF_HUB_OFFLINE=", "HF_HUB_CACHE=", "DLA_MODELS=", "NO_COLOR=1")
-	for v, folder := range map[string]string{"XDG_CACHE_HOME": "cache", "HF_HOME": "hub", "TMPDIR": "tmp", "DLA_DATA": "data"} {
+	for v, folder := range map[string]string{"XDG_CACHE_HOME": "cache", "HF_HOME": "hub", "TMPDIR": "tmp",
+		"DLA_DATA": "data"} {
 		cmd.Env = append(cmd.Env, v+"="+filepath.Join(c.in, folder))
 	}
 	return cmd
@@ -327,7 +333,8 @@ func (c *chaos) torment(v victim) string {
 }
 
 // kill kills v and says when, and whether it died of it.
-func (c *chaos) kill(v victim, try int, took time.Duration, operations int, calls map[string][]int) (how string, died bool) {
+func (c *chaos) kill(v victim, try int, took time.Duration, operations int, calls map[string][]int) (how string,
+	died bool) {
 	switch {
 	case try%3 == 2 && c.strace != "":
 		var most []int
@@ -361,7 +368,8 @@ func (c *chaos) kill(v victim, try int, took time.Duration, operations int, call
 }
 
 // writing are the system calls that change what is on a disk.
-var writing = []string{"write", "pwrite64", "fsync", "renameat", "renameat2", "openat", "mkdirat", "unlinkat", "ftruncate",
+var writing = []string{"write", "pwrite64", "fsync", "renameat", "renameat2", "openat", "mkdirat", "unlinkat",
+	"ftruncate",
 	"symlinkat", "fchmod", "fchmodat"}
 
 // errorsOf are what system calls fail with.
@@ -432,7 +440,8 @@ func (c *chaos) fail(v victim, operations int, calls map[string][]int) (how stri
 		at := calls[name][rand.IntN(len(calls[name]))]
 		with := errorsOf[name][rand.IntN(len(errorsOf[name]))]
 		cmd = c.command(disturbance{}, []string{c.strace, "-f", "-qq", "-y", "-s", "0", "--seccomp-bpf", "-o", log,
-			"-e", "trace=" + name, "-e", "signal=none", "-e", fmt.Sprintf("inject=%s:error=%s:when=%d", name, with, at)}, v.args...)
+			"-e", "trace=" + name, "-e", "signal=none", "-e", fmt.Sprintf("inject=%s:error=%s:when=%d", name, with,
+				at)}, v.args...)
 	} else {
 		at := 1 + rand.IntN(operations)
 		how, met = fmt.Sprintf("operation %d failing", at), true
@@ -575,7 +584,8 @@ func (c *chaos) look() (state, error) {
 			}
 			return nil
 		}
-		if of, ok := best[filepath.Dir(filepath.Dir(name))]; ok && filepath.Base(filepath.Dir(name)) == "checkpoints" && e.Name() != of {
+		if of, ok := best[filepath.Dir(filepath.Dir(name))]; ok && filepath.Base(filepath.Dir(name)) == "checkpoints" &&
+			e.Name() != of {
 			return nil // it went on from that; a kill just after the end leaves it, as --keep-checkpoints does
 		}
 		switch e.Name() {
@@ -797,7 +807,8 @@ func (c *chaos) victims() []victim {
 	finetune := []string{"lab3", "finetune", "--encoder", "tiny", "--data", "synthetic-sentences", "--fast-dev-run",
 		"--epochs", "1", "--threads", "2"}
 	save := func(as string) []string {
-		return []string{"lab4", "fgsm", "--checkpoint", "resnet20-0", "--save", "sets/fgsm", "--save-as", as, "--attack", "fgsm",
+		return []string{"lab4", "fgsm", "--checkpoint", "resnet20-0", "--save", "sets/fgsm", "--save-as", as, "--attack",
+			"fgsm",
 			"--eps", "8", "--limit", "10", "--threads", "2"}
 	}
 	// unless gives args while path is not there: who makes it refuses one.
@@ -836,14 +847,16 @@ func (c *chaos) victims() []victim {
 		name:  "lab1 distill",
 		slow:  true,
 		wants: []func(){set},
-		args: slices.Concat([]string{"lab1", "distill", "--teacher", "mlp", "--student", "mlp", "--set", "teacher.model.depth=1",
+		args: slices.Concat([]string{"lab1", "distill", "--teacher", "mlp", "--student", "mlp", "--set",
+			"teacher.model.depth=1",
 			"--set", "teacher.model.width=8", "--set", "teacher.train.epochs=1", "--set", "model.depth=0", "--set",
 			"model.width=8"}, small, []string{"--epochs", "1"}),
 	}, {
 		name:  "lab3 baseline",
 		slow:  true,
 		wants: []func(){encoder(at("tiny"), 0)},
-		args: []string{"lab3", "baseline", "--encoder", "tiny", "--data", "synthetic-sentences", "--fast-dev-run", "--epochs", "2",
+		args: []string{"lab3", "baseline", "--encoder", "tiny", "--data", "synthetic-sentences", "--fast-dev-run", "--epochs",
+			"2",
 			"--threads", "2"},
 	}, {
 		name:  "lab3 finetune",
@@ -890,8 +903,9 @@ func (c *chaos) victims() []victim {
 			return [][]string{{"runs", "resume", "2", "--out", cut}}
 		},
 	}, {
-		name:  "models export",
-		wants: []func(){set, train(oneRun, "0"), train(twoRuns, "1"), do("models", "export", "2", "checkpoints/net", "--out", oneRun)},
+		name: "models export",
+		wants: []func(){set, train(oneRun, "0"), train(twoRuns, "1"),
+			do("models", "export", "2", "checkpoints/net", "--out", oneRun)},
 		args:  []string{"models", "export", "2", "checkpoints/net", "--out", twoRuns},
 		whole: []string{"/checkpoints/net"},
 		quick: true,
@@ -932,7 +946,8 @@ func (c *chaos) victims() []victim {
 		name: "plot --readme",
 		wants: []func(){set, train(twoRuns+"/a", "0"),
 			write("results/figures.yaml", "- name: a\n  runs: results/a\n  figures: imgs/a\n  table: study\n"),
-			write("README.md", "before\n<!-- table: a -->\n<!-- end -->\nafter\n"), do("plot", "--readme"), train(twoRuns+"/a", "1")},
+			write("README.md", "before\n<!-- table: a -->\n<!-- end -->\nafter\n"), do("plot", "--readme"), train(twoRuns+"/a",
+				"1")},
 		args: []string{"plot", "--readme"},
 	}, {
 		name:  "runs rm",
@@ -968,7 +983,8 @@ func (c *chaos) victims() []victim {
 		quick: true,
 	}, {
 		name: "data rm",
-		wants: []func(){write("cifar-10-binary.tar.gz", string(c.archive)), do("data", "import", "cifar10", "cifar-10-binary.tar.gz"),
+		wants: []func(){write("cifar-10-binary.tar.gz", string(c.archive)),
+			do("data", "import", "cifar10", "cifar-10-binary.tar.gz"),
 			do("data", "index", "cifar10")},
 		args: []string{"data", "rm", "cifar10", "--yes"},
 		again: func() [][]string {
@@ -981,8 +997,9 @@ func (c *chaos) victims() []victim {
 		quick: true,
 	}, {
 		name: "cache prune",
-		wants: []func(){set, do("data", "index", "cifar10"), encoder(at("tiny"), 0), do("lab3", "baseline", "--encoder", "tiny", "--data",
-			"synthetic-sentences", "--fast-dev-run", "--epochs", "1"), do("models", "import", "tiny")},
+		wants: []func(){set, do("data", "index", "cifar10"), encoder(at("tiny"), 0),
+			do("lab3", "baseline", "--encoder", "tiny", "--data",
+				"synthetic-sentences", "--fast-dev-run", "--epochs", "1"), do("models", "import", "tiny")},
 		args:  []string{"cache", "prune", "--max-mb", "0", "--yes"},
 		quick: true,
 	}}

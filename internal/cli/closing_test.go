@@ -22,7 +22,8 @@ func TestFailedSelfChecks(t *testing.T) {
 	} {
 		o := labs.Outcome{ID: "a-run", Variant: name, Result: res}
 		err := failedChecks([]labs.Outcome{o})
-		if err == nil || !strings.Contains(err.Error(), "run a-run: 1 of ") || !strings.Contains(err.Error(), "self-checks failed: ") {
+		if err == nil || !strings.Contains(err.Error(), "run a-run: 1 of ") ||
+			!strings.Contains(err.Error(), "self-checks failed: ") {
 			t.Errorf("%s: error %v", name, err)
 		}
 		var out bytes.Buffer

@@ -34,10 +34,13 @@ func TestDataMistakes(t *testing.T) {
 		{"data import mnist " + empty, exitFailure, "train-images-idx3-ubyte.gz"},
 		{"data verify minst", exitUsage, `unknown data set "minst"`},
 		{"data verify mnist", exitFailure, "get it with `dla data pull mnist`"},
-		{"data verify cifar10", exitFailure, "get it with `dla data pull cifar10`, on a machine without network with `dla data import cifar10 FOLDER_OR_ARCHIVE`"},
-		{"data verify cifar10-jpeg", exitFailure, "put cifar10-images.tar.gz into a folder DIR/cifar10 and set DLA_DATA=DIR, or use `dla data import cifar10-jpeg FOLDER_OR_ARCHIVE`"},
+		{"data verify cifar10", exitFailure,
+			"get it with `dla data pull cifar10`, on a machine without network with `dla data import cifar10 FOLDER_OR_ARCHIVE`"},
+		{"data verify cifar10-jpeg", exitFailure,
+			"put cifar10-images.tar.gz into a folder DIR/cifar10 and set DLA_DATA=DIR, or use `dla data import cifar10-jpeg FOLDER_OR_ARCHIVE`"},
 		{"data pull synthetic-shapes", exitUsage, "is built in"},
-		{"data pull cifar10-jpeg", exitFailure, "cifar10-jpeg has no address that it could be fetched from; if you have its files: `dla data import cifar10-jpeg"},
+		{"data pull cifar10-jpeg", exitFailure,
+			"cifar10-jpeg has no address that it could be fetched from; if you have its files: `dla data import cifar10-jpeg"},
 		{"data import cifar10 " + empty, exitFailure, empty + ": holds no images in train/CLASS/"},
 		{"data import rotten_tomatoes " + empty, exitFailure, empty + ": holds no rt-polarity.neg"},
 		{"data verify rotten_tomatoes", exitFailure, "get it with `dla data pull rotten_tomatoes`"},
@@ -93,7 +96,8 @@ func TestDataImportVerify(t *testing.T) {
 		t.Errorf("verify: exit code %d: %s%s", code, out, errs)
 	}
 	list := listed(t)
-	if list["mnist"].Status != "ready" || list["mnist"].Form != "idx" || list["cifar10"].Status != "absent" || list["synthetic-shapes"].Status != "built in" {
+	if list["mnist"].Status != "ready" || list["mnist"].Form != "idx" || list["cifar10"].Status != "absent" ||
+		list["synthetic-shapes"].Status != "built in" {
 		t.Fatalf("ls --json: %+v", list)
 	}
 	bad := filepath.Join(list["mnist"].Dir, "t10k-labels-idx1-ubyte.gz")
@@ -101,7 +105,8 @@ func TestDataImportVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, errs, code := dla("", false, "data", "verify")
-	if code != exitFailure || !strings.Contains(out, "mnist: damaged") || !strings.Contains(errs, bad+" is damaged: 100 bytes, want 4542; fetch it again with `dla data pull mnist`") {
+	if code != exitFailure || !strings.Contains(out, "mnist: damaged") ||
+		!strings.Contains(errs, bad+" is damaged: 100 bytes, want 4542; fetch it again with `dla data pull mnist`") {
 		t.Errorf("verify of a damaged file: exit code %d: %s%s", code, out, errs)
 	}
 }
@@ -129,7 +134,8 @@ func TestDataCIFAR10(t *testing.T) {
 	}
 	ownCache(t)
 	jpegs := filepath.Join(src, "cifar10-images.tar.gz")
-	if _, errs, code := dla("", false, "data", "import", "cifar10", jpegs); code != exitFailure || !strings.Contains(errs, jpegs+" holds 50000 + 10000 images that are not the published ones of cifar10") {
+	if _, errs, code := dla("", false, "data", "import", "cifar10", jpegs); code != exitFailure ||
+		!strings.Contains(errs, jpegs+" holds 50000 + 10000 images that are not the published ones of cifar10") {
 		t.Errorf("import of the JPEG copies: exit code %d: %s", code, errs)
 	}
 	out, errs, code := dla("", false, "data", "import", "cifar10-jpeg", jpegs, "--json")
@@ -139,7 +145,8 @@ func TestDataCIFAR10(t *testing.T) {
 	if list := listed(t); list["cifar10"].Status != "absent" || list["cifar10-jpeg"].Status != "ready" {
 		t.Errorf("ls: %+v", list)
 	}
-	if out, errs, code := dla("", false, "data", "import", "cifar10", src); code != 0 || !strings.HasPrefix(out, "cifar10 is in ") {
+	if out, errs, code := dla("", false, "data", "import", "cifar10", src); code != 0 ||
+		!strings.HasPrefix(out, "cifar10 is in ") {
 		t.Errorf("import: exit code %d: %s%s", code, out, errs)
 	}
 	if l := listed(t)["cifar10"]; l.Status != "ready" || l.Form != "png" || l.Bytes != 134619981 {
@@ -166,13 +173,15 @@ func TestDataPeople(t *testing.T) {
 		t.Skip("DLA_DATA is not set or has no cifar100_people")
 	}
 	ownCache(t)
-	if _, errs, code := dla("", false, "data", "verify", "cifar100-people"); code != exitFailure || !strings.Contains(errs, "put cifar100-people-png.tar.gz into a folder DIR/cifar100_people") {
+	if _, errs, code := dla("", false, "data", "verify", "cifar100-people"); code != exitFailure ||
+		!strings.Contains(errs, "put cifar100-people-png.tar.gz into a folder DIR/cifar100_people") {
 		t.Errorf("verify of nothing: exit code %d: %s", code, errs)
 	}
 	if out, errs, code := dla("", false, "data", "import", "cifar100-people", src); code != 0 {
 		t.Errorf("import: exit code %d: %s%s", code, out, errs)
 	}
-	if out, errs, code := dla("", false, "data", "verify", "cifar100-people"); code != 0 || !strings.HasPrefix(out, "cifar100-people: ready ") {
+	if out, errs, code := dla("", false, "data", "verify", "cifar100-people"); code != 0 ||
+		!strings.HasPrefix(out, "cifar100-people: ready ") {
 		t.Errorf("verify: exit code %d: %s%s", code, out, errs)
 	}
 	// Under another name it is the content that counts.
@@ -200,7 +209,9 @@ func TestDataSentences(t *testing.T) {
 		t.Fatalf("import: exit code %d: %s", code, errs)
 	}
 	out, errs, code := dla("", false, "data", "verify", "rotten_tomatoes")
-	if code != 0 || !strings.Contains(out, "rotten_tomatoes: ready") || !strings.Contains(out, "8530 + 1066 + 1066 sentences for training, validation and test; apart from spacing and punctuation 0 repeat a sentence of another split and 2 one of their own split") {
+	if code != 0 || !strings.Contains(out, "rotten_tomatoes: ready") ||
+		!strings.Contains(out,
+			"8530 + 1066 + 1066 sentences for training, validation and test; apart from spacing and punctuation 0 repeat a sentence of another split and 2 one of their own split") {
 		t.Errorf("verify: exit code %d: %s%s", code, out, errs)
 	}
 	if out, errs, code := dla("", false, "data", "index", "rotten_tomatoes", "--part", "validation",
@@ -233,7 +244,8 @@ func TestDataSentences(t *testing.T) {
 	if out, errs, code := dla("", false, "data", "verify"); code != exitFailure ||
 		!strings.Contains(out, "rotten_tomatoes: damaged") || !strings.Contains(errs,
 		"rt-polarity.pos is damaged: 5 bytes, want 626395; nor is its content the published one: ") ||
-		!strings.Contains(errs, "1 sentences of the class pos, want 5331; fetch it again with `dla data pull rotten_tomatoes`") {
+		!strings.Contains(errs,
+			"1 sentences of the class pos, want 5331; fetch it again with `dla data pull rotten_tomatoes`") {
 		t.Errorf("verify of a damaged file: exit code %d: %s%s", code, out, errs)
 	}
 }

@@ -34,25 +34,29 @@ func TestKillsAndThreadsLeaveNoTrace(t *testing.T) {
 		killsAndThreadsLeaveNoTrace(t, real("mnist", "synthetic-digits"), "lab1 resnet", "--res", "--depth", "5")
 	})
 	t.Run("cnn", func(t *testing.T) {
-		killsAndThreadsLeaveNoTrace(t, real("cifar10", "synthetic-shapes"), "lab1 resnet", "--res", "--model", "small", "--set", "data.limit=2000", "--grad-norms")
+		killsAndThreadsLeaveNoTrace(t, real("cifar10", "synthetic-shapes"), "lab1 resnet", "--res", "--model", "small",
+			"--set", "data.limit=2000", "--grad-norms")
 	})
 	t.Run("robust", func(t *testing.T) {
 		original := filepath.Join(t.TempDir(), "original")
 		exe := build(t)
 		runs := t.TempDir()
 		for _, args := range [][]string{
-			{"lab1", "resnet", "--model", "resnet20", "--res", "--set", "model.width=8", "--data", "synthetic-shapes", "--fast-dev-run", "--out", runs},
+			{"lab1", "resnet", "--model", "resnet20", "--res", "--set", "model.width=8", "--data", "synthetic-shapes",
+				"--fast-dev-run", "--out", runs},
 			{"models", "export", "2", original, "--out", runs},
 		} {
 			if out, err := exec.Command(exe, args...).CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
 		}
-		killsAndThreadsLeaveNoTrace(t, "synthetic-shapes", "lab4 robust", "--original", original, "--attack", "pgd", "--steps", "2", "--set", "data.limit=1000",
+		killsAndThreadsLeaveNoTrace(t, "synthetic-shapes", "lab4 robust", "--original", original, "--attack", "pgd",
+			"--steps", "2", "--set", "data.limit=1000",
 			"--set", "test.sets.names=[fake]", "--set", "test.sets.fake=200", "--set", "test.pgd=50", "--set", "test.steps=3", "--set", "test.resamples=50")
 	})
 	t.Run("distill", func(t *testing.T) {
-		killsAndThreadsLeaveNoTrace(t, real("cifar10", "synthetic-shapes"), "lab1 distill", "--teacher", "resnet20", "--set", "teacher.model.width=8",
+		killsAndThreadsLeaveNoTrace(t, real("cifar10", "synthetic-shapes"), "lab1 distill", "--teacher", "resnet20", "--set",
+			"teacher.model.width=8",
 			"--student", "small", "--set", "data.limit=2000", "--set", "teacher.train.epochs=2", "--soft-labels", "augmented", "--copies", "2")
 	})
 }
@@ -70,7 +74,8 @@ func build(t *testing.T) string {
 func killsAndThreadsLeaveNoTrace(t *testing.T, set, experiment string, flags ...string) {
 	exe := build(t)
 	command := func(root, threads string) *exec.Cmd {
-		args := append(strings.Fields(experiment), "--epochs", "3", "--data", set, "--threads", threads, "--out", root, "--resume")
+		args := append(strings.Fields(experiment), "--epochs", "3", "--data", set, "--threads", threads, "--out", root,
+			"--resume")
 		return exec.Command(exe, append(args, flags...)...)
 	}
 	finish := func(root, threads string) string {

@@ -13,9 +13,10 @@ import (
 func TestModelsListed(t *testing.T) {
 	zoo := model.Zoo
 	defer func() { model.Zoo = zoo }()
-	model.Zoo = append(slices.Clone(zoo), model.Network{Name: "odd", Build: func(model.Spec, model.Pixels) (model.Model, error) {
-		return nil, errors.New("it is not built yet")
-	}})
+	model.Zoo = append(slices.Clone(zoo), model.Network{Name: "odd",
+		Build: func(model.Spec, model.Pixels) (model.Model, error) {
+			return nil, errors.New("it is not built yet")
+		}})
 	all := listNetworks(model.Zoo)
 	for _, l := range all[:len(zoo)] {
 		if l.Broken != "" || l.Params == 0 {

@@ -44,7 +44,8 @@ func TestPowerLoss(t *testing.T) {
 		})
 	}
 	c.T = t
-	t.Logf("\n| command | operations | disks | given again | failures |\n|---|---|---|---|---|\n%s", strings.Join(table, "\n"))
+	t.Logf("\n| command | operations | disks | given again | failures |\n|---|---|---|---|---|\n%s",
+		strings.Join(table, "\n"))
 }
 
 // cutPower says, as a line of a table, what became of v.
@@ -80,7 +81,8 @@ func (c *chaos) cutPower(v victim) string {
 			for _, o := range d.ops[max(0, t.cut-6):t.cut] {
 				last = append(last, o.String())
 			}
-			c.Errorf("%v, power cut after operation %d of %d (%s; %s): %v", v.args, t.cut, len(d.ops), t.what, strings.Join(last, "; "), err)
+			c.Errorf("%v, power cut after operation %d of %d (%s; %s): %v", v.args, t.cut, len(d.ops), t.what,
+				strings.Join(last, "; "), err)
 		}
 	}
 	for i, t := range disks {
@@ -165,7 +167,8 @@ func (c *chaos) recordDisk(v victim) *disk {
 	d := &disk{nodes: make([]node, 1)}
 	d.read(c, c.in)
 	log := filepath.Join(c.out, "strace")
-	cmd := c.command(disturbance{}, []string{c.strace, "-f", "-qq", "-y", "-xx", "-s", strconv.Itoa(1 << 26), "--seccomp-bpf", "-o", log,
+	cmd := c.command(disturbance{}, []string{c.strace, "-f", "-qq", "-y", "-xx", "-s", strconv.Itoa(1 << 26),
+		"--seccomp-bpf", "-o", log,
 		"-e", "signal=none", "-e", "trace=openat,write,pwrite64,lseek,ftruncate,fsync,fdatasync,renameat,renameat2,mkdirat,unlinkat," +
 			"symlinkat,linkat,copy_file_range,sendfile,splice,fallocate,writev,pwritev"}, v.args...)
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -446,7 +449,8 @@ func (d *disk) after(cut int) []*tree {
 	}
 	yes, no := func(int) bool { return true }, func(int) bool { return false }
 	trees := []*tree{build("what was synced", none, no), build("names without content", none, yes),
-		build("names with half of the content", part, yes), build("content without names", all, no), build("everything", all, yes)}
+		build("names with half of the content", part, yes), build("content without names", all, no), build("everything", all,
+			yes)}
 	for _, j := range pending[max(0, len(pending)-8):] {
 		trees = append(trees, build("names up to "+d.ops[j].text, none, func(i int) bool { return i <= j }),
 			build(d.ops[j].text+" alone", all, func(i int) bool { return i == j }))

@@ -20,7 +20,8 @@ func epoch(p *progressView, pause time.Duration) {
 	}
 	p.Event(train.Event{Kind: train.EvalStart, Steps: 1})
 	p.Event(train.Event{Kind: train.EvalStep, Step: 1, Steps: 1, Items: 128})
-	p.Event(train.Event{Kind: train.EpochEnd, Epoch: 3, Epochs: 10, TrainLoss: 0.0512, TrainAcc: 0.9841, ValLoss: 0.0701, ValAcc: 0.979, Throughput: 12345, Seconds: 4.06, Best: true})
+	p.Event(train.Event{Kind: train.EpochEnd, Epoch: 3, Epochs: 10, TrainLoss: 0.0512, TrainAcc: 0.9841, ValLoss: 0.0701,
+		ValAcc: 0.979, Throughput: 12345, Seconds: 4.06, Best: true})
 	p.Close()
 }
 
@@ -82,7 +83,8 @@ func TestProgressWithoutAccuracy(t *testing.T) {
 	none := math.NaN()
 	var out bytes.Buffer
 	p := newProgress(&Streams{Err: &out})
-	p.Event(train.Event{Kind: train.EpochEnd, Epoch: 3, Epochs: 10, TrainLoss: 0.0512, TrainAcc: none, ValLoss: 0.00701, ValAcc: none, Throughput: 345, Seconds: 4.06})
+	p.Event(train.Event{Kind: train.EpochEnd, Epoch: 3, Epochs: 10, TrainLoss: 0.0512, TrainAcc: none, ValLoss: 0.00701,
+		ValAcc: none, Throughput: 345, Seconds: 4.06})
 	if want := "epoch  3/10  loss 0.051200  val_loss 0.007010     345 img/s    4.1 s\n"; out.String() != want {
 		t.Errorf("printed %q\nwant    %q", out.String(), want)
 	}

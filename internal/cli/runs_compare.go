@@ -136,7 +136,8 @@ func differing(settings []map[string]any) []string {
 	}
 	var keys []string
 	for k := range all {
-		if slices.ContainsFunc(settings, func(s map[string]any) bool { return fmt.Sprint(s[k]) != fmt.Sprint(settings[0][k]) }) {
+		if slices.ContainsFunc(settings,
+			func(s map[string]any) bool { return fmt.Sprint(s[k]) != fmt.Sprint(settings[0][k]) }) {
 			keys = append(keys, k)
 		}
 	}

@@ -23,7 +23,8 @@ func recordOf(t *testing.T, root string, depth int, fingerprint string, finished
 		t.Fatal(err)
 	}
 	for i, acc := range []float64{0.5, 0.75, 0.625} {
-		if err := r.AppendMetrics(run.Epoch{Epoch: i + 1, Train: run.Measure{Loss: 1.5}, Val: run.Measure{Loss: 2.5, Accuracy: acc}}); err != nil {
+		if err := r.AppendMetrics(run.Epoch{Epoch: i + 1, Train: run.Measure{Loss: 1.5},
+			Val: run.Measure{Loss: 2.5, Accuracy: acc}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -90,14 +91,17 @@ func TestRunsLs(t *testing.T) {
 func TestRunsShow(t *testing.T) {
 	root := t.TempDir()
 	done, half := recordOf(t, root, 5, "f", true), recordOf(t, root, 1, "f", false)
-	want(t, 0, []string{"runs", "show", done, "--out", root}, done, "finished", "depth: 5", "70.00 % (65.00-74.00), n = 512", "epoch 2", "75.00", "12.3 s", "abc")
-	want(t, 0, []string{"runs", "show", half, "--out", root}, "interrupted (by a signal)", "next: dla runs resume "+half+" --out "+root)
+	want(t, 0, []string{"runs", "show", done, "--out", root}, done, "finished", "depth: 5",
+		"70.00 % (65.00-74.00), n = 512", "epoch 2", "75.00", "12.3 s", "abc")
+	want(t, 0, []string{"runs", "show", half, "--out", root}, "interrupted (by a signal)",
+		"next: dla runs resume "+half+" --out "+root)
 	var v struct {
 		ID, Config string
 		Metrics    []run.Epoch
 	}
 	out := want(t, 0, []string{"runs", "show", done, "--out", root, "--json"})
-	if err := json.Unmarshal([]byte(out), &v); err != nil || v.ID != done || len(v.Metrics) != 3 || !strings.Contains(v.Config, "depth: 5") {
+	if err := json.Unmarshal([]byte(out), &v); err != nil || v.ID != done || len(v.Metrics) != 3 ||
+		!strings.Contains(v.Config, "depth: 5") {
 		t.Errorf("got %+v, %v", v, err)
 	}
 	want(t, 1, []string{"runs", "show", "nonsense", "--out", root}, `no run "nonsense"`, done)
@@ -106,7 +110,8 @@ func TestRunsShow(t *testing.T) {
 
 func TestRunsCompare(t *testing.T) {
 	root := t.TempDir()
-	done, half, other := recordOf(t, root, 5, "f", true), recordOf(t, root, 1, "f", false), recordOf(t, root, 1, "g", false)
+	done, half, other := recordOf(t, root, 5, "f", true), recordOf(t, root, 1, "f", false), recordOf(t, root, 1, "g",
+		false)
 	out := want(t, 0, []string{"runs", "compare", done, half, "--out", root},
 		"model.depth", "75.00 % (epoch 2)", "70.00 % (65.00-74.00)", "val_acc, epoch 3", "62.50 %")
 	for _, not := range []string{"model.res", "NOTE"} { // the same in both, and so is the data
@@ -162,14 +167,16 @@ func TestRunsRm(t *testing.T) {
 	want(t, 1, []string{"runs", "rm", a, "nonsense", "--yes", "--out", root}, `no run "nonsense"`) // all or none
 	want(t, 1, []string{"runs", "rm", a[:len(a)-1], "--yes", "--out", root}, "whole id")
 	for _, answer := range []string{"", "\n", "n\n", "yikes\n"} {
-		if _, errOut, code := dla(answer, true, "runs", "rm", a, "--out", root); code != 1 || !strings.Contains(errOut, "nothing was removed") {
+		if _, errOut, code := dla(answer, true, "runs", "rm", a, "--out", root); code != 1 ||
+			!strings.Contains(errOut, "nothing was removed") {
 			t.Errorf("answer %q: exit %d, %s", answer, code, errOut)
 		}
 	}
 	if left() != 2 {
 		t.Fatal("something was removed")
 	}
-	if out, errOut, code := dla("Y", true, "runs", "rm", a, "--out", root); code != 0 || !strings.Contains(out, "removed "+a) || !strings.Contains(errOut, "[y/N]") {
+	if out, errOut, code := dla("Y", true, "runs", "rm", a, "--out", root); code != 0 ||
+		!strings.Contains(out, "removed "+a) || !strings.Contains(errOut, "[y/N]") {
 		t.Errorf("exit %d, %s%s", code, out, errOut)
 	}
 	want(t, 0, []string{"runs", "rm", b, "--yes", "--out", root}, "removed "+b)

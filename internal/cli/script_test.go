@@ -61,7 +61,8 @@ func trainedOnce(seed string) (root string, err error) {
 	}
 	root = filepath.Join(trainedRuns.dir, seed)
 	var out bytes.Buffer
-	args := []string{"lab1", "resnet", "--model", "resnet20", "--res", "--set", "model.width=4", "--data", "synthetic-shapes",
+	args := []string{"lab1", "resnet", "--model", "resnet20", "--res", "--set", "model.width=4", "--data",
+		"synthetic-shapes",
 		"--fast-dev-run", "--set", "train.epochs=1", "--set", "data.limit=256", "--seed", seed, "--out", root}
 	if code := Main(args, &Streams{In: strings.NewReader(""), Out: &out, Err: &out}); code != 0 {
 		return "", fmt.Errorf("dla %s: exit %d\n%s", strings.Join(args, " "), code, out.String())

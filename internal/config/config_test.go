@@ -14,7 +14,8 @@ func TestLayers(t *testing.T) {
 	if err := Load(&c, []byte("train:\n  lr: 0.2\n  milestones: [3, 5]\nmodel: {res: true}\n"), "a.yaml"); err != nil {
 		t.Fatal(err)
 	}
-	for _, a := range []string{"train.lr=0.3", "model.depth=7", "train.nesterov=true", "data.name=synthetic-digits", "train.momentum=0"} {
+	for _, a := range []string{"train.lr=0.3", "model.depth=7", "train.nesterov=true", "data.name=synthetic-digits",
+		"train.momentum=0"} {
 		if err := Set(&c, a); err != nil {
 			t.Fatal(err)
 		}
@@ -219,7 +220,8 @@ func TestPresets(t *testing.T) {
 		if err := LoadFile(&over, path); err != nil {
 			t.Error(err)
 		}
-		if base := filepath.Base(path); (base == "mlp.yaml" || base == "cnn.yaml") && !reflect.DeepEqual(over, DefaultFor(over.Model.Name)) {
+		if base := filepath.Base(path); (base == "mlp.yaml" || base == "cnn.yaml") &&
+			!reflect.DeepEqual(over, DefaultFor(over.Model.Name)) {
 			t.Errorf("%s is not the defaults: %+v", path, over)
 		}
 		return nil

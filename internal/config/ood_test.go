@@ -43,7 +43,8 @@ func TestOODMistakes(t *testing.T) {
 func TestFurtherSets(t *testing.T) {
 	c := DefaultOOD()
 	c.Sets.Further([]string{"svhn", "pets=photos/pets", "textures"})
-	if want := []string{"cifar100-people", "fake", "cifar10-jpeg", "svhn", "textures"}; !reflect.DeepEqual(c.Sets.Names, want) || !reflect.DeepEqual(c.Sets.Folders, []string{"pets=photos/pets"}) {
+	if want := []string{"cifar100-people", "fake", "cifar10-jpeg", "svhn", "textures"}; !reflect.DeepEqual(c.Sets.Names,
+		want) || !reflect.DeepEqual(c.Sets.Folders, []string{"pets=photos/pets"}) {
 		t.Errorf("%+v", c.Sets)
 	}
 	if err := c.Validate(); err != nil {

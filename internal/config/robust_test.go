@@ -19,7 +19,8 @@ func TestRobustDefaultsHold(t *testing.T) {
 // TestRobustPreset: the file shows every default.
 func TestRobustPreset(t *testing.T) {
 	c := DefaultRobust(false)
-	if err := LoadFile(&c, filepath.Join("..", "..", "configs", "lab4", "robust.yaml")); err != nil || !reflect.DeepEqual(c, DefaultRobust(false)) {
+	if err := LoadFile(&c, filepath.Join("..", "..", "configs", "lab4", "robust.yaml")); err != nil ||
+		!reflect.DeepEqual(c, DefaultRobust(false)) {
 		t.Errorf("%+v, %v", c, err)
 	}
 }

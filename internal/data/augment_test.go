@@ -43,7 +43,8 @@ func TestAugmentIsCropFlipCut(t *testing.T) {
 		for i := range src {
 			src[i] = uint8(1 + i*7%255)
 		}
-		for _, a := range []Augment{{}, {Flip: true}, {Crop: 4}, {Flip: true, Crop: 4}, {Flip: true, Crop: 4, Cutout: 5}, {Cutout: 2}, {Crop: 40, Cutout: 100}, {Flip: true, Crop: -1, Cutout: -1}} {
+		for _, a := range []Augment{{}, {Flip: true}, {Crop: 4}, {Flip: true, Crop: 4}, {Flip: true, Crop: 4, Cutout: 5},
+			{Cutout: 2}, {Crop: 40, Cutout: 100}, {Flip: true, Crop: -1, Cutout: -1}} {
 			for i := range 50 {
 				c := a.draw(1, 2, i, h, w)
 				got := make([]float32, len(src))
@@ -81,7 +82,8 @@ func TestAugmentIsFixed(t *testing.T) {
 func TestPartsOfAugmentAreApart(t *testing.T) {
 	for i := range 100 {
 		all := Augment{Flip: true, Crop: 4, Cutout: 8}.draw(1, 0, i, 32, 32)
-		flip, crop, cut := Augment{Flip: true}.draw(1, 0, i, 32, 32), Augment{Crop: 4}.draw(1, 0, i, 32, 32), Augment{Cutout: 8}.draw(1, 0, i, 32, 32)
+		flip, crop, cut := Augment{Flip: true}.draw(1, 0, i, 32, 32), Augment{Crop: 4}.draw(1, 0, i, 32,
+			32), Augment{Cutout: 8}.draw(1, 0, i, 32, 32)
 		cut.flip, cut.dy, cut.dx = flip.flip, crop.dy, crop.dx
 		if cut != all {
 			t.Fatalf("image %d: the parts are %+v, together they are %+v", i, cut, all)
@@ -216,7 +218,8 @@ func TestAugmentDependsOnTheImageAlone(t *testing.T) {
 
 func BenchmarkBatch(b *testing.B) {
 	s := All(drawShapes("train", 2000))
-	for name, a := range map[string]Augment{"plain": {}, "crop+flip": {Flip: true, Crop: 4}, "crop+flip+cutout": {Flip: true, Crop: 4, Cutout: 8}} {
+	for name, a := range map[string]Augment{"plain": {}, "crop+flip": {Flip: true, Crop: 4},
+		"crop+flip+cutout": {Flip: true, Crop: 4, Cutout: 8}} {
 		b.Run(name, func(b *testing.B) {
 			l := NewAugmentedLoader(s, 128, 1, a)
 			batch := Batch{X: make([]float32, 128*3072), Y: make([]int32, 128)}

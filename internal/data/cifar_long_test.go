@@ -28,7 +28,8 @@ func TestCIFAR10JPEG(t *testing.T) {
 	for _, p := range ds.Test.Pixels {
 		sum += float64(p)
 	}
-	if mean := sum / float64(len(ds.Test.Pixels)) / 255; ds.Train.N != 50000 || ds.Test.N != 10000 || math.Abs(mean-0.4766) > 0.002 {
+	if mean := sum / float64(len(ds.Test.Pixels)) / 255; ds.Train.N != 50000 || ds.Test.N != 10000 ||
+		math.Abs(mean-0.4766) > 0.002 {
 		t.Errorf("%d + %d images, mean %.4f", ds.Train.N, ds.Test.N, mean)
 	}
 }

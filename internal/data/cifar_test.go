@@ -18,7 +18,8 @@ import (
 // smallCIFAR is a set like CIFAR-10 with 5 x 4 + 2 images a class, in its binary form, which is in no
 // order, and as an image folder.
 var smallCIFAR = sync.OnceValues(func() (binary, images tree) {
-	binary = tree{"cifar-10-batches-bin/batches.meta.txt": []byte(strings.Join(cifarClasses, "\n") + "\n\n"), "cifar-10-batches-bin/readme.html": []byte("passed over")}
+	binary = tree{"cifar-10-batches-bin/batches.meta.txt": []byte(strings.Join(cifarClasses, "\n") + "\n\n"),
+		"cifar-10-batches-bin/readme.html": []byte("passed over")}
 	images = tree{}
 	for f, name := range cifarBatches {
 		part, n := "train", 4
@@ -99,15 +100,18 @@ func TestHostileCIFAR(t *testing.T) {
 		tree tree
 		want string
 	}{
-		"truncated":     {binary.with(at, binary[at][:5000]), at + ": truncated: 5000 bytes"},
-		"wrong label":   {binary.with(at, label), at + ": label 10 of image 2"},
-		"missing":       {binary.with(at, nil), "holds no data_batch_3.bin"},
-		"empty":         {binary.with("cifar-10-batches-bin/test_batch.bin", []byte{}), "holds no images in test/CLASS/"},
-		"CIFAR-100":     {tree{"cifar-100-binary/train.bin": binary[at]}, "train.bin: is not a file of CIFAR-10"},
-		"there twice":   {binary.with("copy/data_batch_3.bin", binary[at]), "data_batch_3.bin: is not a file of CIFAR-10, or occurs twice"},
+		"truncated":   {binary.with(at, binary[at][:5000]), at + ": truncated: 5000 bytes"},
+		"wrong label": {binary.with(at, label), at + ": label 10 of image 2"},
+		"missing":     {binary.with(at, nil), "holds no data_batch_3.bin"},
+		"empty":       {binary.with("cifar-10-batches-bin/test_batch.bin", []byte{}), "holds no images in test/CLASS/"},
+		"CIFAR-100":   {tree{"cifar-100-binary/train.bin": binary[at]}, "train.bin: is not a file of CIFAR-10"},
+		"there twice": {binary.with("copy/data_batch_3.bin", binary[at]),
+			"data_batch_3.bin: is not a file of CIFAR-10, or occurs twice"},
 		"other classes": {binary.with("cifar-10-batches-bin/batches.meta.txt", []byte("cat\ndog\n")), "lists other classes"},
-		"missing class": {images.with("train/emu/0.png", images["train/cat/0_1.png"]), `unknown class "emu"; known are airplane`},
-		"other size":    {images.with("train/cat/0_1.png", pngOf(image.NewRGBA(image.Rect(0, 0, 64, 64)))), "train/cat/0_1.png: is 64x64 pixels, want 32x32"},
+		"missing class": {images.with("train/emu/0.png", images["train/cat/0_1.png"]),
+			`unknown class "emu"; known are airplane`},
+		"other size": {images.with("train/cat/0_1.png", pngOf(image.NewRGBA(image.Rect(0, 0, 64, 64)))),
+			"train/cat/0_1.png: is 64x64 pixels, want 32x32"},
 	} {
 		path := file(t, "cifar.tgz", zip(tc.tree.tar(false)))
 		_, _, err := readCIFAR(context.Background(), path, quiet)
@@ -202,7 +206,8 @@ func smallCIFAR100() (t tree, names []string) {
 		names = append(names, fmt.Sprintf("class_%02d", i))
 	}
 	return tree{"cifar-100-binary/train.bin": records(2, 1), "cifar-100-binary/test.bin": records(1, 3),
-		"cifar-100-binary/fine_label_names.txt": []byte(strings.Join(names, "\n") + "\n"), "cifar-100-binary/coarse_label_names.txt": []byte("fish\n")}, names
+		"cifar-100-binary/fine_label_names.txt": []byte(strings.Join(names,
+			"\n") + "\n"), "cifar-100-binary/coarse_label_names.txt": []byte("fish\n")}, names
 }
 
 func TestCIFAR100(t *testing.T) {
@@ -230,13 +235,15 @@ func TestCIFAR100(t *testing.T) {
 		tree tree
 		want string
 	}{
-		"truncated":      {files.with(at, files[at][:5000]), at + ": truncated: 5000 bytes"},
-		"wrong label":    {files.with(at, label), at + ": label 100 of image 3"},
-		"missing":        {files.with(at, nil), "holds no train.bin"},
-		"no names":       {files.with("cifar-100-binary/fine_label_names.txt", nil), "holds no fine_label_names.txt"},
-		"a name missing": {files.with("cifar-100-binary/fine_label_names.txt", []byte("cat dog cat")), "lists 3 classes, 2 different ones, want 100"},
-		"there twice":    {files.with("copy/train.bin", files[at]), "train.bin: occurs twice"},
-		"empty class":    {files.with("cifar-100-binary/test.bin", files["cifar-100-binary/test.bin"][:(2+3*cifarPlane)*99]), "holds no images in test/class_99/"},
+		"truncated":   {files.with(at, files[at][:5000]), at + ": truncated: 5000 bytes"},
+		"wrong label": {files.with(at, label), at + ": label 100 of image 3"},
+		"missing":     {files.with(at, nil), "holds no train.bin"},
+		"no names":    {files.with("cifar-100-binary/fine_label_names.txt", nil), "holds no fine_label_names.txt"},
+		"a name missing": {files.with("cifar-100-binary/fine_label_names.txt", []byte("cat dog cat")),
+			"lists 3 classes, 2 different ones, want 100"},
+		"there twice": {files.with("copy/train.bin", files[at]), "train.bin: occurs twice"},
+		"empty class": {files.with("cifar-100-binary/test.bin", files["cifar-100-binary/test.bin"][:(2+3*cifarPlane)*99]),
+			"holds no images in test/class_99/"},
 	} {
 		path := file(t, "cifar.tgz", zip(tc.tree.tar(false)))
 		_, _, err := readCIFAR100(context.Background(), path, quiet)

@@ -218,7 +218,8 @@ func readSet(r io.Reader, size *int64, classes []string) (*Set, error) {
 	if *size -= int64(len(head)) + n + 4*dim[0]; *size < 0 {
 		return nil, errors.New("truncated in the sets")
 	}
-	s := &Set{N: int(dim[0]), H: int(dim[1]), W: int(dim[2]), C: int(dim[3]), Pixels: make([]uint8, n), Labels: make([]int32, dim[0]), Classes: classes}
+	s := &Set{N: int(dim[0]), H: int(dim[1]), W: int(dim[2]), C: int(dim[3]), Pixels: make([]uint8, n),
+		Labels: make([]int32, dim[0]), Classes: classes}
 	labels := make([]byte, 4*dim[0])
 	for _, b := range [][]byte{s.Pixels, labels} {
 		if _, err := io.ReadFull(r, b); err != nil {

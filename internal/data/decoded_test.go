@@ -19,7 +19,8 @@ import (
 // smallDataset has 6 + 2 images of 2x2x3.
 func smallDataset() *Dataset {
 	set := func(n int) *Set {
-		s := &Set{N: n, H: 2, W: 2, C: 3, Pixels: make([]uint8, n*12), Labels: make([]int32, n), Classes: []string{"cat", "dog"}}
+		s := &Set{N: n, H: 2, W: 2, C: 3, Pixels: make([]uint8, n*12), Labels: make([]int32, n),
+			Classes: []string{"cat", "dog"}}
 		for i := range s.Pixels {
 			s.Pixels[i] = uint8(i * n)
 		}
@@ -217,7 +218,8 @@ func TestUnpackedFolderOfOtherImages(t *testing.T) {
 	if !found || err != nil || !at.Unpacked() || at.Check() != nil {
 		t.Fatalf("found %v, unpacked %v, check %v, error %v", found, at.Unpacked(), at.Check(), err)
 	}
-	if err := at.Verify(context.Background(), nil); err == nil || !strings.Contains(err.Error(), "not the published ones") {
+	if err := at.Verify(context.Background(), nil); err == nil ||
+		!strings.Contains(err.Error(), "not the published ones") {
 		t.Errorf("verify: error %v", err)
 	}
 }
@@ -314,7 +316,10 @@ func TestUnwritableCache(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			defer func() { atomicfile.Fault = nil }()
 			var said []string
-			opt := Options{Dir: root, Cache: t.TempDir(), Say: func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }}
+			opt := Options{Dir: root, Cache: t.TempDir(), Say: func(format string,
+				args ...any) {
+				said = append(said, fmt.Sprintf(format, args...))
+			}}
 			fault(t, &opt)
 			ds, err := loadSmall(t, e, opt)
 			if err != nil || ds.Fingerprint != e.Fingerprint {
@@ -370,7 +375,8 @@ func TestImportOfForms(t *testing.T) {
 		"no such file":                    filepath.Join(t.TempDir(), "none"),
 	} {
 		dir := t.TempDir()
-		if err := e.Import(context.Background(), src, dir, nil); err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), src) {
+		if err := e.Import(context.Background(), src, dir, nil); err == nil || !strings.Contains(err.Error(), name) ||
+			!strings.Contains(err.Error(), src) {
 			t.Errorf("error %v, want one with the path and %q", err, name)
 		}
 		if list, _ := os.ReadDir(dir); len(list) != 0 {
@@ -378,7 +384,8 @@ func TestImportOfForms(t *testing.T) {
 		}
 	}
 	e.Forms, e.Fingerprint = e.Forms[:1], "" // like cifar10-jpeg
-	if err := e.Import(context.Background(), file(t, "x", []byte("text")), t.TempDir(), nil); err == nil || !strings.Contains(err.Error(), "is not the published binary.tar.gz") {
+	if err := e.Import(context.Background(), file(t, "x", []byte("text")), t.TempDir(), nil); err == nil ||
+		!strings.Contains(err.Error(), "is not the published binary.tar.gz") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -431,7 +438,8 @@ func FuzzDecoded(f *testing.F) {
 		}
 		for _, s := range []*Set{train, test} {
 			if len(s.Pixels) != s.N*s.H*s.W*s.C || len(s.Labels) != s.N || int(slices.Max(s.Labels)) >= len(h.Classes) {
-				t.Errorf("a set of %d images, %dx%dx%d, has %d values and %d labels", s.N, s.H, s.W, s.C, len(s.Pixels), len(s.Labels))
+				t.Errorf("a set of %d images, %dx%dx%d, has %d values and %d labels", s.N, s.H, s.W, s.C, len(s.Pixels),
+					len(s.Labels))
 			}
 		}
 	})

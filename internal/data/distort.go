@@ -11,7 +11,8 @@ import (
 // seed, on i and on the images of s; its label is the distortion.
 func Distort(s Subset, seed uint64) *Set {
 	src := s.Set
-	d := &Set{N: len(s.Index), H: src.H, W: src.W, C: src.C, Pixels: make([]uint8, len(s.Index)*src.H*src.W*src.C), Labels: make([]int32, len(s.Index)), Classes: distortions}
+	d := &Set{N: len(s.Index), H: src.H, W: src.W, C: src.C, Pixels: make([]uint8, len(s.Index)*src.H*src.W*src.C),
+		Labels: make([]int32, len(s.Index)), Classes: distortions}
 	kernel.Run(&distortion{s, d, seed}, d.N)
 	return d
 }

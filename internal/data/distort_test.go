@@ -51,8 +51,10 @@ func TestDistort(t *testing.T) {
 			}
 		}
 	}
-	flat := Distort(Subset{&Set{N: 1, H: 32, W: 32, C: 3, Pixels: slices.Repeat([]uint8{77}, px), Labels: []int32{0}, Classes: []string{"flat"}}, []int32{0, 0, 0, 0, 0}}, 1)
-	if want := slices.Repeat([]uint8{77}, px); !slices.Equal(flat.Pixels[4*px:], want) || !slices.Equal(flat.Pixels[px:2*px], want) {
+	flat := Distort(Subset{&Set{N: 1, H: 32, W: 32, C: 3, Pixels: slices.Repeat([]uint8{77}, px), Labels: []int32{0},
+		Classes: []string{"flat"}}, []int32{0, 0, 0, 0, 0}}, 1)
+	if want := slices.Repeat([]uint8{77}, px); !slices.Equal(flat.Pixels[4*px:], want) ||
+		!slices.Equal(flat.Pixels[px:2*px], want) {
 		t.Error("blurring or averaging a flat image changes it")
 	}
 }

@@ -17,7 +17,8 @@ const FakeName = "fake"
 // standard normal distribution, multiplies by 255 and keeps the low byte, which comes out nearly uniform;
 // it gives labels of ten classes at random, here there is one.
 func Fake(n int, seed uint64) *Set {
-	s := &Set{N: n, H: cifarSide, W: cifarSide, C: 3, Pixels: make([]uint8, n*3*cifarPlane), Labels: make([]int32, n), Classes: []string{"noise"}}
+	s := &Set{N: n, H: cifarSide, W: cifarSide, C: 3, Pixels: make([]uint8, n*3*cifarPlane), Labels: make([]int32, n),
+		Classes: []string{"noise"}}
 	kernel.Run(&noise{s, seed}, n)
 	return s
 }

@@ -27,7 +27,8 @@ func zip(b []byte) []byte {
 }
 
 func TestReadIDX(t *testing.T) {
-	for name, b := range map[string][]byte{"plain": idx([]byte{1, 2, 3, 4, 5, 6}, 2, 3), "gzip": zip(idx([]byte{1, 2, 3, 4, 5, 6}, 2, 3))} {
+	for name, b := range map[string][]byte{"plain": idx([]byte{1, 2, 3, 4, 5, 6}, 2, 3),
+		"gzip": zip(idx([]byte{1, 2, 3, 4, 5, 6}, 2, 3))} {
 		got, err := readIDX(b, 2, 3)
 		if err != nil || !bytes.Equal(got, []byte{1, 2, 3, 4, 5, 6}) {
 			t.Errorf("%s: %v %v", name, got, err)
@@ -58,10 +59,11 @@ func TestHostileIDX(t *testing.T) {
 		"gzip, far less":             {zip(idx(nil, big)), []int{big}, "cannot hold"},
 		"more than claimed":          {append(good[:len(good):len(good)], 7), []int{2, 3}, "follows"},
 		"gzip, more than claimed":    {zip(append(good[:len(good):len(good)], 7)), []int{2, 3}, "follows"},
-		"gzip bomb":                  {zip(append(good[:len(good):len(good)], make([]byte, 1<<24)...)), []int{2, 3}, "follows"},
-		"gzip of nothing":            {zip(nil), []int{2, 3}, "truncated"},
-		"gzip, then something":       {append(zip(good), 7), []int{2, 3}, "the end"},
-		"not gzip after all":         {[]byte{0x1f, 0x8b, 0, 0}, []int{2, 3}, "gzip"},
+		"gzip bomb": {zip(append(good[:len(good):len(good)], make([]byte, 1<<24)...)), []int{2, 3},
+			"follows"},
+		"gzip of nothing":      {zip(nil), []int{2, 3}, "truncated"},
+		"gzip, then something": {append(zip(good), 7), []int{2, 3}, "the end"},
+		"not gzip after all":   {[]byte{0x1f, 0x8b, 0, 0}, []int{2, 3}, "gzip"},
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

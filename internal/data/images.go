@@ -60,7 +60,8 @@ func (s imageSpec) wanted(name string) bool {
 // readImages reads the image folder at path, 8-bit RGB images of one size. Other files are passed over
 // unless they stand where an image should; an image of another size or mode, a class that is unknown
 // or has no images, a name that occurs twice are errors that name the file.
-func readImages(ctx context.Context, path string, spec imageSpec, done func(n, total int64)) (train, test *Set, err error) {
+func readImages(ctx context.Context, path string, spec imageSpec, done func(n, total int64)) (train, test *Set,
+	err error) {
 	return newImageReader(spec).read(ctx, path, done)
 }
 

@@ -171,7 +171,8 @@ func TestImagesInAnyPacking(t *testing.T) {
 // TestImagePixels: a PNG's values come out as they are, a JPEG's by libjpeg's integers, each with its label.
 func TestImagePixels(t *testing.T) {
 	img := rgb(8, 8, 1)
-	pets := tree{"train/cat/a.png": pngOf(img), "train/dog/b.jpeg": jpegOf(img), "test/cat/a.png": pngOf(rgb(8, 8, 2)), "test/dog/a.jpg": jpegOf(rgb(8, 8, 3))}
+	pets := tree{"train/cat/a.png": pngOf(img), "train/dog/b.jpeg": jpegOf(img), "test/cat/a.png": pngOf(rgb(8, 8, 2)),
+		"test/dog/a.jpg": jpegOf(rgb(8, 8, 3))}
 	train, _, err := readImages(context.Background(), pets.folder(t.TempDir()), imageSpec{}, quiet)
 	if err != nil {
 		t.Fatal(err)
@@ -215,29 +216,38 @@ func TestHostileImages(t *testing.T) {
 		tree tree
 		want []string
 	}{
-		"wrong size":       {pets.with(at, pngOf(rgb(5, 3, 0))), []string{at, "3x5 pixels, want 5x3"}},
-		"huge":             {pets.with(at, crc(huge)), []string{at, "65535x65535 pixels, want 5x3"}},
-		"huge, the first":  {pets.with("test/cat/0.png", crc(huge)), []string{"test/cat/0.png", "65535x65535 pixels, want 1x1 to 1024x1024"}},
-		"grey":             {pets.with(at, pngOf(grey)), []string{at, "want 8-bit RGB"}},
-		"16 bits":          {pets.with(at, pngOf(deep)), []string{at, "want 8-bit RGB"}},
-		"transparent":      {pets.with(at, pngOf(clear)), []string{at, "want 8-bit RGB"}},
-		"palette":          {pets.with(at, pngOf(palette)), []string{at, "want 8-bit RGB"}},
-		"grey JPEG":        {pets.with(at, jpegOf(grey)), []string{at, "want 8-bit RGB"}},
-		"truncated":        {pets.with(at, good[:50]), []string{at, "the image: png: invalid format: not enough pixel data"}},
-		"damaged":          {pets.with(at, turned), []string{at, "the image: png"}},
-		"empty":            {pets.with(at, []byte{}), []string{at, "is neither a PNG nor a JPEG image"}},
-		"text":             {pets.with(at, []byte("<html>")), []string{at, "is neither a PNG nor a JPEG image"}},
-		"no image":         {pets.with("train/dog/notes.txt", []byte("x")), []string{"train/dog/notes.txt", "is not a PNG or JPEG file"}},
-		"elsewhere":        {pets.with("dog/3.png", good), []string{"dog/3.png", "is in no folder train/CLASS or test/CLASS"}},
-		"two roots":        {pets.with("other/train/dog/3.png", good), []string{"in another folder than the files before it"}},
-		"unknown class":    {pets.with("train/emu/1.png", good), []string{"train/emu/1.png", `unknown class "emu"; known are cat, dog`}},
-		"empty class":      {pets.with("test/cat/0.png", nil).with("test/cat/1.png", nil), []string{"holds no images in test/cat/"}},
-		"no test set":      {tree{"train/cat/1.png": good, "train/dog/1.png": good}, []string{"holds no images in test/CLASS/"}},
-		"nothing":          {tree{}, []string{"holds no images in train/CLASS/"}},
-		"the first of two": {pets.with("train/dog/4.png", []byte("x")).with("test/dog/1.png", []byte("y")), []string{"test/dog/1.png", "neither"}},
+		"wrong size": {pets.with(at, pngOf(rgb(5, 3, 0))), []string{at, "3x5 pixels, want 5x3"}},
+		"huge":       {pets.with(at, crc(huge)), []string{at, "65535x65535 pixels, want 5x3"}},
+		"huge, the first": {pets.with("test/cat/0.png", crc(huge)),
+			[]string{"test/cat/0.png", "65535x65535 pixels, want 1x1 to 1024x1024"}},
+		"grey":        {pets.with(at, pngOf(grey)), []string{at, "want 8-bit RGB"}},
+		"16 bits":     {pets.with(at, pngOf(deep)), []string{at, "want 8-bit RGB"}},
+		"transparent": {pets.with(at, pngOf(clear)), []string{at, "want 8-bit RGB"}},
+		"palette":     {pets.with(at, pngOf(palette)), []string{at, "want 8-bit RGB"}},
+		"grey JPEG":   {pets.with(at, jpegOf(grey)), []string{at, "want 8-bit RGB"}},
+		"truncated":   {pets.with(at, good[:50]), []string{at, "the image: png: invalid format: not enough pixel data"}},
+		"damaged":     {pets.with(at, turned), []string{at, "the image: png"}},
+		"empty":       {pets.with(at, []byte{}), []string{at, "is neither a PNG nor a JPEG image"}},
+		"text":        {pets.with(at, []byte("<html>")), []string{at, "is neither a PNG nor a JPEG image"}},
+		"no image": {pets.with("train/dog/notes.txt", []byte("x")),
+			[]string{"train/dog/notes.txt", "is not a PNG or JPEG file"}},
+		"elsewhere": {pets.with("dog/3.png", good), []string{"dog/3.png",
+			"is in no folder train/CLASS or test/CLASS"}},
+		"two roots": {pets.with("other/train/dog/3.png", good),
+			[]string{"in another folder than the files before it"}},
+		"unknown class": {pets.with("train/emu/1.png", good),
+			[]string{"train/emu/1.png", `unknown class "emu"; known are cat, dog`}},
+		"empty class": {pets.with("test/cat/0.png", nil).with("test/cat/1.png", nil),
+			[]string{"holds no images in test/cat/"}},
+		"no test set": {tree{"train/cat/1.png": good, "train/dog/1.png": good},
+			[]string{"holds no images in test/CLASS/"}},
+		"nothing": {tree{}, []string{"holds no images in train/CLASS/"}},
+		"the first of two": {pets.with("train/dog/4.png", []byte("x")).with("test/dog/1.png", []byte("y")),
+			[]string{"test/dog/1.png", "neither"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, path := range []string{tc.tree.folder(t.TempDir()), file(t, "pets.tar", tc.tree.tar(false)), file(t, "pets.tgz", zip(tc.tree.tar(false)))} {
+			for _, path := range []string{tc.tree.folder(t.TempDir()), file(t, "pets.tar", tc.tree.tar(false)),
+				file(t, "pets.tgz", zip(tc.tree.tar(false)))} {
 				spec := imageSpec{classes: []string{"cat", "dog"}, h: 3, w: 5}
 				if strings.HasSuffix(name, "first") {
 					spec = imageSpec{}
@@ -285,25 +295,31 @@ func TestHostileArchives(t *testing.T) {
 		b    []byte
 		want string
 	}{
-		"a text":          {[]byte("hello"), "is neither a folder nor a tar or tar.gz archive"},
-		"a long text":     {bytes.Repeat([]byte("hello "), 1000), "is neither a folder nor a tar or tar.gz archive"},
-		"a gzip of text":  {zip([]byte("hello")), "is neither a folder nor a tar or tar.gz archive"},
-		"not gzip":        {[]byte{0x1f, 0x8b, 1, 2, 3}, "gzip"},
-		"truncated tar":   {good[:len(good)-3000], "truncated in"},
-		"truncated gzip":  {zip(good)[:400], "truncated in"},
-		"damaged gzip":    {damaged, "gzip: invalid checksum"},
-		"path up":         {entry(tar.Header{Name: "../train/cat/9.png", Size: size}, img), `"../train/cat/9.png", which leads out of it`},
+		"a text":         {[]byte("hello"), "is neither a folder nor a tar or tar.gz archive"},
+		"a long text":    {bytes.Repeat([]byte("hello "), 1000), "is neither a folder nor a tar or tar.gz archive"},
+		"a gzip of text": {zip([]byte("hello")), "is neither a folder nor a tar or tar.gz archive"},
+		"not gzip":       {[]byte{0x1f, 0x8b, 1, 2, 3}, "gzip"},
+		"truncated tar":  {good[:len(good)-3000], "truncated in"},
+		"truncated gzip": {zip(good)[:400], "truncated in"},
+		"damaged gzip":   {damaged, "gzip: invalid checksum"},
+		"path up": {entry(tar.Header{Name: "../train/cat/9.png", Size: size}, img),
+			`"../train/cat/9.png", which leads out of it`},
 		"path up, inside": {entry(tar.Header{Name: "train/../../cat/9.png", Size: size}, img), "which leads out of it"},
 		"absolute path":   {entry(tar.Header{Name: "/train/cat/9.png", Size: size}, img), "which leads out of it"},
 		"backslashes": {entry(tar.Header{Name: `train\cat\9.png`, Size: size}, img),
 			`"train\\cat\\9.png", in which backslashes part the folders; pack it again with slashes`},
-		"symbolic link": {entry(tar.Header{Name: "train/cat/9.png", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}, nil), "train/cat/9.png is a link"},
-		"hard link":     {entry(tar.Header{Name: "train/cat/9.png", Typeflag: tar.TypeLink, Linkname: "train/cat/1.png"}, nil), "train/cat/9.png is a link"},
+		"symbolic link": {entry(tar.Header{Name: "train/cat/9.png", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}, nil),
+			"train/cat/9.png is a link"},
+		"hard link": {entry(tar.Header{Name: "train/cat/9.png", Typeflag: tar.TypeLink, Linkname: "train/cat/1.png"},
+			nil), "train/cat/9.png is a link"},
 		"device": {entry(tar.Header{Name: "train/cat/9.png", Typeflag: tar.TypeChar}, nil),
 			"train/cat/9.png is not a regular file"},
-		"twice":                {entry(tar.Header{Name: "train/cat/1.PNG", Size: size}, img), "train/cat/1.PNG: occurs twice"},
-		"a large file":         {zip(entry(tar.Header{Name: "x.bin", Size: maxFileBytes + 1}, make([]byte, maxFileBytes+1))), "x.bin has"},
-		"a bomb":               {zip(entry(tar.Header{Name: "x.bin", Size: maxFileBytes}, make([]byte, maxFileBytes))), "expands to more than 100 times"},
+		"twice": {entry(tar.Header{Name: "train/cat/1.PNG", Size: size}, img),
+			"train/cat/1.PNG: occurs twice"},
+		"a large file": {zip(entry(tar.Header{Name: "x.bin", Size: maxFileBytes + 1}, make([]byte, maxFileBytes+1))),
+			"x.bin has"},
+		"a bomb": {zip(entry(tar.Header{Name: "x.bin", Size: maxFileBytes}, make([]byte, maxFileBytes))),
+			"expands to more than 100 times"},
 		"a bomb at the end":    {zip(append(bytes.Clone(good), make([]byte, 1<<24)...)), "expands to more than 100 times"},
 		"gzip claims too much": {zip(tarClaim("train/cat/9.png", maxFileBytes)), "expands to more than 100 times"},
 		"claims too much":      {tarClaim("train/cat/9.png", maxFileBytes), "truncated: its files"},
@@ -387,7 +403,8 @@ func FuzzImageFolder(f *testing.F) {
 	f.Add(zip(pets.tar(true)))
 	f.Add(pets.with("train/dog/3.png", jpegOf(rgb(3, 5, 0))).tar(false))
 	f.Add(tarClaim("train/cat/9.png", 1<<40))
-	f.Add(tree{"a.png": pngOf(rgb(3, 5, 0)), "cat/b.png": pngOf(rgb(3, 5, 1)), "test/c.png": pngOf(rgb(3, 5, 2))}.tar(false))
+	f.Add(tree{"a.png": pngOf(rgb(3, 5, 0)), "cat/b.png": pngOf(rgb(3, 5, 1)),
+		"test/c.png": pngOf(rgb(3, 5, 2))}.tar(false))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, spec := range []imageSpec{{}, {loose: true}, {h: 4, w: 4, loose: true, fit: true}} {
 			train, test, err := readImages(context.Background(), file(t, "f", b), spec, quiet)
@@ -395,8 +412,10 @@ func FuzzImageFolder(f *testing.F) {
 				continue
 			}
 			for _, s := range []*Set{train, test} {
-				if s.N < 1 || len(s.Pixels) != s.N*s.H*s.W*s.C || len(s.Labels) != s.N || int(slices.Max(s.Labels)) >= len(s.Classes) {
-					t.Errorf("a set of %d images, %dx%dx%d, has %d values and %d labels", s.N, s.H, s.W, s.C, len(s.Pixels), len(s.Labels))
+				if s.N < 1 || len(s.Pixels) != s.N*s.H*s.W*s.C || len(s.Labels) != s.N ||
+					int(slices.Max(s.Labels)) >= len(s.Classes) {
+					t.Errorf("a set of %d images, %dx%dx%d, has %d values and %d labels", s.N, s.H, s.W, s.C, len(s.Pixels),
+						len(s.Labels))
 				}
 			}
 		}

@@ -236,7 +236,8 @@ func (e Entry) locate(ctx context.Context, opt Options) (Found, error) {
 		return at, nil
 	}
 	if opt.Offline {
-		return Found{}, &notFoundError{fmt.Errorf("%s is neither in $DLA_DATA nor in %s, and the network is not to be used", e.Name, dir)}
+		return Found{}, &notFoundError{fmt.Errorf("%s is neither in $DLA_DATA nor in %s, and the network is not to be used",
+			e.Name, dir)}
 	}
 	source, err := e.Pull(ctx, dir, opt.Progress)
 	if err != nil {

@@ -89,7 +89,8 @@ func TestPullFromBadServers(t *testing.T) {
 		"not found":   {http.NotFound, "404"},
 		"wrong bytes": {func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("FIRST FILE")) }, "SHA-256"},
 		"too short":   {func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("first")) }, "5 bytes, want 10"},
-		"too long":    {func(w http.ResponseWriter, _ *http.Request) { w.Write(bytes.Repeat([]byte("x"), 1<<20)) }, "more than 10 bytes, want 10"},
+		"too long": {func(w http.ResponseWriter, _ *http.Request) { w.Write(bytes.Repeat([]byte("x"), 1<<20)) },
+			"more than 10 bytes, want 10"},
 		"cut off": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "10")
 			w.Write([]byte("first"))
@@ -248,7 +249,8 @@ func TestPullTellsNoPassword(t *testing.T) {
 	}
 	e, _ := tiny(t, http.NotFound)
 	e.Forms[0].Mirrors = []string{strings.Replace(e.Forms[0].Mirrors[0], "http://", "http://me:secret@", 1)}
-	if _, err := e.Pull(context.Background(), t.TempDir(), nil); !Nowhere(err) || strings.Contains(err.Error(), "secret") ||
+	if _, err := e.Pull(context.Background(), t.TempDir(), nil); !Nowhere(err) ||
+		strings.Contains(err.Error(), "secret") ||
 		!strings.Contains(err.Error(), "404") {
 		t.Errorf("error %v", err)
 	}
@@ -256,7 +258,10 @@ func TestPullTellsNoPassword(t *testing.T) {
 
 func TestPullOntoAFullDisk(t *testing.T) {
 	var content map[string][]byte
-	e, content := tiny(t, func(w http.ResponseWriter, r *http.Request) { w.Write(content[strings.TrimPrefix(r.URL.Path, "/")]) })
+	e, content := tiny(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Write(content[strings.TrimPrefix(r.URL.Path,
+			"/")])
+	})
 	defer func() { atomicfile.Fault = nil }()
 	full := errors.New("no space left on device")
 	atomicfile.Fault = func(op, _ string) error {
@@ -347,7 +352,10 @@ func TestPullInterrupted(t *testing.T) {
 // TestManyPullsAtOnce: processes that fetch the same set into the same folder do not disturb each other.
 func TestManyPullsAtOnce(t *testing.T) {
 	var content map[string][]byte
-	e, content := tiny(t, func(w http.ResponseWriter, r *http.Request) { w.Write(content[strings.TrimPrefix(r.URL.Path, "/")]) })
+	e, content := tiny(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Write(content[strings.TrimPrefix(r.URL.Path,
+			"/")])
+	})
 	opt := Options{Dir: t.TempDir(), Cache: t.TempDir()}
 	var wg sync.WaitGroup
 	for range 8 {
@@ -429,18 +437,21 @@ func TestPartOfASet(t *testing.T) {
 		return root
 	}
 	cache := part()
-	if at, err := e.locate(context.Background(), Options{Dir: t.TempDir(), Cache: cache}); err != nil || len(e.Forms[0].missing(at.Dir)) != 0 {
+	if at, err := e.locate(context.Background(), Options{Dir: t.TempDir(), Cache: cache}); err != nil ||
+		len(e.Forms[0].missing(at.Dir)) != 0 {
 		t.Errorf("missing in the cache: %v, error %v", e.Forms[0].missing(at.Dir), err)
 	}
 	if len(asked) != 1 || asked[0] != "/b.gz" {
 		t.Errorf("asked for %v, want the missing file only", asked)
 	}
 	root := part()
-	if at, err := e.locate(context.Background(), Options{Dir: root, Cache: cache}); err != nil || at.Dir != filepath.Join(root, e.Folder) {
+	if at, err := e.locate(context.Background(), Options{Dir: root, Cache: cache}); err != nil ||
+		at.Dir != filepath.Join(root, e.Folder) {
 		t.Errorf("part of a set in $DLA_DATA was passed over for %s, error %v", at.Dir, err)
 	}
 	e.Forms[0].Mirrors = []string{"http://127.0.0.1:1/"}
-	if _, err := e.locate(context.Background(), Options{Dir: t.TempDir(), Cache: part()}); err == nil || Nowhere(err) || !strings.Contains(err.Error(), "lacks b.gz") {
+	if _, err := e.locate(context.Background(), Options{Dir: t.TempDir(), Cache: part()}); err == nil || Nowhere(err) ||
+		!strings.Contains(err.Error(), "lacks b.gz") {
 		t.Errorf("error %v, want one that names the missing file", err)
 	}
 }
@@ -473,7 +484,8 @@ func TestImportOfAWrongFolder(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := e.Import(context.Background(), src, dir, nil); err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), src) {
+		if err := e.Import(context.Background(), src, dir, nil); err == nil || !strings.Contains(err.Error(), tc.want) ||
+			!strings.Contains(err.Error(), src) {
 			t.Errorf("%s: error %v, want one with %q and the folder", name, err, tc.want)
 		}
 		if list, _ := os.ReadDir(dir); len(list) != 0 {

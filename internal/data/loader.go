@@ -83,7 +83,8 @@ func (l *Loader) Batch(epoch, step int, b *Batch) {
 
 func mustFit(b *Batch, rows, px int) {
 	if len(b.X) < rows*px || len(b.Y) < rows {
-		panic(fmt.Sprintf("data: a batch of %d images of %d values does not fit %d values and %d labels", rows, px, len(b.X), len(b.Y)))
+		panic(fmt.Sprintf("data: a batch of %d images of %d values does not fit %d values and %d labels", rows, px, len(b.X),
+			len(b.Y)))
 	}
 }
 

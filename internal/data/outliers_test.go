@@ -19,21 +19,26 @@ import (
 // TestFolderInAnyShape: with parts and without, with classes and without, in a folder or an archive.
 func TestFolderInAnyShape(t *testing.T) {
 	img := func(seed uint8) []byte { return pngOf(rgb(32, 32, seed)) }
-	parts := tree{"notes.txt": []byte("passed over"), "x/train/cat/a.png": img(1), "x/train/dog/a.png": img(2), "x/train/dog/.b.png": []byte("passed over"), "x/test/emu/c.png": img(3)}
+	parts := tree{"notes.txt": []byte("passed over"), "x/train/cat/a.png": img(1), "x/train/dog/a.png": img(2),
+		"x/train/dog/.b.png": []byte("passed over"), "x/test/emu/c.png": img(3)}
 	for name, tc := range map[string]struct {
 		tree        tree
 		train, test int
 		classes     []string
 	}{
-		"parts with classes":    {parts, 2, 1, []string{"cat", "dog", "emu"}},
-		"parts without classes": {tree{"train/a.png": img(1), "train/b.png": img(2), "test/a.jpg": jpegOf(rgb(32, 32, 3))}, 2, 1, []string{"images"}},
-		"one part":              {tree{"test/cat/a.png": img(1), "test/dog/b.png": img(2)}, 2, 2, []string{"cat", "dog"}},
-		"some outside a part":   {parts.with("d.png", img(4)), 4, 4, []string{"cat", "dog", "emu", "images"}},
-		"classes":               {tree{"cat/a.png": img(1), "cat/b.png": img(2), "dog/a.png": img(1)}, 3, 3, []string{"cat", "dog"}},
-		"no classes":            {tree{"a.png": img(1), "b.PNG": img(2), "c.jpeg": jpegOf(rgb(32, 32, 3)), "Thumbs.db": []byte("passed over")}, 3, 3, []string{"images"}},
+		"parts with classes": {parts, 2, 1, []string{"cat", "dog", "emu"}},
+		"parts without classes": {tree{"train/a.png": img(1), "train/b.png": img(2), "test/a.jpg": jpegOf(rgb(32, 32, 3))}, 2,
+			1, []string{"images"}},
+		"one part":            {tree{"test/cat/a.png": img(1), "test/dog/b.png": img(2)}, 2, 2, []string{"cat", "dog"}},
+		"some outside a part": {parts.with("d.png", img(4)), 4, 4, []string{"cat", "dog", "emu", "images"}},
+		"classes": {tree{"cat/a.png": img(1), "cat/b.png": img(2), "dog/a.png": img(1)}, 3, 3,
+			[]string{"cat", "dog"}},
+		"no classes": {tree{"a.png": img(1), "b.PNG": img(2), "c.jpeg": jpegOf(rgb(32, 32, 3)),
+			"Thumbs.db": []byte("passed over")}, 3, 3, []string{"images"}},
 	} {
 		want := ""
-		for _, path := range []string{tc.tree.folder(t.TempDir()), file(t, "pets.tar", tc.tree.tar(true)), file(t, "pets.tgz", zip(tc.tree.tar(false)))} {
+		for _, path := range []string{tc.tree.folder(t.TempDir()), file(t, "pets.tar", tc.tree.tar(true)),
+			file(t, "pets.tgz", zip(tc.tree.tar(false)))} {
 			ds, err := Folder(context.Background(), "pets", path, Options{})
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
@@ -109,7 +114,8 @@ func TestTexturesAreMadeToFit(t *testing.T) {
 			}
 		}
 	}
-	files := tree{"dtd/images/banded/a.jpg": jpegOf(stripes), "dtd/images/dotted/b.png": pngOf(halves), "dtd/labels/train1.txt": []byte("passed over"), "dtd/imdb/imdb.mat": []byte("passed over")}
+	files := tree{"dtd/images/banded/a.jpg": jpegOf(stripes), "dtd/images/dotted/b.png": pngOf(halves),
+		"dtd/labels/train1.txt": []byte("passed over"), "dtd/imdb/imdb.mat": []byte("passed over")}
 	train, test, err := readTextures(context.Background(), file(t, "dtd.tar.gz", zip(files.tar(false))), quiet)
 	if err != nil {
 		t.Fatal(err)

@@ -32,10 +32,12 @@ type prepared struct {
 // of Batch on. l belongs to it from then on.
 func NewPrefetch(l *Loader, ahead int) *Prefetch {
 	ahead = max(1, ahead)
-	p := &Prefetch{src: l, next: position{step: -1}, free: make(chan *prepared, ahead), ready: make(chan *prepared, ahead), seek: make(chan position, 1), quit: make(chan struct{})}
+	p := &Prefetch{src: l, next: position{step: -1}, free: make(chan *prepared, ahead), ready: make(chan *prepared, ahead),
+		seek: make(chan position, 1), quit: make(chan struct{})}
 	px := l.sub.Set.H * l.sub.Set.W * l.sub.Set.C
 	for range ahead {
-		p.free <- &prepared{batch: Batch{X: make([]float32, l.batch*px), Y: make([]int32, l.batch), Index: make([]int32, l.batch)}}
+		p.free <- &prepared{batch: Batch{X: make([]float32, l.batch*px), Y: make([]int32, l.batch),
+			Index: make([]int32, l.batch)}}
 	}
 	p.done.Go(p.work)
 	return p

@@ -25,17 +25,20 @@ func TestPrefetchGivesTheSameBatches(t *testing.T) {
 	for range 60 {
 		wild = append(wild, position{r.IntN(3), r.IntN(plain.Steps())})
 	}
-	for name, order := range map[string][]position{"in order": inOrder, "resumed": resumed, "one again and again": slices.Repeat(inOrder[:1], 5), "any order": wild} {
+	for name, order := range map[string][]position{"in order": inOrder, "resumed": resumed,
+		"one again and again": slices.Repeat(inOrder[:1], 5), "any order": wild} {
 		for _, ahead := range []int{0, 1, 3} {
 			p := NewPrefetch(NewAugmentedLoader(s, 8, 3, a), ahead)
 			if p.Len() != 50 || p.Steps() != 7 {
 				t.Errorf("%d images in %d steps", p.Len(), p.Steps())
 			}
-			got, want := Batch{X: make([]float32, 8*3072), Y: make([]int32, 8)}, Batch{X: make([]float32, 8*3072), Y: make([]int32, 8)}
+			got, want := Batch{X: make([]float32, 8*3072), Y: make([]int32, 8)}, Batch{X: make([]float32, 8*3072),
+				Y: make([]int32, 8)}
 			for _, at := range order {
 				p.Batch(at.epoch, at.step, &got)
 				plain.Batch(at.epoch, at.step, &want)
-				if got.Rows != want.Rows || !slices.Equal(got.X[:got.Rows*3072], want.X[:want.Rows*3072]) || !slices.Equal(got.Y[:got.Rows], want.Y[:want.Rows]) {
+				if got.Rows != want.Rows || !slices.Equal(got.X[:got.Rows*3072], want.X[:want.Rows*3072]) ||
+					!slices.Equal(got.Y[:got.Rows], want.Y[:want.Rows]) {
 					t.Fatalf("%s, %d ahead: batch %+v is another", name, ahead, at)
 				}
 			}

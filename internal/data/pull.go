@@ -58,7 +58,8 @@ func (e Entry) pull(ctx context.Context, f *Form, dir string, progress func(Prog
 		options = append(options, option{host, func() error { return f.fromMirror(ctx, m, dir, progress) }})
 	}
 	if f.Module != "" {
-		options = append(options, option{"the Go module " + f.Module, func() error { return f.fromModule(ctx, dir, progress) }})
+		options = append(options, option{"the Go module " + f.Module,
+			func() error { return f.fromModule(ctx, dir, progress) }})
 	}
 	nowhere := fmt.Errorf("%s could be found nowhere", e.Name)
 	for _, o := range options {

@@ -112,24 +112,25 @@ func linesOf(names ...string) sentenceReader {
 	class := func(name string) int { return slices.Index(names, path.Base(name)) }
 	return func(ctx context.Context, path string) ([][]string, error) {
 		classes := make([][]string, len(names))
-		err := walk(ctx, path, func(name string) bool { return class(name) >= 0 }, func(int64, int64) {}, func(name string, size int64, r io.Reader) error {
-			if classes[class(name)] != nil {
-				return errors.New("occurs twice")
-			}
-			b := make([]byte, size)
-			if _, err := io.ReadFull(r, b); err != nil {
-				return truncated("the file", err)
-			}
-			text, _, err := DecodeText(b)
-			if err != nil {
-				return err
-			}
-			if text == "" {
-				return errors.New("is empty")
-			}
-			classes[class(name)] = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-			return nil
-		})
+		err := walk(ctx, path, func(name string) bool { return class(name) >= 0 }, func(int64, int64) {},
+			func(name string, size int64, r io.Reader) error {
+				if classes[class(name)] != nil {
+					return errors.New("occurs twice")
+				}
+				b := make([]byte, size)
+				if _, err := io.ReadFull(r, b); err != nil {
+					return truncated("the file", err)
+				}
+				text, _, err := DecodeText(b)
+				if err != nil {
+					return err
+				}
+				if text == "" {
+					return errors.New("is empty")
+				}
+				classes[class(name)] = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+				return nil
+			})
 		if err != nil {
 			return nil, err
 		}
@@ -252,7 +253,8 @@ func (e Entry) readSentences(ctx context.Context, read sentenceReader, path stri
 	}
 	s, err := polarity(classes)
 	if err == nil && s.Fingerprint != e.Fingerprint {
-		err = fmt.Errorf("its sentences are not the published ones of %s: their fingerprint is %.12s…, want %.12s…", e.Name, s.Fingerprint, e.Fingerprint)
+		err = fmt.Errorf("its sentences are not the published ones of %s: their fingerprint is %.12s…, want %.12s…", e.Name,
+			s.Fingerprint, e.Fingerprint)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -263,7 +265,8 @@ func (e Entry) readSentences(ctx context.Context, read sentenceReader, path stri
 
 // importSentences is Import of a set of sentences: published files are copied; what else has the
 // sentences is kept as two files of them.
-func (e Entry) importSentences(ctx context.Context, src string, st os.FileInfo, dir string, progress func(Progress)) error {
+func (e Entry) importSentences(ctx context.Context, src string, st os.FileInfo, dir string,
+	progress func(Progress)) error {
 	if copied, err := e.copyPublished(src, st, dir, progress); copied || err != nil {
 		return err
 	}

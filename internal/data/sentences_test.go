@@ -54,7 +54,8 @@ func packed(t *testing.T, files map[string][]byte) string {
 	z := gzip.NewWriter(&b)
 	w := tar.NewWriter(z)
 	for name, content := range files {
-		if err := w.WriteHeader(&tar.Header{Name: "rt-polaritydata/" + name, Mode: 0o600, Size: int64(len(content))}); err != nil {
+		if err := w.WriteHeader(&tar.Header{Name: "rt-polaritydata/" + name, Mode: 0o600,
+			Size: int64(len(content))}); err != nil {
 			t.Fatal(err)
 		}
 		w.Write(content)
@@ -119,7 +120,8 @@ func TestRottenTomatoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, src := range map[string]string{"UTF-8": fill(t, utf8), "Windows-1252": fill(t, raw), "archive": packed(t, raw), "UTF-8 archive": packed(t, utf8), "parquet": fill(t, hub(t, raw))} {
+	for name, src := range map[string]string{"UTF-8": fill(t, utf8), "Windows-1252": fill(t, raw),
+		"archive": packed(t, raw), "UTF-8 archive": packed(t, utf8), "parquet": fill(t, hub(t, raw))} {
 		cache := t.TempDir()
 		dir := filepath.Join(cache, e.Folder)
 		if err := e.Import(ctx, src, dir, nil); err != nil {
@@ -198,7 +200,9 @@ func TestRottenTomatoes(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(at, "rt-polarity.neg"), raw["rt-polarity.neg"], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := LoadSentences(ctx, "rotten_tomatoes", opt); err == nil || !strings.Contains(err.Error(), "its sentences are not the published ones") || !strings.Contains(err.Error(), "replace the files in") {
+	if _, err := LoadSentences(ctx, "rotten_tomatoes", opt); err == nil ||
+		!strings.Contains(err.Error(), "its sentences are not the published ones") ||
+		!strings.Contains(err.Error(), "replace the files in") {
 		t.Errorf("a character changed: error %v", err)
 	}
 }
@@ -263,10 +267,12 @@ func parquetFile(texts []string, labels []int64) []byte {
 	}{{"text", 6, strs}, {"label", 2, ints}} {
 		start := int64(len(out))
 		size := int64(len(c.b))
-		out = append(out, object(number(1, 0), number(2, size), number(3, size), field(5, 12, object(number(1, n), number(2, 0), number(3, 3), number(4, 3))...))...)
+		out = append(out, object(number(1, 0), number(2, size), number(3, size),
+			field(5, 12, object(number(1, n), number(2, 0), number(3, 3), number(4, 3))...))...)
 		out = append(out, c.b...)
 		schema = append(schema, object(number(1, c.kind), number(3, 0), text(4, c.name)))
-		chunks = append(chunks, object(field(3, 12, object(number(1, c.kind), number(4, 0), number(5, n), number(7, int64(len(out))-start), number(9, start))...)))
+		chunks = append(chunks, object(field(3, 12, object(number(1, c.kind), number(4, 0), number(5, n),
+			number(7, int64(len(out))-start), number(9, start))...)))
 	}
 	meta := object(number(1, 1), list(2, schema...), number(3, n), list(4, object(list(1, chunks...), number(3, n))))
 	out = append(out, meta...)
@@ -291,24 +297,30 @@ func TestHostileSentences(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, tc := range map[string]struct{ src, want string }{
-		"nothing":          {t.TempDir(), "holds no rt-polarity.neg"},
-		"one class":        {fill(t, map[string][]byte{"rt-polarity.neg": []byte(enough)}), "holds no rt-polarity.pos"},
-		"empty files":      {fill(t, two("", "")), "rt-polarity.neg: is empty"},
-		"cut":              {fill(t, two(enough, enough[:len(enough)-3])), "5330 sentences of the class pos, want 5331"},
-		"odd UTF-16":       {fill(t, two(enough, "\xff\xfea\x00b")), "UTF-16 that ends within a character"},
-		"a sentence less":  {fill(t, two(enough[2:], enough)), "5330 sentences of the class neg, want 5331"},
-		"a sentence more":  {fill(t, two(enough, enough+"a\n")), "5332 sentences of the class pos"},
-		"other sentences":  {fill(t, two(enough, enough)), "are not the published ones of rotten_tomatoes: their fingerprint is"},
-		"a file twice":     {twice, "rt-polarity.neg: occurs twice"},
-		"no archive":       {filepath.Join(fill(t, map[string][]byte{"x": []byte("hello")}), "x"), "is neither a folder nor a tar or tar.gz"},
+		"nothing":         {t.TempDir(), "holds no rt-polarity.neg"},
+		"one class":       {fill(t, map[string][]byte{"rt-polarity.neg": []byte(enough)}), "holds no rt-polarity.pos"},
+		"empty files":     {fill(t, two("", "")), "rt-polarity.neg: is empty"},
+		"cut":             {fill(t, two(enough, enough[:len(enough)-3])), "5330 sentences of the class pos, want 5331"},
+		"odd UTF-16":      {fill(t, two(enough, "\xff\xfea\x00b")), "UTF-16 that ends within a character"},
+		"a sentence less": {fill(t, two(enough[2:], enough)), "5330 sentences of the class neg, want 5331"},
+		"a sentence more": {fill(t, two(enough, enough+"a\n")), "5332 sentences of the class pos"},
+		"other sentences": {fill(t, two(enough, enough)),
+			"are not the published ones of rotten_tomatoes: their fingerprint is"},
+		"a file twice": {twice, "rt-polarity.neg: occurs twice"},
+		"no archive": {filepath.Join(fill(t, map[string][]byte{"x": []byte("hello")}), "x"),
+			"is neither a folder nor a tar or tar.gz"},
 		"an empty archive": {packed(t, nil), "holds no rt-polarity.neg"},
-		"one parquet file": {fill(t, map[string][]byte{"train.parquet": parquetFile([]string{"a"}, []int64{1})}), "validation.parquet"},
-		"another label":    {fill(t, map[string][]byte{"train.parquet": parquetFile([]string{"a"}, []int64{2})}), "train.parquet: label 2 of row 0 is neither 0 nor 1"},
-		"no parquet file":  {fill(t, map[string][]byte{"train.parquet": []byte("PAR1")}), "train.parquet: is no whole parquet file"},
-		"nowhere":          {filepath.Join(t.TempDir(), "nowhere"), "nowhere"},
+		"one parquet file": {fill(t, map[string][]byte{"train.parquet": parquetFile([]string{"a"}, []int64{1})}),
+			"validation.parquet"},
+		"another label": {fill(t, map[string][]byte{"train.parquet": parquetFile([]string{"a"}, []int64{2})}),
+			"train.parquet: label 2 of row 0 is neither 0 nor 1"},
+		"no parquet file": {fill(t, map[string][]byte{"train.parquet": []byte("PAR1")}),
+			"train.parquet: is no whole parquet file"},
+		"nowhere": {filepath.Join(t.TempDir(), "nowhere"), "nowhere"},
 	} {
 		dir := t.TempDir()
-		if err := e.Import(context.Background(), tc.src, dir, nil); err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), tc.src) {
+		if err := e.Import(context.Background(), tc.src, dir, nil); err == nil || !strings.Contains(err.Error(), tc.want) ||
+			!strings.Contains(err.Error(), tc.src) {
 			t.Errorf("%s: error %v, want one with %q", name, err, tc.want)
 		}
 		if list, _ := os.ReadDir(dir); len(list) != 0 {
@@ -326,11 +338,14 @@ func TestSentencesAreNoImages(t *testing.T) {
 	_, described := Describe("rotten_tomatoes")
 	_, loaded := Load(ctx, "rotten_tomatoes", none)
 	for _, err := range []error{described, loaded} {
-		if err == nil || !strings.Contains(err.Error(), "rotten_tomatoes is a set of sentences, and images are wanted: of mnist,") {
+		if err == nil || !strings.Contains(err.Error(),
+			"rotten_tomatoes is a set of sentences, and images are wanted: of mnist,") {
 			t.Errorf("error %v", err)
 		}
 	}
-	for name, want := range map[string]string{"mnist": "is a set of images, and sentences are wanted: of rotten_tomatoes", "x": "unknown data set", "rotten_tomatoes": "get it with `dla data pull rotten_tomatoes`, on a machine without network with `dla data import"} {
+	for name, want := range map[string]string{"mnist": "is a set of images, and sentences are wanted: of rotten_tomatoes",
+		"x":               "unknown data set",
+		"rotten_tomatoes": "get it with `dla data pull rotten_tomatoes`, on a machine without network with `dla data import"} {
 		if _, err := LoadSentences(ctx, name, none); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, want)
 		}

@@ -18,7 +18,8 @@ const (
 )
 
 // shapeClasses are the kinds of shapes; shapes has what is inside each.
-var shapeClasses = []string{"checkers", "circle", "crescent", "cross", "dots", "ring", "square", "star", "stripes", "triangle"}
+var shapeClasses = []string{"checkers", "circle", "crescent", "cross", "dots", "ring", "square", "star", "stripes",
+	"triangle"}
 
 // shapes tell whether (u, v) is inside a shape about the origin that reaches out to about 1.
 var shapes = []func(u, v float64) bool{
@@ -57,14 +58,16 @@ func within(u, v, half float64) bool { return math.Abs(u) < half && math.Abs(v) 
 
 // shapesDataset draws the whole set.
 func shapesDataset() *Dataset {
-	ds := &Dataset{Name: SyntheticShapes, Source: "drawn, seeded", Synthetic: true, Train: drawShapes("train", shapesTrain), Test: drawShapes("test", shapesTest)}
+	ds := &Dataset{Name: SyntheticShapes, Source: "drawn, seeded", Synthetic: true,
+		Train: drawShapes("train", shapesTrain), Test: drawShapes("test", shapesTest)}
 	ds.Fingerprint = fingerprint(ds.Train, ds.Test)
 	return ds
 }
 
 // drawShapes draws n shapes; image i depends on part and i alone.
 func drawShapes(part string, n int) *Set {
-	s := &Set{N: n, H: shapesSide, W: shapesSide, C: 3, Pixels: make([]uint8, n*shapesSide*shapesSide*3), Labels: make([]int32, n), Classes: shapeClasses}
+	s := &Set{N: n, H: shapesSide, W: shapesSide, C: 3, Pixels: make([]uint8, n*shapesSide*shapesSide*3),
+		Labels: make([]int32, n), Classes: shapeClasses}
 	kernel.Run(&shapeDrawing{s, SyntheticShapes + "/" + part}, n)
 	return s
 }

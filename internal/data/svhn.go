@@ -184,7 +184,8 @@ func addArray(arrays map[string]matArray, r io.Reader) error {
 			return truncated("an array", err)
 		}
 	}
-	if kind[0] != miUINT32 || len(part[0]) != 8 || kind[1] != miINT32 || len(part[1])%4 != 0 || len(part[1]) > 4*maxMATDims || kind[2] != miINT8 {
+	if kind[0] != miUINT32 || len(part[0]) != 8 || kind[1] != miINT32 || len(part[1])%4 != 0 ||
+		len(part[1]) > 4*maxMATDims || kind[2] != miINT8 {
 		return errors.New("holds an array whose flags, dimensions or name are none")
 	}
 	name, class := string(part[2]), part[0][0]

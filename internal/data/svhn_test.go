@@ -69,7 +69,8 @@ func TestSVHN(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "train_32x32.mat"), small[:len(small)-9], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := readSVHN(context.Background(), dir, quiet); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "train_32x32.mat")+": truncated") {
+	if _, _, err := readSVHN(context.Background(), dir, quiet); err == nil ||
+		!strings.Contains(err.Error(), filepath.Join(dir, "train_32x32.mat")+": truncated") {
 		t.Errorf("a file cut short: %v", err)
 	}
 }

@@ -38,7 +38,8 @@ type glyph [glyphSide * glyphSide]uint8
 
 var glyphs = sync.OnceValues(func() ([][10]glyph, error) {
 	var all [][10]glyph
-	for _, ttf := range [][]byte{liberationsansregular.TTF, liberationsansbold.TTF, liberationsansitalic.TTF, liberationserifregular.TTF,
+	for _, ttf := range [][]byte{liberationsansregular.TTF, liberationsansbold.TTF, liberationsansitalic.TTF,
+		liberationserifregular.TTF,
 		liberationserifbold.TTF, liberationserifitalic.TTF, liberationmonoregular.TTF, liberationmonobold.TTF} {
 		f, err := opentype.Parse(ttf)
 		if err != nil {
@@ -54,7 +55,8 @@ var glyphs = sync.OnceValues(func() ([][10]glyph, error) {
 			text := string(rune('0' + d))
 			b, _ := font.BoundString(face, text)
 			mid := func(lo, hi fixed.Int26_6) fixed.Int26_6 { return fixed.I(glyphSide/2) - (lo+hi)/2 }
-			(&font.Drawer{Dst: img, Src: image.Opaque, Face: face, Dot: fixed.Point26_6{X: mid(b.Min.X, b.Max.X), Y: mid(b.Min.Y, b.Max.Y)}}).DrawString(text)
+			(&font.Drawer{Dst: img, Src: image.Opaque, Face: face,
+				Dot: fixed.Point26_6{X: mid(b.Min.X, b.Max.X), Y: mid(b.Min.Y, b.Max.Y)}}).DrawString(text)
 			copy(ten[d][:], img.Pix)
 		}
 		all = append(all, ten)
@@ -64,7 +66,8 @@ var glyphs = sync.OnceValues(func() ([][10]glyph, error) {
 
 // syntheticDataset draws the whole set, with why as its source.
 func syntheticDataset(why string) *Dataset {
-	ds := &Dataset{Name: SyntheticDigits, Source: why, Synthetic: true, Train: drawDigits("train", syntheticTrain), Test: drawDigits("test", syntheticTest)}
+	ds := &Dataset{Name: SyntheticDigits, Source: why, Synthetic: true, Train: drawDigits("train", syntheticTrain),
+		Test: drawDigits("test", syntheticTest)}
 	ds.Fingerprint = fingerprint(ds.Train, ds.Test)
 	return ds
 }

@@ -41,7 +41,8 @@ type visitor func(name string, size int64, r io.Reader) error
 // have been read. Hidden files and those that systems put beside the user's are never wanted. Links in a
 // folder are followed, wherever they lead; a wanted file of an archive that is a link is an error, and so is
 // a device.
-func walk(ctx context.Context, path string, want func(name string) bool, done func(n, total int64), visit visitor) error {
+func walk(ctx context.Context, path string, want func(name string) bool, done func(n, total int64),
+	visit visitor) error {
 	return walkAll(ctx, path, want, new(passedOver), done, visit)
 }
 

@@ -28,7 +28,8 @@ type VectorLoader struct {
 // NewVectorLoader gives batches of batch rows, those that index names, in a new random order each epoch if
 // shuffle.
 func NewVectorLoader(v *Vectors, index []int32, batch int, shuffle bool, seed uint64) *VectorLoader {
-	l := &VectorLoader{v: v, index: index, batch: batch, shuffle: shuffle, seed: seed, order: make([]int32, len(index)), epoch: -1}
+	l := &VectorLoader{v: v, index: index, batch: batch, shuffle: shuffle, seed: seed, order: make([]int32, len(index)),
+		epoch: -1}
 	for i := range l.order {
 		l.order[i] = int32(i)
 	}
@@ -51,7 +52,8 @@ func (l *VectorLoader) Batch(epoch, step int, b *Batch) {
 	}
 	places, w := l.order[step*l.batch:min(len(l.order), (step+1)*l.batch)], l.v.Width
 	if len(b.X) < len(places)*w || len(b.Y) < len(places) {
-		panic(fmt.Sprintf("data: a batch of %d rows of %d values does not fit %d values and %d labels", len(places), w, len(b.X), len(b.Y)))
+		panic(fmt.Sprintf("data: a batch of %d rows of %d values does not fit %d values and %d labels", len(places), w,
+			len(b.X), len(b.Y)))
 	}
 	for row, place := range places {
 		at := int(l.index[place])

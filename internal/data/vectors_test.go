@@ -23,7 +23,8 @@ func TestVectorLoader(t *testing.T) {
 			for row := range b.Rows {
 				at := b.Y[row]
 				if !slices.Equal(b.X[row*width:(row+1)*width], v.X[at*width:(at+1)*width]) || index[b.Index[row]] != at {
-					t.Fatalf("row %d of step %d is %v with label %d and place %d", row, step, b.X[row*width:(row+1)*width], at, b.Index[row])
+					t.Fatalf("row %d of step %d is %v with label %d and place %d", row, step, b.X[row*width:(row+1)*width], at,
+						b.Index[row])
 				}
 				rows = append(rows, at)
 			}

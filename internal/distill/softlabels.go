@@ -107,7 +107,8 @@ func (s *SoftLabels) Save(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return weights.Save(path, []weights.Tensor{{Name: tensorName, Shape: []int{s.Copies, s.N, s.Classes}, Data: s.Logits}}, map[string]string{metaSource: string(src)})
+	return weights.Save(path, []weights.Tensor{{Name: tensorName, Shape: []int{s.Copies, s.N, s.Classes}, Data: s.Logits}},
+		map[string]string{metaSource: string(src)})
 }
 
 // Load reads soft labels that were made of want, in copies copies of n images. A missing file is
@@ -121,7 +122,8 @@ func Load(path string, want Source, copies, n, classes int) (*SoftLabels, error)
 		return fmt.Errorf("soft labels %s are not used (%s); remove the file to have them made anew", path, why)
 	}
 	var have Source
-	if err := json.Unmarshal([]byte(f.Meta[metaSource]), &have); err != nil || len(f.Tensors) != 1 || f.Tensors[0].Name != tensorName || len(f.Tensors[0].Shape) != 3 {
+	if err := json.Unmarshal([]byte(f.Meta[metaSource]), &have); err != nil || len(f.Tensors) != 1 ||
+		f.Tensors[0].Name != tensorName || len(f.Tensors[0].Shape) != 3 {
 		return nil, refuse("it is a file of something else")
 	}
 	if d := differences(have, want); d != "" {

@@ -13,7 +13,8 @@ import (
 	"dla/internal/weights"
 )
 
-var source = Source{Teacher: "aa", Network: "cnn-teacher-res", Data: "bb", Images: "cc", Augment: "none", Kernel: "avx512, winograd"}
+var source = Source{Teacher: "aa", Network: "cnn-teacher-res", Data: "bb", Images: "cc", Augment: "none",
+	Kernel: "avx512, winograd"}
 
 // some are two copies of three images of two classes: the logits of copy c and image i are 10c+i and 1.
 func some(t *testing.T) *SoftLabels {
@@ -92,7 +93,8 @@ func TestLoadRefuses(t *testing.T) {
 		"the kernels: avx512, winograd, not portable": other(func(s *Source) { s.Kernel = "portable" }),
 	} {
 		_, err := Load(path, src, 2, 3, 2)
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "remove the file") {
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) ||
+			!strings.Contains(err.Error(), "remove the file") {
 			t.Errorf("error %v, want one with %q", err, want)
 		}
 		if src.Fingerprint(2, 3, 2) == source.Fingerprint(2, 3, 2) {
@@ -100,7 +102,8 @@ func TestLoadRefuses(t *testing.T) {
 		}
 	}
 	for _, size := range [][3]int{{1, 3, 2}, {2, 4, 2}, {2, 3, 3}} {
-		if _, err := Load(path, source, size[0], size[1], size[2]); err == nil || !strings.Contains(err.Error(), "[2 3 2] copies, images and classes, not") {
+		if _, err := Load(path, source, size[0], size[1], size[2]); err == nil ||
+			!strings.Contains(err.Error(), "[2 3 2] copies, images and classes, not") {
 			t.Errorf("%v: error %v", size, err)
 		}
 		if source.Fingerprint(size[0], size[1], size[2]) == source.Fingerprint(2, 3, 2) {
@@ -120,12 +123,14 @@ func TestLoadRefusesWhatIsNone(t *testing.T) {
 		meta    map[string]string
 		want    string
 	}{
-		"weights":     {[]weights.Tensor{{Name: "w", Shape: []int{1}, Data: make([]float32, 1)}}, nil, "a file of something else"},
-		"no source":   {[]weights.Tensor{good}, nil, "a file of something else"},
-		"bad source":  {[]weights.Tensor{good}, map[string]string{"soft_labels": "{"}, "a file of something else"},
-		"two tensors": {[]weights.Tensor{good, {Name: "b", Shape: []int{1}, Data: make([]float32, 1)}}, meta, "a file of something else"},
-		"flat":        {[]weights.Tensor{flat}, meta, "a file of something else"},
-		"NaN":         {[]weights.Tensor{nan}, meta, "logit 0 is not finite"},
+		"weights": {[]weights.Tensor{{Name: "w", Shape: []int{1}, Data: make([]float32, 1)}}, nil,
+			"a file of something else"},
+		"no source":  {[]weights.Tensor{good}, nil, "a file of something else"},
+		"bad source": {[]weights.Tensor{good}, map[string]string{"soft_labels": "{"}, "a file of something else"},
+		"two tensors": {[]weights.Tensor{good, {Name: "b", Shape: []int{1}, Data: make([]float32, 1)}}, meta,
+			"a file of something else"},
+		"flat": {[]weights.Tensor{flat}, meta, "a file of something else"},
+		"NaN":  {[]weights.Tensor{nan}, meta, "logit 0 is not finite"},
 	} {
 		path := filepath.Join(dir, name)
 		if _, err := weights.Save(path, c.tensors, c.meta); err != nil {

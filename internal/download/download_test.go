@@ -100,7 +100,8 @@ func (r *remote) fetch() error {
 		}
 	}))
 	defer srv.Close()
-	f := Fetch{Root: r.root, Part: "part", To: "file", Perm: 0o666, Name: "file", Size: int64(len(r.content)), Fits: r.fits,
+	f := Fetch{Root: r.root, Part: "part", To: "file", Perm: 0o666, Name: "file", Size: int64(len(r.content)),
+		Fits: r.fits,
 		Get: func(ctx context.Context, from int64) (*http.Response, error) {
 			req, err := NewRequest(ctx, http.MethodGet, srv.URL, from)
 			if err != nil {
@@ -391,10 +392,12 @@ func TestDiskFails(t *testing.T) {
 // TestSecrets: neither the address of a request nor that of a proxy is in an error.
 func TestSecrets(t *testing.T) {
 	proxy := discreet(func(*http.Request) (*url.URL, error) { return nil, errors.New(`invalid "http://me:secret@x y"`) })
-	if _, err := proxy(nil); err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "HTTPS_PROXY") {
+	if _, err := proxy(nil); err == nil || strings.Contains(err.Error(), "secret") ||
+		!strings.Contains(err.Error(), "HTTPS_PROXY") {
 		t.Errorf("proxy: error %v", err)
 	}
-	for _, address := range []string{"http://me:secret@127.0.0.1:1/", "http://me:secret@host\x7f/", "http://me:sec ret@h/"} {
+	for _, address := range []string{"http://me:secret@127.0.0.1:1/", "http://me:secret@host\x7f/",
+		"http://me:sec ret@h/"} {
 		req, err := NewRequest(t.Context(), http.MethodGet, address, 0)
 		if err == nil {
 			var res *http.Response

@@ -133,7 +133,8 @@ func TestFewerRows(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for i, pair := range append([][2]*G.Node{{big.loss, small.loss}, {big.logits, small.logits}}, zip(big.grads, small.grads)...) {
+	for i, pair := range append([][2]*G.Node{{big.loss, small.loss}, {big.logits, small.logits}},
+		zip(big.grads, small.grads)...) {
 		a, b := pb.Read(pair[0]).F32, ps.Read(pair[1]).F32
 		if len(a) != len(b) {
 			t.Fatalf("output %d: %d and %d elements", i, len(a), len(b))

@@ -22,7 +22,8 @@ func TestSteps(t *testing.T) {
 		t.Fatalf("%d steps listed of %d", len(s), p.Len())
 	}
 	stem, add := s[0], s[3]
-	if stem.Op != "linear+relu" || !slices.Equal(stem.Shape, []int{16, 8}) || !slices.Equal(stem.Leaves, []string{"x", "stem.weight", "stem.bias"}) || stem.MACs != 16*6*8 {
+	if stem.Op != "linear+relu" || !slices.Equal(stem.Shape, []int{16, 8}) ||
+		!slices.Equal(stem.Leaves, []string{"x", "stem.weight", "stem.bias"}) || stem.MACs != 16*6*8 {
 		t.Errorf("the first step is %+v", stem)
 	}
 	if add.Op != "add" || add.Leaves != nil || add.MACs != 0 {
@@ -63,7 +64,8 @@ func TestStepsOfTraining(t *testing.T) {
 	}
 	stem := forward.Steps()[1]
 	if want := 3*forward.MACs() - stem.MACs; !strings.HasPrefix(stem.Op, "conv2d") || whole.MACs() != want {
-		t.Errorf("%d multiply-adds in a step, want %d, which is three times %d less the %d of %s", whole.MACs(), want, forward.MACs(), stem.MACs, stem.Op)
+		t.Errorf("%d multiply-adds in a step, want %d, which is three times %d less the %d of %s", whole.MACs(), want,
+			forward.MACs(), stem.MACs, stem.Op)
 	}
 	if !slices.ContainsFunc(whole.Steps(), func(s engine.Step) bool { return s.Op == "conv2d-dx (added)" && s.MACs > 0 }) {
 		t.Error("no gradient is added onto another")

@@ -35,14 +35,16 @@ func (t *Tensor) SumsFor(n, c int) []float32 {
 // of dimensions, are an error.
 func (t *Tensor) Resize(dims ...int) error {
 	if len(dims) != len(t.Shape) {
-		return fmt.Errorf("shape %v needs %d dimensions, the graph planned %d", append([]int(nil), dims...), len(dims), len(t.Shape))
+		return fmt.Errorf("shape %v needs %d dimensions, the graph planned %d", append([]int(nil), dims...), len(dims),
+			len(t.Shape))
 	}
 	n := 1
 	for _, d := range dims {
 		n *= d
 	}
 	if n < 0 || n > max(cap(t.F32), cap(t.I32)) {
-		return fmt.Errorf("shape %v needs %d elements, the graph planned %d", append([]int(nil), dims...), n, max(cap(t.F32), cap(t.I32)))
+		return fmt.Errorf("shape %v needs %d elements, the graph planned %d", append([]int(nil), dims...), n,
+			max(cap(t.F32), cap(t.I32)))
 	}
 	copy(t.Shape, dims)
 	if t.I32 != nil {

@@ -67,7 +67,8 @@ func RepoOf(name string) (string, error) {
 	if repoForm.MatchString(name) {
 		return name, nil
 	}
-	return "", fmt.Errorf("unknown model %q%s: known are %s, and OWNER/NAME of the hub", name, didYouMean(name), shortNames())
+	return "", fmt.Errorf("unknown model %q%s: known are %s, and OWNER/NAME of the hub", name, didYouMean(name),
+		shortNames())
 }
 
 func shortNames() string {

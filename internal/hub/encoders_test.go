@@ -63,7 +63,8 @@ func TestFindOrder(t *testing.T) {
 		}
 	}
 	_, err := Find("minilm")
-	if err == nil || !strings.Contains(err.Error(), "get it with `dla models pull minilm`, without network with `dla models import FOLDER --name minilm`") {
+	if err == nil || !strings.Contains(err.Error(),
+		"get it with `dla models pull minilm`, without network with `dla models import FOLDER --name minilm`") {
 		t.Errorf("error %v", err)
 	}
 	e := s.mustPull()
@@ -81,7 +82,8 @@ func TestFindOrder(t *testing.T) {
 	if err != nil || len(list) != 5 {
 		t.Fatalf("List is %+v, %v; want three copies and two that are absent", list, err)
 	}
-	for i, want := range []struct{ name, source string }{{"minilm", dlaModels}, {list[1].Dir, imported}, {list[2].Dir, hubCache}, {"mpnet", "absent"}, {"distilbert", "absent"}} {
+	for i, want := range []struct{ name, source string }{{"minilm", dlaModels}, {list[1].Dir, imported},
+		{list[2].Dir, hubCache}, {"mpnet", "absent"}, {"distilbert", "absent"}} {
 		if list[i].Name != want.name || list[i].Source != want.source || list[i].Broken != "" {
 			t.Errorf("entry %d is %+v, want %v", i, list[i], want)
 		}
@@ -121,7 +123,8 @@ func TestFindOfOldCaches(t *testing.T) {
 	}
 	s.repo = "distilbert/distilbert-base-uncased"
 	e, _, err := s.hubPull("distilbert")
-	if want := filepath.Join(os.Getenv("HF_HOME"), "hub", "models--distilbert-base-uncased", "snapshots", s.commit); err != nil || e.Dir != want {
+	if want := filepath.Join(os.Getenv("HF_HOME"), "hub", "models--distilbert-base-uncased", "snapshots",
+		s.commit); err != nil || e.Dir != want {
 		t.Errorf("pulled %+v, %v, want %s", e, err, want)
 	}
 	if e, err := Find("somebody/distilbert-base-uncased"); err == nil {
@@ -159,17 +162,20 @@ func TestImportRefuses(t *testing.T) {
 		"no configuration":    {"config.json", nil, "has no config.json"},
 		"a configuration cut": {"config.json", []byte(`{"model_type": "be`), "config.json is not what it should be"},
 		"a type of a number":  {"config.json", []byte(`{"model_type": 7}`), "config.json: model_type"},
-		"another model":       {"config.json", []byte(`{"model_type": "roberta"}`), `config.json: model_type is "roberta"; the encoders here are bert, distilbert and mpnet`},
-		"no type":             {"config.json", []byte(`{}`), `model_type is ""`},
-		"no tokenizer":        {"vocab.txt", nil, "neither tokenizer.json nor vocab.txt"},
-		"a tokenizer cut":     {"tokenizer.json", []byte(`{"model": `), "tokenizer.json: unexpected end of JSON input"},
-		"no weights":          {"model.safetensors", nil, "model.safetensors: no such file"},
+		"another model": {"config.json", []byte(`{"model_type": "roberta"}`),
+			`config.json: model_type is "roberta"; the encoders here are bert, distilbert and mpnet`},
+		"no type":         {"config.json", []byte(`{}`), `model_type is ""`},
+		"no tokenizer":    {"vocab.txt", nil, "neither tokenizer.json nor vocab.txt"},
+		"a tokenizer cut": {"tokenizer.json", []byte(`{"model": `), "tokenizer.json: unexpected end of JSON input"},
+		"no weights":      {"model.safetensors", nil, "model.safetensors: no such file"},
 		"weights of another": {"model.safetensors", weightsOf(t, strings.Replace(config, "12000", "11999", 1), 1),
 			"embeddings.word_embeddings.weight has shape [11999 4], want [12000 4]"},
 		"too many tokens": {"config.json", []byte(strings.Replace(config, "12000", "5", 1)),
 			"the tokenizer has 6 tokens and the encoder 5"},
-		"weights cut":           {"model.safetensors", repository(t, 1)["model.safetensors"][:1000], "model.safetensors is not a whole safetensors file"},
-		"weights of Git LFS":    {"model.safetensors", []byte("version https://git-lfs.github.com/spec/v1\n"), "model.safetensors is not a whole safetensors file"},
+		"weights cut": {"model.safetensors", repository(t, 1)["model.safetensors"][:1000],
+			"model.safetensors is not a whole safetensors file"},
+		"weights of Git LFS": {"model.safetensors", []byte("version https://git-lfs.github.com/spec/v1\n"),
+			"model.safetensors is not a whole safetensors file"},
 		"a large configuration": {"config.json", make([]byte, 2<<20), "config.json has more than"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -180,7 +186,8 @@ func TestImportRefuses(t *testing.T) {
 			}
 			dir := put(t, t.TempDir(), "m", files)
 			_, err := Import(context.Background(), dir, "", nil)
-			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), dir) || strings.Contains(err.Error(), "\n") {
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), dir) ||
+				strings.Contains(err.Error(), "\n") {
 				t.Errorf("error %v, want one line with %q", err, c.want)
 			}
 			if list, _ := List(); len(list) != len(Known) {
@@ -191,7 +198,8 @@ func TestImportRefuses(t *testing.T) {
 	serve(t)
 	dir := put(t, t.TempDir(), "m", repository(t, 1))
 	for _, name := range []string{"../m", "a/b", ".hidden", strings.Repeat("x", 200)} {
-		if _, err := Import(context.Background(), dir, name, nil); err == nil || !strings.Contains(err.Error(), "cannot be called") {
+		if _, err := Import(context.Background(), dir, name, nil); err == nil ||
+			!strings.Contains(err.Error(), "cannot be called") {
 			t.Errorf("%q: error %v", name, err)
 		}
 	}
@@ -209,7 +217,8 @@ func TestImportReplaces(t *testing.T) {
 	}
 	defer func() { atomicfile.Fault = nil }()
 	next := put(t, t.TempDir(), "m", repository(t, 2))
-	if _, err := Import(context.Background(), next, "mine", nil); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "set DLA_MODELS=DIR") {
+	if _, err := Import(context.Background(), next, "mine", nil); !errors.Is(err, syscall.ENOSPC) ||
+		!strings.Contains(err.Error(), "set DLA_MODELS=DIR") {
 		t.Errorf("error %v", err)
 	}
 	atomicfile.Fault = nil

@@ -168,9 +168,11 @@ func (h *Hub) refusal(resp *http.Response, repo string) error {
 		return &download.Temporary{Err: status}
 	case code == "GatedRepo":
 		return fmt.Errorf("%s is gated: accept its terms at %s and set HF_TOKEN to a token of that account", repo, page)
-	case code == "RepoNotFound", resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusUnauthorized && with == "without a token":
+	case code == "RepoNotFound", resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusUnauthorized &&
+		with == "without a token":
 		// The hub answers 401 to strangers whether a repository is private or not there.
-		return fmt.Errorf("%s has no model %s that may be read %s%s; if it is private, set HF_TOKEN (%w)", host, repo, with, didYouMean(repo), status)
+		return fmt.Errorf("%s has no model %s that may be read %s%s; if it is private, set HF_TOKEN (%w)", host, repo, with,
+			didYouMean(repo), status)
 	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:
 		return fmt.Errorf("%s may not be read %s: see %s and set HF_TOKEN (%w)", repo, with, page, status)
 	}
@@ -203,7 +205,8 @@ func (h *Hub) resolve(ctx context.Context, repo string) (commit string, files []
 			Siblings []struct{ RFilename string }
 		}
 		if err := json.Unmarshal(b, &answer); err != nil || len(b) > maxListing || !commitForm.MatchString(answer.SHA) {
-			return 0, fmt.Errorf("%s does not answer as a hub does; set HF_ENDPOINT to one, or to nothing for huggingface.co", h.Endpoint.Host)
+			return 0, fmt.Errorf("%s does not answer as a hub does; set HF_ENDPOINT to one, or to nothing for huggingface.co",
+				h.Endpoint.Host)
 		}
 		commit = answer.SHA
 		for _, s := range answer.Siblings {
@@ -236,9 +239,11 @@ func (h *Hub) head(ctx context.Context, repo, commit, name string, most int64) (
 	}
 	switch {
 	case !hashForm.MatchString(b.hash):
-		return b, fmt.Errorf("%s gives no hash to check %s by (it gives %q); set HF_ENDPOINT to another hub", h.Endpoint.Host, name, tag)
+		return b, fmt.Errorf("%s gives no hash to check %s by (it gives %q); set HF_ENDPOINT to another hub", h.Endpoint.Host,
+			name, tag)
 	case b.size > most:
-		return b, fmt.Errorf("%s of %s has %d bytes, and no more than %d are fetched of such a file", name, repo, b.size, most)
+		return b, fmt.Errorf("%s of %s has %d bytes, and no more than %d are fetched of such a file", name, repo, b.size,
+			most)
 	}
 	return b, nil
 }

@@ -29,7 +29,8 @@ func Import(ctx context.Context, dir, name string, progress func(download.Progre
 	if st, err := os.Stat(dir); err != nil {
 		return Encoder{}, err
 	} else if !st.IsDir() {
-		return Encoder{}, fmt.Errorf("%s is not a folder; want one with config.json, tokenizer.json and model.safetensors", dir)
+		return Encoder{}, fmt.Errorf("%s is not a folder; want one with config.json, tokenizer.json and model.safetensors",
+			dir)
 	}
 	if e := check(dir); e.Broken != "" {
 		return e, errors.New(e.Broken)
@@ -50,7 +51,8 @@ func Import(ctx context.Context, dir, name string, progress func(download.Progre
 	}
 	e, err := importInto(ctx, own, dir, name, progress)
 	if err != nil && ctx.Err() == nil {
-		err = fmt.Errorf("%s cannot be imported: %w; fix that, or put it into a folder DIR/%s and set DLA_MODELS=DIR", dir, err, name)
+		err = fmt.Errorf("%s cannot be imported: %w; fix that, or put it into a folder DIR/%s and set DLA_MODELS=DIR", dir,
+			err, name)
 	}
 	return e, err
 }

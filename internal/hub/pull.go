@@ -58,7 +58,8 @@ func largest(name string) int64 {
 // Pull fetches the model name, one of Known or OWNER/NAME, into the cache. how says where it came from, or that it
 // was there. Files that are whole are kept, damaged ones replaced. If ctx ends, the part of a file that has come is
 // kept, and the next call resumes from it.
-func (h *Hub) Pull(ctx context.Context, name string, progress func(download.Progress)) (e Encoder, how string, err error) {
+func (h *Hub) Pull(ctx context.Context, name string, progress func(download.Progress)) (e Encoder, how string,
+	err error) {
 	repo, err := RepoOf(name)
 	if err != nil {
 		return e, "", err

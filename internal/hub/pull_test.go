@@ -236,7 +236,8 @@ func (s *server) mustPull() Encoder {
 
 // folder is the repository's folder in the cache.
 func (s *server) folder(elem ...string) string {
-	return filepath.Join(append([]string{os.Getenv("HF_HOME"), "hub", "models--sentence-transformers--all-MiniLM-L6-v2"}, elem...)...)
+	return filepath.Join(append([]string{os.Getenv("HF_HOME"), "hub", "models--sentence-transformers--all-MiniLM-L6-v2"},
+		elem...)...)
 }
 
 // part is where the part of the weights that has come is.
@@ -300,7 +301,8 @@ func TestPullMendsDamage(t *testing.T) {
 	if err := os.Truncate(filepath.Join(e.Dir, "model.safetensors"), 1000); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Find("minilm"); err == nil || !strings.Contains(err.Error(), "fetch it again with `dla models pull minilm`") {
+	if _, err := Find("minilm"); err == nil || !strings.Contains(err.Error(),
+		"fetch it again with `dla models pull minilm`") {
 		t.Errorf("Find gave %v, want the remedy", err)
 	}
 	s.mustPull()
@@ -348,7 +350,8 @@ func TestTokenFile(t *testing.T) {
 // cut makes storage close the connection after n bytes of what was asked for.
 func cut(s *server, n int) func(http.ResponseWriter, *http.Request) bool {
 	return func(w http.ResponseWriter, r *http.Request) bool {
-		http.ServeContent(&cutting{ResponseWriter: w, left: n}, r, "", time.Time{}, bytes.NewReader(s.files["model.safetensors"]))
+		http.ServeContent(&cutting{ResponseWriter: w, left: n}, r, "", time.Time{},
+			bytes.NewReader(s.files["model.safetensors"]))
 		return true
 	}
 }
@@ -373,10 +376,12 @@ func TestCutConnections(t *testing.T) {
 	s := serve(t)
 	s.onStore = cut(s, 30_000)
 	_, _, err := s.pull()
-	if err == nil || !strings.Contains(err.Error(), "model.safetensors: the transfer broke off") || !strings.Contains(err.Error(), "given up after 5 tries") {
+	if err == nil || !strings.Contains(err.Error(), "model.safetensors: the transfer broke off") ||
+		!strings.Contains(err.Error(), "given up after 5 tries") {
 		t.Fatalf("error %v", err)
 	}
-	if want := []string{"", "bytes=30000-", "bytes=60000-", "bytes=90000-", "bytes=120000-"}; fmt.Sprint(s.asked) != fmt.Sprint(want) {
+	if want := []string{"", "bytes=30000-", "bytes=60000-", "bytes=90000-",
+		"bytes=120000-"}; fmt.Sprint(s.asked) != fmt.Sprint(want) {
 		t.Errorf("storage was asked for %q, want %q", s.asked, want)
 	}
 	if n := size(t, s.part()); n != 150_000 {
@@ -416,13 +421,15 @@ func TestWrongBytes(t *testing.T) {
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(wrong))
 		return true
 	}
-	if _, _, err := s.pull(); err == nil || !strings.Contains(err.Error(), "model.safetensors: the file that came does not have the hash that the hub gives") {
+	if _, _, err := s.pull(); err == nil || !strings.Contains(err.Error(),
+		"model.safetensors: the file that came does not have the hash that the hub gives") {
 		t.Errorf("error %v", err)
 	}
 	if len(s.asked) != 2 {
 		t.Errorf("tried %d times, want 2", len(s.asked))
 	}
-	for _, name := range []string{"blobs/" + sha(wrong), "blobs/" + sha(s.files["model.safetensors"]), "blobs/" + sha(s.files["model.safetensors"]) + ".incomplete", "refs/main"} {
+	for _, name := range []string{"blobs/" + sha(wrong), "blobs/" + sha(s.files["model.safetensors"]),
+		"blobs/" + sha(s.files["model.safetensors"]) + ".incomplete", "refs/main"} {
 		if _, err := os.Lstat(s.folder(filepath.FromSlash(name))); err == nil {
 			t.Errorf("%s was kept", name)
 		}
@@ -440,7 +447,8 @@ func TestSmallFileOfWrongBytes(t *testing.T) {
 		w.Write([]byte("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nevil\n"))
 		return true
 	}
-	if _, _, err := s.pull(); err == nil || !strings.Contains(err.Error(), "vocab.txt: the file that came does not have the hash") || len(s.asked) != 0 {
+	if _, _, err := s.pull(); err == nil || !strings.Contains(err.Error(),
+		"vocab.txt: the file that came does not have the hash") || len(s.asked) != 0 {
 		t.Errorf("error %v, and storage was asked %q", err, s.asked)
 	}
 }
@@ -577,7 +585,8 @@ func TestBusyHub(t *testing.T) {
 		w.WriteHeader(http.StatusTooManyRequests)
 		return true
 	}
-	if _, _, err := s.pull(); err == nil || !strings.Contains(err.Error(), `429 Too Many Requests"; the server asks to wait 1h0m0s: run it again then`) {
+	if _, _, err := s.pull(); err == nil || !strings.Contains(err.Error(),
+		`429 Too Many Requests"; the server asks to wait 1h0m0s: run it again then`) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -625,10 +634,12 @@ func TestOffline(t *testing.T) {
 	}
 	t.Setenv("HF_HUB_OFFLINE", "")
 	s.hub.Close()
-	if got, how, err := s.pull(); err != nil || !strings.HasPrefix(how, "already; whether it is the newest is not known (127.0.0.1:") || got != e {
+	if got, how, err := s.pull(); err != nil || !strings.HasPrefix(how,
+		"already; whether it is the newest is not known (127.0.0.1:") || got != e {
 		t.Errorf("pulled %+v, %q, %v", got, how, err)
 	}
-	if _, _, err := fromEnv(t).Pull(context.Background(), "mpnet", nil); err == nil || !strings.Contains(err.Error(), "with its files at hand: `dla models import FOLDER --name mpnet`") {
+	if _, _, err := fromEnv(t).Pull(context.Background(), "mpnet", nil); err == nil ||
+		!strings.Contains(err.Error(), "with its files at hand: `dla models import FOLDER --name mpnet`") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -657,23 +668,26 @@ func TestHostileAnswers(t *testing.T) {
 		want string
 		hub  func(s *server, w http.ResponseWriter, r *http.Request) bool
 	}{
-		"a commit that is a path": {"does not answer as a hub does", func(_ *server, w http.ResponseWriter, r *http.Request) bool {
-			fmt.Fprint(w, `{"sha": "../../../../evil", "siblings": [{"rfilename": "config.json"}, {"rfilename": "model.safetensors"}]}`)
-			return true
-		}},
-		"a hash that is a path": {"gives no hash to check config.json by", func(_ *server, w http.ResponseWriter, r *http.Request) bool {
-			w.Header().Set("X-Linked-Etag", `"../../../../evil"`)
-			return r.Method == http.MethodHead
-		}},
+		"a commit that is a path": {"does not answer as a hub does",
+			func(_ *server, w http.ResponseWriter, r *http.Request) bool {
+				fmt.Fprint(w, `{"sha": "../../../../evil", "siblings": [{"rfilename": "config.json"}, {"rfilename": "model.safetensors"}]}`)
+				return true
+			}},
+		"a hash that is a path": {"gives no hash to check config.json by",
+			func(_ *server, w http.ResponseWriter, r *http.Request) bool {
+				w.Header().Set("X-Linked-Etag", `"../../../../evil"`)
+				return r.Method == http.MethodHead
+			}},
 		"no hash": {"gives no hash to check config.json by", func(_ *server, w http.ResponseWriter, r *http.Request) bool {
 			return r.Method == http.MethodHead
 		}},
-		"endless redirects": {"gives no hash to check config.json by", func(_ *server, w http.ResponseWriter, r *http.Request) bool {
-			if r.Method == http.MethodHead {
-				http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
-			}
-			return r.Method == http.MethodHead
-		}},
+		"endless redirects": {"gives no hash to check config.json by",
+			func(_ *server, w http.ResponseWriter, r *http.Request) bool {
+				if r.Method == http.MethodHead {
+					http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
+				}
+				return r.Method == http.MethodHead
+			}},
 		"a web page": {"does not answer as a hub does", func(_ *server, w http.ResponseWriter, _ *http.Request) bool {
 			fmt.Fprint(w, "<html>")
 			return true
@@ -682,22 +696,25 @@ func TestHostileAnswers(t *testing.T) {
 			w.Write(bytes.Repeat([]byte(" "), maxListing+10))
 			return true
 		}},
-		"a huge configuration": {"config.json of " + repo + " has 100000000000 bytes", func(s *server, w http.ResponseWriter, r *http.Request) bool {
-			w.Header().Set("X-Linked-Etag", gitHash(s.files["config.json"]))
-			w.Header().Set("X-Linked-Size", "100000000000")
-			return r.Method == http.MethodHead
-		}},
-		"more than it said": {fmt.Sprintf("config.json: it has %d bytes, want %d", len(config)+1, len(config)), func(s *server, w http.ResponseWriter, r *http.Request) bool {
-			if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/config.json") {
-				w.Write(make([]byte, len(config)+1))
-				return true
-			}
-			return false
-		}},
-		"another kind of model": {`config.json: model_type is "gpt2"; the encoders here are bert, distilbert and mpnet`, func(s *server, _ http.ResponseWriter, _ *http.Request) bool {
-			s.files["config.json"] = []byte(`{"model_type": "gpt2"}`)
-			return false
-		}},
+		"a huge configuration": {"config.json of " + repo + " has 100000000000 bytes",
+			func(s *server, w http.ResponseWriter, r *http.Request) bool {
+				w.Header().Set("X-Linked-Etag", gitHash(s.files["config.json"]))
+				w.Header().Set("X-Linked-Size", "100000000000")
+				return r.Method == http.MethodHead
+			}},
+		"more than it said": {fmt.Sprintf("config.json: it has %d bytes, want %d", len(config)+1, len(config)),
+			func(s *server, w http.ResponseWriter, r *http.Request) bool {
+				if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/config.json") {
+					w.Write(make([]byte, len(config)+1))
+					return true
+				}
+				return false
+			}},
+		"another kind of model": {`config.json: model_type is "gpt2"; the encoders here are bert, distilbert and mpnet`,
+			func(s *server, _ http.ResponseWriter, _ *http.Request) bool {
+				s.files["config.json"] = []byte(`{"model_type": "gpt2"}`)
+				return false
+			}},
 		"no tokenizer": {"holds neither tokenizer.json nor vocab.txt",
 			func(s *server, _ http.ResponseWriter, _ *http.Request) bool {
 				delete(s.files, "vocab.txt")
@@ -846,7 +863,8 @@ func TestRefusals(t *testing.T) {
 		want       string
 	}{
 		{repo, "GatedRepo", 403, token, repo + " is gated: accept its terms at http://127.0.0.1:"},
-		{"sentence-transformers/all-MiniLM-L6", "RepoNotFound", 401, "", "that may be read without a token (did you mean " + repo + "?); if it is private, set HF_TOKEN"},
+		{"sentence-transformers/all-MiniLM-L6", "RepoNotFound", 401, "",
+			"that may be read without a token (did you mean " + repo + "?); if it is private, set HF_TOKEN"},
 		{"nobody/nothing", "RepoNotFound", 404, token, "has no model nobody/nothing that may be read with this token; if"},
 		{repo, "", 401, token, repo + " may not be read with this token: see http://127.0.0.1:"},
 		{repo, "", 403, "", repo + " may not be read without a token: see http://127.0.0.1:"},
@@ -898,7 +916,8 @@ func TestFullDisk(t *testing.T) {
 	}
 	defer func() { atomicfile.Fault = nil }()
 	_, _, err := s.pull()
-	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "set HF_HOME to a folder with room") || len(s.asked) != 1 {
+	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "set HF_HOME to a folder with room") ||
+		len(s.asked) != 1 {
 		t.Errorf("after %d tries the error %v", len(s.asked), err)
 	}
 	atomicfile.Fault = nil
@@ -951,7 +970,8 @@ func TestWithoutHome(t *testing.T) {
 
 // TestEnvironment: the variables mean what they mean to Hugging Face's tools.
 func TestEnvironment(t *testing.T) {
-	for _, name := range []string{"HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_TOKEN", "HF_TOKEN_PATH", "HF_HUB_OFFLINE", "XDG_CACHE_HOME"} {
+	for _, name := range []string{"HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_TOKEN", "HF_TOKEN_PATH", "HF_HUB_OFFLINE",
+		"XDG_CACHE_HOME"} {
 		t.Setenv(name, "")
 	}
 	home := t.TempDir()

@@ -146,7 +146,8 @@ func (a *Attention) backwardHead(l *lane, pair int) {
 func (a *Attention) head(l *lane, pair int) head {
 	s := pair / a.Heads
 	o := int(a.Offsets[s])
-	h := head{Attention: a, l: l, n: int(a.Offsets[s+1]) - o, pair: pair, at: o*a.Heads*a.HeadSize + pair%a.Heads*a.HeadSize}
+	h := head{Attention: a, l: l, n: int(a.Offsets[s+1]) - o, pair: pair,
+		at: o*a.Heads*a.HeadSize + pair%a.Heads*a.HeadSize}
 	h.ld = (h.n + vectorPad - 1) / vectorPad * vectorPad
 	// Three [n, n] and two [d, n] matrices, one vector by distance, four padded heads.
 	h.free = l.floats(3*(h.n*h.ld+dropoutGroup) + 2*a.HeadSize*h.ld + 2*h.n + 2*vectorPad + 4*h.n*(a.HeadSize+vectorPad))

@@ -276,7 +276,8 @@ func (c *Conv) backwardDataImage(l *lane, n int) {
 		width := simd.width(vectors)
 		whole := valid == width
 		packed := c.packed[c.K*c.K*c.OC*j:]
-		l.brgemm = brgemm{lda: uintptr(4 * c.OC), ldb: uintptr(4 * width), ldc: uintptr(4 * c.Stride * c.IC), segA: uintptr(4 * row)}
+		l.brgemm = brgemm{lda: uintptr(4 * c.OC), ldb: uintptr(4 * width), ldc: uintptr(4 * c.Stride * c.IC),
+			segA: uintptr(4 * row)}
 		if !whole {
 			l.ldc = uintptr(4 * width)
 		} else if c.add {

@@ -115,7 +115,8 @@ func checkConv(c Conv, seed uint64) error {
 	if err := compare("dw", dw.m, wantDW, absDW); err != nil {
 		return err
 	}
-	for name, m := range map[string]guarded{"x": x, "w": w, "dy": dy, "bias": bias, "y": y, "dx": dx, "dw": dw, "sums": sums} {
+	for name, m := range map[string]guarded{"x": x, "w": w, "dy": dy, "bias": bias, "y": y, "dx": dx, "dw": dw,
+		"sums": sums} {
 		if !m.whole() {
 			return fmt.Errorf("something was written outside of %s", name)
 		}
@@ -126,15 +127,20 @@ func checkConv(c Conv, seed uint64) error {
 // TestConv covers windows, strides, odd channels, single rows and columns, and Winograd's shapes.
 func TestConv(t *testing.T) {
 	shapes := []Conv{
-		{N: 2, H: 8, W: 8, IC: 16, OC: 16, K: 3, Stride: 1}, {N: 3, H: 4, W: 12, IC: 32, OC: 48, K: 3, Stride: 1}, {N: 9, H: 4, W: 4, IC: 48, OC: 16, K: 3, Stride: 1},
+		{N: 2, H: 8, W: 8, IC: 16, OC: 16, K: 3, Stride: 1}, {N: 3, H: 4, W: 12, IC: 32, OC: 48, K: 3, Stride: 1}, {N: 9,
+			H: 4, W: 4, IC: 48, OC: 16, K: 3, Stride: 1},
 		{N: 2, H: 8, W: 4, IC: 16, OC: 64, K: 3, Stride: 1}, {N: 1, H: 16, W: 20, IC: 80, OC: 32, K: 3, Stride: 1},
-		{N: 2, H: 8, W: 8, IC: 3, OC: 16, K: 3, Stride: 1}, {N: 2, H: 9, W: 7, IC: 16, OC: 32, K: 3, Stride: 2}, {N: 2, H: 8, W: 8, IC: 16, OC: 32, K: 1, Stride: 2},
-		{N: 2, H: 5, W: 6, IC: 32, OC: 10, K: 1, Stride: 1}, {N: 1, H: 1, W: 1, IC: 1, OC: 1, K: 3, Stride: 1}, {N: 1, H: 1, W: 9, IC: 5, OC: 33, K: 3, Stride: 2},
-		{N: 1, H: 20, W: 31, IC: 7, OC: 17, K: 3, Stride: 1}, {N: 1, H: 6, W: 6, IC: 4, OC: 4, K: 5, Stride: 1}, {N: 1, H: 7, W: 7, IC: 4, OC: 20, K: 5, Stride: 3},
+		{N: 2, H: 8, W: 8, IC: 3, OC: 16, K: 3, Stride: 1}, {N: 2, H: 9, W: 7, IC: 16, OC: 32, K: 3, Stride: 2}, {N: 2, H: 8,
+			W: 8, IC: 16, OC: 32, K: 1, Stride: 2},
+		{N: 2, H: 5, W: 6, IC: 32, OC: 10, K: 1, Stride: 1}, {N: 1, H: 1, W: 1, IC: 1, OC: 1, K: 3, Stride: 1}, {N: 1, H: 1,
+			W: 9, IC: 5, OC: 33, K: 3, Stride: 2},
+		{N: 1, H: 20, W: 31, IC: 7, OC: 17, K: 3, Stride: 1}, {N: 1, H: 6, W: 6, IC: 4, OC: 4, K: 5, Stride: 1}, {N: 1, H: 7,
+			W: 7, IC: 4, OC: 20, K: 5, Stride: 3},
 	}
 	for seed := range uint64(40) {
 		s := rng.New(seed, "conv shapes", 0, 0)
-		shapes = append(shapes, Conv{N: 1 + s.IntN(4), H: 1 + s.IntN(11), W: 1 + s.IntN(18), IC: 1 + s.IntN(36), OC: 1 + s.IntN(36), K: 1 + 2*s.IntN(2), Stride: 1 + s.IntN(2)})
+		shapes = append(shapes, Conv{N: 1 + s.IntN(4), H: 1 + s.IntN(11), W: 1 + s.IntN(18), IC: 1 + s.IntN(36),
+			OC: 1 + s.IntN(36), K: 1 + 2*s.IntN(2), Stride: 1 + s.IntN(2)})
 	}
 	defer SetConvDirect(ConvDirect())
 	levels(t, func(level string) {
@@ -142,7 +148,8 @@ func TestConv(t *testing.T) {
 			SetConvDirect(direct)
 			for i, c := range shapes {
 				if err := checkConv(c, uint64(i)); err != nil {
-					t.Errorf("%s, direct %v, %d x %dx%d, %d to %d channels, window %d, stride %d: %v", level, direct, c.N, c.H, c.W, c.IC, c.OC, c.K, c.Stride, err)
+					t.Errorf("%s, direct %v, %d x %dx%d, %d to %d channels, window %d, stride %d: %v", level, direct, c.N, c.H, c.W,
+						c.IC, c.OC, c.K, c.Stride, err)
 				}
 			}
 		}
@@ -154,10 +161,12 @@ func FuzzConv(f *testing.F) {
 	f.Add(uint8(1), uint8(5), uint8(3), uint8(3), uint8(17), uint8(0), uint8(2))
 	f.Add(uint8(1), uint8(9), uint8(54), uint8(17), uint8(0), uint8(1), uint8(1)) // a gradient of few terms, added to a larger value
 	f.Fuzz(func(t *testing.T, n, h, w, ic, oc, k, stride uint8) {
-		c := Conv{N: 1 + int(n%3), H: 1 + int(h%20), W: 1 + int(w%20), IC: 1 + int(ic%50), OC: 1 + int(oc%50), K: 1 + 2*int(k%3), Stride: 1 + int(stride%3)}
+		c := Conv{N: 1 + int(n%3), H: 1 + int(h%20), W: 1 + int(w%20), IC: 1 + int(ic%50), OC: 1 + int(oc%50),
+			K: 1 + 2*int(k%3), Stride: 1 + int(stride%3)}
 		levels(t, func(level string) {
 			if err := checkConv(c, uint64(n)); err != nil {
-				t.Errorf("%s, %d x %dx%d, %d to %d channels, window %d, stride %d: %v", level, c.N, c.H, c.W, c.IC, c.OC, c.K, c.Stride, err)
+				t.Errorf("%s, %d x %dx%d, %d to %d channels, window %d, stride %d: %v", level, c.N, c.H, c.W, c.IC, c.OC, c.K,
+					c.Stride, err)
 			}
 		})
 	})
@@ -169,7 +178,8 @@ func TestConvThreadsDoNotMatter(t *testing.T) {
 	defer SetThreads(before)
 	defer SetConvDirect(ConvDirect())
 	levels(t, func(level string) {
-		for _, c := range []Conv{{N: 20, H: 8, W: 8, IC: 16, OC: 32, K: 3, Stride: 1}, {N: 20, H: 8, W: 8, IC: 3, OC: 16, K: 3, Stride: 2}} {
+		for _, c := range []Conv{{N: 20, H: 8, W: 8, IC: 16, OC: 32, K: 3, Stride: 1},
+			{N: 20, H: 8, W: 8, IC: 3, OC: 16, K: 3, Stride: 2}} {
 			for _, direct := range []bool{false, true} {
 				SetConvDirect(direct)
 				x, w, dy := normals(c.N*c.H*c.W*c.IC, 1), normals(9*c.IC*c.OC, 2), normals(c.N*c.OutH()*c.OutW()*c.OC, 3)

@@ -200,7 +200,8 @@ func TestDropout(t *testing.T) {
 func (a *Attention) attend(q, k, v, dout []float32, mask [][]float64) (out, dq, dk, dv, dtable []float64) {
 	hidden := a.Heads * a.HeadSize
 	size := a.Tokens * hidden
-	out, dq, dk, dv, dtable = make([]float64, size), make([]float64, size), make([]float64, size), make([]float64, size), make([]float64, len(a.Table))
+	out, dq, dk, dv, dtable = make([]float64, size), make([]float64, size), make([]float64, size), make([]float64,
+		size), make([]float64, len(a.Table))
 	scale := 1 / math.Sqrt(float64(a.HeadSize))
 	for s := range len(a.Offsets) - 1 {
 		o, n := int(a.Offsets[s]), int(a.Offsets[s+1]-a.Offsets[s])
@@ -266,7 +267,8 @@ func TestAttention(t *testing.T) {
 			for _, drop := range []float64{0, 0.3} {
 				const heads = 3
 				offsets := []int32{0, 1, 8, 24, 24, 41, 110}
-				a := Attention{Tokens: 110, Heads: heads, HeadSize: headSize, Offsets: offsets, Drop: drop, Stream: rng.New(3, "attention", 0, 0)}
+				a := Attention{Tokens: 110, Heads: heads, HeadSize: headSize, Offsets: offsets, Drop: drop,
+					Stream: rng.New(3, "attention", 0, 0)}
 				if biased {
 					a.Table, a.Bucket, a.Span = normals(7*heads, 9), bucket, span
 				}
@@ -290,7 +292,8 @@ func TestAttention(t *testing.T) {
 				}
 				out, dq, dk, dv, dtable := a.attend(q, k, v, dout, mask)
 				levels(t, func(level string) {
-					gout, gq, gk, gv, gt := make([]float32, size), make([]float32, size), make([]float32, size), make([]float32, size), make([]float32, len(a.Table))
+					gout, gq, gk, gv, gt := make([]float32, size), make([]float32, size), make([]float32, size), make([]float32,
+						size), make([]float32, len(a.Table))
 					a.Forward(gout, q, k, v)
 					a.Backward(gq, gk, gv, gt, dout, q, k, v)
 					for _, c := range []struct {
@@ -300,7 +303,8 @@ func TestAttention(t *testing.T) {
 					}{{"out", gout, out}, {"dq", gq, dq}, {"dk", gk, dk}, {"dv", gv, dv}, {"dtable", gt, dtable}} {
 						for i, v := range c.got {
 							if !closeTo(v, c.want[i], 2e-5, 2e-5) {
-								t.Fatalf("%s, heads of %d, bias %v, dropout %g: %s[%d] = %g, want %g", level, headSize, biased, drop, c.name, i, v, c.want[i])
+								t.Fatalf("%s, heads of %d, bias %v, dropout %g: %s[%d] = %g, want %g", level, headSize, biased, drop, c.name, i,
+									v, c.want[i])
 							}
 						}
 					}
@@ -342,7 +346,8 @@ func encoderPasses(lengths []int, heads, headSize int, seed uint64) []float32 {
 	}
 	mem := func(n int) []float32 { return make([]float32, n) }
 	q, k, v, dout := normals(size, seed), normals(size, seed+1), normals(size, seed+2), normals(size, seed+3)
-	a := Attention{Tokens: tokens, Heads: heads, HeadSize: headSize, Offsets: offsets, Drop: 0.1, Stream: rng.New(seed, "a", 1, 0)}
+	a := Attention{Tokens: tokens, Heads: heads, HeadSize: headSize, Offsets: offsets, Drop: 0.1,
+		Stream: rng.New(seed, "a", 1, 0)}
 	span := slices.Max(lengths)
 	a.Table, a.Bucket, a.Span = normals(4*heads, seed+4), make([]int32, 2*span-1), span
 	for i := range a.Bucket {
@@ -371,7 +376,8 @@ func encoderPasses(lengths []int, heads, headSize int, seed uint64) []float32 {
 	p.First(first, q)
 	p.MeanGrad(dmean, mean)
 	p.FirstGrad(dfirst, first)
-	return slices.Concat(out, dq, dk, dv, dt, m.Stats, y, dx, dg, db, g, dgelu, dropped, gathered, scattered, mean, first, dmean, dfirst)
+	return slices.Concat(out, dq, dk, dv, dt, m.Stats, y, dx, dg, db, g, dgelu, dropped, gathered, scattered, mean, first,
+		dmean, dfirst)
 }
 
 // sameEncoderPasses compares every level with the portable twin.
@@ -396,7 +402,8 @@ func TestEncoderPassesAgree(t *testing.T) {
 	for i, c := range []struct {
 		lengths         []int
 		heads, headSize int
-	}{{[]int{1}, 1, 1}, {[]int{5, 17, 33}, 2, 8}, {[]int{16, 1, 32}, 3, 16}, {[]int{40}, 2, 33}, {[]int{9, 9}, 12, 32}, {[]int{3, 18}, 2, 64}} {
+	}{{[]int{1}, 1, 1}, {[]int{5, 17, 33}, 2, 8}, {[]int{16, 1, 32}, 3, 16}, {[]int{40}, 2, 33}, {[]int{9, 9}, 12,
+		32}, {[]int{3, 18}, 2, 64}} {
 		if err := sameEncoderPasses(c.lengths, c.heads, c.headSize, uint64(i)); err != nil {
 			t.Errorf("%+v: %v", c, err)
 		}
@@ -406,7 +413,8 @@ func TestEncoderPassesAgree(t *testing.T) {
 func FuzzEncoderPasses(f *testing.F) {
 	f.Add(uint8(5), uint8(17), uint8(2), uint8(8), uint64(1))
 	f.Fuzz(func(t *testing.T, a, b, heads, headSize uint8, seed uint64) {
-		if err := sameEncoderPasses([]int{1 + int(a%80), 1 + int(b%40)}, 1+int(heads%4), 1+int(headSize%70), seed); err != nil {
+		if err := sameEncoderPasses([]int{1 + int(a%80), 1 + int(b%40)}, 1+int(heads%4), 1+int(headSize%70),
+			seed); err != nil {
 			t.Error(err)
 		}
 	})
@@ -436,7 +444,8 @@ func TestEncoderThreadsDoNotMatter(t *testing.T) {
 func TestEncoderKernelsAllocateNothing(t *testing.T) {
 	const tokens, heads, headSize = 20, 2, 16
 	size := tokens * heads * headSize
-	a := Attention{Tokens: tokens, Heads: heads, HeadSize: headSize, Offsets: []int32{0, 7, 20}, Drop: 0.1, Table: make([]float32, heads), Bucket: make([]int32, 2*tokens-1), Span: tokens}
+	a := Attention{Tokens: tokens, Heads: heads, HeadSize: headSize, Offsets: []int32{0, 7, 20}, Drop: 0.1,
+		Table: make([]float32, heads), Bucket: make([]int32, 2*tokens-1), Span: tokens}
 	m := LayerNorm{Rows: tokens, Width: heads * headSize, Eps: 1e-5, Stats: make([]float32, 2*tokens)}
 	var d Dropout
 	var e Embedding

@@ -85,7 +85,8 @@ func (p product) run(seed uint64) error {
 	a, b, c := newGuarded(ar, ac, ac+p.pad, &s), newGuarded(br, bc, bc+p.pad, &s), newGuarded(p.m, p.n, p.n+p.pad, &s)
 	bias := newGuarded(1, p.n, p.n, &s)
 	before := guarded{m: slices.Clone(c.m), ld: c.ld}
-	g := Gemm{M: p.m, N: p.n, K: p.k, A: a.m, LDA: a.ld, TransA: p.transA, B: b.m, LDB: b.ld, TransB: p.transB, C: c.m, LDC: c.ld, Accumulate: p.acc, ReLU: p.rel, GELU: p.gelu}
+	g := Gemm{M: p.m, N: p.n, K: p.k, A: a.m, LDA: a.ld, TransA: p.transA, B: b.m, LDB: b.ld, TransB: p.transB, C: c.m,
+		LDC: c.ld, Accumulate: p.acc, ReLU: p.rel, GELU: p.gelu}
 	if p.bias {
 		g.Bias = bias.m
 	}
@@ -142,8 +143,9 @@ func TestGemm(t *testing.T) {
 	levels(t, func(level string) {
 		for seed := range uint64(400) {
 			s := rng.New(seed, "shapes", 0, 0)
-			p := product{m: 1 + s.IntN(40), n: 1 + s.IntN(70), k: s.IntN(50), pad: s.IntN(3) * 5, transA: s.IntN(2) == 0, transB: s.IntN(2) == 0,
-				acc: s.IntN(2) == 0, bias: s.IntN(2) == 0}
+			p := product{m: 1 + s.IntN(40), n: 1 + s.IntN(70), k: s.IntN(50), pad: s.IntN(3) * 5, transA: s.IntN(2) == 0,
+				transB: s.IntN(2) == 0,
+				acc:    s.IntN(2) == 0, bias: s.IntN(2) == 0}
 			act := s.IntN(3)
 			p.rel, p.gelu = act == 1, act == 2
 			if err := p.run(seed); err != nil {
@@ -157,7 +159,8 @@ func FuzzGemm(f *testing.F) {
 	f.Add(uint8(8), uint8(32), uint8(16), uint8(0), uint8(0))
 	f.Add(uint8(1), uint8(1), uint8(0), uint8(31), uint8(3))
 	f.Fuzz(func(t *testing.T, m, n, k, flags, pad uint8) {
-		p := product{m: int(m)%100 + 1, n: int(n)%100 + 1, k: int(k), pad: int(pad % 20), transA: flags&1 > 0, transB: flags&2 > 0, acc: flags&4 > 0, bias: flags&8 > 0, rel: flags&16 > 0}
+		p := product{m: int(m)%100 + 1, n: int(n)%100 + 1, k: int(k), pad: int(pad % 20), transA: flags&1 > 0,
+			transB: flags&2 > 0, acc: flags&4 > 0, bias: flags&8 > 0, rel: flags&16 > 0}
 		levels(t, func(level string) {
 			if err := p.run(uint64(m)<<16 | uint64(n)<<8 | uint64(k)); err != nil {
 				t.Fatalf("%s: %+v: %v", level, p, err)
@@ -225,12 +228,14 @@ func BenchmarkGemm(b *testing.B) {
 		name           string
 		m, n, k        int
 		transA, transB bool
-	}{{"stem", 128, 128, 784, false, true}, {"forward", 128, 128, 128, false, true}, {"dx", 128, 128, 128, false, false}, {"dw", 128, 128, 128, true, false}, {"stem-dw", 128, 784, 128, true, false}}
+	}{{"stem", 128, 128, 784, false, true}, {"forward", 128, 128, 128, false, true}, {"dx", 128, 128, 128, false,
+		false}, {"dw", 128, 128, 128, true, false}, {"stem-dw", 128, 784, 128, true, false}}
 	levels(b, func(level string) {
 		for _, s := range shapes {
 			b.Run(level+"/"+s.name, func(b *testing.B) {
 				x, w, c := Alloc(s.m*s.k), Alloc(s.k*s.n), Alloc(s.m*s.n)
-				g := Gemm{M: s.m, N: s.n, K: s.k, A: x, LDA: s.k, TransA: s.transA, B: w, LDB: s.n, TransB: s.transB, C: c, LDC: s.n}
+				g := Gemm{M: s.m, N: s.n, K: s.k, A: x, LDA: s.k, TransA: s.transA, B: w, LDB: s.n, TransB: s.transB, C: c,
+					LDC: s.n}
 				if s.transA {
 					g.LDA = s.m
 				}

@@ -57,8 +57,10 @@ func TestNothingOutsideIsRead(t *testing.T) {
 				f()
 			}
 			for _, c := range []Conv{
-				{N: 2, H: 8, W: 8, IC: 16, OC: 16, K: 3, Stride: 1}, {N: 1, H: 4, W: 12, IC: 32, OC: 48, K: 3, Stride: 1}, {N: 2, H: 5, W: 7, IC: 3, OC: 10, K: 3, Stride: 2},
-				{N: 1, H: 6, W: 5, IC: 17, OC: 33, K: 3, Stride: 1}, {N: 2, H: 5, W: 5, IC: 16, OC: 20, K: 1, Stride: 2}, {N: 1, H: 1, W: 1, IC: 1, OC: 1, K: 1, Stride: 1},
+				{N: 2, H: 8, W: 8, IC: 16, OC: 16, K: 3, Stride: 1}, {N: 1, H: 4, W: 12, IC: 32, OC: 48, K: 3, Stride: 1}, {N: 2,
+					H: 5, W: 7, IC: 3, OC: 10, K: 3, Stride: 2},
+				{N: 1, H: 6, W: 5, IC: 17, OC: 33, K: 3, Stride: 1}, {N: 2, H: 5, W: 5, IC: 16, OC: 20, K: 1, Stride: 2}, {N: 1,
+					H: 1, W: 1, IC: 1, OC: 1, K: 1, Stride: 1},
 			} {
 				for _, direct := range []bool{false, true} {
 					SetConvDirect(direct)
@@ -73,8 +75,10 @@ func TestNothingOutsideIsRead(t *testing.T) {
 					})
 				}
 			}
-			for _, p := range []product{{m: 5, n: 70, k: 9}, {m: 33, n: 16, k: 600, transA: true}, {m: 17, n: 33, k: 512, transB: true}, {m: 1, n: 1, k: 1, transA: true, transB: true}} {
-				g := Gemm{M: p.m, N: p.n, K: p.k, A: mem(p.m * p.k), LDA: p.k, TransA: p.transA, B: mem(p.k * p.n), LDB: p.n, TransB: p.transB, C: mem(p.m * p.n), LDC: p.n, Bias: mem(p.n)}
+			for _, p := range []product{{m: 5, n: 70, k: 9}, {m: 33, n: 16, k: 600, transA: true},
+				{m: 17, n: 33, k: 512, transB: true}, {m: 1, n: 1, k: 1, transA: true, transB: true}} {
+				g := Gemm{M: p.m, N: p.n, K: p.k, A: mem(p.m * p.k), LDA: p.k, TransA: p.transA, B: mem(p.k * p.n), LDB: p.n,
+					TransB: p.transB, C: mem(p.m * p.n), LDC: p.n, Bias: mem(p.n)}
 				if p.transA {
 					g.LDA = p.m
 				}
@@ -85,7 +89,8 @@ func TestNothingOutsideIsRead(t *testing.T) {
 			}
 			for _, c := range [][3]int{{1, 1, 5}, {2, 2, 8}, {17, 1, 32}, {31, 2, 16}} {
 				n, hidden := c[0]+3, c[1]*c[2]
-				a := Attention{Tokens: n, Heads: c[1], HeadSize: c[2], Offsets: []int32{0, 3, int32(n)}, Drop: 0.1, Table: mem(c[1]), Bucket: make([]int32, 2*n-1), Span: n}
+				a := Attention{Tokens: n, Heads: c[1], HeadSize: c[2], Offsets: []int32{0, 3, int32(n)}, Drop: 0.1,
+					Table: mem(c[1]), Bucket: make([]int32, 2*n-1), Span: n}
 				l := LayerNorm{Rows: n, Width: hidden, Eps: 1, Stats: mem(2 * n)}
 				e, d, p := Embedding{}, Dropout{}, SentencePool{Offsets: a.Offsets, Width: hidden}
 				x, y, z, u, v, pooled, ids := mem(n*hidden), mem(n*hidden), mem(n*hidden), mem(n*hidden), mem(hidden), mem(2*hidden), make([]int32, n)

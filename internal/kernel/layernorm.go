@@ -198,12 +198,14 @@ func layerNormGradPlain(dx, dy, x, res, stats, gamma []float32, consts *[3]float
 
 func portableLayerNorm(y, x, res *float32, rows, n int, stats, gamma, beta, consts *float32) {
 	size := rows * 8 * n
-	layerNormPlain(floatsAt(y, size), floatsAt(x, size), optional(res, size), floatsAt(stats, 2*rows), floatsAt(gamma, 8*n), floatsAt(beta, 8*n), (*[3]float32)(floatsAt(consts, 3)))
+	layerNormPlain(floatsAt(y, size), floatsAt(x, size), optional(res, size), floatsAt(stats, 2*rows),
+		floatsAt(gamma, 8*n), floatsAt(beta, 8*n), (*[3]float32)(floatsAt(consts, 3)))
 }
 
 func portableLayerNormGrad(dx, dy, x, res *float32, rows, n int, stats, gamma, consts *float32) {
 	size := rows * 8 * n
-	layerNormGradPlain(floatsAt(dx, size), floatsAt(dy, size), floatsAt(x, size), optional(res, size), floatsAt(stats, 2*rows), floatsAt(gamma, 8*n), (*[3]float32)(floatsAt(consts, 3)))
+	layerNormGradPlain(floatsAt(dx, size), floatsAt(dy, size), floatsAt(x, size), optional(res, size),
+		floatsAt(stats, 2*rows), floatsAt(gamma, 8*n), (*[3]float32)(floatsAt(consts, 3)))
 }
 
 func portableLayerNormSums(width int) layerNormSumsFunc {

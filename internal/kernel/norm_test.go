@@ -9,7 +9,8 @@ import (
 // ones, one pixel and many, with and without residual and ReLU.
 func TestNorm(t *testing.T) {
 	levels(t, func(level string) {
-		for _, m := range []Norm{{N: 3, Pixels: 5, C: 16}, {N: 2, Pixels: 1, C: 32}, {N: 2, Pixels: 8, C: 48}, {N: 1, Pixels: 9, C: 7}, {N: 4, Pixels: 6, C: 37}, {N: 1, Pixels: 3, C: 8}} {
+		for _, m := range []Norm{{N: 3, Pixels: 5, C: 16}, {N: 2, Pixels: 1, C: 32}, {N: 2, Pixels: 8, C: 48},
+			{N: 1, Pixels: 9, C: 7}, {N: 4, Pixels: 6, C: 37}, {N: 1, Pixels: 3, C: 8}} {
 			size := m.N * m.Pixels * m.C
 			x, res, dy := normals(size, 1), normals(size, 2), normals(size, 3)
 			scale, shift, a, b := normals(m.C, 4), normals(m.C, 5), normals(m.C, 6), normals(m.C, 7)

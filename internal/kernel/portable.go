@@ -60,7 +60,8 @@ func winoInput1(d [6]float32) [6]float32 {
 	const a, b = winoA, winoB
 	p, q := d[4]-b*b*d[2], d[3]-b*b*d[1]
 	r, s := d[4]-a*a*d[2], d[3]-a*a*d[1]
-	return [6]float32{a*a*b*b*d[0] - (a*a+b*b)*d[2] + d[4], p + a*q, p - a*q, r + b*s, r - b*s, a*a*b*b*d[1] - (a*a+b*b)*d[3] + d[5]}
+	return [6]float32{a*a*b*b*d[0] - (a*a+b*b)*d[2] + d[4], p + a*q, p - a*q, r + b*s, r - b*s,
+		a*a*b*b*d[1] - (a*a+b*b)*d[3] + d[5]}
 }
 
 func winoOutput1(m [6]float32) [6]float32 {
@@ -110,7 +111,8 @@ func twice(in *[6][6]float32, count int, one func([6]float32) [6]float32) (out [
 	return out
 }
 
-func portableWinoInput(top, mid, bottom *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, _, _ *float32, edges int) {
+func portableWinoInput(top, mid, bottom *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, _, _ *float32,
+	edges int) {
 	channels, p, row := 8*n, int(ps/4), int(rs/4)
 	// The pointers are to the second pixel of each row: what they point to is in the image.
 	right := 4

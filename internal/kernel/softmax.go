@@ -25,7 +25,8 @@ func SoftmaxCrossEntropy(logits []float32, labels []int32, rows, classes int, sm
 
 // SoftmaxCrossEntropyGrad computes dst = (softmax(logits) - q) · scale, both [rows, classes], for the q of
 // SoftmaxCrossEntropy; scale includes the 1/rows of the mean.
-func SoftmaxCrossEntropyGrad(dst, logits []float32, labels []int32, rows, classes int, smoothing float64, scale float32) {
+func SoftmaxCrossEntropyGrad(dst, logits []float32, labels []int32, rows, classes int, smoothing float64,
+	scale float32) {
 	for r := range rows {
 		row, out := logits[r*classes:(r+1)*classes], dst[r*classes:(r+1)*classes]
 		m, z := rowMax(row), 0.0

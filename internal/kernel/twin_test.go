@@ -12,7 +12,9 @@ func TestUpdatesAgreeToTheBit(t *testing.T) {
 	var want []float32
 	levels(t, func(level string) {
 		var all []float32
-		for _, p := range []SGDParams{{LR: 0.1}, {LR: 0.1, Momentum: 0.9, WeightDecay: 0.01}, {LR: 0.1, Momentum: 0.9, Nesterov: true}, {LR: 0.2, Momentum: 0.9, WeightDecay: 0.1, Decoupled: true}, {LR: 0.1, Momentum: 0.9, First: true}} {
+		for _, p := range []SGDParams{{LR: 0.1}, {LR: 0.1, Momentum: 0.9, WeightDecay: 0.01},
+			{LR: 0.1, Momentum: 0.9, Nesterov: true}, {LR: 0.2, Momentum: 0.9, WeightDecay: 0.1, Decoupled: true},
+			{LR: 0.1, Momentum: 0.9, First: true}} {
 			w, g, v := normals(n, 1), normals(n, 2), normals(n, 3)
 			SGD(w, g, v, p)
 			all = append(append(all, w...), v...)
@@ -21,7 +23,8 @@ func TestUpdatesAgreeToTheBit(t *testing.T) {
 		for i := range v {
 			v[i] *= v[i]
 		}
-		AdamW(w, g, m, v, AdamWParams{LR: 0.01, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.1, Bias1: 0.1, Bias2: 0.001})
+		AdamW(w, g, m, v, AdamWParams{LR: 0.01, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.1, Bias1: 0.1,
+			Bias2: 0.001})
 		all = append(append(append(all, w...), m...), v...)
 		if want == nil {
 			want = all

@@ -110,7 +110,8 @@ func (c *Conv) winoWeights(l *lane, chunk int) {
 		for j := 0; j < p.to; j += wide {
 			vectors := vectorsFor(p.to - j)
 			width := simd.width(vectors)
-			simd.winoWeight(&c.turned[i*p.to+j], uintptr(4*3*tap), uintptr(4*tap), &p.u[winoPoints*p.from*j+i*width], uintptr(4*p.from*width),
+			simd.winoWeight(&c.turned[i*p.to+j], uintptr(4*3*tap), uintptr(4*tap), &p.u[winoPoints*p.from*j+i*width],
+				uintptr(4*p.from*width),
 				vectors, &winogradConstants[0], &tmp[0])
 		}
 	}
@@ -151,7 +152,8 @@ func (c *Conv) winoPatches(v, tmp []float32, stride int, in []float32, channels,
 		if q+4 == c.W {
 			edges |= 2
 		}
-		simd.winoInput(top, &in[first], bottom, uintptr(4*row), uintptr(4*channels), &v[i*channels], uintptr(4*stride), channels/simd.floats,
+		simd.winoInput(top, &in[first], bottom, uintptr(4*row), uintptr(4*channels), &v[i*channels], uintptr(4*stride),
+			channels/simd.floats,
 			&winogradConstants[0], &tmp[0], edges)
 	}
 }
@@ -189,7 +191,8 @@ func (c *Conv) winoTiles(l *lane, chunk int) {
 			}
 			for i := range count {
 				n, r, q := c.tile(b0 + i)
-				output(&p.out[((n*c.H+r)*c.W+q)*p.to+j], uintptr(4*c.W*p.to), uintptr(4*p.to), &m[i*width], uintptr(4*strideM), vectors,
+				output(&p.out[((n*c.H+r)*c.W+q)*p.to+j], uintptr(4*c.W*p.to), uintptr(4*p.to), &m[i*width], uintptr(4*strideM),
+					vectors,
 					&winogradConstants[0], &tmp[0])
 			}
 		}
@@ -236,7 +239,8 @@ func (c *Conv) winoWeightPart(l *lane, part int) {
 			width := simd.width(vectors)
 			for i := range count {
 				n, r, q := c.tile(b0 + i)
-				simd.winoDY(&c.y[((n*c.H+r)*c.W+q)*c.OC+j], uintptr(4*c.W*c.OC), uintptr(4*c.OC), &m[i*width], uintptr(4*strideM), vectors,
+				simd.winoDY(&c.y[((n*c.H+r)*c.W+q)*c.OC+j], uintptr(4*c.W*c.OC), uintptr(4*c.OC), &m[i*width], uintptr(4*strideM),
+					vectors,
 					&winogradConstants[0], &tmp[0])
 			}
 			l.ldb, l.ldc = uintptr(4*width), uintptr(4*width)
@@ -269,7 +273,8 @@ func (c *Conv) winoAddWeightParts(l *lane, chunk int) {
 					simd.add(sum, sum, &c.parts[p*size+at+point*c.IC*width], vectors)
 				}
 			}
-			simd.winoDWeight(&c.w[i*c.OC+j], uintptr(4*3*tap), uintptr(4*tap), &c.parts[at], uintptr(4*c.IC*width), vectors, &winogradConstants[0], &tmp[0])
+			simd.winoDWeight(&c.w[i*c.OC+j], uintptr(4*3*tap), uintptr(4*tap), &c.parts[at], uintptr(4*c.IC*width), vectors,
+				&winogradConstants[0], &tmp[0])
 		}
 	}
 }

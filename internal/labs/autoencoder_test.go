@@ -95,7 +95,8 @@ func TestAutoencoder(t *testing.T) {
 		t.Fatal(err)
 	}
 	img, err := png.Decode(bytes.NewReader(sheet))
-	if err != nil || img.Bounds().Dx() != 32*len(res.Examples.Images) || img.Bounds().Dy() != 3*32 || len(res.Examples.Images) != 10 {
+	if err != nil || img.Bounds().Dx() != 32*len(res.Examples.Images) || img.Bounds().Dy() != 3*32 ||
+		len(res.Examples.Images) != 10 {
 		t.Fatalf("pictures of %v, %d examples, %v", img.Bounds(), len(res.Examples.Images), err)
 	}
 	ds := set(t, cfg.Data.Name)
@@ -105,7 +106,8 @@ func TestAutoencoder(t *testing.T) {
 			first = i
 		}
 	}
-	if r, g, b, _ := img.At(3, 5).RGBA(); !bytes.Equal([]byte{byte(r >> 8), byte(g >> 8), byte(b >> 8)}, ds.Test.Pixels[first*3072+(5*32+3)*3:][:3]) {
+	if r, g, b, _ := img.At(3, 5).RGBA(); !bytes.Equal([]byte{byte(r >> 8), byte(g >> 8), byte(b >> 8)},
+		ds.Test.Pixels[first*3072+(5*32+3)*3:][:3]) {
 		t.Error("the first picture is not the first test image of the first class")
 	}
 	better := 0
@@ -147,7 +149,8 @@ func TestAutoencoder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if a.Source != from || a.Name != tr.Variant || a.Weights != res.WeightsSHA256 || a.Encoder != encoder.Result.WeightsSHA256 {
+		if a.Source != from || a.Name != tr.Variant || a.Weights != res.WeightsSHA256 ||
+			a.Encoder != encoder.Result.WeightsSHA256 {
 			t.Errorf("%+v", a)
 		}
 		if got := testErrorOf(t, a, test); got != res.Test.MSE {
@@ -156,13 +159,16 @@ func TestAutoencoder(t *testing.T) {
 	}
 
 	// Asked for again, it is taken as it is; each kind is refused where the other is wanted.
-	if again, its := autoencode(context.Background(), t, cfg, opt); !again.Reused || again.ID != tr.ID || !reflect.DeepEqual(its.Examples, res.Examples) {
+	if again, its := autoencode(context.Background(), t, cfg, opt); !again.Reused || again.ID != tr.ID ||
+		!reflect.DeepEqual(its.Examples, res.Examples) {
 		t.Errorf("%+v was not reused: %+v", tr, again)
 	}
-	if _, err := FindNetwork(root, tr.ID); err == nil || !strings.Contains(err.Error(), tr.ID+" is an autoencoder, want a classifier") {
+	if _, err := FindNetwork(root, tr.ID); err == nil || !strings.Contains(err.Error(),
+		tr.ID+" is an autoencoder, want a classifier") {
 		t.Errorf("an autoencoder as a classifier: %v", err)
 	}
-	if _, err := FindAutoencoder(root, encoder.ID); err == nil || !strings.Contains(err.Error(), `made by experiment "lab1/resnet"; want an autoencoder`) {
+	if _, err := FindAutoencoder(root, encoder.ID); err == nil ||
+		!strings.Contains(err.Error(), `made by experiment "lab1/resnet"; want an autoencoder`) {
 		t.Errorf("a classifier as an autoencoder: %v", err)
 	}
 }
@@ -190,7 +196,8 @@ func TestDamagedAutoencoders(t *testing.T) {
 				f.Tensors[i].Data[0] = old
 			}
 		}
-		if _, err := FindAutoencoder(root, dir); err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "weights are not those of the run's result") {
+		if _, err := FindAutoencoder(root, dir); err == nil || !strings.Contains(err.Error(), dir) ||
+			!strings.Contains(err.Error(), "weights are not those of the run's result") {
 			t.Errorf("another %s: %v", name, err)
 		}
 	}
@@ -203,7 +210,8 @@ func TestDamagedAutoencoders(t *testing.T) {
 	if _, err := weights.Save(path, f.Tensors, nil); err != nil {
 		t.Fatal(err)
 	}
-	for name, edit := range map[string][2]string{"config.yaml": {"width: 4", "width: 8000"}, "result.json": {res.Encoder.WeightsSHA256, "00"}, "env.json": {data.SyntheticShapes, "mnist"}} {
+	for name, edit := range map[string][2]string{"config.yaml": {"width: 4", "width: 8000"},
+		"result.json": {res.Encoder.WeightsSHA256, "00"}, "env.json": {data.SyntheticShapes, "mnist"}} {
 		good, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -228,10 +236,13 @@ func TestDamagedAutoencoders(t *testing.T) {
 func TestAutoencoderRefuses(t *testing.T) {
 	root := t.TempDir()
 	mlp, cnn := trained(t, root, tiny(true)), trained(t, root, tiny(false))
-	if _, err := FindEncoder(root, tinyAutoencoder(mlp.ID)); err == nil || !strings.Contains(err.Error(), "makes vectors of images") || !strings.Contains(err.Error(), "name a convolutional network") {
+	if _, err := FindEncoder(root, tinyAutoencoder(mlp.ID)); err == nil ||
+		!strings.Contains(err.Error(), "makes vectors of images") ||
+		!strings.Contains(err.Error(), "name a convolutional network") {
 		t.Errorf("an MLP: %v", err)
 	}
-	if _, err := FindEncoder(root, tinyAutoencoder("nobody")); err == nil || !strings.Contains(err.Error(), `the encoder: "nobody" is neither a folder with a checkpoint`) {
+	if _, err := FindEncoder(root, tinyAutoencoder("nobody")); err == nil ||
+		!strings.Contains(err.Error(), `the encoder: "nobody" is neither a folder with a checkpoint`) {
 		t.Errorf("nobody: %v", err)
 	}
 	cfg := tinyAutoencoder(cnn.ID)
@@ -246,7 +257,8 @@ func TestAutoencoderRefuses(t *testing.T) {
 	}
 	cfg = tinyAutoencoder(cnn.ID)
 	cfg.Data.Name = data.SyntheticDigits
-	if _, err := Study(context.Background(), []Task{{Settings: cfg}}, options(t, root), nil); err == nil || !strings.Contains(err.Error(), "train both on the same data") {
+	if _, err := Study(context.Background(), []Task{{Settings: cfg}}, options(t, root), nil); err == nil ||
+		!strings.Contains(err.Error(), "train both on the same data") {
 		t.Errorf("other data: %v", err)
 	}
 }
@@ -301,7 +313,8 @@ func TestResumedAutoencoder(t *testing.T) {
 	if err := run.Remove(root, encoder.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Resume(context.Background(), tr.ID, options(t, root)); err == nil || !strings.Contains(err.Error(), "the encoder: ") {
+	if _, err := Resume(context.Background(), tr.ID, options(t, root)); err == nil ||
+		!strings.Contains(err.Error(), "the encoder: ") {
 		t.Errorf("without its encoder: %v", err)
 	}
 }

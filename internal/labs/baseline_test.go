@@ -126,7 +126,8 @@ func TestEncoderSavedAnew(t *testing.T) {
 		}
 		goingOn := options(t, t.TempDir())
 		goingOn.goesOn = &run.Record{}
-		if _, err := encoderOf(c.dir, c.fingerprint, goingOn); (c.err != "") != (err != nil && strings.Contains(err.Error(), anyEncoder)) {
+		if _, err := encoderOf(c.dir, c.fingerprint, goingOn); (c.err != "") != (err != nil &&
+			strings.Contains(err.Error(), anyEncoder)) {
 			t.Errorf("%s in a run that goes on: %v", c.dir, err)
 		}
 	}
@@ -312,10 +313,12 @@ func TestKeptEmbeddings(t *testing.T) {
 	if !computed {
 		t.Fatal("nothing was computed")
 	}
-	if again, computed := embed(dir, config.PoolMean, "the plot is dull", "the cast is fresh"); computed || !slices.Equal(again, first) {
+	if again, computed := embed(dir, config.PoolMean, "the plot is dull", "the cast is fresh"); computed ||
+		!slices.Equal(again, first) {
 		t.Errorf("computed again: %v; equal: %v", computed, slices.Equal(again, first))
 	}
-	if x, computed := embed(dir, config.PoolMean, "the cast is fresh", "the plot is dull"); !computed || far(x[:32], first[32:]) > 1e-6 {
+	if x, computed := embed(dir, config.PoolMean, "the cast is fresh", "the plot is dull"); !computed ||
+		far(x[:32], first[32:]) > 1e-6 {
 		t.Error("other sentences have the vectors of the first ones")
 	}
 	if _, computed := embed(dir, config.PoolCLS, "the plot is dull", "the cast is fresh"); !computed {
@@ -386,7 +389,8 @@ func TestEncoderRefused(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	stop()
-	if _, err := encoderIn(t, tinyEncoder(t, 1)).embeddings(ctx, []string{"the plot"}, config.PoolMean, options(t, "")); err == nil {
+	if _, err := encoderIn(t, tinyEncoder(t, 1)).embeddings(ctx, []string{"the plot"}, config.PoolMean,
+		options(t, "")); err == nil {
 		t.Error("an ended context gave vectors")
 	}
 }
@@ -424,7 +428,8 @@ func TestBaseline(t *testing.T) {
 		"the head's parameters":       r.Params == 32*16+16+16*2+2,
 	})
 	rec := must(run.Find(root, all[0].ID))(t)
-	if back := must(settingsOf[config.Baseline](rec))(t); back.Encoder.Weights != e.Weights || rec.Env.Data.Fingerprint == "" || !rec.Env.Data.Synthetic {
+	if back := must(settingsOf[config.Baseline](rec))(t); back.Encoder.Weights != e.Weights ||
+		rec.Env.Data.Fingerprint == "" || !rec.Env.Data.Synthetic {
 		t.Errorf("%+v on %+v", back, rec.Env.Data)
 	}
 	again := baselineStudy(t, opt, cfg)
@@ -491,7 +496,8 @@ func TestBaselineResume(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, modelName), b, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Resume(context.Background(), stopped.ID, options(t, root)); err == nil || !strings.Contains(err.Error(), "make the original encoder available again") {
+	if _, err := Resume(context.Background(), stopped.ID, options(t, root)); err == nil ||
+		!strings.Contains(err.Error(), "make the original encoder available again") {
 		t.Errorf("resumed on other weights: %v", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, modelName), kept, 0o644); err != nil {
@@ -512,7 +518,8 @@ func TestBaselineResume(t *testing.T) {
 
 // TestBaselineVariant: names of encoders become names of runs.
 func TestBaselineVariant(t *testing.T) {
-	for from, want := range map[string]string{"minilm": "minilm-mlp256", "/a/b/all MiniLM-L6-v2": "all_MiniLM_L6_v2-mlp256", "owner/name": "name-mlp256", "../": "encoder-mlp256"} {
+	for from, want := range map[string]string{"minilm": "minilm-mlp256",
+		"/a/b/all MiniLM-L6-v2": "all_MiniLM_L6_v2-mlp256", "owner/name": "name-mlp256", "../": "encoder-mlp256"} {
 		c := config.DefaultBaseline()
 		c.Encoder.From, c.Head.Hidden = from, 256
 		if got := BaselineVariant(c); got != want {

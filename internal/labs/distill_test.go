@@ -107,7 +107,8 @@ func TestSelfChecksFail(t *testing.T) {
 	if checks, err = selfChecks(ctx, ds, teacher, cfg, logits, k); err != nil {
 		t.Fatal(err)
 	}
-	if err := record.Failed(checks); err == nil || !strings.Contains(err.Error(), "self-checks failed: a student that is the teacher") {
+	if err := record.Failed(checks); err == nil || !strings.Contains(err.Error(),
+		"self-checks failed: a student that is the teacher") {
 		t.Errorf("labels in the wrong order passed: %v", err)
 	}
 }
@@ -214,7 +215,8 @@ func TestShippedTeacher(t *testing.T) {
 	if err := os.Truncate(best[0], 100); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := teacherOf(ctx, ds, cfg, opt); err == nil || !strings.Contains(err.Error(), best[0]) || runsUnder(t, "runs") != runs {
+	if _, err := teacherOf(ctx, ds, cfg, opt); err == nil || !strings.Contains(err.Error(), best[0]) ||
+		runsUnder(t, "runs") != runs {
 		t.Errorf("with damaged weights: %v, %d runs after %d", err, runsUnder(t, "runs"), runs)
 	}
 }

@@ -141,7 +141,8 @@ func networksOf(cfg *config.FGSM, opt Options) ([]*Network, error) {
 	for _, n := range nets {
 		cfg.Weights = append(cfg.Weights, n.Weights)
 		if n.Data.Fingerprint != nets[0].Data.Fingerprint {
-			return nil, fmt.Errorf("%s was trained on %s, but %s on %s with other images; name networks of one data set", nets[0].Source, nets[0].Data.Name, n.Source, n.Data.Name)
+			return nil, fmt.Errorf("%s was trained on %s, but %s on %s with other images; name networks of one data set",
+				nets[0].Source, nets[0].Data.Name, n.Source, n.Data.Name)
 		}
 	}
 	return nets, nil

@@ -95,7 +95,8 @@ func TestFGSMRecord(t *testing.T) {
 			"self-checks":              len(res.Checks) > 0,
 		})
 		for _, o := range res.Attacks {
-			if n := map[bool]int{true: 20, false: 60}[o.Attack == "square"]; o.N != n || o.Eps == 0 && o.Correct != res.Test.Correct || o.MaxChange > o.Radius() {
+			if n := map[bool]int{true: 20, false: 60}[o.Attack == "square"]; o.N != n || o.Eps == 0 &&
+				o.Correct != res.Test.Correct || o.MaxChange > o.Radius() {
 				t.Errorf("%+v", o)
 			}
 		}
@@ -145,7 +146,8 @@ func TestFGSMRecord(t *testing.T) {
 			t.Errorf("asked again: %+v, %v", again, err)
 		}
 		cfg.Weights = []string{"0123"}
-		if _, err := Study(context.Background(), []Task{{Settings: cfg}}, options(t, root), nil); err == nil || !strings.Contains(err.Error(), "want 0123") {
+		if _, err := Study(context.Background(), []Task{{Settings: cfg}}, options(t, root), nil); err == nil ||
+			!strings.Contains(err.Error(), "want 0123") {
 			t.Errorf("other weights than wanted: %v", err)
 		}
 	}
@@ -198,7 +200,8 @@ func TestFGSMGoesOn(t *testing.T) {
 		t.Fatalf("%+v, %v", o, err)
 	}
 	b := attackedRun{o, *o.Result.(*record.Attacks)}
-	if want := []string{"pgd, targeted, 8/255", "pgd, L2 0.5", "square", "examples", "examples"}; !slices.Equal(made, want) {
+	if want := []string{"pgd, targeted, 8/255", "pgd, L2 0.5", "square", "examples", "examples"}; !slices.Equal(made,
+		want) {
 		t.Errorf("made %v, want %v", made, want)
 	}
 	for _, r := range []*record.Attacks{&whole.Result, &b.Result} {
@@ -228,14 +231,16 @@ func TestAttackChecksCanFail(t *testing.T) {
 	root := t.TempDir()
 	v := targetFor(t, root, tinyAttacks(t, root, true))
 	at := func(kind string, eps, accuracy float64) attack.Outcome {
-		return attack.Outcome{Attack: kind, Norm: attack.Linf, Eps: eps, N: 10000, Correct: int(10000 * accuracy), Accuracy: accuracy, Rounded: accuracy,
+		return attack.Outcome{Attack: kind, Norm: attack.Linf, Eps: eps, N: 10000, Correct: int(10000 * accuracy),
+			Accuracy: accuracy, Rounded: accuracy,
 			MaxChange: eps / 255, MinValue: 0, MaxValue: 1}
 	}
 	good := func() record.Attacks {
-		return record.Attacks{Test: record.Test{N: 10000, Correct: 9000, Accuracy: 0.9}, Weights: v.net.Weights, Classes: make([]string, 10), Attacks: []attack.Outcome{
-			at("fgsm", 0, 0.9), at("fgsm", 1, 0.4), at("fgsm", 8, 0.02), at("fgsm", 128, 0.1), // back up to chance, not beyond
-			at("noise", 0, 0.9), at("noise", 1, 0.89), at("noise", 8, 0.8), at("noise", 128, 0.2), at("pgd", 1, 0.3), at("pgd",
-				8, 0)}}
+		return record.Attacks{Test: record.Test{N: 10000, Correct: 9000, Accuracy: 0.9}, Weights: v.net.Weights,
+			Classes: make([]string, 10), Attacks: []attack.Outcome{
+				at("fgsm", 0, 0.9), at("fgsm", 1, 0.4), at("fgsm", 8, 0.02), at("fgsm", 128, 0.1), // back up to chance, not beyond
+				at("noise", 0, 0.9), at("noise", 1, 0.89), at("noise", 8, 0.8), at("noise", 128, 0.2), at("pgd", 1, 0.3), at("pgd",
+					8, 0)}}
 	}
 	const steps = 20
 	failed := func(r record.Attacks, steps int) (names, idle []string) {
@@ -296,7 +301,8 @@ func TestAttackChecksCanFail(t *testing.T) {
 			[]string{falls, large, noise}},
 		"a network hardened by FGSM, and fooled by PGD": {steps,
 			[]attack.Outcome{at("fgsm", 0, 0.9), at("fgsm", 4, 0.5), at("fgsm", 8, 0.8), at("fgsm", 128, 0.25),
-				at("noise", 0, 0.9), at("noise", 4, 0.9), at("noise", 8, 0.9), at("noise", 128, 0.2), at("pgd", 4, 0.1), at("pgd", 8,
+				at("noise", 0, 0.9), at("noise", 4, 0.9), at("noise", 8, 0.9), at("noise", 128, 0.2), at("pgd", 4, 0.1), at("pgd",
+					8,
 					0)}, []string{noise}},
 		"a coarse sweep": {steps, []attack.Outcome{at("fgsm", 0, 0.9), at("fgsm", 128, 0.1), at("noise", 0, 0.9),
 			at("noise", 128, 0.1)}, []string{weaker, falls, noise}},
@@ -370,7 +376,8 @@ func TestSavedSetIsWhatTheAttackLeft(t *testing.T) {
 	}
 	grey := tinyAttacks(t, root, true)
 	greys, digits := networksAndData(t, root, &grey)
-	if _, err := saveOn(ctx, greys[0], digits, grey, "fgsm", 8, filepath.Join(t.TempDir(), "x"), AsImages, options(t, root)); err == nil || !strings.Contains(err.Error(), "--save-as safetensors") {
+	if _, err := saveOn(ctx, greys[0], digits, grey, "fgsm", 8, filepath.Join(t.TempDir(), "x"), AsImages,
+		options(t, root)); err == nil || !strings.Contains(err.Error(), "--save-as safetensors") {
 		t.Errorf("grey images as a folder: %v", err)
 	}
 	dir := filepath.Join(t.TempDir(), "grey")
@@ -378,7 +385,8 @@ func TestSavedSetIsWhatTheAttackLeft(t *testing.T) {
 		t.Error(err)
 	}
 	nets, ds := networksAndData(t, root, &cfg)
-	if _, err := evaluateOn(ctx, nets, ds, dir, options(t, root)); err == nil || !strings.Contains(err.Error(), "images have the shape [60 28 28 1], want [60 32 32 3]") {
+	if _, err := evaluateOn(ctx, nets, ds, dir, options(t, root)); err == nil ||
+		!strings.Contains(err.Error(), "images have the shape [60 28 28 1], want [60 32 32 3]") {
 		t.Errorf("a set of other images: %v", err)
 	}
 }
@@ -406,13 +414,15 @@ func TestReadTensorsRefuses(t *testing.T) {
 		x, y := make([]float32, 2*px), make([]float32, 2)
 		ts := spoil(x, y)
 		if ts == nil {
-			ts = []weights.Tensor{{Name: "images", Shape: []int{2, 28, 28, 1}, Data: x}, {Name: "labels", Shape: []int{2}, Data: y}}
+			ts = []weights.Tensor{{Name: "images", Shape: []int{2, 28, 28, 1}, Data: x},
+				{Name: "labels", Shape: []int{2}, Data: y}}
 		}
 		path := filepath.Join(t.TempDir(), "set.safetensors")
 		if _, err := weights.Save(path, ts, nil); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := readTensors(path, v.net.Images); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+		if _, _, err := readTensors(path, v.net.Images); err == nil || !strings.Contains(err.Error(), want) ||
+			!strings.Contains(err.Error(), path) {
 			t.Errorf("error %v, want one with %q", err, want)
 		}
 	}

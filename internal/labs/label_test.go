@@ -24,7 +24,8 @@ func TestLabels(t *testing.T) {
 	for _, c := range []config.Robust{robust, scratch} {
 		networks[must(RobustVariant(c))(t)] = robustLabel(c)
 	}
-	for _, c := range []config.Finetune{config.DefaultFinetune(config.MethodLoRA), config.DefaultFinetune(config.MethodFull)} {
+	for _, c := range []config.Finetune{config.DefaultFinetune(config.MethodLoRA),
+		config.DefaultFinetune(config.MethodFull)} {
 		networks[FinetuneVariant(c)] = finetuneLabel(c)
 	}
 	pooled := config.DefaultFinetune(config.MethodLoRA)

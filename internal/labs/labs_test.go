@@ -26,7 +26,8 @@ func options(t *testing.T, root string) Options {
 	for name, ds := range sets {
 		drawn.all["images "+name] = ds
 	}
-	return Options{Root: root, Resume: true, Sink: func(train.Event) {}, Say: say, Data: data.Options{Say: say}, loaded: drawn}
+	return Options{Root: root, Resume: true, Sink: func(train.Event) {}, Say: say, Data: data.Options{Say: say},
+		loaded: drawn}
 }
 
 // tiny is a training of moments, of a residual CNN with running statistics or of an MLP.
@@ -156,7 +157,8 @@ func TestExportedCheckpointIsTheRun(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n.Name != tr.Variant || n.Weights != tr.Result.WeightsSHA256 || n.Data.Name != tr.Config.Data.Name || n.Source != dir {
+		if n.Name != tr.Variant || n.Weights != tr.Result.WeightsSHA256 || n.Data.Name != tr.Config.Data.Name ||
+			n.Source != dir {
 			t.Errorf("%+v of %+v", n, tr)
 		}
 		ds := set(t, tr.Config.Data.Name)
@@ -197,7 +199,8 @@ func TestExportRefuses(t *testing.T) {
 			t.Errorf("error %v, want one with %q", err, want)
 		}
 	}
-	if _, err := FindNetwork(root, other); err == nil || !strings.Contains(err.Error(), "dla models export RUN_ID "+other) {
+	if _, err := FindNetwork(root, other); err == nil || !strings.Contains(err.Error(),
+		"dla models export RUN_ID "+other) {
 		t.Errorf("a folder of something else: %v", err)
 	}
 }
@@ -248,7 +251,8 @@ func TestDamagedCheckpoints(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, edit := range [][2]string{{"depth: 2", "depth: 3"}, {"width: 8", "width: 16000"}, {"name: mlp", "name: mlq"}, {"name: mlp", "name: small"}, {"depth: 2", "depths: 2"}, {"experiment: lab1/resnet", "experiment: lab9"}} {
+	for _, edit := range [][2]string{{"depth: 2", "depth: 3"}, {"width: 8", "width: 16000"}, {"name: mlp", "name: mlq"},
+		{"name: mlp", "name: small"}, {"depth: 2", "depths: 2"}, {"experiment: lab1/resnet", "experiment: lab9"}} {
 		bad(edit[1], "config.yaml", []byte(strings.Replace(string(cfg), edit[0], edit[1], 1)))
 	}
 	env, err := os.ReadFile(filepath.Join(small, "env.json"))
@@ -264,10 +268,11 @@ func TestDamagedCheckpoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, ts := range map[string][]weights.Tensor{
-		"a tensor too few":   f.Tensors[1:],
-		"one too many":       append([]weights.Tensor{{Name: "more", Shape: []int{1}, Data: []float32{1}}}, f.Tensors...),
-		"none":               nil,
-		"one of other shape": append([]weights.Tensor{{Name: f.Tensors[0].Name, Shape: []int{1, len(f.Tensors[0].Data)}, Data: f.Tensors[0].Data}}, f.Tensors[1:]...),
+		"a tensor too few": f.Tensors[1:],
+		"one too many":     append([]weights.Tensor{{Name: "more", Shape: []int{1}, Data: []float32{1}}}, f.Tensors...),
+		"none":             nil,
+		"one of other shape": append([]weights.Tensor{{Name: f.Tensors[0].Name, Shape: []int{1, len(f.Tensors[0].Data)},
+			Data: f.Tensors[0].Data}}, f.Tensors[1:]...),
 	} {
 		path := filepath.Join(t.TempDir(), modelName)
 		if _, err := weights.Save(path, ts, nil); err != nil {
@@ -357,7 +362,8 @@ func TestRunOfAnOlderVersionIsReused(t *testing.T) {
 	if err != nil || again.Result.GradNorms == nil {
 		t.Fatalf("no gradient norms: %+v, %v", again.Result, err)
 	}
-	if lines, err := rec.Attached(*again.Result.GradNorms); err != nil || bytes.Count(lines, []byte("\n")) != other.Train.Epochs || !bytes.Contains(lines, []byte(`"stem.weight"`)) {
+	if lines, err := rec.Attached(*again.Result.GradNorms); err != nil ||
+		bytes.Count(lines, []byte("\n")) != other.Train.Epochs || !bytes.Contains(lines, []byte(`"stem.weight"`)) {
 		t.Errorf("gradient norms %s, %v", lines, err)
 	}
 	if again.Result.WeightsSHA256 != first.Result.WeightsSHA256 {

@@ -113,7 +113,8 @@ func TestOOD(t *testing.T) {
 		"a perfect detector's AUROC, 1": r.Signs.Perfect == 1,
 	})
 	for _, x := range a.Result.Scores {
-		for what, v := range map[string]float64{"AUROC": x.AUROC, "AUPR in": x.AUPRIn, "AUPR out": x.AUPROut, "accuracy": x.Accuracy} {
+		for what, v := range map[string]float64{"AUROC": x.AUROC, "AUPR in": x.AUPRIn, "AUPR out": x.AUPROut,
+			"accuracy": x.Accuracy} {
 			if !(v > 0 && v <= 1) && !(what == "AUROC" && v == 0) {
 				t.Errorf("%s on %s: %s %g", x.Detector, x.Set, what, v)
 			}
@@ -159,7 +160,8 @@ func TestOOD(t *testing.T) {
 	if b, err = evaluateOOD(ctx, t, cfg, opt); err != nil || b.Reused || said != 1 {
 		t.Fatalf("asked anew with a damaged file: %v, reused %v, %d made anew", err, b.Reused, said)
 	}
-	if !reflect.DeepEqual(a.Result.Scores, b.Result.Scores) || !reflect.DeepEqual(a.Result.Detectors, b.Result.Detectors) || a.Result.Curves.SHA256 != b.Result.Curves.SHA256 {
+	if !reflect.DeepEqual(a.Result.Scores, b.Result.Scores) ||
+		!reflect.DeepEqual(a.Result.Detectors, b.Result.Detectors) || a.Result.Curves.SHA256 != b.Result.Curves.SHA256 {
 		t.Error("with kept features the numbers are others")
 	}
 
@@ -379,7 +381,8 @@ func TestODINGolden(t *testing.T) {
 	if err := json.Unmarshal(text, &golden); err != nil {
 		t.Fatal(err)
 	}
-	n := &Network{Model: model.MLP{Depth: 1, Width: 8, Res: true}, Params: nn.NewParams(0), Images: data.Description{H: 28, W: 28, C: 1, Classes: 10}}
+	n := &Network{Model: model.MLP{Depth: 1, Width: 8, Res: true}, Params: nn.NewParams(0),
+		Images: data.Description{H: 28, W: 28, C: 1, Classes: 10}}
 	e, err := newExtractor(n)
 	if err != nil {
 		t.Fatal(err)

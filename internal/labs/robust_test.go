@@ -89,14 +89,17 @@ func TestRobust(t *testing.T) {
 	root := t.TempDir()
 	original := trained(t, root, tiny(false))
 	tr := hardenedRun(t, root, tinyRobust(original.ID))
-	if tr.Variant != "plain20-w4-robust-fgsm8-f0.1-noise-w0.5" || !tr.Done() || tr.Config.Model != original.Config.Model || tr.Config.Data.Val != original.Config.Data.Val {
+	if tr.Variant != "plain20-w4-robust-fgsm8-f0.1-noise-w0.5" || !tr.Done() || tr.Config.Model != original.Config.Model ||
+		tr.Config.Data.Val != original.Config.Data.Val {
 		t.Fatalf("%+v", tr)
 	}
 	res := tr.Result.Robust
-	if res == nil || res.WeightsSHA256 != original.Result.WeightsSHA256 || tr.Result.WeightsSHA256 == original.Result.WeightsSHA256 {
+	if res == nil || res.WeightsSHA256 != original.Result.WeightsSHA256 ||
+		tr.Result.WeightsSHA256 == original.Result.WeightsSHA256 {
 		t.Fatalf("%+v", res)
 	}
-	if c := res.Clean; c.After != tr.Result.Test.Accuracy || c.Before != original.Result.Test.Accuracy || c.OnlyBefore-c.OnlyAfter != int(math.Round(96*(c.Before-c.After))) {
+	if c := res.Clean; c.After != tr.Result.Test.Accuracy || c.Before != original.Result.Test.Accuracy ||
+		c.OnlyBefore-c.OnlyAfter != int(math.Round(96*(c.Before-c.After))) {
 		t.Errorf("clean %+v, the runs have %g and %g", c, original.Result.Test.Accuracy, tr.Result.Test.Accuracy)
 	}
 	for _, c := range res.Checks {
@@ -132,7 +135,8 @@ func TestRobust(t *testing.T) {
 		t.Fatalf("%+v, %v", n, err)
 	}
 	ds := set(t, data.SyntheticShapes)
-	if a, b := split(ds, n.Config.Training), split(ds, original.Config.Training()); !slices.Equal(a.train.Index, b.train.Index) || !slices.Equal(a.val.Index, b.val.Index) {
+	if a, b := split(ds, n.Config.Training), split(ds, original.Config.Training()); !slices.Equal(a.train.Index,
+		b.train.Index) || !slices.Equal(a.val.Index, b.val.Index) {
 		t.Error("the hardened network has another split than the original, on whose training images it would be validated")
 	}
 	folder := filepath.Join(t.TempDir(), "robust")
@@ -161,7 +165,8 @@ func TestRobust(t *testing.T) {
 		t.Errorf("evaluated on what it was trained on: %+v, %v", s.OODSet, err)
 	}
 	cfg := config.DefaultOOD()
-	cfg.Limit, cfg.Tuning, cfg.Sets.Names, cfg.Sets.Folders = 96, 10, nil, []string{"static=" + writeImages(t, t.TempDir(), noise[0].Set, 3, 5)}
+	cfg.Limit, cfg.Tuning, cfg.Sets.Names, cfg.Sets.Folders = 96, 10, nil, []string{"static=" + writeImages(t, t.TempDir(),
+		noise[0].Set, 3, 5)}
 	if _, err := readOOD(context.Background(), n, ds, cfg, options(t, root)); err == nil ||
 		!strings.Contains(err.Error(),
 			"the set static is not a set of outliers: 2 of its 2 images have the same pixels as images it must not share, the first noise/") ||
@@ -196,7 +201,8 @@ func TestRobust(t *testing.T) {
 	if again := hardenedRun(t, root, tinyRobust(original.ID)); !again.Reused || again.ID != tr.ID {
 		t.Errorf("it was run again: %+v", again)
 	}
-	if second, err := RobustSettings(root, tinyRobust(tr.ID)); err != nil || second.Original.Weights != tr.Result.WeightsSHA256 || second.Original.Seed != original.Config.Seed {
+	if second, err := RobustSettings(root, tinyRobust(tr.ID)); err != nil ||
+		second.Original.Weights != tr.Result.WeightsSHA256 || second.Original.Seed != original.Config.Seed {
 		t.Errorf("it cannot be hardened again: %+v, %v", second.Original, err)
 	}
 }
@@ -298,7 +304,8 @@ func TestRobustKeepsOutliersApart(t *testing.T) {
 
 	// Apart, they are taken; and a run goes on with these very images alone.
 	cfg := tinyRobust(id)
-	cfg.Outliers.Sources, cfg.Test.Sets.Folders, cfg.Train.Epochs = []string{"noise", "a=" + pets}, []string{"b=" + evaluated}, 1
+	cfg.Outliers.Sources, cfg.Test.Sets.Folders, cfg.Train.Epochs = []string{"noise",
+		"a=" + pets}, []string{"b=" + evaluated}, 1
 	cfg.Test.Sets.Names = nil
 	ctx, cancel := context.WithCancel(context.Background())
 	opt := options(t, root)
@@ -312,7 +319,8 @@ func TestRobustKeepsOutliersApart(t *testing.T) {
 		t.Fatalf("%+v, %v", stopped, err)
 	}
 	writeImages(t, pets, other, 15)
-	if _, err := Resume(context.Background(), stopped.ID, options(t, root)); err == nil || !strings.Contains(err.Error(), "the images of the outliers have changed since the run began") {
+	if _, err := Resume(context.Background(), stopped.ID, options(t, root)); err == nil ||
+		!strings.Contains(err.Error(), "the images of the outliers have changed since the run began") {
 		t.Errorf("resumed with another image: %v", err)
 	}
 	if err := os.Remove(filepath.Join(pets, "snow", "15.png")); err != nil {
@@ -322,7 +330,8 @@ func TestRobustKeepsOutliersApart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tr := done(o, config.Resnet{}); !tr.Done() || len(tr.Result.Robust.Trained) != 2 || tr.Result.Robust.Trained[1].N != 4 {
+	if tr := done(o, config.Resnet{}); !tr.Done() || len(tr.Result.Robust.Trained) != 2 ||
+		tr.Result.Robust.Trained[1].N != 4 {
 		t.Errorf("%+v, %v", tr, err)
 	}
 }
@@ -335,15 +344,18 @@ func TestOutliersWithout(t *testing.T) {
 	cfg := config.DefaultRobust(false)
 	cfg.Outliers.Sources = []string{"cifar100=" + dir}
 	all, err := outliersToTrain(context.Background(), cfg, options(t, ""))
-	if err != nil || len(all) != 1 || all[0].N != 2 || all[0].About != "cifar100, a folder of images without boy, man, woman" {
+	if err != nil || len(all) != 1 || all[0].N != 2 ||
+		all[0].About != "cifar100, a folder of images without boy, man, woman" {
 		t.Errorf("%+v, %v", all, err)
 	}
 	cfg.Outliers.Without = append(cfg.Outliers.Without, "apple")
-	if _, err := outliersToTrain(context.Background(), cfg, options(t, "")); err == nil || !strings.Contains(err.Error(), "images of apple, boy, man, woman only") {
+	if _, err := outliersToTrain(context.Background(), cfg, options(t, "")); err == nil ||
+		!strings.Contains(err.Error(), "images of apple, boy, man, woman only") {
 		t.Errorf("of none but these: %v", err)
 	}
 	cfg.Outliers.Without = []string{}
-	if all, err := outliersToTrain(context.Background(), cfg, options(t, "")); err != nil || all[0].N != 6 || strings.Contains(all[0].About, "without") {
+	if all, err := outliersToTrain(context.Background(), cfg, options(t, "")); err != nil || all[0].N != 6 ||
+		strings.Contains(all[0].About, "without") {
 		t.Errorf("%+v, %v", all, err)
 	}
 }

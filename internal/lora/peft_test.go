@@ -88,7 +88,8 @@ func compile(t testing.TB, c *model.SentenceClassifier, p *nn.Params, train bool
 		ids = append(ids, sentence...)
 		offsets = append(offsets, int32(len(ids)))
 	}
-	for node, v := range map[*G.Node][]int32{in.IDs: ids, in.Positions: positions, in.Offsets: offsets, labels: {1, 0, 0, 1}} {
+	for node, v := range map[*G.Node][]int32{in.IDs: ids, in.Positions: positions, in.Offsets: offsets,
+		labels: {1, 0, 0, 1}} {
 		leaf := o.Read(node)
 		if err := leaf.Resize(len(v)); err != nil {
 			t.Fatal(err)
@@ -317,7 +318,8 @@ func TestMerged(t *testing.T) {
 			l.Function != model.Softmax {
 			t.Errorf("%s: %+v, %v", name, l, err)
 		}
-		if err := c.Write(dir, filepath.Join(encoders, family), m, []string{"neg", "pos"}); err == nil || !strings.Contains(err.Error(), "name another folder") {
+		if err := c.Write(dir, filepath.Join(encoders, family), m, []string{"neg", "pos"}); err == nil ||
+			!strings.Contains(err.Error(), "name another folder") {
 			t.Errorf("%s: a folder was written over: %v", family, err)
 		}
 	}

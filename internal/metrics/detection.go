@@ -80,7 +80,8 @@ type Ranking struct {
 // score that is not finite, and a kind of sample that there is none of, are errors.
 func Rank(name string, in, out []float64) (*Ranking, error) {
 	if len(in) == 0 || len(out) == 0 {
-		return nil, fmt.Errorf("detector %s: %d samples in distribution and %d out of it; want both kinds", name, len(in), len(out))
+		return nil, fmt.Errorf("detector %s: %d samples in distribution and %d out of it; want both kinds", name, len(in),
+			len(out))
 	}
 	r := &Ranking{in: len(in), out: len(out), order: make([]int32, len(in)+len(out))}
 	all := slices.Concat(in, out)
@@ -90,7 +91,8 @@ func Rank(name string, in, out []float64) (*Ranking, error) {
 			if i >= len(in) {
 				kind, at = "out of", i-len(in)
 			}
-			return nil, fmt.Errorf("detector %s: the score of sample %d %s distribution is %g, not a finite number", name, at, kind, v)
+			return nil, fmt.Errorf("detector %s: the score of sample %d %s distribution is %g, not a finite number", name, at,
+				kind, v)
 		}
 		r.order[i] = int32(i)
 	}

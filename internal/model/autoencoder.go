@@ -40,14 +40,16 @@ func (m AutoEncoder) Reconstruct(g *nn.Graph, x *G.Node) *G.Node {
 	}
 	want, have := x.Shape(), h.Shape()
 	if len(have) != 4 {
-		return g.Fail("decoder", fmt.Errorf("%s makes vectors of images: a decoder needs the features of a convolutional network", m.Encoder.Name()))
+		return g.Fail("decoder",
+			fmt.Errorf("%s makes vectors of images: a decoder needs the features of a convolutional network", m.Encoder.Name()))
 	}
 	doublings := 0
 	for have[1]<<doublings < want[1] {
 		doublings++
 	}
 	if have[1]<<doublings != want[1] || have[2]<<doublings != want[2] || doublings > decoderLayers {
-		return g.Fail("decoder", fmt.Errorf("features of %dx%d pixels do not become images of %dx%d by at most %d doublings", have[1], have[2], want[1], want[2], decoderLayers))
+		return g.Fail("decoder", fmt.Errorf("features of %dx%d pixels do not become images of %dx%d by at most %d doublings",
+			have[1], have[2], want[1], want[2], decoderLayers))
 	}
 	for i := range decoderLayers {
 		name := fmt.Sprintf("decoder.conv%d", i+1)

@@ -73,7 +73,8 @@ func TestDecoderAgainstPyTorch(t *testing.T) {
 func TestAutoEncodersOfAllNetworks(t *testing.T) {
 	for _, n := range Zoo {
 		name := n.Name
-		m, err := New(Spec{Name: name, Depth: map[string]int{"mlp": 1}[name], Width: map[string]int{"mlp": 8}[name], Res: n.Skips}, CIFAR10)
+		m, err := New(Spec{Name: name, Depth: map[string]int{"mlp": 1}[name], Width: map[string]int{"mlp": 8}[name],
+			Res: n.Skips}, CIFAR10)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,12 +109,14 @@ func TestAutoEncodersOfAllNetworks(t *testing.T) {
 	}
 	g := nn.NewGraph(nn.NewParams(1))
 	x := g.Input("x", 1, 28, 28, 1)
-	if y := (AutoEncoder{ResNet{Blocks: 1, Width: 4, Res: true, Pixels: MNIST}}).Reconstruct(g, x); g.Err() != nil || !y.Shape().Eq(x.Shape()) {
+	if y := (AutoEncoder{ResNet{Blocks: 1, Width: 4, Res: true, Pixels: MNIST}}).Reconstruct(g, x); g.Err() != nil ||
+		!y.Shape().Eq(x.Shape()) {
 		t.Errorf("of grey images of 28x28: %v", g.Err())
 	}
 	g = nn.NewGraph(nn.NewParams(1))
 	x = g.Input("x", 1, 30, 32, 1)
-	if (AutoEncoder{ResNet{Blocks: 1, Width: 4, Res: true, Pixels: MNIST}}).Reconstruct(g, x); g.Err() == nil || !strings.Contains(g.Err().Error(), "features of 8x8 pixels do not become images of 30x32") {
+	if (AutoEncoder{ResNet{Blocks: 1, Width: 4, Res: true, Pixels: MNIST}}).Reconstruct(g, x); g.Err() == nil ||
+		!strings.Contains(g.Err().Error(), "features of 8x8 pixels do not become images of 30x32") {
 		t.Errorf("of images of 30x32: %v", g.Err())
 	}
 }

@@ -108,13 +108,15 @@ func (e *Encoder) Hidden(g *nn.Graph, in nn.Packed) *G.Node {
 	x = nn.Dropout(g, "embeddings.dropout", x, e.Dropout)
 	var bias *ops.RelativeBias
 	if e.Buckets > 0 {
-		bias = &ops.RelativeBias{Table: g.Param(biasName, nn.Normal(0.02), e.Buckets, e.Heads), Bucket: distanceBuckets(e.MaxTokens(), e.Buckets), Span: e.MaxTokens()}
+		bias = &ops.RelativeBias{Table: g.Param(biasName, nn.Normal(0.02), e.Buckets, e.Heads),
+			Bucket: distanceBuckets(e.MaxTokens(), e.Buckets), Span: e.MaxTokens()}
 	}
 	for i := range e.Layers {
 		name := fmt.Sprintf(f.layer, i)
 		q, k, v, o := e.Projections(i)
 		inner, outer := e.FeedForward(i)
-		y := nn.Attention(g, name+"attention", linear(g, q, x, e.Width), linear(g, k, x, e.Width), linear(g, v, x, e.Width), in.Offsets, e.Heads, bias, e.AttentionDropout)
+		y := nn.Attention(g, name+"attention", linear(g, q, x, e.Width), linear(g, k, x, e.Width), linear(g, v, x, e.Width),
+			in.Offsets, e.Heads, bias, e.AttentionDropout)
 		y = linear(g, o, y, e.Width)
 		if !f.keepsAttention {
 			y = nn.Dropout(g, name+"attention.dropout", y, e.Dropout)

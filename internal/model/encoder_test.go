@@ -135,7 +135,8 @@ func TestEncodersAgainstHuggingFace(t *testing.T) {
 				}
 				left--
 				got := p.Read(grads[i]).F32
-				if strings.Contains(q.Name, "k_lin.bias") || strings.Contains(q.Name, "key.bias") || strings.Contains(q.Name, "attn.k.bias") {
+				if strings.Contains(q.Name, "k_lin.bias") || strings.Contains(q.Name, "key.bias") ||
+					strings.Contains(q.Name, "attn.k.bias") {
 					for _, v := range got { // zero but for rounding: it shifts all scores of a query alike
 						if math.Abs(float64(v)) > 1e-6 {
 							t.Errorf("gradient of %s is %g", q.Name, v)
@@ -398,7 +399,8 @@ func TestAdaptersAlone(t *testing.T) {
 	}
 	// Four adapters of two matrices. Gradients by an input: of all six linear layers of the second layer and of
 	// the three above the first's attention, of all upper matrices, of the second layer's lower ones.
-	for op, want := range map[string]int{"linear-dw": 4 * 2, "linear-dx": 6 + 3 + 4 + 2, "embeddings-dtable": 0, "layernorm-dgamma": 0} {
+	for op, want := range map[string]int{"linear-dw": 4 * 2, "linear-dx": 6 + 3 + 4 + 2, "embeddings-dtable": 0,
+		"layernorm-dgamma": 0} {
 		if counts[op] != want {
 			t.Errorf("%d of %s are run, want %d", counts[op], op, want)
 		}

@@ -440,7 +440,8 @@ func ReadPooling(dir string) (Pooling, error) {
 			pooled = true
 		case i == 2 && kind == "Normalize": // of what comes out, which is a setting of its own: encoder.normalize
 		default:
-			return Pooling{}, fmt.Errorf("%s: module %d is %s; read are Transformer, Pooling and then Normalize", path, i, m.Type)
+			return Pooling{}, fmt.Errorf("%s: module %d is %s; read are Transformer, Pooling and then Normalize", path, i,
+				m.Type)
 		}
 	}
 	if !pooled {

@@ -16,7 +16,8 @@ import (
 )
 
 // folder copies a golden model's folder, its config changed by edit and its tensors by change.
-func folder(t *testing.T, family string, edit func(c map[string]any), change func(ts []weights.Tensor) []weights.Tensor) string {
+func folder(t *testing.T, family string, edit func(c map[string]any),
+	change func(ts []weights.Tensor) []weights.Tensor) string {
 	t.Helper()
 	from, dir := filepath.Join("testdata", "encoders", family), t.TempDir()
 	var c map[string]any
@@ -81,7 +82,8 @@ func TestConfigRefuses(t *testing.T) {
 			}
 		}, nil)
 		_, err := ReadEncoder(dir)
-		if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), filepath.Join(dir, "config.json")) {
+		if err == nil || !strings.Contains(err.Error(), tc.want) ||
+			!strings.Contains(err.Error(), filepath.Join(dir, "config.json")) {
 			t.Errorf("%s = %v: error %v, want one with %q", tc.key, tc.value, err, tc.want)
 		}
 	}
@@ -289,7 +291,8 @@ func TestLoadRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := nn.NewParams(1)
-		if err := e.Load(dir, p); err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), dir) {
+		if err := e.Load(dir, p); err == nil || !strings.Contains(err.Error(), tc.want) ||
+			!strings.Contains(err.Error(), dir) {
 			t.Errorf("%s: error %v, want one with %q", tc.name, err, tc.want)
 		}
 		if len(p.List()) > 0 {
@@ -317,7 +320,8 @@ func TestLoadRefuses(t *testing.T) {
 
 func TestReadPooling(t *testing.T) {
 	const transformer, pooling, normalize = `{"path":"","type":"sentence_transformers.models.Transformer"}`, `{"path":"1_Pooling","type":"sentence_transformers.models.Pooling"}`, `{"path":"2_Normalize","type":"sentence_transformers.models.Normalize"}`
-	mean := map[string]any{"word_embedding_dimension": 32, "pooling_mode_cls_token": false, "pooling_mode_mean_tokens": true}
+	mean := map[string]any{"word_embedding_dimension": 32, "pooling_mode_cls_token": false,
+		"pooling_mode_mean_tokens": true}
 	cls := map[string]any{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}
 	both := maps.Clone(mean)
 	both["pooling_mode_max_tokens"] = true

@@ -21,7 +21,8 @@ var mlpNetwork = Network{Name: "mlp", Skips: true,
 	About: "lab 1: 784 -> 128, DEPTH blocks of two 128-wide layers (here 5), head; on MNIST",
 	Build: func(s Spec, _ Pixels) (Model, error) {
 		if s.Depth < 0 || s.Width < 1 {
-			return nil, fmt.Errorf("model mlp of depth %d and width %d: want a depth of at least 0 and a width of at least 1", s.Depth, s.Width)
+			return nil, fmt.Errorf("model mlp of depth %d and width %d: want a depth of at least 0 and a width of at least 1",
+				s.Depth, s.Width)
 		}
 		return MLP{Depth: s.Depth, Width: s.Width, Res: s.Res}, nil
 	}}

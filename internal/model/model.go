@@ -39,8 +39,9 @@ type Pixels struct{ Mean, Std []float64 }
 
 // CIFAR10 are the published constants of the training set of CIFAR-10, MNIST those of MNIST, as data.Catalogue has them.
 var (
-	CIFAR10 = Pixels{Mean: []float64{0.49139968, 0.48215841, 0.44653091}, Std: []float64{0.24703223, 0.24348513, 0.26158784}}
-	MNIST   = Pixels{Mean: []float64{0.1307}, Std: []float64{0.3081}}
+	CIFAR10 = Pixels{Mean: []float64{0.49139968, 0.48215841, 0.44653091},
+		Std: []float64{0.24703223, 0.24348513, 0.26158784}}
+	MNIST = Pixels{Mean: []float64{0.1307}, Std: []float64{0.3081}}
 )
 
 // PixelsFor are the constants that networks were trained with before data sets had their own, by the number of

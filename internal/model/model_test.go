@@ -27,8 +27,10 @@ func build(t *testing.T, m Model) *nn.Params {
 // TestParameterCounts: the lab's, to 5 %, and those of He et al. 2016, table 6 (0.27M to 1.7M).
 func TestParameterCounts(t *testing.T) {
 	for name, want := range map[string]struct{ count, tolerance float64 }{
-		"small": {13e3, 0.05}, "medium": {160e3, 0.05}, "large": {240e3, 0.05}, "teacher": {1e6, 0.05}, "student": {200e3, 0.05},
-		"resnet20": {0.27e6, 0.02}, "resnet32": {0.46e6, 0.02}, "resnet44": {0.66e6, 0.02}, "resnet56": {0.85e6, 0.02}, "resnet110": {1.7e6, 0.02},
+		"small": {13e3, 0.05}, "medium": {160e3, 0.05}, "large": {240e3, 0.05}, "teacher": {1e6, 0.05}, "student": {200e3,
+			0.05},
+		"resnet20": {0.27e6, 0.02}, "resnet32": {0.46e6, 0.02}, "resnet44": {0.66e6, 0.02}, "resnet56": {0.85e6,
+			0.02}, "resnet110": {1.7e6, 0.02},
 	} {
 		var counts []int
 		for _, res := range []bool{false, true} {
@@ -49,7 +51,8 @@ func TestParameterCounts(t *testing.T) {
 
 // TestVariantsStartAlike: with and without skips a network starts from the same weights.
 func TestVariantsStartAlike(t *testing.T) {
-	a, b := build(t, CNN{Inner: []int{4, 8}, Pixels: CIFAR10}).List(), build(t, CNN{Inner: []int{4, 8}, Res: true, Pixels: CIFAR10}).List()
+	a, b := build(t, CNN{Inner: []int{4, 8}, Pixels: CIFAR10}).List(), build(t,
+		CNN{Inner: []int{4, 8}, Res: true, Pixels: CIFAR10}).List()
 	for i := range a {
 		if a[i].Name != b[i].Name || a[i].Data[0] != b[i].Data[0] {
 			t.Errorf("%s and %s differ", a[i].Name, b[i].Name)
@@ -59,7 +62,8 @@ func TestVariantsStartAlike(t *testing.T) {
 
 // TestLayers counts the filters a network has: a convolution layer each.
 func TestLayers(t *testing.T) {
-	models := []Model{MLP{Depth: 3, Width: 8, Res: true}, ResNet{Blocks: 2, Width: 4, Res: true, Projection: true, Pixels: CIFAR10}}
+	models := []Model{MLP{Depth: 3, Width: 8, Res: true}, ResNet{Blocks: 2, Width: 4, Res: true, Projection: true,
+		Pixels: CIFAR10}}
 	for _, n := range Zoo {
 		for _, res := range []bool{false, true} {
 			if n.Name == "mlp" || res && !n.Skips {

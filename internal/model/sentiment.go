@@ -343,7 +343,8 @@ func DefaultLabels(classes int) []string {
 }
 
 // beside are the files of a folder that a model made of it takes along: the tokenizer's and the pooling's.
-var beside = []string{"tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json", "sentence_bert_config.json", modulesName, "1_Pooling/config.json"}
+var beside = []string{"tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json",
+	"sentence_bert_config.json", modulesName, "1_Pooling/config.json"}
 
 // maxBeside bounds each of them.
 const maxBeside = 64 << 20

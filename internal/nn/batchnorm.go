@@ -43,7 +43,8 @@ func batchNorm(g *Graph, name string, x, res *G.Node, relu bool) *G.Node {
 		if err != nil {
 			return nil, err
 		}
-		g.stats = append(g.stats, &RunningStats{Batch: stats, mean: mean.Data, variance: variance.Data, pixels: shape.TotalSize() / shape[0] / c[0]})
+		g.stats = append(g.stats, &RunningStats{Batch: stats, mean: mean.Data, variance: variance.Data,
+			pixels: shape.TotalSize() / shape[0] / c[0]})
 		return y, nil
 	})
 }

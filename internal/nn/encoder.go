@@ -16,7 +16,8 @@ type Packed struct {
 
 // Packed adds the leaves of batches with at most that many tokens and sentences.
 func (g *Graph) Packed(tokens, sentences int) Packed {
-	return Packed{IDs: g.Ints("ids", tokens), Positions: g.Ints("positions", tokens), Offsets: g.Ints("offsets", sentences+1)}
+	return Packed{IDs: g.Ints("ids", tokens), Positions: g.Ints("positions", tokens),
+		Offsets: g.Ints("offsets", sentences+1)}
 }
 
 // Embeddings is name.word_embeddings[id] + name.token_type_embeddings[0] + name.position_embeddings[first +
@@ -85,7 +86,8 @@ func (g *Graph) StepNode() *G.Node { return g.step }
 
 // Attention is that of heads heads within each sentence, of q, k, v [tokens, hidden], whose probabilities
 // are dropped in training with probability drop; bias may be nil.
-func Attention(g *Graph, name string, q, k, v, offsets *G.Node, heads int, bias *ops.RelativeBias, drop float64) *G.Node {
+func Attention(g *Graph, name string, q, k, v, offsets *G.Node, heads int, bias *ops.RelativeBias,
+	drop float64) *G.Node {
 	return g.layer(name, func() (*G.Node, error) {
 		if !g.training || drop == 0 {
 			return ops.Attention(q, k, v, offsets, heads, bias, nil)

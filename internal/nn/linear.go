@@ -47,7 +47,10 @@ func SumCrossEntropy(g *Graph, logits, labels *G.Node) *G.Node {
 // OutlierExposure is the loss (ops.OutlierExposure) of logits [rows, classes] of which the first are in
 // distribution, as many as labels, and the rest are outliers.
 func OutlierExposure(g *Graph, logits, labels *G.Node, weight, smoothing float64) *G.Node {
-	return g.layer("outlier-exposure", func() (*G.Node, error) { return ops.OutlierExposure(logits, labels, weight, smoothing) })
+	return g.layer("outlier-exposure", func() (*G.Node, error) {
+		return ops.OutlierExposure(logits, labels, weight,
+			smoothing)
+	})
 }
 
 // Distill is the distillation loss (ops.Distill) of logits against the teacher's, both [rows, classes],

@@ -98,7 +98,8 @@ func (p *Params) add(q *Param) {
 func (p *Params) get(name string, init Init, buffer bool, shape []int) (*Param, error) {
 	if q, ok := p.byName[name]; ok {
 		if !slices.Equal(q.Shape, shape) || q.Buffer != buffer {
-			return nil, fmt.Errorf("nn: parameter %s has shape %v (buffer: %v), a layer asks for %v (%v)", name, q.Shape, q.Buffer, shape, buffer)
+			return nil, fmt.Errorf("nn: parameter %s has shape %v (buffer: %v), a layer asks for %v (%v)", name, q.Shape,
+				q.Buffer, shape, buffer)
 		}
 		return q, nil
 	}

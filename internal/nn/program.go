@@ -24,7 +24,8 @@ type Program struct {
 
 // Compile builds a graph on g, for up to rows inputs of shape rowShape, and compiles it with the outputs that build
 // gives, which are returned in that order.
-func Compile(g *Graph, rowShape []int, rows int, build func(x *G.Node) ([]*G.Node, error)) (*Program, []*engine.Tensor, error) {
+func Compile(g *Graph, rowShape []int, rows int, build func(x *G.Node) ([]*G.Node, error)) (*Program, []*engine.Tensor,
+	error) {
 	p := &Program{shape: append([]int{rows}, rowShape...)}
 	x := g.Input("x", p.shape...)
 	outputs, err := build(x)

@@ -222,19 +222,22 @@ func TestRefuses(t *testing.T) {
 			train.Labels[i] = 0
 		}
 	}
-	if _, err := NewNetwork(n.Head, &train, n.Val); err == nil || !strings.Contains(err.Error(), "none of the 60 training images is of class 2") {
+	if _, err := NewNetwork(n.Head, &train, n.Val); err == nil ||
+		!strings.Contains(err.Error(), "none of the 60 training images is of class 2") {
 		t.Errorf("a class without images: %v", err)
 	}
 	head := n.Head
 	head.Bias = slices.Clone(head.Bias)
 	head.Bias[1]++
-	if _, err := NewNetwork(head, n.Train, n.Val); err == nil || !strings.Contains(err.Error(), "for the features of training image 0, the network") {
+	if _, err := NewNetwork(head, n.Train, n.Val); err == nil ||
+		!strings.Contains(err.Error(), "for the features of training image 0, the network") {
 		t.Errorf("another head: %v", err)
 	}
 	bad := Method{Name: "bad", Parameter: "p", Values: []float64{3}, Fit: func(*Network, float64) (Detector, error) {
 		return func(f *Features) []float64 { return slices.Repeat([]float64{math.NaN()}, f.N) }, nil
 	}}
-	if _, _, _, err := bad.Choose(n, n.Val, test); err == nil || !strings.Contains(err.Error(), "detector bad with p 3: the score of sample 0 in distribution is NaN") {
+	if _, _, _, err := bad.Choose(n, n.Val, test); err == nil ||
+		!strings.Contains(err.Error(), "detector bad with p 3: the score of sample 0 in distribution is NaN") {
 		t.Errorf("NaN scores: %v", err)
 	}
 }

@@ -84,7 +84,8 @@ func (o *batchNorm) TakesSums() {}
 // grow makes the vectors at first use.
 func (o *batchNorm) grow(n, c int) {
 	if len(o.mean) < c {
-		for _, v := range []*[]float32{&o.mean, &o.variance, &o.invStd, &o.scale, &o.shift, &o.sumG, &o.sumGX, &o.coefB, &o.coefC} {
+		for _, v := range []*[]float32{&o.mean, &o.variance, &o.invStd, &o.scale, &o.shift, &o.sumG, &o.sumGX, &o.coefB,
+			&o.coefC} {
 			*v = kernel.Alloc(c)
 		}
 	}

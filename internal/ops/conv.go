@@ -120,7 +120,8 @@ func (o *convDX) shape(in []tensor.Shape) (tensor.Shape, error) {
 	}
 	x := tensor.Shape{dy[0], o.height, o.width, w[2]}
 	if c := convOf(x, w, o.stride); c.OutH() != dy[1] || c.OutW() != dy[2] {
-		return nil, fmt.Errorf("dy is not the size of the output for an input of %dx%d at stride %d", o.height, o.width, o.stride)
+		return nil, fmt.Errorf("dy is not the size of the output for an input of %dx%d at stride %d", o.height, o.width,
+			o.stride)
 	}
 	return x, nil
 }

@@ -24,7 +24,8 @@ import (
 // CrossEntropy has it. With m = 0 it is CrossEntropy; m may differ from step to step.
 func OutlierExposure(logits, classes *G.Node, weight, smoothing float64) (*G.Node, error) {
 	if !(weight >= 0) || math.IsInf(weight, 1) || !(smoothing >= 0 && smoothing < 1) {
-		return nil, fmt.Errorf("outlier-exposure: weight %g is not at least 0 or label smoothing %g not in [0, 1)", weight, smoothing)
+		return nil, fmt.Errorf("outlier-exposure: weight %g is not at least 0 or label smoothing %g not in [0, 1)", weight,
+			smoothing)
 	}
 	o := &exposure{weight: weight, smoothing: smoothing}
 	o.base = newBase("outlier-exposure", o, 2, ints, 0)
@@ -106,7 +107,8 @@ func (o *exposureGrad) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	}
 	kernel.SoftmaxCrossEntropyGrad(out.F32, logits.F32, labels.I32, n, classes, o.smoothing, dloss.Scalar()/float32(n))
 	if m > 0 {
-		kernel.UniformDivergenceGrad(out.F32[n*classes:], logits.F32[n*classes:], m, classes, float32(o.weight)*dloss.Scalar()/float32(m))
+		kernel.UniformDivergenceGrad(out.F32[n*classes:], logits.F32[n*classes:], m, classes,
+			float32(o.weight)*dloss.Scalar()/float32(m))
 	}
 	return nil
 }

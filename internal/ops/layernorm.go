@@ -65,7 +65,8 @@ func (o *layerNorm) SymDiff(in G.Nodes, _, dy *G.Node) (G.Nodes, error) {
 	inputs, sums := G.Nodes{dy, x, gamma}, G.Nodes{dy, x}
 	if len(in) > 3 {
 		inputs, sums = append(inputs, in[3]), append(sums, in[3])
-		input.base, params.base = newBase("layernorm-dx", input, 2, 2, 1, 2, 2), newBase("layernorm-dgamma", params, 2, 2, 2, 1)
+		input.base, params.base = newBase("layernorm-dx", input, 2, 2, 1, 2, 2), newBase("layernorm-dgamma", params, 2, 2, 2,
+			1)
 	} else {
 		input.base, params.base = newBase("layernorm-dx", input, 2, 2, 1, 2), newBase("layernorm-dgamma", params, 2, 2, 1)
 	}

@@ -64,7 +64,8 @@ var graphs = []struct {
 	{"distill", func(t *testing.T, g *G.ExprGraph, seed uint64) (*G.Node, []*G.Node) {
 		x, w, b := leaf(g, seed, "x", 4, 3), leaf(g, seed, "w", 5, 3), leaf(g, seed, "b", 5)
 		y := must[*G.Node](t)(ops.Linear(x, w, b, false))
-		return must[*G.Node](t)(ops.Distill(y, leaf(g, seed, "teacher", 4, 5), classes(g, 0, 3, 2, 4), 0.7, 2)), []*G.Node{x, w, b}
+		return must[*G.Node](t)(ops.Distill(y, leaf(g, seed, "teacher", 4, 5), classes(g, 0, 3, 2, 4), 0.7, 2)), []*G.Node{x,
+			w, b}
 	}},
 	{"mse", func(t *testing.T, g *G.ExprGraph, seed uint64) (*G.Node, []*G.Node) {
 		n := &net{t: t, g: g, seed: seed}
@@ -139,7 +140,8 @@ var graphs = []struct {
 		for i, v := range variance.Value().Data().([]float32) {
 			variance.Value().Data().([]float32)[i] = v*v + 0.5
 		}
-		y := n.do(ops.FixedNorm(x, fixed.leaf("gamma", 4), fixed.leaf("beta", 4), fixed.leaf("mean", 4), variance, res, 1e-5, true))
+		y := n.do(ops.FixedNorm(x, fixed.leaf("gamma", 4), fixed.leaf("beta", 4), fixed.leaf("mean", 4), variance, res, 1e-5,
+			true))
 		return n.loss(y), n.wrt
 	}},
 	{"standardize", imageGraph(func(n *net, x *G.Node) *G.Node {
@@ -150,11 +152,13 @@ var graphs = []struct {
 		return n.do(ops.Conv2D(n.do(ops.Upsample(x)), n.leaf("w", 3, 3, 4, 4), nil, 1))
 	})},
 	{"embeddings and mean-pool", tokenGraph(func(n *net) *G.Node {
-		y := n.do(ops.Embeddings(n.leaf("word", 7, 6), n.leaf("position", 9, 6), nil, n.ints("ids", 3, 0, 3, 6, 1, 2, 3), n.ints("positions", 0, 1, 2, 0, 1, 2, 3), 2))
+		y := n.do(ops.Embeddings(n.leaf("word", 7, 6), n.leaf("position", 9, 6), nil, n.ints("ids", 3, 0, 3, 6, 1, 2, 3),
+			n.ints("positions", 0, 1, 2, 0, 1, 2, 3), 2))
 		return n.do(ops.MeanPool(y, n.ints("offsets", 0, 3, 7)))
 	})},
 	{"embeddings with kinds and first-pool", tokenGraph(func(n *net) *G.Node {
-		y := n.do(ops.Embeddings(n.leaf("word", 7, 6), n.leaf("position", 9, 6), n.leaf("kind", 2, 6), n.ints("ids", 3, 0, 3, 6, 1, 2, 3), n.ints("positions", 0, 1, 2, 0, 1, 2, 3), 0))
+		y := n.do(ops.Embeddings(n.leaf("word", 7, 6), n.leaf("position", 9, 6), n.leaf("kind", 2, 6),
+			n.ints("ids", 3, 0, 3, 6, 1, 2, 3), n.ints("positions", 0, 1, 2, 0, 1, 2, 3), 0))
 		return n.do(ops.FirstPool(y, n.ints("offsets", 0, 3, 7)))
 	})},
 	{"layernorm", tokenGraph(func(n *net) *G.Node {
@@ -169,12 +173,14 @@ var graphs = []struct {
 		return n.do(ops.Dropout(n.leaf("x", 5, 7), 0.4, ops.Draws{Seed: 1, Purpose: "d", Step: n.ints("step", 3)}))
 	})},
 	{"attention", tokenGraph(func(n *net) *G.Node {
-		return n.do(ops.Attention(n.leaf("q", 7, 8), n.leaf("k", 7, 8), n.leaf("v", 7, 8), n.ints("offsets", 0, 3, 7), 2, nil, nil))
+		return n.do(ops.Attention(n.leaf("q", 7, 8), n.leaf("k", 7, 8), n.leaf("v", 7, 8), n.ints("offsets", 0, 3, 7), 2, nil,
+			nil))
 	})},
 	{"attention with bias and dropout", tokenGraph(func(n *net) *G.Node {
 		bias := &ops.RelativeBias{Table: n.leaf("table", 3, 2), Bucket: []int32{0, 1, 0, 1, 2, 1, 1}, Span: 4}
 		drop := &ops.AttentionDropout{P: 0.2, Draws: ops.Draws{Seed: 1, Purpose: "a", Step: n.ints("step", 3)}}
-		return n.do(ops.Attention(n.leaf("q", 7, 8), n.leaf("k", 7, 8), n.leaf("v", 7, 8), n.ints("offsets", 0, 3, 7), 2, bias, drop))
+		return n.do(ops.Attention(n.leaf("q", 7, 8), n.leaf("k", 7, 8), n.leaf("v", 7, 8), n.ints("offsets", 0, 3, 7), 2,
+			bias, drop))
 	})},
 	{"low-rank", tokenGraph(func(n *net) *G.Node {
 		return n.do(ops.LowRank(n.leaf("y", 5, 7), n.leaf("x", 5, 6), n.leaf("a", 3, 6), n.leaf("b", 7, 3), 0.7))
@@ -493,7 +499,8 @@ func TestLinearAgainstStockOps(t *testing.T) {
 func TestCrossEntropyIsSafe(t *testing.T) {
 	g := G.NewGraph()
 	data := []float32{1e4, -1e4, 0, -1e4, -1e4 + 1, -1e4}
-	x := G.NewTensor(g, tensor.Float32, 2, G.WithShape(2, 3), G.WithName("x"), G.WithValue(tensor.New(tensor.WithShape(2, 3), tensor.WithBacking(data))))
+	x := G.NewTensor(g, tensor.Float32, 2, G.WithShape(2, 3), G.WithName("x"),
+		G.WithValue(tensor.New(tensor.WithShape(2, 3), tensor.WithBacking(data))))
 	loss := must[*G.Node](t)(ops.CrossEntropy(x, classes(g, 0, 1), 0))
 	grad := must[G.Nodes](t)(G.Grad(loss, x))
 	p := must[*engine.Program](t)(engine.Compile(g, loss, grad[0]))
@@ -562,10 +569,12 @@ func TestTokenOpsRefuse(t *testing.T) {
 		build      func(n *net) *G.Node
 	}{
 		{"an id beyond the vocabulary", "id 7 of token 1 is not in [0, 7)", func(n *net) *G.Node {
-			return n.do(ops.Embeddings(n.leaf("word", 7, 6), n.leaf("position", 9, 6), nil, n.ints("ids", 0, 7), n.ints("positions", 0, 1), 0))
+			return n.do(ops.Embeddings(n.leaf("word", 7, 6), n.leaf("position", 9, 6), nil, n.ints("ids", 0, 7),
+				n.ints("positions", 0, 1), 0))
 		}},
 		{"a position beyond the table", "position 7 of token 0 is not in [0, 7)", func(n *net) *G.Node {
-			return n.do(ops.Embeddings(n.leaf("word", 7, 6), n.leaf("position", 9, 6), nil, n.ints("ids", 0, 6), n.ints("positions", 7, 1), 2))
+			return n.do(ops.Embeddings(n.leaf("word", 7, 6), n.leaf("position", 9, 6), nil, n.ints("ids", 0, 6),
+				n.ints("positions", 7, 1), 2))
 		}},
 		{"an empty sentence", "sentence 1 begins at token 2 and ends at 2", func(n *net) *G.Node {
 			return n.do(ops.MeanPool(n.leaf("x", 4, 6), n.ints("offsets", 0, 2, 2, 4)))
@@ -573,10 +582,12 @@ func TestTokenOpsRefuse(t *testing.T) {
 		{"offsets that end early", "end with the number of tokens, 4", func(n *net) *G.Node {
 			return n.do(ops.FirstPool(n.leaf("x", 4, 6), n.ints("offsets", 0, 3)))
 		}},
-		{"a sentence longer than the bias reaches", "sentence 0 has 4 tokens, and the bias reaches over 2", func(n *net) *G.Node {
-			x := n.leaf("x", 4, 6)
-			return n.do(ops.Attention(x, x, x, n.ints("offsets", 0, 4), 2, &ops.RelativeBias{Table: n.leaf("table", 3, 2), Bucket: []int32{0, 1, 2}, Span: 2}, nil))
-		}},
+		{"a sentence longer than the bias reaches", "sentence 0 has 4 tokens, and the bias reaches over 2",
+			func(n *net) *G.Node {
+				x := n.leaf("x", 4, 6)
+				return n.do(ops.Attention(x, x, x, n.ints("offsets", 0, 4), 2,
+					&ops.RelativeBias{Table: n.leaf("table", 3, 2), Bucket: []int32{0, 1, 2}, Span: 2}, nil))
+			}},
 	} {
 		n := &net{t: t, g: G.NewGraph(), seed: 1}
 		p := must[*engine.Program](t)(engine.Compile(n.g, tc.build(n)))

@@ -208,7 +208,8 @@ func TestMistakes(t *testing.T) {
 			t.Errorf("%+v: error %v, want one that names %s", tc.cfg, err, tc.want)
 		}
 	}
-	if _, err := New(Config{Name: "sgd"}, []Param{{Name: "w", Value: make([]float32, 2)}}); err == nil || !strings.Contains(err.Error(), "w has 2 values") {
+	if _, err := New(Config{Name: "sgd"}, []Param{{Name: "w", Value: make([]float32, 2)}}); err == nil ||
+		!strings.Contains(err.Error(), "w has 2 values") {
 		t.Errorf("a parameter without gradient: error %v", err)
 	}
 	for _, tc := range []struct {
@@ -218,7 +219,8 @@ func TestMistakes(t *testing.T) {
 		want  string
 	}{
 		{ScheduleConfig{Name: "poly"}, 1, 1, "onecycle"}, {ScheduleConfig{Name: "cosine"}, math.NaN(), 1, "learning rate"},
-		{ScheduleConfig{Name: "cosine"}, 1, 0, "0 steps"}, {ScheduleConfig{Name: "constant", Warmup: -1}, 1, 1, "warm-up"}, {ScheduleConfig{Name: "step"}, 1, 1, "gamma"},
+		{ScheduleConfig{Name: "cosine"}, 1, 0, "0 steps"}, {ScheduleConfig{Name: "constant", Warmup: -1}, 1, 1,
+			"warm-up"}, {ScheduleConfig{Name: "step"}, 1, 1, "gamma"},
 	} {
 		if _, err := NewSchedule(tc.cfg, tc.lr, tc.total); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%+v: error %v, want one that names %s", tc.cfg, err, tc.want)

@@ -18,10 +18,12 @@ func pictures() Grid {
 		copy(colour.Pixels[3*i:], []uint8{uint8(4 * i), 128, 255 - uint8(4*i)})
 	}
 	copy(colour.Pixels, []uint8{255, 0, 0})
-	return Grid{Title: "Two rows of pictures", Subtitle: "toy data", Warning: "synthetic images, not photographs", Rows: []GridRow{
-		{Label: "image", Cells: []Cell{{colour, "cat\n99.0 %", false}, {grey, "a class with a name far too long for its place", false}}},
-		{Label: "what became\nof it", Cells: []Cell{{grey, "dog\n51.2 %", true}, {colour, "", false}, {grey, "bird", false}}},
-	}}
+	return Grid{Title: "Two rows of pictures", Subtitle: "toy data", Warning: "synthetic images, not photographs",
+		Rows: []GridRow{
+			{Label: "image", Cells: []Cell{{colour, "cat\n99.0 %", false},
+				{grey, "a class with a name far too long for its place", false}}},
+			{Label: "what became\nof it", Cells: []Cell{{grey, "dog\n51.2 %", true}, {colour, "", false}, {grey, "bird", false}}},
+		}}
 }
 
 func TestGrid(t *testing.T) {
@@ -41,7 +43,8 @@ func TestGrid(t *testing.T) {
 			t.Errorf("%s: other bytes the second time (%v, %v)", files[i], errA, errB)
 		}
 		if strings.HasSuffix(files[i], ".svg") {
-			for _, want := range []string{"Two rows of pictures", "toy data", "not photographs", "what became", "cat", "99.0 %", "a class", "…", "data:image/png;base64,iVBOR"} {
+			for _, want := range []string{"Two rows of pictures", "toy data", "not photographs", "what became", "cat", "99.0 %",
+				"a class", "…", "data:image/png;base64,iVBOR"} {
 				if !strings.Contains(string(a), want) {
 					t.Errorf("the drawing does not say %q", want)
 				}

@@ -17,7 +17,8 @@ var regenerate = flag.Bool("regenerate", false, "write the golden images anew")
 
 // sample is a figure with all that the style has: bands, dashes, labels that would overlap, a gap.
 func sample(log bool) Figure {
-	f := Figure{Title: "Training loss", Subtitle: "toy data · 3 seeds each: mean and range", Warning: "synthetic digits, not MNIST", XLabel: "epoch", YLabel: "cross-entropy", Log: log}
+	f := Figure{Title: "Training loss", Subtitle: "toy data · 3 seeds each: mean and range",
+		Warning: "synthetic digits, not MNIST", XLabel: "epoch", YLabel: "cross-entropy", Log: log}
 	for i := range 6 {
 		c := Curve{Label: string(rune('a'+i)) + " residual", Colour: i / 2, Dashed: i%2 == 1}
 		for e := 1; e <= 10; e++ {
@@ -99,18 +100,20 @@ func TestSVGHasAllTheWords(t *testing.T) {
 func TestOddData(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	for name, c := range map[string]Curve{
-		"one epoch":    {Label: "x", X: []float64{1}, Mean: []float64{0.5}},
-		"constant":     {Label: "x", X: []float64{1, 2}, Mean: []float64{0.5, 0.5}},
-		"zeros":        {Label: "x", X: []float64{1, 2}, Mean: []float64{0, 0}},
-		"nothing":      {Label: "x"},
-		"no number":    {Label: "x", X: []float64{1, 2}, Mean: []float64{nan, nan}},
-		"infinite":     {Label: "x", X: []float64{1, 2, 3}, Mean: []float64{1, inf, 2}, Lo: []float64{0, 0, 0}, Hi: []float64{inf, inf, inf}},
+		"one epoch": {Label: "x", X: []float64{1}, Mean: []float64{0.5}},
+		"constant":  {Label: "x", X: []float64{1, 2}, Mean: []float64{0.5, 0.5}},
+		"zeros":     {Label: "x", X: []float64{1, 2}, Mean: []float64{0, 0}},
+		"nothing":   {Label: "x"},
+		"no number": {Label: "x", X: []float64{1, 2}, Mean: []float64{nan, nan}},
+		"infinite": {Label: "x", X: []float64{1, 2, 3}, Mean: []float64{1, inf, 2}, Lo: []float64{0, 0, 0},
+			Hi: []float64{inf, inf, inf}},
 		"wide range":   {Label: "x", X: []float64{1, 2}, Mean: []float64{1e-12, 1e12}},
 		"no name":      {X: []float64{1, 2}, Mean: []float64{1, 2}},
 		"many colours": {Label: "x", X: []float64{1, 2}, Mean: []float64{1, 2}, Colour: 1000},
 	} {
 		for _, log := range []bool{false, true} {
-			if _, err := (Figure{Title: name, Log: log, Percent: !log, Curves: []Curve{c}}).Save(filepath.Join(t.TempDir(), "x")); err != nil {
+			if _, err := (Figure{Title: name, Log: log, Percent: !log, Curves: []Curve{c}}).Save(filepath.Join(t.TempDir(),
+				"x")); err != nil {
 				t.Errorf("%s, log %v: %v", name, log, err)
 			}
 		}

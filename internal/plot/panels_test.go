@@ -11,7 +11,8 @@ import (
 
 // histograms is a figure of as many panels.
 func histograms(panels int) Panels {
-	h := Panels{Title: "Scores", Subtitle: "toy data", Warning: "not photographs", XLabel: "score", YLabel: "share", Columns: 3}
+	h := Panels{Title: "Scores", Subtitle: "toy data", Warning: "not photographs", XLabel: "score", YLabel: "share",
+		Columns: 3}
 	for i := range panels {
 		p := Panel{Title: "detector " + string(rune('a'+i)), Lo: -1, Hi: float64(i + 1)}
 		for k, label := range []string{"inside", "outside"} {
@@ -34,7 +35,8 @@ func lines(panels int) Panels {
 	for i := range h.Panels {
 		h.Panels[i].Bars = nil
 		for k, label := range []string{"inside", "outside"} {
-			h.Panels[i].Curves = append(h.Panels[i].Curves, Curve{Label: label, Colour: 4 * k, X: []float64{0, 50, 100}, Mean: []float64{-1, float64(k), float64(i)}})
+			h.Panels[i].Curves = append(h.Panels[i].Curves, Curve{Label: label, Colour: 4 * k, X: []float64{0, 50, 100},
+				Mean: []float64{-1, float64(k), float64(i)}})
 		}
 	}
 	return h
@@ -42,7 +44,8 @@ func lines(panels int) Panels {
 
 // curves is a figure of ROC curves.
 func curves() ROC {
-	r := ROC{Title: "ROC", Subtitle: "toy data", Warning: "not photographs", XLabel: "let in wrongly", YLabel: "let in rightly"}
+	r := ROC{Title: "ROC", Subtitle: "toy data", Warning: "not photographs", XLabel: "let in wrongly",
+		YLabel: "let in rightly"}
 	for i := range 15 {
 		c := Curve{Label: "detector " + string(rune('a'+i)) + " 0.9", Colour: i, Dashed: i >= 8}
 		for j := range 51 {
@@ -64,7 +67,8 @@ func TestDetectorFigures(t *testing.T) {
 		"lines": {lines(4).Save, []string{"Scores", "score", "detector d", "inside", "outside"}},
 		"pair":  {histograms(2).Save, []string{"detector a", "detector b", "inside", "score"}},
 		"many":  {histograms(5).Save, []string{"Scores", "detector a", "detector e", "outside"}},
-		"roc":   {curves().Save, []string{"ROC", "toy data", "let in wrongly", "let in rightly", "detector a 0.9", "detector o 0.9", "100 %"}},
+		"roc": {curves().Save, []string{"ROC", "toy data", "let in wrongly", "let in rightly", "detector a 0.9",
+			"detector o 0.9", "100 %"}},
 	} {
 		dir := t.TempDir()
 		files, err := c.save(filepath.Join(dir, "a"))
@@ -106,7 +110,9 @@ func TestDetectorFiguresOfOddData(t *testing.T) {
 		empty.Panels[i].Bars[0] = Bars{Label: "none"}
 		empty.Panels[i].Bars[1] = Bars{Label: "none", Counts: make([]int, 4)}
 	}
-	for name, save := range map[string]func(string) ([]string, error){"one value": h.Save, "nothing": empty.Save, "no curve": ROC{}.Save, "a flat line": Panels{Panels: []Panel{{Curves: []Curve{{X: []float64{1, 1}, Mean: []float64{2, 2}}}}}}.Save,
+	for name, save := range map[string]func(string) ([]string, error){"one value": h.Save, "nothing": empty.Save,
+		"no curve": ROC{}.Save, "a flat line": Panels{Panels: []Panel{{Curves: []Curve{{X: []float64{1, 1},
+			Mean: []float64{2, 2}}}}}}.Save,
 		"a point": ROC{Curves: []Curve{{X: []float64{0.5}, Mean: []float64{0.5}}}}.Save} {
 		if _, err := save(filepath.Join(t.TempDir(), "x")); err != nil {
 			t.Errorf("%s: %v", name, err)

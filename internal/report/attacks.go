@@ -42,7 +42,8 @@ func attacksOf(r run.Record) (attackResult, error) {
 		px := e.H * e.W * e.C
 		for _, class := range []int{int(e.Label), int(e.Goal), e.Before.Class, e.After.Class} {
 			if class < 0 || class >= len(res.Classes) {
-				return res, fmt.Errorf("run %s: %s has an image of class %d, of %d; put back a good copy of the run", r.ID, res.Examples.File, class, len(res.Classes))
+				return res, fmt.Errorf("run %s: %s has an image of class %d, of %d; put back a good copy of the run", r.ID,
+					res.Examples.File, class, len(res.Classes))
 			}
 		}
 		if len(e.Image) != px || len(e.Changed) != px || e.C != 1 && e.C != 3 {
@@ -72,7 +73,8 @@ func (r attackResult) of(kind string, targeted bool) []attack.Outcome {
 // AttackFigures draws a run of lab4 fgsm into dir: curves against epsilon, and examples.
 func AttackFigures(r run.Record, dir string) ([]string, error) {
 	var files []string
-	for _, draw := range []func(run.Record, string) ([]string, error){attackCurves, attackExamples(false, "untargeted"), attackExamples(true, "targeted")} {
+	for _, draw := range []func(run.Record, string) ([]string, error){attackCurves, attackExamples(false, "untargeted"),
+		attackExamples(true, "targeted")} {
 		names, err := draw(r, dir)
 		if err != nil {
 			return nil, err
@@ -110,7 +112,8 @@ func attackCurves(r run.Record, dir string) ([]string, error) {
 	curve := func(label, kind string, targeted bool, colour int, value func(attack.Outcome) float64) plot.Curve {
 		c := plot.Curve{Label: label, Colour: colour}
 		list := res.of(kind, targeted)
-		if still := res.of("fgsm", targeted); kind == "pgd" && len(list) > 0 && list[0].Eps > 0 && len(still) > 0 && still[0].Eps == 0 {
+		if still := res.of("fgsm", targeted); kind == "pgd" && len(list) > 0 && list[0].Eps > 0 && len(still) > 0 &&
+			still[0].Eps == 0 {
 			list = append(still[:1], list...) // at 0 no attack changes anything, which a self-check verifies
 		}
 		for _, o := range list {
@@ -147,7 +150,8 @@ func attackCurves(r run.Record, dir string) ([]string, error) {
 		{"success", "Targeted attacks", "images classified as the target class", successes},
 		{"confidence", "Confidence under attack", "mean probability of the predicted class", confidences},
 	} {
-		fig := plot.Figure{Title: f.title, Subtitle: res.about(r), Warning: warning([]run.Record{r}), XLabel: "epsilon (L-infinity), in steps of 1/255",
+		fig := plot.Figure{Title: f.title, Subtitle: res.about(r), Warning: warning([]run.Record{r}),
+			XLabel: "epsilon (L-infinity), in steps of 1/255",
 			XNames: names, YLabel: f.label, Percent: true, Curves: f.curves}
 		made, err := fig.Save(filepath.Join(dir, f.name))
 		if err != nil {
@@ -182,7 +186,8 @@ func (r attackResult) further() (all []attackColour) {
 
 // about returns a figure's subtitle.
 func (r attackResult) about(rec run.Record) string {
-	return fmt.Sprintf("%s on %s · %d test images, accuracy %.1f %%", r.Network, setName(rec), r.Test.N, 100*r.Test.Accuracy)
+	return fmt.Sprintf("%s on %s · %d test images, accuracy %.1f %%", r.Network, setName(rec), r.Test.N,
+		100*r.Test.Accuracy)
 }
 
 // attackExamples draws the recorded examples, targeted or untargeted: the image, the change and the changed image,
@@ -211,7 +216,8 @@ func attackExamples(targeted bool, name string) func(run.Record, string) ([]stri
 				change.Caption = "target: " + res.Classes[e.Goal]
 			}
 			rows[1].Cells = append(rows[1].Cells, change)
-			rows[2].Cells = append(rows[2].Cells, plot.Cell{Picture: picture(e.Changed), Caption: says(e.After), Alert: e.After.Class != int(e.Label)})
+			rows[2].Cells = append(rows[2].Cells, plot.Cell{Picture: picture(e.Changed), Caption: says(e.After),
+				Alert: e.After.Class != int(e.Label)})
 		}
 		var files []string
 		if len(rows[0].Cells) > 0 {

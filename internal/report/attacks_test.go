@@ -20,7 +20,8 @@ func attackRecord(t *testing.T, root string, shown []attack.Example) run.Record 
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := run.Create(root, run.Spec{Experiment: "lab4/fgsm", Variant: "resnet20", Config: yaml, Env: run.Env{Data: run.DataInfo{Name: "cifar10", Fingerprint: "f"}}})
+	r, err := run.Create(root, run.Spec{Experiment: "lab4/fgsm", Variant: "resnet20", Config: yaml,
+		Env: run.Env{Data: run.DataInfo{Name: "cifar10", Fingerprint: "f"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,12 +38,18 @@ func attackRecord(t *testing.T, root string, shown []attack.Example) run.Record 
 		return attack.Outcome{Attack: kind, Targeted: targeted, Norm: norm, Eps: eps, N: 100, Accuracy: accuracy,
 			Success: metrics.Later[float64]{Value: 1 - accuracy, Known: targeted}, Confidence: 0.5, Rounded: accuracy}
 	}
-	result := map[string]any{"test": map[string]any{"n": 100, "accuracy": 0.9}, "network": "resnet20", "classes": []string{"cat", "dog"}, "examples": a,
-		"attacks": []attack.Outcome{at("fgsm", false, attack.Linf, 0, 0.9), at("fgsm", false, attack.Linf, 8, 0.1), at("fgsm", true, attack.Linf, 8, 0.25),
-			at("noise", false, attack.Linf, 8, 0.85), at("pgd", false, attack.Linf, 8, 0.05), at("pgd", false, attack.L2, 0.5, 0.03), at("square", false, attack.Linf, 8, 0.2)},
-		"transfer": []attack.Transfer{{Attack: "fgsm", Eps: 8, For: "a", On: "a", N: 10, Correct: 1}, {Attack: "fgsm", Eps: 8, For: "a", On: "b", N: 10, Correct: 5},
-			{Attack: "fgsm", Eps: 8, For: "b", On: "a", N: 10, Correct: 6}, {Attack: "fgsm", Eps: 8, For: "b", On: "b", N: 10, Correct: 2}},
-		"checks": []map[string]any{{"name": "one", "found": "so", "passed": true}, {"name": "two", "found": "not so", "passed": false}}}
+	result := map[string]any{"test": map[string]any{"n": 100, "accuracy": 0.9}, "network": "resnet20",
+		"classes": []string{"cat", "dog"}, "examples": a,
+		"attacks": []attack.Outcome{at("fgsm", false, attack.Linf, 0, 0.9), at("fgsm", false, attack.Linf, 8, 0.1),
+			at("fgsm", true, attack.Linf, 8, 0.25),
+			at("noise", false, attack.Linf, 8, 0.85), at("pgd", false, attack.Linf, 8, 0.05), at("pgd", false, attack.L2, 0.5,
+				0.03), at("square", false, attack.Linf, 8, 0.2)},
+		"transfer": []attack.Transfer{{Attack: "fgsm", Eps: 8, For: "a", On: "a", N: 10, Correct: 1},
+			{Attack: "fgsm", Eps: 8, For: "a", On: "b", N: 10, Correct: 5},
+			{Attack: "fgsm", Eps: 8, For: "b", On: "a", N: 10, Correct: 6}, {Attack: "fgsm", Eps: 8, For: "b", On: "b", N: 10,
+				Correct: 2}},
+		"checks": []map[string]any{{"name": "one", "found": "so", "passed": true},
+			{"name": "two", "found": "not so", "passed": false}}}
 	if err := r.Finish(result); err != nil {
 		t.Fatal(err)
 	}
@@ -55,8 +62,10 @@ func attackRecord(t *testing.T, root string, shown []attack.Example) run.Record 
 
 // example returns a valid one.
 func example(targeted bool) attack.Example {
-	return attack.Example{Targeted: targeted, Eps: 8, Index: 7, Label: 0, Goal: 1, H: 2, W: 2, C: 3, Image: make([]byte, 12),
-		Changed: slices.Repeat([]byte{0, 8, 4}, 4), Before: attack.Prediction{Class: 0, P: 0.99}, After: attack.Prediction{Class: 1, P: 0.5}}
+	return attack.Example{Targeted: targeted, Eps: 8, Index: 7, Label: 0, Goal: 1, H: 2, W: 2, C: 3,
+		Image:   make([]byte, 12),
+		Changed: slices.Repeat([]byte{0, 8, 4}, 4), Before: attack.Prediction{Class: 0,
+			P: 0.99}, After: attack.Prediction{Class: 1, P: 0.5}}
 }
 
 func TestAttackTables(t *testing.T) {

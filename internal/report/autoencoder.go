@@ -32,7 +32,8 @@ func autoencoderFigures(recs []run.Record, dir string) ([]string, error) {
 	}
 	gs := groups(recs)
 	const mse = "mean squared error of pixels in [0, 1]"
-	fig := plot.Figure{Title: "Reconstruction loss", Subtitle: subtitle(recs, gs, "mean and range"), Warning: warning(recs), XLabel: "epoch", YLabel: mse, Log: true}
+	fig := plot.Figure{Title: "Reconstruction loss", Subtitle: subtitle(recs, gs, "mean and range"),
+		Warning: warning(recs), XLabel: "epoch", YLabel: mse, Log: true}
 	for i, g := range gs {
 		for _, k := range []kind{
 			{label: "training", value: func(e run.Epoch) float64 { return e.Train.Loss }},

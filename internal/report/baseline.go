@@ -16,7 +16,8 @@ import (
 const baselineExperiment = "lab3/baseline"
 
 // sentenceEncoders are the encoders of lab 3, by the names of commands and of readers, in the order of tables.
-var sentenceEncoders = []struct{ short, name string }{{"distilbert", "DistilBERT"}, {"minilm", "MiniLM"}, {"mpnet", "MPNet"}}
+var sentenceEncoders = []struct{ short, name string }{{"distilbert", "DistilBERT"}, {"minilm", "MiniLM"},
+	{"mpnet", "MPNet"}}
 
 // EncoderName returns the display name of the encoder of a variant such as minilm-mlp256, and its position in tables.
 func EncoderName(variant string) (name string, order int) {
@@ -45,10 +46,13 @@ func baselineFigures(recs []run.Record, dir string) ([]string, error) {
 		percent            bool
 		of                 func(run.Measure) float64
 	}{
-		{"baseline_accuracy", "Accuracy of a head on frozen features", "accuracy", true, func(m run.Measure) float64 { return m.Accuracy }},
-		{"baseline_loss", "Loss of a head on frozen features", "cross-entropy", false, func(m run.Measure) float64 { return m.Loss }},
+		{"baseline_accuracy", "Accuracy of a head on frozen features", "accuracy", true,
+			func(m run.Measure) float64 { return m.Accuracy }},
+		{"baseline_loss", "Loss of a head on frozen features", "cross-entropy", false,
+			func(m run.Measure) float64 { return m.Loss }},
 	} {
-		fig := plot.Figure{Title: f.title, Subtitle: subtitle(recs, gs, "mean and range"), Warning: warning(recs), XLabel: "epoch", YLabel: f.label, Percent: f.percent}
+		fig := plot.Figure{Title: f.title, Subtitle: subtitle(recs, gs, "mean and range"), Warning: warning(recs),
+			XLabel: "epoch", YLabel: f.label, Percent: f.percent}
 		for i, g := range gs {
 			for _, k := range []kind{
 				{label: "training", value: func(e run.Epoch) float64 { return f.of(e.Train) }},
@@ -104,7 +108,8 @@ func Baseline(recs []run.Record) (string, error) {
 			if last.Train == nil || last.Encoder == nil {
 				return fmt.Errorf("run %s does not record its accuracy on the training split; train it again", r.ID)
 			}
-			train, val, test = append(train, 100*last.Train.Accuracy), append(val, 100*last.Val.Accuracy), append(test, 100*last.Test.Accuracy)
+			train, val, test = append(train, 100*last.Train.Accuracy), append(val, 100*last.Val.Accuracy), append(test,
+				100*last.Test.Accuracy)
 		}
 		if len(test) == 0 {
 			return nil

@@ -58,7 +58,8 @@ func TestBaselineTable(t *testing.T) {
 // TestBaselineFigures: both figures with the runs they show, in a folder of their own beside other trainings.
 func TestBaselineFigures(t *testing.T) {
 	root, dir := t.TempDir(), t.TempDir()
-	recs := []run.Record{baselineRecord(t, root, "minilm-mlp256", 0, "1111100000", 0.8), baselineRecord(t, root, "mpnet-mlp256", 0, "1111111100", 0.9)}
+	recs := []run.Record{baselineRecord(t, root, "minilm-mlp256", 0, "1111100000", 0.8),
+		baselineRecord(t, root, "mpnet-mlp256", 0, "1111111100", 0.9)}
 	files := drawn(t, dir, func(dir string) ([]string, error) { return Figures(recs, dir) })
 	wantFiles(t, files, "baseline_accuracy.png", "baseline_accuracy.svg", "baseline_loss.png", "baseline_loss.svg",
 		"figures.json")

@@ -221,7 +221,8 @@ func trainingFigures(recs []run.Record, dir string) ([]string, error) {
 	}
 	gs := groups(recs)
 	for _, k := range kinds {
-		fig := plot.Figure{Title: k.title, Subtitle: subtitle(recs, gs, "mean and range"), Warning: warning(recs), XLabel: "epoch", YLabel: k.label, Percent: k.percent, Log: k.log}
+		fig := plot.Figure{Title: k.title, Subtitle: subtitle(recs, gs, "mean and range"), Warning: warning(recs),
+			XLabel: "epoch", YLabel: k.label, Percent: k.percent, Log: k.log}
 		for _, g := range gs {
 			fig.Curves = append(fig.Curves, g.curve(k, gs))
 			switch {

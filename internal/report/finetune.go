@@ -32,7 +32,8 @@ func Finetuning(recs []run.Record) (string, error) {
 			if last, err = finetunedOf(r); err != nil {
 				return "", err
 			}
-			val, test, wall = append(val, 100*last.Val.Accuracy), append(test, 100*last.Test.Accuracy), append(wall, last.WallSeconds)
+			val, test, wall = append(val, 100*last.Val.Accuracy), append(test, 100*last.Test.Accuracy), append(wall,
+				last.WallSeconds)
 			p, ok, err := besideFull(r, recs)
 			if err != nil {
 				return "", err

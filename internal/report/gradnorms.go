@@ -174,7 +174,8 @@ func gradNormsOf(r run.Record) ([]run.GradNorms, error) {
 			return nil, fmt.Errorf("run %s: %s: %w", r.ID, res.GradNorms.File, err)
 		}
 		if len(n.Norms) == 0 || len(all) > 0 && len(n.Norms) != len(all[0].Norms) {
-			return nil, fmt.Errorf("run %s: %s: epoch %d has %d norms; put back a good copy of the run", r.ID, res.GradNorms.File, n.Epoch, len(n.Norms))
+			return nil, fmt.Errorf("run %s: %s: epoch %d has %d norms; put back a good copy of the run", r.ID,
+				res.GradNorms.File, n.Epoch, len(n.Norms))
 		}
 		all = append(all, n)
 	}

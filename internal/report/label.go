@@ -89,7 +89,8 @@ func parseFinetuning(variant string) (l run.Label, ok bool) {
 	case lora:
 		f.Targets = rest[0]
 		var err error
-		if f.Rank, err = strconv.Atoi(strings.TrimPrefix(rest[1], "r")); err != nil && rest[1] != "r" || f.Rank < 0 || f.Rank >= maxRank {
+		if f.Rank, err = strconv.Atoi(strings.TrimPrefix(rest[1], "r")); err != nil && rest[1] != "r" || f.Rank < 0 ||
+			f.Rank >= maxRank {
 			return l, false
 		}
 		if len(rest) > 2 {

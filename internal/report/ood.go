@@ -74,7 +74,10 @@ func oodOverview(recs []run.Record) (string, error) {
 	for _, x := range scoresOn(res, res.Sets[0].Name) {
 		row := []any{detectorOf(res, x.Detector).Label}
 		for _, s := range res.Sets {
-			i := slices.IndexFunc(res.Scores, func(y record.OODScore) bool { return y.Set == s.Name && y.Detector == x.Detector })
+			i := slices.IndexFunc(res.Scores, func(y record.OODScore) bool {
+				return y.Set == s.Name &&
+					y.Detector == x.Detector
+			})
 			if i < 0 {
 				return "", fmt.Errorf("run %s: there is no score of %s on %s", rec.ID, x.Detector, s.Name)
 			}
@@ -301,8 +304,14 @@ func (o *oodDrawing) sub() string {
 
 // curve returns the curve and the score of a detector; false if there is none.
 func (o *oodDrawing) curve(detector string) (record.OODCurve, record.OODScore, bool) {
-	i := slices.IndexFunc(o.curves.Curves, func(c record.OODCurve) bool { return c.Set == o.set.Name && c.Detector == detector })
-	k := slices.IndexFunc(o.res.Scores, func(x record.OODScore) bool { return x.Set == o.set.Name && x.Detector == detector })
+	i := slices.IndexFunc(o.curves.Curves, func(c record.OODCurve) bool {
+		return c.Set == o.set.Name &&
+			c.Detector == detector
+	})
+	k := slices.IndexFunc(o.res.Scores, func(x record.OODScore) bool {
+		return x.Set == o.set.Name &&
+			x.Detector == detector
+	})
 	if i < 0 || k < 0 {
 		return record.OODCurve{}, record.OODScore{}, false
 	}
@@ -323,8 +332,10 @@ func (o *oodDrawing) lab() error {
 			Curves: []plot.Curve{rising(in, c.SortedIn, 0), rising(out, c.SortedOut, 4)}}
 		hist := plot.Panels{Title: "Histogram: " + label, YLabel: "fraction of images", Subtitle: o.sub(),
 			Warning: o.res.Note, XLabel: l.score + " (higher: more out-of-distribution)", Panels: []plot.Panel{o.panel(c, "")}}
-		roc := plot.ROC{Title: "ROC: " + label, Subtitle: o.sub(), Warning: o.res.Note, XLabel: rocX(out), YLabel: rocY(in), Curves: []plot.Curve{o.roc(c, x, label)}}
-		if err := errors.Join(o.save(l.name+"_plot", sorted), o.save(l.name+"_hist", hist), o.save(l.name+"_roc", roc)); err != nil {
+		roc := plot.ROC{Title: "ROC: " + label, Subtitle: o.sub(), Warning: o.res.Note, XLabel: rocX(out), YLabel: rocY(in),
+			Curves: []plot.Curve{o.roc(c, x, label)}}
+		if err := errors.Join(o.save(l.name+"_plot", sorted), o.save(l.name+"_hist", hist),
+			o.save(l.name+"_roc", roc)); err != nil {
 			return err
 		}
 	}
@@ -347,14 +358,16 @@ func rising(label string, scores []float32, colour int) plot.Curve {
 // panel returns a detector's histogram.
 func (o *oodDrawing) panel(c record.OODCurve, title string) plot.Panel {
 	in, out := o.names()
-	return plot.Panel{Title: title, Lo: c.Lo, Hi: c.Hi, Bars: []plot.Bars{{Label: in, Counts: c.HistIn, Of: o.res.In.N}, {Label: out, Counts: c.HistOut, Of: o.set.N, Colour: 4}}}
+	return plot.Panel{Title: title, Lo: c.Lo, Hi: c.Hi, Bars: []plot.Bars{{Label: in, Counts: c.HistIn, Of: o.res.In.N},
+		{Label: out, Counts: c.HistOut, Of: o.set.N, Colour: 4}}}
 }
 
 // roc returns a detector's ROC curve.
 func (o *oodDrawing) roc(c record.OODCurve, x record.OODScore, label string) plot.Curve {
 	v := plot.Curve{Label: fmt.Sprintf("%s %.3f", label, x.AUROC)}
 	for i := range c.ROCIn {
-		v.X, v.Mean = append(v.X, float64(c.ROCOut[i])/float64(o.set.N)), append(v.Mean, float64(c.ROCIn[i])/float64(o.res.In.N))
+		v.X, v.Mean = append(v.X, float64(c.ROCOut[i])/float64(o.set.N)), append(v.Mean,
+			float64(c.ROCIn[i])/float64(o.res.In.N))
 	}
 	return v
 }
@@ -362,7 +375,8 @@ func (o *oodDrawing) roc(c record.OODCurve, x record.OODScore, label string) plo
 // rocs draws the ROC curves of all detectors, the best first.
 func (o *oodDrawing) rocs() error {
 	in, out := o.names()
-	fig := plot.ROC{Title: "ROC of all detectors, with AUROC", Subtitle: o.sub(), Warning: o.res.Note, XLabel: rocX(out), YLabel: rocY(in)}
+	fig := plot.ROC{Title: "ROC of all detectors, with AUROC", Subtitle: o.sub(), Warning: o.res.Note, XLabel: rocX(out),
+		YLabel: rocY(in)}
 	for i, s := range scoresOn(o.res, o.set.Name) {
 		c, x, ok := o.curve(s.Detector)
 		if !ok {
@@ -389,7 +403,8 @@ func (o *oodDrawing) panels() error {
 		}
 		title := fmt.Sprintf("%s  AUROC %.3f", detectorOf(o.res, s.Detector).Label, x.AUROC)
 		hist.Panels = append(hist.Panels, o.panel(c, title))
-		sorted.Panels = append(sorted.Panels, plot.Panel{Title: title, Curves: []plot.Curve{rising(in, c.SortedIn, 0), rising(out, c.SortedOut, 4)}})
+		sorted.Panels = append(sorted.Panels, plot.Panel{Title: title,
+			Curves: []plot.Curve{rising(in, c.SortedIn, 0), rising(out, c.SortedOut, 4)}})
 	}
 	return errors.Join(o.save("hist_all", hist), o.save("sorted_all", sorted))
 }
@@ -409,7 +424,8 @@ func (o *oodDrawing) misses() error {
 		}
 		row := plot.GridRow{Label: label}
 		for _, i := range m.Images {
-			row.Cells = append(row.Cells, plot.Cell{Picture: plot.Picture{H: i.H, W: i.W, Pixels: i.Pixels}, Caption: fmt.Sprintf("%s\n→ %s\n%.3g", i.Class, i.Predicted, i.Score)})
+			row.Cells = append(row.Cells, plot.Cell{Picture: plot.Picture{H: i.H, W: i.W, Pixels: i.Pixels},
+				Caption: fmt.Sprintf("%s\n→ %s\n%.3g", i.Class, i.Predicted, i.Score)})
 		}
 		fig.Rows = append(fig.Rows, row)
 	}

@@ -28,12 +28,14 @@ func oodRecord(t *testing.T, root string) run.Record {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := run.Create(root, run.Spec{Experiment: "lab4/ood", Variant: "resnet20", Config: yaml, Env: run.Env{Data: run.DataInfo{Name: "cifar10", Fingerprint: "f"}}})
+	r, err := run.Create(root, run.Spec{Experiment: "lab4/ood", Variant: "resnet20", Config: yaml,
+		Env: run.Env{Data: run.DataInfo{Name: "cifar10", Fingerprint: "f"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	res := record.OOD{Network: "resnet20", TestAccuracy: 0.9, In: record.OODSet{Name: "cifar10", About: "CIFAR-10, test set", N: 4}, Resamples: 20,
+	res := record.OOD{Network: "resnet20", TestAccuracy: 0.9,
+		In: record.OODSet{Name: "cifar10", About: "CIFAR-10, test set", N: 4}, Resamples: 20,
 		Sets: []record.OODSet{{Name: "fake", About: "FakeData, uniform noise of seed 0", N: 3},
 			{Name: "pets", About: "pets, a folder of images", N: 3, Shift: true, LeftOut: leftOut}},
 		Tuning: record.OODTuning{In: 7, Out: 7, About: "validation images, and the same distorted"},
@@ -51,7 +53,8 @@ func oodRecord(t *testing.T, root string) run.Record {
 			if err != nil {
 				t.Fatal(err)
 			}
-			x := record.OODScore{Set: s.Name, Detector: d.Name, Detection: k.Detection(), CI95: metrics.Bootstrap([]*metrics.Ranking{k}, 20, 0)[0]}
+			x := record.OODScore{Set: s.Name, Detector: d.Name, Detection: k.Detection(),
+				CI95: metrics.Bootstrap([]*metrics.Ranking{k}, 20, 0)[0]}
 			x.BaseIn, x.BaseOut = k.BaseRates()
 			res.Scores = append(res.Scores, x)
 			v := record.OODCurve{Set: s.Name, Detector: d.Name, SortedIn: []float32{0.1, 0.4}, SortedOut: []float32{0.5, 0.6}}
@@ -157,7 +160,8 @@ func TestOODFigures(t *testing.T) {
 	rec := oodRecord(t, t.TempDir())
 	dir := t.TempDir()
 	files := drawn(t, dir, func(dir string) ([]string, error) { return Figures([]run.Record{rec}, dir) })
-	for _, name := range []string{"soft_plot.png", "soft_hist.svg", "soft_roc.png", "roc_all.svg", "hist_all.png", "sorted_all.svg", "misses.svg", "figures.json"} {
+	for _, name := range []string{"soft_plot.png", "soft_hist.svg", "soft_roc.png", "roc_all.svg", "hist_all.png",
+		"sorted_all.svg", "misses.svg", "figures.json"} {
 		wantFiles(t, files, "FakeData/"+name, "pets/"+name)
 	}
 	wantText(t, readFile(t, filepath.Join(dir, "FakeData", "roc_all.svg")), "KNN 1.000", "max softmax 0.917") // with AUROC

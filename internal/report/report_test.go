@@ -22,7 +22,8 @@ import (
 
 // recordOf makes a finished run under root and returns it. Its result has predictions for a test set with one image per
 // character of right, correct for each 1.
-func recordOf(t *testing.T, root, experiment, variant string, seed uint64, cfg any, right string, norms []float64) run.Record {
+func recordOf(t *testing.T, root, experiment, variant string, seed uint64, cfg any, right string,
+	norms []float64) run.Record {
 	t.Helper()
 	yaml, err := config.Marshal(cfg)
 	if err != nil {
@@ -35,7 +36,8 @@ func recordOf(t *testing.T, root, experiment, variant string, seed uint64, cfg a
 	}
 	defer r.Close()
 	for e := range 2 {
-		if err := r.AppendMetrics(run.Epoch{Epoch: e + 1, Train: run.Measure{Loss: 1 / float64(e+1)}, Val: run.Measure{Loss: 1, Accuracy: 0.5}}); err != nil {
+		if err := r.AppendMetrics(run.Epoch{Epoch: e + 1, Train: run.Measure{Loss: 1 / float64(e+1)},
+			Val: run.Measure{Loss: 1, Accuracy: 0.5}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -105,7 +107,8 @@ func TestDistillationTable(t *testing.T) {
 	recs = append(recs, recordOf(t, root, "lab1/resnet", "cnn-teacher-res", 0, cfg.TeacherTraining(), "1111111110", nil))
 	for seed, right := range []string{"1111100000", "1111111000"} {
 		cfg.Seed, other.Seed = uint64(seed), uint64(seed)
-		recs = append(recs, recordOf(t, root, "lab1/distill", "cnn-student-res-kd-t4-w0.9-cached", uint64(seed), cfg, "1111111000", nil),
+		recs = append(recs, recordOf(t, root, "lab1/distill", "cnn-student-res-kd-t4-w0.9-cached", uint64(seed), cfg,
+			"1111111000", nil),
 			recordOf(t, root, "lab1/resnet", "cnn-student-res", uint64(seed), other, "0000000000", nil),
 			recordOf(t, root, "lab1/resnet", "cnn-student-res", uint64(seed), cfg.Plain(), right, nil))
 	}
@@ -125,7 +128,8 @@ func TestDistillationTable(t *testing.T) {
 func TestGradNormFigure(t *testing.T) {
 	root, dir := t.TempDir(), t.TempDir()
 	cfg := config.DefaultFor("resnet20")
-	recs := []run.Record{recordOf(t, root, "lab1/resnet", "plain20", 0, cfg, "1", []float64{1e-9, 1}), recordOf(t, root, "lab1/resnet", "resnet20", 0, cfg, "1", []float64{1, 1}),
+	recs := []run.Record{recordOf(t, root, "lab1/resnet", "plain20", 0, cfg, "1", []float64{1e-9, 1}),
+		recordOf(t, root, "lab1/resnet", "resnet20", 0, cfg, "1", []float64{1, 1}),
 		recordOf(t, root, "lab1/resnet", "resnet32", 0, cfg, "1", nil)}
 	figures := func(recs ...run.Record) func(string) ([]string, error) {
 		return func(dir string) ([]string, error) { return Figures(recs, dir) }
@@ -156,7 +160,8 @@ func TestGradNormTable(t *testing.T) {
 	root := t.TempDir()
 	cfg := config.DefaultFor("resnet20")
 	table := tableOf(t, gradientTable, recordOf(t, root, "lab1/resnet", "plain20", 0, cfg, "1", []float64{1e-9, 1}),
-		recordOf(t, root, "lab1/resnet", "resnet20", 0, cfg, "1", []float64{1, 1}), recordOf(t, root, "lab1/resnet", "resnet20",
+		recordOf(t, root, "lab1/resnet", "resnet20", 0, cfg, "1", []float64{1, 1}), recordOf(t, root, "lab1/resnet",
+			"resnet20",
 			1, cfg, "1", nil))
 	want := "| 20 layers plain | 2 | 1 | 1e-09 | 1 | 1e-09 | 1 |\n| 20 layers residual | 2 | 1 | 1 | 1 | 1 | 1 |\n"
 	if !strings.HasSuffix(table, want) {
@@ -173,7 +178,8 @@ func TestGradNormTable(t *testing.T) {
 // records is found.
 func TestReadme(t *testing.T) {
 	root := t.TempDir()
-	recordOf(t, filepath.Join(root, "results", "a"), "lab1/resnet", "resnet20", 0, config.DefaultFor("resnet20"), "10", nil)
+	recordOf(t, filepath.Join(root, "results", "a"), "lab1/resnet", "resnet20", 0, config.DefaultFor("resnet20"), "10",
+		nil)
 	readme, journal := filepath.Join(root, "README.md"), filepath.Join(root, "results", "README.md")
 	writeFile(t, readme, "# x\n<!-- table: a -->\nold\n<!-- end -->\nrest\n")
 	writeFile(t, journal, "<!-- table: b -->\n<!-- end -->")
@@ -287,8 +293,9 @@ func TestSectionsRefuses(t *testing.T) {
 // autoencoderRecord makes a finished run of an autoencoder with two examples, of 4 x 4 pixels.
 func autoencoderRecord(t *testing.T, root string, seed uint64, unchanged bool) run.Record {
 	t.Helper()
-	r, err := run.Create(root, run.Spec{Experiment: "lab4/autoencoder", Variant: "ae-resnet20", Seed: seed, Config: []byte("seed: 0\n"),
-		Env: run.Env{Revision: "r", Data: run.DataInfo{Name: "cifar10", Fingerprint: "f"}}})
+	r, err := run.Create(root, run.Spec{Experiment: "lab4/autoencoder", Variant: "ae-resnet20", Seed: seed,
+		Config: []byte("seed: 0\n"),
+		Env:    run.Env{Revision: "r", Data: run.DataInfo{Name: "cifar10", Fingerprint: "f"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,9 +319,11 @@ func autoencoderRecord(t *testing.T, root string, seed uint64, unchanged bool) r
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Finish(map[string]any{"test": map[string]any{"n": 10, "mse": 0.02 + 0.01*float64(seed)}, "best_epoch": 2, "val": map[string]any{"loss": 0.05}, "params": 56259,
+	if err := r.Finish(map[string]any{"test": map[string]any{"n": 10, "mse": 0.02 + 0.01*float64(seed)}, "best_epoch": 2,
+		"val": map[string]any{"loss": 0.05}, "params": 56259,
 		"macs": 69746688, "wall_seconds": 10.0, "encoder": map[string]any{"params": 269722, "unchanged": unchanged},
-		"examples": map[string]any{"pictures": a, "images": []map[string]any{{"class": "cat", "mse_before": 2.5, "mse": 0.01}, {"class": "dog", "mse_before": 1.5, "mse": 0.03}}}}); err != nil {
+		"examples": map[string]any{"pictures": a, "images": []map[string]any{{"class": "cat", "mse_before": 2.5, "mse": 0.01},
+			{"class": "dog", "mse_before": 1.5, "mse": 0.03}}}}); err != nil {
 		t.Fatal(err)
 	}
 	rec, err := run.Find(root, r.ID())
@@ -332,9 +341,10 @@ func TestAutoencoders(t *testing.T) {
 	wantFiles(t, files, "loss.png", "loss.svg", "reconstructions.png", "reconstructions.svg", "figures.json")
 	wantNoFiles(t, files, "accuracy.png")
 	for name, wants := range map[string][]string{
-		"loss.svg":            {"Reconstruction loss", "training", "validation", "2 seeds each", "mean squared error"},
-		"reconstructions.svg": {"Reconstructions before and after training", "image", "before", "after", "cat", "dog", "2.5000", "0.0300", "ae-resnet20, seed 0"},
-		"figures.json":        {recs[0].ID, recs[1].ID},
+		"loss.svg": {"Reconstruction loss", "training", "validation", "2 seeds each", "mean squared error"},
+		"reconstructions.svg": {"Reconstructions before and after training", "image", "before", "after", "cat", "dog",
+			"2.5000", "0.0300", "ae-resnet20, seed 0"},
+		"figures.json": {recs[0].ID, recs[1].ID},
 	} {
 		wantText(t, readFile(t, filepath.Join(dir, name)), wants...)
 	}

@@ -143,10 +143,11 @@ func (g *group) writeRobust(b *strings.Builder, all []*record.Robust) {
 		if o.Eps == 0 {
 			continue
 		}
-		line(fmt.Sprintf("accuracy %% under %s, epsilon %g/255, %d images", attackName(o, first.PGDSteps), o.Eps, o.N), 100, "%.2f", func(r *record.Robust) change {
-			x, y := &r.Before[i], &r.After[i]
-			return change{estimate{x.Accuracy, &x.CI95}, estimate{y.Accuracy, &y.CI95}, estimate{v: y.Accuracy - x.Accuracy}}
-		})
+		line(fmt.Sprintf("accuracy %% under %s, epsilon %g/255, %d images", attackName(o, first.PGDSteps), o.Eps, o.N), 100,
+			"%.2f", func(r *record.Robust) change {
+				x, y := &r.Before[i], &r.After[i]
+				return change{estimate{x.Accuracy, &x.CI95}, estimate{y.Accuracy, &y.CI95}, estimate{v: y.Accuracy - x.Accuracy}}
+			})
 	}
 	mean := func(label string, of func(*record.Robust) *record.ConfidencePair) {
 		line("mean max softmax, "+label, 1, "%.4f", func(r *record.Robust) change {
@@ -156,7 +157,8 @@ func (g *group) writeRobust(b *strings.Builder, all []*record.Robust) {
 	}
 	mean(fmt.Sprintf("test set, %d images", first.In.N), func(r *record.Robust) *record.ConfidencePair { return &r.In })
 	for k, s := range first.Sets {
-		mean(fmt.Sprintf("%s, %d images", short(s.OODSet), s.N), func(r *record.Robust) *record.ConfidencePair { return &r.Sets[k] })
+		mean(fmt.Sprintf("%s, %d images", short(s.OODSet), s.N),
+			func(r *record.Robust) *record.ConfidencePair { return &r.Sets[k] })
 	}
 	for k, s := range first.Sets {
 		for d, pair := range s.Scores {
@@ -176,11 +178,12 @@ func (g *group) writeRobust(b *strings.Builder, all []*record.Robust) {
 				if m.name == fpr95Out && !pair.Before.FPR95Out.Known {
 					continue // a record of an earlier version
 				}
-				line(fmt.Sprintf("%s %% of %s, %s", m.name, pair.Label, short(s.OODSet)), 100, "%.2f", func(r *record.Robust) change {
-					p := &r.Sets[k].Scores[d]
-					x, y := m.of(&p.Before), m.of(&p.After)
-					return change{x, y, estimate{v: y.v - x.v}}
-				})
+				line(fmt.Sprintf("%s %% of %s, %s", m.name, pair.Label, short(s.OODSet)), 100, "%.2f",
+					func(r *record.Robust) change {
+						p := &r.Sets[k].Scores[d]
+						x, y := m.of(&p.Before), m.of(&p.After)
+						return change{x, y, estimate{v: y.v - x.v}}
+					})
 			}
 		}
 	}
@@ -288,7 +291,8 @@ func (g *group) drawRobust(all []*record.Robust, dir string) ([]string, error) {
 		return nil, fmt.Errorf("run %s: %s: %w; put back a good copy of the run", rec.ID, first.Histograms.File, err)
 	}
 	if len(hs) != len(first.Sets)+1 {
-		return nil, fmt.Errorf("run %s: %s has %d histograms, want %d; put back a good copy of the run", rec.ID, first.Histograms.File, len(hs), len(first.Sets)+1)
+		return nil, fmt.Errorf("run %s: %s has %d histograms, want %d; put back a good copy of the run", rec.ID,
+			first.Histograms.File, len(hs), len(first.Sets)+1)
 	}
 	for k, s := range first.Sets {
 		at, err := below(dir, cmp.Or(robustFolders[s.Name], s.Name))
@@ -297,7 +301,8 @@ func (g *group) drawRobust(all []*record.Robust, dir string) ([]string, error) {
 		}
 		in, out := setName(rec)+" test", short(s.OODSet)
 		panel := func(title string, a, b []int) plot.Panel {
-			return plot.Panel{Title: title, Lo: 0, Hi: 1, Bars: []plot.Bars{{Label: in, Counts: a, Of: first.In.N}, {Label: out, Counts: b, Of: s.N, Colour: 4}}}
+			return plot.Panel{Title: title, Lo: 0, Hi: 1, Bars: []plot.Bars{{Label: in, Counts: a, Of: first.In.N},
+				{Label: out, Counts: b, Of: s.N, Colour: 4}}}
 		}
 		h := plot.Panels{Title: "Max softmax before and after adversarial training", XLabel: "max softmax",
 			YLabel: "fraction of images", Warning: warning(g.runs),
@@ -334,7 +339,8 @@ func attackCurve(all []*record.Robust, kind string, after bool, colour int) plot
 			vs = append(vs, list[i].Accuracy)
 		}
 		mean, _ := metrics.MeanStd(vs)
-		c.X, c.Mean, c.Lo, c.Hi = append(c.X, o.Eps), append(c.Mean, mean), append(c.Lo, slices.Min(vs)), append(c.Hi, slices.Max(vs))
+		c.X, c.Mean, c.Lo, c.Hi = append(c.X, o.Eps), append(c.Mean, mean), append(c.Lo, slices.Min(vs)), append(c.Hi,
+			slices.Max(vs))
 	}
 	return c
 }

@@ -32,13 +32,15 @@ func robustRecordOn(t *testing.T, root, variant, set string, seed uint64, after 
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if err := r.AppendMetrics(run.Epoch{Epoch: 1, Train: run.Measure{Loss: 1}, Val: run.Measure{Loss: 1, Accuracy: 0.5}}); err != nil {
+	if err := r.AppendMetrics(run.Epoch{Epoch: 1, Train: run.Measure{Loss: 1},
+		Val: run.Measure{Loss: 1, Accuracy: 0.5}}); err != nil {
 		t.Fatal(err)
 	}
 	outcomes := func(a float64) (all []attack.Outcome) {
 		for _, kind := range []string{"fgsm", "pgd"} {
 			for _, eps := range []float64{0, 8} {
-				all = append(all, attack.Outcome{Attack: kind, Norm: attack.Linf, Eps: eps, N: 50, Accuracy: a / (1 + eps), CI95: [2]float64{0.1, 0.2}})
+				all = append(all, attack.Outcome{Attack: kind, Norm: attack.Linf, Eps: eps, N: 50, Accuracy: a / (1 + eps),
+					CI95: [2]float64{0.1, 0.2}})
 			}
 		}
 		return all
@@ -49,16 +51,20 @@ func robustRecordOn(t *testing.T, root, variant, set string, seed uint64, after 
 			CI95: metrics.Intervals{AUROC: [2]float64{0.5, 0.75},
 				FPR95Out: metrics.Later[[2]float64]{Value: [2]float64{0, 0.5}, Known: true}}}
 	}
-	c := record.Robust{Clean: record.CleanPair{N: 100, Before: 0.9, BeforeCI95: [2]float64{0.8, 0.95}, After: after, OnlyBefore: 12, OnlyAfter: 2, P: 0.0129, Exact: true},
+	c := record.Robust{Clean: record.CleanPair{N: 100, Before: 0.9, BeforeCI95: [2]float64{0.8, 0.95}, After: after,
+		OnlyBefore: 12, OnlyAfter: 2, P: 0.0129, Exact: true},
 		Trained: []record.OODSet{{Name: "noise", About: "uniform noise", N: 40},
 			{Name: "pets", About: "pets, a folder of images", N: 9,
 				LeftOut: leftOut}}, Resamples: 50, PGDSteps: 20, Before: outcomes(0.9), After: outcomes(after),
 		In: record.ConfidencePair{OODSet: record.OODSet{Name: "cifar10", N: 3}, Before: 0.9, After: 0.85, Shift: -0.05},
-		Sets: []record.ConfidencePair{{OODSet: record.OODSet{Name: set, N: 4}, Before: 0.8, After: 0.2, Shift: -0.6, CI95: [2]float64{-0.62, -0.58},
-			Scores: []record.DetectionPair{{Detector: "max-softmax", Label: "max softmax", Before: found(0.6), After: found(0.7)}}}},
+		Sets: []record.ConfidencePair{{OODSet: record.OODSet{Name: set, N: 4}, Before: 0.8, After: 0.2, Shift: -0.6,
+			CI95: [2]float64{-0.62, -0.58},
+			Scores: []record.DetectionPair{{Detector: "max-softmax", Label: "max softmax", Before: found(0.6),
+				After: found(0.7)}}}},
 		Checks: []record.Check{{What: "all is well", Found: "so it is", OK: true}, {What: "pigs fly", Found: "no"}},
 	}
-	b, err := json.Marshal([]record.Histogram{{Set: "cifar10", Before: []int{1, 2}, After: []int{3, 0}}, {Set: "fake", Before: []int{0, 4}, After: []int{4, 0}}})
+	b, err := json.Marshal([]record.Histogram{{Set: "cifar10", Before: []int{1, 2}, After: []int{3, 0}},
+		{Set: "fake", Before: []int{0, 4}, After: []int{4, 0}}})
 	if err != nil {
 		t.Fatal(err)
 	}

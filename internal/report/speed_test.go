@@ -45,7 +45,8 @@ func TestJobs(t *testing.T) {
 	if got := table(); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
-	for _, bad := range []string{"{", `{"jobs": [{"job": "x", "unit": "s", "ours": [], "peer": [1]}]}`, `{"jobs": [{"job": "x", "unit": "s", "ours": [1], "peer": [0]}]}`} {
+	for _, bad := range []string{"{", `{"jobs": [{"job": "x", "unit": "s", "ours": [], "peer": [1]}]}`,
+		`{"jobs": [{"job": "x", "unit": "s", "ours": [1], "peer": [0]}]}`} {
 		write(bad)
 		wantError(t, "jobs.json", func() error {
 			_, err := readJobs(dir)

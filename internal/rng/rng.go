@@ -29,7 +29,8 @@ func New(seed uint64, purpose string, epoch, index uint64) Stream {
 	for i := range len(purpose) {
 		h = (h ^ uint32(purpose[i])) * 16777619
 	}
-	return Stream{key: [2]uint32{uint32(seed), uint32(seed >> 32)}, ctr: [4]uint32{0, uint32(index), uint32(epoch), h}, used: 4}
+	return Stream{key: [2]uint32{uint32(seed), uint32(seed >> 32)}, ctr: [4]uint32{0, uint32(index), uint32(epoch), h},
+		used: 4}
 }
 
 // Counter is the key and the counter of the stream's first block, for code that computes blocks itself:

@@ -13,8 +13,10 @@ func TestKnownAnswers(t *testing.T) {
 		want [4]uint32
 	}{
 		{[4]uint32{}, [2]uint32{}, [4]uint32{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
-		{[4]uint32{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, [2]uint32{0xffffffff, 0xffffffff}, [4]uint32{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
-		{[4]uint32{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, [2]uint32{0xa4093822, 0x299f31d0}, [4]uint32{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+		{[4]uint32{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, [2]uint32{0xffffffff, 0xffffffff},
+			[4]uint32{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+		{[4]uint32{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, [2]uint32{0xa4093822, 0x299f31d0},
+			[4]uint32{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
 	} {
 		if got := Philox(tc.ctr, tc.key); got != tc.want {
 			t.Errorf("Philox(%x, %x) = %x, want %x", tc.ctr, tc.key, got, tc.want)
@@ -32,8 +34,10 @@ func TestStreamsAreApart(t *testing.T) {
 	if base != first(1, "shuffle", 2, 3) {
 		t.Error("the same stream gave another number")
 	}
-	for name, v := range map[string]uint64{"seed": first(2, "shuffle", 2, 3), "high half of the seed": first(1+1<<32, "shuffle", 2, 3),
-		"purpose": first(1, "crop", 2, 3), "epoch": first(1, "shuffle", 3, 3), "index": first(1, "shuffle", 2, 4), "epoch and index swapped": first(1, "shuffle", 3, 2)} {
+	for name, v := range map[string]uint64{"seed": first(2, "shuffle", 2, 3),
+		"high half of the seed": first(1+1<<32, "shuffle", 2, 3),
+		"purpose":               first(1, "crop", 2, 3), "epoch": first(1, "shuffle", 3, 3), "index": first(1, "shuffle", 2,
+			4), "epoch and index swapped": first(1, "shuffle", 3, 2)} {
 		if v == base {
 			t.Errorf("another %s gave the same number", name)
 		}
@@ -49,7 +53,8 @@ func TestMoments(t *testing.T) {
 		sum, sq, cube = sum+x, sq+x*x, cube+x*x*x
 	}
 	// five standard errors of each moment
-	for name, v := range map[string][3]float64{"mean": {sum / n, 0, 1}, "variance": {sq / n, 1, math.Sqrt2}, "third moment": {cube / n, 0, math.Sqrt(15)}} {
+	for name, v := range map[string][3]float64{"mean": {sum / n, 0, 1}, "variance": {sq / n, 1, math.Sqrt2},
+		"third moment": {cube / n, 0, math.Sqrt(15)}} {
 		if math.Abs(v[0]-v[1]) > 5*v[2]/math.Sqrt(n) {
 			t.Errorf("%s of the normal draws is %g, want %g", name, v[0], v[1])
 		}

@@ -119,7 +119,8 @@ func TestFind(t *testing.T) {
 	root := t.TempDir()
 	_, err := Find(root, "x")
 	oneLine(t, err, "no runs under "+root)
-	for _, id := range []string{"20261124-093015-mlp-d1-s0", "20261124-093015-mlp-d5-s0", "20261125-101010-mlp-d5-s0", "20261125-101010-mlp-d5-s0-2"} {
+	for _, id := range []string{"20261124-093015-mlp-d1-s0", "20261124-093015-mlp-d5-s0", "20261125-101010-mlp-d5-s0",
+		"20261125-101010-mlp-d5-s0-2"} {
 		closed(t, root, id)
 	}
 	for _, c := range []struct{ id, found, fails string }{
@@ -196,7 +197,8 @@ func TestRemoveStaysInsideTheRoot(t *testing.T) {
 	_, err = Resume(root, "linked", spec().Env, false)
 	oneLine(t, err, "is a link to", "a link to a run is only read; use `dla runs resume precious --out ")
 	oneLine(t, Remove(root, "linked"), "a link to a run is only read; use `dla runs rm precious --out ")
-	for _, id := range []string{"linked", "linked/", "..", ".", "", "../" + filepath.Base(outside) + "/precious", filepath.Join(outside, "precious"), "mine/outside/precious"} {
+	for _, id := range []string{"linked", "linked/", "..", ".", "", "../" + filepath.Base(outside) + "/precious",
+		filepath.Join(outside, "precious"), "mine/outside/precious"} {
 		if Remove(root, id) == nil {
 			t.Errorf("%q was removed", id)
 		}
@@ -219,7 +221,8 @@ func TestListDoesNotDisturb(t *testing.T) {
 	if _, err := List(root); err != nil {
 		t.Fatal(err)
 	}
-	if after, _ := os.ReadDir(filepath.Join(root, "a")); !slices.EqualFunc(before, after, func(a, b os.DirEntry) bool { return a.Name() == b.Name() }) {
+	if after, _ := os.ReadDir(filepath.Join(root, "a")); !slices.EqualFunc(before, after,
+		func(a, b os.DirEntry) bool { return a.Name() == b.Name() }) {
 		t.Errorf("listing changed the run: %v", after)
 	}
 	// Somebody who lists all the time does not keep a run from being taken over.

@@ -328,7 +328,8 @@ func TestLoggerWritesJSON(t *testing.T) {
 	r := create(t, t.TempDir())
 	r.Logger().Warn("careful", "file", "x")
 	var rec struct{ Level, Msg, File string }
-	if err := json.Unmarshal([]byte(content(t, r.path(logName))), &rec); err != nil || rec.Level != "WARN" || rec.Msg != "careful" || rec.File != "x" {
+	if err := json.Unmarshal([]byte(content(t, r.path(logName))), &rec); err != nil || rec.Level != "WARN" ||
+		rec.Msg != "careful" || rec.File != "x" {
 		t.Errorf("logged %+v, %v", rec, err)
 	}
 }

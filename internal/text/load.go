@@ -217,7 +217,8 @@ func (f *folderReader) has(name string) bool {
 
 // bad is the error of a file that is not what its name says.
 func (f *folderReader) bad(name, format string, args ...any) error {
-	return fmt.Errorf("%s: %w; fetch the folder again, or name that of a Hugging Face model of the BERT family", f.path(name), fmt.Errorf(format, args...))
+	return fmt.Errorf("%s: %w; fetch the folder again, or name that of a Hugging Face model of the BERT family",
+		f.path(name), fmt.Errorf(format, args...))
 }
 
 // read is the content of the file name, UTF-8 of a bounded size.
@@ -276,13 +277,15 @@ func (f *folderReader) config() (config, error) {
 	for i, role := range []struct {
 		name string
 		c    **addedToken
-	}{{"cls_token", &c.CLS}, {"sep_token", &c.SEP}, {"unk_token", &c.UNK}, {"pad_token", &c.PAD}, {"mask_token", &c.Mask}, {"bos_token", &c.BOS}, {"eos_token", &c.EOS}} {
+	}{{"cls_token", &c.CLS}, {"sep_token", &c.SEP}, {"unk_token", &c.UNK}, {"pad_token", &c.PAD}, {"mask_token",
+		&c.Mask}, {"bos_token", &c.BOS}, {"eos_token", &c.EOS}} {
 		other := m.named()[i]
 		switch {
 		case *role.c == nil:
 			*role.c = other
 		case other != nil && other.Content != (*role.c).Content:
-			return c, f.bad(specialTokens, "%s is %q, and %q in %s", role.name, other.Content, (*role.c).Content, tokenizerConfig)
+			return c, f.bad(specialTokens, "%s is %q, and %q in %s", role.name, other.Content, (*role.c).Content,
+				tokenizerConfig)
 		}
 	}
 	c.Additional = append(c.Additional, m.Additional...)
@@ -342,7 +345,8 @@ func (f *folderReader) document(cfg config) (d definition, err error) {
 		m.Type = "WordPiece"
 	}
 	for _, part := range []struct{ key, got, want string }{
-		{"model", m.Type, "WordPiece"}, {"normalizer", n.Type, "BertNormalizer"}, {"pre_tokenizer", doc.Splitter.Type, "BertPreTokenizer"},
+		{"model", m.Type, "WordPiece"}, {"normalizer", n.Type, "BertNormalizer"}, {"pre_tokenizer", doc.Splitter.Type,
+			"BertPreTokenizer"},
 	} {
 		if part.got != part.want {
 			return d, f.bad(name, "its %s is %q, want %s", part.key, part.got, part.want)
@@ -499,16 +503,20 @@ func (f *folderReader) vocabulary(cfg config) (d definition, err error) {
 	for _, role := range []struct {
 		key, usual string
 		token      **addedToken
-	}{{"cls_token", "[CLS]", &cfg.CLS}, {"sep_token", "[SEP]", &cfg.SEP}, {"unk_token", "[UNK]", &cfg.UNK}, {"pad_token", "[PAD]", &cfg.PAD}, {"mask_token", "[MASK]", &cfg.Mask}} {
+	}{{"cls_token", "[CLS]", &cfg.CLS}, {"sep_token", "[SEP]", &cfg.SEP}, {"unk_token", "[UNK]", &cfg.UNK}, {"pad_token",
+		"[PAD]", &cfg.PAD}, {"mask_token", "[MASK]", &cfg.Mask}} {
 		if *role.token == nil {
 			if mpnet {
-				return d, f.bad(name, "holds <s> as MPNet's vocabulary does, and no tokenizer_config.json or special_tokens_map.json says what %s is", role.key)
+				return d, f.bad(name,
+					"holds <s> as MPNet's vocabulary does, and no tokenizer_config.json or special_tokens_map.json says what %s is",
+					role.key)
 			}
 			*role.token = &addedToken{Content: role.usual}
 		}
 	}
 	lower := flag(cfg.LowerCase, true)
-	d.normalizer = normalizer{clean: true, spaceCJK: flag(cfg.SpaceCJK, true), strip: flag(cfg.StripAccents, lower), lower: lower}
+	d.normalizer = normalizer{clean: true, spaceCJK: flag(cfg.SpaceCJK, true), strip: flag(cfg.StripAccents, lower),
+		lower: lower}
 	d.first, d.last, d.unknown = cfg.CLS.Content, cfg.SEP.Content, cfg.UNK.Content
 	if err := d.check(cfg); err != nil {
 		return d, f.bad(name, "%w", err)
@@ -530,7 +538,8 @@ func (d *definition) check(cfg config) error {
 		used  string
 	}{{"cls_token", cfg.CLS, d.first}, {"sep_token", cfg.SEP, d.last}, {"unk_token", cfg.UNK, d.unknown}} {
 		if role.named != nil && role.named.Content != role.used {
-			return fmt.Errorf("its %s is %q, and %q in tokenizer_config.json or special_tokens_map.json", role.key, role.used, role.named.Content)
+			return fmt.Errorf("its %s is %q, and %q in tokenizer_config.json or special_tokens_map.json", role.key, role.used,
+				role.named.Content)
 		}
 	}
 	if err := d.add(cfg); err != nil {

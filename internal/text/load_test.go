@@ -42,46 +42,57 @@ func TestHostileFolders(t *testing.T) {
 		old, new string // old "": the whole content is new
 		want     string
 	}{
-		"nothing":                 {document, "", "", "unexpected end of JSON input"},
-		"no JSON":                 {document, "", "<html>", "invalid character"},
-		"something follows":       {document, "}}}\n", "}}} x", "invalid character"},
-		"deep":                    {document, "", deep, "exceeded max depth"},
-		"deep, in a key not read": {document, `{"added`, `{"x":` + deep + strings.Repeat("]", 1<<20) + `,"added`, "exceeded max depth"},
-		"large":                   {document, "", strings.Repeat(" ", maxTokenizerFile+1), "has more than the 16777216 bytes"},
-		"latin-1":                 {document, `"film"`, "\"f\xeflm\"", "is not UTF-8"},
-		"a token twice":           {document, `"a": 4`, `"a": 4, "a": 4`, `key "a" stands twice`},
-		"a setting twice":         {document, `"lowercase": true`, `"lowercase": true, "lowercase": false`, `key "lowercase" stands twice`},
-		"an id twice":             {document, `"a": 4`, `"a": 5`, "has the id 5: the 8 tokens must have the ids from 0 up, each once"},
-		"an id missing":           {document, `"##s": 7`, `"##s": 9`, `token "##s" has the id 9`},
-		"a negative id":           {document, `"a": 4`, `"a": -4`, `token "a" has the id -4`},
-		"a fraction for an id":    {document, `"a": 4`, `"a": 4.5`, "cannot unmarshal number 4.5"},
-		"a huge id":               {document, `"a": 4`, `"a": 4e30`, "cannot unmarshal number"},
-		"an empty token":          {document, `"a": 4`, `"": 4`, `token "" has the id 4`},
-		"no vocabulary":           {document, `"vocab"`, `"vocabulary"`, "holds 0 tokens"},
-		"BPE without a type":      {document, `{"type": "WordPiece"`, `{"merges": []`, `its model is "", want WordPiece`},
+		"nothing":           {document, "", "", "unexpected end of JSON input"},
+		"no JSON":           {document, "", "<html>", "invalid character"},
+		"something follows": {document, "}}}\n", "}}} x", "invalid character"},
+		"deep":              {document, "", deep, "exceeded max depth"},
+		"deep, in a key not read": {document, `{"added`, `{"x":` + deep + strings.Repeat("]", 1<<20) + `,"added`,
+			"exceeded max depth"},
+		"large": {document, "", strings.Repeat(" ", maxTokenizerFile+1),
+			"has more than the 16777216 bytes"},
+		"latin-1":       {document, `"film"`, "\"f\xeflm\"", "is not UTF-8"},
+		"a token twice": {document, `"a": 4`, `"a": 4, "a": 4`, `key "a" stands twice`},
+		"a setting twice": {document, `"lowercase": true`, `"lowercase": true, "lowercase": false`,
+			`key "lowercase" stands twice`},
+		"an id twice": {document, `"a": 4`, `"a": 5`,
+			"has the id 5: the 8 tokens must have the ids from 0 up, each once"},
+		"an id missing":        {document, `"##s": 7`, `"##s": 9`, `token "##s" has the id 9`},
+		"a negative id":        {document, `"a": 4`, `"a": -4`, `token "a" has the id -4`},
+		"a fraction for an id": {document, `"a": 4`, `"a": 4.5`, "cannot unmarshal number 4.5"},
+		"a huge id":            {document, `"a": 4`, `"a": 4e30`, "cannot unmarshal number"},
+		"an empty token":       {document, `"a": 4`, `"": 4`, `token "" has the id 4`},
+		"no vocabulary":        {document, `"vocab"`, `"vocabulary"`, "holds 0 tokens"},
+		"BPE without a type":   {document, `{"type": "WordPiece"`, `{"merges": []`, `its model is "", want WordPiece`},
 		"no type and no prefix": {document,
 			`"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##"`, `"unk_token": "[UNK]"`,
 			`its model is "", want WordPiece`},
-		"BPE":                        {document, `"WordPiece"`, `"BPE"`, `its model is "BPE", want WordPiece`},
-		"another normalizer":         {document, `"BertNormalizer"`, `"NFC"`, `its normalizer is "NFC", want BertNormalizer`},
-		"no normalizer":              {document, `"normalizer"`, `"normaliser"`, `its normalizer is "", want BertNormalizer`},
-		"half a normalizer":          {document, `"clean_text": true, `, ``, "lacks clean_text"},
-		"another splitter":           {document, `"BertPreTokenizer"`, `"ByteLevel"`, `its pre_tokenizer is "ByteLevel"`},
-		"no token before a sentence": {document, `{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, `, ``, "post_processor does not set one token before"},
-		"no post_processor":          {document, `"post_processor"`, `"x"`, `its post_processor is "", want TemplateProcessing`},
-		"another id around":          {document, `"ids": [2]`, `"ids": [3]`, `gives "[CLS]" the id 3, which is not`},
-		"many ids around":            {document, `"ids": [2]`, `"ids": [2, 2]`, `gives "[CLS]" the id -1`},
-		"an unknown token around":    {document, `"Sequence"`, `"Seq"`, "post_processor does not set"},
-		"no unknown token":           {document, `"[UNK]": 1`, `"[unk]": 1`, `holds no token "[UNK]", which stands for unknown words`},
-		"no prefix":                  {document, `"continuing_subword_prefix": "##", `, ``, "continuing_subword_prefix"},
-		"no limit of characters":     {document, `"max_input_chars_per_word": 100`, `"max_input_chars_per_word": 1000000`, "max_input_chars_per_word is 1000000, want 1 to 1000"},
-		"another id of a token":      {document, `"id": 1,`, `"id": 2,`, `added token "[UNK]" has the id 2, which is not its own`},
-		"an id of another token":     {document, `"id": 8,`, `"id": 7,`, `added token "[E]" has the id 7, which is not its own`},
-		"an id beyond all":           {document, `"id": 8,`, `"id": 2147483647,`, `added token "[E]" has the id 2147483647`},
-		"an empty added token":       {document, `"content": "[E]"`, `"content": ""`, `added token "" is nothing`},
-		"an added token twice":       {document, `"id": 8, "content": "[E]"`, `"id": 0, "content": "[PAD]"`, "occurs twice"},
-		"a token for single words":   {document, `"content": "[E]", "single_word": false`, `"content": "[E]", "single_word": true`, "is one for single words"},
-		"tokens that are a number":   {document, `"added_tokens": [`, `"added_tokens": 3, "x": [`, "cannot unmarshal"},
+		"BPE":                {document, `"WordPiece"`, `"BPE"`, `its model is "BPE", want WordPiece`},
+		"another normalizer": {document, `"BertNormalizer"`, `"NFC"`, `its normalizer is "NFC", want BertNormalizer`},
+		"no normalizer":      {document, `"normalizer"`, `"normaliser"`, `its normalizer is "", want BertNormalizer`},
+		"half a normalizer":  {document, `"clean_text": true, `, ``, "lacks clean_text"},
+		"another splitter":   {document, `"BertPreTokenizer"`, `"ByteLevel"`, `its pre_tokenizer is "ByteLevel"`},
+		"no token before a sentence": {document, `{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, `, ``,
+			"post_processor does not set one token before"},
+		"no post_processor": {document, `"post_processor"`, `"x"`,
+			`its post_processor is "", want TemplateProcessing`},
+		"another id around":       {document, `"ids": [2]`, `"ids": [3]`, `gives "[CLS]" the id 3, which is not`},
+		"many ids around":         {document, `"ids": [2]`, `"ids": [2, 2]`, `gives "[CLS]" the id -1`},
+		"an unknown token around": {document, `"Sequence"`, `"Seq"`, "post_processor does not set"},
+		"no unknown token": {document, `"[UNK]": 1`, `"[unk]": 1`,
+			`holds no token "[UNK]", which stands for unknown words`},
+		"no prefix": {document, `"continuing_subword_prefix": "##", `, ``, "continuing_subword_prefix"},
+		"no limit of characters": {document, `"max_input_chars_per_word": 100`, `"max_input_chars_per_word": 1000000`,
+			"max_input_chars_per_word is 1000000, want 1 to 1000"},
+		"another id of a token": {document, `"id": 1,`, `"id": 2,`,
+			`added token "[UNK]" has the id 2, which is not its own`},
+		"an id of another token": {document, `"id": 8,`, `"id": 7,`,
+			`added token "[E]" has the id 7, which is not its own`},
+		"an id beyond all":     {document, `"id": 8,`, `"id": 2147483647,`, `added token "[E]" has the id 2147483647`},
+		"an empty added token": {document, `"content": "[E]"`, `"content": ""`, `added token "" is nothing`},
+		"an added token twice": {document, `"id": 8, "content": "[E]"`, `"id": 0, "content": "[PAD]"`, "occurs twice"},
+		"a token for single words": {document, `"content": "[E]", "single_word": false`,
+			`"content": "[E]", "single_word": true`, "is one for single words"},
+		"tokens that are a number": {document, `"added_tokens": [`, `"added_tokens": 3, "x": [`, "cannot unmarshal"},
 
 		"settings cut":        {cfg, "", `{"model_max_length": 64`, "unexpected end of JSON input"},
 		"settings of a type":  {cfg, `: true`, `: "yes"`, "cannot unmarshal string"},
@@ -108,13 +119,15 @@ func TestHostileFolders(t *testing.T) {
 		"no [CLS]":              {list, "[CLS]\n", "", `holds no token "[CLS]"`},
 		"vocab.txt without unk": {list, "[UNK]\n", "", `holds no token "[UNK]"`},
 		"no pad":                {list, "[PAD]\n", "", `holds no token "[PAD]"`},
-		"MPNet's without names": {list, "film\n", "<s>\nfilm\n", "holds <s> as MPNet's vocabulary does, and no tokenizer_config.json or special_tokens_map.json says what unk_token is"},
-		"many tokens":           {list, "", manyLines(), "has more than 1048576 tokens"},
+		"MPNet's without names": {list, "film\n", "<s>\nfilm\n",
+			"holds <s> as MPNet's vocabulary does, and no tokenizer_config.json or special_tokens_map.json says what unk_token is"},
+		"many tokens": {list, "", manyLines(), "has more than 1048576 tokens"},
 	} {
 		files := maps.Clone(few)
 		files[tc.file] = []byte(tc.new)
 		if tc.old != "" {
-			if files[tc.file] = bytes.Replace(few[tc.file], []byte(tc.old), []byte(tc.new), 1); bytes.Equal(files[tc.file], few[tc.file]) {
+			if files[tc.file] = bytes.Replace(few[tc.file], []byte(tc.old), []byte(tc.new), 1); bytes.Equal(files[tc.file],
+				few[tc.file]) {
 				t.Fatalf("%s: nothing is changed", name)
 			}
 		}
@@ -123,7 +136,8 @@ func TestHostileFolders(t *testing.T) {
 			files["config.json"] = []byte(`{"model_type": "bert", "vocab_size": 8}`)
 		}
 		_, err := load(inMemory(files), 0)
-		if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "FOLDER") || strings.Contains(err.Error(), "\n") {
+		if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "FOLDER") ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: error %v, want one with %q", name, err, tc.want)
 		}
 	}
@@ -158,11 +172,13 @@ func TestFoldersWithout(t *testing.T) {
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Load(tc.folder, 0); err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), tc.folder) {
+		if _, err := Load(tc.folder, 0); err == nil || !strings.Contains(err.Error(), tc.want) ||
+			!strings.Contains(err.Error(), tc.folder) {
 			t.Errorf("%s: error %v, want one with %q", tc.folder, err, tc.want)
 		}
 	}
-	old := map[string][]byte{"vocab.txt": few["vocab.txt"], "special_tokens_map.json": few["special_tokens_map.json"], "added_tokens.json": []byte(`{"x": 8}`)}
+	old := map[string][]byte{"vocab.txt": few["vocab.txt"], "special_tokens_map.json": few["special_tokens_map.json"],
+		"added_tokens.json": []byte(`{"x": 8}`)}
 	if _, err := load(inMemory(old), 0); err == nil || !strings.Contains(err.Error(), "added_tokens.json: adds tokens") {
 		t.Errorf("error %v, want one about added_tokens.json", err)
 	}
@@ -172,7 +188,8 @@ func TestFoldersWithout(t *testing.T) {
 		`added_tokens.json: adds the token "##b" with the id 5, which tokenizer.json does not`) {
 		t.Errorf("error %v, want one about added_tokens.json", err)
 	}
-	for n, want := range map[int]string{65: "65 tokens are more than the 64", 2: "at least 3 are needed", -1: "at least 3 are needed"} {
+	for n, want := range map[int]string{65: "65 tokens are more than the 64", 2: "at least 3 are needed",
+		-1: "at least 3 are needed"} {
 		if _, err := load(inMemory(few), n); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("cut to %d: error %v, want one with %q", n, err, want)
 		}
@@ -213,7 +230,8 @@ func TestFingerprint(t *testing.T) {
 	if order[0] != order[1] {
 		t.Error("another fingerprint where the added tokens are listed in another order")
 	}
-	for _, tok := range []*Tokenizer{load("", "", 10), load(`"##b": 5, "film": 6`, `"##b": 6, "film": 5`, 0), load(`"handle_chinese_chars": true`, `"handle_chinese_chars": false`, 0), load(`"[E]"`, `"[F]"`, 0)} {
+	for _, tok := range []*Tokenizer{load("", "", 10), load(`"##b": 5, "film": 6`, `"##b": 6, "film": 5`, 0),
+		load(`"handle_chinese_chars": true`, `"handle_chinese_chars": false`, 0), load(`"[E]"`, `"[F]"`, 0)} {
 		if tok.Fingerprint() != first.Fingerprint() {
 			seen = append(seen, tok.Fingerprint())
 		}

@@ -41,7 +41,8 @@ func NewLoader(all *Packed, index []int32, limits Limits, shuffle bool, seed uin
 			return nil, fmt.Errorf("sentence %d has %d tokens, more than the %d of a batch; raise that number or shorten the sentences", at, lengths[i], limits.Tokens)
 		}
 	}
-	l := &Loader{all: all, index: index, limits: limits, shuffle: shuffle, seed: seed, epoch: -1, order: make([]int32, len(index))}
+	l := &Loader{all: all, index: index, limits: limits, shuffle: shuffle, seed: seed, epoch: -1,
+		order: make([]int32, len(index))}
 	slices.SortFunc(lengths, func(a, b int) int { return b - a })
 	for _, n := range lengths[:l.MaxSentences()] {
 		l.tokens += n

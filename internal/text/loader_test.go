@@ -28,7 +28,8 @@ func TestLoaderPacks(t *testing.T) {
 	for i := int32(3); i < 100; i += 2 {
 		some = append(some, i)
 	}
-	for _, lim := range []Limits{{Sentences: 8}, {Tokens: 9}, {Tokens: 40}, {Tokens: 40, Sentences: 6}, {Sentences: 1000}, {Tokens: 1 << 20}} {
+	for _, lim := range []Limits{{Sentences: 8}, {Tokens: 9}, {Tokens: 40}, {Tokens: 40, Sentences: 6}, {Sentences: 1000},
+		{Tokens: 1 << 20}} {
 		for _, shuffle := range []bool{false, true} {
 			l, err := NewLoader(all, some, lim, shuffle, 5)
 			if err != nil {
@@ -117,7 +118,8 @@ func TestLoaderDoesNotAllocate(t *testing.T) {
 
 func TestLoaderMistakes(t *testing.T) {
 	all := numbered(10)
-	for want, lim := range map[string]Limits{"at least one of the two": {}, "neither below": {Tokens: -1, Sentences: 3}, "more than the 8 of a batch": {Tokens: 8}} {
+	for want, lim := range map[string]Limits{"at least one of the two": {}, "neither below": {Tokens: -1, Sentences: 3},
+		"more than the 8 of a batch": {Tokens: 8}} {
 		if _, err := NewLoader(all, all.Index, lim, false, 0); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: error %v, want one with %q", lim, err, want)
 		}

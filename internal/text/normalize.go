@@ -89,7 +89,8 @@ func isControl(r rune) bool {
 // isCJK says whether r is of the blocks that the reference sets apart. It leaves out U+2B820 to U+2B91F.
 func isCJK(r rune) bool {
 	return r >= 0x3400 && (r <= 0x4DBF || r >= 0x4E00 && r <= 0x9FFF || r >= 0xF900 && r <= 0xFAFF ||
-		r >= 0x20000 && r <= 0x2A6DF || r >= 0x2A700 && r <= 0x2B81F || r >= 0x2B920 && r <= 0x2CEAF || r >= 0x2F800 && r <= 0x2FA1F)
+		r >= 0x20000 && r <= 0x2A6DF || r >= 0x2A700 && r <= 0x2B81F || r >= 0x2B920 && r <= 0x2CEAF || r >= 0x2F800 &&
+		r <= 0x2FA1F)
 }
 
 // dropMark drops the non-spacing marks, for strings.Map.
@@ -119,8 +120,10 @@ func isPunctuation(r rune) bool {
 
 // laterLetters are capital letters that Unicode has got since Go's tables were made.
 var laterLetters = unicode.SpecialCase{
-	lowerBy(0x1C89, 0x1C89, 1), lowerBy(0xA7CB, 0xA7CB, 0x264-0xA7CB), lowerBy(0xA7CC, 0xA7CC, 1), lowerBy(0xA7CE, 0xA7CE, 1),
-	lowerBy(0xA7D2, 0xA7D2, 1), lowerBy(0xA7D4, 0xA7D4, 1), lowerBy(0xA7DA, 0xA7DA, 1), lowerBy(0xA7DC, 0xA7DC, 0x19B-0xA7DC),
+	lowerBy(0x1C89, 0x1C89, 1), lowerBy(0xA7CB, 0xA7CB, 0x264-0xA7CB), lowerBy(0xA7CC, 0xA7CC, 1), lowerBy(0xA7CE, 0xA7CE,
+		1),
+	lowerBy(0xA7D2, 0xA7D2, 1), lowerBy(0xA7D4, 0xA7D4, 1), lowerBy(0xA7DA, 0xA7DA, 1), lowerBy(0xA7DC, 0xA7DC,
+		0x19B-0xA7DC),
 	lowerBy(0x10D50, 0x10D65, 0x20), lowerBy(0x16EA0, 0x16EB8, 0x1B),
 }
 

@@ -33,7 +33,8 @@ func (p *Packed) Sentence(i int) []int32 { return p.IDs[p.Offsets[i]:p.Offsets[i
 
 // clear leaves no sentences.
 func (p *Packed) clear() {
-	p.IDs, p.Positions, p.Offsets, p.Labels, p.Index = p.IDs[:0], p.Positions[:0], append(p.Offsets[:0], 0), p.Labels[:0], p.Index[:0]
+	p.IDs, p.Positions, p.Offsets, p.Labels, p.Index = p.IDs[:0], p.Positions[:0], append(p.Offsets[:0],
+		0), p.Labels[:0], p.Index[:0]
 }
 
 // Take fills p with the sentences lo to hi of o, their labels and their places.
@@ -48,8 +49,10 @@ func (p *Packed) Take(o *Packed, lo, hi int) {
 // the input of a graph, and must not be exchanged for a larger one.
 func (p *Packed) Add(ids []int32, label, index int32) {
 	rows := len(p.IDs) + len(ids)
-	if rows > cap(p.IDs) || rows > cap(p.Positions) || len(p.Offsets) == cap(p.Offsets) || len(p.Labels) == cap(p.Labels) || len(p.Index) == cap(p.Index) {
-		panic(fmt.Sprintf("text: %d tokens of %d sentences do not fit a batch with room for %d tokens of %d", rows, p.Len()+1, min(cap(p.IDs), cap(p.Positions)), min(cap(p.Offsets)-1, cap(p.Labels), cap(p.Index))))
+	if rows > cap(p.IDs) || rows > cap(p.Positions) || len(p.Offsets) == cap(p.Offsets) ||
+		len(p.Labels) == cap(p.Labels) || len(p.Index) == cap(p.Index) {
+		panic(fmt.Sprintf("text: %d tokens of %d sentences do not fit a batch with room for %d tokens of %d", rows, p.Len()+1,
+			min(cap(p.IDs), cap(p.Positions)), min(cap(p.Offsets)-1, cap(p.Labels), cap(p.Index))))
 	}
 	for i := range ids {
 		p.Positions = append(p.Positions, int32(i))

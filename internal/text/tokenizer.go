@@ -132,7 +132,8 @@ type marks struct {
 }
 
 func newMarks(all []mark) marks {
-	m := marks{longest: slices.SortedStableFunc(slices.Values(all), func(a, b mark) int { return cmp.Compare(len(b.content), len(a.content)) })}
+	m := marks{longest: slices.SortedStableFunc(slices.Values(all),
+		func(a, b mark) int { return cmp.Compare(len(b.content), len(a.content)) })}
 	for _, k := range all {
 		m.begins[k.content[0]] = true
 	}

@@ -163,7 +163,8 @@ func TestRottenTomatoes(t *testing.T) {
 					longest = max(longest, len(p.Sentence(i)))
 				}
 				if p.Tokens() != want.Tokens || longest != want.Longest || digest(ids...) != want.SHA256 {
-					t.Errorf("%d threads: %d tokens, the longest sentence has %d; want %d and %d and equal ids", threads, p.Tokens(), longest, want.Tokens, want.Longest)
+					t.Errorf("%d threads: %d tokens, the longest sentence has %d; want %d and %d and equal ids", threads, p.Tokens(),
+						longest, want.Tokens, want.Longest)
 				}
 				for i, h := range want.Hundreds {
 					if digest(ids[i*100 : min((i+1)*100, len(ids))]...)[:16] != h {

@@ -18,7 +18,8 @@ import (
 )
 
 // encoders have features of the images' size and of a quarter of it, and running statistics.
-var encoders = []model.Model{model.CNN{Size: "tiny", Inner: []int{6}, Res: true, Pixels: model.MNIST}, model.ResNet{Blocks: 1, Width: 8, Res: true, Pixels: model.MNIST}}
+var encoders = []model.Model{model.CNN{Size: "tiny", Inner: []int{6}, Res: true, Pixels: model.MNIST},
+	model.ResNet{Blocks: 1, Width: 8, Res: true, Pixels: model.MNIST}}
 
 // autoencoder is one over m, with what of its state is the encoder's: weights that are not their initial
 // ones, as after a training.
@@ -109,7 +110,8 @@ func TestAutoencoderLearns(t *testing.T) {
 			t.Errorf("%s: training changed the encoder", m.Name())
 		}
 		best := slices.Index(losses, slices.Min(losses)) + 1
-		if out.BestEpoch != best || out.BestVal.Loss() != losses[best-1] || !math.IsNaN(out.BestVal.Accuracy()) || losses[len(losses)-1] > losses[0]*0.9 {
+		if out.BestEpoch != best || out.BestVal.Loss() != losses[best-1] || !math.IsNaN(out.BestVal.Accuracy()) ||
+			losses[len(losses)-1] > losses[0]*0.9 {
 			t.Errorf("%s: losses %v, outcome %+v", m.Name(), losses, out)
 		}
 		if b := metricsOf(t, root, r.ID()); bytes.Contains(b, []byte("accuracy")) || bytes.Count(b, []byte("\n")) != epochs {
@@ -179,7 +181,8 @@ func TestAutoencoderResumesBitExactly(t *testing.T) {
 			}
 			p, again := fit(r, 0)
 			r.Close()
-			if fingerprint(p) != want || !bytes.Equal(metricsOf(t, root, r.ID()), wantMetrics) || again.BestEpoch != out.BestEpoch || again.BestVal != out.BestVal {
+			if fingerprint(p) != want || !bytes.Equal(metricsOf(t, root, r.ID()), wantMetrics) ||
+				again.BestEpoch != out.BestEpoch || again.BestVal != out.BestVal {
 				t.Errorf("%s: stopped at %d and resumed: other weights, metrics or best epoch", m.Name(), stop)
 			}
 		}
@@ -227,7 +230,8 @@ func TestReconstructor(t *testing.T) {
 		}
 		e, err := a.EvalStep(batch)
 		if err != nil || math.Abs(s.LossSum-e.LossSum) > 1e-5*e.LossSum {
-			t.Errorf("%s: training has a loss of %g, evaluation of %g (%v): the encoder must be the same in both", m.Name(), s.LossSum, e.LossSum, err)
+			t.Errorf("%s: training has a loss of %g, evaluation of %g (%v): the encoder must be the same in both", m.Name(),
+				s.LossSum, e.LossSum, err)
 		}
 	}
 }

@@ -82,7 +82,8 @@ func TestLossCurveAgainstPyTorch(t *testing.T) {
 		for i := range 20 {
 			largest = max(largest, math.Abs(got[i]/want[i]-1))
 		}
-		t.Logf("direct %v: the first 20 losses agree to %.1e; loss %.4f at the end, PyTorch %.4f", direct, largest, mean(got[180:]), mean(want[180:]))
+		t.Logf("direct %v: the first 20 losses agree to %.1e; loss %.4f at the end, PyTorch %.4f", direct, largest,
+			mean(got[180:]), mean(want[180:]))
 		if !(largest <= 1e-4) {
 			t.Errorf("direct %v: the first 20 losses differ by %.2g of their value, want 1e-4 at most", direct, largest)
 		}

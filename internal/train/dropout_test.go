@@ -70,8 +70,9 @@ func TestResumeWithDropout(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			j := train.Job{Program: c, Optimizer: o, Schedule: s, Train: c.TrainBatches(data.NewVectorLoader(v, all(32), 16, true, 1)),
-				Val: c.Batches(data.NewVectorLoader(v, []int32{32, 33, 34, 35, 36, 37, 38, 39}, 16, false, 0)), Epochs: 3, Run: r}
+			j := train.Job{Program: c, Optimizer: o, Schedule: s,
+				Train: c.TrainBatches(data.NewVectorLoader(v, all(32), 16, true, 1)),
+				Val:   c.Batches(data.NewVectorLoader(v, []int32{32, 33, 34, 35, 36, 37, 38, 39}, 16, false, 0)), Epochs: 3, Run: r}
 			if stops {
 				j.MaxTime = 1
 			}
@@ -93,7 +94,8 @@ func TestResumeWithDropout(t *testing.T) {
 			}
 		}
 	}
-	if whole, parts := fit(filepath.Join(t.TempDir(), "a"), false), fit(filepath.Join(t.TempDir(), "b"), true); whole != parts {
+	if whole, parts := fit(filepath.Join(t.TempDir(), "a"), false), fit(filepath.Join(t.TempDir(), "b"),
+		true); whole != parts {
 		t.Errorf("weights %.12s, and %.12s where it was stopped", whole, parts)
 	}
 }

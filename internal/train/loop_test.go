@@ -30,7 +30,8 @@ const (
 
 // blobs is a toy set: the class is which third of the image is brightest.
 func blobs(n int, seed uint64) *data.Set {
-	s := &data.Set{N: n, H: side, W: side, C: 1, Pixels: make([]uint8, n*side*side), Labels: make([]int32, n), Classes: []string{"a", "b", "c"}}
+	s := &data.Set{N: n, H: side, W: side, C: 1, Pixels: make([]uint8, n*side*side), Labels: make([]int32, n),
+		Classes: []string{"a", "b", "c"}}
 	r := rng.New(seed, "blobs", 0, 0)
 	for i := range n {
 		s.Labels[i] = int32(r.IntN(classes))
@@ -46,7 +47,8 @@ func blobs(n int, seed uint64) *data.Set {
 
 // networks are what the tests train: a residual MLP, and one with convolutions, running statistics and
 // augmented images.
-var networks = []model.Model{model.MLP{Depth: 2, Width: 8, Res: true}, model.ResNet{Blocks: 1, Width: 8, Res: true, Pixels: model.MNIST}}
+var networks = []model.Model{model.MLP{Depth: 2, Width: 8, Res: true},
+	model.ResNet{Blocks: 1, Width: 8, Res: true, Pixels: model.MNIST}}
 
 // job is a training of the first of networks that belongs to r.
 func job(t *testing.T, r *run.Run, edit func(*train.Job)) (*train.Job, *nn.Params) {
@@ -68,7 +70,8 @@ func jobOf(t *testing.T, m model.Model, r *run.Run, edit func(*train.Job)) (*tra
 	var trainer train.Loader = data.NewLoader(data.All(blobs(240, 1)), batch, true, 9)
 	val := data.NewLoader(data.All(blobs(30, 2)), 16, false, 0)
 	if _, conv := m.(model.ResNet); conv {
-		ahead := data.NewPrefetch(data.NewAugmentedLoader(data.All(blobs(240, 1)), batch, 9, data.Augment{Flip: true, Crop: 1, Cutout: 1}), 2)
+		ahead := data.NewPrefetch(data.NewAugmentedLoader(data.All(blobs(240, 1)), batch, 9,
+			data.Augment{Flip: true, Crop: 1, Cutout: 1}), 2)
 		t.Cleanup(ahead.Close)
 		trainer = ahead
 	}
@@ -76,7 +79,8 @@ func jobOf(t *testing.T, m model.Model, r *run.Run, edit func(*train.Job)) (*tra
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := &train.Job{Program: prog, Optimizer: opt, Schedule: sched, Train: prog.TrainBatches(trainer), Val: prog.Batches(val),
+	j := &train.Job{Program: prog, Optimizer: opt, Schedule: sched, Train: prog.TrainBatches(trainer),
+		Val:    prog.Batches(val),
 		Epochs: epochs, ClipNorm: 1, GradNorms: true, Run: r}
 	if edit != nil {
 		edit(j)
@@ -216,7 +220,8 @@ func TestGradNorms(t *testing.T) {
 	if err != nil || len(out.GradNorms) != epochs {
 		t.Fatalf("%+v, %v", out, err)
 	}
-	want := []string{"stem.weight", "blocks.0.fc1.weight", "blocks.0.fc2.weight", "blocks.1.fc1.weight", "blocks.1.fc2.weight", "head.weight"}
+	want := []string{"stem.weight", "blocks.0.fc1.weight", "blocks.0.fc2.weight", "blocks.1.fc1.weight",
+		"blocks.1.fc2.weight", "head.weight"}
 	for i, n := range out.GradNorms {
 		if n.Epoch != i+1 || !slices.Equal(n.Layers, want) || len(n.Norms) != len(want) {
 			t.Errorf("epoch %d: %+v", i+1, n)

@@ -24,7 +24,8 @@ const px = side * side
 // hardening attacks a quarter of each batch, and has half as many outliers of two sets.
 func robustConfig() train.RobustConfig {
 	return train.RobustConfig{Seed: 7, Fraction: 0.25, Attack: func(int) attack.Attack { return attack.FGSM{Eps: 0.1} },
-		Outliers: []data.Subset{data.All(blobs(20, 3)), {Set: blobs(20, 4), Index: []int32{5, 6, 7}}}, Share: 0.5, Weight: 0.5}
+		Outliers: []data.Subset{data.All(blobs(20, 3)), {Set: blobs(20, 4),
+			Index: []int32{5, 6, 7}}}, Share: 0.5, Weight: 0.5}
 }
 
 // pgd is another attack in each epoch.
@@ -231,7 +232,8 @@ func TestRobustValidates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.N != 2*rows || got.Correct != clean.Correct+attacked.Correct || math.Abs(got.LossSum-clean.LossSum-attacked.LossSum) > 1e-6*got.LossSum || attacked.LossSum <= clean.LossSum {
+		if got.N != 2*rows || got.Correct != clean.Correct+attacked.Correct ||
+			math.Abs(got.LossSum-clean.LossSum-attacked.LossSum) > 1e-6*got.LossSum || attacked.LossSum <= clean.LossSum {
 			t.Errorf("%+v, want the sum of %+v and %+v", got, clean, attacked)
 		}
 	}
@@ -328,7 +330,8 @@ func TestRobustRefuses(t *testing.T) {
 	} {
 		h := robustConfig()
 		h.Outliers = outliers
-		if _, err := train.NewRobust(m, nn.NewParams(5), m.Input(side, side, 1), classes, batch, 16, h); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := train.NewRobust(m, nn.NewParams(5), m.Input(side, side, 1), classes, batch, 16, h); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)
 		}
 	}
@@ -338,7 +341,8 @@ func TestRobustRefuses(t *testing.T) {
 	r := create(t, t.TempDir())
 	defer r.Close()
 	j, _ := job(t, r, func(j *train.Job) { j.Program = s })
-	if _, err := j.Fit(context.Background()); err == nil || !strings.Contains(err.Error(), "epoch 1, step 1: attacking 2 images of the batch: ill today") {
+	if _, err := j.Fit(context.Background()); err == nil ||
+		!strings.Contains(err.Error(), "epoch 1, step 1: attacking 2 images of the batch: ill today") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -30,7 +30,8 @@ func someSentences(n int) *text.Packed {
 		for j := range one.IDs {
 			p.Positions = append(p.Positions, int32(j))
 		}
-		p.Offsets, p.Labels, p.Index = append(p.Offsets, int32(len(p.IDs))), append(p.Labels, int32(i%2)), append(p.Index, int32(i))
+		p.Offsets, p.Labels, p.Index = append(p.Offsets, int32(len(p.IDs))), append(p.Labels, int32(i%2)), append(p.Index,
+			int32(i))
 	}
 	return p
 }
@@ -70,7 +71,8 @@ func adapted(t *testing.T, all *text.Packed, drop float64, parts int) (*Sentence
 	}
 	lora.Adapter{Targets: "qv", Rank: 2, Alpha: 4, Dropout: drop}.Attach(e)
 	s := SentenceSizes{Batch: sentenceBatch, MicroBatches: parts, Eval: 16}
-	s.BatchTokens, s.MicroBatchTokens, s.EvalTokens = loaderOf(t, all, s.Batch, false).MaxTokens(), loaderOf(t, all, s.MicroBatchSentences(), false).MaxTokens(), loaderOf(t, all, 16, false).MaxTokens()
+	s.BatchTokens, s.MicroBatchTokens, s.EvalTokens = loaderOf(t, all, s.Batch, false).MaxTokens(), loaderOf(t, all,
+		s.MicroBatchSentences(), false).MaxTokens(), loaderOf(t, all, 16, false).MaxTokens()
 	c, err := NewSentenceClassifier(arch, p, s)
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +105,8 @@ func TestSentenceParts(t *testing.T) {
 		if err := weights.Copy(whole.State(), c.State()); err != nil {
 			t.Fatal(err)
 		}
-		bw, bc := whole.TrainBatches(loaderOf(t, all, sentenceBatch, true)), c.TrainBatches(loaderOf(t, all, sentenceBatch, true))
+		bw, bc := whole.TrainBatches(loaderOf(t, all, sentenceBatch, true)), c.TrainBatches(loaderOf(t, all, sentenceBatch,
+			true))
 		if bw.Steps() != 3 || bw.Len() != 21 {
 			t.Fatalf("%d steps of %d sentences", bw.Steps(), bw.Len())
 		}
@@ -165,7 +168,8 @@ func TestSentencesRepeat(t *testing.T) {
 	kernel.SetThreads(2)
 	first, _ := adapted(t, all, 0.3, 2)
 	second, _ := adapted(t, all, 0.3, 2)
-	b1, b2 := first.TrainBatches(loaderOf(t, all, sentenceBatch, true)), second.TrainBatches(loaderOf(t, all, sentenceBatch, true))
+	b1, b2 := first.TrainBatches(loaderOf(t, all, sentenceBatch, true)), second.TrainBatches(loaderOf(t, all,
+		sentenceBatch, true))
 	for step := range 5 {
 		if step == 3 {
 			if err := weights.Copy(second.State(), first.State()); err != nil {
@@ -214,7 +218,8 @@ func TestSentenceEvaluation(t *testing.T) {
 			t.Errorf("batches of %d: %+v, of 16: %+v", limit, s, want)
 		}
 	}
-	if !(Stats{N: 1, LossSum: 1}).better(Stats{N: 1, LossSum: 2, Correct: 1}, true) || (Stats{N: 1, LossSum: 1}).better(Stats{N: 1, LossSum: 2, Correct: 1}, false) {
+	if !(Stats{N: 1, LossSum: 1}).better(Stats{N: 1, LossSum: 2, Correct: 1}, true) ||
+		(Stats{N: 1, LossSum: 1}).better(Stats{N: 1, LossSum: 2, Correct: 1}, false) {
 		t.Error("the better of two validations is not as asked for")
 	}
 }

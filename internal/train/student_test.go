@@ -18,7 +18,8 @@ import (
 )
 
 // student is one of m's architecture.
-func student(t *testing.T, m model.Model, d kernel.Distillation, teacher func(dst []float32, b *data.Batch, epoch int) error) (*train.Student, *nn.Params) {
+func student(t *testing.T, m model.Model, d kernel.Distillation,
+	teacher func(dst []float32, b *data.Batch, epoch int) error) (*train.Student, *nn.Params) {
 	t.Helper()
 	p := nn.NewParams(5)
 	s, err := train.NewStudent(m, p, m.Input(side, side, 1), classes, batch, 16, d)
@@ -48,9 +49,10 @@ func firstBatch(s *train.Student) *data.Batch {
 // TestStudentThatIsItsTeacher has no loss and no gradient but the labels'.
 func TestStudentThatIsItsTeacher(t *testing.T) {
 	var s *train.Student
-	s, _ = student(t, networks[0], kernel.Distillation{Weight: 1, Temperature: 4}, func(dst []float32, b *data.Batch, _ int) error {
-		return s.Score(dst, b)
-	})
+	s, _ = student(t, networks[0], kernel.Distillation{Weight: 1, Temperature: 4},
+		func(dst []float32, b *data.Batch, _ int) error {
+			return s.Score(dst, b)
+		})
 	b := firstBatch(s)
 	got, err := s.TrainStep(0, 0, b.Rows)
 	if err != nil || math.Abs(got.LossSum) > 1e-9 {
@@ -169,7 +171,8 @@ func TestStudentStepsAllocateNothing(t *testing.T) {
 func TestTeacherThatFails(t *testing.T) {
 	r := create(t, t.TempDir())
 	defer r.Close()
-	s, _ := student(t, networks[0], kernel.Distillation{Weight: 0.8, Temperature: 2}, func([]float32, *data.Batch, int) error { return errors.New("ill today") })
+	s, _ := student(t, networks[0], kernel.Distillation{Weight: 0.8, Temperature: 2},
+		func([]float32, *data.Batch, int) error { return errors.New("ill today") })
 	j, _ := job(t, r, func(j *train.Job) { j.Program = s })
 	if _, err := j.Fit(context.Background()); err == nil || !strings.Contains(err.Error(), "epoch 1, step 1: ill today") {
 		t.Errorf("error %v", err)
@@ -180,7 +183,8 @@ func TestTeacherThatFails(t *testing.T) {
 func TestPredict(t *testing.T) {
 	s, _ := student(t, networks[0], kernel.Distillation{Weight: 0, Temperature: 1}, nil)
 	set := blobs(37, 3) // no whole number of batches
-	stats, got, err := train.Predict(context.Background(), s.Scorer, s.Batches(data.NewLoader(data.All(set), 16, false, 0)), nil)
+	stats, got, err := train.Predict(context.Background(), s.Scorer,
+		s.Batches(data.NewLoader(data.All(set), 16, false, 0)), nil)
 	if err != nil || len(got) != set.N || stats.N != set.N {
 		t.Fatalf("%d predictions, %+v, %v", len(got), stats, err)
 	}

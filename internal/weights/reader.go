@@ -184,7 +184,8 @@ func (r *Reader) parse(size int64) error {
 		}
 		lo, hi := t.DataOffsets[0], t.DataOffsets[1]
 		if lo > hi || hi > uint64(size-start) || hi-lo != n*t.DType.Size() {
-			return fmt.Errorf("tensor %q of shape %v and type %s lies at bytes %d to %d of %d", name, t.Shape, info.DType, lo, hi, size-start)
+			return fmt.Errorf("tensor %q of shape %v and type %s lies at bytes %d to %d of %d", name, t.Shape, info.DType, lo,
+				hi, size-start)
 		}
 		info.offset, info.size = start+int64(lo), int64(hi-lo)
 		r.Tensors = append(r.Tensors, info)

@@ -110,7 +110,8 @@ func TestLoadTakesItsSize(t *testing.T) {
 		t.Fatal(err)
 	}
 	header := `{"w":{"dtype":"F16","shape":[2097152],"data_offsets":[0,4194304]}}`
-	if err := os.WriteFile(halves, append(append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...), make([]byte, 2*n)...), 0o644); err != nil {
+	if err := os.WriteFile(halves, append(append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...),
+		make([]byte, 2*n)...), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	allocated := func(f func() error) uint64 {
