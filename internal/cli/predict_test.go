@@ -42,7 +42,7 @@ func TestSentencesToClassify(t *testing.T) {
 		texts    []string
 		want     string
 	}{
-		{"", "long.txt", nil, "long.txt: line 3 has 1048577 bytes, more than the 1048576"},
+		{"", "long.txt", nil, "long.txt: line 3 has 1048577 bytes, more than the limit of 1048576"},
 		{"", "absent.txt", nil, "absent.txt"},
 		{"", ".", nil, "reading .: "},
 		{strings.Repeat("a\n", maxSentences/2) + "b", "-", nil,
@@ -50,7 +50,7 @@ func TestSentencesToClassify(t *testing.T) {
 		{" \n\t\n", "", nil, "the standard input holds no sentences; want one a line"},
 		{"a\x00", "", nil, "the standard input: line 1 holds a NUL byte"},
 		{"", "", []string{"a", "é\xe9"}, "text 2: line 1 is not UTF-8, as the rest is"},
-		{"", "long.txt", []string{"a"}, "want one of them"},
+		{"", "long.txt", []string{"a"}, "exclude each other; give one"},
 	} {
 		if got, _, err := read(c.in, predictOptions{file: c.file}, c.texts...); err == nil ||
 			!strings.Contains(err.Error(), c.want) {
