@@ -57,7 +57,7 @@ func TestChaos(t *testing.T) {
 	}
 	c := newChaos(t)
 	var table []string
-	for _, v := range c.victims() {
+	for _, v := range c.commands() {
 		if !v.quick && !allRows {
 			continue
 		}
@@ -71,8 +71,8 @@ func TestChaos(t *testing.T) {
 		strings.Join(table, "\n"))
 }
 
-// victim is a command that writes.
-type victim struct {
+// writer is a command that writes.
+type writer struct {
 	name  string
 	wants []func() // what makes, in the folder that it works in, what it wants
 	args  []string
@@ -231,7 +231,7 @@ func (c *chaos) do(args ...string) {
 }
 
 // end runs the commands of v that come after the first one.
-func (c *chaos) end(v victim) error {
+func (c *chaos) end(v writer) error {
 	all := [][]string{v.args}
 	if strings.HasPrefix(v.args[0], "lab") {
 		all = [][]string{append(slices.Clone(v.args), "--resume")}
@@ -248,7 +248,7 @@ func (c *chaos) end(v victim) error {
 }
 
 // prepare makes an empty folder, and in it what v wants, and keeps a copy.
-func (c *chaos) prepare(v victim) {
+func (c *chaos) prepare(v writer) {
 	c.must(os.RemoveAll(c.in))
 	for _, dir := range []string{"tmp", "data/cifar10"} {
 		c.must(os.MkdirAll(filepath.Join(c.in, dir), 0o777))
@@ -267,7 +267,7 @@ func (c *chaos) reset() {
 }
 
 // torment disturbs v and says, as a line of a table, how often, and how often that was not as it is to be.
-func (c *chaos) torment(v victim) string {
+func (c *chaos) torment(v writer) string {
 	c.prepare(v)
 	var err error
 	c.before, err = c.look()
@@ -333,7 +333,7 @@ func (c *chaos) torment(v victim) string {
 }
 
 // kill kills v and says when, and whether it died of it.
-func (c *chaos) kill(v victim, try int, took time.Duration, operations int, calls map[string][]int) (how string,
+func (c *chaos) kill(v writer, try int, took time.Duration, operations int, calls map[string][]int) (how string,
 	died bool) {
 	switch {
 	case try%3 == 2 && c.strace != "":
@@ -381,7 +381,7 @@ var errorsOf = map[string][]string{
 }
 
 // record runs v under strace and says of each system call which ones, counted in each thread, were of its files.
-func (c *chaos) record(v victim) map[string][]int {
+func (c *chaos) record(v writer) map[string][]int {
 	if c.strace == "" {
 		return nil
 	}
@@ -430,7 +430,7 @@ func (c *chaos) ofFiles(line string) bool {
 }
 
 // fail makes one of v's calls fail. It says which, whether that came to pass, and what was wrong then.
-func (c *chaos) fail(v victim, operations int, calls map[string][]int) (how string, met bool, err error) {
+func (c *chaos) fail(v writer, operations int, calls map[string][]int) (how string, met bool, err error) {
 	var out bytes.Buffer
 	var cmd *exec.Cmd
 	log := filepath.Join(c.out, "strace")
@@ -491,7 +491,7 @@ func (c *chaos) fail(v victim, operations int, calls map[string][]int) (how stri
 
 // after is what is wrong with what is there after v was disturbed, or after it was brought to its end then.
 // After a failure runs may be left that failed before anything was saved of them.
-func (c *chaos) after(v victim, failed bool) error {
+func (c *chaos) after(v writer, failed bool) error {
 	st, err := c.look()
 	if err == nil {
 		err = c.intact(v, st)
@@ -686,7 +686,7 @@ func timeless(v any) any {
 
 // differs says what of st is not as v leaves it undisturbed. An experiment need not keep in the cache what it can make
 // again.
-func (c *chaos) differs(v victim, st state) error {
+func (c *chaos) differs(v writer, st state) error {
 	var wrong []string
 	for key, h := range c.want.files {
 		if got, ok := st.files[key]; !ok && v.slow && strings.HasPrefix(key, "/cache/") {
@@ -721,7 +721,7 @@ func (st state) under(folder string) map[string]string {
 }
 
 // intact is what of st, after a disturbance, is neither as it was before nor as it is to be.
-func (c *chaos) intact(v victim, st state) error {
+func (c *chaos) intact(v writer, st state) error {
 	for key, h := range st.files {
 		coming := filepath.Ext(key) == ".incomplete" // what a download goes on from
 		if h != c.before.files[key] && h != c.want.files[key] && !coming {
@@ -753,8 +753,8 @@ func (c *chaos) intact(v victim, st state) error {
 	return nil
 }
 
-// victims are the commands.
-func (c *chaos) victims() []victim {
+// writers are the commands.
+func (c *chaos) commands() []writer {
 	at := func(name ...string) string { return filepath.Join(append([]string{c.in}, name...)...) }
 	// What they want.
 	write := func(name, content string) func() {
@@ -823,7 +823,7 @@ func (c *chaos) victims() []victim {
 	const (
 		twoRuns, oneRun, cut = "results", "study", "parts"
 		detectors            = "limit: 40\ntuning: 10\nresamples: 10\nsets:\n  names: [fake]\n  fake: 20\n"
-		hardening            = "data:\n  name: cifar10\n  val: 40\ntrain:\n  epochs: 1\n  batch_size: 32\noutliers:\n  noise: 20\n" +
+		fineTuned            = "data:\n  name: cifar10\n  val: 40\ntrain:\n  epochs: 1\n  batch_size: 32\noutliers:\n  noise: 20\n" +
 			"test:\n  sets:\n    names: [fake]\n    fake: 20\n  eps: [2, 8]\n  pgd: 8\n  steps: 2\n  resamples: 10\n"
 	)
 	train := func(root, seed string) func() { return do(mlp("--out", root, "--seed", seed)...) }
@@ -837,7 +837,7 @@ func (c *chaos) victims() []victim {
 		}
 	}
 
-	return []victim{{
+	return []writer{{
 		name:  "lab1 resnet",
 		quick: true,
 		slow:  true,
@@ -883,7 +883,7 @@ func (c *chaos) victims() []victim {
 	}, {
 		name:  "lab4 robust",
 		slow:  true,
-		wants: []func(){set, resnet("0"), write("robust.yaml", hardening)},
+		wants: []func(){set, resnet("0"), write("robust.yaml", fineTuned)},
 		args:  []string{"lab4", "robust", "--original", "resnet20-0", "--config", "robust.yaml", "--threads", "2"},
 	}, {
 		name: "runs resume",

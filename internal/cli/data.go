@@ -331,7 +331,7 @@ place of a set.`,
 
 func newDataIndexCmd(s *Streams) *cobra.Command {
 	var asJSON bool
-	part := "test"
+	split := "test"
 	cmd := &cobra.Command{
 		Use:   "index NAME",
 		Short: "List the published position of each image, to compare predictions with other programs",
@@ -344,14 +344,14 @@ the index in the published order, from 0 (published), if the set was read from i
 (file), if it was read from images. For CIFAR-10 positions count as in torchvision, through data_batch_1 to
 data_batch_5, or in test_batch, and files are the filenames that the batches list. For a set of sentences the
 command lists file and line, from 0, of each sentence.`,
-		Example:           "  dla data index cifar10 > test_index.csv\n  dla data index cifar10 --part train --json",
+		Example:           "  dla data index cifar10 > test_index.csv\n  dla data index cifar10 --split train --json",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeSet(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, code, stop := interruptible(cmd.Context())
 			defer stop()
 			progress := newProgress(s)
-			places, err := placesOf(ctx, args[0], part, data.Options{Progress: progress.Download})
+			places, err := placesOf(ctx, args[0], split, data.Options{Progress: progress.Download})
 			progress.Close()
 			if c := code(); c != 0 {
 				return &ExitError{Code: c}
@@ -365,15 +365,15 @@ command lists file and line, from 0, of each sentence.`,
 			return data.WritePlaces(s.Out, places)
 		},
 	}
-	cmd.Flags().StringVar(&part, "part", part, "split: train, test or, for a set of sentences, validation")
-	_ = cmd.RegisterFlagCompletionFunc("part", cobra.FixedCompletions([]string{"train", "validation", "test"},
+	cmd.Flags().StringVar(&split, "split", split, "train, test or, for a set of sentences, validation")
+	_ = cmd.RegisterFlagCompletionFunc("split", cobra.FixedCompletions([]string{"train", "validation", "test"},
 		cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
 // placesOf returns the published positions of a split of the set called name.
-func placesOf(ctx context.Context, name, part string, opt data.Options) ([]data.Place, error) {
+func placesOf(ctx context.Context, name, split string, opt data.Options) ([]data.Place, error) {
 	e, err := data.Lookup(name)
 	if err != nil {
 		return nil, usageError(err)
@@ -383,20 +383,20 @@ func placesOf(ctx context.Context, name, part string, opt data.Options) ([]data.
 		if err != nil {
 			return nil, err
 		}
-		index, ok := map[string][]int32{"train": of.Train, "validation": of.Val, "test": of.Test}[part]
+		index, ok := map[string][]int32{"train": of.Train, "validation": of.Val, "test": of.Test}[split]
 		if !ok {
-			return nil, usageError(fmt.Errorf("--part %s: want train, validation or test", part))
+			return nil, usageError(fmt.Errorf("--split %s: want train, validation or test", split))
 		}
 		return of.Places(index), nil
 	}
-	if part != "train" && part != "test" {
-		return nil, usageError(fmt.Errorf("--part %s: want train or test", part))
+	if split != "train" && split != "test" {
+		return nil, usageError(fmt.Errorf("--split %s: want train or test", split))
 	}
 	ds, err := data.Load(ctx, name, opt)
 	if err != nil {
 		return nil, err
 	}
-	set := map[string]*data.Set{"train": ds.Train, "test": ds.Test}[part]
+	set := map[string]*data.Set{"train": ds.Train, "test": ds.Test}[split]
 	switch {
 	case ds.Synthetic:
 		return nil, fmt.Errorf("%s; %s", ds.Source, e.Obtain())

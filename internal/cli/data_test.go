@@ -47,7 +47,7 @@ func TestDataMistakes(t *testing.T) {
 		{"data index", exitUsage, "accepts 1 arg"},
 		{"data index minst", exitUsage, `unknown data set "minst"`},
 		{"data index synthetic-shapes", exitUsage, "is built in"},
-		{"data index cifar10 --part validation", exitUsage, "--part validation: want train or test"},
+		{"data index cifar10 --split validation", exitUsage, "--split validation: want train or test"},
 		{"data import cifar10-jpeg " + empty, exitFailure, "cifar10-images.tar.gz"},
 	} {
 		_, errs, code := dla("", false, strings.Fields(tc.args)...)
@@ -156,12 +156,12 @@ func TestDataCIFAR10(t *testing.T) {
 		t.Errorf("pull of what is there: exit code %d: %s%s", code, out, errs)
 	}
 	// test_batch lists domestic_cat_s_000907.png first, and data_batch_1 this frog.
-	for part, want := range map[string]string{"test": ",3,test/cat/domestic_cat_s_000907.png\n",
+	for split, want := range map[string]string{"test": ",3,test/cat/domestic_cat_s_000907.png\n",
 		"train": ",6,train/frog/leptodactylus_pentadactylus_s_000004.png\n"} {
-		out, errs, code := dla("", false, "data", "index", "cifar10", "--part", part)
-		if lines := map[string]int{"test": 10001, "train": 50001}[part]; code != 0 || strings.Count(out, "\n") != lines ||
+		out, errs, code := dla("", false, "data", "index", "cifar10", "--split", split)
+		if lines := map[string]int{"test": 10001, "train": 50001}[split]; code != 0 || strings.Count(out, "\n") != lines ||
 			!strings.HasPrefix(out, "index,label,file\n0,") || !strings.Contains(out, want) {
-			t.Errorf("index of %s: exit code %d, %d lines: %s", part, code, strings.Count(out, "\n"), errs)
+			t.Errorf("index of %s: exit code %d, %d lines: %s", split, code, strings.Count(out, "\n"), errs)
 		}
 	}
 }
@@ -214,7 +214,7 @@ func TestDataSentences(t *testing.T) {
 			"8530 + 1066 + 1066 sentences for training, validation and test; apart from spacing and punctuation 0 repeat a sentence of another split and 2 one of their own split") {
 		t.Errorf("verify: exit code %d: %s%s", code, out, errs)
 	}
-	if out, errs, code := dla("", false, "data", "index", "rotten_tomatoes", "--part", "validation",
+	if out, errs, code := dla("", false, "data", "index", "rotten_tomatoes", "--split", "validation",
 		"--json"); code != 0 || !strings.Contains(out, `"published": 4797`) ||
 		strings.Count(out, `"file": "rt-polarity.pos"`) != 533 {
 		t.Errorf("index: exit code %d: %s", code, errs)

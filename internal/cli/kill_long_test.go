@@ -19,7 +19,7 @@ import (
 )
 
 // TestKillsAndThreadsLeaveNoTrace trains the program itself, the residual MLP of depth 5 and a residual
-// CNN for three epochs, a distillation with all that belongs to it and a hardening, in several ways: on one thread and
+// CNN for three epochs, a distillation with all that belongs to it and an adversarial fine-tuning, in several ways: on one thread and
 // on two, again, and killed with SIGKILL at 20 random instants in all and resumed each time. All must end
 // with the same weights, the same metrics.jsonl and the same test predictions. It trains on the real
 // images where $DLA_DATA has them, else on synthetic ones.

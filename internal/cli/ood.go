@@ -37,9 +37,10 @@ of such copies is refused.
 more out of distribution. Hyper-parameters are tuned on validation images and distorted copies of them, none
 of which is evaluated. The reconstruction error needs an autoencoder (--autoencoder).
 
-For each detector and set: AUROC, AUPR both ways with its base rate, FPR95 both ways and detection accuracy, with
-95 % intervals from a stratified bootstrap; sorted scores, histograms, ROC curves, the worst misses. Features are
-computed once for all detectors and kept in the user's cache folder.
+For each detector and set: AUROC, AUPR both ways with its base rate, FPR95 (false-positive rate at 95 %
+true-positive rate) both ways and detection accuracy, with 95 % intervals from a stratified bootstrap; sorted
+scores, histograms, ROC curves, the worst misses. Features are computed once for all detectors and kept in the
+user's cache folder.
 
 Settings, later ones take precedence: defaults, --config, flags, --set.`,
 		Example: `  dla lab4 ood                                                  # the checkpoint resnet20

@@ -34,7 +34,7 @@ func TestPowerLoss(t *testing.T) {
 		t.Skip("there is no strace here, which tells what is synced")
 	}
 	var table []string
-	for _, v := range c.victims() {
+	for _, v := range c.commands() {
 		if !v.quick && !allRows {
 			continue
 		}
@@ -49,7 +49,7 @@ func TestPowerLoss(t *testing.T) {
 }
 
 // cutPower says, as a line of a table, what became of v.
-func (c *chaos) cutPower(v victim) string {
+func (c *chaos) cutPower(v writer) string {
 	c.prepare(v)
 	var err error
 	c.before, err = c.look()
@@ -163,7 +163,7 @@ func (o diskOp) objects() []int {
 }
 
 // recordDisk runs v, and gives the disk that it worked on.
-func (c *chaos) recordDisk(v victim) *disk {
+func (c *chaos) recordDisk(v writer) *disk {
 	d := &disk{nodes: make([]node, 1)}
 	d.read(c, c.in)
 	log := filepath.Join(c.out, "strace")

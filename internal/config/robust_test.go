@@ -25,7 +25,7 @@ func TestRobustPreset(t *testing.T) {
 	}
 }
 
-// TestRobustIsAnOrdinaryTraining but for what hardens.
+// TestRobustIsAnOrdinaryTraining but for its attack and outliers.
 func TestRobustIsAnOrdinaryTraining(t *testing.T) {
 	c := DefaultRobust(true)
 	c.Seed, c.Data.Name, c.Data.Val, c.Model = 3, "cifar10", 5000, Model{Name: "resnet20", Res: true}

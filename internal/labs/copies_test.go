@@ -92,7 +92,7 @@ func TestRobustLeavesCopiesOut(t *testing.T) {
 	writeImages(t, outliers, evaluated, 49)
 	others := amid(t, 30, 6, ds.Train, 7)
 	cfg.Outliers.Sources, cfg.Test.Sets.Folders = []string{"a=" + outliers}, []string{"b=" + others}
-	tr := hardenedRun(t, root, cfg)
+	tr := robustRun(t, root, cfg)
 	res := tr.Result.Robust
 	if len(res.Trained) != 1 || len(res.Sets) != 2 {
 		t.Fatalf("%+v", res)
@@ -123,7 +123,7 @@ func TestRobustLeavesCopiesOut(t *testing.T) {
 		}
 	}
 
-	// What the hardened network was trained on is left out of what it is evaluated on.
+	// What the robust network was trained on is left out of what it is evaluated on.
 	n, err := FindNetwork(root, tr.ID)
 	if err != nil {
 		t.Fatal(err)

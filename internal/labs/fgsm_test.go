@@ -299,7 +299,7 @@ func TestAttackChecksCanFail(t *testing.T) {
 		"small radii, and a robust network": {steps, []attack.Outcome{at("fgsm", 0, 0.9), at("fgsm", 8, 0.85),
 			at("noise", 0, 0.9), at("noise", 8, 0.9), at("pgd", 8, 0.8)},
 			[]string{falls, large, noise}},
-		"a network hardened by FGSM, and fooled by PGD": {steps,
+		"a network trained on FGSM, and fooled by PGD": {steps,
 			[]attack.Outcome{at("fgsm", 0, 0.9), at("fgsm", 4, 0.5), at("fgsm", 8, 0.8), at("fgsm", 128, 0.25),
 				at("noise", 0, 0.9), at("noise", 4, 0.9), at("noise", 8, 0.9), at("noise", 128, 0.2), at("pgd", 4, 0.1), at("pgd",
 					8,

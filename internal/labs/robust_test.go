@@ -22,7 +22,7 @@ import (
 	"dla/internal/train"
 )
 
-// tinyRobust hardens the network of the run from for moments, with noise to be told from shapes.
+// tinyRobust fine-tunes the network of the run from on a few images, with noise as outliers.
 func tinyRobust(from string) config.Robust {
 	c := config.DefaultRobust(false)
 	c.Seed, c.Original.From, c.Data.Limit = 3, from, 96
@@ -50,8 +50,8 @@ func runRobust(ctx context.Context, t *testing.T, cfg config.Robust, opt Options
 	return tr, err
 }
 
-// hardenedRun is the run of cfg.
-func hardenedRun(t *testing.T, root string, cfg config.Robust) trainedRun {
+// robustRun is the run of cfg.
+func robustRun(t *testing.T, root string, cfg config.Robust) trainedRun {
 	t.Helper()
 	tr, err := runRobust(context.Background(), t, cfg, options(t, root))
 	if err != nil {
@@ -83,12 +83,12 @@ func writeImages(t *testing.T, dir string, s *data.Set, index ...int) string {
 	return dir
 }
 
-// TestRobust: what the record says of both networks agrees with itself, the hardened network loads as any
-// other and can be hardened again, the original keeps its split, and what is finished is not run again.
+// TestRobust: what the record says of both networks agrees with itself, the robust network loads as any
+// other and can be fine-tuned again, the original keeps its split, and what is finished is not run again.
 func TestRobust(t *testing.T) {
 	root := t.TempDir()
 	original := trained(t, root, tiny(false))
-	tr := hardenedRun(t, root, tinyRobust(original.ID))
+	tr := robustRun(t, root, tinyRobust(original.ID))
 	if tr.Variant != "plain20-w4-robust-fgsm8-f0.1-noise-w0.5" || !tr.Done() || tr.Config.Model != original.Config.Model ||
 		tr.Config.Data.Val != original.Config.Data.Val {
 		t.Fatalf("%+v", tr)
@@ -137,7 +137,7 @@ func TestRobust(t *testing.T) {
 	ds := set(t, data.SyntheticShapes)
 	if a, b := split(ds, n.Config.Training), split(ds, original.Config.Training()); !slices.Equal(a.train.Index,
 		b.train.Index) || !slices.Equal(a.val.Index, b.val.Index) {
-		t.Error("the hardened network has another split than the original, on whose training images it would be validated")
+		t.Error("the robust network has another split than the original, on whose training images it would be validated")
 	}
 	folder := filepath.Join(t.TempDir(), "robust")
 	if _, err := Export(root, tr.ID, folder); err != nil {
@@ -198,12 +198,12 @@ func TestRobust(t *testing.T) {
 		}
 	}
 
-	if again := hardenedRun(t, root, tinyRobust(original.ID)); !again.Reused || again.ID != tr.ID {
+	if again := robustRun(t, root, tinyRobust(original.ID)); !again.Reused || again.ID != tr.ID {
 		t.Errorf("it was run again: %+v", again)
 	}
 	if second, err := RobustSettings(root, tinyRobust(tr.ID)); err != nil ||
 		second.Original.Weights != tr.Result.WeightsSHA256 || second.Original.Seed != original.Config.Seed {
-		t.Errorf("it cannot be hardened again: %+v, %v", second.Original, err)
+		t.Errorf("it cannot be fine-tuned again: %+v, %v", second.Original, err)
 	}
 }
 
@@ -229,7 +229,7 @@ func TestRobustResumes(t *testing.T) {
 		return res.WeightsSHA256 + string(b)
 	}
 	kernel.SetThreads(1)
-	want := outcome(hardenedRun(t, root, cfg).Result)
+	want := outcome(robustRun(t, root, cfg).Result)
 	for name, when := range map[string]func(train.Event) bool{
 		"in training": func(e train.Event) bool { return e.Kind == train.Step && e.Step == 2 },
 		"in pgd":      func(e train.Event) bool { return e.Kind == train.EvalStart && e.Message == "pgd" },

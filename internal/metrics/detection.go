@@ -14,22 +14,21 @@ type Detection struct {
 	// AUROC is the area under the ROC curve: the probability that a sample out of distribution scores
 	// higher than one in distribution, a tie counting half (the Mann-Whitney statistic).
 	AUROC float64 `json:"auroc"`
-	// AUPRIn and AUPROut are average precision, Σ (Rₙ - Rₙ₋₁)·Pₙ over the thresholds, without
-	// interpolation, as scikit-learn's average_precision_score: of finding the samples in distribution
-	// by low scores, and those out of it by high ones. By chance they come to the share of what is
-	// sought, see Ranking.BaseRates.
+	// AUPRIn and AUPROut are average precision, Σ (Rₙ - Rₙ₋₁)·Pₙ over the thresholds, without interpolation, as in
+	// scikit-learn's average_precision_score. AUPRIn has the samples in distribution as positives, AUPROut the
+	// outliers. A detector that guesses scores the fraction of positives, see Ranking.BaseRates.
 	AUPRIn  float64 `json:"aupr_in"`
 	AUPROut float64 `json:"aupr_out"`
-	// FPR95 is the false positive rate at a true positive rate of 95 %, in distribution being positive: the part
-	// of the samples out of distribution that is let in by the lowest threshold that lets in at least 95 % of
-	// those in distribution, as in Liang et al. 2018 (https://arxiv.org/abs/1706.02690).
+	// FPR95 is the false-positive rate at 95 % true-positive rate. Samples in distribution are the positives: the
+	// threshold is the lowest that accepts at least 95 % of them, and FPR95 is the fraction of outliers that it
+	// accepts, as in Liang et al. 2018 (https://arxiv.org/abs/1706.02690).
 	FPR95 float64 `json:"fpr95"`
 	// Accuracy is the best balanced accuracy of any threshold, max ½·(TPR + 1 - FPR): one less the
 	// detection error of Liang et al. 2018, both kinds of sample being equally likely.
 	Accuracy float64 `json:"accuracy"`
-	// FPR95Out is FPR95 with the outliers positive: the part of the samples in distribution that is called out of
-	// it by the highest threshold that calls so at least 95 % of those that are, as in OpenOOD and on its
-	// leaderboards (https://arxiv.org/abs/2306.09301). The two may be far apart, see FPR95.
+	// FPR95Out is FPR95 with the outliers as positives: the threshold is the highest that rejects at least 95 % of
+	// them, and FPR95Out is the fraction of samples in distribution that it rejects, as in OpenOOD and on its
+	// leaderboards (https://arxiv.org/abs/2306.09301). The two may be far apart.
 	FPR95Out Later[float64] `json:"fpr95_outliers_positive,omitzero"`
 }
 
@@ -127,7 +126,7 @@ func (r *Ranking) Detection() Detection {
 // in all as there are.
 func (r *Ranking) weighted(weights []uint16) Detection {
 	var d Detection
-	var in, out int // let in by the thresholds so far, from the lowest up
+	var in, out int // accepted by the thresholds so far, from the lowest up
 	pairs, best, at95, outAt95 := 0, 0, -1, r.in
 	from := int32(0)
 	for _, end := range r.ends {
@@ -147,7 +146,7 @@ func (r *Ranking) weighted(weights []uint16) Detection {
 		}
 		pairs += h * (2*in + g)
 		in, out = in+g, out+h
-		if g > 0 { // those of this score and below are let in
+		if g > 0 { // this score and below are accepted
 			d.AUPRIn += float64(g) * float64(in) / float64(in+out)
 		}
 		best = max(best, in*r.out-out*r.in)

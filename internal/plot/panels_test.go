@@ -44,8 +44,8 @@ func lines(panels int) Panels {
 
 // curves is a figure of ROC curves.
 func curves() ROC {
-	r := ROC{Title: "ROC", Subtitle: "toy data", Warning: "not photographs", XLabel: "let in wrongly",
-		YLabel: "let in rightly"}
+	r := ROC{Title: "ROC", Subtitle: "toy data", Warning: "not photographs", XLabel: "false positives",
+		YLabel: "true positives"}
 	for i := range 15 {
 		c := Curve{Label: "detector " + string(rune('a'+i)) + " 0.9", Colour: i, Dashed: i >= 8}
 		for j := range 51 {
@@ -67,7 +67,7 @@ func TestDetectorFigures(t *testing.T) {
 		"lines": {lines(4).Save, []string{"Scores", "score", "detector d", "inside", "outside"}},
 		"pair":  {histograms(2).Save, []string{"detector a", "detector b", "inside", "score"}},
 		"many":  {histograms(5).Save, []string{"Scores", "detector a", "detector e", "outside"}},
-		"roc": {curves().Save, []string{"ROC", "toy data", "let in wrongly", "let in rightly", "detector a 0.9",
+		"roc": {curves().Save, []string{"ROC", "toy data", "false positives", "true positives", "detector a 0.9",
 			"detector o 0.9", "100 %"}},
 	} {
 		dir := t.TempDir()

@@ -38,7 +38,7 @@ func TestForeignNames(t *testing.T) {
 		{"variant with an escape", envName, header(`a\u001b]0;x\u0007`, "a")},
 		{"data set", envName, header("v", "../cifar10")},
 		{"set of detectors", resultName, `{"sets":[{"name":"fake"},{"name":"../../out"}]}`},
-		{"set of a hardening", resultName, `{"robust":{"sets":[{"name":"/tmp/x"}]}}`},
+		{"set of an adversarial fine-tuning", resultName, `{"robust":{"sets":[{"name":"/tmp/x"}]}}`},
 	} {
 		put(t, filepath.Join(dir, envName), header("v", ""))
 		put(t, filepath.Join(dir, statusName), `{"status":"finished"}`)

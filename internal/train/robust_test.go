@@ -21,7 +21,7 @@ import (
 
 const px = side * side
 
-// hardening attacks a quarter of each batch, and has half as many outliers of two sets.
+// robustConfig attacks a quarter of each batch, and has half as many outliers of two sets.
 func robustConfig() train.RobustConfig {
 	return train.RobustConfig{Seed: 7, Fraction: 0.25, Attack: func(int) attack.Attack { return attack.FGSM{Eps: 0.1} },
 		Outliers: []data.Subset{data.All(blobs(20, 3)), {Set: blobs(20, 4),
