@@ -1,6 +1,8 @@
 package data
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -94,6 +96,10 @@ func TestSyntheticDigitsAreFixed(t *testing.T) {
 	kernel.SetThreads(3)
 	if many := drawDigits("test", 300); !slices.Equal(one.Pixels, many.Pixels) || !slices.Equal(one.Labels, many.Labels) {
 		t.Error("the digits depend on the number of threads")
+	}
+	const pixels = "e1d5d13351da680be1b6d2237b81eea5490f5aaa65e0c14e526735c4cdf9ac62"
+	if sum := fmt.Sprintf("%x", sha256.Sum256(one.Pixels)); sum != pixels {
+		t.Errorf("the digits' pixels have changed: %s, want %s", sum, pixels)
 	}
 	if train := drawDigits("train", 300); slices.Equal(one.Pixels, train.Pixels) {
 		t.Error("the test set is the training set")

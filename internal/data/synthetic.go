@@ -33,8 +33,11 @@ const (
 	glyphSide                     = 64
 )
 
-// glyph is one digit of one typeface, drawn large: coverage 0 … 255.
-type glyph [glyphSide * glyphSide]uint8
+// glyph is one digit of one typeface, drawn large.
+type glyph struct {
+	coverage               [glyphSide * glyphSide]uint8 // 0 … 255
+	left, top, right, foot float64                      // at is 0 outside this box
+}
 
 var glyphs = sync.OnceValues(func() ([][10]glyph, error) {
 	var all [][10]glyph
@@ -57,7 +60,7 @@ var glyphs = sync.OnceValues(func() ([][10]glyph, error) {
 			mid := func(lo, hi fixed.Int26_6) fixed.Int26_6 { return fixed.I(glyphSide/2) - (lo+hi)/2 }
 			(&font.Drawer{Dst: img, Src: image.Opaque, Face: face,
 				Dot: fixed.Point26_6{X: mid(b.Min.X, b.Max.X), Y: mid(b.Min.Y, b.Max.Y)}}).DrawString(text)
-			copy(ten[d][:], img.Pix)
+			ten[d] = newGlyph(img.Pix)
 		}
 		all = append(all, ten)
 	}
@@ -112,15 +115,36 @@ func (d *drawing) Chunk(i int) {
 			u, v := float64(x)-13.5-dx, float64(y)-13.5-dy
 			u, v = (cos+shear*-sin)*u+(sin+shear*cos)*v, cos*v-sin*u
 			u, v = u*sx+glyphSide/2, v*sy+glyphSide/2
-			u, v = u+waveX*math.Sin(v/9+phase), v+waveY*math.Sin(u/9+phase)
 			sum := 0.0
-			for q := range 4 { // 2 x 2 points a pixel
-				sum += g.at(u+sx*(0.5*float64(q&1)-0.25), v+sy*(0.5*float64(q>>1)-0.25))
+			if g.near(u, v, waveX+sx, waveY+sy) {
+				u, v = u+waveX*math.Sin(v/9+phase), v+waveY*math.Sin(u/9+phase)
+				for q := range 4 { // 2 x 2 points a pixel
+					sum += g.at(u+sx*(0.5*float64(q&1)-0.25), v+sy*(0.5*float64(q>>1)-0.25))
+				}
 			}
 			val := ink*sum/(4*255) + noise*(r.Float64()+r.Float64()-1)*2.4
 			px[y*28+x] = uint8(max(0, min(255, val)))
 		}
 	}
+}
+
+// newGlyph is the glyph of a coverage [glyphSide, glyphSide].
+func newGlyph(coverage []uint8) glyph {
+	g := glyph{left: glyphSide, top: glyphSide}
+	copy(g.coverage[:], coverage)
+	for i, c := range g.coverage {
+		if c > 0 {
+			x, y := float64(i%glyphSide), float64(i/glyphSide)
+			g.left, g.right = min(g.left, x-1), max(g.right, x+1)
+			g.top, g.foot = min(g.top, y-1), max(g.foot, y+1)
+		}
+	}
+	return g
+}
+
+// near says whether the glyph's box reaches a point at most dx and dy from (u, v). Most pixels are far from it.
+func (g *glyph) near(u, v, dx, dy float64) bool {
+	return u+dx >= g.left && u-dx <= g.right && v+dy >= g.top && v-dy <= g.foot
 }
 
 // at interpolates the glyph's coverage at (u, v); 0 outside.
@@ -130,7 +154,7 @@ func (g *glyph) at(u, v float64) float64 {
 		return 0
 	}
 	i, fx, fy := int(y)*glyphSide+int(x), u-x, v-y
-	top := float64(g[i])*(1-fx) + float64(g[i+1])*fx
-	bottom := float64(g[i+glyphSide])*(1-fx) + float64(g[i+glyphSide+1])*fx
+	top := float64(g.coverage[i])*(1-fx) + float64(g.coverage[i+1])*fx
+	bottom := float64(g.coverage[i+glyphSide])*(1-fx) + float64(g.coverage[i+glyphSide+1])*fx
 	return top*(1-fy) + bottom*fy
 }
