@@ -36,6 +36,9 @@ var shapes = []func(u, v float64) bool{
 	func(u, v float64) bool { r := u*u + v*v; return 0.3 < r && r < 0.9 }, // ring
 	func(u, v float64) bool { return within(u, v, 0.75) },                 // square
 	func(u, v float64) bool { // star: five points, each a triangle mirrored at its axis
+		if u*u+v*v > 1.1 { // beyond its tips
+			return false
+		}
 		const fifth = 2 * math.Pi / 5
 		angle := math.Atan2(v, u)
 		angle -= fifth * math.Round(angle/fifth)

@@ -40,14 +40,15 @@ func (s Stream) Counter() (key [2]uint32, ctr [4]uint32) { return s.key, s.ctr }
 // Philox is one block: ten rounds over counter c with key k.
 func Philox(c [4]uint32, k [2]uint32) [4]uint32 {
 	const m0, m1, w0, w1 = 0xD2511F53, 0xCD9E8D57, 0x9E3779B9, 0xBB67AE85
+	c0, c1, c2, c3, k0, k1 := c[0], c[1], c[2], c[3], k[0], k[1] // in registers, which arrays are not
 	for range 10 {
-		hi0, lo0 := bits.Mul32(m0, c[0])
-		hi1, lo1 := bits.Mul32(m1, c[2])
-		c = [4]uint32{hi1 ^ c[1] ^ k[0], lo1, hi0 ^ c[3] ^ k[1], lo0}
-		k[0] += w0
-		k[1] += w1
+		hi0, lo0 := bits.Mul32(m0, c0)
+		hi1, lo1 := bits.Mul32(m1, c2)
+		c0, c1, c2, c3 = hi1^c1^k0, lo1, hi0^c3^k1, lo0
+		k0 += w0
+		k1 += w1
 	}
-	return c
+	return [4]uint32{c0, c1, c2, c3}
 }
 
 // Uint32 draws 32 uniform bits.
@@ -63,7 +64,14 @@ func (s *Stream) Uint32() uint32 {
 }
 
 // Uint64 draws 64 uniform bits.
-func (s *Stream) Uint64() uint64 { return uint64(s.Uint32())<<32 | uint64(s.Uint32()) }
+func (s *Stream) Uint64() uint64 {
+	if s.used <= 2 { // both words are there
+		v := uint64(s.buf[s.used])<<32 | uint64(s.buf[s.used+1])
+		s.used += 2
+		return v
+	}
+	return uint64(s.Uint32())<<32 | uint64(s.Uint32())
+}
 
 // Float32 draws uniformly from the multiples of 2^-24 in [0, 1).
 func (s *Stream) Float32() float32 { return float32(s.Uint32()>>8) * 0x1p-24 }
