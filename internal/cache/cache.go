@@ -21,7 +21,7 @@ import (
 // The kinds of what is kept.
 const (
 	Data      = "data"      // the files of a set
-	Decoded   = "decoded"   // a decoded copy of a set whose files are on this machine as well
+	Decoded   = "decoded"   // a copy of a set that can be decoded or drawn again
 	Features  = "features"  // what an encoder gave
 	Encoder   = "encoder"   // an imported one
 	Temporary = "temporary" // left by a process that is gone, or the part that has come of a download
@@ -67,6 +67,13 @@ func List() ([]Item, error) {
 			all = append(all, Item{Kind: Decoded, Name: e.Name, Paths: []string{decoded}})
 		}
 	}
+	drawn, err := data.DrawnCopies(data.Options{})
+	if err != nil {
+		return nil, err
+	}
+	for name, path := range drawn {
+		all = append(all, Item{Kind: Decoded, Name: name, Paths: []string{path}})
+	}
 	for _, kind := range []struct{ name, folder string }{{Features, "features"}, {Encoder, "models"}} {
 		for _, path := range in(filepath.Join(dir, kind.folder)) {
 			if name := filepath.Base(path); !strings.HasPrefix(name, ".") {
@@ -95,7 +102,7 @@ func List() ([]Item, error) {
 		}
 	}
 	slices.SortStableFunc(all, func(a, b Item) int {
-		return cmp.Or(strings.Compare(a.Kind, b.Kind), a.Used.Compare(b.Used))
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), a.Used.Compare(b.Used), strings.Compare(a.Name, b.Name))
 	})
 	return all, nil
 }

@@ -20,7 +20,7 @@ func newCacheCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cache",
 		Short: "List and prune the cache: data sets, decoded copies, features, encoders",
-		Long: `The user's cache folder keeps files of data sets (data), decoded copies of them (decoded), features
+		Long: `The user's cache folder keeps files of data sets (data), copies of sets decoded or drawn (decoded), features
 computed by networks (features), imported encoders (encoder) and remains of killed processes (temporary). Decoded
 copies and features are made again when needed. A decoded copy that is the only copy of a set counts as data.`,
 		Example: "  dla cache ls\n  dla cache prune --days 30 --dry-run",

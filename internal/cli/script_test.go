@@ -12,6 +12,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"dla/internal/data"
 	"dla/internal/model"
 	"dla/internal/nn"
 	"dla/internal/weights"
@@ -75,6 +76,18 @@ func trainedOnce(seed string) (root string, err error) {
 // come of them. Nothing there reaches the network or the user's cache.
 func TestScripts(t *testing.T) {
 	trainedRuns.dir, trainedRuns.roots = t.TempDir(), map[string]string{}
+	for _, name := range []string{"XDG_CACHE_HOME", "HOME", "LocalAppData"} {
+		t.Setenv(name, trainedRuns.dir)
+	}
+	for _, name := range []string{data.SyntheticDigits, data.SyntheticShapes} { // drawn once for all scripts
+		if _, err := data.Load(t.Context(), name, data.Options{Offline: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	copies, err := data.DrawnCopies(data.Options{})
+	if err != nil || len(copies) != 2 {
+		t.Fatalf("copies of the drawn sets: %v, %v", copies, err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -96,6 +109,15 @@ func TestScripts(t *testing.T) {
 			},
 		},
 		Setup: func(e *testscript.Env) error {
+			for name, path := range copies {
+				dir := filepath.Join(e.WorkDir, "cache", "dla", "data", name)
+				if err := os.MkdirAll(dir, 0o755); err != nil {
+					return err
+				}
+				if err := os.Link(path, filepath.Join(dir, filepath.Base(path))); err != nil {
+					return err
+				}
+			}
 			e.Setenv("XDG_CACHE_HOME", e.WorkDir+"/cache")
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("LocalAppData", e.WorkDir+"/cache")

@@ -9,7 +9,7 @@ import (
 
 // TestDistort: every way changes an image as it says, and neither threads nor the images after it matter.
 func TestDistort(t *testing.T) {
-	s := shapesDataset().Train
+	s := drawShapes("train", shapesTrain)
 	from := Subset{s, []int32{5, 9, 2, 700, 31, 32, 33, 34, 35, 36}}
 	before := kernel.Threads()
 	defer kernel.SetThreads(before)

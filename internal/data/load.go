@@ -50,17 +50,17 @@ func (o Options) cache() (string, error) {
 // Load finds the set called name: in $DLA_DATA, then in the user's cache, then on the network, whose files are kept
 // in the cache. Each file is checked by its SHA-256 before use; a damaged file is an error and is never skipped. A
 // set whose images take seconds to decode is also kept decoded in the cache, with a checksum of its own, and loaded
-// from there the next time.
+// from there the next time; so are the built-in sets, which are drawn.
 //
 // If mnist can be found nowhere, the synthetic digits take its place: Dataset.Synthetic is then true, and Source says
 // why. For any other set that is an error which names the command that fetches it. It is also an error for mnist if
 // other files lie in its place.
 func Load(ctx context.Context, name string, opt Options) (*Dataset, error) {
-	switch name {
-	case SyntheticDigits:
-		return syntheticDataset("the built-in typefaces, seeded"), nil
-	case SyntheticShapes:
-		return shapesDataset(), nil
+	switch digits, shapes := drawnSets[0], drawnSets[1]; name {
+	case digits.name:
+		return digits.load("the built-in typefaces, seeded", opt), nil
+	case shapes.name:
+		return shapes.load("drawn, seeded", opt), nil
 	}
 	e, err := lookupImages(name)
 	if err != nil {
@@ -75,7 +75,7 @@ func Load(ctx context.Context, name string, opt Options) (*Dataset, error) {
 			return nil, fmt.Errorf("%w; %s; %s", err, there, e.Obtain())
 		}
 		if e.standIn {
-			return syntheticDataset(err.Error()), nil
+			return drawnSets[0].load(err.Error(), opt), nil
 		}
 		return nil, fmt.Errorf("%w; %s", err, e.Obtain())
 	}

@@ -59,14 +59,6 @@ var starEdgeX, starEdgeY = func() (x, y float64) {
 
 func within(u, v, half float64) bool { return math.Abs(u) < half && math.Abs(v) < half }
 
-// shapesDataset draws the whole set.
-func shapesDataset() *Dataset {
-	ds := &Dataset{Name: SyntheticShapes, Source: "drawn, seeded", Synthetic: true,
-		Train: drawShapes("train", shapesTrain), Test: drawShapes("test", shapesTest)}
-	ds.Fingerprint = fingerprint(ds.Train, ds.Test)
-	return ds
-}
-
 // drawShapes draws n shapes; image i depends on part and i alone.
 func drawShapes(part string, n int) *Set {
 	s := &Set{N: n, H: shapesSide, W: shapesSide, C: 3, Pixels: make([]uint8, n*shapesSide*shapesSide*3),

@@ -67,14 +67,6 @@ var glyphs = sync.OnceValues(func() ([][10]glyph, error) {
 	return all, nil
 })
 
-// syntheticDataset draws the whole set, with why as its source.
-func syntheticDataset(why string) *Dataset {
-	ds := &Dataset{Name: SyntheticDigits, Source: why, Synthetic: true, Train: drawDigits("train", syntheticTrain),
-		Test: drawDigits("test", syntheticTest)}
-	ds.Fingerprint = fingerprint(ds.Train, ds.Test)
-	return ds
-}
-
 // drawDigits draws n digits; image i depends on part and i alone.
 func drawDigits(part string, n int) *Set {
 	faces, err := glyphs()
