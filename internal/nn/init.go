@@ -35,6 +35,22 @@ func Normal(std float64) Init {
 	}
 }
 
+// Dirac makes the first in filters of a convolution's weights [k, k, in, out], k odd, pass one input channel each
+// (Zagoruyko and Komodakis 2017, https://arxiv.org/abs/1706.00388, as torch.nn.init.dirac_). The other filters are as
+// rest draws them.
+func Dirac(k, in, out int, rest Init) Init {
+	return func(w []float32, s *rng.Stream) {
+		rest(w, s)
+		for at := 0; at < len(w); at += out {
+			clear(w[at : at+min(in, out)])
+		}
+		centre := w[(k*k/2)*in*out:]
+		for c := range min(in, out) {
+			centre[c*out+c] = 1
+		}
+	}
+}
+
 // Constant fills with v.
 func Constant(v float32) Init {
 	return func(w []float32, _ *rng.Stream) {

@@ -24,6 +24,19 @@ func linear(g *Graph, name string, x *G.Node, out int, relu bool) *G.Node {
 	})
 }
 
+// LinearNoBias is Linear without a bias: parameter name.weight [out, in].
+func LinearNoBias(g *Graph, name string, x *G.Node, out int) *G.Node {
+	return g.layer(name, func() (*G.Node, error) {
+		in := x.Shape()[1]
+		return ops.Linear(x, g.Param(name+".weight", FanIn(in), out, in), nil, false)
+	})
+}
+
+// Scale is factor·x.
+func Scale(g *Graph, name string, x *G.Node, factor float64) *G.Node {
+	return g.layer(name, func() (*G.Node, error) { return ops.Scale(x, factor) })
+}
+
 // Add is a + b, the skip connection.
 func Add(g *Graph, name string, a, b *G.Node) *G.Node {
 	return g.layer(name, func() (*G.Node, error) { return ops.Add(a, b) })

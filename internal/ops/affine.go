@@ -27,6 +27,18 @@ func Standardize(x *G.Node, mean, std []float64) (*G.Node, error) {
 	return G.ApplyOp(o, x)
 }
 
+// Scale is y = factor·x, x [N, …, C].
+func Scale(x *G.Node, factor float64) (*G.Node, error) {
+	shape := x.Shape()
+	c := shape[len(shape)-1]
+	o := &affine{scale: kernel.Alloc(c), shift: kernel.Alloc(c)}
+	for i := range o.scale {
+		o.scale[i] = float32(factor)
+	}
+	o.base = newBase("scale", o, x.Dims(), x.Dims())
+	return G.ApplyOp(o, x)
+}
+
 // affine is y = x·scale + shift by channel.
 type affine struct {
 	base
@@ -60,7 +72,7 @@ func (o *affine) DiffWRT(int) []bool { return []bool{true} }
 // SymDiff gives dx = dy·scale.
 func (o *affine) SymDiff(in G.Nodes, _, dy *G.Node) (G.Nodes, error) {
 	g := &affine{scale: o.scale, shift: make([]float32, len(o.shift))}
-	g.base = newBase("standardize-dx", g, in[0].Dims(), in[0].Dims())
+	g.base = newBase(o.String()+"-dx", g, in[0].Dims(), in[0].Dims())
 	dx, err := apply(g, dy)
 	return G.Nodes{dx}, err
 }

@@ -11,12 +11,16 @@ import (
 )
 
 // Linear is y = x·wᵀ + b, optionally followed by ReLU in the same pass: x [rows, in], w [out, in],
-// b [out], y [rows, out]; the layout of torch.nn.Linear.
+// b [out] or nil, y [rows, out]; the layout of torch.nn.Linear.
 func Linear(x, w, b *G.Node, relu bool) (*G.Node, error) {
 	o := &linear{relu: relu}
 	name := "linear"
 	if relu {
 		name = "linear+relu"
+	}
+	if b == nil {
+		o.base = newBase(name, o, 2, 2, 2)
+		return G.ApplyOp(o, x, w)
 	}
 	o.base = newBase(name, o, 2, 2, 1, 2)
 	return G.ApplyOp(o, x, w, b)
@@ -30,7 +34,7 @@ type linear struct {
 
 // Absorb takes a GELU in: where the engine finds that nothing else needs what comes before it.
 func (o *linear) Absorb(next engine.Op) (engine.Op, bool) {
-	if _, ok := next.(*gelu); !ok || o.relu || o.gelu {
+	if _, ok := next.(*gelu); !ok || o.relu || o.gelu || o.Arity() != 3 {
 		return nil, false
 	}
 	both := &linear{gelu: true}
@@ -42,8 +46,8 @@ func (o *linear) shape(in []tensor.Shape) (tensor.Shape, error) {
 	if err := matrices(in, 2); err != nil {
 		return nil, err
 	}
-	x, w, b := in[0], in[1], in[2]
-	if x[1] != w[1] || b.TotalSize() != w[0] {
+	x, w := in[0], in[1]
+	if x[1] != w[1] || len(in) == 3 && in[2].TotalSize() != w[0] {
 		return nil, fmt.Errorf("x [rows, in], w [out, in], b [out] must agree in both in and out")
 	}
 	return tensor.Shape{x[0], w[0]}, nil
@@ -54,7 +58,7 @@ func (o *linear) MACs(in [][]int) int { return in[0][0] * in[1][0] * in[1][1] }
 
 // Run computes y [rows, out] from x [rows, in], w [out, in] and b [out].
 func (o *linear) Run(out *engine.Tensor, in []*engine.Tensor) error {
-	x, w, b := in[0], in[1], in[2]
+	x, w := in[0], in[1]
 	if err := out.Resize(x.Rows(), w.Shape[0]); err != nil {
 		return err
 	}
@@ -62,13 +66,13 @@ func (o *linear) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	g.M, g.N, g.K = x.Rows(), w.Shape[0], w.Shape[1]
 	g.A, g.LDA = x.F32, g.K
 	g.B, g.LDB, g.TransB = w.F32, g.K, true
-	g.C, g.LDC, g.Bias, g.ReLU, g.GELU = out.F32, g.N, b.F32, o.relu, o.gelu
+	g.C, g.LDC, g.Bias, g.ReLU, g.GELU = out.F32, g.N, residual(in, 2), o.relu, o.gelu
 	g.Do()
 	return nil
 }
 
-// DiffWRT says that all three inputs have gradients.
-func (o *linear) DiffWRT(int) []bool { return []bool{true, true, true} }
+// DiffWRT says that all inputs have gradients.
+func (o *linear) DiffWRT(n int) []bool { return []bool{true, true, true}[:n] }
 
 // SymDiff gives, for dz = dy masked by y > 0 where ReLU was fused:
 // dx = dz·w, dw = dzᵀ·x, db = column sums of dz.
@@ -88,6 +92,9 @@ func (o *linear) SymDiff(in G.Nodes, y, dy *G.Node) (G.Nodes, error) {
 	dw, err := apply(newLinearDW(), dz, x)
 	if err != nil {
 		return nil, err
+	}
+	if len(in) == 2 {
+		return G.Nodes{dx, dw}, nil
 	}
 	db, err := apply(newColSum(2), dz)
 	return G.Nodes{dx, dw, db}, err

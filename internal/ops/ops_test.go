@@ -82,6 +82,11 @@ var graphs = []struct {
 		y := must[*G.Node](t)(ops.Linear(x, w, b, true))
 		return must[*G.Node](t)(ops.CrossEntropy(y, classes(g, 0, 3, 1), 0)), []*G.Node{x, w, b}
 	}},
+	{"linear without bias, scaled", func(t *testing.T, g *G.ExprGraph, seed uint64) (*G.Node, []*G.Node) {
+		x, w := leaf(g, seed, "x", 3, 5), leaf(g, seed, "w", 4, 5)
+		y := must[*G.Node](t)(ops.Scale(must[*G.Node](t)(ops.Linear(x, w, nil, false)), 0.5))
+		return must[*G.Node](t)(ops.CrossEntropy(y, classes(g, 0, 3, 1), 0)), []*G.Node{x, w}
+	}},
 	{"add of a node to what is made of it", func(t *testing.T, g *G.ExprGraph, seed uint64) (*G.Node, []*G.Node) {
 		x, w, b := leaf(g, seed, "x", 3, 4), leaf(g, seed, "w", 4, 4), leaf(g, seed, "b", 4)
 		y := must[*G.Node](t)(ops.Linear(x, w, b, true))
