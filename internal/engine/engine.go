@@ -17,6 +17,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -101,6 +102,7 @@ type step struct {
 	out  *Tensor
 	in   []*Tensor
 	cost cost // see profile.go
+	skip bool // see Skip
 }
 
 // Compile prepares g to compute outputs. Every leaf they depend on must have a value bound
@@ -172,11 +174,31 @@ func (p *Program) Run() error {
 	}
 	for i := range p.steps {
 		s := &p.steps[i]
+		if s.skip {
+			continue
+		}
 		if err := s.op.Run(s.out, s.in); err != nil {
 			return s.fail(err)
 		}
 	}
 	return nil
+}
+
+// Skip makes Run leave out the given outputs from now on, and all that they alone need: gradients of weights that are
+// no longer trained. Their memory holds anything then. Without outputs, Run computes all again. The memory plan stays.
+func (p *Program) Skip(outputs ...*gorgonia.Node) {
+	needed := make(map[*Tensor]bool, len(p.steps))
+	for n, t := range p.outputs {
+		needed[t] = needed[t] || !slices.Contains(outputs, n)
+	}
+	for i := len(p.steps) - 1; i >= 0; i-- {
+		s := &p.steps[i]
+		if s.skip = !needed[s.out]; !s.skip {
+			for _, t := range s.in {
+				needed[t] = true
+			}
+		}
+	}
 }
 
 func (s *step) fail(err error) error {
@@ -209,7 +231,9 @@ func (p *Program) PeakBytes() int64 { return p.bytes }
 func (p *Program) MACs() int {
 	n := 0
 	for i := range p.steps {
-		n += p.steps[i].macs()
+		if !p.steps[i].skip {
+			n += p.steps[i].macs()
+		}
 	}
 	return n
 }

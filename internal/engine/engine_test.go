@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -92,6 +93,43 @@ func TestDeadCode(t *testing.T) {
 	}
 	if want := 1 + 3*3 + 1; fwd.Len() != want { // stem, three blocks of two layers and a sum, head
 		t.Errorf("the logits take %d nodes, want %d", fwd.Len(), want)
+	}
+}
+
+// TestSkip: a gradient that is skipped, and the products that it alone needs, are not computed; the other outputs keep
+// their bits, and so does everything once nothing is skipped.
+func TestSkip(t *testing.T) {
+	m := newMLP(t, nn.NewParams(1), 16, true)
+	p := m.compile(t)
+	fill(p, m.x, m.y, 1)
+	run := func(outputs ...*G.Node) (all [][]float32) {
+		t.Helper()
+		p.Skip(outputs...)
+		if err := p.Run(); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range append([]*G.Node{m.loss, m.logits}, m.grads...) {
+			all = append(all, slices.Clone(p.Read(n).F32))
+		}
+		return all
+	}
+	want, macs := run(), p.MACs()
+	stem := m.grads[:2] // of the first layer's weights and bias
+	got := run(stem...)
+	for i := range want {
+		if i != 2 && i != 3 && !slices.Equal(got[i], want[i]) {
+			t.Errorf("output %d has other bits", i)
+		}
+	}
+	// The weights' gradient is a product of 16 rows, 6 inputs and 8 outputs; the input of the layer after needs one of
+	// 16 rows, 8 inputs and 8 outputs.
+	if saved := macs - p.MACs(); saved != 16*8*(6+8) {
+		t.Errorf("%d multiply-adds are saved, want %d", saved, 16*8*(6+8))
+	}
+	for i, g := range run() {
+		if !slices.Equal(g, want[i]) {
+			t.Errorf("output %d has other bits after nothing is skipped", i)
+		}
 	}
 }
 

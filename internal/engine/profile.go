@@ -25,6 +25,9 @@ func (p *Program) Profile(on bool) {
 func (p *Program) runTimed() error {
 	for i := range p.steps {
 		s := &p.steps[i]
+		if s.skip {
+			continue
+		}
 		start := time.Now()
 		if err := s.op.Run(s.out, s.in); err != nil {
 			return s.fail(err)
