@@ -1,0 +1,90 @@
+package nn
+
+import (
+	"math"
+	"testing"
+
+	"dla/internal/rng"
+)
+
+// TestWhiteningFilters: on the patches that they were made from, the first half of the filters have second moments of
+// about the identity, and the second half are their negatives.
+func TestWhiteningFilters(t *testing.T) {
+	const n, h, w, c, k, size = 40, 9, 8, 3, 2, 12
+	images := make([]float32, n*h*w*c)
+	s := rng.New(1, "test", 0, 0)
+	for at := 0; at < len(images); at += w * c { // neighbours in a row and channels of a pixel are correlated
+		last := 0.0
+		for i := range w * c {
+			last = 0.8*last + s.Normal()
+			images[at+i] = float32(last + 0.3)
+		}
+	}
+	filters, err := WhiteningFilters(images, n, h, w, c, k, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var moments [size][size]float64
+	patches := 0
+	for at := range n {
+		for y := range h - k + 1 {
+			for x := range w - k + 1 {
+				var out [2 * size]float64
+				for tap := range size {
+					v := float64(images[((at*h+y+tap/(k*c))*w+x)*c+tap%(k*c)])
+					for f := range out {
+						out[f] += v * float64(filters[tap*2*size+f])
+					}
+				}
+				for i := range size {
+					if out[i] != -out[size+i] {
+						t.Fatalf("filter %d gives %g, its negative %g", i, out[i], out[size+i])
+					}
+					for j := range size {
+						moments[i][j] += out[i] * out[j]
+					}
+				}
+				patches++
+			}
+		}
+	}
+	for i := range size {
+		for j := range size {
+			want := 0.0
+			if i == j {
+				want = 1
+			}
+			if got := moments[i][j] / float64(patches); math.Abs(got-want) > 1e-4 {
+				t.Errorf("the moment of outputs %d and %d is %g, want %g", i, j, got, want)
+			}
+		}
+	}
+	images[5] = float32(math.NaN())
+	if _, err := WhiteningFilters(images, n, h, w, c, k, 0); err == nil {
+		t.Error("NaN gave filters")
+	}
+}
+
+// TestDirac: the first filters pass a channel each, the rest are as drawn.
+func TestDirac(t *testing.T) {
+	const k, in, out = 3, 2, 5
+	draw := func(init Init) []float32 {
+		w, s := make([]float32, k*k*in*out), rng.New(3, "test", 0, 0)
+		init(w, &s)
+		return w
+	}
+	rest, got := draw(FanIn(k*k*in)), draw(Dirac(k, in, out, FanIn(k*k*in)))
+	for i, v := range got {
+		tap, c, f := i/(in*out), i/out%in, i%out
+		want := rest[i]
+		switch {
+		case f < in && tap == 4 && c == f:
+			want = 1
+		case f < in:
+			want = 0
+		}
+		if v != want {
+			t.Errorf("tap %d, input %d, filter %d: %g, want %g", tap, c, f, v, want)
+		}
+	}
+}
