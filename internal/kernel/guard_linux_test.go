@@ -114,6 +114,18 @@ func TestNothingOutsideIsRead(t *testing.T) {
 					p.FirstGrad(y, pooled)
 				})
 			}
+			for _, p := range []MaxPool{{N: 2, H: 5, W: 4, C: 16, Window: 2}, {N: 1, H: 3, W: 7, C: 21, Window: 3}} {
+				x, y, sums := mem(p.N*p.H*p.W*p.C), mem(p.Size()), mem(p.N*2*p.C)
+				places := mem((p.Size() + 3) / 4)
+				index := unsafe.Slice((*byte)(unsafe.Pointer(&places[0])), 4*len(places))
+				if !atStart {
+					index = index[4*len(places)-p.Size():]
+				}
+				check("max pooling", p, func() {
+					p.Forward(y, index, x, sums)
+					p.Backward(x, y, index)
+				})
+			}
 			for _, c := range []int{5, 16, 48, 61} {
 				m := Norm{N: 2, Pixels: 3, C: c}
 				x, y, v, sums := mem(2*3*c), mem(2*3*c), mem(c), mem(2*2*c)

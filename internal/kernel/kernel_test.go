@@ -42,6 +42,7 @@ func TestPhasesAllocateNothing(t *testing.T) {
 	x, y := make([]float32, n*h*w*c), make([]float32, n*h*w*c)
 	avg := AvgPool{N: n, Pixels: h * w, C: c}
 	pool2 := Pool2{N: n, H: h, W: w, C: c}
+	maxPool, index := MaxPool{N: n, H: h, W: w, C: c, Window: 2}, make([]byte, n*h*w*c)
 	sub := Subsample{N: n, H: h, W: w, C: c, OC: c, Stride: 2}
 	var e Embedding
 	ids := []int32{2, 0, 2}
@@ -57,8 +58,8 @@ func TestPhasesAllocateNothing(t *testing.T) {
 			"SquaredErrorGrad":   func() { SquaredErrorGrad(y, x, x, n, h, 2) },
 			"AvgPool.Forward":    func() { avg.Forward(y, x) },
 			"AvgPool.Backward":   func() { avg.Backward(y, x) },
-			"Pool2.Max":          func() { pool2.Max(y, x) },
-			"Pool2.MaxGrad":      func() { pool2.MaxGrad(y, x, x, x) },
+			"MaxPool.Forward":    func() { maxPool.Forward(y, index, x, y) },
+			"MaxPool.Backward":   func() { maxPool.Backward(y, x, index) },
 			"Pool2.Spread":       func() { pool2.Spread(y, x) },
 			"Pool2.Sum":          func() { pool2.Sum(y, x) },
 			"Subsample.Forward":  func() { sub.Forward(y, x) },

@@ -379,6 +379,16 @@ func normGradSums2AVX512(grad *float32, dy *float32, y *float32, x *float32, px 
 //go:noescape
 func normGradInput2AVX512(dx *float32, grad *float32, x *float32, px int, stride uintptr, mean *float32, a *float32, b *float32, c *float32)
 
+// maxPoolAVX512 is y = the largest of each window of x, and index its place in the window; index may not be nil.
+//
+//go:noescape
+func maxPoolAVX512(y *float32, index *byte, x *float32, px int, n int, window int, row uintptr, pixel uintptr)
+
+// maxPoolGradAVX512 is dx = dy at the pixel of each window that index names, and 0 at its others.
+//
+//go:noescape
+func maxPoolGradAVX512(dx *float32, dy *float32, index *byte, px int, n int, window int, row uintptr, pixel uintptr)
+
 // addAVX512 is dst = a + b. n counts vectors.
 //
 //go:noescape
@@ -708,6 +718,16 @@ func normGradSums2AVX2(grad *float32, dy *float32, y *float32, x *float32, px in
 //
 //go:noescape
 func normGradInput2AVX2(dx *float32, grad *float32, x *float32, px int, stride uintptr, mean *float32, a *float32, b *float32, c *float32)
+
+// maxPoolAVX2 is y = the largest of each window of x, and index its place in the window; index may not be nil.
+//
+//go:noescape
+func maxPoolAVX2(y *float32, index *byte, x *float32, px int, n int, window int, row uintptr, pixel uintptr)
+
+// maxPoolGradAVX2 is dx = dy at the pixel of each window that index names, and 0 at its others.
+//
+//go:noescape
+func maxPoolGradAVX2(dx *float32, dy *float32, index *byte, px int, n int, window int, row uintptr, pixel uintptr)
 
 // addAVX2 is dst = a + b. n counts vectors.
 //

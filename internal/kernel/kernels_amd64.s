@@ -15971,6 +15971,136 @@ loop:
 	VZEROUPPER
 	RET
 
+// func maxPoolAVX512(y *float32, index *byte, x *float32, px int, n int, window int, row uintptr, pixel uintptr)
+// Requires: AVX, AVX512F
+TEXT ·maxPoolAVX512(SB), NOSPLIT, $0-64
+	MOVQ         y+0(FP), AX
+	MOVQ         index+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVL         $0xff800000, BX
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Z0
+	MOVL         $0x00000001, BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Z1
+	MOVQ         px+24(FP), BX
+	MOVQ         window+40(FP), SI
+	MOVQ         row+48(FP), DI
+	MOVQ         pixel+56(FP), R8
+	MOVQ         n+32(FP), R9
+	IMUL3Q       $0x40, R9, R9
+	NEGQ         R9
+	ADDQ         R8, R9
+
+pixel:
+	MOVQ DX, R10
+	MOVQ n+32(FP), R11
+
+vector:
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z4, Z4, Z4
+	VMOVUPS Z0, Z2
+	MOVQ    R10, R12
+	MOVQ    SI, R14
+
+row:
+	MOVQ R12, R13
+	MOVQ SI, R15
+
+column:
+	VMOVUPS   (R13), Z5
+	VCMPPS    $0x1e, Z2, Z5, K1
+	VCMPPS    $0x03, Z5, Z5, K2
+	KORW      K1, K2, K1
+	VMOVUPS   Z5, K1, Z2
+	VMOVDQA32 Z4, K1, Z3
+	VPADDD    Z1, Z4, Z4
+	ADDQ      R8, R13
+	DECQ      R15
+	JNZ       column
+	ADDQ      DI, R12
+	DECQ      R14
+	JNZ       row
+	VMOVUPS   Z2, (AX)
+	VPMOVDB   Z3, (CX)
+	ADDQ      $0x10, CX
+	ADDQ      $0x40, R10
+	ADDQ      $0x40, AX
+	DECQ      R11
+	JNZ       vector
+	ADDQ      R9, AX
+	SHRQ      $0x02, R9
+	ADDQ      R9, CX
+	SHLQ      $0x02, R9
+	MOVQ      window+40(FP), R11
+	IMULQ     R8, R11
+	ADDQ      R11, DX
+	DECQ      BX
+	JNZ       pixel
+	VZEROUPPER
+	RET
+
+// func maxPoolGradAVX512(dx *float32, dy *float32, index *byte, px int, n int, window int, row uintptr, pixel uintptr)
+// Requires: AVX, AVX512F
+TEXT ·maxPoolGradAVX512(SB), NOSPLIT, $0-64
+	MOVQ         dx+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         index+16(FP), DX
+	VPXORD       Z0, Z0, Z0
+	MOVL         $0x00000001, BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Z1
+	MOVQ         px+24(FP), BX
+	MOVQ         window+40(FP), SI
+	MOVQ         row+48(FP), DI
+	MOVQ         pixel+56(FP), R8
+	MOVQ         n+32(FP), R9
+	IMUL3Q       $0x40, R9, R9
+	NEGQ         R9
+	ADDQ         R8, R9
+
+pixel:
+	MOVQ AX, R10
+	MOVQ n+32(FP), R11
+
+vector:
+	VMOVUPS   (CX), Z2
+	VPMOVZXBD (DX), Z3
+	MOVQ      R10, R12
+	MOVQ      SI, R14
+
+row:
+	MOVQ R12, R13
+	MOVQ SI, R15
+
+column:
+	VPCMPEQD  Z0, Z3, K1
+	VMOVUPS.Z Z2, K1, Z4
+	VMOVUPS   Z4, (R13)
+	VPSUBD    Z1, Z3, Z3
+	ADDQ      R8, R13
+	DECQ      R15
+	JNZ       column
+	ADDQ      DI, R12
+	DECQ      R14
+	JNZ       row
+	ADDQ      $0x10, DX
+	ADDQ      $0x40, R10
+	ADDQ      $0x40, CX
+	DECQ      R11
+	JNZ       vector
+	ADDQ      R9, CX
+	SHRQ      $0x02, R9
+	ADDQ      R9, DX
+	SHLQ      $0x02, R9
+	MOVQ      window+40(FP), R11
+	IMULQ     R8, R11
+	ADDQ      R11, AX
+	DECQ      BX
+	JNZ       pixel
+	VZEROUPPER
+	RET
+
 // func addAVX512(dst *float32, a *float32, b *float32, n int)
 // Requires: AVX, AVX512F
 TEXT ·addAVX512(SB), NOSPLIT, $0-32
@@ -25975,6 +26105,139 @@ loop:
 	ADDQ        SI, DX
 	DECQ        BX
 	JNZ         loop
+	VZEROUPPER
+	RET
+
+// func maxPoolAVX2(y *float32, index *byte, x *float32, px int, n int, window int, row uintptr, pixel uintptr)
+// Requires: AVX, AVX2
+TEXT ·maxPoolAVX2(SB), NOSPLIT, $0-64
+	MOVQ         y+0(FP), AX
+	MOVQ         index+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVL         $0xff800000, BX
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x00000001, BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Y1
+	MOVQ         px+24(FP), BX
+	MOVQ         window+40(FP), SI
+	MOVQ         row+48(FP), DI
+	MOVQ         pixel+56(FP), R8
+	MOVQ         n+32(FP), R9
+	IMUL3Q       $0x20, R9, R9
+	NEGQ         R9
+	ADDQ         R8, R9
+
+pixel:
+	MOVQ DX, R10
+	MOVQ n+32(FP), R11
+
+vector:
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VMOVUPS Y0, Y2
+	MOVQ    R10, R12
+	MOVQ    SI, R14
+
+row:
+	MOVQ R12, R13
+	MOVQ SI, R15
+
+column:
+	VMOVUPS      (R13), Y5
+	VCMPPS       $0x1e, Y2, Y5, Y6
+	VCMPPS       $0x03, Y5, Y5, Y7
+	VORPS        Y7, Y6, Y6
+	VBLENDVPS    Y6, Y5, Y2, Y2
+	VBLENDVPS    Y6, Y4, Y3, Y3
+	VPADDD       Y1, Y4, Y4
+	ADDQ         R8, R13
+	DECQ         R15
+	JNZ          column
+	ADDQ         DI, R12
+	DECQ         R14
+	JNZ          row
+	VMOVUPS      Y2, (AX)
+	VEXTRACTI128 $0x01, Y3, X6
+	VPACKSSDW    X6, X3, X6
+	VPACKUSWB    X6, X6, X6
+	VMOVQ        X6, (CX)
+	ADDQ         $0x08, CX
+	ADDQ         $0x20, R10
+	ADDQ         $0x20, AX
+	DECQ         R11
+	JNZ          vector
+	ADDQ         R9, AX
+	SHRQ         $0x02, R9
+	ADDQ         R9, CX
+	SHLQ         $0x02, R9
+	MOVQ         window+40(FP), R11
+	IMULQ        R8, R11
+	ADDQ         R11, DX
+	DECQ         BX
+	JNZ          pixel
+	VZEROUPPER
+	RET
+
+// func maxPoolGradAVX2(dx *float32, dy *float32, index *byte, px int, n int, window int, row uintptr, pixel uintptr)
+// Requires: AVX, AVX2
+TEXT ·maxPoolGradAVX2(SB), NOSPLIT, $0-64
+	MOVQ         dx+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         index+16(FP), DX
+	VXORPS       Y0, Y0, Y0
+	MOVL         $0x00000001, BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Y1
+	MOVQ         px+24(FP), BX
+	MOVQ         window+40(FP), SI
+	MOVQ         row+48(FP), DI
+	MOVQ         pixel+56(FP), R8
+	MOVQ         n+32(FP), R9
+	IMUL3Q       $0x20, R9, R9
+	NEGQ         R9
+	ADDQ         R8, R9
+
+pixel:
+	MOVQ AX, R10
+	MOVQ n+32(FP), R11
+
+vector:
+	VMOVUPS   (CX), Y2
+	VPMOVZXBD (DX), Y3
+	MOVQ      R10, R12
+	MOVQ      SI, R14
+
+row:
+	MOVQ R12, R13
+	MOVQ SI, R15
+
+column:
+	VPCMPEQD Y0, Y3, Y4
+	VANDPS   Y2, Y4, Y4
+	VMOVUPS  Y4, (R13)
+	VPSUBD   Y1, Y3, Y3
+	ADDQ     R8, R13
+	DECQ     R15
+	JNZ      column
+	ADDQ     DI, R12
+	DECQ     R14
+	JNZ      row
+	ADDQ     $0x08, DX
+	ADDQ     $0x20, R10
+	ADDQ     $0x20, CX
+	DECQ     R11
+	JNZ      vector
+	ADDQ     R9, CX
+	SHRQ     $0x02, R9
+	ADDQ     R9, DX
+	SHLQ     $0x02, R9
+	MOVQ     window+40(FP), R11
+	IMULQ    R8, R11
+	ADDQ     R11, AX
+	DECQ     BX
+	JNZ      pixel
 	VZEROUPPER
 	RET
 

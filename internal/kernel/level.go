@@ -24,6 +24,9 @@ type kernels struct {
 	normGradSums  normGradSumsTable
 	normGradInput normGradInputTable
 
+	maxPool     maxPoolFunc
+	maxPoolGrad maxPoolGradFunc
+
 	softmax     softmaxFunc
 	softmaxGrad softmaxGradFunc
 
@@ -68,6 +71,10 @@ type (
 	normGradSumsTable  [3]normGradSumsFunc
 	normGradInputFunc  func(dx, g, x *float32, px int, stride uintptr, mean, a, b, c *float32)
 	normGradInputTable [3]normGradInputFunc
+
+	// maxPoolFunc and maxPoolGradFunc go over one row of px outputs of n vectors of channels; see pooling.go.
+	maxPoolFunc     func(y *float32, index *byte, x *float32, px, n, window int, row, pixel uintptr)
+	maxPoolGradFunc func(dx, dy *float32, index *byte, px, n, window int, row, pixel uintptr)
 
 	// softmaxFunc is the softmax of each of rows rows of n vectors, in place, of scale·s, plus bias where not nil
 	// (which begins a float earlier for each row), plus end in the last vector.

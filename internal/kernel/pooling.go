@@ -1,5 +1,7 @@
 package kernel
 
+import "math"
+
 // AvgPool is the global average of images [N, Pixels, C].
 type AvgPool struct {
 	N, Pixels, C int
@@ -46,12 +48,118 @@ func (a *AvgPool) backward(_ *lane, n int) {
 	}
 }
 
-// Pool2 pools and upsamples by squares of 2x2 pixels; H and W are the size of the larger image.
+// MaxPool takes the largest of each window of Window x Window pixels, which lie side by side, Window at most 16; rows and
+// columns that fill no window are dropped. H and W are the size of the larger image. Its methods allocate nothing.
+type MaxPool struct {
+	N, H, W, C, Window int
+
+	small, large, sums []float32
+	index              []byte
+	phase              phase[MaxPool]
+}
+
+// Size is the number of elements of the smaller images, [N, H/Window, W/Window, C].
+func (p *MaxPool) Size() int { return p.N * (p.H / p.Window) * (p.W / p.Window) * p.C }
+
+// run runs a pass, of which a chunk is an image.
+func (p *MaxPool) run(small, large []float32, index []byte, pass func(*MaxPool, *lane, int)) {
+	p.small, p.large, p.index = small[:p.Size()], large[:p.N*p.H*p.W*p.C], index[:p.Size()]
+	p.phase.run(p, pass, p.N)
+	p.small, p.large, p.index, p.sums = nil, nil, nil, nil
+}
+
+// Forward computes y [N, H/Window, W/Window, C] = the largest pixel of each window of x, and index, of the same shape,
+// its place in the window, in reading order. It is the first of equals, as PyTorch has it, and the last NaN where there
+// is one. Where sums is not nil, it becomes the channel sums of y, as Norm.Sums computes them.
+func (p *MaxPool) Forward(y []float32, index []byte, x, sums []float32) {
+	p.sums = sums
+	p.run(y, x, index, (*MaxPool).forward)
+}
+
+// Backward computes dx [N, H, W, C] = dy where index says, and 0 elsewhere.
+func (p *MaxPool) Backward(dx, dy []float32, index []byte) { p.run(dy, dx, index, (*MaxPool).backward) }
+
+// rows calls f with each row of image n: its outputs and their indices, and the rows of the larger image they are made
+// of; then rest with the rows that fill no window.
+func (p *MaxPool) rows(n int, f func(small []float32, index []byte, large []float32), rest func(large []float32)) {
+	h, w := p.H/p.Window, p.W/p.Window
+	large, row := p.large[n*p.H*p.W*p.C:][:p.H*p.W*p.C], p.Window*p.W*p.C
+	for r := range h {
+		at := (n*h + r) * w * p.C
+		f(p.small[at:][:w*p.C], p.index[at:][:w*p.C], large[:row])
+		large = large[row:]
+	}
+	rest(large)
+}
+
+func (p *MaxPool) forward(_ *lane, n int) {
+	vectors, row := p.C/simd.floats, p.W*p.C
+	p.rows(n, func(y []float32, index []byte, x []float32) {
+		if vectors > 0 {
+			simd.maxPool(&y[0], &index[0], &x[0], len(y)/p.C, vectors, p.Window, uintptr(4*row), uintptr(4*p.C))
+		}
+		for at := 0; at < len(y); at += p.C {
+			for c := vectors * simd.floats; c < p.C; c++ {
+				y[at+c], index[at+c] = largest(x[p.Window*at+c:], p.Window, row, p.C)
+			}
+		}
+	}, func([]float32) {})
+	if p.sums != nil {
+		size := len(p.small) / p.N
+		imageSums(p.sums[n*2*p.C:][:2*p.C], p.small[n*size:][:size], size/p.C, p.C)
+	}
+}
+
+func (p *MaxPool) backward(_ *lane, n int) {
+	vectors, row := p.C/simd.floats, p.W*p.C
+	p.rows(n, func(dy []float32, index []byte, dx []float32) {
+		if vectors > 0 {
+			simd.maxPoolGrad(&dx[0], &dy[0], &index[0], len(dy)/p.C, vectors, p.Window, uintptr(4*row), uintptr(4*p.C))
+		}
+		for at := 0; at < len(dy); at += p.C {
+			for c := vectors * simd.floats; c < p.C; c++ {
+				toLargest(dx[p.Window*at+c:], dy[at+c], index[at+c], p.Window, row, p.C)
+			}
+		}
+		if over := p.W % p.Window * p.C; over > 0 {
+			for end := row; end <= len(dx); end += row {
+				clear(dx[end-over : end])
+			}
+		}
+	}, func(dx []float32) { clear(dx) })
+}
+
+// largest is the largest of a window's pixels of one channel, from x[0] on, and its place.
+func largest(x []float32, window, row, pixel int) (y float32, place byte) {
+	y = float32(math.Inf(-1))
+	for i := range window {
+		for j := range window {
+			if v := x[i*row+j*pixel]; v > y || v != v {
+				y, place = v, byte(i*window+j)
+			}
+		}
+	}
+	return y, place
+}
+
+// toLargest gives dy to the pixel of a window at place, and 0 to the others.
+func toLargest(dx []float32, dy float32, place byte, window, row, pixel int) {
+	for i := range window {
+		for j := range window {
+			v := float32(0)
+			if int(place) == i*window+j {
+				v = dy
+			}
+			dx[i*row+j*pixel] = v
+		}
+	}
+}
+
+// Pool2 upsamples by squares of 2x2 pixels; H and W are the size of the larger image, and even.
 type Pool2 struct {
 	N, H, W, C int
 
 	small, large []float32 // [N, H/2, W/2, C], [N, H, W, C]
-	y, x         []float32 // of MaxGrad: the output and the input of Max; small and large are the gradients
 	phase        phase[Pool2]
 }
 
@@ -59,15 +167,6 @@ type Pool2 struct {
 func (p *Pool2) run(small, large []float32, pass func(*Pool2, *lane, int)) {
 	p.small, p.large = small[:p.N*(p.H/2)*(p.W/2)*p.C], large[:p.N*p.H*p.W*p.C]
 	p.phase.run(p, pass, p.N)
-}
-
-// Max computes y = the largest of each four pixels of x; NaN if any of them is.
-func (p *Pool2) Max(y, x []float32) { p.run(y, x, (*Pool2).max) }
-
-// MaxGrad computes dx = dy at the first of each four pixels of x that equals y, and 0 elsewhere.
-func (p *Pool2) MaxGrad(dx, dy, x, y []float32) {
-	p.y, p.x = y[:p.N*(p.H/2)*(p.W/2)*p.C], x[:p.N*p.H*p.W*p.C]
-	p.run(dy, dx, (*Pool2).maxGrad)
 }
 
 // Spread computes y (large) = each pixel of x (small) four times.
@@ -88,15 +187,6 @@ func (p *Pool2) squares(n int, f func(small, top, bottom []float32)) {
 	}
 }
 
-func (p *Pool2) max(_ *lane, n int) {
-	p.squares(n, func(y, top, bottom []float32) {
-		c := len(y)
-		for i := range y {
-			y[i] = max(top[i], top[c+i], bottom[i], bottom[c+i])
-		}
-	})
-}
-
 func (p *Pool2) spread(_ *lane, n int) {
 	p.squares(n, func(x, top, bottom []float32) {
 		copy(top, x)
@@ -112,28 +202,6 @@ func (p *Pool2) sum(_ *lane, n int) {
 			dx[i] = top[i] + top[c+i] + (bottom[i] + bottom[c+i])
 		}
 	})
-}
-
-func (p *Pool2) maxGrad(_ *lane, n int) {
-	h, w, c := p.H/2, p.W/2, p.C
-	row := p.W * c
-	dx, x := p.large[n*p.H*row:][:p.H*row], p.x[n*p.H*row:][:p.H*row]
-	clear(dx)
-	for r := range h {
-		for q := range w {
-			at := ((n*h+r)*w + q) * c
-			dy, y := p.small[at:][:c], p.y[at:][:c]
-			first := 2*r*row + 2*q*c
-			for i := range y {
-				for _, j := range [4]int{first + i, first + c + i, first + row + i, first + row + c + i} {
-					if x[j] == y[i] {
-						dx[j] = dy[i]
-						break
-					}
-				}
-			}
-		}
-	}
 }
 
 // Subsample takes every Stride-th pixel of [N, H, W, C] and pads its channels with zeros to OC.

@@ -29,28 +29,53 @@ func TestAvgPool(t *testing.T) {
 	})
 }
 
-// TestPool2 on an image with an odd side: its last column belongs to no square.
-func TestPool2(t *testing.T) {
-	p := Pool2{N: 1, H: 2, W: 5, C: 1}
-	x := []float32{
-		1, 4, 7, 7, 9,
-		2, 3, 7, 6, 9,
-	}
-	y, dx := make([]float32, 2), make([]float32, 10)
-	p.Max(y, x)
-	if !slices.Equal(y, []float32{4, 7}) {
-		t.Errorf("largest %v", y)
-	}
-	p.MaxGrad(dx, []float32{10, 20}, x, y)
-	if want := []float32{0, 10, 20, 0, 0, 0, 0, 0, 0, 0}; !slices.Equal(dx, want) {
-		t.Errorf("gradient %v, want %v: the first of equals", dx, want)
-	}
-	x[3] = float32(math.NaN())
-	if p.Max(y, x); y[1] == y[1] {
-		t.Errorf("largest of NaN and others is %g", y[1])
-	}
+// TestMaxPool compares both passes with the definition, to the bit: whole vectors of channels and odd ones, rows and
+// columns that fill no window, equals, NaN and infinities.
+func TestMaxPool(t *testing.T) {
+	inf := float32(math.Inf(1))
+	levels(t, func(level string) {
+		for _, p := range []MaxPool{{N: 2, H: 4, W: 6, C: 16, Window: 2}, {N: 1, H: 5, W: 7, C: 37, Window: 2},
+			{N: 2, H: 7, W: 8, C: 8, Window: 3}, {N: 1, H: 3, W: 3, C: 5, Window: 3}, {N: 1, H: 17, W: 16, C: 9, Window: 16},
+			{N: 3, H: 2, W: 3, C: 1, Window: 1}} {
+			h, w, size := p.H/p.Window, p.W/p.Window, p.Size()
+			x, dy := normals(p.N*p.H*p.W*p.C, 1), normals(size, 2)
+			for i := range x {
+				x[i] = float32(math.Round(float64(x[i]))) // equals
+			}
+			for i, v := range []float32{float32(math.NaN()), -inf, inf, -inf, float32(math.NaN())} {
+				x[i*len(x)/5] = v
+			}
+			want, wantDX, wantSums := make([]float32, size), make([]float32, len(x)), make([]float32, p.N*2*p.C)
+			for i := range want {
+				c, q, r, n := i%p.C, i/p.C%w, i/p.C/w%h, i/p.C/w/h
+				best, at := -inf, -1
+				for a := range p.Window {
+					for b := range p.Window {
+						j := ((n*p.H+r*p.Window+a)*p.W+q*p.Window+b)*p.C + c
+						if at < 0 || x[j] > best || x[j] != x[j] {
+							best, at = x[j], j
+						}
+					}
+				}
+				want[i], wantDX[at] = best, dy[i]
+			}
+			y, dx, sums, index := make([]float32, size), normals(len(x), 3), make([]float32, p.N*2*p.C), make([]byte, size)
+			p.Forward(y, index, x, sums)
+			p.Backward(dx, dy, index)
+			(&Norm{N: p.N, Pixels: h * w, C: p.C}).Sums(wantSums, want)
+			for what, pair := range map[string][2][]float32{"y": {y, want}, "dx": {dx, wantDX}, "sums": {sums, wantSums}} {
+				for i, v := range pair[0] {
+					if v != pair[1][i] && (v == v || pair[1][i] == pair[1][i]) {
+						t.Fatalf("%s, %dx%dx%d by %d: %s[%d] = %g, want %g", level, p.H, p.W, p.C, p.Window, what, i, v, pair[1][i])
+					}
+				}
+			}
+		}
+	})
+}
 
-	p = Pool2{N: 1, H: 2, W: 4, C: 2}
+func TestPool2(t *testing.T) {
+	p := Pool2{N: 1, H: 2, W: 4, C: 2}
 	large, small := make([]float32, 16), []float32{1, 2, 3, 4}
 	p.Spread(large, small)
 	if want := []float32{1, 2, 1, 2, 3, 4, 3, 4, 1, 2, 1, 2, 3, 4, 3, 4}; !slices.Equal(large, want) {

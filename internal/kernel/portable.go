@@ -21,6 +21,8 @@ var portable = kernels{
 	normApply:     normApplyTable{1: portableApply(8), 2: portableApply(16)},
 	normGradSums:  normGradSumsTable{1: portableGradSums(8), 2: portableGradSums(16)},
 	normGradInput: normGradInputTable{1: portableGradInput(8), 2: portableGradInput(16)},
+	maxPool:       portableMaxPool,
+	maxPoolGrad:   portableMaxPoolGrad,
 	softmax:       portableSoftmax,
 	softmaxGrad:   portableSoftmaxGrad,
 	layerNorm:     portableLayerNorm,
@@ -250,6 +252,32 @@ func portableGradInput(width int) normGradInputFunc {
 			for q := range width {
 				dxs[at+q] = as[q]*gs[at+q] + bs[q]*(xs[at+q]-m[q]) + cs[q]
 			}
+		}
+	}
+}
+
+func portableMaxPool(y *float32, index *byte, x *float32, px, n, window int, row, pixel uintptr) {
+	row, pixel = row/4, pixel/4
+	width := 8 * n
+	ys, places := floatsAt(y, (px-1)*int(pixel)+width), unsafe.Slice(index, (px-1)*int(pixel)+width)
+	xs := floatsAt(x, (window-1)*int(row)+(px*window-1)*int(pixel)+width)
+	for q := range px {
+		at := q * int(pixel)
+		for c := range width {
+			ys[at+c], places[at+c] = largest(xs[window*at+c:], window, int(row), int(pixel))
+		}
+	}
+}
+
+func portableMaxPoolGrad(dx, dy *float32, index *byte, px, n, window int, row, pixel uintptr) {
+	row, pixel = row/4, pixel/4
+	width := 8 * n
+	dys, places := floatsAt(dy, (px-1)*int(pixel)+width), unsafe.Slice(index, (px-1)*int(pixel)+width)
+	dxs := floatsAt(dx, (window-1)*int(row)+(px*window-1)*int(pixel)+width)
+	for q := range px {
+		at := q * int(pixel)
+		for c := range width {
+			toLargest(dxs[window*at+c:], dys[at+c], places[at+c], window, int(row), int(pixel))
 		}
 	}
 }

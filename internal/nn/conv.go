@@ -43,6 +43,11 @@ func Conv2DFanIn(g *Graph, name string, x *G.Node, out, k, stride int, relu bool
 	})
 }
 
+// MaxPool is the largest of each window x window pixels: x [N, H, W, C] to [N, H/window, W/window, C].
+func MaxPool(g *Graph, name string, x *G.Node, window int) *G.Node {
+	return g.layer(name, func() (*G.Node, error) { return ops.MaxPool(x, window) })
+}
+
 // Upsample gives each pixel of x [N, H, W, C] four times: [N, 2H, 2W, C], nearest neighbour.
 func Upsample(g *Graph, name string, x *G.Node) *G.Node {
 	return g.layer(name, func() (*G.Node, error) { return ops.Upsample(x) })

@@ -40,7 +40,7 @@ var (
 		(*conv2d)(nil), (*convDX)(nil), (*convDW)(nil)}
 	_                  = []engine.Accumulator{(*linearDX)(nil), (*convDX)(nil)}
 	_ engine.Absorber  = (*linear)(nil)
-	_ engine.SumsGiver = (*conv2d)(nil)
+	_                  = []engine.SumsGiver{(*conv2d)(nil), (*maxPool)(nil)}
 	_ engine.SumsTaker = (*batchNorm)(nil)
 	_ engine.Viewer    = (*third)(nil)
 )

@@ -152,7 +152,12 @@ var graphs = []struct {
 	{"standardize", imageGraph(func(n *net, x *G.Node) *G.Node {
 		return n.do(ops.Standardize(x, []float64{0.1, 0.2, 0.3, 0.4}, []float64{0.5, 0.6, 0.7, 0.8}))
 	})},
-	{"max-pool", imageGraph(func(n *net, x *G.Node) *G.Node { return n.do(ops.MaxPool(x)) })},
+	{"max-pool", imageGraph(func(n *net, x *G.Node) *G.Node { return n.do(ops.MaxPool(x, 2)) })},
+	{"max-pool of 3x3", imageGraph(func(n *net, x *G.Node) *G.Node { return n.do(ops.MaxPool(x, 3)) })},
+	{"max-pool and batchnorm", imageGraph(func(n *net, x *G.Node) *G.Node {
+		y := n.do(ops.BatchNorm(n.do(ops.MaxPool(x, 2)), n.leaf("gamma", 4), n.leaf("beta", 4), nil, 1e-5, false))
+		return n.do(ops.Conv2D(y, n.leaf("w", 3, 3, 4, 4), nil, 2))
+	})},
 	{"upsample", imageGraph(func(n *net, x *G.Node) *G.Node {
 		return n.do(ops.Conv2D(n.do(ops.Upsample(x)), n.leaf("w", 3, 3, 4, 4), nil, 1))
 	})},
@@ -531,7 +536,8 @@ func TestImageShapeErrors(t *testing.T) {
 	for name, build := range map[string]func() (*G.Node, error){
 		"conv2d":       func() (*G.Node, error) { return ops.Conv2D(x, w, nil, 1) },
 		"an odd k":     func() (*G.Node, error) { return ops.Conv2D(x, even, nil, 1) },
-		"max-pool":     func() (*G.Node, error) { return ops.MaxPool(x) },
+		"max-pool":     func() (*G.Node, error) { return ops.MaxPool(x, 2) },
+		"a window":     func() (*G.Node, error) { return ops.MaxPool(x, 0) },
 		"pad-shortcut": func() (*G.Node, error) { return ops.PadShortcut(x, 2, 1) },
 		"bias+relu":    func() (*G.Node, error) { return ops.BiasReLU(x, leaf(g, 1, "b", 5)) },
 	} {

@@ -82,67 +82,87 @@ func (o *globalAvgPoolGrad) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	return nil
 }
 
-// MaxPool returns y [N, H/2, W/2, C] = the largest of each 2x2 pixels of x [N, H, W, C]; an odd last row or column is
-// dropped, as torch.nn.MaxPool2d(2) does.
-func MaxPool(x *G.Node) (*G.Node, error) {
+// MaxPool returns y [N, H/window, W/window, C] = the largest of each window x window pixels of x [N, H, W, C], for a
+// window of 1 to 16; rows and columns that fill no window are dropped, as torch.nn.MaxPool2d(window) does.
+func MaxPool(x *G.Node, window int) (*G.Node, error) {
 	o := &maxPool{}
+	o.pool.Window = window
 	o.base = newBase("max-pool", o, 4, 4)
 	return G.ApplyOp(o, x)
 }
 
 type maxPool struct {
 	base
-	pool kernel.Pool2
+	pool  kernel.MaxPool
+	index []byte // what Run leaves for the gradient: where in its window each output stands
 }
 
 func (o *maxPool) shape(in []tensor.Shape) (tensor.Shape, error) {
 	if err := images(in); err != nil {
 		return nil, err
 	}
-	x := in[0]
-	if x[1] < 2 || x[2] < 2 {
-		return nil, fmt.Errorf("x [N, H, W, C] must have at least 2x2 pixels")
+	x, window := in[0], o.pool.Window
+	if window < 1 || window > 16 {
+		return nil, fmt.Errorf("a window of %d is not between 1 and 16", window)
 	}
-	return tensor.Shape{x[0], x[1] / 2, x[2] / 2, x[3]}, nil
+	if x[1] < window || x[2] < window {
+		return nil, fmt.Errorf("x [N, H, W, C] must have at least %dx%d pixels", window, window)
+	}
+	o.setSize(x)
+	return tensor.Shape{x[0], x[1] / window, x[2] / window, x[3]}, nil
 }
+
+func (o *maxPool) setSize(x []int) { o.pool.N, o.pool.H, o.pool.W, o.pool.C = x[0], x[1], x[2], x[3] }
+
+// GivesSums says that Run fills its output's channel sums where asked.
+func (o *maxPool) GivesSums() {}
 
 // Run computes y.
 func (o *maxPool) Run(out *engine.Tensor, in []*engine.Tensor) error {
-	s := in[0].Shape
-	if err := out.Resize(s[0], s[1]/2, s[2]/2, s[3]); err != nil {
+	p := &o.pool
+	o.setSize(in[0].Shape)
+	if err := out.Resize(p.N, p.H/p.Window, p.W/p.Window, p.C); err != nil {
 		return err
 	}
-	o.pool.N, o.pool.H, o.pool.W, o.pool.C = s[0], s[1], s[2], s[3]
-	o.pool.Max(out.F32, in[0].F32)
+	if len(o.index) < p.Size() {
+		o.index = make([]byte, p.Size())
+	}
+	p.Forward(out.F32, o.index, in[0].F32, out.SumsFor(p.N, p.C))
 	return nil
 }
 
 // DiffWRT says that x has a gradient.
 func (o *maxPool) DiffWRT(int) []bool { return []bool{true} }
 
-// SymDiff gives dy to the first largest pixel of each four.
-func (o *maxPool) SymDiff(in G.Nodes, y, dy *G.Node) (G.Nodes, error) {
-	g := &maxPoolGrad{}
-	g.base = newBase("max-pool-dx", g, 4, 4, 4, 4)
-	dx, err := apply(g, dy, in[0], y)
+// SymDiff gives dy to the first largest pixel of each window. Where that is, Run has noted, so that x is needed no more.
+func (o *maxPool) SymDiff(_ G.Nodes, y, dy *G.Node) (G.Nodes, error) {
+	g := &maxPoolGrad{of: o}
+	g.base = newBase("max-pool-dx", g, 4, 4, 4)
+	dx, err := apply(g, dy, y)
 	return G.Nodes{dx}, err
 }
 
+// maxPoolGrad is dx from dy; it takes y so as to run after maxPool.
 type maxPoolGrad struct {
 	base
-	pool kernel.Pool2
+	of *maxPool
 }
 
-func (o *maxPoolGrad) shape(in []tensor.Shape) (tensor.Shape, error) { return in[1].Clone(), nil }
+func (o *maxPoolGrad) shape(in []tensor.Shape) (tensor.Shape, error) {
+	if !in[0].Eq(in[1]) {
+		return nil, fmt.Errorf("dy and y must have one shape")
+	}
+	p := &o.of.pool
+	return tensor.Shape{p.N, p.H, p.W, p.C}, nil
+}
 
-// Run computes dx [N, H, W, C] from dy, x and y.
+// Run computes dx [N, H, W, C].
 func (o *maxPoolGrad) Run(out *engine.Tensor, in []*engine.Tensor) error {
-	s := in[1].Shape
-	if err := out.Resize(s...); err != nil {
+	p := &o.of.pool
+	if err := out.Resize(p.N, p.H, p.W, p.C); err != nil {
 		return err
 	}
-	o.pool.N, o.pool.H, o.pool.W, o.pool.C = s[0], s[1], s[2], s[3]
-	o.pool.MaxGrad(out.F32, in[0].F32, in[1].F32, in[2].F32)
+	p.Backward(out.F32, in[0].F32, o.of.index)
 	return nil
 }
 

@@ -3,7 +3,7 @@
 //
 // Every kernel is generated twice, for AVX-512 and for AVX2, from one description: a level says how
 // wide a vector is and how many registers there are. brgemm.go has the matrix product, winograd.go
-// the transforms of Winograd convolution, norm.go batch normalisation, functions.go, layernorm.go and
+// the transforms of Winograd convolution, norm.go batch normalisation, pooling.go max pooling, functions.go, layernorm.go and
 // dropout.go what the encoders need, elementwise.go the rest. tables.go names all of them in Go, level by level.
 package main
 
@@ -45,6 +45,7 @@ func main() {
 		transpose(l)
 		winograd(l)
 		norm(l)
+		pooling(l)
 		elementwise(l)
 		functions(l)
 		layerNorms(l)
