@@ -67,7 +67,27 @@ type Train struct {
 	Conv string `yaml:"conv" json:"conv"`
 
 	GradNorms bool `yaml:"grad_norms" json:"grad_norms"` // record the norm of each weight tensor's gradient
+
+	// The groups of settings below are left out of records where they have their defaults.
+
+	Groups Groups `yaml:"groups,omitempty" json:"groups"`
 }
+
+// Groups holds factors on learning rate and weight decay for kinds of parameters other than matrices and filters. What
+// decays a parameter in one step is lr·weight_decay with both factors: to keep the decay where the rate is 64-fold,
+// bias_decay is 1/64.
+type Groups struct {
+	BiasLR    float64 `yaml:"bias_lr" json:"bias_lr"`       // biases, of layers and of normalisations
+	BiasDecay float64 `yaml:"bias_decay" json:"bias_decay"` // 0: no decay
+	NormLR    float64 `yaml:"norm_lr" json:"norm_lr"`       // scales of normalisations
+	NormDecay float64 `yaml:"norm_decay" json:"norm_decay"` // 0: no decay
+}
+
+// defaultGroups treats all parameters alike.
+var defaultGroups = Groups{1, 1, 1, 1}
+
+// IsZero reports whether g is the default, which records leave out.
+func (g Groups) IsZero() bool { return g == defaultGroups }
 
 // DefaultResnet trains the lab's MLP of depth 5 without skip connections on MNIST.
 func DefaultResnet() Resnet {
@@ -77,7 +97,7 @@ func DefaultResnet() Resnet {
 		Model:      Model{Name: "mlp", Depth: 5, Width: 128},
 		Train: Train{Epochs: 10, BatchSize: 128, Optimizer: "sgd", LR: 0.1, Momentum: 0.9, Beta1: 0.9, Beta2: 0.999,
 			Eps:      1e-8,
-			Schedule: "cosine", Milestones: []int{}, Gamma: 0.1, Conv: "winograd"},
+			Schedule: "cosine", Milestones: []int{}, Gamma: 0.1, Conv: "winograd", Groups: defaultGroups},
 	}
 }
 
@@ -160,6 +180,10 @@ func (c Training) Validate() error {
 		{"train.lr", c.Train.LR, 0, true}, {"train.clip_norm", c.Train.ClipNorm, 0, false}, {"train.weight_decay",
 			c.Train.WeightDecay, 0, false},
 		{"train.gamma", c.Train.Gamma, 0, true}, {"train.eps", c.Train.Eps, 0, true},
+		{"train.groups.bias_lr", c.Train.Groups.BiasLR, 0, false}, {"train.groups.bias_decay",
+			c.Train.Groups.BiasDecay, 0, false},
+		{"train.groups.norm_lr", c.Train.Groups.NormLR, 0, false}, {"train.groups.norm_decay",
+			c.Train.Groups.NormDecay, 0, false},
 	} {
 		if !(x.v >= x.low) || x.exclusive && x.v == x.low || math.IsInf(x.v, 0) {
 			bound := "of at least"

@@ -127,9 +127,12 @@ func (t *training) Run(ctx context.Context, r *run.Run, opt Options) (record.Res
 
 // optimise makes the optimiser of params and its schedule. steps is the number of steps per epoch.
 func optimise(t config.Train, params []optim.Param, steps int) (optim.Optimizer, optim.Schedule, error) {
+	g := t.Groups
 	o, err := optim.New(optim.Config{Name: t.Optimizer, Momentum: t.Momentum, Nesterov: t.Nesterov,
 		WeightDecay: t.WeightDecay,
-		Decoupled:   t.Decoupled, Beta1: t.Beta1, Beta2: t.Beta2, Eps: t.Eps}, params)
+		Decoupled:   t.Decoupled, Beta1: t.Beta1, Beta2: t.Beta2, Eps: t.Eps, EpochSteps: steps,
+		Groups: map[optim.Kind]optim.Group{optim.Bias: {LR: g.BiasLR, Decay: g.BiasDecay},
+			optim.Norm: {LR: g.NormLR, Decay: g.NormDecay}}}, params)
 	if err != nil {
 		return nil, optim.Schedule{}, err
 	}

@@ -70,6 +70,15 @@ func (g *Graph) Param(name string, init Init, shape ...int) *G.Node {
 	return n
 }
 
+// TrainFor makes the parameter called name, which a layer has asked for, train in the first so many epochs alone.
+func (g *Graph) TrainFor(name string, epochs int) {
+	if q := g.params.byName[name]; q != nil {
+		q.Epochs = epochs
+	} else if g.err == nil {
+		g.err = fmt.Errorf("nn: parameter %s cannot be trained for %d epochs: no layer has it", name, epochs)
+	}
+}
+
 // param is the node and the tensor called name; nil after an error, which sticks.
 func (g *Graph) param(name string, init Init, buffer bool, shape []int) (*G.Node, *Param) {
 	q, err := g.params.get(name, init, buffer, shape)

@@ -24,6 +24,7 @@ type Param struct {
 	Data   []float32     // row-major; the memory every graph and the optimiser share
 	Buffer bool          // part of the model's state but not trained: running statistics
 	Frozen bool          // weights that are not trained any more
+	Epochs int           // trained in the first so many epochs alone; 0: in all
 	value  *tensor.Dense // the same memory as Gorgonia sees it
 }
 

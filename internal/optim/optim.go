@@ -9,6 +9,7 @@ package optim
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"dla/internal/kernel"
 )
@@ -18,7 +19,34 @@ type Param struct {
 	Name        string
 	Shape       []int
 	Value, Grad []float32
+	Epochs      int // trained in the first so many epochs alone; 0: in all
 }
+
+// Kind distinguishes parameters that recipes treat differently.
+type Kind int
+
+// The kinds of parameters.
+const (
+	Weight Kind = iota // matrix or filter
+	Bias               // shift of a layer or of a normalisation
+	Norm               // scale of a normalisation
+)
+
+// Kind returns the kind of p, by the names and shapes that package nn gives parameters.
+func (p Param) Kind() Kind {
+	switch {
+	case strings.HasSuffix(p.Name, ".bias"):
+		return Bias
+	case len(p.Shape) == 1:
+		return Norm
+	}
+	return Weight
+}
+
+// Group holds factors for the parameters of one kind: on the learning rate and on the weight decay. What decays the
+// weights in a step is the product of both rates, so a group with a higher learning rate also decays faster unless
+// Decay makes up for it.
+type Group struct{ LR, Decay float64 }
 
 // Slot is one tensor of an optimiser's state, named after its parameter: "momentum/stem.weight". Data is the live
 // buffer: reading it saves the state, writing into it restores the state.
@@ -47,6 +75,9 @@ type Config struct {
 	WeightDecay       float64
 	Decoupled         bool    // sgd: decay the weights directly (adamw always does)
 	Beta1, Beta2, Eps float64 // adamw
+
+	Groups     map[Kind]Group // factors of a kind; 1 for kinds that are missing
+	EpochSteps int            // steps per epoch, for parameters with Epochs
 }
 
 // New returns the optimiser of cfg for params: sgd is torch.optim.SGD, adamw is torch.optim.AdamW. Invalid constants
@@ -67,19 +98,31 @@ func New(cfg Config, params []Param) (Optimizer, error) {
 			return nil, fmt.Errorf("optimizer %s: parameter %s has %d values and %d gradients", cfg.Name, p.Name,
 				len(p.Value), len(p.Grad))
 		}
+		if p.Epochs > 0 && cfg.EpochSteps < 1 {
+			return nil, fmt.Errorf("optimizer %s: parameter %s is trained for %d epochs, of an unknown number of steps",
+				cfg.Name, p.Name, p.Epochs)
+		}
+	}
+	for _, g := range cfg.Groups {
+		for _, f := range []float64{g.LR, g.Decay} {
+			if !(f >= 0) || math.IsInf(f, 0) {
+				return nil, fmt.Errorf("optimizer %s: factor %g of a group of parameters, want a finite number of at "+
+					"least 0", cfg.Name, f)
+			}
+		}
 	}
 	switch cfg.Name {
 	case "sgd":
 		if cfg.Nesterov && cfg.Momentum == 0 {
 			return nil, fmt.Errorf("optimizer sgd: nesterov needs a momentum above 0")
 		}
-		return &sgd{cfg: cfg, params: params, v: slots("momentum", params), part: partition(params)}, nil
+		return newSGD(cfg, params), nil
 	case "adamw":
 		if cfg.Eps == 0 {
 			return nil, fmt.Errorf("optimizer adamw: eps must be above 0")
 		}
 		return &adamw{cfg: cfg, params: params, m: slots("exp_avg", params), v: slots("exp_avg_sq", params),
-			part: partition(params)}, nil
+			part: partition(params), rules: rulesOf(cfg, params)}, nil
 	}
 	return nil, fmt.Errorf("unknown optimizer %q: known are sgd, adamw", cfg.Name)
 }
@@ -90,6 +133,27 @@ func slots(kind string, params []Param) []Slot {
 		s[i] = Slot{Name: kind + "/" + p.Name, Shape: p.Shape, Data: kernel.Alloc(len(p.Value))}
 	}
 	return s
+}
+
+// rule says how one parameter is updated.
+type rule struct {
+	Group
+	steps uint64 // the first so many alone
+}
+
+// rulesOf returns the rules of params.
+func rulesOf(cfg Config, params []Param) []rule {
+	all := make([]rule, len(params))
+	for i, p := range params {
+		all[i] = rule{Group{1, 1}, math.MaxUint64}
+		if g, ok := cfg.Groups[p.Kind()]; ok {
+			all[i].Group = g
+		}
+		if p.Epochs > 0 {
+			all[i].steps = uint64(p.Epochs) * uint64(cfg.EpochSteps)
+		}
+	}
+	return all
 }
 
 // stretch is a range of one parameter: a chunk of an update over all parameters.
@@ -112,8 +176,14 @@ type sgd struct {
 	params []Param
 	v      []Slot
 	part   []stretch
+	rules  []rule
 	steps  uint64
 	now    kernel.SGDParams
+}
+
+func newSGD(cfg Config, params []Param) *sgd {
+	return &sgd{cfg: cfg, params: params, v: slots("momentum", params), part: partition(params),
+		rules: rulesOf(cfg, params)}
 }
 
 // Step makes one update.
@@ -127,8 +197,12 @@ func (o *sgd) Step(lr float64) {
 // Chunk updates one range of one parameter.
 func (o *sgd) Chunk(i int) {
 	s := o.part[i]
-	p := o.params[s.param]
-	kernel.SGD(p.Value[s.lo:s.hi], p.Grad[s.lo:s.hi], o.v[s.param].Data[s.lo:s.hi], o.now)
+	p, r, now := o.params[s.param], o.rules[s.param], o.now
+	if o.steps >= r.steps {
+		return
+	}
+	now.LR, now.WeightDecay = now.LR*r.LR, now.WeightDecay*r.Decay
+	kernel.SGD(p.Value[s.lo:s.hi], p.Grad[s.lo:s.hi], o.v[s.param].Data[s.lo:s.hi], now)
 }
 
 // Slots returns the velocities.
@@ -146,6 +220,7 @@ type adamw struct {
 	params []Param
 	m, v   []Slot
 	part   []stretch
+	rules  []rule
 	steps  uint64
 	now    kernel.AdamWParams
 }
@@ -163,9 +238,13 @@ func (o *adamw) Step(lr float64) {
 // Chunk updates one range of one parameter.
 func (o *adamw) Chunk(i int) {
 	s := o.part[i]
-	p := o.params[s.param]
+	p, r, now := o.params[s.param], o.rules[s.param], o.now
+	if o.steps > r.steps { // this step is counted already
+		return
+	}
+	now.LR, now.WeightDecay = now.LR*r.LR, now.WeightDecay*r.Decay
 	kernel.AdamW(p.Value[s.lo:s.hi], p.Grad[s.lo:s.hi], o.m[s.param].Data[s.lo:s.hi], o.v[s.param].Data[s.lo:s.hi],
-		o.now)
+		now)
 }
 
 // Slots returns the first and second moments.

@@ -15,6 +15,7 @@ import (
 type golden struct {
 	Start      []float32
 	Optimizers map[string][][]float32
+	Groups     map[string][][]float32
 	Schedules  map[string][]float64
 	Clip       []struct {
 		Limit, Norm float64
@@ -77,6 +78,66 @@ func TestAgainstPyTorch(t *testing.T) {
 				if d := math.Abs(float64(w[i] - want[i])); d > 1.2e-7*max(1, math.Abs(float64(want[i]))) {
 					t.Fatalf("%s, step %d: w[%d] = %.9g, PyTorch has %.9g", name, step+1, i, w[i], want[i])
 				}
+			}
+		}
+	}
+}
+
+// mixed returns a matrix, a shift and a scale over w and its gradient.
+func mixed(w, grad []float32) []Param {
+	return []Param{{Name: "fc.weight", Shape: []int{2, 2}, Value: w[:4], Grad: grad[:4]},
+		{Name: "bn.bias", Shape: []int{2}, Value: w[4:6], Grad: grad[4:6]},
+		{Name: "bn.weight", Shape: []int{1}, Value: w[6:], Grad: grad[6:]}}
+}
+
+// TestGroupsAgainstPyTorch: the factors are those on lr and weight_decay of PyTorch's param_groups.
+func TestGroupsAgainstPyTorch(t *testing.T) {
+	g := readGolden(t)
+	for name, tc := range map[string]struct {
+		cfg Config
+		lr  float64
+	}{
+		"sgd":   {Config{Name: "sgd", Momentum: 0.85, Nesterov: true, WeightDecay: 0.1}, 0.05},
+		"adamw": {Config{Name: "adamw", Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.1}, 0.01},
+	} {
+		tc.cfg.Groups = map[Kind]Group{Bias: {8, 1. / 8}, Norm: {0.5, 0}}
+		w, grad := slices.Clone(g.Start), make([]float32, len(g.Start))
+		o, err := New(tc.cfg, mixed(w, grad))
+		if err != nil || len(g.Groups[name]) == 0 {
+			t.Fatal(name, err)
+		}
+		for step, want := range g.Groups[name] {
+			gradient(grad, step)
+			o.Step(tc.lr)
+			for i := range w {
+				if d := math.Abs(float64(w[i] - want[i])); d > 5e-7*max(1, math.Abs(float64(want[i]))) {
+					t.Fatalf("%s, step %d: w[%d] = %.9g, PyTorch has %.9g", name, step+1, i, w[i], want[i])
+				}
+			}
+		}
+	}
+}
+
+// TestTrainedForEpochs: a parameter with Epochs stays as it is after them, and the others do not.
+func TestTrainedForEpochs(t *testing.T) {
+	for name, tc := range optimizers {
+		w, grad := make([]float32, 7), make([]float32, 7)
+		ps := mixed(w, grad)
+		ps[1].Epochs = 2
+		if _, err := New(tc.cfg, ps); err == nil || !strings.Contains(err.Error(), "bn.bias is trained for 2 epochs") {
+			t.Errorf("%s: epochs of an unknown length: %v", name, err)
+		}
+		tc.cfg.EpochSteps = 3
+		o, err := New(tc.cfg, ps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for step := range 9 {
+			before := slices.Clone(w)
+			gradient(grad, step)
+			o.Step(tc.lr)
+			if moved := w[4] != before[4]; moved != (step < 6) || w[0] == before[0] || w[6] == before[6] {
+				t.Errorf("%s, step %d: from %v to %v", name, step, before, w)
 			}
 		}
 	}
@@ -207,6 +268,10 @@ func TestMistakes(t *testing.T) {
 		if _, err := New(tc.cfg, p); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%+v: error %v, want one that names %s", tc.cfg, err, tc.want)
 		}
+	}
+	if _, err := New(Config{Name: "sgd", Groups: map[Kind]Group{Norm: {-1, 1}}}, p); err == nil ||
+		!strings.Contains(err.Error(), "factor -1 of a group") {
+		t.Errorf("a negative factor: %v", err)
 	}
 	if _, err := New(Config{Name: "sgd"}, []Param{{Name: "w", Value: make([]float32, 2)}}); err == nil ||
 		!strings.Contains(err.Error(), "w has 2 values") {

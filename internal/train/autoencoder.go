@@ -103,7 +103,7 @@ func NewAutoencoder(arch Reconstruction, p *nn.Params, rowShape []int, batch, ev
 	}
 	a := &Autoencoder{prog: prog, loss: read[0], train: data.Batch{X: prog.Inputs(), Y: make([]int32, batch)}}
 	for i, q := range p.Trained() {
-		a.params = append(a.params, optim.Param{Name: q.Name, Shape: q.Shape, Value: q.Data, Grad: read[1+i].F32})
+		a.params = append(a.params, trained(q, read[1+i]))
 	}
 	a.Reconstructor, err = NewReconstructor(arch, p, rowShape, evalBatch)
 	return a, err

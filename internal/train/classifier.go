@@ -195,7 +195,7 @@ func newClassifier(arch nn.Architecture, p *nn.Params, rowShape []int, classes, 
 		return nil, err
 	}
 	for i, q := range p.Trained() {
-		c.params = append(c.params, optim.Param{Name: q.Name, Shape: q.Shape, Value: q.Data, Grad: read[i].F32})
+		c.params = append(c.params, trained(q, read[i]))
 	}
 	for i, s := range g.RunningStats() {
 		c.running = append(c.running, running{s, read[grads+i]})
@@ -205,6 +205,11 @@ func newClassifier(arch nn.Architecture, p *nn.Params, rowShape []int, classes, 
 	}
 	c.Scorer, err = NewScorer(arch, p, rowShape, classes, evalBatch)
 	return c, err
+}
+
+// trained returns q with its gradient, for the optimiser.
+func trained(q *nn.Param, grad *engine.Tensor) optim.Param {
+	return optim.Param{Name: q.Name, Shape: q.Shape, Value: q.Data, Grad: grad.F32, Epochs: q.Epochs}
 }
 
 // fits returns an error, before any allocation, where the machine lacks memory for the weights of a training, each with

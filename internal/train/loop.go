@@ -219,6 +219,11 @@ func (l *loop) step() (int, error) {
 		}
 		return 0, l.diverged("the loss", "at")
 	}
+	for _, p := range l.params {
+		if p.Epochs > 0 && l.st.Epoch >= p.Epochs { // not trained any more: must not count in the clipped norm
+			clear(p.Grad)
+		}
+	}
 	for i, p := range l.layers {
 		l.st.LayerSums[i] += math.Sqrt(kernel.SumSquares(p.Grad))
 	}

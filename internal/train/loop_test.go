@@ -13,7 +13,10 @@ import (
 	"testing"
 	"time"
 
+	G "gorgonia.org/gorgonia"
+
 	"dla/internal/data"
+	"dla/internal/kernel"
 	"dla/internal/model"
 	"dla/internal/nn"
 	"dla/internal/optim"
@@ -63,7 +66,7 @@ func jobOf(t *testing.T, m model.Model, r *run.Run, edit func(*train.Job)) (*tra
 	if err != nil {
 		t.Fatal(err)
 	}
-	opt, err := optim.New(optim.Config{Name: "sgd", Momentum: 0.9}, prog.Params())
+	opt, err := optim.New(optim.Config{Name: "sgd", Momentum: 0.9, EpochSteps: 240 / batch}, prog.Params())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,6 +211,47 @@ func resumeIsBitExact(t *testing.T, m model.Model) {
 		if got.BestEpoch != want.BestEpoch || got.BestVal != want.BestVal {
 			t.Errorf("stopped at %d and resumed: best %+v, want %+v", stop, got, want)
 		}
+	}
+}
+
+// early trains the shift of its first layer in the first epoch alone.
+type early struct{ model.MLP }
+
+func (m early) Logits(g *nn.Graph, x *G.Node, classes int) *G.Node {
+	y := m.MLP.Logits(g, x, classes)
+	g.TrainFor("stem.bias", 1)
+	return y
+}
+
+// TestTrainedForAnEpoch: what is trained in the first epoch alone stays as it is after it, and its gradient no longer
+// counts in the norm that is clipped.
+func TestTrainedForAnEpoch(t *testing.T) {
+	r := create(t, t.TempDir())
+	defer r.Close()
+	j, p := jobOf(t, early{networks[0].(model.MLP)}, r, nil)
+	at := slices.IndexFunc(p.List(), func(q *nn.Param) bool { return q.Name == "stem.bias" })
+	bias := p.List()[at].Data
+	seen := [][]float32{slices.Clone(bias)}
+	j.Sink = func(e train.Event) {
+		if e.Kind == train.EpochEnd {
+			seen = append(seen, slices.Clone(bias))
+		}
+	}
+	if _, err := j.Fit(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if slices.Equal(seen[0], seen[1]) || !slices.Equal(seen[1], seen[2]) || !slices.Equal(seen[1], seen[epochs]) {
+		t.Errorf("the bias after each epoch: %v", seen)
+	}
+	for _, q := range j.Program.Params() {
+		if zero := kernel.SumSquares(q.Grad) == 0; zero != (q.Name == "stem.bias") {
+			t.Errorf("%s: gradient %v", q.Name, q.Grad[:2])
+		}
+	}
+	g := nn.NewGraph(p)
+	g.TrainFor("steam.bias", 1)
+	if err := g.Err(); err == nil || !strings.Contains(err.Error(), "steam.bias") {
+		t.Errorf("an unknown parameter: %v", err)
 	}
 }
 

@@ -219,8 +219,7 @@ func NewSentenceClassifier(arch SentenceArchitecture, p *nn.Params, s SentenceSi
 		c.step = c.train.prog.Read(n)
 	}
 	for i, q := range p.Trained() {
-		c.params = append(c.params, optim.Param{Name: q.Name, Shape: q.Shape, Value: q.Data,
-			Grad: c.train.prog.Read(grads[i]).F32})
+		c.params = append(c.params, trained(q, c.train.prog.Read(grads[i])))
 		c.state = append(c.state, weights.Tensor{Name: q.Name, Shape: q.Shape, Data: q.Data})
 	}
 	if s.MicroBatches > 1 {
