@@ -159,6 +159,7 @@ func TestValidate(t *testing.T) {
 		"model.depth=-1": "model.depth", "train.conv=fft": "winograd, direct", "train.label_smoothing=1": "train.label_smoothing", "data.augment.crop=-1": "data.augment.crop", "data.val=0": "data.val", "experiment=lab9": "experiment",
 		"train.groups.bias_lr=-1": "train.groups.bias_lr", "train.groups.norm_decay=.nan": "train.groups.norm_decay",
 		"train.batch_size=100000000": "train.batch_size", "train.optimizer=adam": "sgd, adamw", "train.schedule=exponential": "onecycle",
+		"data.augment.alternate=true": "data.augment.flip is false", "data.augment.reflect=true": "data.augment.crop is 0",
 		"train.milestones=[5, 3]": "train.milestones", "train.momentum=1": "train.momentum", "train.beta2=.nan": "train.beta2",
 	} {
 		c := DefaultResnet()
@@ -170,6 +171,36 @@ func TestValidate(t *testing.T) {
 	}
 	if err := DefaultResnet().Validate(); err != nil {
 		t.Error(err)
+	}
+	for copies, want := range map[int]string{0: "", 1: "data.augment.copies is 1", 2: "", 3: "data.augment.copies is 3"} {
+		c := DefaultFor("small")
+		c.Data.Augment = Augment{Flip: true, Crop: 2, Alternate: true, Reflect: true, Copies: copies}
+		if err := c.Validate(); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%d copies and the alternating flip: error %v, want one with %q", copies, err, want)
+		}
+	}
+}
+
+// TestLaterKeysLeaveOldHashes: keys that older records lack are not written at their defaults, so a run of the same
+// settings is still found by the hash of its configuration.
+func TestLaterKeysLeaveOldHashes(t *testing.T) {
+	b, err := Marshal(DefaultFor("resnet20"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"alternate", "reflect"} {
+		if strings.Contains(string(b), key) {
+			t.Errorf("%s is written:\n%s", key, b)
+		}
+	}
+	c := DefaultFor("resnet20")
+	c.Data.Augment.Alternate, c.Data.Augment.Reflect = true, true
+	if b, err = Marshal(c); err != nil {
+		t.Fatal(err)
+	}
+	var d Resnet
+	if err := Load(&d, b, "b.yaml"); err != nil || d.Data.Augment != c.Data.Augment {
+		t.Errorf("wrote %+v, read %+v, error %v", c.Data.Augment, d.Data.Augment, err)
 	}
 }
 

@@ -27,9 +27,29 @@ type Data struct {
 // Augment holds the random augmentation of training images.
 type Augment struct {
 	Flip   bool `yaml:"flip" json:"flip"`     // mirror left to right
-	Crop   int  `yaml:"crop" json:"crop"`     // zero padding in pixels before a random crop; 0: off
+	Crop   int  `yaml:"crop" json:"crop"`     // padding in pixels before a random crop; 0: off
 	Cutout int  `yaml:"cutout" json:"cutout"` // side of a black square; 0: off
 	Copies int  `yaml:"copies" json:"copies"` // fixed augmented copies per image, used in turn; 0: a new one each epoch
+
+	// Alternate makes flip mirror at random in the first epoch, then every image in every other epoch.
+	Alternate bool `yaml:"alternate,omitempty" json:"alternate"`
+	Reflect   bool `yaml:"reflect,omitempty" json:"reflect"` // crop pads by reflection, not with black
+}
+
+// validate returns an error that names the first invalid setting.
+func (a Augment) validate() error {
+	switch {
+	case a.Alternate && !a.Flip:
+		return fmt.Errorf("data.augment.alternate says when to mirror images, and data.augment.flip is false; turn " +
+			"flip on, or alternate off")
+	case a.Alternate && a.Copies%2 == 1:
+		return fmt.Errorf("data.augment.copies is %d: with data.augment.alternate the first and the last copy would "+
+			"be mirrored alike, in two epochs in a row; want an even number, or 0", a.Copies)
+	case a.Reflect && a.Crop == 0:
+		return fmt.Errorf("data.augment.reflect says how to pad images, and data.augment.crop is 0; set crop to the " +
+			"pixels to pad, or turn reflect off")
+	}
+	return nil
 }
 
 const resnetExperiment = "lab1/resnet"
@@ -171,6 +191,9 @@ func (c Training) Validate() error {
 		if n.v < n.low || n.v > n.high {
 			return fmt.Errorf("%s is %d, want %d to %d", n.key, n.v, n.low, n.high)
 		}
+	}
+	if err := c.Data.Augment.validate(); err != nil {
+		return err
 	}
 	for _, x := range []struct {
 		key       string

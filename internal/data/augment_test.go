@@ -1,19 +1,35 @@
 package data
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 )
 
-// plainly is what change.apply is to do, step by step: a black border, the crop, the flip, the cut.
+// plainly is what change.apply is to do, step by step: a black or mirrored border, the crop, the flip, the cut.
 func (c change) plainly(src []uint8, h, w, ch, pad int) []float32 {
-	at := func(y, x, k int) float32 { // of the image with its border
-		if y -= pad; y < 0 || y >= h {
-			return 0
+	inside := func(i, n int) int { // the pixel of the image that is seen at i; less than 0: none
+		for c.reflect && (i < 0 || i >= n) {
+			if i < 0 {
+				i = -i
+			} else {
+				i = 2*(n-1) - i
+			}
+			if n == 1 {
+				i = 0
+			}
 		}
-		if x -= pad; x < 0 || x >= w {
+		if i >= n {
+			return -1
+		}
+		return i
+	}
+	at := func(y, x, k int) float32 { // of the image with its border
+		if y, x = inside(y-pad, h), inside(x-pad, w); y < 0 || x < 0 {
 			return 0
 		}
 		return float32(src[(y*w+x)*ch+k]) / 255
@@ -44,7 +60,8 @@ func TestAugmentIsCropFlipCut(t *testing.T) {
 			src[i] = uint8(1 + i*7%255)
 		}
 		for _, a := range []Augment{{}, {Flip: true}, {Crop: 4}, {Flip: true, Crop: 4}, {Flip: true, Crop: 4, Cutout: 5},
-			{Cutout: 2}, {Crop: 40, Cutout: 100}, {Flip: true, Crop: -1, Cutout: -1}} {
+			{Cutout: 2}, {Crop: 40, Cutout: 100}, {Flip: true, Crop: -1, Cutout: -1}, {Flip: true, Crop: 2, Reflect: true},
+			{Flip: true, Crop: 70, Cutout: 3, Reflect: true}} {
 			for i := range 50 {
 				c := a.draw(1, 2, i, h, w)
 				got := make([]float32, len(src))
@@ -67,11 +84,11 @@ func TestAugmentIsFixed(t *testing.T) {
 	for _, k := range [][3]int{{0, 0, 0}, {0, 0, 1}, {0, 1, 0}, {1, 0, 0}, {7, 29, 49999}} {
 		got += fmt.Sprintf("%v\n", a.draw(uint64(k[0]), k[1], k[2], 32, 32))
 	}
-	const want = `{true 0 -3 20 28 27 32}
-{true 2 4 0 4 23 31}
-{false -1 2 8 16 19 27}
-{true 2 -4 0 8 23 31}
-{true -4 0 27 32 20 28}
+	const want = `{true 0 -3 20 28 27 32 false}
+{true 2 4 0 4 23 31 false}
+{false -1 2 8 16 19 27 false}
+{true 2 -4 0 8 23 31 false}
+{true -4 0 27 32 20 28 false}
 `
 	if got != want {
 		t.Errorf("drew\n%swant\n%s", got, want)
@@ -87,6 +104,76 @@ func TestPartsOfAugmentAreApart(t *testing.T) {
 		cut.flip, cut.dy, cut.dx = flip.flip, crop.dy, crop.dx
 		if cut != all {
 			t.Fatalf("image %d: the parts are %+v, together they are %+v", i, cut, all)
+		}
+	}
+}
+
+// TestBorderIsReflected: as torch.nn.functional.pad(mode='reflect') and numpy.pad(mode='reflect') do, which give the
+// values in testdata/reflect.json (made by testdata/reflect.py).
+func TestBorderIsReflected(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("testdata", "reflect.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct {
+		H, W, C, Pad int
+		Image        []int
+		Padded       []int // [h + 2 pad, w + 2 pad, c]
+	}
+	if err := json.Unmarshal(b, &cases); err != nil || len(cases) < 4 {
+		t.Fatal(len(cases), err)
+	}
+	for _, k := range cases {
+		src := make([]uint8, len(k.Image))
+		for i, v := range k.Image {
+			src[i] = uint8(v)
+		}
+		row := (k.W + 2*k.Pad) * k.C
+		for dy := -k.Pad; dy <= k.Pad; dy++ {
+			for dx := -k.Pad; dx <= k.Pad; dx++ {
+				got := make([]float32, len(src))
+				change{dy: dy, dx: dx, reflect: true}.apply(got, src, k.H, k.W, k.C)
+				for i, v := range got {
+					y, x := i/(k.W*k.C), i%(k.W*k.C)
+					if want := unit[k.Padded[(y+k.Pad+dy)*row+(k.Pad+dx)*k.C+x]]; v != want {
+						t.Fatalf("%d x %d x %d, crop at %d, %d: value %d is %g, want %g", k.H, k.W, k.C, dy, dx, i, v, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestAlternatingFlip: at random in the first epoch, then mirrored every other epoch, and nothing else is drawn anew.
+func TestAlternatingFlip(t *testing.T) {
+	plain, flips := Augment{Flip: true, Crop: 4, Cutout: 8}, 0
+	alternating := plain
+	alternating.Alternate = true
+	const n = 10000
+	for i := range n {
+		first := plain.draw(3, 0, i, 32, 32)
+		if first.flip {
+			flips++
+		}
+		for epoch := range 5 {
+			got, want := alternating.draw(3, epoch, i, 32, 32), plain.draw(3, epoch, i, 32, 32)
+			want.flip = first.flip != (epoch%2 == 1)
+			if got != want {
+				t.Fatalf("image %d, epoch %d: %+v, want %+v", i, epoch, got, want)
+			}
+		}
+	}
+	if math.Abs(float64(flips)-n/2) > 5*math.Sqrt(n/4) {
+		t.Errorf("%d of %d images are mirrored in the first epoch", flips, n)
+	}
+	never := Augment{Crop: 4, Alternate: true}.draw(3, 1, 0, 32, 32)
+	if never.flip {
+		t.Error("without flip an image is mirrored")
+	}
+	copies := Augment{Flip: true, Alternate: true, Copies: 2}
+	for i := range 20 {
+		if a, b := copies.draw(3, 4, i, 32, 32), copies.draw(3, 5, i, 32, 32); a.flip == b.flip {
+			t.Errorf("image %d is mirrored alike in two epochs in a row", i)
 		}
 	}
 }
@@ -219,7 +306,8 @@ func TestAugmentDependsOnTheImageAlone(t *testing.T) {
 func BenchmarkBatch(b *testing.B) {
 	s := All(drawShapes("train", 2000))
 	for name, a := range map[string]Augment{"plain": {}, "crop+flip": {Flip: true, Crop: 4},
-		"crop+flip+cutout": {Flip: true, Crop: 4, Cutout: 8}} {
+		"crop+flip+cutout": {Flip: true, Crop: 4, Cutout: 8},
+		"reflect":          {Flip: true, Crop: 2, Reflect: true, Alternate: true}} {
 		b.Run(name, func(b *testing.B) {
 			l := NewAugmentedLoader(s, 128, 1, a)
 			batch := Batch{X: make([]float32, 128*3072), Y: make([]int32, 128)}

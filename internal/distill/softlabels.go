@@ -21,7 +21,7 @@ type Source struct {
 	Network string `json:"network"` // the teacher's variant
 	Data    string `json:"data"`    // fingerprint of the data set
 	Images  string `json:"images"`  // SHA-256 of the indices of the images, in order
-	Augment string `json:"augment"` // how they were changed: flip, crop, cutout, seed, number of copies
+	Augment string `json:"augment"` // how they were changed: flip, crop, cutout, seed and so on
 	Kernel  string `json:"kernel"`  // instruction set and convolutions: logits differ in the last bits
 }
 

@@ -94,7 +94,8 @@ func split(ds *data.Dataset, cfg config.Training) splits {
 
 // augment returns the augmentation of training images.
 func augment(a config.Augment) data.Augment {
-	return data.Augment{Flip: a.Flip, Crop: a.Crop, Cutout: a.Cutout, Copies: a.Copies}
+	return data.Augment{Flip: a.Flip, Crop: a.Crop, Cutout: a.Cutout, Copies: a.Copies, Alternate: a.Alternate,
+		Reflect: a.Reflect}
 }
 
 // imageBatches holds the batches of a training on images.

@@ -248,7 +248,7 @@ func softLabels(ctx context.Context, ds *data.Dataset, teacher *Network, cfg con
 	if cfg.Distill.SoftLabels == config.Augmented {
 		a := cfg.Data.Augment
 		copies = a.Copies
-		src.Augment = fmt.Sprintf("seed %d, flip %v, crop %d, cutout %d", cfg.Seed, a.Flip, a.Crop, a.Cutout)
+		src.Augment = augmentSource(a, cfg.Seed)
 		k.loader = data.NewAugmentedLoader(images, evalBatch, cfg.Seed, augment(a))
 	}
 	n, classes := len(images.Index), len(ds.Train.Classes)
@@ -280,6 +280,19 @@ func softLabels(ctx context.Context, ds *data.Dataset, teacher *Network, cfg con
 	}
 	opt.Say("soft labels: %s", k.path)
 	return k, nil
+}
+
+// augmentSource names the augmentation of copies in the source of soft labels. Settings that older programs lacked are
+// named only where they are on, so soft labels made by those are still found.
+func augmentSource(a config.Augment, seed uint64) string {
+	name := fmt.Sprintf("seed %d, flip %v, crop %d, cutout %d", seed, a.Flip, a.Crop, a.Cutout)
+	if a.Alternate {
+		name += ", alternate"
+	}
+	if a.Reflect {
+		name += ", reflect"
+	}
+	return name
 }
 
 // label computes all logits of k.

@@ -49,7 +49,7 @@ func TestLogitsAreOfTheImagesSeen(t *testing.T) {
 			}
 			cfg.Data.Limit, cfg.Seed = limit, 3
 			if kind == config.Augmented {
-				cfg.Data.Augment.Copies = 2
+				cfg.Data.Augment.Copies, cfg.Data.Augment.Alternate, cfg.Data.Augment.Reflect = 2, true, true
 			}
 			logits, k, err := teacherLogits(ctx, &ds, teacher, cfg, opt)
 			if err != nil {
@@ -78,6 +78,25 @@ func TestLogitsAreOfTheImagesSeen(t *testing.T) {
 					t.Errorf("%s, limit %d: other logits in epoch %d", kind, limit, epoch+1)
 				}
 			}
+		}
+	}
+}
+
+// TestAugmentSource: soft labels of images that were changed otherwise are others; those of older programs are found.
+func TestAugmentSource(t *testing.T) {
+	a := config.Augment{Flip: true, Crop: 4, Copies: 2}
+	seen := map[string]bool{"seed 3, flip true, crop 4, cutout 0": true}
+	if got := augmentSource(a, 3); !seen[got] {
+		t.Errorf("the source of older soft labels is now %q", got)
+	}
+	for _, change := range []func(*config.Augment){func(a *config.Augment) { a.Alternate = true },
+		func(a *config.Augment) { a.Reflect = true }, func(a *config.Augment) { a.Crop = 2 }} {
+		b := a
+		change(&b)
+		if name := augmentSource(b, 3); seen[name] {
+			t.Errorf("%+v has the source %q of another augmentation", b, name)
+		} else {
+			seen[name] = true
 		}
 	}
 }
