@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	G "gorgonia.org/gorgonia"
 
@@ -105,7 +106,9 @@ type Classifier struct {
 	params  []optim.Param
 	train   half
 	running []running
+	grads   []*G.Node      // of params
 	step    *engine.Tensor // seeds the masks of dropout; nil: no dropout
+	epoch   int            // that gradients are computed for
 }
 
 // running pairs a layer's running statistics with those of a step's batch.
@@ -179,13 +182,12 @@ func newClassifier(arch nn.Architecture, p *nn.Params, rowShape []int, classes, 
 	}
 	c := &Classifier{}
 	g := nn.NewTrainingGraph(p)
-	var grads int
 	var read []*engine.Tensor
 	var err error
 	c.train, read, err = newHalf(g, arch, rowShape, classes, batch+unlabelled, batch,
 		func(logits, y *G.Node) *G.Node { return trainingLoss(g, logits, y) }, func(loss *G.Node) ([]*G.Node, error) {
 			outputs, err := g.Gradients(loss)
-			grads = len(outputs)
+			c.grads = slices.Clone(outputs)
 			for _, s := range g.RunningStats() {
 				outputs = append(outputs, s.Batch)
 			}
@@ -198,7 +200,7 @@ func newClassifier(arch nn.Architecture, p *nn.Params, rowShape []int, classes, 
 		c.params = append(c.params, trained(q, read[i]))
 	}
 	for i, s := range g.RunningStats() {
-		c.running = append(c.running, running{s, read[grads+i]})
+		c.running = append(c.running, running{s, read[len(c.grads)+i]})
 	}
 	if n := g.StepNode(); n != nil {
 		c.step = c.train.Read(n)
@@ -241,6 +243,7 @@ func (c *Classifier) TrainStep(epoch, step, samples int) (Stats, error) {
 	if c.step != nil {
 		c.step.I32[0] = int32(uint32(epoch)<<16 + uint32(step))
 	}
+	c.enter(epoch)
 	s, err := c.train.run(samples)
 	if err != nil {
 		return s, err
@@ -249,6 +252,21 @@ func (c *Classifier) TrainStep(epoch, step, samples int) (Stats, error) {
 		r.stats.Update(r.batch.F32, samples+c.train.unlabelled)
 	}
 	return s, nil
+}
+
+// enter leaves out, from epoch on, the gradients of parameters that are not trained in it.
+func (c *Classifier) enter(epoch int) {
+	if c.epoch == epoch {
+		return
+	}
+	c.epoch = epoch
+	var done []*G.Node
+	for i, p := range c.params {
+		if p.Epochs > 0 && epoch >= p.Epochs {
+			done = append(done, c.grads[i])
+		}
+	}
+	c.train.Skip(done...)
 }
 
 // PeakBytes returns the planned memory of intermediates and gradients of a training step, in bytes.
