@@ -10,13 +10,18 @@ package kernel
 // pixels, each with its own taps. The gradient of the weights is a product over pixels, summed image
 // by image into a fixed number of parts, which are then added in order.
 
-// Conv is a convolution with a square window of K x K (odd), padded by K/2 so that at Stride 1 the
-// output is as large as the input. Its methods allocate nothing once the workspace has grown. One
-// Conv must not be used by two goroutines at once.
+// Conv is a convolution with a square window of K x K. It pads by K/2 zeros, with an odd K, so that at Stride 1 the
+// output is as large as the input; or, where Valid, not at all, with any K. Its methods allocate nothing once the
+// workspace has grown. One Conv must not be used by two goroutines at once.
 type Conv struct {
 	N, H, W, IC int // images and their input
 	OC          int // output channels
 	K, Stride   int
+	Valid       bool // no padding: every window lies inside the image
+
+	// CropH and CropW, where above 0, are the size of the output: its first rows and columns alone, no more than there
+	// are. The rest is not computed, and gives nothing to the gradients: a floor pooling would throw it away.
+	CropH, CropW int
 
 	x, y, w, bias []float32 // of the call in progress: images of input size, of output size, weights
 	sums          []float32 // [N][2][OC], see Norm; nil: not wanted
@@ -28,11 +33,26 @@ type Conv struct {
 	phase         phase[Conv]
 }
 
+// pad is the width of the zeros around an image.
+func (c *Conv) pad() int {
+	if c.Valid {
+		return 0
+	}
+	return c.K / 2
+}
+
 // OutH returns the height of the output.
-func (c *Conv) OutH() int { return (c.H-1)/c.Stride + 1 }
+func (c *Conv) OutH() int { return c.out(c.H, c.CropH) }
 
 // OutW returns the width of the output.
-func (c *Conv) OutW() int { return (c.W-1)/c.Stride + 1 }
+func (c *Conv) OutW() int { return c.out(c.W, c.CropW) }
+
+func (c *Conv) out(side, crop int) int {
+	if crop > 0 {
+		return crop
+	}
+	return (side+2*c.pad()-c.K)/c.Stride + 1
+}
 
 // check panics where a slice is too short for its tensor, since the microkernels do not, and clears
 // what the call before left.
@@ -141,21 +161,22 @@ func (c *Conv) packForward(_ *lane, panel int) {
 	}
 }
 
-// withMargin copies an image [h, w, channels] into scratch with m zeros of margin on every side.
-func withMargin(dst, src []float32, h, w, channels, m int) {
-	row := (w + 2*m) * channels
-	clear(dst[:m*row+m*channels])
+// withMargin copies an image [h, w, channels] into scratch with zeros around it: before rows and columns of them in
+// front, below rows behind, and right columns behind.
+func withMargin(dst, src []float32, h, w, channels, before, below, right int) {
+	row := (before + w + right) * channels
+	clear(dst[:before*row+before*channels])
 	for r := range h {
-		at := (r+m)*row + m*channels
+		at := (r+before)*row + before*channels
 		copy(dst[at:][:w*channels], src[r*w*channels:])
-		clear(dst[at+w*channels:][:2*m*channels])
+		clear(dst[at+w*channels : min(at+row, (h+before)*row)])
 	}
-	clear(dst[(h+m)*row+m*channels : (h+2*m)*row])
+	clear(dst[(h+before)*row : (h+before+below)*row])
 }
 
 // forwardImage computes one image.
 func (c *Conv) forwardImage(l *lane, n int) {
-	m, oh, ow, wide := c.K/2, c.OutH(), c.OutW(), simd.width(2)
+	m, oh, ow, wide := c.pad(), c.OutH(), c.OutW(), simd.width(2)
 	x, y := c.x[n*c.H*c.W*c.IC:][:c.H*c.W*c.IC], c.y[n*oh*ow*c.OC:][:oh*ow*c.OC]
 	row := (c.W + 2*m) * c.IC
 	margin := 0
@@ -165,11 +186,11 @@ func (c *Conv) forwardImage(l *lane, n int) {
 	scratch := l.floats(margin + simd.rows[1]*wide)
 	edge := scratch[margin:]
 	if m > 0 {
-		withMargin(scratch, x, c.H, c.W, c.IC, m)
+		withMargin(scratch, x, c.H, c.W, c.IC, m, m, m)
 		x = scratch[:margin]
 	}
 	rows, cols := oh, ow
-	if c.K == 1 && c.Stride == 1 { // one long row
+	if c.K == 1 && c.Stride == 1 && ow == c.W { // one long row
 		rows, cols = 1, oh*ow
 	}
 	l.brgemm = brgemm{lda: uintptr(4 * c.Stride * c.IC), k: c.K * c.IC, segA: uintptr(4 * row)}
@@ -222,7 +243,7 @@ func (c *Conv) forwardImage(l *lane, n int) {
 // taps are the window's rows (or columns) that reach the input pixels of class a, those at
 // Stride·r + a: first, first-Stride, …, count of them, reaching output pixels r+start, r+start+1, ….
 func (c *Conv) taps(a int) (first, count, start int) {
-	m := c.K / 2
+	m := c.pad()
 	for first = c.K - 1; first >= 0 && (a+m-first)%c.Stride != 0; first-- {
 	}
 	if first < 0 {
@@ -257,17 +278,19 @@ func (c *Conv) packBackward(_ *lane, panel int) {
 
 // backwardDataImage computes the gradient of one input image.
 func (c *Conv) backwardDataImage(l *lane, n int) {
-	m, oh, ow, wide := c.K/2, c.OutH(), c.OutW(), simd.width(2)
+	m, oh, ow, wide := c.pad(), c.OutH(), c.OutW(), simd.width(2)
 	dx, dy := c.x[n*c.H*c.W*c.IC:][:c.H*c.W*c.IC], c.y[n*oh*ow*c.OC:][:oh*ow*c.OC]
-	row := (ow + 2*m) * c.OC
+	// Zeros stand for outputs that the input's outermost pixels would reach if there were any.
+	before, below, right := (c.K-1-m)/c.Stride, (c.H-1+m)/c.Stride-(oh-1), (c.W-1+m)/c.Stride-(ow-1)
+	row := (before + ow + right) * c.OC
 	margin := 0
-	if m > 0 {
-		margin = (oh + 2*m) * row
+	if before+below+right > 0 {
+		margin = (before + oh + below) * row
 	}
 	scratch := l.floats(margin + simd.rows[1]*wide)
 	edge := scratch[margin:]
-	if m > 0 {
-		withMargin(scratch, dy, oh, ow, c.OC, m)
+	if margin > 0 {
+		withMargin(scratch, dy, oh, ow, c.OC, before, below, right)
 		dy = scratch[:margin]
 	}
 	for j := 0; j < c.IC; j += wide {
@@ -300,7 +323,7 @@ func (c *Conv) backwardDataImage(l *lane, n int) {
 					}
 					for t := range tileCount {
 						q, next := cut(cols, t, tileCount), cut(cols, t+1, tileCount)
-						l.a = at(dy, (r+startRow+m)*row+(q+startCol+m)*c.OC)
+						l.a = at(dy, (r+startRow+before)*row+(q+startCol+before)*c.OC)
 						l.b = at(packed, 0)
 						if whole {
 							l.c = at(dx, to+q*c.Stride*c.IC)
@@ -343,7 +366,7 @@ const rowsAtOnce = 8
 
 // backwardWeightPart sums the images of one part into its own [K·K·IC][padded OC].
 func (c *Conv) backwardWeightPart(l *lane, part int) {
-	m, oh, ow, wide := c.K/2, c.OutH(), c.OutW(), simd.width(2)
+	m, oh, ow, wide := c.pad(), c.OutH(), c.OutW(), simd.width(2)
 	padded, perRow := c.padded(), c.K*c.IC
 	sum := c.parts[part*c.K*perRow*padded:][:c.K*perRow*padded]
 	clear(sum)
@@ -359,7 +382,7 @@ func (c *Conv) backwardWeightPart(l *lane, part int) {
 	for n := cut(c.N, part, c.partCount); n < cut(c.N, part+1, c.partCount); n++ {
 		x, dy := c.x[n*c.H*c.W*c.IC:][:c.H*c.W*c.IC], c.y[n*oh*ow*c.OC:][:oh*ow*c.OC]
 		if m > 0 {
-			withMargin(scratch, x, c.H, c.W, c.IC, m)
+			withMargin(scratch, x, c.H, c.W, c.IC, m, m, m)
 			x = scratch[:margin]
 		}
 		if dyCopy > 0 { // whole blocks, zeros beyond OC

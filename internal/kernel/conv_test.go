@@ -17,7 +17,7 @@ type naive struct {
 
 // each calls f with every pair of an input and an output pixel's places that a tap joins.
 func (c *naive) each(f func(x, y, tap int)) {
-	m, oh, ow := c.K/2, c.OutH(), c.OutW()
+	m, oh, ow := c.pad(), c.OutH(), c.OutW()
 	for n := range c.N {
 		for r := range oh {
 			for q := range ow {
@@ -142,31 +142,56 @@ func TestConv(t *testing.T) {
 		shapes = append(shapes, Conv{N: 1 + s.IntN(4), H: 1 + s.IntN(11), W: 1 + s.IntN(18), IC: 1 + s.IntN(36),
 			OC: 1 + s.IntN(36), K: 1 + 2*s.IntN(2), Stride: 1 + s.IntN(2)})
 	}
+	shapes = append(shapes, Conv{N: 2, H: 32, W: 32, IC: 3, OC: 24, K: 2, Stride: 1, Valid: true}, Conv{N: 1, H: 5, W: 5,
+		IC: 2, OC: 3, K: 5, Stride: 1, Valid: true}, Conv{N: 1, H: 9, W: 12, IC: 5, OC: 8, K: 4, Stride: 3, Valid: true},
+		Conv{N: 2, H: 31, W: 31, IC: 24, OC: 8, K: 3, Stride: 1, CropH: 30, CropW: 30})
+	for seed := range uint64(40) {
+		s := rng.New(seed, "conv shapes", 1, 0)
+		c := Conv{N: 1 + s.IntN(3), H: 5 + s.IntN(7), W: 5 + s.IntN(12), IC: 1 + s.IntN(20), OC: 1 + s.IntN(20),
+			K: 1 + s.IntN(5), Stride: 1 + s.IntN(2), Valid: true}
+		if c.K%2 == 1 && s.IntN(2) == 0 {
+			c.Valid = false
+		}
+		c.CropH, c.CropW = 1+s.IntN(c.OutH()), 1+s.IntN(c.OutW())
+		shapes = append(shapes, c)
+	}
 	defer SetConvDirect(ConvDirect())
 	levels(t, func(level string) {
 		for _, direct := range []bool{false, true} {
 			SetConvDirect(direct)
 			for i, c := range shapes {
 				if err := checkConv(c, uint64(i)); err != nil {
-					t.Errorf("%s, direct %v, %d x %dx%d, %d to %d channels, window %d, stride %d: %v", level, direct, c.N, c.H, c.W,
-						c.IC, c.OC, c.K, c.Stride, err)
+					t.Errorf("%s, direct %v, %s: %v", level, direct, c.shape(), err)
 				}
 			}
 		}
 	})
 }
 
+// shape describes the convolution in messages of tests.
+func (c *Conv) shape() string {
+	return fmt.Sprintf("%d x %dx%d to %dx%d, %d to %d channels, window %d, stride %d, valid %v", c.N, c.H, c.W, c.OutH(),
+		c.OutW(), c.IC, c.OC, c.K, c.Stride, c.Valid)
+}
+
 func FuzzConv(f *testing.F) {
-	f.Add(uint8(2), uint8(8), uint8(8), uint8(16), uint8(16), uint8(1), uint8(1))
-	f.Add(uint8(1), uint8(5), uint8(3), uint8(3), uint8(17), uint8(0), uint8(2))
-	f.Add(uint8(1), uint8(9), uint8(54), uint8(17), uint8(0), uint8(1), uint8(1)) // a gradient of few terms, added to a larger value
-	f.Fuzz(func(t *testing.T, n, h, w, ic, oc, k, stride uint8) {
+	f.Add(uint8(2), uint8(8), uint8(8), uint8(16), uint8(16), uint8(1), uint8(1), uint8(0), uint8(0))
+	f.Add(uint8(1), uint8(5), uint8(3), uint8(3), uint8(17), uint8(0), uint8(2), uint8(0), uint8(0))
+	f.Add(uint8(1), uint8(9), uint8(54), uint8(17), uint8(0), uint8(1), uint8(1), uint8(0), uint8(0)) // a gradient of few terms, added to a larger value
+	f.Add(uint8(1), uint8(7), uint8(7), uint8(2), uint8(23), uint8(0), uint8(0), uint8(1), uint8(0))
+	f.Add(uint8(1), uint8(6), uint8(14), uint8(23), uint8(9), uint8(1), uint8(0), uint8(2), uint8(17))
+	f.Fuzz(func(t *testing.T, n, h, w, ic, oc, k, stride, form, crop uint8) {
 		c := Conv{N: 1 + int(n%3), H: 1 + int(h%20), W: 1 + int(w%20), IC: 1 + int(ic%50), OC: 1 + int(oc%50),
-			K: 1 + 2*int(k%3), Stride: 1 + int(stride%3)}
+			K: 1 + 2*int(k%3), Stride: 1 + int(stride%3), Valid: form%2 == 1}
+		if c.Valid {
+			c.K = min(1+int(k%6), c.H, c.W)
+		}
+		if form%4 >= 2 {
+			c.CropH, c.CropW = 1+int(crop%16)%c.OutH(), 1+int(crop/16)%c.OutW()
+		}
 		levels(t, func(level string) {
 			if err := checkConv(c, uint64(n)); err != nil {
-				t.Errorf("%s, %d x %dx%d, %d to %d channels, window %d, stride %d: %v", level, c.N, c.H, c.W, c.IC, c.OC, c.K,
-					c.Stride, err)
+				t.Errorf("%s, %s: %v", level, c.shape(), err)
 			}
 		})
 	})

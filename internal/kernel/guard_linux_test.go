@@ -61,6 +61,8 @@ func TestNothingOutsideIsRead(t *testing.T) {
 					H: 5, W: 7, IC: 3, OC: 10, K: 3, Stride: 2},
 				{N: 1, H: 6, W: 5, IC: 17, OC: 33, K: 3, Stride: 1}, {N: 2, H: 5, W: 5, IC: 16, OC: 20, K: 1, Stride: 2}, {N: 1,
 					H: 1, W: 1, IC: 1, OC: 1, K: 1, Stride: 1},
+				{N: 2, H: 6, W: 7, IC: 3, OC: 24, K: 2, Stride: 1, Valid: true},
+				{N: 2, H: 7, W: 9, IC: 10, OC: 8, K: 3, Stride: 1, CropH: 6, CropW: 8},
 			} {
 				for _, direct := range []bool{false, true} {
 					SetConvDirect(direct)

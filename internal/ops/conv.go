@@ -15,24 +15,47 @@ import (
 // image keeps its size. As torch.nn.functional.conv2d(x, w, b, stride, padding=k//2) of the
 // transposed tensors.
 func Conv2D(x, w, b *G.Node, stride int) (*G.Node, error) {
-	o := &conv2d{stride: stride}
+	return convolve("conv2d", convForm{stride: stride}, x, w, b)
+}
+
+// Conv2DValid is y = x * w (+ b) without padding, at stride 1: x [N, H, W, in], w [k, k, in, out] with any k up to H
+// and W, b [out] or nil, y [N, H-k+1, W-k+1, out]. As torch.nn.functional.conv2d(x, w, b) of the transposed tensors.
+func Conv2DValid(x, w, b *G.Node) (*G.Node, error) {
+	return convolve("conv2d-valid", convForm{stride: 1, valid: true}, x, w, b)
+}
+
+func convolve(name string, f convForm, x, w, b *G.Node) (*G.Node, error) {
+	o := &conv2d{convForm: f}
 	if b == nil {
-		o.base = newBase("conv2d", o, 4, 4, 4)
+		o.base = newBase(name, o, 4, 4, 4)
 		return G.ApplyOp(o, x, w)
 	}
-	o.base = newBase("conv2d", o, 4, 4, 1, 4)
+	o.base = newBase(name, o, 4, 4, 1, 4)
 	return G.ApplyOp(o, x, w, b)
+}
+
+// convForm is what the shapes of a convolution's tensors do not say.
+type convForm struct {
+	stride int
+	valid  bool // no padding
+}
+
+// describe sets the kernel's description of x [N, H, W, in] convolved with w [k, k, in, out].
+func (f convForm) describe(c *kernel.Conv, x, w []int) {
+	c.N, c.H, c.W, c.IC, c.OC, c.K, c.Stride, c.Valid = x[0], x[1], x[2], x[3], w[3], w[0], f.stride, f.valid
+}
+
+// output is the shape of the output [N, H', W', out].
+func (f convForm) output(x, w []int) tensor.Shape {
+	var c kernel.Conv
+	f.describe(&c, x, w)
+	return tensor.Shape{x[0], c.OutH(), c.OutW(), w[3]}
 }
 
 type conv2d struct {
 	base
-	stride int
-	conv   kernel.Conv
-}
-
-// convOf is the kernel's description of x [N, H, W, in] convolved with w [k, k, in, out].
-func convOf(x, w []int, stride int) kernel.Conv {
-	return kernel.Conv{N: x[0], H: x[1], W: x[2], IC: x[3], OC: w[3], K: w[0], Stride: stride}
+	convForm
+	conv kernel.Conv
 }
 
 func (o *conv2d) shape(in []tensor.Shape) (tensor.Shape, error) {
@@ -40,32 +63,32 @@ func (o *conv2d) shape(in []tensor.Shape) (tensor.Shape, error) {
 	if x.Dims() != 4 || w.Dims() != 4 {
 		return nil, fmt.Errorf("x must be [N, H, W, in] and w [k, k, in, out]")
 	}
-	if w[0] != w[1] || w[0]%2 == 0 || o.stride < 1 {
+	switch {
+	case o.valid && (w[0] != w[1] || w[0] < 1 || w[0] > x[1] || w[0] > x[2]):
+		return nil, fmt.Errorf("w [k, k, in, out] must have a k of at least 1 and at most H and W of x [N, H, W, in]")
+	case !o.valid && (w[0] != w[1] || w[0]%2 == 0 || o.stride < 1):
 		return nil, fmt.Errorf("w [k, k, in, out] must have an odd k, and stride %d be at least 1", o.stride)
 	}
 	if x[3] != w[2] || len(in) == 3 && in[2].TotalSize() != w[3] {
 		return nil, fmt.Errorf("x [N, H, W, in], w [k, k, in, out] and b [out] must agree in in and out")
 	}
-	c := convOf(x, w, o.stride)
-	return tensor.Shape{x[0], c.OutH(), c.OutW(), w[3]}, nil
+	return o.output(x, w), nil
 }
 
 // GivesSums says that Run fills its output's channel sums where asked.
 func (o *conv2d) GivesSums() {}
 
 // MACs is the number of multiply-adds for the given input shapes.
-func (o *conv2d) MACs(in [][]int) int { return convMACs(in[0], in[1], o.stride) }
-
-func convMACs(x, w []int, stride int) int {
-	c := convOf(x, w, stride)
-	return c.N * c.OutH() * c.OutW() * c.K * c.K * c.IC * c.OC
+func (o *conv2d) MACs(in [][]int) int {
+	x, w := in[0], in[1]
+	return o.output(x, w).TotalSize() * w[0] * w[1] * w[2]
 }
 
 // Run computes y [N, H', W', out] from x, w and b.
 func (o *conv2d) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	x, w := in[0], in[1]
-	o.setSize(x.Shape, w.Shape)
 	c := &o.conv
+	o.describe(c, x.Shape, w.Shape)
 	if err := out.Resize(c.N, c.OutH(), c.OutW(), c.OC); err != nil {
 		return err
 	}
@@ -77,20 +100,15 @@ func (o *conv2d) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	return nil
 }
 
-func (o *conv2d) setSize(x, w []int) {
-	c := &o.conv
-	c.N, c.H, c.W, c.IC, c.OC, c.K, c.Stride = x[0], x[1], x[2], x[3], w[3], w[0], o.stride
-}
-
 // DiffWRT says that all inputs have gradients.
 func (o *conv2d) DiffWRT(n int) []bool { return []bool{true, true, true}[:n] }
 
 // SymDiff gives dx = dy * turned w, dw = Σ x·dy over the pixels, db = the channel sums of dy.
 func (o *conv2d) SymDiff(in G.Nodes, _, dy *G.Node) (G.Nodes, error) {
 	x, w := in[0], in[1]
-	dx := &convDX{height: x.Shape()[1], width: x.Shape()[2], stride: o.stride}
+	dx := &convDX{convForm: o.convForm, height: x.Shape()[1], width: x.Shape()[2]}
 	dx.base = newBase("conv2d-dx", dx, 4, 4, 4)
-	dw := &convDW{k: w.Shape()[0], stride: o.stride}
+	dw := &convDW{convForm: o.convForm, k: w.Shape()[0]}
 	dw.base = newBase("conv2d-dw", dw, 4, 4, 4)
 	grads := G.Nodes{nil, nil, nil}[:len(in)]
 	var err error
@@ -109,8 +127,9 @@ func (o *conv2d) SymDiff(in G.Nodes, _, dy *G.Node) (G.Nodes, error) {
 // convDX is dx [N, H, W, in] from dy [N, H', W', out] and w [k, k, in, out].
 type convDX struct {
 	base
-	height, width, stride int
-	conv                  kernel.Conv
+	convForm
+	height, width int // of dx
+	conv          kernel.Conv
 }
 
 func (o *convDX) shape(in []tensor.Shape) (tensor.Shape, error) {
@@ -119,7 +138,7 @@ func (o *convDX) shape(in []tensor.Shape) (tensor.Shape, error) {
 		return nil, fmt.Errorf("dy [N, H', W', out] and w [k, k, in, out] must agree in out")
 	}
 	x := tensor.Shape{dy[0], o.height, o.width, w[2]}
-	if c := convOf(x, w, o.stride); c.OutH() != dy[1] || c.OutW() != dy[2] {
+	if y := o.output(x, w); y[1] != dy[1] || y[2] != dy[2] {
 		return nil, fmt.Errorf("dy is not the size of the output for an input of %dx%d at stride %d", o.height, o.width,
 			o.stride)
 	}
@@ -141,7 +160,7 @@ func (o *convDX) RunAdd(out *engine.Tensor, in []*engine.Tensor) error { return 
 func (o *convDX) run(out *engine.Tensor, in []*engine.Tensor, add bool) error {
 	dy, w := in[0], in[1]
 	c := &o.conv
-	c.N, c.H, c.W, c.IC, c.OC, c.K, c.Stride = dy.Shape[0], o.height, o.width, w.Shape[2], w.Shape[3], w.Shape[0], o.stride
+	o.describe(c, []int{dy.Shape[0], o.height, o.width, w.Shape[2]}, w.Shape)
 	if err := out.Resize(c.N, c.H, c.W, c.IC); err != nil {
 		return err
 	}
@@ -152,8 +171,9 @@ func (o *convDX) run(out *engine.Tensor, in []*engine.Tensor, add bool) error {
 // convDW is dw [k, k, in, out] from dy [N, H', W', out] and x [N, H, W, in].
 type convDW struct {
 	base
-	k, stride int
-	conv      kernel.Conv
+	convForm
+	k    int
+	conv kernel.Conv
 }
 
 func (o *convDW) shape(in []tensor.Shape) (tensor.Shape, error) {
@@ -174,7 +194,7 @@ func (o *convDW) MACs(in [][]int) int {
 func (o *convDW) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	dy, x := in[0], in[1]
 	c := &o.conv
-	c.N, c.H, c.W, c.IC, c.OC, c.K, c.Stride = x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3], dy.Shape[3], o.k, o.stride
+	o.describe(c, x.Shape, []int{o.k, o.k, x.Shape[3], dy.Shape[3]})
 	if err := out.Resize(c.K, c.K, c.IC, c.OC); err != nil {
 		return err
 	}

@@ -117,6 +117,12 @@ var graphs = []struct {
 	{"conv2d 1x1 at stride 2", imageGraph(func(n *net, x *G.Node) *G.Node {
 		return n.do(ops.Conv2D(x, n.leaf("w", 1, 1, 4, 6), n.leaf("b", 6), 2))
 	})},
+	{"conv2d valid 2x2", imageGraph(func(n *net, x *G.Node) *G.Node {
+		return n.do(ops.Conv2DValid(x, n.leaf("w", 2, 2, 4, 5), n.leaf("b", 5)))
+	})},
+	{"conv2d valid 3x3", imageGraph(func(n *net, x *G.Node) *G.Node {
+		return n.do(ops.Conv2DValid(x, n.leaf("w", 3, 3, 4, 5), nil))
+	})},
 	{"bias+relu", imageGraph(func(n *net, x *G.Node) *G.Node {
 		y := n.do(ops.BiasReLU(x, n.leaf("beta", 4)))
 		return n.do(ops.Conv2D(y, n.leaf("w", 3, 3, 4, 4), nil, 2))
@@ -538,6 +544,7 @@ func TestImageShapeErrors(t *testing.T) {
 		"an odd k":     func() (*G.Node, error) { return ops.Conv2D(x, even, nil, 1) },
 		"max-pool":     func() (*G.Node, error) { return ops.MaxPool(x, 2) },
 		"a window":     func() (*G.Node, error) { return ops.MaxPool(x, 0) },
+		"conv2d-valid": func() (*G.Node, error) { return ops.Conv2DValid(x, even, nil) },
 		"pad-shortcut": func() (*G.Node, error) { return ops.PadShortcut(x, 2, 1) },
 		"bias+relu":    func() (*G.Node, error) { return ops.BiasReLU(x, leaf(g, 1, "b", 5)) },
 	} {
