@@ -23,6 +23,11 @@ type Conv struct {
 	// are. The rest is not computed, and gives nothing to the gradients: a floor pooling would throw it away.
 	CropH, CropW int
 
+	// AnyShape asks for Winograd's algorithm for a 3x3 window at Stride 1 on images of all sizes, with any numbers of
+	// channels from 8 on, and with a bias. Without it that serves sides that are multiples of 4, channels that are whole
+	// vectors and no bias alone: networks that were trained before there was more keep their bits.
+	AnyShape bool
+
 	x, y, w, bias []float32 // of the call in progress: images of input size, of output size, weights
 	sums          []float32 // [N][2][OC], see Norm; nil: not wanted
 	add           bool      // BackwardData adds to x
@@ -76,7 +81,7 @@ func (c *Conv) Forward(y, x, w, bias, sums []float32) {
 		_ = sums[c.N*2*c.OC-1]
 	}
 	c.bias, c.sums = bias, sums
-	if c.winograd() && bias == nil {
+	if c.winograd() {
 		c.winoForward()
 		return
 	}
@@ -119,7 +124,7 @@ func (c *Conv) BackwardWeight(dw, dy, x []float32) {
 		c.winoBackwardWeight()
 		return
 	}
-	size := c.K * c.K * c.IC * c.padded()
+	size := c.K * c.K * c.IC * wholeVectors(c.OC)
 	c.partCount = partsFor(size, c.N)
 	c.parts = borrow(c.partCount * size)
 	defer giveBack()
@@ -135,16 +140,6 @@ func partsFor(size, n int) int {
 		parts /= 2
 	}
 	return min(n, parts)
-}
-
-// padded is OC rounded up to whole blocks.
-func (c *Conv) padded() int {
-	wide := simd.width(2)
-	rest := c.OC % wide
-	if rest == 0 {
-		return c.OC
-	}
-	return c.OC - rest + simd.width(vectorsFor(rest))
 }
 
 // packForward packs one panel of the weights as [K·K·IC][width].
@@ -367,7 +362,7 @@ const rowsAtOnce = 8
 // backwardWeightPart sums the images of one part into its own [K·K·IC][padded OC].
 func (c *Conv) backwardWeightPart(l *lane, part int) {
 	m, oh, ow, wide := c.pad(), c.OutH(), c.OutW(), simd.width(2)
-	padded, perRow := c.padded(), c.K*c.IC
+	padded, perRow := wholeVectors(c.OC), c.K*c.IC
 	sum := c.parts[part*c.K*perRow*padded:][:c.K*perRow*padded]
 	clear(sum)
 	row := (c.W + 2*m) * c.IC
@@ -426,7 +421,7 @@ func (c *Conv) backwardWeightPart(l *lane, part int) {
 
 // addWeightParts adds 16 rows of the parts, in order, into dw.
 func (c *Conv) addWeightParts(_ *lane, chunk int) {
-	padded, rows := c.padded(), c.K*c.K*c.IC
+	padded, rows := wholeVectors(c.OC), c.K*c.K*c.IC
 	for r := chunk * 16; r < min(rows, chunk*16+16); r++ {
 		dst := c.w[r*c.OC:][:c.OC]
 		copy(dst, c.parts[r*padded:])

@@ -155,6 +155,21 @@ func TestConv(t *testing.T) {
 		c.CropH, c.CropW = 1+s.IntN(c.OutH()), 1+s.IntN(c.OutW())
 		shapes = append(shapes, c)
 	}
+	for _, side := range []int{31, 30, 15, 14, 7, 6, 5, 3, 2, 1} {
+		c := Conv{N: 1 + 8/side, H: side, W: side, IC: 16, OC: 8, K: 3, Stride: 1, AnyShape: true}
+		cropped := c
+		cropped.CropH, cropped.CropW = max(1, side-1), max(1, side-1)
+		shapes = append(shapes, c, cropped)
+	}
+	for seed := range uint64(40) {
+		s := rng.New(seed, "conv shapes", 2, 0)
+		c := Conv{N: 1 + s.IntN(6), H: 1 + s.IntN(11), W: 1 + s.IntN(14), IC: 8 + s.IntN(28), OC: 8 + s.IntN(28), K: 3,
+			Stride: 1, AnyShape: true}
+		if s.IntN(2) == 0 {
+			c.CropH, c.CropW = 1+s.IntN(c.H), 1+s.IntN(c.W)
+		}
+		shapes = append(shapes, c)
+	}
 	defer SetConvDirect(ConvDirect())
 	levels(t, func(level string) {
 		for _, direct := range []bool{false, true} {
@@ -170,8 +185,8 @@ func TestConv(t *testing.T) {
 
 // shape describes the convolution in messages of tests.
 func (c *Conv) shape() string {
-	return fmt.Sprintf("%d x %dx%d to %dx%d, %d to %d channels, window %d, stride %d, valid %v", c.N, c.H, c.W, c.OutH(),
-		c.OutW(), c.IC, c.OC, c.K, c.Stride, c.Valid)
+	return fmt.Sprintf("%d x %dx%d to %dx%d, %d to %d channels, window %d, stride %d, valid %v, any shape %v", c.N, c.H, c.W,
+		c.OutH(), c.OutW(), c.IC, c.OC, c.K, c.Stride, c.Valid, c.AnyShape)
 }
 
 func FuzzConv(f *testing.F) {
@@ -180,9 +195,11 @@ func FuzzConv(f *testing.F) {
 	f.Add(uint8(1), uint8(9), uint8(54), uint8(17), uint8(0), uint8(1), uint8(1), uint8(0), uint8(0)) // a gradient of few terms, added to a larger value
 	f.Add(uint8(1), uint8(7), uint8(7), uint8(2), uint8(23), uint8(0), uint8(0), uint8(1), uint8(0))
 	f.Add(uint8(1), uint8(6), uint8(14), uint8(23), uint8(9), uint8(1), uint8(0), uint8(2), uint8(17))
+	f.Add(uint8(1), uint8(6), uint8(14), uint8(23), uint8(9), uint8(1), uint8(0), uint8(6), uint8(17))
+	f.Add(uint8(2), uint8(2), uint8(9), uint8(15), uint8(39), uint8(1), uint8(0), uint8(4), uint8(0))
 	f.Fuzz(func(t *testing.T, n, h, w, ic, oc, k, stride, form, crop uint8) {
 		c := Conv{N: 1 + int(n%3), H: 1 + int(h%20), W: 1 + int(w%20), IC: 1 + int(ic%50), OC: 1 + int(oc%50),
-			K: 1 + 2*int(k%3), Stride: 1 + int(stride%3), Valid: form%2 == 1}
+			K: 1 + 2*int(k%3), Stride: 1 + int(stride%3), Valid: form%2 == 1, AnyShape: form%8 >= 4}
 		if c.Valid {
 			c.K = min(1+int(k%6), c.H, c.W)
 		}
@@ -197,6 +214,45 @@ func FuzzConv(f *testing.F) {
 	})
 }
 
+// TestCroppedConvIsASlice: a cropped convolution is the plain one of which the first rows and columns are taken, and its
+// gradients are the plain one's with zeros for the outputs left out. Few outputs of many are left, so that inputs which
+// no output saw must get a gradient of 0.
+func TestCroppedConvIsASlice(t *testing.T) {
+	levels(t, func(level string) {
+		for _, side := range [][2]int{{31, 30}, {15, 14}, {7, 6}, {13, 2}, {4, 4}} {
+			full := Conv{N: 2, H: side[0], W: side[0], IC: 8, OC: 12, K: 3, Stride: 1}
+			c := full
+			c.CropH, c.CropW, c.AnyShape = side[1], side[1], true
+			x, w := normals(full.N*full.H*full.W*full.IC, 1), normals(9*full.IC*full.OC, 2)
+			dy, allDY := normals(c.N*c.OutH()*c.OutW()*c.OC, 3), make([]float32, full.N*full.H*full.W*full.OC)
+			y, allY := make([]float32, len(dy)), make([]float32, len(allDY))
+			full.Forward(allY, x, w, nil, nil)
+			c.Forward(y, x, w, nil, nil)
+			sliced := make([]float32, 0, len(y))
+			for n := range c.N {
+				for r := range c.OutH() {
+					to := (n*full.H + r) * full.W * c.OC
+					sliced = append(sliced, allY[to:][:c.OutW()*c.OC]...)
+					copy(allDY[to:], dy[(n*c.OutH()+r)*c.OutW()*c.OC:][:c.OutW()*c.OC])
+				}
+			}
+			dx, allDX, dw, allDW := normals(len(x), 4), make([]float32, len(x)), normals(len(w), 5), make([]float32, len(w))
+			full.BackwardData(allDX, allDY, w, false)
+			c.BackwardData(dx, dy, w, false)
+			full.BackwardWeight(allDW, allDY, x)
+			c.BackwardWeight(dw, dy, x)
+			for _, p := range [][2][]float32{{y, sliced}, {dx, allDX}, {dw, allDW}} {
+				largest := max(slices.Max(p[1]), -slices.Min(p[1]))
+				for i, want := range p[1] {
+					if !(math.Abs(float64(p[0][i]-want)) <= 3e-6*float64(largest)) {
+						t.Fatalf("%s, %s: element %d is %g, want %g", level, c.shape(), i, p[0][i], want)
+					}
+				}
+			}
+		}
+	})
+}
+
 // TestConvThreadsDoNotMatter: the same bits from one thread and from several.
 func TestConvThreadsDoNotMatter(t *testing.T) {
 	before := Threads()
@@ -204,10 +260,11 @@ func TestConvThreadsDoNotMatter(t *testing.T) {
 	defer SetConvDirect(ConvDirect())
 	levels(t, func(level string) {
 		for _, c := range []Conv{{N: 20, H: 8, W: 8, IC: 16, OC: 32, K: 3, Stride: 1},
-			{N: 20, H: 8, W: 8, IC: 3, OC: 16, K: 3, Stride: 2}} {
+			{N: 20, H: 8, W: 8, IC: 3, OC: 16, K: 3, Stride: 2}, {N: 20, H: 9, W: 7, IC: 3, OC: 16, K: 2, Stride: 1, Valid: true},
+			{N: 20, H: 7, W: 6, IC: 16, OC: 36, K: 3, Stride: 1, CropH: 6, CropW: 5, AnyShape: true}} {
 			for _, direct := range []bool{false, true} {
 				SetConvDirect(direct)
-				x, w, dy := normals(c.N*c.H*c.W*c.IC, 1), normals(9*c.IC*c.OC, 2), normals(c.N*c.OutH()*c.OutW()*c.OC, 3)
+				x, w, dy := normals(c.N*c.H*c.W*c.IC, 1), normals(c.K*c.K*c.IC*c.OC, 2), normals(c.N*c.OutH()*c.OutW()*c.OC, 3)
 				var want []float32
 				for _, threads := range []int{1, 2, 3, 5} {
 					SetThreads(threads)
@@ -235,15 +292,19 @@ func TestConvAllocatesNothing(t *testing.T) {
 	levels(t, func(level string) {
 		for _, direct := range []bool{false, true} {
 			SetConvDirect(direct)
-			c := Conv{N: 4, H: 8, W: 8, IC: 16, OC: 16, K: 3, Stride: 1}
-			x, w, dy := make([]float32, 4*64*16), make([]float32, 9*256), make([]float32, 4*64*16)
-			sums := make([]float32, 4*2*16)
-			if n := testing.AllocsPerRun(10, func() {
-				c.Forward(dy, x, w, nil, sums)
-				c.BackwardData(x, dy, w, false)
-				c.BackwardWeight(w, dy, x)
-			}); n != 0 {
-				t.Errorf("%s, direct %v: %v allocations", level, direct, n)
+			for _, c := range []Conv{{N: 4, H: 8, W: 8, IC: 16, OC: 16, K: 3, Stride: 1},
+				{N: 4, H: 7, W: 7, IC: 24, OC: 12, K: 3, Stride: 1, CropH: 6, CropW: 6, AnyShape: true},
+				{N: 4, H: 8, W: 8, IC: 3, OC: 24, K: 2, Stride: 1, Valid: true}} {
+				x, w, y := make([]float32, c.N*c.H*c.W*c.IC), make([]float32, c.K*c.K*c.IC*c.OC), make([]float32, c.N*c.OutH()*c.OutW()*c.OC)
+				sums, bias := make([]float32, c.N*2*c.OC), make([]float32, c.OC)
+				if n := testing.AllocsPerRun(10, func() {
+					c.Forward(y, x, w, nil, sums)
+					c.Forward(y, x, w, bias, nil)
+					c.BackwardData(x, y, w, false)
+					c.BackwardWeight(w, y, x)
+				}); n != 0 {
+					t.Errorf("%s, direct %v, %s: %v allocations", level, direct, c.shape(), n)
+				}
 			}
 		}
 	})

@@ -63,6 +63,8 @@ func TestNothingOutsideIsRead(t *testing.T) {
 					H: 1, W: 1, IC: 1, OC: 1, K: 1, Stride: 1},
 				{N: 2, H: 6, W: 7, IC: 3, OC: 24, K: 2, Stride: 1, Valid: true},
 				{N: 2, H: 7, W: 9, IC: 10, OC: 8, K: 3, Stride: 1, CropH: 6, CropW: 8},
+				{N: 2, H: 7, W: 10, IC: 16, OC: 24, K: 3, Stride: 1, CropH: 6, CropW: 9, AnyShape: true},
+				{N: 3, H: 3, W: 5, IC: 10, OC: 33, K: 3, Stride: 1, AnyShape: true},
 			} {
 				for _, direct := range []bool{false, true} {
 					SetConvDirect(direct)

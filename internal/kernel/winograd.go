@@ -13,11 +13,18 @@ package kernel
 // (Bᵀ d B) (A dy Aᵀ), dg = Gᵀ dU G, transformed back once for the whole batch.
 //
 // It serves windows of 3x3 at stride 1 on images whose sides are multiples of 4 and whose channels
-// are whole vectors. Everything else, and everything where ConvDirect is set, is convolved directly.
+// are whole vectors, without bias; where AnyShape is set, all sides, from minChannels channels on, and a bias as well.
+// Everything else, and everything where ConvDirect is set, is convolved directly.
+//
+// A side that is no multiple of 4 ends in tiles of 3 outputs. The point infinity serves a tile's fourth output alone,
+// so such a tile needs 30 products, or 25 where it is low and narrow. A patch that reaches further over the edge than
+// the transforms can mask, or whose channels are no whole vectors, goes through scratch: patch, output and dy.
 
 const (
 	winoA, winoB = 0.75, 1.5
 	winoPoints   = 36
+	// minChannels is how many channels it takes on both sides: with fewer, most of a vector would be padding.
+	minChannels = 8
 	// pointPad keeps the strides between points off multiples of 4 KB, where the 36 streams of a
 	// transform would all fall into one set of the cache.
 	pointPad = 16
@@ -49,50 +56,133 @@ func SetConvDirect(direct bool) { convDirect = direct }
 
 // winograd says whether the convolution is computed by Winograd's algorithm.
 func (c *Conv) winograd() bool {
+	if convDirect || c.K != 3 || c.Stride != 1 || c.Valid {
+		return false
+	}
+	if c.AnyShape {
+		return min(c.IC, c.OC) >= minChannels
+	}
 	n := simd.floats
-	return !convDirect && c.K == 3 && c.Stride == 1 && c.H%4 == 0 && c.W%4 == 0 && c.IC%n == 0 && c.OC%n == 0
+	return c.bias == nil && c.H%4 == 0 && c.W%4 == 0 && c.CropH == 0 && c.CropW == 0 && c.IC%n == 0 && c.OC%n == 0
 }
 
-// winoPass is a pass over images: in [n, h, w, from] convolved with the transformed weights u to out
-// [n, h, w, to].
+// winoPass is a pass over images: in [n, inH, inW, from] convolved with the transformed weights u to out
+// [n, outH, outW, to]. The gradient of the weights has x as in and dy as out.
 type winoPass struct {
-	in, out, u []float32
-	from, to   int
+	in, out, u              []float32
+	inH, inW, outH, outW    int
+	from, to                int
+	rows, cols              winoSide
+	perImage, images, block int
 }
 
-// winoLayout says how many tiles an image has, how many images a chunk takes (some 32 tiles, so that
+// winoSide is a side of an image of outputs, cut into tiles: the first whole ones have 4 outputs, the rest 3, the last
+// perhaps fewer.
+type winoSide struct{ whole, all int }
+
+func cutSide(outputs int) winoSide {
+	all := tiles(outputs, 4)
+	return winoSide{all - min(all, 4*all-outputs), all}
+}
+
+// start is the first output of tile t.
+func (s winoSide) start(t int) int { return 4*t - max(0, t-s.whole) }
+
+// size is how many outputs tile t has, if the side does not end before.
+func (s winoSide) size(t int) int {
+	if t < s.whole {
+		return 4
+	}
+	return 3
+}
+
+// newPass says how many tiles an image has, how many images a chunk takes (some 32 tiles, so that
 // the product has rows enough), and how many tiles are transformed at once: they and what becomes of
 // them fit the second-level cache.
-func (c *Conv) winoLayout(channels int) (perImage, images, block int) {
-	perImage = c.H / 4 * (c.W / 4)
-	images = min(c.N, max(1, 32/perImage))
-	block = 32
-	if channels <= 32 {
-		block = 42
+func (c *Conv) newPass(in, out, u []float32, backward bool) {
+	p := &c.pass
+	*p = winoPass{in: in, out: out, u: u, inH: c.H, inW: c.W, outH: c.OutH(), outW: c.OutW(), from: c.IC, to: c.OC}
+	if backward {
+		p.inH, p.inW, p.outH, p.outW, p.from, p.to = p.outH, p.outW, p.inH, p.inW, p.to, p.from
 	}
-	return perImage, images, min(block, images*perImage)
+	p.rows, p.cols = cutSide(p.outH), cutSide(p.outW)
+	p.perImage = p.rows.all * p.cols.all
+	p.images = min(c.N, max(1, 32/p.perImage))
+	p.block = 32
+	if p.from <= 32 {
+		p.block = 42
+	}
+	p.block = min(p.block, p.images*p.perImage)
 }
 
+// classes are the numbers of tiles of an image that are whole by height but not by width, whole, whole by width but not
+// by height, and neither.
+func (p *winoPass) classes() [4]int {
+	r, q := p.rows, p.cols
+	return [4]int{r.whole * (q.all - q.whole), r.whole * q.whole, (r.all - r.whole) * q.whole,
+		(r.all - r.whole) * (q.all - q.whole)}
+}
+
+// needing is which tiles of so many images, numbered as tile does, have a product at a point.
+func (p *winoPass) needing(point, images int) (from, to int) {
+	n := p.classes()
+	from, to = 0, images*p.perImage
+	if point/6 == 5 { // a fourth row of outputs
+		to = images * (n[0] + n[1])
+	}
+	if point%6 == 5 {
+		from, to = images*n[0], min(to, images*(n[0]+n[1]+n[2]))
+	}
+	return from, to
+}
+
+// winoTile is a tile of the outputs of image n: its first row and column, and its size.
+type winoTile struct{ n, row, col, rows, cols int }
+
+// tile is tile t of the images from n0 on, so many of them: class by class, image by image, row by row.
+func (p *winoPass) tile(t, n0, images int) winoTile {
+	var r, q int
+	for class, size := range p.classes() {
+		if t >= images*size {
+			t -= images * size
+			continue
+		}
+		r0, q0, cols := 0, 0, p.cols.whole
+		if class >= 2 {
+			r0 = p.rows.whole
+		}
+		if class == 0 || class == 3 {
+			q0, cols = p.cols.whole, p.cols.all-p.cols.whole
+		}
+		n0 += t / size
+		r, q = r0+t%size/cols, q0+t%size%cols
+		break
+	}
+	row, col := p.rows.start(r), p.cols.start(q)
+	return winoTile{n0, row, col, min(p.rows.size(r), p.outH-row), min(p.cols.size(q), p.outW-col)}
+}
+
+// wholeVectors is a number of channels rounded up to whole vectors.
+func wholeVectors(channels int) int { return tiles(channels, simd.floats) * simd.floats }
+
 func (c *Conv) winoForward() {
-	u := borrow(winoPoints * c.IC * c.OC)
+	u := borrow(winoPoints * c.IC * wholeVectors(c.OC))
 	defer giveBack()
-	c.pass = winoPass{c.x, c.y, u, c.IC, c.OC}
+	c.newPass(c.x, c.y, u, false)
 	c.turned = c.w
 	c.phase.run(c, (*Conv).winoWeights, tiles(c.IC, 8))
-	_, images, _ := c.winoLayout(c.IC)
-	c.phase.run(c, (*Conv).winoTiles, tiles(c.N, images))
+	c.phase.run(c, (*Conv).winoTiles, tiles(c.N, c.pass.images))
 }
 
 func (c *Conv) winoBackwardData() {
-	size := c.IC * c.OC
-	buf := borrow((winoPoints + 9) * size)
+	size := winoPoints * c.OC * wholeVectors(c.IC)
+	buf := borrow(size + 9*c.IC*c.OC)
 	defer giveBack()
-	c.pass = winoPass{c.y, c.x, buf[:winoPoints*size], c.OC, c.IC}
-	c.turned = buf[winoPoints*size:]
+	c.newPass(c.y, c.x, buf[:size], true)
+	c.turned = buf[size:]
 	c.phase.run(c, (*Conv).winoTurn, 9)
 	c.phase.run(c, (*Conv).winoWeights, tiles(c.OC, 8))
-	_, images, _ := c.winoLayout(c.OC)
-	c.phase.run(c, (*Conv).winoTiles, tiles(c.N, images))
+	c.phase.run(c, (*Conv).winoTiles, tiles(c.N, c.pass.images))
 }
 
 // winoTurn turns tap i round: turned[i] [OC, IC] = the transpose of w[8-i] [IC, OC].
@@ -104,152 +194,251 @@ func (c *Conv) winoTurn(_ *lane, i int) {
 // winoWeights transforms the weights of eight input channels. Panel j of u is [36][from][width].
 func (c *Conv) winoWeights(l *lane, chunk int) {
 	p, wide := &c.pass, simd.width(2)
-	tmp := l.floats(36 * simd.floats)
+	scratch := l.floats(36*simd.floats + 9*wide)
+	tmp, stage := scratch[:36*simd.floats], scratch[36*simd.floats:]
 	tap := p.from * p.to
 	for i := chunk * 8; i < min(p.from, chunk*8+8); i++ {
 		for j := 0; j < p.to; j += wide {
 			vectors := vectorsFor(p.to - j)
 			width := simd.width(vectors)
-			simd.winoWeight(&c.turned[i*p.to+j], uintptr(4*3*tap), uintptr(4*tap), &p.u[winoPoints*p.from*j+i*width],
-				uintptr(4*p.from*width),
-				vectors, &winogradConstants[0], &tmp[0])
+			taps, row, step := c.turned[i*p.to+j:], 3*tap, tap
+			if valid := p.to - j; valid < width {
+				for t := range 9 {
+					padTo(stage[t*width:][:width], taps[t*tap:][:valid])
+				}
+				taps, row, step = stage, 3*width, width
+			}
+			simd.winoWeight(&taps[0], uintptr(4*row), uintptr(4*step), &p.u[winoPoints*p.from*j+i*width],
+				uintptr(4*p.from*width), vectors, &winogradConstants[0], &tmp[0])
 		}
 	}
 }
 
-// tile is the place of tile t of the batch: image, row and column of its first output pixel.
-func (c *Conv) tile(t int) (n, row, col int) {
-	w := c.W / 4
-	perImage := c.H / 4 * w
-	n, t = t/perImage, t%perImage
-	return n, t / w * 4, t % w * 4
-}
+// padTo copies src to the beginning of dst and sets the rest to 0.
+func padTo(dst, src []float32) { clear(dst[copy(dst, src):]) }
 
 // zeros stand for the rows above and below an image.
 var zeros = Alloc(6 * 4096)
 
-// winoPatches transforms the patches of count tiles from t0 on into v: point p of tile i at
-// v[p·stride + i·channels].
-func (c *Conv) winoPatches(v, tmp []float32, stride int, in []float32, channels, t0, count int) {
-	row := c.W * channels
+// patch transforms the patch of inputs of a tile into v, its points stride floats apart. stage is scratch for 36 pixels.
+func (p *winoPass) patch(v, tmp, stage []float32, stride int, t winoTile) {
+	channels, vectors := p.from, tiles(p.from, simd.floats)
+	row := p.inW * channels
+	if channels%simd.floats != 0 || t.row+4 > p.inH || t.col+4 > p.inW {
+		width := vectors * simd.floats
+		p.stagePatch(stage, width, t)
+		simd.winoInput(&stage[width], &stage[7*width], &stage[31*width], uintptr(4*6*width), uintptr(4*width), &v[0],
+			uintptr(4*stride), vectors, &winogradConstants[0], &tmp[0], 0)
+		return
+	}
 	none := zeros
 	if len(none) < 6*channels {
 		none = make([]float32, 6*channels)
 	}
-	for i := range count {
-		n, r, q := c.tile(t0 + i)
-		first := (n*c.H+r)*row + q*channels
-		top, bottom, edges := &none[channels], &none[channels], 0
-		if r > 0 {
-			top = &in[first-row]
+	first := (t.n*p.inH+t.row)*row + t.col*channels
+	top, bottom, edges := &none[channels], &none[channels], 0
+	if t.row > 0 {
+		top = &p.in[first-row]
+	}
+	if t.row+4 < p.inH {
+		bottom = &p.in[first+4*row]
+	}
+	if t.col == 0 {
+		edges |= 1
+	}
+	if t.col+4 == p.inW {
+		edges |= 2
+	}
+	simd.winoInput(top, &p.in[first], bottom, uintptr(4*row), uintptr(4*channels), &v[0], uintptr(4*stride), vectors,
+		&winogradConstants[0], &tmp[0], edges)
+}
+
+// stagePatch copies the patch of a tile to [6][6][width], with zeros outside the image and beyond the channels.
+func (p *winoPass) stagePatch(dst []float32, width int, t winoTile) {
+	q0, q1 := max(0, t.col-1), min(p.inW, t.col+5)
+	for i := range 6 {
+		r, line := t.row-1+i, dst[i*6*width:][:6*width]
+		if r < 0 || r >= p.inH || q0 >= q1 { // a gradient may have no output near by
+			clear(line)
+			continue
 		}
-		if r+4 < c.H {
-			bottom = &in[first+4*row]
-		}
-		if q == 0 {
-			edges |= 1
-		}
-		if q+4 == c.W {
-			edges |= 2
-		}
-		simd.winoInput(top, &in[first], bottom, uintptr(4*row), uintptr(4*channels), &v[i*channels], uintptr(4*stride),
-			channels/simd.floats,
-			&winogradConstants[0], &tmp[0], edges)
+		src, before := p.in[((t.n*p.inH+r)*p.inW+q0)*p.from:][:(q1-q0)*p.from], (q0-(t.col-1))*width
+		clear(line[:before])
+		copyPixels(line[before:], width, src, p.from, p.from)
+		clear(line[before+(q1-q0)*width:])
+	}
+}
+
+// copyPixels copies pixels, as many as src has, of channels floats each, step apart, to pixels of width, with zeros
+// beyond the channels.
+func copyPixels(dst []float32, width int, src []float32, step, channels int) {
+	if width == step && width == channels {
+		copy(dst, src)
+		return
+	}
+	for i := 0; i < len(src); i, dst = i+step, dst[width:] {
+		padTo(dst[:width], src[i:][:channels])
 	}
 }
 
 // winoTiles convolves the images of one chunk.
 func (c *Conv) winoTiles(l *lane, chunk int) {
-	p, wide := &c.pass, simd.width(2)
-	perImage, images, block := c.winoLayout(p.from)
-	t0, t1 := chunk*images*perImage, min(c.N, (chunk+1)*images)*perImage
-	strideV, strideM := block*p.from+pointPad, block*wide+pointPad
-	scratch := l.floats(winoPoints*(strideV+strideM) + 36*simd.floats)
-	v, m, tmp := scratch[:winoPoints*strideV], scratch[winoPoints*strideV:][:winoPoints*strideM], scratch[winoPoints*(strideV+strideM):]
-	output := simd.winoOutput
-	if c.add {
-		output = simd.winoOutputAdd
+	p, wide, chunks := &c.pass, simd.width(2), tiles(c.N, c.pass.images)
+	n0, n1 := cut(c.N, chunk, chunks), cut(c.N, chunk+1, chunks)
+	images, from := n1-n0, wholeVectors(p.from)
+	strideV, strideM := p.block*from+pointPad, p.block*wide+pointPad
+	scratch := l.floats(winoPoints*(strideV+strideM+simd.floats) + max(36*from, 16*wide))
+	v, m := scratch[:winoPoints*strideV], scratch[winoPoints*strideV:][:winoPoints*strideM]
+	tmp := scratch[winoPoints*(strideV+strideM):][:36*simd.floats]
+	stage := scratch[winoPoints*(strideV+strideM+simd.floats):]
+	add := c.add
+	if c.bias != nil {
+		c.fillBias(n0, n1)
+		add = true
 	}
-	l.brgemm = brgemm{lda: uintptr(4 * p.from), k: p.from, segs: 1}
-	blocks := tiles(t1-t0, block)
+	l.brgemm = brgemm{lda: uintptr(4 * from), k: p.from, segs: 1}
+	blocks := tiles(images*p.perImage, p.block)
 	for b := range blocks {
-		b0, b1 := t0+cut(t1-t0, b, blocks), t0+cut(t1-t0, b+1, blocks)
-		count := b1 - b0
-		c.winoPatches(v, tmp, strideV, p.in, p.from, b0, count)
+		b0, b1 := cut(images*p.perImage, b, blocks), cut(images*p.perImage, b+1, blocks)
+		for i := range b1 - b0 {
+			p.patch(v[i*from:], tmp, stage, strideV, p.tile(b0+i, n0, images))
+		}
 		for j := 0; j < p.to; j += wide {
 			vectors := vectorsFor(p.to - j)
 			width := simd.width(vectors)
-			rowTiles := tiles(count, simd.rows[vectors])
 			l.ldb, l.ldc = uintptr(4*width), uintptr(4*width)
 			for point := range winoPoints {
+				t0, t1 := p.needing(point, images)
+				t0, t1 = max(t0, b0)-b0, min(t1, b1)-b0
+				if t0 >= t1 {
+					continue
+				}
 				l.b = at(p.u, winoPoints*p.from*j+point*p.from*width)
+				rowTiles := tiles(t1-t0, simd.rows[vectors])
 				for t := range rowTiles {
-					i, next := cut(count, t, rowTiles), cut(count, t+1, rowTiles)
-					l.a, l.c = at(v, point*strideV+i*p.from), at(m, point*strideM+i*width)
+					i, next := t0+cut(t1-t0, t, rowTiles), t0+cut(t1-t0, t+1, rowTiles)
+					l.a, l.c = at(v, point*strideV+i*from), at(m, point*strideM+i*width)
 					l.brgemm.run(false, vectors, next-i)
 				}
 			}
-			for i := range count {
-				n, r, q := c.tile(b0 + i)
-				output(&p.out[((n*c.H+r)*c.W+q)*p.to+j], uintptr(4*c.W*p.to), uintptr(4*p.to), &m[i*width], uintptr(4*strideM),
-					vectors,
-					&winogradConstants[0], &tmp[0])
+			for i := range b1 - b0 {
+				p.output(m[i*width:], tmp, stage, strideM, p.tile(b0+i, n0, images), j, vectors, add)
 			}
 		}
 	}
 	if c.sums != nil {
-		px := c.H * c.W
-		for n := t0 / perImage; n < t1/perImage; n++ {
+		px := p.outH * p.outW
+		for n := n0; n < n1; n++ {
 			imageSums(c.sums[n*2*c.OC:][:2*c.OC], c.y[n*px*c.OC:][:px*c.OC], px, c.OC)
 		}
 	}
 }
 
+// fillBias sets every output pixel of some images to the bias, to which the outputs are added.
+func (c *Conv) fillBias(n0, n1 int) {
+	px := c.OutH() * c.OutW()
+	for i := n0 * px; i < n1*px; i++ {
+		copy(c.y[i*c.OC:][:c.OC], c.bias)
+	}
+}
+
+// output transforms the points m of a tile, stride floats apart, into its outputs from channel j on.
+func (p *winoPass) output(m, tmp, stage []float32, stride int, t winoTile, j, vectors int, add bool) {
+	width := simd.width(vectors)
+	transform, valid := simd.winoOutput, min(width, p.to-j)
+	out, row := p.out[((t.n*p.outH+t.row)*p.outW+t.col)*p.to+j:], p.outW*p.to
+	if t.rows == 4 && t.cols == 4 && valid == width {
+		if add {
+			transform = simd.winoOutputAdd
+		}
+		transform(&out[0], uintptr(4*row), uintptr(4*p.to), &m[0], uintptr(4*stride), vectors, &winogradConstants[0], &tmp[0])
+		return
+	}
+	transform(&stage[0], uintptr(4*4*width), uintptr(4*width), &m[0], uintptr(4*stride), vectors, &winogradConstants[0],
+		&tmp[0])
+	for r := range t.rows {
+		for q := range t.cols {
+			dst, src := out[r*row+q*p.to:][:valid], stage[(4*r+q)*width:]
+			if add {
+				addTo(dst, src)
+			} else {
+				copy(dst, src)
+			}
+		}
+	}
+}
+
+// adjoint transforms a tile of dy from channel j on into the points m, stride floats apart.
+func (p *winoPass) adjoint(m, tmp, stage []float32, stride int, t winoTile, j, vectors int) {
+	width := simd.width(vectors)
+	dy, row, px := p.out[((t.n*p.outH+t.row)*p.outW+t.col)*p.to+j:], p.outW*p.to, p.to
+	if valid := min(width, p.to-j); t.rows < 4 || t.cols < 4 || valid < width {
+		clear(stage[:16*width])
+		for r := range t.rows {
+			for q := range t.cols {
+				copy(stage[(4*r+q)*width:][:valid], dy[r*row+q*px:])
+			}
+		}
+		dy, row, px = stage, 4*width, width
+	}
+	simd.winoDY(&dy[0], uintptr(4*row), uintptr(4*px), &m[0], uintptr(4*stride), vectors, &winogradConstants[0], &tmp[0])
+}
+
 func (c *Conv) winoBackwardWeight() {
-	size := winoPoints * c.IC * c.OC
+	size := winoPoints * c.IC * wholeVectors(c.OC)
 	c.partCount = partsFor(size, c.N)
 	c.parts = borrow(c.partCount * size)
 	defer giveBack()
+	c.newPass(c.x, c.y, nil, false)
 	c.phase.run(c, (*Conv).winoWeightPart, c.partCount)
 	c.phase.run(c, (*Conv).winoAddWeightParts, tiles(c.IC, 4))
 }
 
 // winoWeightPart sums dU over the images of one part; panel j of it is [36][IC][width].
 func (c *Conv) winoWeightPart(l *lane, part int) {
-	wide := simd.width(2)
-	perImage, _, block := c.winoLayout(c.IC)
-	size := winoPoints * c.IC * c.OC
+	p, wide := &c.pass, simd.width(2)
+	size := winoPoints * c.IC * wholeVectors(c.OC)
 	du := c.parts[part*size:][:size]
-	t0, t1 := cut(c.N, part, c.partCount)*perImage, cut(c.N, part+1, c.partCount)*perImage
-	strideV, strideM := block*c.IC+pointPad, block*wide+pointPad
-	scratch := l.floats(winoPoints*(strideV+strideM) + 36*simd.floats)
-	v, m, tmp := scratch[:winoPoints*strideV], scratch[winoPoints*strideV:][:winoPoints*strideM], scratch[winoPoints*(strideV+strideM):]
-	l.brgemm = brgemm{lda: uintptr(4 * c.IC), segs: 1}
-	blocks := tiles(t1-t0, block)
+	n0, n1 := cut(c.N, part, c.partCount), cut(c.N, part+1, c.partCount)
+	images, from := n1-n0, wholeVectors(c.IC)
+	strideV, strideM := p.block*from+pointPad, p.block*wide+pointPad
+	scratch := l.floats(winoPoints*(strideV+strideM+simd.floats) + max(36*from, 16*wide))
+	v, m := scratch[:winoPoints*strideV], scratch[winoPoints*strideV:][:winoPoints*strideM]
+	tmp := scratch[winoPoints*(strideV+strideM):][:36*simd.floats]
+	stage := scratch[winoPoints*(strideV+strideM+simd.floats):]
+	l.brgemm = brgemm{lda: uintptr(4 * from), segs: 1}
+	blocks := tiles(images*p.perImage, p.block)
 	for b := range blocks {
-		b0, b1 := t0+cut(t1-t0, b, blocks), t0+cut(t1-t0, b+1, blocks)
-		count := b1 - b0
-		c.winoPatches(v, tmp, strideV, c.x, c.IC, b0, count)
-		l.k, l.flags = count, accumulate
+		b0, b1 := cut(images*p.perImage, b, blocks), cut(images*p.perImage, b+1, blocks)
+		for i := range b1 - b0 {
+			p.patch(v[i*from:], tmp, stage, strideV, p.tile(b0+i, n0, images))
+		}
+		l.flags = accumulate
 		if b == 0 {
 			l.flags = 0
 		}
 		for j := 0; j < c.OC; j += wide {
 			vectors := vectorsFor(c.OC - j)
 			width := simd.width(vectors)
-			for i := range count {
-				n, r, q := c.tile(b0 + i)
-				simd.winoDY(&c.y[((n*c.H+r)*c.W+q)*c.OC+j], uintptr(4*c.W*c.OC), uintptr(4*c.OC), &m[i*width], uintptr(4*strideM),
-					vectors,
-					&winogradConstants[0], &tmp[0])
+			for i := range b1 - b0 {
+				p.adjoint(m[i*width:], tmp, stage, strideM, p.tile(b0+i, n0, images), j, vectors)
 			}
 			l.ldb, l.ldc = uintptr(4*width), uintptr(4*width)
 			rowTiles := tiles(c.IC, simd.rows[vectors])
 			for point := range winoPoints {
-				l.b = at(m, point*strideM)
+				sum := du[winoPoints*c.IC*j+point*c.IC*width:][:c.IC*width]
+				t0, t1 := p.needing(point, images)
+				t0, t1 = max(t0, b0)-b0, min(t1, b1)-b0
+				if t0 >= t1 {
+					if b == 0 {
+						clear(sum)
+					}
+					continue
+				}
+				l.k, l.b = t1-t0, at(m, point*strideM+t0*width)
 				for t := range rowTiles {
 					i, next := cut(c.IC, t, rowTiles), cut(c.IC, t+1, rowTiles)
-					l.a, l.c = at(v, point*strideV+i), at(du, winoPoints*c.IC*j+(point*c.IC+i)*width)
+					l.a, l.c = at(v, point*strideV+t0*from+i), at(sum, i*width)
 					l.brgemm.run(true, vectors, next-i)
 				}
 			}
@@ -260,8 +449,9 @@ func (c *Conv) winoWeightPart(l *lane, part int) {
 // winoAddWeightParts adds the parts of four input channels, in order, and transforms the sum into dw.
 func (c *Conv) winoAddWeightParts(l *lane, chunk int) {
 	wide, tap := simd.width(2), c.IC*c.OC
-	size := winoPoints * tap
-	tmp := l.floats(36 * simd.floats)
+	size := winoPoints * c.IC * wholeVectors(c.OC)
+	scratch := l.floats(36*simd.floats + 9*wide)
+	tmp, stage := scratch[:36*simd.floats], scratch[36*simd.floats:]
 	for i := chunk * 4; i < min(c.IC, chunk*4+4); i++ {
 		for j := 0; j < c.OC; j += wide {
 			vectors := vectorsFor(c.OC - j)
@@ -273,8 +463,18 @@ func (c *Conv) winoAddWeightParts(l *lane, chunk int) {
 					simd.add(sum, sum, &c.parts[p*size+at+point*c.IC*width], vectors)
 				}
 			}
-			simd.winoDWeight(&c.w[i*c.OC+j], uintptr(4*3*tap), uintptr(4*tap), &c.parts[at], uintptr(4*c.IC*width), vectors,
+			dw, row, step := c.w[i*c.OC+j:], 3*tap, tap
+			valid := min(width, c.OC-j)
+			if valid < width {
+				dw, row, step = stage, 3*width, width
+			}
+			simd.winoDWeight(&dw[0], uintptr(4*row), uintptr(4*step), &c.parts[at], uintptr(4*c.IC*width), vectors,
 				&winogradConstants[0], &tmp[0])
+			if valid < width {
+				for t := range 9 {
+					copy(c.w[t*tap+i*c.OC+j:][:valid], stage[t*width:])
+				}
+			}
 		}
 	}
 }

@@ -24,6 +24,21 @@ func Conv2DValid(x, w, b *G.Node) (*G.Node, error) {
 	return convolve("conv2d-valid", convForm{stride: 1, valid: true}, x, w, b)
 }
 
+// Conv2DAnyShape is Conv2D with a 3x3 window at stride 1, which Winograd's algorithm computes for images of all sizes,
+// with any numbers of channels from 8 on, and with a bias b [out] or without, nil. Conv2D leaves to the direct algorithm
+// what it always did, since the two differ in the last bits: networks trained before keep theirs.
+func Conv2DAnyShape(x, w, b *G.Node) (*G.Node, error) {
+	return convolve("conv2d-any-shape", convForm{stride: 1, anyShape: true}, x, w, b)
+}
+
+// Conv2DCropped is the first height rows and width columns of Conv2DAnyShape(x, w, nil): x [N, H, W, in],
+// w [3, 3, in, out], y [N, height, width, out]. The rest is not computed, for layers whose last row and column a
+// pooling throws away.
+func Conv2DCropped(x, w *G.Node, height, width int) (*G.Node, error) {
+	return convolve("conv2d-cropped", convForm{stride: 1, anyShape: true, cropped: true, cropH: height, cropW: width}, x, w,
+		nil)
+}
+
 func convolve(name string, f convForm, x, w, b *G.Node) (*G.Node, error) {
 	o := &conv2d{convForm: f}
 	if b == nil {
@@ -36,13 +51,17 @@ func convolve(name string, f convForm, x, w, b *G.Node) (*G.Node, error) {
 
 // convForm is what the shapes of a convolution's tensors do not say.
 type convForm struct {
-	stride int
-	valid  bool // no padding
+	stride       int
+	valid        bool // no padding
+	anyShape     bool // by Winograd's algorithm where it can
+	cropped      bool // to the output's size
+	cropH, cropW int
 }
 
 // describe sets the kernel's description of x [N, H, W, in] convolved with w [k, k, in, out].
 func (f convForm) describe(c *kernel.Conv, x, w []int) {
-	c.N, c.H, c.W, c.IC, c.OC, c.K, c.Stride, c.Valid = x[0], x[1], x[2], x[3], w[3], w[0], f.stride, f.valid
+	c.N, c.H, c.W, c.IC, c.OC, c.K = x[0], x[1], x[2], x[3], w[3], w[0]
+	c.Stride, c.Valid, c.AnyShape, c.CropH, c.CropW = f.stride, f.valid, f.anyShape, f.cropH, f.cropW
 }
 
 // output is the shape of the output [N, H', W', out].
@@ -64,6 +83,11 @@ func (o *conv2d) shape(in []tensor.Shape) (tensor.Shape, error) {
 		return nil, fmt.Errorf("x must be [N, H, W, in] and w [k, k, in, out]")
 	}
 	switch {
+	case o.anyShape && (w[0] != 3 || w[1] != 3):
+		return nil, fmt.Errorf("w must be [3, 3, in, out]")
+	case o.cropped && (o.cropH < 1 || o.cropH > x[1] || o.cropW < 1 || o.cropW > x[2]):
+		return nil, fmt.Errorf("the output's size %dx%d must be at least 1x1 and at most H and W of x [N, H, W, in]", o.cropH,
+			o.cropW)
 	case o.valid && (w[0] != w[1] || w[0] < 1 || w[0] > x[1] || w[0] > x[2]):
 		return nil, fmt.Errorf("w [k, k, in, out] must have a k of at least 1 and at most H and W of x [N, H, W, in]")
 	case !o.valid && (w[0] != w[1] || w[0]%2 == 0 || o.stride < 1):

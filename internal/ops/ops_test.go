@@ -123,6 +123,18 @@ var graphs = []struct {
 	{"conv2d valid 3x3", imageGraph(func(n *net, x *G.Node) *G.Node {
 		return n.do(ops.Conv2DValid(x, n.leaf("w", 3, 3, 4, 5), nil))
 	})},
+	{"conv2d of any shape", imageGraph(func(n *net, x *G.Node) *G.Node {
+		x = n.do(ops.Conv2D(x, n.leaf("w1", 1, 1, 4, 10), nil, 1))
+		return n.do(ops.Conv2DAnyShape(x, n.leaf("w", 3, 3, 10, 12), n.leaf("b", 12)))
+	})},
+	{"conv2d cropped", imageGraph(func(n *net, x *G.Node) *G.Node {
+		x = n.do(ops.Conv2D(x, n.leaf("w1", 1, 1, 4, 16), nil, 1))
+		return n.do(ops.Conv2DCropped(x, n.leaf("w", 3, 3, 16, 8), 4, 6))
+	})},
+	{"convolution cropped, beside its residual", imageGraph(func(n *net, x *G.Node) *G.Node {
+		y := n.do(ops.Conv2DCropped(x, n.leaf("w1", 3, 3, 4, 8), 5, 7))
+		return n.do(ops.Add(y, n.do(ops.Conv2DCropped(y, n.leaf("w2", 3, 3, 8, 8), 5, 7))))
+	})},
 	{"bias+relu", imageGraph(func(n *net, x *G.Node) *G.Node {
 		y := n.do(ops.BiasReLU(x, n.leaf("beta", 4)))
 		return n.do(ops.Conv2D(y, n.leaf("w", 3, 3, 4, 4), nil, 2))
@@ -540,13 +552,18 @@ func TestImageShapeErrors(t *testing.T) {
 	g := G.NewGraph()
 	x, w, even := leaf(g, 1, "x", 2, 5, 1, 3), leaf(g, 1, "w", 3, 3, 4, 8), leaf(g, 1, "even", 2, 2, 3, 8)
 	for name, build := range map[string]func() (*G.Node, error){
-		"conv2d":       func() (*G.Node, error) { return ops.Conv2D(x, w, nil, 1) },
-		"an odd k":     func() (*G.Node, error) { return ops.Conv2D(x, even, nil, 1) },
-		"max-pool":     func() (*G.Node, error) { return ops.MaxPool(x, 2) },
-		"a window":     func() (*G.Node, error) { return ops.MaxPool(x, 0) },
-		"conv2d-valid": func() (*G.Node, error) { return ops.Conv2DValid(x, even, nil) },
-		"pad-shortcut": func() (*G.Node, error) { return ops.PadShortcut(x, 2, 1) },
-		"bias+relu":    func() (*G.Node, error) { return ops.BiasReLU(x, leaf(g, 1, "b", 5)) },
+		"conv2d":   func() (*G.Node, error) { return ops.Conv2D(x, w, nil, 1) },
+		"an odd k": func() (*G.Node, error) { return ops.Conv2D(x, even, nil, 1) },
+		"conv2d-any-shape": func() (*G.Node, error) {
+			return ops.Conv2DAnyShape(x, leaf(g, 1, "5x5", 5, 5, 3, 8), nil)
+		},
+		"conv2d-cropped": func() (*G.Node, error) { return ops.Conv2DCropped(x, leaf(g, 1, "3x3", 3, 3, 3, 8), 6, 1) },
+		"output's size":  func() (*G.Node, error) { return ops.Conv2DCropped(x, leaf(g, 1, "3x3", 3, 3, 3, 8), 5, 0) },
+		"conv2d-valid":   func() (*G.Node, error) { return ops.Conv2DValid(x, even, nil) },
+		"max-pool":       func() (*G.Node, error) { return ops.MaxPool(x, 2) },
+		"a window":       func() (*G.Node, error) { return ops.MaxPool(x, 0) },
+		"pad-shortcut":   func() (*G.Node, error) { return ops.PadShortcut(x, 2, 1) },
+		"bias+relu":      func() (*G.Node, error) { return ops.BiasReLU(x, leaf(g, 1, "b", 5)) },
 	} {
 		_, err := build()
 		if err == nil {
