@@ -164,8 +164,12 @@ func recipe(c config.Training, seeds int) string {
 	if seeds > 1 {
 		from = fmt.Sprintf("seeds %d-%d", c.Seed, c.Seed+uint64(seeds)-1)
 	}
-	line := fmt.Sprintf("%d epochs, batch %d, %s, %s, %s; %d threads, %s kernels",
-		t.Epochs, t.BatchSize, opt, t.Schedule, from, kernel.Threads(), kernel.Level())
+	epochs := fmt.Sprintf("%d epochs", t.Epochs)
+	if t.Steps > 0 {
+		epochs += fmt.Sprintf(", at most %d steps", t.Steps)
+	}
+	line := fmt.Sprintf("%s, batch %d, %s, %s, %s; %d threads, %s kernels",
+		epochs, t.BatchSize, opt, t.Schedule, from, kernel.Threads(), kernel.Level())
 	if c.Train.Conv == "direct" {
 		line += ", convolutions direct"
 	}

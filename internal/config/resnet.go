@@ -75,7 +75,7 @@ type Train struct {
 	Beta1       float64 `yaml:"beta1" json:"beta1"`         // adamw
 	Beta2       float64 `yaml:"beta2" json:"beta2"`         // adamw
 	Eps         float64 `yaml:"eps" json:"eps"`             // adamw
-	Schedule    string  `yaml:"schedule" json:"schedule"`   // constant, linear, step, cosine, onecycle
+	Schedule    string  `yaml:"schedule" json:"schedule"`   // constant, linear, step, cosine, onecycle, triangle
 	WarmupSteps int     `yaml:"warmup_steps" json:"warmup_steps"`
 	Milestones  []int   `yaml:"milestones,flow" json:"milestones"` // epochs, for schedule step
 	Gamma       float64 `yaml:"gamma" json:"gamma"`                // schedule step
@@ -88,10 +88,36 @@ type Train struct {
 
 	GradNorms bool `yaml:"grad_norms" json:"grad_norms"` // record the norm of each weight tensor's gradient
 
-	// The groups of settings below are left out of records where they have their defaults.
+	// The settings below are left out of records where they have their defaults.
 
-	Groups Groups `yaml:"groups,omitempty" json:"groups"`
+	// Steps ends the training after so many optimiser steps, within an epoch if need be; the schedule spans them. 0: the
+	// steps of all epochs.
+	Steps    int      `yaml:"steps,omitempty" json:"steps"`
+	Triangle Triangle `yaml:"triangle,omitempty" json:"triangle"`
+	Groups   Groups   `yaml:"groups,omitempty" json:"groups"`
 }
+
+// TotalSteps returns the optimiser steps of a training whose epochs have so many steps.
+func (t Train) TotalSteps(epochSteps int) int {
+	if all := t.Epochs * epochSteps; t.Steps == 0 || t.Steps > all {
+		return all
+	}
+	return t.Steps
+}
+
+// Triangle holds the form of schedule triangle: the rate rises linearly from start·lr to lr, at the fraction peak of all
+// steps, and falls linearly to end·lr.
+type Triangle struct {
+	Start float64 `yaml:"start" json:"start"`
+	Peak  float64 `yaml:"peak" json:"peak"`
+	End   float64 `yaml:"end" json:"end"`
+}
+
+// defaultTriangle is that of Jordan 2024 (https://arxiv.org/abs/2404.00498).
+var defaultTriangle = Triangle{Start: 0.2, Peak: 0.23, End: 0.07}
+
+// IsZero reports whether t is the default, which records leave out.
+func (t Triangle) IsZero() bool { return t == defaultTriangle }
 
 // Groups holds factors on learning rate and weight decay for kinds of parameters other than matrices and filters. What
 // decays a parameter in one step is lr·weight_decay with both factors: to keep the decay where the rate is 64-fold,
@@ -117,7 +143,8 @@ func DefaultResnet() Resnet {
 		Model:      Model{Name: "mlp", Depth: 5, Width: 128},
 		Train: Train{Epochs: 10, BatchSize: 128, Optimizer: "sgd", LR: 0.1, Momentum: 0.9, Beta1: 0.9, Beta2: 0.999,
 			Eps:      1e-8,
-			Schedule: "cosine", Milestones: []int{}, Gamma: 0.1, Conv: "winograd", Groups: defaultGroups},
+			Schedule: "cosine", Milestones: []int{}, Gamma: 0.1, Conv: "winograd", Triangle: defaultTriangle,
+			Groups: defaultGroups},
 	}
 }
 
@@ -187,6 +214,7 @@ func (c Training) Validate() error {
 		{"train.epochs", c.Train.Epochs, 1, 100000}, {"train.batch_size", c.Train.BatchSize, 1, 1 << 16},
 		{"train.warmup_steps", c.Train.WarmupSteps, 0, math.MaxInt32}, {"train.patience", c.Train.Patience, 0,
 			math.MaxInt32},
+		{"train.steps", c.Train.Steps, 0, math.MaxInt32},
 	} {
 		if n.v < n.low || n.v > n.high {
 			return fmt.Errorf("%s is %d, want %d to %d", n.key, n.v, n.low, n.high)
@@ -221,7 +249,8 @@ func (c Training) Validate() error {
 		known  []string
 	}{
 		{"train.optimizer", c.Train.Optimizer, []string{"sgd", "adamw"}},
-		{"train.schedule", c.Train.Schedule, []string{"constant", "linear", "step", "cosine", "onecycle"}},
+		{"train.schedule", c.Train.Schedule, []string{"constant", "linear", "step", "cosine", "onecycle",
+			"triangle"}},
 		{"train.conv", c.Train.Conv, []string{"winograd", "direct"}},
 	} {
 		if !slices.Contains(w.known, w.v) {
@@ -240,6 +269,15 @@ func (c Training) Validate() error {
 		c.Train.Beta2}, {"train.label_smoothing", c.Train.LabelSmoothing}} {
 		if !(x.v >= 0 && x.v < 1) {
 			return fmt.Errorf("%s is %g, want at least 0 and below 1", x.key, x.v)
+		}
+	}
+	for _, x := range []struct {
+		key string
+		v   float64
+	}{{"train.triangle.start", c.Train.Triangle.Start}, {"train.triangle.peak", c.Train.Triangle.Peak},
+		{"train.triangle.end", c.Train.Triangle.End}} {
+		if !(x.v >= 0 && x.v <= 1) {
+			return fmt.Errorf("%s is %g, want 0 to 1", x.key, x.v)
 		}
 	}
 	if c.Train.Nesterov && c.Train.Momentum == 0 {

@@ -60,7 +60,7 @@ type TrainingCost struct {
 	PeakBytes    int64   `json:"peak_bytes"`    // intermediates and gradients of a training step
 	StepSeconds  float64 `json:"step_seconds"`  // measured here on blank images
 	TotalSeconds float64 `json:"total_seconds"` // of all steps at that rate
-	Steps        int     `json:"steps"`         // of all epochs
+	Steps        int     `json:"steps"`         // in all
 	Threads      int     `json:"threads"`       //
 	Kernel       string  `json:"kernel"`        // instruction set
 }
@@ -96,8 +96,8 @@ func imagesCost(cfg config.Training, build func(sz size, steps int) (trainable, 
 // timed completes the cost c of a training on n samples with steps steps per epoch. It times a few steps on blank
 // samples.
 func timed(c TrainingCost, job train.Job, cfg config.Training, n, steps int) (Cost, error) {
-	c.Steps, c.Threads, c.Kernel = steps*cfg.Train.Epochs, kernel.Threads(), kernel.Level()
-	c.TrainFLOPs *= float64(n) * float64(cfg.Train.Epochs)
+	c.Steps, c.Threads, c.Kernel = cfg.Train.TotalSteps(steps), kernel.Threads(), kernel.Level()
+	c.TrainFLOPs *= float64(n) * float64(c.Steps) / float64(steps)
 	best := time.Duration(1<<63 - 1)
 	for range 5 {
 		start := time.Now()

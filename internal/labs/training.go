@@ -97,7 +97,7 @@ func (t *training) Run(ctx context.Context, r *run.Run, opt Options) (record.Res
 	}
 	job, c := m.job(), t.cfg.Train
 	job.Epochs, job.Patience, job.ClipNorm, job.GradNorms = c.Epochs, c.Patience, c.ClipNorm, c.GradNorms
-	job.MaxTime, job.CheckpointEvery, job.Run, job.Sink = opt.timeLeft(), time.Minute, r, opt.Sink
+	job.Steps, job.MaxTime, job.CheckpointEvery, job.Run, job.Sink = c.Steps, opt.timeLeft(), time.Minute, r, opt.Sink
 	out, err := job.Fit(ctx)
 	switch {
 	case err != nil:
@@ -141,7 +141,7 @@ func optimise(t config.Train, params []optim.Param, steps int) (optim.Optimizer,
 		milestones[i] = epoch * steps
 	}
 	s, err := optim.NewSchedule(optim.ScheduleConfig{Name: t.Schedule, Warmup: t.WarmupSteps, Milestones: milestones,
-		Gamma: t.Gamma}, t.LR, t.Epochs*steps)
+		Gamma: t.Gamma, Start: t.Triangle.Start, Peak: t.Triangle.Peak, End: t.Triangle.End}, t.LR, t.TotalSteps(steps))
 	return o, s, err
 }
 

@@ -151,6 +151,7 @@ func TestSchedulesAgainstPyTorch(t *testing.T) {
 		"onecycle": {Name: "onecycle"},
 		"warmup":   {Name: "constant", Warmup: 4},
 		"linear":   {Name: "linear", Warmup: 4},
+		"triangle": {Name: "triangle", Start: 0.2, Peak: 0.23, End: 0.07},
 	} {
 		want := g.Schedules[name]
 		s, err := NewSchedule(cfg, 0.4, len(want))
@@ -286,6 +287,7 @@ func TestMistakes(t *testing.T) {
 		{ScheduleConfig{Name: "poly"}, 1, 1, "onecycle"}, {ScheduleConfig{Name: "cosine"}, math.NaN(), 1, "learning rate"},
 		{ScheduleConfig{Name: "cosine"}, 1, 0, "0 steps"}, {ScheduleConfig{Name: "constant", Warmup: -1}, 1, 1,
 			"warm-up"}, {ScheduleConfig{Name: "step"}, 1, 1, "gamma"},
+		{ScheduleConfig{Name: "triangle", Peak: 1.5}, 1, 1, "fraction 1.5"},
 	} {
 		if _, err := NewSchedule(tc.cfg, tc.lr, tc.total); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%+v: error %v, want one that names %s", tc.cfg, err, tc.want)

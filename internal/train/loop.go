@@ -30,6 +30,7 @@ type Job struct {
 	Val       Batches // selects the epoch whose weights are kept
 
 	Epochs          int
+	Steps           int           // optimiser steps at most, in all; 0: those of all epochs
 	Patience        int           // epochs without a better validation before stopping; 0: never
 	SelectByLoss    bool          // select the epoch by smallest validation loss, not by highest accuracy
 	ClipNorm        float64       // bound on the global gradient norm; 0: off
@@ -87,6 +88,8 @@ type loop struct {
 	*Job
 	params  []optim.Param
 	layers  []optim.Param // with measured gradients: matrices and filters
+	total   int           // steps in all
+	epochs  int           // the last may have fewer steps than the others
 	clip    *optim.Clipper
 	st      state
 	began   time.Time // of this process
@@ -95,7 +98,7 @@ type loop struct {
 	tensors []weights.Tensor // and the optimiser's
 }
 
-// Fit trains until the last epoch, an early stop, the time limit or the end of ctx. It continues from the run's
+// Fit trains until the last epoch or step, an early stop, the time limit or the end of ctx. It continues from the run's
 // checkpoint, if any, and saves the state before it returns an interruption. Afterwards the Program holds the weights
 // of the last step, not those of the best epoch.
 func (j *Job) Fit(ctx context.Context) (Outcome, error) {
@@ -103,6 +106,11 @@ func (j *Job) Fit(ctx context.Context) (Outcome, error) {
 	if j.Sink == nil {
 		j.Sink = func(Event) {}
 	}
+	l.total = j.Epochs * j.Train.Steps()
+	if j.Steps > 0 {
+		l.total = min(l.total, j.Steps)
+	}
+	l.epochs = (l.total + j.Train.Steps() - 1) / max(1, j.Train.Steps())
 	l.clip = optim.NewClipper(l.params)
 	l.model = j.Program.State()
 	l.tensors = append(l.tensors, l.model...)
@@ -120,7 +128,7 @@ func (j *Job) Fit(ctx context.Context) (Outcome, error) {
 	}
 	before := l.st.Seconds
 	reason := Finished
-	for l.st.Epoch < j.Epochs && !l.st.Stopped {
+	for l.st.Epoch < l.epochs && !l.st.Stopped {
 		var err error
 		if reason, err = l.epoch(ctx, before); err != nil {
 			return Outcome{}, err
@@ -139,16 +147,17 @@ func (j *Job) Fit(ctx context.Context) (Outcome, error) {
 
 // epoch runs the remaining steps of the current epoch, validates, records and saves.
 func (l *loop) epoch(ctx context.Context, before float64) (Reason, error) {
-	start, steps := time.Now(), l.Train.Steps()
+	start, first := time.Now(), l.st.Epoch*l.Train.Steps()
+	steps := min(l.Train.Steps(), l.total-first)
 	seen := 0
-	l.Sink(Event{Kind: EpochStart, Epoch: l.st.Epoch + 1, Epochs: l.Epochs, Step: l.st.Step, Steps: steps})
+	l.Sink(Event{Kind: EpochStart, Epoch: l.st.Epoch + 1, Epochs: l.epochs, Step: l.st.Step, Steps: steps})
 	for l.st.Step < steps {
 		n, err := l.step()
 		if err != nil {
 			return "", err
 		}
 		seen += n
-		l.Sink(Event{Kind: Step, Epoch: l.st.Epoch + 1, Epochs: l.Epochs, Step: l.st.Step, Steps: steps, Items: n,
+		l.Sink(Event{Kind: Step, Epoch: l.st.Epoch + 1, Epochs: l.epochs, Step: l.st.Step, Steps: steps, Items: n,
 			Loss: l.st.Sums.Loss(), Accuracy: l.st.Sums.Accuracy()})
 		if reason := l.mustStop(ctx); reason != "" {
 			return reason, l.save(nil, before)
@@ -176,7 +185,7 @@ func (l *loop) epoch(ctx context.Context, before float64) (Reason, error) {
 		l.st.Best, l.st.BestVal = l.st.Epoch+1, val
 	}
 	lr := l.lr(steps - 1)
-	rec := run.Epoch{Epoch: l.st.Epoch + 1, Step: (l.st.Epoch + 1) * steps, LR: lr, Train: measure(l.st.Sums),
+	rec := run.Epoch{Epoch: l.st.Epoch + 1, Step: first + steps, LR: lr, Train: measure(l.st.Sums),
 		Val: measure(val)}
 	if l.ClipNorm > 0 {
 		norm := l.st.NormSum / float64(steps)
@@ -199,7 +208,7 @@ func (l *loop) epoch(ctx context.Context, before float64) (Reason, error) {
 		return "", err
 	}
 	seconds := time.Since(start).Seconds()
-	l.Sink(Event{Kind: EpochEnd, Epoch: l.st.Epoch, Epochs: l.Epochs, Step: steps, Steps: steps, TrainLoss: sums.Loss(),
+	l.Sink(Event{Kind: EpochEnd, Epoch: l.st.Epoch, Epochs: l.epochs, Step: steps, Steps: steps, TrainLoss: sums.Loss(),
 		TrainAcc: sums.Accuracy(),
 		ValLoss:  val.Loss(), ValAcc: val.Accuracy(), Best: best, LR: lr, Seconds: seconds, Throughput: float64(seen) / trained})
 	l.Run.Logger().Info("epoch", "epoch", l.st.Epoch, "seconds", seconds, "train_seconds", trained, "items_per_s",

@@ -3,6 +3,7 @@ package train_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"math"
 	"os"
@@ -149,14 +150,25 @@ func TestItLearns(t *testing.T) {
 // everything built anew, and wants the bits of the training that was never stopped.
 func TestResumeIsBitExact(t *testing.T) {
 	for _, m := range networks {
-		t.Run(m.Name(), func(t *testing.T) { resumeIsBitExact(t, m) })
+		t.Run(m.Name(), func(t *testing.T) { resumeIsBitExact(t, m, 7, func(*train.Job) {}) })
+	}
+	for name, edit := range recipes(t) {
+		t.Run(name, func(t *testing.T) { resumeIsBitExact(t, networks[1], 19, edit) })
 	}
 }
 
-func resumeIsBitExact(t *testing.T, m model.Model) {
+// recipes are what a training may have beside its optimiser; all end within an epoch.
+func recipes(t *testing.T) map[string]func(*train.Job) {
+	return map[string]func(*train.Job){
+		"steps": func(j *train.Job) { j.Steps = 100 },
+	}
+}
+
+// resumeIsBitExact interrupts a training of m that edit has changed at every stride-th step or batch of validation.
+func resumeIsBitExact(t *testing.T, m model.Model, stride int, edit func(*train.Job)) {
 	root := t.TempDir()
 	whole := create(t, root)
-	j, p := jobOf(t, m, whole, nil)
+	j, p := jobOf(t, m, whole, edit)
 	want, err := j.Fit(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -165,11 +177,15 @@ func resumeIsBitExact(t *testing.T, m model.Model) {
 	steps := epochs * j.Train.Steps()
 	whole.Close()
 
-	for stop := 1; stop < steps; stop += 7 {
+	if j.Steps > 0 {
+		steps = j.Steps
+	}
+	for stop := 1; stop < steps; stop += stride {
 		r := create(t, root)
 		ctx, cancel := context.WithCancel(context.Background())
 		n := 0
 		j, _ := jobOf(t, m, r, func(j *train.Job) {
+			edit(j)
 			j.Sink = func(e train.Event) {
 				if e.Kind == train.Step || e.Kind == train.EvalStep {
 					if n++; n == stop {
@@ -193,7 +209,7 @@ func resumeIsBitExact(t *testing.T, m model.Model) {
 		if r, err = run.Resume(root, r.ID(), run.Env{}, false); err != nil {
 			t.Fatal(err)
 		}
-		j2, p2 := jobOf(t, m, r, nil)
+		j2, p2 := jobOf(t, m, r, edit)
 		got, err := j2.Fit(context.Background())
 		if err != nil {
 			t.Fatalf("resumed from %d: %v", stop, err)
@@ -211,6 +227,39 @@ func resumeIsBitExact(t *testing.T, m model.Model) {
 		if got.BestEpoch != want.BestEpoch || got.BestVal != want.BestVal {
 			t.Errorf("stopped at %d and resumed: best %+v, want %+v", stop, got, want)
 		}
+	}
+}
+
+// TestStepsEndWithinAnEpoch: the last epoch has the steps that are left, and is validated and recorded as any other.
+func TestStepsEndWithinAnEpoch(t *testing.T) {
+	for _, tc := range []struct{ steps, epochs, last int }{{70, 3, 70}, {60, 2, 60}, {1, 1, 1}, {1000, epochs, 120}} {
+		root := t.TempDir()
+		r := create(t, root)
+		seen, named := 0, 0
+		j, _ := job(t, r, func(j *train.Job) {
+			j.Steps = tc.steps
+			j.Sink = func(e train.Event) {
+				if e.Kind == train.Step {
+					seen, named = seen+1, e.Epochs
+				}
+			}
+		})
+		out, err := j.Fit(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := bytes.Split(bytes.TrimSpace(metricsOf(t, root, r.ID())), []byte("\n"))
+		var last run.Epoch
+		if err := json.Unmarshal(lines[len(lines)-1], &last); err != nil {
+			t.Fatal(err)
+		}
+		lr := j.Schedule.LR(tc.last - 1)
+		if out.Reason != train.Finished || out.Epochs != tc.epochs || seen != tc.last || named != tc.epochs ||
+			len(lines) != tc.epochs || last.Step != tc.last || last.LR != lr || out.LastVal.N != 30 {
+			t.Errorf("%d steps: %+v after %d of %d epochs, %d lines, the last %s", tc.steps, out, seen, named, len(lines),
+				lines[len(lines)-1])
+		}
+		r.Close()
 	}
 }
 
