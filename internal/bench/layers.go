@@ -37,12 +37,12 @@ func normCase(channels, side int, backward bool) Case {
 			run := func() error {
 				m.Sums(sums, x)
 				m.Moments(mean, variance, sums)
-				m.Apply(y, x, nil, a, b, true)
+				m.Apply(y, x, nil, a, b, kernel.ActReLU)
 				return nil
 			}
 			if backward {
 				run = func() error {
-					m.GradSums(g, sums, dy, y, x, mean)
+					m.GradSums(g, sums, dy, y, x, nil, mean, nil, nil, kernel.ActReLU)
 					m.GradInput(g, g, x, mean, a, b, variance)
 					return nil
 				}

@@ -40,36 +40,40 @@ func TestTanh(t *testing.T) {
 	}
 }
 
-// TestGELU compares the function and its slope with their definitions by erf, everywhere that matters and far
-// beyond.
-func TestGELU(t *testing.T) {
+// TestSmoothActivations compares the functions and their slopes with their definitions by erf and exp, everywhere that
+// matters and far beyond.
+func TestSmoothActivations(t *testing.T) {
 	var x []float32
 	for v := -14.0; v <= 14; v += 1.0 / 1024 {
 		x = append(x, float32(v))
 	}
-	x = append(x, 0, float32(math.Copysign(0, -1)), 1e-30, -1e-30, 1e4, -1e4, 1e30, -1e30)
+	x = append(x, 0, float32(math.Copysign(0, -1)), 1e-30, -1e-30, 90, -90, 1e4, -1e4, 1e30, -1e30)
 	dy := normals(len(x), 1)
 	levels(t, func(level string) {
-		y, dx := make([]float32, len(x)), make([]float32, len(x))
-		GELU(y, x)
-		GELUGrad(dx, dy, x)
-		for i, v := range x {
-			v := float64(v)
-			phi := math.Erfc(-v/math.Sqrt2) / 2
-			if !closeTo(y[i], v*phi, 3e-7, 2e-7) {
-				t.Fatalf("%s: gelu(%g) = %g, want %g", level, v, y[i], v*phi)
+		for _, a := range []struct {
+			act   Activation
+			value func(y, x []float32)
+			grad  func(dx, dy, x []float32)
+		}{{ActGELU, GELU, GELUGrad}, {ActSiLU, SiLU, SiLUGrad}} {
+			y, dx := make([]float32, len(x)), make([]float32, len(x))
+			a.value(y, x)
+			a.grad(dx, dy, x)
+			for i, v := range x {
+				want, slope := activation64(a.act, float64(v))
+				if !closeTo(y[i], want, 3e-7, 2e-7) {
+					t.Fatalf("%s: %s(%g) = %g, want %g", level, a.act, v, y[i], want)
+				}
+				if want := float64(dy[i]) * slope; !closeTo(dx[i], want, 1e-6, 1e-6) {
+					t.Fatalf("%s: %s'(%g)·dy = %g, want %g", level, a.act, v, dx[i], want)
+				}
 			}
-			slope := phi + v*math.Exp(-v*v/2)/math.Sqrt(2*math.Pi)
-			if want := float64(dy[i]) * slope; !closeTo(dx[i], want, 1e-6, 1e-6) {
-				t.Fatalf("%s: gelu'(%g)·dy = %g, want %g", level, v, dx[i], want)
-			}
-		}
-		nan := float32(math.NaN())
-		bad := slices.Repeat([]float32{nan}, 19)
-		GELU(bad, bad)
-		for i, v := range bad {
-			if v == v {
-				t.Fatalf("%s: gelu(NaN) = %g at %d", level, v, i)
+			nan := float32(math.NaN())
+			bad := slices.Repeat([]float32{nan}, 19)
+			a.value(bad, bad)
+			for i, v := range bad {
+				if v == v {
+					t.Fatalf("%s: %s(NaN) = %g at %d", level, a.act, v, i)
+				}
 			}
 		}
 	})

@@ -26,6 +26,7 @@ var functionConstants = func() []float32 {
 		0.04501058909364125 / 2, 0.20192374079082998 / 2, 0.18283727938362543 / 2, 0.18636610501401948 / 2,
 		1 / 2.50662827463100050242, // density of the normal distribution at 0
 		float32(math.Inf(-1)),
+		float32(math.Copysign(0, -1)), // the sign
 	}
 	table := Alloc(16 * len(values))
 	for i, v := range values {
@@ -85,6 +86,39 @@ func geluSlope(x float32) float32 {
 		tail = 1 - tail
 	}
 	return tail + x*konst(23)*e
+}
+
+// sigmoidOne is 1/(1 + exp(-x)), of which no step overflows.
+func sigmoidOne(x float32) float32 {
+	e := expOne(math.Float32frombits(math.Float32bits(x) | 1<<31))
+	n := float32(1)
+	if math.Signbit(float64(x)) {
+		n = e
+	}
+	return n / (1 + e)
+}
+
+// siluOne is x·sigmoid(x).
+func siluOne(x float32) float32 { return x * sigmoidOne(x) }
+
+// siluSlope is d/dx x·sigmoid(x).
+func siluSlope(x float32) float32 {
+	s := sigmoidOne(x)
+	return s * (1 + x*(1-s))
+}
+
+func portableSiLU(y, x *float32, n int, _ *float32) {
+	ys, xs := floatsAt(y, 8*n), floatsAt(x, 8*n)
+	for i, v := range xs {
+		ys[i] = siluOne(v)
+	}
+}
+
+func portableSiLUGrad(dx, dy, x *float32, n int, _ *float32) {
+	dxs, dys, xs := floatsAt(dx, 8*n), floatsAt(dy, 8*n), floatsAt(x, 8*n)
+	for i, v := range xs {
+		dxs[i] = dys[i] * siluSlope(v)
+	}
 }
 
 func portableGELU(y, x *float32, n int, _ *float32) {

@@ -17,15 +17,24 @@ func passes(n, px, c int, seed uint64) []float32 {
 	sums, gsums := make([]float32, n*2*c), make([]float32, n*2*c)
 	y, z, g, dx := make([]float32, size), make([]float32, size), make([]float32, size), make([]float32, size)
 	m.Sums(sums, x)
-	m.Apply(y, x, res, v1, v2, true)
-	m.Apply(z, x, nil, v1, v2, false)
+	m.Apply(y, x, res, v1, v2, ActReLU)
+	m.Apply(z, x, nil, v1, v2, ActNone)
 	for i := range y { // a mask that does not hang on the last bit
 		if math.Abs(float64(y[i])) < 1e-4 {
 			y[i] = 0
 		}
 	}
-	m.GradSums(g, gsums, dy, y, x, v3)
+	m.GradSums(g, gsums, dy, y, x, nil, v3, nil, nil, ActReLU)
 	m.GradInput(dx, g, x, v3, v1, v2, v4)
+	var smooth []float32
+	for _, act := range []Activation{ActGELU, ActSiLU} {
+		for _, r := range [][]float32{nil, res} {
+			y, g, sums := make([]float32, size), make([]float32, size), make([]float32, n*2*c)
+			m.Apply(y, x, r, v1, v2, act)
+			m.GradSums(g, sums, dy, nil, x, r, v3, v1, v2, act)
+			smooth = slices.Concat(smooth, y, g, sums)
+		}
+	}
 	sum, masked, cols := make([]float32, size), make([]float32, size), make([]float32, c)
 	Add(sum, x, res)
 	ReLUGrad(masked, dy, x)
@@ -36,7 +45,7 @@ func passes(n, px, c int, seed uint64) []float32 {
 	pool.Backward(spread, mean)
 	t := make([]float32, size)
 	transposeInto(t, n*px, x, c, n*px, c)
-	return slices.Concat(sums, y, z, gsums, g, dx, sum, masked, cols, mean, spread, t)
+	return slices.Concat(sums, y, z, gsums, g, dx, smooth, sum, masked, cols, mean, spread, t)
 }
 
 // samePasses compares a level with the portable twin.

@@ -109,6 +109,8 @@ func TestNothingOutsideIsRead(t *testing.T) {
 					l.BackwardParams(v, v, x, x, nil)
 					GELU(y, x)
 					GELUGrad(y, x, x)
+					SiLU(y, x)
+					SiLUGrad(y, x, x)
 					d.Run(y, x, s, 0.1)
 					e.Gather(y, ids, v, hidden, true)
 					e.Scatter(v, ids, y, hidden)
@@ -135,8 +137,13 @@ func TestNothingOutsideIsRead(t *testing.T) {
 				x, y, v, sums := mem(2*3*c), mem(2*3*c), mem(c), mem(2*2*c)
 				check("normalisation", c, func() {
 					m.Sums(sums, x)
-					m.Apply(y, x, x, v, v, true)
-					m.GradSums(y, sums, x, x, x, v)
+					for _, act := range []Activation{ActReLU, ActGELU, ActSiLU} {
+						m.Apply(y, x, x, v, v, act)
+						m.GradSums(y, sums, x, x, x, x, v, v, v, act)
+						m.Apply(y, x, nil, v, v, act)
+						m.GradSums(y, sums, x, x, x, nil, v, v, v, act)
+					}
+					m.GradFixed(y, x, x, nil, v, v, ActGELU, true)
 					m.GradInput(y, x, x, v, v, v, v)
 					Add(y, x, x)
 					ReLUGrad(y, x, x)

@@ -53,6 +53,8 @@ func TestPhasesAllocateNothing(t *testing.T) {
 			"ReLUGrad":           func() { ReLUGrad(y, x, x) },
 			"GELU":               func() { GELU(y, x) },
 			"GELUGrad":           func() { GELUGrad(y, x, x) },
+			"SiLU":               func() { SiLU(y, x) },
+			"SiLUGrad":           func() { SiLUGrad(y, x, x) },
 			"Tanh":               func() { Tanh(y, x) },
 			"TanhGrad":           func() { TanhGrad(y, x, x) },
 			"SquaredErrorGrad":   func() { SquaredErrorGrad(y, x, x, n, h, 2) },

@@ -359,6 +359,16 @@ func normGradSums1AVX512(grad *float32, dy *float32, y *float32, x *float32, px 
 //go:noescape
 func normGradInput1AVX512(dx *float32, grad *float32, x *float32, px int, stride uintptr, mean *float32, a *float32, b *float32, c *float32)
 
+// normActivate1AVX512 is y = gelu(x*scale + shift + res) over px pixels, or silu of it; res may be nil.
+//
+//go:noescape
+func normActivate1AVX512(y *float32, x *float32, res *float32, px int, stride uintptr, scale *float32, shift *float32, konst *float32, silu int)
+
+// normActivateGrad1AVX512 is grad = dy times the slope of gelu, or silu, at x*scale + shift + res, and adds it and grad*(x-mean), summed over px pixels, to sum and sumX; res may be nil.
+//
+//go:noescape
+func normActivateGrad1AVX512(grad *float32, dy *float32, x *float32, res *float32, px int, stride uintptr, scale *float32, shift *float32, mean *float32, sum *float32, sumX *float32, konst *float32, silu int)
+
 // sums2AVX512 adds x and its square, summed over px pixels, to sum and squares.
 //
 //go:noescape
@@ -378,6 +388,16 @@ func normGradSums2AVX512(grad *float32, dy *float32, y *float32, x *float32, px 
 //
 //go:noescape
 func normGradInput2AVX512(dx *float32, grad *float32, x *float32, px int, stride uintptr, mean *float32, a *float32, b *float32, c *float32)
+
+// normActivate2AVX512 is y = gelu(x*scale + shift + res) over px pixels, or silu of it; res may be nil.
+//
+//go:noescape
+func normActivate2AVX512(y *float32, x *float32, res *float32, px int, stride uintptr, scale *float32, shift *float32, konst *float32, silu int)
+
+// normActivateGrad2AVX512 is grad = dy times the slope of gelu, or silu, at x*scale + shift + res, and adds it and grad*(x-mean), summed over px pixels, to sum and sumX; res may be nil.
+//
+//go:noescape
+func normActivateGrad2AVX512(grad *float32, dy *float32, x *float32, res *float32, px int, stride uintptr, scale *float32, shift *float32, mean *float32, sum *float32, sumX *float32, konst *float32, silu int)
 
 // maxPoolAVX512 is y = the largest of each window of x, and index its place in the window; index may not be nil.
 //
@@ -423,6 +443,16 @@ func geluAVX512(y *float32, x *float32, n int, konst *float32)
 //
 //go:noescape
 func geluGradAVX512(dx *float32, dy *float32, x *float32, n int, konst *float32)
+
+// siluAVX512 is y = x times sigmoid(x). n counts vectors.
+//
+//go:noescape
+func siluAVX512(y *float32, x *float32, n int, konst *float32)
+
+// siluGradAVX512 is dx = dy times the slope of silu at x. n counts vectors.
+//
+//go:noescape
+func siluGradAVX512(dx *float32, dy *float32, x *float32, n int, konst *float32)
 
 // softmaxAVX512 is s = softmax(scale*s + bias) for rows rows of n vectors; end is added to a row's last vector; bias may be nil and begins a float earlier for each row.
 //
@@ -699,6 +729,16 @@ func normGradSums1AVX2(grad *float32, dy *float32, y *float32, x *float32, px in
 //go:noescape
 func normGradInput1AVX2(dx *float32, grad *float32, x *float32, px int, stride uintptr, mean *float32, a *float32, b *float32, c *float32)
 
+// normActivate1AVX2 is y = gelu(x*scale + shift + res) over px pixels, or silu of it; res may be nil.
+//
+//go:noescape
+func normActivate1AVX2(y *float32, x *float32, res *float32, px int, stride uintptr, scale *float32, shift *float32, konst *float32, silu int)
+
+// normActivateGrad1AVX2 is grad = dy times the slope of gelu, or silu, at x*scale + shift + res, and adds it and grad*(x-mean), summed over px pixels, to sum and sumX; res may be nil.
+//
+//go:noescape
+func normActivateGrad1AVX2(grad *float32, dy *float32, x *float32, res *float32, px int, stride uintptr, scale *float32, shift *float32, mean *float32, sum *float32, sumX *float32, konst *float32, silu int)
+
 // sums2AVX2 adds x and its square, summed over px pixels, to sum and squares.
 //
 //go:noescape
@@ -718,6 +758,16 @@ func normGradSums2AVX2(grad *float32, dy *float32, y *float32, x *float32, px in
 //
 //go:noescape
 func normGradInput2AVX2(dx *float32, grad *float32, x *float32, px int, stride uintptr, mean *float32, a *float32, b *float32, c *float32)
+
+// normActivate2AVX2 is y = gelu(x*scale + shift + res) over px pixels, or silu of it; res may be nil.
+//
+//go:noescape
+func normActivate2AVX2(y *float32, x *float32, res *float32, px int, stride uintptr, scale *float32, shift *float32, konst *float32, silu int)
+
+// normActivateGrad2AVX2 is grad = dy times the slope of gelu, or silu, at x*scale + shift + res, and adds it and grad*(x-mean), summed over px pixels, to sum and sumX; res may be nil.
+//
+//go:noescape
+func normActivateGrad2AVX2(grad *float32, dy *float32, x *float32, res *float32, px int, stride uintptr, scale *float32, shift *float32, mean *float32, sum *float32, sumX *float32, konst *float32, silu int)
 
 // maxPoolAVX2 is y = the largest of each window of x, and index its place in the window; index may not be nil.
 //
@@ -763,6 +813,16 @@ func geluAVX2(y *float32, x *float32, n int, konst *float32)
 //
 //go:noescape
 func geluGradAVX2(dx *float32, dy *float32, x *float32, n int, konst *float32)
+
+// siluAVX2 is y = x times sigmoid(x). n counts vectors.
+//
+//go:noescape
+func siluAVX2(y *float32, x *float32, n int, konst *float32)
+
+// siluGradAVX2 is dx = dy times the slope of silu at x. n counts vectors.
+//
+//go:noescape
+func siluGradAVX2(dx *float32, dy *float32, x *float32, n int, konst *float32)
 
 // softmaxAVX2 is s = softmax(scale*s + bias) for rows rows of n vectors; end is added to a row's last vector; bias may be nil and begins a float earlier for each row.
 //

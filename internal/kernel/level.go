@@ -24,6 +24,9 @@ type kernels struct {
 	normGradSums  normGradSumsTable
 	normGradInput normGradInputTable
 
+	normActivate     normActivateTable
+	normActivateGrad normActivateGradTable
+
 	maxPool     maxPoolFunc
 	maxPoolGrad maxPoolGradFunc
 
@@ -36,12 +39,12 @@ type kernels struct {
 
 	dropout dropoutFunc
 
-	gelu          geluFunc
-	geluGrad      geluGradFunc
-	add, reluGrad binaryFunc
-	bytesToFloats bytesToFloatsFunc
-	sgd           sgdFunc
-	adamw         adamwFunc
+	gelu, silu         geluFunc
+	geluGrad, siluGrad geluGradFunc
+	add, reluGrad      binaryFunc
+	bytesToFloats      bytesToFloatsFunc
+	sgd                sgdFunc
+	adamw              adamwFunc
 
 	probe probeFunc
 }
@@ -71,6 +74,14 @@ type (
 	normGradSumsTable  [3]normGradSumsFunc
 	normGradInputFunc  func(dx, g, x *float32, px int, stride uintptr, mean, a, b, c *float32)
 	normGradInputTable [3]normGradInputFunc
+
+	// The same with GELU, or SiLU where silu is not 0: y = act(z) of z = x·scale + shift, plus res where not nil; and
+	// g = dy·act'(z), with its sums.
+	normActivateFunc     func(y, x, res *float32, px int, stride uintptr, scale, shift, konst *float32, silu int)
+	normActivateTable    [3]normActivateFunc
+	normActivateGradFunc func(g, dy, x, res *float32, px int, stride uintptr, scale, shift, mean, sum, sumX, konst *float32,
+		silu int)
+	normActivateGradTable [3]normActivateGradFunc
 
 	// maxPoolFunc and maxPoolGradFunc go over one row of px outputs of n vectors of channels; see pooling.go.
 	maxPoolFunc     func(y *float32, index *byte, x *float32, px, n, window int, row, pixel uintptr)

@@ -15,6 +15,8 @@ type Norm struct {
 	y, x, res, dy, g, sums   []float32
 	scale, shift, mean, a, b []float32
 	low                      [1]float32
+	act                      Activation
+	scaled                   bool
 }
 
 // run runs a pass, of which a chunk is an image.
@@ -73,30 +75,55 @@ func (m *Norm) Moments(mean, variance, sums []float32) {
 	}
 }
 
-// Apply computes y = x·scale + shift, plus res if that is not nil, and with relu max(0, ·) of it (NaN stays NaN).
-func (m *Norm) Apply(y, x, res, scale, shift []float32, relu bool) {
+// Apply computes y = act(x·scale + shift), plus res inside if that is not nil.
+func (m *Norm) Apply(y, x, res, scale, shift []float32, act Activation) {
 	m.check([][]float32{y, x}, [][]float32{scale, shift})
 	if res != nil {
 		m.check([][]float32{res}, nil)
 	}
-	m.y, m.x, m.res, m.scale, m.shift = y, x, res, scale, shift
+	m.y, m.x, m.res, m.scale, m.shift, m.act = y, x, res, scale, shift, act
 	m.low[0] = float32(math.Inf(-1))
-	if relu {
+	if act == ActReLU {
 		m.low[0] = 0
 	}
 	m.run((*Norm).applyImage)
 }
 
-// GradSums is the first pass backward: it computes g = dy where y > 0 (all of dy if y is nil), and sums [N, 2, C] =
-// for each image the sums of g and of g·(x - mean). g may be dy.
-func (m *Norm) GradSums(g, sums, dy, y, x, mean []float32) {
+// GradSums is the first pass backward for y = act(x·scale + shift + res): it computes g = dy·act'(·), and sums [N, 2, C]
+// = for each image the sums of g and of g·(x - mean). ReLU needs y for it, GELU and SiLU need scale, shift and res, and
+// compute anew what they were applied to; what an activation does not need may be nil. g may be dy.
+func (m *Norm) GradSums(g, sums, dy, y, x, res, mean, scale, shift []float32, act Activation) {
 	m.check([][]float32{g, dy, x}, [][]float32{mean})
-	if y != nil {
-		m.check([][]float32{y}, nil)
-	}
+	m.needs(y, res, scale, shift, act)
 	_ = sums[:m.N*2*m.C]
-	m.g, m.sums, m.dy, m.y, m.x, m.mean = g, sums, dy, y, x, mean
+	m.g, m.sums, m.dy, m.x, m.mean = g, sums, dy, x, mean
 	m.run((*Norm).gradSumsImage)
+}
+
+// needs keeps what the gradient of the activation needs.
+func (m *Norm) needs(y, res, scale, shift []float32, act Activation) {
+	m.y, m.res, m.scale, m.shift, m.act = nil, nil, nil, nil, act
+	switch {
+	case act == ActReLU:
+		m.check([][]float32{y}, nil)
+		m.y = y
+	case act.Smooth():
+		m.check(nil, [][]float32{scale, shift})
+		if res != nil {
+			m.check([][]float32{res}, nil)
+		}
+		m.res, m.scale, m.shift = res, scale, shift
+	}
+}
+
+// GradFixed computes dx = dy·act'(x·scale + shift + res), times scale where scaled, for act of GELU or SiLU: the
+// gradient where scale and shift do not hang on x. res may be nil. dx may be dy.
+func (m *Norm) GradFixed(dx, dy, x, res, scale, shift []float32, act Activation, scaled bool) {
+	m.check([][]float32{dx, dy, x}, nil)
+	m.needs(nil, res, scale, shift, act)
+	m.g, m.dy, m.x, m.mean, m.scaled = dx, dy, x, shift, scaled // its sums are of no use, whatever the mean
+	m.low[0] = float32(math.Inf(-1))
+	m.run((*Norm).gradFixedImage)
 }
 
 // GradInput is the second pass backward: it computes dx = a·g + b·(x - mean) + c. dx may be g.
@@ -148,28 +175,47 @@ func (m *Norm) applyImage(_ *lane, n int) {
 		if res != nil {
 			r = &res[j]
 		}
+		if m.act.Smooth() {
+			simd.normActivate[vectors](&y[j], &x[j], r, m.Pixels, stride, &m.scale[j], &m.shift[j], &functionConstants[0],
+				m.silu())
+			return
+		}
 		simd.normApply[vectors](&y[j], &x[j], r, m.Pixels, stride, &m.scale[j], &m.shift[j], &m.low[0])
 	}, func(j int) {
 		for p := range m.Pixels {
 			for c := j; c < m.C; c++ {
 				i := p*m.C + c
-				v := x[i]*m.scale[c] + m.shift[c]
-				if res != nil {
-					v += res[i]
-				}
-				if v < m.low[0] {
-					v = m.low[0]
-				}
-				y[i] = v
+				y[i] = m.act.value(m.affine(x, res, i, c))
 			}
 		}
 	})
 }
 
+// silu says to a kernel whether the smooth activation is SiLU.
+func (m *Norm) silu() int {
+	if m.act == ActSiLU {
+		return 1
+	}
+	return 0
+}
+
+// affine is element i of x·scale + shift + res, of channel c.
+func (m *Norm) affine(x, res []float32, i, c int) float32 {
+	v := x[i]*m.scale[c] + m.shift[c]
+	if res != nil {
+		v += res[i]
+	}
+	return v
+}
+
 func (m *Norm) gradSumsImage(_ *lane, n int) {
-	g, dy, y, x := m.image(m.g, n), m.image(m.dy, n), m.image(m.y, n), m.image(m.x, n)
 	sums := m.sums[n*2*m.C:][:2*m.C]
 	clear(sums)
+	if m.act.Smooth() {
+		m.smoothImage(n, sums)
+		return
+	}
+	g, dy, y, x := m.image(m.g, n), m.image(m.dy, n), m.image(m.y, n), m.image(m.x, n)
 	stride := uintptr(4 * m.C)
 	blocks(m.C, func(j, vectors int) {
 		var mask *float32
@@ -188,6 +234,50 @@ func (m *Norm) gradSumsImage(_ *lane, n int) {
 				g[i] = v
 				sums[c] += v
 				sums[m.C+c] += v * (x[i] - m.mean[c])
+			}
+		}
+	})
+}
+
+// smoothImage is gradSumsImage for a smooth activation.
+func (m *Norm) smoothImage(n int, sums []float32) {
+	g, dy, x, res := m.image(m.g, n), m.image(m.dy, n), m.image(m.x, n), m.image(m.res, n)
+	stride := uintptr(4 * m.C)
+	blocks(m.C, func(j, vectors int) {
+		var r *float32
+		if res != nil {
+			r = &res[j]
+		}
+		simd.normActivateGrad[vectors](&g[j], &dy[j], &x[j], r, m.Pixels, stride, &m.scale[j], &m.shift[j], &m.mean[j],
+			&sums[j], &sums[m.C+j], &functionConstants[0], m.silu())
+	}, func(j int) {
+		for p := range m.Pixels {
+			for c := j; c < m.C; c++ {
+				i := p*m.C + c
+				v := dy[i] * m.act.slope(m.affine(x, res, i, c))
+				g[i] = v
+				sums[c] += v
+				sums[m.C+c] += v * (x[i] - m.mean[c])
+			}
+		}
+	})
+}
+
+// gradFixedImage scales the image while it is in the cache.
+func (m *Norm) gradFixedImage(l *lane, n int) {
+	sums := l.floats(3 * m.C)
+	clear(sums)
+	m.smoothImage(n, sums)
+	if !m.scaled {
+		return
+	}
+	g, zeros := m.image(m.g, n), sums[2*m.C:]
+	blocks(m.C, func(j, vectors int) {
+		simd.normApply[vectors](&g[j], &g[j], nil, m.Pixels, uintptr(4*m.C), &m.scale[j], &zeros[j], &m.low[0])
+	}, func(j int) {
+		for p := range m.Pixels {
+			for c := j; c < m.C; c++ {
+				g[p*m.C+c] *= m.scale[c]
 			}
 		}
 	})

@@ -35,44 +35,55 @@ func TestNorm(t *testing.T) {
 				near("mean", c, mean[c], s)
 				near("variance", c, variance[c], q/float64(m.N*m.Pixels))
 			}
-			y := make([]float32, size)
-			for _, withRes := range []bool{false, true} {
-				for _, relu := range []bool{false, true} {
-					r := res
-					if !withRes {
-						r = nil
+			y, g, fixed := make([]float32, size), make([]float32, size), make([]float32, size)
+			for _, act := range []Activation{ActNone, ActReLU, ActGELU, ActSiLU} {
+				for _, r := range [][]float32{nil, res} {
+					what := act.String()
+					if r != nil {
+						what += " with a residual"
 					}
-					m.Apply(y, x, r, scale, shift, relu)
+					z := func(i int) float64 {
+						v := float64(x[i])*float64(scale[i%m.C]) + float64(shift[i%m.C])
+						if r != nil {
+							v += float64(r[i])
+						}
+						return v
+					}
+					m.Apply(y, x, r, scale, shift, act)
 					for i := range y {
-						want := float64(x[i])*float64(scale[i%m.C]) + float64(shift[i%m.C])
-						if withRes {
-							want += float64(res[i])
-						}
-						if relu {
-							want = max(0, want)
-						}
-						near("y", i, y[i], want)
+						want, _ := activation64(act, z(i))
+						near("y "+what, i, y[i], want)
 					}
-				}
-			}
-			g := make([]float32, size)
-			for _, mask := range [][]float32{nil, y} {
-				m.GradSums(g, sums, dy, mask, x, mean)
-				for n := range m.N {
-					for c := range m.C {
-						s, sx := 0.0, 0.0
-						for p := range m.Pixels {
-							i := (n*m.Pixels+p)*m.C + c
-							want := float64(dy[i])
-							if mask != nil && !(mask[i] > 0) {
-								want = 0
+					m.GradSums(g, sums, dy, y, x, r, mean, scale, shift, act)
+					for n := range m.N {
+						for c := range m.C {
+							s, sx := 0.0, 0.0
+							for p := range m.Pixels {
+								i := (n*m.Pixels+p)*m.C + c
+								_, slope := activation64(act, z(i))
+								want := float64(dy[i]) * slope
+								near("g "+what, i, g[i], want)
+								s += want
+								sx += want * (float64(x[i]) - float64(mean[c]))
 							}
-							near("g", i, g[i], want)
-							s += want
-							sx += want * (float64(x[i]) - float64(mean[c]))
+							near("sum "+what, c, sums[n*2*m.C+c], s)
+							near("sumX "+what, c, sums[(n*2+1)*m.C+c], sx)
 						}
-						near("sum", c, sums[n*2*m.C+c], s)
-						near("sumX", c, sums[(n*2+1)*m.C+c], sx)
+					}
+					if !act.Smooth() {
+						continue
+					}
+					for _, scaled := range []bool{false, true} {
+						m.GradFixed(fixed, dy, x, r, scale, shift, act, scaled)
+						for i := range fixed {
+							want := g[i]
+							if scaled {
+								want *= scale[i%m.C]
+							}
+							if fixed[i] != want {
+								t.Fatalf("%s, %s: fixed gradient %d is %g, want %g", level, what, i, fixed[i], want)
+							}
+						}
 					}
 				}
 			}
@@ -86,18 +97,36 @@ func TestNorm(t *testing.T) {
 	})
 }
 
-// TestNormKeepsNaN: a network that diverges must show it, ReLU or not.
+// activation64 is an activation and its slope in float64.
+func activation64(a Activation, z float64) (value, slope float64) {
+	switch a {
+	case ActReLU:
+		if z > 0 {
+			return z, 1
+		}
+		return 0, 0
+	case ActGELU:
+		phi := 0.5 * math.Erfc(-z/math.Sqrt2)
+		return z * phi, phi + z*math.Exp(-z*z/2)/math.Sqrt(2*math.Pi)
+	case ActSiLU:
+		s := 1 / (1 + math.Exp(-z))
+		return z * s, s * (1 + z*(1-s))
+	}
+	return z, 1
+}
+
+// TestNormKeepsNaN: a network that diverges must show it, whatever the activation.
 func TestNormKeepsNaN(t *testing.T) {
 	levels(t, func(level string) {
 		for _, c := range []int{5, 48} {
 			m := Norm{N: 1, Pixels: 3, C: c}
 			x, y, scale, shift := normals(3*c, 1), make([]float32, 3*c), normals(c, 2), normals(c, 3)
 			x[c+1] = float32(math.NaN())
-			for _, relu := range []bool{false, true} {
-				m.Apply(y, x, nil, scale, shift, relu)
+			for _, act := range []Activation{ActNone, ActReLU, ActGELU, ActSiLU} {
+				m.Apply(y, x, nil, scale, shift, act)
 				for i, v := range y {
 					if (v != v) != (i == c+1) {
-						t.Fatalf("%s, %d channels, relu %v: y[%d] = %g", level, c, relu, i, v)
+						t.Fatalf("%s, %d channels, activation %q: y[%d] = %g", level, c, act, i, v)
 					}
 				}
 			}
@@ -111,8 +140,11 @@ func TestNormAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(10, func() {
 		m.Sums(sums, x)
 		m.Moments(v, v, sums)
-		m.Apply(x, x, nil, v, v, true)
-		m.GradSums(x, sums, x, nil, x, v)
+		m.Apply(x, x, nil, v, v, ActReLU)
+		m.GradSums(x, sums, x, nil, x, nil, v, nil, nil, ActNone)
+		m.Apply(x, x, nil, v, v, ActGELU)
+		m.GradSums(x, sums, x, nil, x, nil, v, v, v, ActGELU)
+		m.GradFixed(x, x, x, nil, v, v, ActSiLU, true)
 		m.GradInput(x, x, x, v, v, v, v)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)

@@ -9,34 +9,38 @@ import (
 // portable is every inner loop in plain Go: the fallback, and what the vector code is tested against.
 var portable = kernels{
 	name: "portable", floats: 8, rows: [3]int{0, portableRows, portableRows},
-	brgemm:        portableBrgemm(),
-	transpose:     portableTranspose,
-	winoInput:     portableWinoInput,
-	winoOutput:    fromPoints(4, winoOutput1, false),
-	winoOutputAdd: fromPoints(4, winoOutput1, true),
-	winoDY:        toPoints(4, winoDY1),
-	winoWeight:    toPoints(3, winoWeight1),
-	winoDWeight:   fromPoints(3, winoDWeight1, false),
-	sums:          sumsTable{1: portableSums(8), 2: portableSums(16)},
-	normApply:     normApplyTable{1: portableApply(8), 2: portableApply(16)},
-	normGradSums:  normGradSumsTable{1: portableGradSums(8), 2: portableGradSums(16)},
-	normGradInput: normGradInputTable{1: portableGradInput(8), 2: portableGradInput(16)},
-	maxPool:       portableMaxPool,
-	maxPoolGrad:   portableMaxPoolGrad,
-	softmax:       portableSoftmax,
-	softmaxGrad:   portableSoftmaxGrad,
-	layerNorm:     portableLayerNorm,
-	layerNormGrad: portableLayerNormGrad,
-	layerNormSums: layerNormSumsTable{1: portableLayerNormSums(8), 2: portableLayerNormSums(16)},
-	dropout:       portableDropout,
-	gelu:          portableGELU,
-	geluGrad:      portableGELUGrad,
-	add:           portableAdd,
-	reluGrad:      portableReLUGrad,
-	bytesToFloats: portableBytesToFloats,
-	sgd:           portableSGD,
-	adamw:         portableAdamW,
-	probe:         portableProbe,
+	brgemm:           portableBrgemm(),
+	transpose:        portableTranspose,
+	winoInput:        portableWinoInput,
+	winoOutput:       fromPoints(4, winoOutput1, false),
+	winoOutputAdd:    fromPoints(4, winoOutput1, true),
+	winoDY:           toPoints(4, winoDY1),
+	winoWeight:       toPoints(3, winoWeight1),
+	winoDWeight:      fromPoints(3, winoDWeight1, false),
+	sums:             sumsTable{1: portableSums(8), 2: portableSums(16)},
+	normApply:        normApplyTable{1: portableApply(8), 2: portableApply(16)},
+	normGradSums:     normGradSumsTable{1: portableGradSums(8), 2: portableGradSums(16)},
+	normGradInput:    normGradInputTable{1: portableGradInput(8), 2: portableGradInput(16)},
+	normActivate:     normActivateTable{1: portableActivate(8), 2: portableActivate(16)},
+	normActivateGrad: normActivateGradTable{1: portableActivateGrad(8), 2: portableActivateGrad(16)},
+	maxPool:          portableMaxPool,
+	maxPoolGrad:      portableMaxPoolGrad,
+	softmax:          portableSoftmax,
+	softmaxGrad:      portableSoftmaxGrad,
+	layerNorm:        portableLayerNorm,
+	layerNormGrad:    portableLayerNormGrad,
+	layerNormSums:    layerNormSumsTable{1: portableLayerNormSums(8), 2: portableLayerNormSums(16)},
+	dropout:          portableDropout,
+	gelu:             portableGELU,
+	geluGrad:         portableGELUGrad,
+	silu:             portableSiLU,
+	siluGrad:         portableSiLUGrad,
+	add:              portableAdd,
+	reluGrad:         portableReLUGrad,
+	bytesToFloats:    portableBytesToFloats,
+	sgd:              portableSGD,
+	adamw:            portableAdamW,
+	probe:            portableProbe,
 }
 
 // floatsAt is n floats from p on.
@@ -251,6 +255,62 @@ func portableGradInput(width int) normGradInputFunc {
 			at := p * int(stride/4)
 			for q := range width {
 				dxs[at+q] = as[q]*gs[at+q] + bs[q]*(xs[at+q]-m[q]) + cs[q]
+			}
+		}
+	}
+}
+
+// smoothOf is GELU, or SiLU where silu is not 0.
+func smoothOf(silu int) Activation {
+	if silu != 0 {
+		return ActSiLU
+	}
+	return ActGELU
+}
+
+func portableActivate(width int) normActivateFunc {
+	return func(y, x, res *float32, px int, stride uintptr, scale, shift, _ *float32, silu int) {
+		ys, xs := strided(y, px, stride, width), strided(x, px, stride, width)
+		sc, sh := floatsAt(scale, width), floatsAt(shift, width)
+		var rs []float32
+		if res != nil {
+			rs = strided(res, px, stride, width)
+		}
+		act := smoothOf(silu)
+		for p := range px {
+			at := p * int(stride/4)
+			for c, v := range xs[at:][:width] {
+				v = v*sc[c] + sh[c]
+				if rs != nil {
+					v += rs[at+c]
+				}
+				ys[at+c] = act.value(v)
+			}
+		}
+	}
+}
+
+func portableActivateGrad(width int) normActivateGradFunc {
+	return func(g, dy, x, res *float32, px int, stride uintptr, scale, shift, mean, sum, sumX, _ *float32, silu int) {
+		gs, dys, xs := strided(g, px, stride, width), strided(dy, px, stride, width), strided(x, px, stride, width)
+		sc, sh, m := floatsAt(scale, width), floatsAt(shift, width), floatsAt(mean, width)
+		s, sx := floatsAt(sum, width), floatsAt(sumX, width)
+		var rs []float32
+		if res != nil {
+			rs = strided(res, px, stride, width)
+		}
+		act := smoothOf(silu)
+		for p := range px {
+			at := p * int(stride/4)
+			for c, v := range xs[at:][:width] {
+				z := v*sc[c] + sh[c]
+				if rs != nil {
+					z += rs[at+c]
+				}
+				d := dys[at+c] * act.slope(z)
+				s[c] += d
+				sx[c] += d * (v - m[c])
+				gs[at+c] = d
 			}
 		}
 	}

@@ -58,6 +58,11 @@ func GELU(g *Graph, name string, x *G.Node) *G.Node {
 	return g.layer(name, func() (*G.Node, error) { return ops.GELU(x) })
 }
 
+// SiLU is x·sigmoid(x).
+func SiLU(g *Graph, name string, x *G.Node) *G.Node {
+	return g.layer(name, func() (*G.Node, error) { return ops.SiLU(x) })
+}
+
 // Tanh is tanh(x), element by element.
 func Tanh(g *Graph, name string, x *G.Node) *G.Node {
 	return g.layer(name, func() (*G.Node, error) { return ops.Tanh(x) })

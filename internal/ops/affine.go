@@ -62,7 +62,7 @@ func (o *affine) Run(out *engine.Tensor, in []*engine.Tensor) error {
 		return err
 	}
 	o.norm.N, o.norm.Pixels, o.norm.C = normSize(in[0].Shape)
-	o.norm.Apply(out.F32, in[0].F32, nil, o.scale, o.shift, false)
+	o.norm.Apply(out.F32, in[0].F32, nil, o.scale, o.shift, ActNone)
 	return nil
 }
 

@@ -12,34 +12,106 @@ import (
 )
 
 // Batch normalisation over [N, …, C] (Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167), with a
-// residual and ReLU in the same pass over memory:
+// residual and an activation in the same pass over memory:
 //
-//	z = (x - mean) / sqrt(variance + eps) · gamma + beta (+ res), y = relu(z) or z
+//	z = (x - mean) / sqrt(variance + eps) · gamma + beta (+ res), y = act(z)
+//
+// The gradient of GELU and SiLU needs z, which it computes anew from x: that takes less time than to store it.
 //
 // In training mean and (biased) variance are the batch's; BatchStats reads them from the node, for
 // the running statistics. In evaluation they are inputs.
 
-// BatchNorm normalises x [N, …, C] by the statistics of the batch: y = gamma·x̂ + beta + res, with gamma [C], beta
-// [C] and res, which has the shape of x or is nil; with relu, max(0, ·) of that. eps is added to the variance.
-func BatchNorm(x, gamma, beta, res *G.Node, eps float64, relu bool) (*G.Node, error) {
-	o := &batchNorm{eps: eps, relu: relu}
-	name := "batchnorm"
-	if relu {
-		name += "+relu"
+// BatchNorm normalises x [N, …, C] by the statistics of the batch: y = act(gamma·x̂ + beta + res), with beta [C], gamma
+// [C] or nil, for 1, and res, which has the shape of x or is nil. eps is added to the variance.
+func BatchNorm(x, gamma, beta, res *G.Node, eps float64, act Activation) (*G.Node, error) {
+	o := &batchNorm{normInputs: normInputs{gamma != nil, res != nil}, eps: eps, act: act}
+	in := o.nodes(x, gamma, []*G.Node{beta}, res)
+	o.base = o.newBase("batchnorm", o, act, in)
+	return G.ApplyOp(o, in...)
+}
+
+// normInputs says which of the inputs a normalisation has that it may be without. Their order is x, gamma, beta, for
+// given statistics mean and variance, and res.
+type normInputs struct{ gamma, res bool }
+
+// nodes are the inputs, in order.
+func (n normInputs) nodes(x, gamma *G.Node, vectors []*G.Node, res *G.Node) []*G.Node {
+	in := []*G.Node{x}
+	if n.gamma {
+		in = append(in, gamma)
 	}
-	d := x.Dims()
-	if res == nil {
-		o.base = newBase(name, o, d, 1, 1, d)
-		return G.ApplyOp(o, x, gamma, beta)
+	in = append(in, vectors...)
+	if n.res {
+		in = append(in, res)
 	}
-	o.base = newBase(name+"+add", o, d, 1, 1, d, d)
-	return G.ApplyOp(o, x, gamma, beta, res)
+	return in
+}
+
+// newBase is the base of a normalisation so called, of inputs in.
+func (n normInputs) newBase(name string, self op, act Activation, in []*G.Node) base {
+	if act != ActNone {
+		name += "+" + act.String()
+	}
+	if n.res {
+		name += "+add"
+	}
+	var dims []int
+	for _, x := range in {
+		dims = append(dims, x.Dims())
+	}
+	return newBase(name, self, append(dims, in[0].Dims())...)
+}
+
+// values are the elements of the inputs but x; gamma and res are nil where there are none.
+func (n normInputs) values(in []*engine.Tensor) (gamma []float32, vectors []*engine.Tensor, res []float32) {
+	in = in[1:]
+	if n.gamma {
+		gamma, in = in[0].F32, in[1:]
+	}
+	if n.res {
+		last := len(in) - 1
+		res, in = in[last].F32, in[:last]
+	}
+	return gamma, in, res
+}
+
+// grads puts the gradients of x, gamma, beta and res in the order of the inputs, of which there are count.
+func (n normInputs) grads(count int, dx, dgamma, dbeta, dres *G.Node) G.Nodes {
+	all := make(G.Nodes, count)
+	all[0] = dx
+	beta := 1
+	if n.gamma {
+		all[1], beta = dgamma, 2
+	}
+	all[beta] = dbeta
+	if n.res {
+		all[count-1] = dres
+	}
+	return all
+}
+
+// shape checks the inputs.
+func (n normInputs) shape(in []tensor.Shape) (tensor.Shape, error) {
+	vectors := len(in) - 1
+	if n.res {
+		vectors--
+	}
+	return normShape(in, vectors)
+}
+
+// scaleOf is element i of gamma.
+func scaleOf(gamma []float32, i int) float64 {
+	if gamma == nil {
+		return 1
+	}
+	return float64(gamma[i])
 }
 
 type batchNorm struct {
 	base
-	eps  float64
-	relu bool
+	normInputs
+	eps float64
+	act Activation
 
 	// What Run leaves for BatchStats and for the gradient: they take y (or what is made of it) as an
 	// input, so they run after it and before its next Run.
@@ -76,7 +148,7 @@ func normShape(in []tensor.Shape, vectors int) (tensor.Shape, error) {
 	return x.Clone(), nil
 }
 
-func (o *batchNorm) shape(in []tensor.Shape) (tensor.Shape, error) { return normShape(in, 2) }
+func (o *batchNorm) shape(in []tensor.Shape) (tensor.Shape, error) { return o.normInputs.shape(in) }
 
 // TakesSums says that Run uses its input's channel sums where there are.
 func (o *batchNorm) TakesSums() {}
@@ -96,7 +168,9 @@ func (o *batchNorm) grow(n, c int) {
 
 // Run computes y from x, gamma, beta and the residual.
 func (o *batchNorm) Run(out *engine.Tensor, in []*engine.Tensor) error {
-	x, gamma, beta := in[0], in[1].F32, in[2].F32
+	x := in[0]
+	gamma, vectors, res := o.values(in)
+	beta := vectors[0].F32
 	n, pixels, c := normSize(x.Shape)
 	if err := out.Resize(x.Shape...); err != nil {
 		return err
@@ -115,52 +189,60 @@ func (o *batchNorm) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	for i := range c {
 		inv := 1 / math.Sqrt(float64(o.variance[i])+o.eps)
 		o.invStd[i] = float32(inv)
-		o.scale[i] = float32(float64(gamma[i]) * inv)
-		o.shift[i] = float32(float64(beta[i]) - float64(o.mean[i])*float64(gamma[i])*inv)
+		o.scale[i] = float32(scaleOf(gamma, i) * inv)
+		o.shift[i] = float32(float64(beta[i]) - float64(o.mean[i])*scaleOf(gamma, i)*inv)
 	}
-	o.norm.Apply(out.F32, x.F32, residual(in, 3), o.scale, o.shift, o.relu)
+	o.norm.Apply(out.F32, x.F32, res, o.scale, o.shift, o.act)
 	return nil
-}
-
-func residual(in []*engine.Tensor, i int) []float32 {
-	if len(in) <= i {
-		return nil
-	}
-	return in[i].F32
 }
 
 // DiffWRT says that all inputs have gradients.
 func (o *batchNorm) DiffWRT(n int) []bool { return []bool{true, true, true, true}[:n] }
 
-// SymDiff gives, with g = dy masked by y > 0 where ReLU was fused and x̂ the normalised x:
+// SymDiff gives, with g = dy·act'(z), which is dy masked by y > 0 where act is ReLU, and x̂ the normalised x:
 //
 //	dbeta = Σ g, dgamma = Σ g·x̂, dres = g
 //	dx = gamma/std · (g - mean(g) - x̂·mean(g·x̂))
 func (o *batchNorm) SymDiff(in G.Nodes, y, dy *G.Node) (G.Nodes, error) {
 	d := in[0].Dims()
 	sums := &normGradSums{bn: o}
-	sums.base = newBase("batchnorm-sums", sums, d, d, d, d)
-	g, err := apply(sums, dy, y, in[0])
+	sumsIn, dims := G.Nodes{dy, y, in[0]}, []int{d, d, d, d}
+	if o.act.Smooth() && o.res {
+		sumsIn, dims = append(sumsIn, in[len(in)-1]), append(dims, d)
+	}
+	sums.base = newBase("batchnorm-sums", sums, dims...)
+	g, err := apply(sums, sumsIn...)
 	if err != nil {
 		return nil, err
 	}
 	input := &normGradInput{bn: o}
-	input.base = newBase("batchnorm-dx", input, d, d, 1, d)
-	dx, err := apply(input, g, in[0], in[1])
+	var dx *G.Node
+	if o.gamma {
+		input.base = newBase("batchnorm-dx", input, d, d, 1, d)
+		dx, err = apply(input, g, in[0], in[1])
+	} else {
+		input.base = newBase("batchnorm-dx", input, d, d, d)
+		dx, err = apply(input, g, in[0])
+	}
 	if err != nil {
 		return nil, err
 	}
-	gamma, beta := &normGradVector{bn: o, gamma: true}, &normGradVector{bn: o}
-	gamma.base, beta.base = newBase("batchnorm-dgamma", gamma, d, 1), newBase("batchnorm-dbeta", beta, d, 1)
-	dgamma, err := apply(gamma, g)
-	if err != nil {
-		return nil, err
+	var dgamma *G.Node
+	if o.gamma {
+		gamma := &normGradVector{bn: o, gamma: true}
+		gamma.base = newBase("batchnorm-dgamma", gamma, d, 1)
+		if dgamma, err = apply(gamma, g); err != nil {
+			return nil, err
+		}
 	}
+	beta := &normGradVector{bn: o}
+	beta.base = newBase("batchnorm-dbeta", beta, d, 1)
 	dbeta, err := apply(beta, g)
-	return G.Nodes{dx, dgamma, dbeta, g}[:len(in)], err
+	return o.grads(len(in), dx, dgamma, dbeta, g), err
 }
 
-// normGradSums is g from dy, y and x, all of one shape, and leaves Σ g and Σ g·(x - mean) in bn.
+// normGradSums is g from dy, y, x and, for GELU and SiLU, the residual, all of one shape, and leaves Σ g and
+// Σ g·(x - mean) in bn. It takes y, whatever the activation, so as to run after batchNorm.
 type normGradSums struct {
 	base
 	bn *batchNorm
@@ -170,7 +252,7 @@ type normGradSums struct {
 func (o *normGradSums) InPlace() int { return 0 }
 
 func (o *normGradSums) shape(in []tensor.Shape) (tensor.Shape, error) {
-	return normShape([]tensor.Shape{in[0], in[1], in[2]}, 0)
+	return normShape(in, 0)
 }
 
 // Run computes g.
@@ -180,10 +262,7 @@ func (o *normGradSums) Run(out *engine.Tensor, in []*engine.Tensor) error {
 		return err
 	}
 	b := o.bn
-	if !b.relu {
-		y = nil
-	}
-	b.norm.GradSums(out.F32, b.gradSums, dy.F32, y, x.F32, b.mean)
+	b.norm.GradSums(out.F32, b.gradSums, dy.F32, y, x.F32, residual(in, 3), b.mean, b.scale, b.shift, b.act)
 	n, c := b.norm.N, b.norm.C
 	for i := range c {
 		var s, sx float64
@@ -196,7 +275,7 @@ func (o *normGradSums) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	return nil
 }
 
-// normGradInput is dx from g and x, of one shape, and gamma [C].
+// normGradInput is dx from g and x, of one shape, and gamma [C] where there is one.
 type normGradInput struct {
 	base
 	bn *batchNorm
@@ -209,14 +288,15 @@ func (o *normGradInput) shape(in []tensor.Shape) (tensor.Shape, error) { return 
 
 // Run computes dx.
 func (o *normGradInput) Run(out *engine.Tensor, in []*engine.Tensor) error {
-	g, x, gamma := in[0], in[1], in[2].F32
+	g, x := in[0], in[1]
 	if err := out.Resize(g.Shape...); err != nil {
 		return err
 	}
 	b := o.bn
+	gamma, _, _ := normInputs{gamma: b.gamma}.values(in[1:])
 	count := float64(b.norm.N * b.norm.Pixels)
 	for i, inv := range b.invStd[:b.norm.C] {
-		a := float64(gamma[i]) * float64(inv)
+		a := scaleOf(gamma, i) * float64(inv)
 		b.scale[i] = float32(a)
 		b.coefB[i] = float32(-a * float64(inv) * float64(inv) * float64(b.sumGX[i]) / count)
 		b.coefC[i] = float32(-a * float64(b.sumG[i]) / count)
@@ -283,77 +363,130 @@ func (o *batchStats) Run(out *engine.Tensor, _ []*engine.Tensor) error {
 	return nil
 }
 
-// FixedNorm is BatchNorm with given statistics, mean [C] and variance [C]: for evaluation. The statistics have no
-// gradient; x, gamma, beta and res have.
-func FixedNorm(x, gamma, beta, mean, variance, res *G.Node, eps float64, relu bool) (*G.Node, error) {
-	o := &fixedNorm{eps: eps, relu: relu}
-	name := "fixednorm"
-	if relu {
-		name += "+relu"
-	}
-	d := x.Dims()
-	if res == nil {
-		o.base = newBase(name, o, d, 1, 1, 1, 1, d)
-		return G.ApplyOp(o, x, gamma, beta, mean, variance)
-	}
-	o.base = newBase(name+"+add", o, d, 1, 1, 1, 1, d, d)
-	return G.ApplyOp(o, x, gamma, beta, mean, variance, res)
+// FixedNorm is BatchNorm with given statistics, mean [C] and variance [C]: for evaluation. x and res alone have a
+// gradient.
+func FixedNorm(x, gamma, beta, mean, variance, res *G.Node, eps float64, act Activation) (*G.Node, error) {
+	o := &fixedNorm{normInputs: normInputs{gamma != nil, res != nil}, eps: eps, act: act}
+	in := o.nodes(x, gamma, []*G.Node{beta, mean, variance}, res)
+	o.base = o.newBase("fixednorm", o, act, in)
+	return G.ApplyOp(o, in...)
 }
 
 type fixedNorm struct {
 	base
+	normInputs
 	eps          float64
-	relu         bool
+	act          Activation
 	norm         kernel.Norm
 	scale, shift []float32
 }
 
-func (o *fixedNorm) shape(in []tensor.Shape) (tensor.Shape, error) { return normShape(in, 4) }
+func (o *fixedNorm) shape(in []tensor.Shape) (tensor.Shape, error) { return o.normInputs.shape(in) }
 
 // InPlace lets y be written over x.
 func (o *fixedNorm) InPlace() int { return 0 }
 
 // Run computes y.
 func (o *fixedNorm) Run(out *engine.Tensor, in []*engine.Tensor) error {
-	x, gamma, beta, mean, variance := in[0], in[1].F32, in[2].F32, in[3].F32, in[4].F32
+	x := in[0]
 	if err := out.Resize(x.Shape...); err != nil {
 		return err
 	}
-	o.norm.N, o.norm.Pixels, o.norm.C = normSize(x.Shape)
+	res := o.setUp(in)
+	o.norm.Apply(out.F32, x.F32, res, o.scale, o.shift, o.act)
+	return nil
+}
+
+// setUp computes scale and shift from the inputs of which in[0] is x, and returns the residual.
+func (o *fixedNorm) setUp(in []*engine.Tensor) (res []float32) {
+	gamma, vectors, res := o.values(in)
+	beta, mean, variance := vectors[0].F32, vectors[1].F32, vectors[2].F32
+	o.norm.N, o.norm.Pixels, o.norm.C = normSize(in[0].Shape)
 	if len(o.scale) < o.norm.C {
 		o.scale, o.shift = kernel.Alloc(o.norm.C), kernel.Alloc(o.norm.C)
 	}
 	for i := range o.norm.C {
-		s := float64(gamma[i]) / math.Sqrt(float64(variance[i])+o.eps)
+		s := scaleOf(gamma, i) / math.Sqrt(float64(variance[i])+o.eps)
 		o.scale[i], o.shift[i] = float32(s), float32(float64(beta[i])-float64(mean[i])*s)
 	}
-	o.norm.Apply(out.F32, x.F32, residual(in, 5), o.scale, o.shift, o.relu)
-	return nil
+	return res
 }
 
 // DiffWRT says that x and the residual have gradients. Evaluation trains nothing: gamma and beta have none.
-func (o *fixedNorm) DiffWRT(n int) []bool { return []bool{true, false, false, false, false, true}[:n] }
-
-// SymDiff gives dx = g · gamma / sqrt(variance + eps) and dres = g, for g = dy masked by y > 0 where
-// ReLU was fused.
-func (o *fixedNorm) SymDiff(in G.Nodes, y, dy *G.Node) (G.Nodes, error) {
-	g, err := dy, error(nil)
-	if o.relu {
-		if g, err = reluGrad(dy, y); err != nil {
-			return nil, err
-		}
-	}
-	d := in[0].Dims()
-	s := &fixedNormGrad{eps: o.eps}
-	s.base = newBase("fixednorm-dx", s, d, 1, 1, d)
-	dx, err := apply(s, g, in[1], in[4])
-	return G.Nodes{dx, nil, nil, nil, nil, g}[:len(in)], err
+func (o *fixedNorm) DiffWRT(n int) []bool {
+	all := make([]bool, n)
+	all[0], all[n-1] = true, o.res
+	return all
 }
 
-// fixedNormGrad is dx from g, gamma and variance.
+// SymDiff gives dx = g · gamma / sqrt(variance + eps) and dres = g, for g = dy·act'(z), which is dy masked by y > 0
+// where act is ReLU.
+func (o *fixedNorm) SymDiff(in G.Nodes, y, dy *G.Node) (G.Nodes, error) {
+	g, d := dy, in[0].Dims()
+	var err error
+	switch {
+	case o.act == ActReLU:
+		g, err = reluGrad(dy, y)
+	case o.act.Smooth():
+		s := &fixedNormSmoothGrad{of: fixedNorm{normInputs: o.normInputs, eps: o.eps, act: o.act}}
+		s.base = s.of.newBase("fixednorm-g", s, ActNone, append(G.Nodes{dy}, in...))
+		if g, err = apply(s, append(G.Nodes{dy}, in...)...); err == nil && !o.res {
+			return o.grads(len(in), g, nil, nil, nil), nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := &fixedNormGrad{eps: o.eps, gamma: o.gamma}
+	variance := len(in) - 1
+	if o.res {
+		variance--
+	}
+	var dx *G.Node
+	if s.gamma {
+		s.base = newBase("fixednorm-dx", s, d, 1, 1, d)
+		dx, err = apply(s, g, in[1], in[variance])
+	} else {
+		s.base = newBase("fixednorm-dx", s, d, 1, d)
+		dx, err = apply(s, g, in[variance])
+	}
+	return o.grads(len(in), dx, nil, nil, g), err
+}
+
+// fixedNormSmoothGrad is, for GELU and SiLU, g from dy and the inputs of fixedNorm; or dx, where there is no residual
+// that needs g.
+type fixedNormSmoothGrad struct {
+	base
+	of fixedNorm // another than the one whose gradient it is: so it may run before that, or after its next Run
+}
+
+// InPlace lets g be written over dy.
+func (o *fixedNormSmoothGrad) InPlace() int { return 0 }
+
+func (o *fixedNormSmoothGrad) shape(in []tensor.Shape) (tensor.Shape, error) {
+	if _, err := sameShape(in); err != nil {
+		return nil, err
+	}
+	return o.of.shape(in[1:])
+}
+
+// Run computes g, or dx.
+func (o *fixedNormSmoothGrad) Run(out *engine.Tensor, in []*engine.Tensor) error {
+	dy, x := in[0], in[1]
+	if err := out.Resize(x.Shape...); err != nil {
+		return err
+	}
+	f := &o.of
+	res := f.setUp(in[1:])
+	f.norm.GradFixed(out.F32, dy.F32, x.F32, res, f.scale, f.shift, f.act, !f.res)
+	return nil
+}
+
+// fixedNormGrad is dx from g, gamma where there is one, and variance.
 type fixedNormGrad struct {
 	base
 	eps         float64
+	gamma       bool
 	norm        kernel.Norm
 	scale, zero []float32
 }
@@ -361,11 +494,15 @@ type fixedNormGrad struct {
 // InPlace lets dx be written over g.
 func (o *fixedNormGrad) InPlace() int { return 0 }
 
-func (o *fixedNormGrad) shape(in []tensor.Shape) (tensor.Shape, error) { return normShape(in, 2) }
+func (o *fixedNormGrad) shape(in []tensor.Shape) (tensor.Shape, error) {
+	return normShape(in, len(in)-1)
+}
 
 // Run computes dx.
 func (o *fixedNormGrad) Run(out *engine.Tensor, in []*engine.Tensor) error {
-	g, gamma, variance := in[0], in[1].F32, in[2].F32
+	g := in[0]
+	gamma, vectors, _ := normInputs{gamma: o.gamma}.values(in)
+	variance := vectors[0].F32
 	if err := out.Resize(g.Shape...); err != nil {
 		return err
 	}
@@ -374,8 +511,8 @@ func (o *fixedNormGrad) Run(out *engine.Tensor, in []*engine.Tensor) error {
 		o.scale, o.zero = kernel.Alloc(o.norm.C), kernel.Alloc(o.norm.C)
 	}
 	for i := range o.norm.C {
-		o.scale[i] = float32(float64(gamma[i]) / math.Sqrt(float64(variance[i])+o.eps))
+		o.scale[i] = float32(scaleOf(gamma, i) / math.Sqrt(float64(variance[i])+o.eps))
 	}
-	o.norm.Apply(out.F32, g.F32, nil, o.scale, o.zero, false)
+	o.norm.Apply(out.F32, g.F32, nil, o.scale, o.zero, ActNone)
 	return nil
 }

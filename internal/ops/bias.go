@@ -46,7 +46,7 @@ func (o *biasReLU) Run(out *engine.Tensor, in []*engine.Tensor) error {
 		return err
 	}
 	o.norm.N, o.norm.Pixels, o.norm.C = normSize(x.Shape)
-	o.norm.Apply(out.F32, x.F32, nil, o.ones, b.F32, true)
+	o.norm.Apply(out.F32, x.F32, nil, o.ones, b.F32, ActReLU)
 	return nil
 }
 

@@ -34,7 +34,7 @@ type linear struct {
 
 // Absorb takes a GELU in: where the engine finds that nothing else needs what comes before it.
 func (o *linear) Absorb(next engine.Op) (engine.Op, bool) {
-	if _, ok := next.(*gelu); !ok || o.relu || o.gelu || o.Arity() != 3 {
+	if a, ok := next.(*activation); !ok || a.act != ActGELU || o.relu || o.gelu || o.Arity() != 3 {
 		return nil, false
 	}
 	both := &linear{gelu: true}

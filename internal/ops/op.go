@@ -141,6 +141,14 @@ func (b *base) Hashcode() uint32 {
 
 func (b *base) String() string { return b.name }
 
+// residual is input i, nil where there is none.
+func residual(in []*engine.Tensor, i int) []float32 {
+	if len(in) <= i {
+		return nil
+	}
+	return in[i].F32
+}
+
 // matrices checks that the first n shapes have two dimensions.
 func matrices(in []tensor.Shape, n int) error {
 	for i := range n {

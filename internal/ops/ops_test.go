@@ -140,40 +140,52 @@ var graphs = []struct {
 		return n.do(ops.Conv2D(y, n.leaf("w", 3, 3, 4, 4), nil, 2))
 	})},
 	{"batchnorm+relu", imageGraph(func(n *net, x *G.Node) *G.Node {
-		y := n.do(ops.BatchNorm(x, n.leaf("gamma", 4), n.leaf("beta", 4), nil, 1e-5, true))
+		y := n.do(ops.BatchNorm(x, n.leaf("gamma", 4), n.leaf("beta", 4), nil, 1e-5, ops.ActReLU))
 		return n.do(ops.Conv2D(y, n.leaf("w", 3, 3, 4, 4), nil, 2)) // the mean alone would be beta, whatever x is
 	})},
 	{"batchnorm", imageGraph(func(n *net, x *G.Node) *G.Node {
-		y := n.do(ops.BatchNorm(x, n.leaf("gamma", 4), n.leaf("beta", 4), nil, 1e-5, false))
+		y := n.do(ops.BatchNorm(x, n.leaf("gamma", 4), n.leaf("beta", 4), nil, 1e-5, ops.ActNone))
 		return n.do(ops.Conv2D(y, n.leaf("w", 3, 3, 4, 4), nil, 2))
 	})},
 	{"convolution, batchnorm and residual", imageGraph(func(n *net, x *G.Node) *G.Node {
 		y := n.do(ops.Conv2D(x, n.leaf("w1", 3, 3, 4, 4), nil, 1))
-		y = n.do(ops.BatchNorm(y, n.leaf("gamma1", 4), n.leaf("beta1", 4), nil, 1e-5, true))
+		y = n.do(ops.BatchNorm(y, n.leaf("gamma1", 4), n.leaf("beta1", 4), nil, 1e-5, ops.ActReLU))
 		y = n.do(ops.Conv2D(y, n.leaf("w2", 3, 3, 4, 4), nil, 1))
-		y = n.do(ops.BatchNorm(y, n.leaf("gamma2", 4), n.leaf("beta2", 4), x, 1e-5, true))
+		y = n.do(ops.BatchNorm(y, n.leaf("gamma2", 4), n.leaf("beta2", 4), x, 1e-5, ops.ActReLU))
 		z := n.do(ops.Conv2D(y, n.leaf("w3", 3, 3, 4, 4), nil, 1))
 		return n.do(ops.Add(y, z))
 	})},
-	{"fixednorm+relu+add", func(t *testing.T, g *G.ExprGraph, seed uint64) (*G.Node, []*G.Node) {
-		n := &net{t: t, g: g, seed: seed}
-		x, res := n.leaf("x", 3, 4, 4, 4), n.leaf("res", 3, 4, 4, 4)
-		fixed := &net{t: t, g: g, seed: seed} // parameters have no gradient here
-		variance := fixed.leaf("variance", 4)
-		for i, v := range variance.Value().Data().([]float32) {
-			variance.Value().Data().([]float32)[i] = v*v + 0.5
-		}
-		y := n.do(ops.FixedNorm(x, fixed.leaf("gamma", 4), fixed.leaf("beta", 4), fixed.leaf("mean", 4), variance, res, 1e-5,
-			true))
-		return n.loss(y), n.wrt
-	}},
+	{"fixednorm+relu+add", fixedNormGraph(true, true, ops.ActReLU)},
+	{"fixednorm+gelu", fixedNormGraph(true, false, ops.ActGELU)},
+	{"fixednorm+silu+add without scale", fixedNormGraph(false, true, ops.ActSiLU)},
+	{"fixednorm without scale", fixedNormGraph(false, false, ops.ActNone)},
+	{"batchnorm+gelu without scale", imageGraph(func(n *net, x *G.Node) *G.Node {
+		y := n.do(ops.BatchNorm(x, nil, n.leaf("shift", 4), nil, 1e-12, ops.ActGELU))
+		return n.do(ops.Conv2D(y, n.leaf("w", 3, 3, 4, 4), nil, 2))
+	})},
+	{"batchnorm+gelu and batchnorm+silu, residual", imageGraph(func(n *net, x *G.Node) *G.Node {
+		y := n.do(ops.Conv2D(x, n.leaf("w1", 3, 3, 4, 4), nil, 1))
+		y = n.do(ops.BatchNorm(y, n.leaf("gamma1", 4), n.leaf("shift1", 4), nil, 1e-5, ops.ActGELU))
+		y = n.do(ops.Conv2D(y, n.leaf("w2", 3, 3, 4, 4), nil, 1))
+		y = n.do(ops.BatchNorm(y, n.leaf("gamma2", 4), n.leaf("shift2", 4), x, 1e-5, ops.ActSiLU))
+		return n.do(ops.Conv2D(y, n.leaf("w3", 3, 3, 4, 4), nil, 1))
+	})},
+	{"batchnorm without scale, of a residual", imageGraph(func(n *net, x *G.Node) *G.Node {
+		y := n.do(ops.BatchNorm(n.do(ops.Conv2D(x, n.leaf("w1", 3, 3, 4, 4), nil, 1)), nil, n.leaf("beta", 4), x, 1e-5,
+			ops.ActNone))
+		return n.do(ops.Conv2D(y, n.leaf("w", 3, 3, 4, 4), nil, 2))
+	})},
+	{"gelu and silu of images", imageGraph(func(n *net, x *G.Node) *G.Node {
+		y := n.do(ops.GELU(n.do(ops.Conv2D(x, n.leaf("w1", 3, 3, 4, 4), nil, 1))))
+		return n.do(ops.SiLU(n.do(ops.Conv2D(y, n.leaf("w2", 3, 3, 4, 4), nil, 1))))
+	})},
 	{"standardize", imageGraph(func(n *net, x *G.Node) *G.Node {
 		return n.do(ops.Standardize(x, []float64{0.1, 0.2, 0.3, 0.4}, []float64{0.5, 0.6, 0.7, 0.8}))
 	})},
 	{"max-pool", imageGraph(func(n *net, x *G.Node) *G.Node { return n.do(ops.MaxPool(x, 2)) })},
 	{"max-pool of 3x3", imageGraph(func(n *net, x *G.Node) *G.Node { return n.do(ops.MaxPool(x, 3)) })},
 	{"max-pool and batchnorm", imageGraph(func(n *net, x *G.Node) *G.Node {
-		y := n.do(ops.BatchNorm(n.do(ops.MaxPool(x, 2)), n.leaf("gamma", 4), n.leaf("beta", 4), nil, 1e-5, false))
+		y := n.do(ops.BatchNorm(n.do(ops.MaxPool(x, 2)), n.leaf("gamma", 4), n.leaf("beta", 4), nil, 1e-5, ops.ActNone))
 		return n.do(ops.Conv2D(y, n.leaf("w", 3, 3, 4, 4), nil, 2))
 	})},
 	{"upsample", imageGraph(func(n *net, x *G.Node) *G.Node {
@@ -296,6 +308,29 @@ func imageGraph(body func(n *net, x *G.Node) *G.Node) func(*testing.T, *G.ExprGr
 		}
 		y := body(n, n.leaf("x", 3, height, 8, 4))
 		return n.loss(y), n.wrt
+	}
+}
+
+// fixedNormGraph is a normalisation by given statistics, with the options named: x and res alone have gradients.
+func fixedNormGraph(scale, add bool, act ops.Activation) func(*testing.T, *G.ExprGraph, uint64) (*G.Node, []*G.Node) {
+	return func(t *testing.T, g *G.ExprGraph, seed uint64) (*G.Node, []*G.Node) {
+		n, fixed := &net{t: t, g: g, seed: seed}, &net{t: t, g: g, seed: seed}
+		x := n.leaf("x", 3, 4, 4, 4)
+		var gamma, res *G.Node
+		if add {
+			res = n.leaf("res", 3, 4, 4, 4)
+		}
+		if scale {
+			gamma = fixed.leaf("gamma", 4)
+		}
+		variance, shift := fixed.leaf("variance", 4), "shift"
+		for i, v := range variance.Value().Data().([]float32) {
+			variance.Value().Data().([]float32)[i] = v*v + 0.5
+		}
+		if act == ops.ActReLU {
+			shift = "beta"
+		}
+		return n.loss(n.do(ops.FixedNorm(x, gamma, fixed.leaf(shift, 4), fixed.leaf("mean", 4), variance, res, 1e-5, act))), n.wrt
 	}
 }
 
@@ -738,13 +773,16 @@ func TestOutlierExposure(t *testing.T) {
 // TestShapeErrors: a mistake in shapes is found when the graph is built, and names op and shapes.
 func TestShapeErrors(t *testing.T) {
 	g := G.NewGraph()
-	x, w, b := leaf(g, 1, "x", 6, 9), leaf(g, 1, "w", 7, 8), leaf(g, 1, "b", 7)
+	x, w, b, c := leaf(g, 1, "x", 6, 9), leaf(g, 1, "w", 7, 8), leaf(g, 1, "b", 7), leaf(g, 1, "c", 9)
 	for name, build := range map[string]func() (*G.Node, error){
 		"linear":         func() (*G.Node, error) { return ops.Linear(x, w, b, false) },
 		"add":            func() (*G.Node, error) { return ops.Add(x, w) },
 		"cross-entropy":  func() (*G.Node, error) { return ops.CrossEntropy(x, classes(g, 1, 2), 0) },
-		"batchnorm":      func() (*G.Node, error) { return ops.BatchNorm(x, b, b, nil, 1e-5, true) },
-		"fixednorm":      func() (*G.Node, error) { return ops.FixedNorm(x, b, b, b, b, nil, 1e-5, true) },
+		"batchnorm":      func() (*G.Node, error) { return ops.BatchNorm(x, b, b, nil, 1e-5, ops.ActReLU) },
+		"fixednorm":      func() (*G.Node, error) { return ops.FixedNorm(x, b, b, b, b, nil, 1e-5, ops.ActReLU) },
+		"batchnorm+gelu": func() (*G.Node, error) { return ops.BatchNorm(x, nil, b, nil, 1e-5, ops.ActGELU) },
+		"fixednorm+silu": func() (*G.Node, error) { return ops.FixedNorm(x, nil, b, b, b, nil, 1e-5, ops.ActSiLU) },
+		"the residual":   func() (*G.Node, error) { return ops.BatchNorm(x, nil, c, w, 1e-5, ops.ActNone) },
 		"standardize":    func() (*G.Node, error) { return ops.Standardize(x, []float64{0}, []float64{1}) },
 		"mse":            func() (*G.Node, error) { return ops.MSE(x, w) },
 		"squared-errors": func() (*G.Node, error) { return ops.SquaredErrors(x, w) },

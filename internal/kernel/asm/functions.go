@@ -13,7 +13,7 @@ const (
 	cExp0                                            = 6 // to 11
 	cAbs, cMinusHalf, cTailB                         = 12, 13, 14
 	cTail0                                           = 15 // to 22
-	cDensity, cMinusInf                              = 23, 24
+	cDensity, cMinusInf, cSign                       = 23, 24, 25
 )
 
 // functions generates what the encoders need element by element and row by row.
@@ -21,6 +21,8 @@ func functions(l level) {
 	f := &function{l: l}
 	f.gelu()
 	f.geluGrad()
+	f.silu()
+	f.siluGrad()
 	f.softmax()
 	f.softmaxGrad()
 }
@@ -63,10 +65,11 @@ func (f *function) exp(x vec) {
 
 // tail is |x|, Φ(-|x|) and exp(-x²/2).
 func (f *function) tail(x vec) (u, h, e vec) {
-	u, h, e = f.get(), f.get(), f.get()
+	e = f.get()
 	VMULPS(x, x, e)
 	VMULPS(f.k(cMinusHalf), e, e)
 	f.exp(e)
+	u, h = f.get(), f.get()
 	VANDPS(f.k(cAbs), x, u)
 	t, d := f.get(), f.get()
 	VMOVUPS(f.k(cOne), d)
@@ -83,46 +86,99 @@ func (f *function) tail(x vec) (u, h, e vec) {
 	return u, h, e
 }
 
-// gelu: y = max(0, x) - |x|·Φ(-|x|).
-func (f *function) gelu() {
-	f.start("gelu", "func(y, x *float32, n int, konst *float32)", "is y = x times the normal distribution function of x. n counts vectors.")
+// geluOf overwrites x by max(0, x) - |x|·Φ(-|x|).
+func (f *function) geluOf(x vec) {
+	u, h, e := f.tail(x)
+	zero(e)
+	VMAXPS(x, e, x) // NaN stays
+	VFNMADD231PS(h, u, x)
+	f.put(u, h, e)
+}
+
+// geluSlope overwrites x by the slope of gelu, Φ(x) + x·φ(x).
+func (f *function) geluSlope(x vec) {
+	u, h, e := f.tail(x)
+	VMOVUPS(f.k(cOne), u)
+	VSUBPS(h, u, u)
+	f.whereNegative(x, h, u) // Φ(x) is h where x is negative, 1 - h where not.
+	VMULPS(f.k(cDensity), x, x)
+	VFMADD213PS(u, e, x)
+	f.put(u, h, e)
+}
+
+// whereNegative is v = a where x is negative.
+func (f *function) whereNegative(x, a, v vec) {
+	if f.l.bytes == 64 {
+		VPMOVD2M(x, reg.K1)
+		VMOVUPS(a, reg.K1, v)
+	} else {
+		VBLENDVPS(x, a, v, v)
+	}
+}
+
+// sigmoid is e/(1 + e) where x is negative and 1/(1 + e) where not, with e = exp(-|x|); x stays.
+func (f *function) sigmoid(x vec) vec {
+	e := f.get()
+	VORPS(f.k(cSign), x, e)
+	f.exp(e)
+	s := f.get()
+	VMOVUPS(f.k(cOne), s)
+	f.whereNegative(x, e, s)
+	VADDPS(f.k(cOne), e, e)
+	VDIVPS(e, s, s)
+	f.put(e)
+	return s
+}
+
+// siluOf overwrites x by x·sigmoid(x).
+func (f *function) siluOf(x vec) {
+	s := f.sigmoid(x)
+	VMULPS(s, x, x)
+	f.put(s)
+}
+
+// siluSlope overwrites x by s·(1 + x·(1-s)), with s = sigmoid(x).
+func (f *function) siluSlope(x vec) {
+	s := f.sigmoid(x)
+	t := f.get()
+	VMOVUPS(f.k(cOne), t)
+	VSUBPS(s, t, t)
+	VFMADD213PS(f.k(cOne), t, x)
+	VMULPS(s, x, x)
+	f.put(s, t)
+}
+
+func (f *function) gelu() { f.value("gelu", "x times the normal distribution function of x", f.geluOf) }
+func (f *function) silu() { f.value("silu", "x times sigmoid(x)", f.siluOf) }
+
+// value generates a function of one input.
+func (f *function) value(name, what string, of func(x vec)) {
+	f.start(name, "func(y, x *float32, n int, konst *float32)", "is y = "+what+". n counts vectors.")
 	y, src, n := param("y"), param("x"), param("n")
 	f.konst = param("konst")
-	zeros, x := f.get(), f.get()
-	zero(zeros)
+	x := f.get()
 	f.l.vectors(n, []reg.GPVirtual{y, src}, func() {
 		VMOVUPS(at(src, 0), x)
-		u, h, e := f.tail(x)
-		VMAXPS(x, zeros, x) // NaN stays
-		VFNMADD231PS(h, u, x)
+		of(x)
 		VMOVUPS(x, at(y, 0))
-		f.put(u, h, e)
 	})
 }
 
-// geluGrad: dx = dy·(Φ(x) + x·φ(x)).
-func (f *function) geluGrad() {
-	f.start("geluGrad", "func(dx, dy, x *float32, n int, konst *float32)", "is dx = dy times the slope of gelu at x. n counts vectors.")
+func (f *function) geluGrad() { f.grad("gelu", f.geluSlope) }
+func (f *function) siluGrad() { f.grad("silu", f.siluSlope) }
+
+// grad generates the gradient of a function of one input, dy times its slope.
+func (f *function) grad(name string, slope func(x vec)) {
+	f.start(name+"Grad", "func(dx, dy, x *float32, n int, konst *float32)",
+		"is dx = dy times the slope of "+name+" at x. n counts vectors.")
 	dx, dy, src, n := param("dx"), param("dy"), param("x"), param("n")
 	f.konst = param("konst")
 	x := f.get()
 	f.l.vectors(n, []reg.GPVirtual{dx, dy, src}, func() {
 		VMOVUPS(at(src, 0), x)
-		u, h, e := f.tail(x)
-		VMOVUPS(f.k(cOne), u)
-		VSUBPS(h, u, u)
-		// Φ(x) is h where x is negative, 1 - h where not.
-		if f.l.bytes == 64 {
-			VPMOVD2M(x, reg.K1)
-			VMOVUPS(h, reg.K1, u)
-		} else {
-			VBLENDVPS(x, h, u, u)
-		}
-		VMULPS(f.k(cDensity), x, x)
-		VFMADD231PS(e, x, u)
-		VMULPS(at(dy, 0), u, u)
-		VMOVUPS(u, at(dx, 0))
-		f.put(u, h, e)
+		slope(x)
+		VMULPS(at(dy, 0), x, x)
+		VMOVUPS(x, at(dx, 0))
 	})
 }
 

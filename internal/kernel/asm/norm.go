@@ -17,6 +17,8 @@ func norm(l level) {
 		n.apply()
 		n.gradSums()
 		n.gradInput()
+		n.activate()
+		n.activateGrad()
 	}
 }
 
@@ -215,5 +217,104 @@ func (n *normer) gradInput() {
 			p.put(t)
 		}
 	})
+	end()
+}
+
+// activation is what of a smooth activation a kernel applies: its functions, or their slopes.
+func (n *normer) activation(p *pool, slopes bool) (gelu, silu func(x vec)) {
+	f := &function{l: n.l, pool: p, konst: param("konst")}
+	if slopes {
+		return f.geluSlope, f.siluSlope
+	}
+	return f.geluOf, f.siluOf
+}
+
+// eachActivation generates the four loops over the pixels: with and without a residual, of either activation.
+func (n *normer) eachActivation(res reg.GPVirtual, p *pool, slopes bool, pointers []reg.GPVirtual,
+	body func(withRes bool, of func(x vec))) {
+	gelu, silu := n.activation(p, slopes)
+	which := param("silu")
+	px, stride := param("px"), param("stride")
+	with := append([]reg.GPVirtual{res}, pointers...)
+	loop := func(label string, pointers []reg.GPVirtual, withRes bool, of func(x vec)) {
+		pixels(px, stride, label, pointers, func() { body(withRes, of) })
+	}
+	TESTQ(res, res)
+	JZ(LabelRef("alone"))
+	TESTQ(which, which)
+	JNZ(LabelRef("siluRes"))
+	loop("geluRes", with, true, gelu)
+	JMP(LabelRef("done"))
+	loop("siluRes", with, true, silu)
+	JMP(LabelRef("done"))
+	Label("alone")
+	TESTQ(which, which)
+	JNZ(LabelRef("siluAlone"))
+	loop("geluAlone", pointers, false, gelu)
+	JMP(LabelRef("done"))
+	loop("siluAlone", pointers, false, silu)
+	Label("done")
+}
+
+// activate: y = act(x·scale + shift (+ res)).
+func (n *normer) activate() {
+	n.start("normActivate", "func(y, x, res *float32, px int, stride uintptr, scale, shift, konst *float32, silu int)",
+		"is y = gelu(x*scale + shift + res) over px pixels, or silu of it; res may be nil.")
+	y, x, res := param("y"), param("x"), param("res")
+	p := newPool(n.l)
+	scale, shift := n.vecs(p), n.vecs(p)
+	n.load(param("scale"), scale)
+	n.load(param("shift"), shift)
+	n.eachActivation(res, p, false, []reg.GPVirtual{y, x}, func(withRes bool, of func(x vec)) {
+		for j := range n.vectors {
+			t := p.get()
+			VMOVUPS(at(x, j*n.l.bytes), t)
+			VFMADD213PS(shift[j], scale[j], t)
+			if withRes {
+				VADDPS(at(res, j*n.l.bytes), t, t)
+			}
+			of(t)
+			VMOVUPS(t, at(y, j*n.l.bytes))
+			p.put(t)
+		}
+	})
+	end()
+}
+
+// activateGrad: g = dy·act'(x·scale + shift (+ res)); sum += g, sumX += g·(x - mean).
+func (n *normer) activateGrad() {
+	n.start("normActivateGrad", "func(grad, dy, x, res *float32, px int, stride uintptr, scale, shift, mean, sum, sumX, konst *float32, silu int)",
+		"is grad = dy times the slope of gelu, or silu, at x*scale + shift + res, and adds it and grad*(x-mean), summed over px pixels, to sum and sumX; res may be nil.")
+	g, dy, x, res := param("grad"), param("dy"), param("x"), param("res")
+	p := newPool(n.l)
+	scale, shift, mean, s, sx := n.vecs(p), n.vecs(p), n.vecs(p), n.vecs(p), n.vecs(p)
+	n.load(param("scale"), scale)
+	n.load(param("shift"), shift)
+	n.load(param("mean"), mean)
+	for j := range n.vectors {
+		zero(s[j])
+		zero(sx[j])
+	}
+	n.eachActivation(res, p, true, []reg.GPVirtual{g, dy, x}, func(withRes bool, slope func(x vec)) {
+		for j := range n.vectors {
+			t := p.get()
+			VMOVUPS(at(x, j*n.l.bytes), t)
+			VFMADD213PS(shift[j], scale[j], t)
+			if withRes {
+				VADDPS(at(res, j*n.l.bytes), t, t)
+			}
+			slope(t)
+			d := p.get()
+			VMULPS(at(dy, j*n.l.bytes), t, t)
+			VMOVUPS(at(x, j*n.l.bytes), d)
+			VSUBPS(mean[j], d, d)
+			VADDPS(t, s[j], s[j])
+			VFMADD231PS(d, t, sx[j])
+			VMOVUPS(t, at(g, j*n.l.bytes))
+			p.put(t, d)
+		}
+	})
+	n.addTo(param("sum"), s)
+	n.addTo(param("sumX"), sx)
 	end()
 }
