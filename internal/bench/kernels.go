@@ -30,9 +30,21 @@ func kernelCases() []Case {
 			all = append(all, convCase(c, pass, false), convCase(c, pass, true))
 		}
 	}
+	// The sides and channels of the network of a training in minutes, less what its poolings throw away.
+	for _, c := range []kernel.Conv{
+		{H: 31, W: 31, IC: 24, OC: 64, CropH: 30, CropW: 30}, {H: 15, W: 15, IC: 64, OC: 64},
+		{H: 15, W: 15, IC: 64, OC: 256, CropH: 14, CropW: 14}, {H: 7, W: 7, IC: 256, OC: 256},
+		{H: 7, W: 7, IC: 256, OC: 256, CropH: 6, CropW: 6}, {H: 3, W: 3, IC: 256, OC: 256},
+	} {
+		c.K, c.Stride, c.AnyShape = 3, 1, true
+		for _, pass := range convPasses {
+			all = append(all, convCase(c, pass, false))
+		}
+	}
 	for _, c := range []kernel.Conv{
 		{H: 32, W: 32, IC: 16, OC: 32, K: 3, Stride: 2}, {H: 32, W: 32, IC: 32, OC: 32, K: 1, Stride: 1},
 		{H: 32, W: 32, IC: 3, OC: 16, K: 3, Stride: 1}, // a stem
+		{H: 32, W: 32, IC: 3, OC: 24, K: 2, Stride: 1, Valid: true},
 	} {
 		for _, pass := range convPasses { // direct whatever is set
 			all = append(all, convCase(c, pass, true))
@@ -65,6 +77,9 @@ func convCase(shape kernel.Conv, pass string, direct bool) Case {
 		channels = fmt.Sprintf("%d-%d", shape.IC, shape.OC)
 	}
 	name := fmt.Sprintf("conv%dx%d-%sch-%dx%d", shape.K, shape.K, channels, shape.H, shape.W)
+	if shape.CropH > 0 {
+		name += fmt.Sprintf("-to-%dx%d", shape.CropH, shape.CropW)
+	}
 	if shape.Stride > 1 {
 		name += fmt.Sprintf("-stride%d", shape.Stride)
 	}
