@@ -60,6 +60,9 @@ type Model struct {
 	Depth int    `yaml:"depth" json:"depth"` // mlp: blocks of two layers
 	Width int    `yaml:"width" json:"width"` // of mlp's layers; of a ResNet's first stage, 0: the paper's
 	Res   bool   `yaml:"res" json:"res"`     // skip connections
+
+	// random, dirac, whiten, whiten+dirac: how the weights of convolutions begin; left out: as the network has it
+	Init string `yaml:"init,omitempty" json:"init"`
 }
 
 // Train holds the recipe of a training.

@@ -101,6 +101,7 @@ func augment(a config.Augment) data.Augment {
 // imageBatches holds the batches of a training on images.
 type imageBatches struct {
 	set   *data.Dataset
+	first data.Subset // of the training split: whitening filters are made from them
 	test  data.Subset
 	train *data.Prefetch
 	val   *data.Loader
@@ -110,14 +111,54 @@ type imageBatches struct {
 func newImageBatches(ds *data.Dataset, cfg, by config.Training) imageBatches {
 	s := split(ds, by)
 	loader := data.NewAugmentedLoader(s.train, cfg.Train.BatchSize, cfg.Seed, augment(cfg.Data.Augment))
-	return imageBatches{ds, s.test, data.NewPrefetch(loader, batchesAhead), data.NewLoader(s.val, evalBatch, false, 0)}
+	return imageBatches{ds, s.train.First(whiteningImages), s.test, data.NewPrefetch(loader, batchesAhead),
+		data.NewLoader(s.val, evalBatch, false, 0)}
 }
 
 func (b imageBatches) close() { b.train.Close() }
 
+// whiteningImages is how many images whitening filters are made from, as in Jordan 2024.
+const whiteningImages = 5000
+
+// whiten makes the first filters of c from training images, where its network begins so. The pixels are standardized as
+// the network does.
+func (b imageBatches) whiten(c *classifier, sz size) error {
+	if !c.initial.Whiten {
+		return nil
+	}
+	n := len(b.first.Index)
+	images := data.Batch{X: make([]float32, n*sz.h*sz.w*sz.channels), Y: make([]int32, n)}
+	data.NewLoader(b.first, n, false, 0).Batch(0, 0, &images)
+	for i, v := range images.X {
+		channel := i % sz.channels
+		images.X[i] = (v - float32(sz.pixels.Mean[channel])) / float32(sz.pixels.Std[channel])
+	}
+	return c.params.Whiten(images.X, n, sz.h, sz.w, sz.channels)
+}
+
+// newImageClassifier makes the batches of cfg's training on ds and, by build, its network, for images of the size sz.
+func newImageClassifier(ds *data.Dataset, cfg config.Training, sz size,
+	build func(steps int) (*classifier, error)) (*imageClassifier, error) {
+	b := newImageBatches(ds, cfg, cfg)
+	c, err := build(b.train.Steps())
+	if err == nil {
+		err = b.whiten(c, sz)
+	}
+	if err != nil {
+		b.close()
+		return nil, err
+	}
+	return &imageClassifier{c, b}, nil
+}
+
 // network returns the network that cfg names, for images that it standardizes with px.
 func network(m config.Model, px model.Pixels) (model.Model, error) {
-	return model.New(model.Spec{Name: m.Name, Depth: m.Depth, Width: m.Width, Res: m.Res}, px)
+	return model.New(networkSpec(m), px)
+}
+
+// networkSpec is the network that m names.
+func networkSpec(m config.Model) model.Spec {
+	return model.Spec{Name: m.Name, Depth: m.Depth, Width: m.Width, Res: m.Res, Init: m.Init}
 }
 
 // labelOf returns the label of the network that cfg names; nil for an unknown network.
@@ -156,6 +197,7 @@ func sizeOf(ds *data.Dataset, info run.DataInfo, opt Options) size {
 // classifier is a network in training with its optimiser.
 type classifier struct {
 	params    *nn.Params
+	initial   model.Initial // how its weights begin
 	net       *train.Classifier
 	program   train.Program // net, or the program that contains it
 	optimizer optim.Optimizer
@@ -196,6 +238,10 @@ func buildClassifier(cfg config.Classifier, sz size, steps int,
 		return nil, err
 	}
 	c := &classifier{params: nn.NewParams(cfg.Seed)}
+	if c.initial, err = networkSpec(cfg.Model).Initial(); err != nil {
+		return nil, err
+	}
+	c.params.Dirac = c.initial.Dirac
 	if c.net, c.program, err = compile(m, c.params, m.Input(sz.h, sz.w, sz.channels)); err != nil {
 		return nil, err
 	}

@@ -105,13 +105,14 @@ func newDistilled(ctx context.Context, ds *data.Dataset, info run.DataInfo, teac
 	if err != nil {
 		return nil, err
 	}
-	b := newImageBatches(ds, cfg.Training(), cfg.Training())
-	c, err := newStudent(cfg.Classifier(), sizeOf(ds, info, opt), b.train.Steps(), lossOf(cfg), logits)
+	sz := sizeOf(ds, info, opt)
+	c, err := newImageClassifier(ds, cfg.Training(), sz, func(steps int) (*classifier, error) {
+		return newStudent(cfg.Classifier(), sz, steps, lossOf(cfg), logits)
+	})
 	if err != nil {
-		b.close()
 		return nil, err
 	}
-	return &distilled{imageClassifier{c, b}, checks}, nil
+	return &distilled{*c, checks}, nil
 }
 
 // lossOf returns the loss of cfg's student.

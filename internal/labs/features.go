@@ -223,6 +223,12 @@ func descend(dst, x, gradient []float32, step float32) {
 
 // head returns the last layer of the network.
 func (n *Network) head() ood.Head {
+	if m, ok := n.Model.(interface {
+		LastLayer(p *nn.Params) (weight, bias []float32)
+	}); ok {
+		w, b := m.LastLayer(n.Params)
+		return ood.Head{Weight: w, Bias: b}
+	}
 	q := n.Params.Trained()
 	return ood.Head{Weight: q[len(q)-2].Data, Bias: q[len(q)-1].Data}
 }

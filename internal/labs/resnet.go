@@ -36,13 +36,10 @@ func resnetOn(ds *data.Dataset, cfg config.Resnet, opt Options) (Job, error) {
 	}
 	info, err := standardized(ds, cfg.Model, opt)
 	build := func(_ context.Context, opt Options) (trainable, error) {
-		b := newImageBatches(ds, cfg.Training(), cfg.Training())
-		c, err := newClassifier(cfg.Classifier(), sizeOf(ds, info, opt), b.train.Steps())
-		if err != nil {
-			b.close()
-			return nil, err
-		}
-		return &imageClassifier{c, b}, nil
+		sz := sizeOf(ds, info, opt)
+		return newImageClassifier(ds, cfg.Training(), sz, func(steps int) (*classifier, error) {
+			return newClassifier(cfg.Classifier(), sz, steps)
+		})
 	}
 	return &training{experiment: ResnetExperiment, variant: name, settings: cfg, cfg: cfg.Training(),
 		label: labelOf(cfg.Model), data: info, build: build}, err

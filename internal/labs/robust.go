@@ -155,7 +155,11 @@ func robustOn(ctx context.Context, ds *data.Dataset, original *Network, cfg conf
 	info.Mean, info.Std = original.Data.Mean, original.Data.Std
 	build := func(_ context.Context, opt Options) (trainable, error) {
 		b := newImageBatches(ds, h.cfg.Training(), h.cfg.Classifier().Training)
-		d, err := newRobustClassifier(h, sizeOf(ds, info, opt), b.train.Steps())
+		sz := sizeOf(ds, info, opt)
+		d, err := newRobustClassifier(h, sz, b.train.Steps())
+		if err == nil && h.cfg.Scratch {
+			err = b.whiten(d.classifier, sz)
+		}
 		if err != nil {
 			b.close()
 			return nil, err

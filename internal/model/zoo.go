@@ -2,20 +2,36 @@ package model
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
 
 // Network is an entry of the zoo.
 type Network struct {
-	Name  string // in settings and on the command line
-	About string // in a line
-	Skips bool   // there are two of it: with skip connections (Spec.Res) and without
-	Build func(s Spec, px Pixels) (Model, error)
+	Name    string // in settings and on the command line
+	About   string // in a line
+	Skips   bool   // there are two of it: with skip connections (Spec.Res) and without
+	Initial        // of its weights, unless Spec.Init names another
+	Build   func(s Spec, px Pixels) (Model, error)
 }
 
+// Initial says how the weights of convolutions begin, other than drawn at random.
+type Initial struct {
+	Whiten bool // the first convolution whitens patches of training images (nn.WhiteningFilters)
+	Dirac  bool // the others begin as the identity, as far as they have filters for it (nn.Dirac)
+}
+
+// initials are the names of an Initial.
+var initials = map[string]Initial{
+	"random": {}, "whiten": {Whiten: true}, "dirac": {Dirac: true}, "whiten+dirac": {Whiten: true, Dirac: true},
+}
+
+// Initials are the values of Spec.Init.
+var Initials = slices.Sorted(maps.Keys(initials))
+
 // Zoo are the networks there are. To add one is to write its file and to enter it here.
-var Zoo = slices.Concat([]Network{mlpNetwork}, cnnNetworks, resnetNetworks)
+var Zoo = slices.Concat([]Network{mlpNetwork}, cnnNetworks, resnetNetworks, []Network{speedrunNetwork})
 
 // Names are those of the networks.
 var Names = names()
@@ -43,6 +59,26 @@ type Spec struct {
 	Depth int    // blocks, for mlp
 	Width int    // of mlp's layers; of a ResNet's first stage, 0: the paper's 16
 	Res   bool   // with skip connections
+	Init  string // of the weights, one of Initials; "": as the network has it
+
+	initial Initial // what Init names
+}
+
+// Initial says how the weights of the network begin. An unknown name is an error, and one that an MLP has no
+// convolutions for.
+func (s Spec) Initial() (Initial, error) {
+	n, err := Find(s.Name)
+	if err != nil || s.Init == "" {
+		return n.Initial, err
+	}
+	initial, ok := initials[s.Init]
+	switch {
+	case !ok:
+		return Initial{}, fmt.Errorf("model.init is %q, want one of %s", s.Init, strings.Join(Initials, ", "))
+	case n.Name == mlpNetwork.Name && initial != Initial{}:
+		return Initial{}, fmt.Errorf("model.init is %s, and model %s has no convolutions to begin so", s.Init, n.Name)
+	}
+	return initial, nil
 }
 
 // New is the network s names, for images with the given constants. An unknown name, and a depth, a width or skip
@@ -50,6 +86,9 @@ type Spec struct {
 func New(s Spec, px Pixels) (Model, error) {
 	n, err := Find(s.Name)
 	if err != nil {
+		return nil, err
+	}
+	if s.initial, err = s.Initial(); err != nil {
 		return nil, err
 	}
 	if s.Res && !n.Skips {

@@ -13,7 +13,43 @@ import (
 func Conv2D(g *Graph, name string, x *G.Node, out, k, stride int) *G.Node {
 	return g.layer(name, func() (*G.Node, error) {
 		in := x.Shape()[3]
-		return ops.Conv2D(x, g.Param(name+".weight", HeNormal(k*k*in), k, k, in, out), nil, stride)
+		return ops.Conv2D(x, g.filters(name, HeNormal(k*k*in), k, in, out), nil, stride)
+	})
+}
+
+// filters are a convolution's weights name.weight [k, k, in, out].
+func (g *Graph) filters(name string, init Init, k, in, out int) *G.Node {
+	if g.params.Dirac && k > 1 && k%2 == 1 {
+		init = Dirac(k, in, out, init)
+	}
+	return g.Param(name+".weight", init, k, k, in, out)
+}
+
+// Conv2DValid is a convolution of x [N, H, W, in] without padding, with a bias: [N, H-k+1, W-k+1, out], parameters
+// name.weight [k, k, in, out] and name.bias [out], which starts at 0. Weights are initialised as torch.nn.Conv2d does.
+func Conv2DValid(g *Graph, name string, x *G.Node, out, k int) *G.Node {
+	return g.layer(name, func() (*G.Node, error) {
+		in := x.Shape()[3]
+		w, b := g.Param(name+".weight", FanIn(k*k*in), k, k, in, out), g.Param(name+".bias", Constant(0), out)
+		return ops.Conv2DValid(x, w, b)
+	})
+}
+
+// Conv2DAnyShape is a 3x3 convolution without a bias of x [N, H, W, in] to [N, H, W, out], padded by 1, which is fast
+// for images of any size (ops.Conv2DAnyShape): parameter name.weight [3, 3, in, out], initialised as torch.nn.Conv2d
+// does.
+func Conv2DAnyShape(g *Graph, name string, x *G.Node, out int) *G.Node {
+	return g.layer(name, func() (*G.Node, error) {
+		in := x.Shape()[3]
+		return ops.Conv2DAnyShape(x, g.filters(name, FanIn(9*in), 3, in, out), nil)
+	})
+}
+
+// Conv2DCropped is the first height rows and width columns of Conv2DAnyShape.
+func Conv2DCropped(g *Graph, name string, x *G.Node, out, height, width int) *G.Node {
+	return g.layer(name, func() (*G.Node, error) {
+		in := x.Shape()[3]
+		return ops.Conv2DCropped(x, g.filters(name, FanIn(9*in), 3, in, out), height, width)
 	})
 }
 
@@ -21,7 +57,7 @@ func Conv2D(g *Graph, name string, x *G.Node, out, k, stride int) *G.Node {
 func Conv2DBias(g *Graph, name string, x *G.Node, out, k, stride int) *G.Node {
 	return g.layer(name, func() (*G.Node, error) {
 		in := x.Shape()[3]
-		w, b := g.Param(name+".weight", HeNormal(k*k*in), k, k, in, out), g.Param(name+".bias", Constant(0), out)
+		w, b := g.filters(name, HeNormal(k*k*in), k, in, out), g.Param(name+".bias", Constant(0), out)
 		return ops.Conv2D(x, w, b, stride)
 	})
 }

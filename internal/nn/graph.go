@@ -79,6 +79,15 @@ func (g *Graph) TrainFor(name string, epochs int) {
 	}
 }
 
+// Freeze makes the parameter called name, which a layer has asked for, one that is not trained.
+func (g *Graph) Freeze(name string) {
+	if q := g.params.byName[name]; q != nil {
+		q.Frozen = true
+	} else if g.err == nil {
+		g.err = fmt.Errorf("nn: parameter %s cannot be frozen: no layer has it", name)
+	}
+}
+
 // param is the node and the tensor called name; nil after an error, which sticks.
 func (g *Graph) param(name string, init Init, buffer bool, shape []int) (*G.Node, *Param) {
 	q, err := g.params.get(name, init, buffer, shape)

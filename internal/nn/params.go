@@ -34,6 +34,9 @@ type Params struct {
 	list   []*Param
 	byName map[string]*Param
 	shapes bool // nothing is allocated: see Shapes
+
+	// Dirac makes convolutions of 3x3 and more begin as the identity as far as they have filters for it.
+	Dirac bool
 }
 
 // NewParams returns an empty set whose initialisers draw from seed. The draw of a parameter depends
@@ -61,6 +64,27 @@ func (p *Params) Freeze() {
 	for _, q := range p.list {
 		q.Frozen = true
 	}
+}
+
+// Whiten makes the first convolution [k, k, c, out] whiten patches of images [n, h, w, c], whose values are those that
+// the convolution gets. As many of its filters as there are eigenvalues for become those of WhiteningFilters; the others
+// stay. A network without a convolution of c channels is an error.
+func (p *Params) Whiten(images []float32, n, h, w, c int) error {
+	at := slices.IndexFunc(p.list, func(q *Param) bool { return len(q.Shape) == 4 })
+	if at < 0 || p.list[at].Shape[2] != c {
+		return fmt.Errorf("nn: no convolution of images of %d channels to whiten them", c)
+	}
+	q := p.list[at]
+	k, out := q.Shape[0], q.Shape[3]
+	half := min(out/2, k*k*c)
+	filters, err := WhiteningFilters(images, n, h, w, c, k, half, whiteningEps)
+	if err != nil {
+		return fmt.Errorf("nn: parameter %s: %w", q.Name, err)
+	}
+	for tap := range k * k * c {
+		copy(q.Data[tap*out:], filters[tap*2*half:(tap+1)*2*half])
+	}
+	return nil
 }
 
 // Count is the number of trained weights.

@@ -7,11 +7,15 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// WhiteningFilters returns the weights [k, k, c, 2·k·k·c] of a convolution whose outputs on patches of the images
-// [n, h, w, c] are uncorrelated and of about unit variance, twice: filter i is an eigenvector of the second moments of
-// the k x k patches, divided by sqrt(eigenvalue + eps), and filter k·k·c + i is its negative (K. Jordan 2024,
-// https://arxiv.org/abs/2404.00498, section 3.1). Values that are not finite are an error.
-func WhiteningFilters(images []float32, n, h, w, c, k int, eps float64) ([]float32, error) {
+// whiteningEps is that of Jordan 2024.
+const whiteningEps = 5e-4
+
+// WhiteningFilters returns the weights [k, k, c, 2·half] of a convolution whose outputs on patches of the images
+// [n, h, w, c] are uncorrelated and of about unit variance, twice: filter i is the eigenvector of the i-th largest
+// eigenvalue of the second moments of the k x k patches, divided by sqrt(eigenvalue + eps), and filter half + i is its
+// negative (K. Jordan 2024, https://arxiv.org/abs/2404.00498, section 3.1). half is at most k·k·c. Values that are not
+// finite are an error.
+func WhiteningFilters(images []float32, n, h, w, c, k, half int, eps float64) ([]float32, error) {
 	size := k * k * c
 	moments := mat.NewSymDense(size, nil)
 	sums := moments.RawSymmetric().Data // upper triangle [size, size]
@@ -44,12 +48,13 @@ func WhiteningFilters(images []float32, n, h, w, c, k int, eps float64) ([]float
 	values := e.Values(nil)
 	var vectors mat.Dense
 	e.VectorsTo(&vectors)
-	filters := make([]float32, size*2*size)
-	for i, v := range values {
-		scale := 1 / math.Sqrt(math.Max(v, 0)+eps)
+	filters := make([]float32, size*2*half)
+	for i := range half {
+		at := size - 1 - i // values ascend
+		scale := 1 / math.Sqrt(math.Max(values[at], 0)+eps)
 		for tap := range size {
-			f := float32(vectors.At(tap, i) * scale)
-			filters[tap*2*size+i], filters[tap*2*size+size+i] = f, -f
+			f := float32(vectors.At(tap, at) * scale)
+			filters[tap*2*half+i], filters[tap*2*half+half+i] = f, -f
 		}
 	}
 	return filters, nil

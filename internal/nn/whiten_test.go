@@ -2,6 +2,7 @@ package nn
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"dla/internal/rng"
@@ -20,7 +21,7 @@ func TestWhiteningFilters(t *testing.T) {
 			images[at+i] = float32(last + 0.3)
 		}
 	}
-	filters, err := WhiteningFilters(images, n, h, w, c, k, 0)
+	filters, err := WhiteningFilters(images, n, h, w, c, k, size, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +61,7 @@ func TestWhiteningFilters(t *testing.T) {
 		}
 	}
 	images[5] = float32(math.NaN())
-	if _, err := WhiteningFilters(images, n, h, w, c, k, 0); err == nil {
+	if _, err := WhiteningFilters(images, n, h, w, c, k, size, 0); err == nil {
 		t.Error("NaN gave filters")
 	}
 }
@@ -85,6 +86,45 @@ func TestDirac(t *testing.T) {
 		}
 		if v != want {
 			t.Errorf("tap %d, input %d, filter %d: %g, want %g", tap, c, f, v, want)
+		}
+	}
+}
+
+// TestWhiten: the first convolution's filters are the leading ones, in pairs; the rest of the network stays.
+func TestWhiten(t *testing.T) {
+	const n, h, w, c, k = 5, 6, 6, 3, 2
+	images := make([]float32, n*h*w*c)
+	s := rng.New(1, "test", 0, 0)
+	for i := range images {
+		images[i] = float32(s.Normal())
+	}
+	for _, out := range []int{6, 7, 30} {
+		p := NewParams(1)
+		g := NewGraph(p)
+		y := Conv2DValid(g, "first", g.Input("x", 1, h, w, c), out, k)
+		Conv2D(g, "second", y, 4, 3, 1)
+		before := slices.Clone(p.list[0].Data)
+		second := slices.Clone(p.byName["second.weight"].Data)
+		if err := p.Whiten(images, n, h, w, c); err != nil {
+			t.Fatal(err)
+		}
+		half := min(out/2, k*k*c)
+		want, err := WhiteningFilters(images, n, h, w, c, k, half, whiteningEps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for tap := range k * k * c {
+			got := p.list[0].Data[tap*out : (tap+1)*out]
+			if !slices.Equal(got[:2*half], want[tap*2*half:(tap+1)*2*half]) ||
+				!slices.Equal(got[2*half:], before[tap*out+2*half:(tap+1)*out]) {
+				t.Errorf("%d filters: tap %d is %v", out, tap, got)
+			}
+		}
+		if !slices.Equal(p.byName["second.weight"].Data, second) {
+			t.Errorf("%d filters: the second convolution is another", out)
+		}
+		if err := p.Whiten(images, n, h, w, 1); err == nil {
+			t.Error("images of one channel whiten a convolution of three")
 		}
 	}
 }
