@@ -162,6 +162,8 @@ func TestValidate(t *testing.T) {
 		"model.depth=-1": "model.depth", "train.conv=fft": "winograd, direct", "train.label_smoothing=1": "train.label_smoothing", "data.augment.crop=-1": "data.augment.crop", "data.val=0": "data.val", "experiment=lab9": "experiment",
 		"train.groups.bias_lr=-1": "train.groups.bias_lr", "train.groups.norm_decay=.nan": "train.groups.norm_decay",
 		"train.triangle.peak=1.1": "train.triangle.peak", "train.steps=-1": "train.steps",
+		"train.average.kind=swa": "none, ema, lookahead", "train.average.decay=1": "train.average.decay",
+		"train.average.every=0": "train.average.every", "train.average.power=-1": "train.average.power",
 		"train.batch_size=100000000": "train.batch_size", "train.optimizer=adam": "sgd, adamw", "train.schedule=exponential": "onecycle",
 		"data.augment.alternate=true": "data.augment.flip is false", "data.augment.reflect=true": "data.augment.crop is 0",
 		"train.milestones=[5, 3]": "train.milestones", "train.momentum=1": "train.momentum", "train.beta2=.nan": "train.beta2",
@@ -227,7 +229,8 @@ func TestMarshalReadsBack(t *testing.T) {
 // TestDefaultsAreLeftOut: settings that came later are left out of records where they have their defaults, so that the
 // hashes of older records stay; and those of other values are read back whole.
 func TestDefaultsAreLeftOut(t *testing.T) {
-	late := []string{"train.groups.bias_lr=64", "train.triangle.end=0", "train.steps=7"}
+	late := []string{"train.groups.bias_lr=64", "train.triangle.end=0", "train.steps=7",
+		"train.average.kind=ema"}
 	for _, c := range []any{DefaultResnet(), DefaultDistill("student", "teacher", Cached), DefaultRobust(true),
 		DefaultAutoencoder("mnist"), DefaultBaseline()} {
 		var written struct{ Train map[string]any }

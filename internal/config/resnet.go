@@ -98,6 +98,7 @@ type Train struct {
 	Steps    int      `yaml:"steps,omitempty" json:"steps"`
 	Triangle Triangle `yaml:"triangle,omitempty" json:"triangle"`
 	Groups   Groups   `yaml:"groups,omitempty" json:"groups"`
+	Average  Average  `yaml:"average,omitempty" json:"average"`
 }
 
 // TotalSteps returns the optimiser steps of a training whose epochs have so many steps.
@@ -138,6 +139,30 @@ var defaultGroups = Groups{1, 1, 1, 1}
 // IsZero reports whether g is the default, which records leave out.
 func (g Groups) IsZero() bool { return g == defaultGroups }
 
+// Average holds the settings of a running average of weights and running statistics. Validation, test and the weights
+// that are kept are those of the average.
+type Average struct {
+	// Kind is none, ema, an exponential moving average beside the training, or lookahead, which sets the weights to
+	// their average at every update and after the last step (https://arxiv.org/abs/1907.08610).
+	Kind  string  `yaml:"kind" json:"kind"`
+	Decay float64 `yaml:"decay" json:"decay"` // of the average, per step
+	Every int     `yaml:"every" json:"every"` // steps from one update to the next, which keeps decay^every
+	Power float64 `yaml:"power" json:"power"` // lookahead: step s of T keeps decay^every·(s/T)^power; 0: constant
+}
+
+// Kinds of averages.
+const (
+	AverageNone      = "none"
+	AverageEMA       = "ema"
+	AverageLookahead = "lookahead"
+)
+
+// defaultAverage has the constants of lookahead in Jordan 2024 (https://arxiv.org/abs/2404.00498).
+var defaultAverage = Average{Kind: AverageNone, Decay: 0.95, Every: 5, Power: 3}
+
+// IsZero reports whether a is the default, which records leave out.
+func (a Average) IsZero() bool { return a == defaultAverage }
+
 // DefaultResnet trains the lab's MLP of depth 5 without skip connections on MNIST.
 func DefaultResnet() Resnet {
 	return Resnet{
@@ -147,7 +172,7 @@ func DefaultResnet() Resnet {
 		Train: Train{Epochs: 10, BatchSize: 128, Optimizer: "sgd", LR: 0.1, Momentum: 0.9, Beta1: 0.9, Beta2: 0.999,
 			Eps:      1e-8,
 			Schedule: "cosine", Milestones: []int{}, Gamma: 0.1, Conv: "winograd", Triangle: defaultTriangle,
-			Groups: defaultGroups},
+			Groups: defaultGroups, Average: defaultAverage},
 	}
 }
 
@@ -217,7 +242,8 @@ func (c Training) Validate() error {
 		{"train.epochs", c.Train.Epochs, 1, 100000}, {"train.batch_size", c.Train.BatchSize, 1, 1 << 16},
 		{"train.warmup_steps", c.Train.WarmupSteps, 0, math.MaxInt32}, {"train.patience", c.Train.Patience, 0,
 			math.MaxInt32},
-		{"train.steps", c.Train.Steps, 0, math.MaxInt32},
+		{"train.steps", c.Train.Steps, 0, math.MaxInt32}, {"train.average.every", c.Train.Average.Every, 1,
+			math.MaxInt32},
 	} {
 		if n.v < n.low || n.v > n.high {
 			return fmt.Errorf("%s is %d, want %d to %d", n.key, n.v, n.low, n.high)
@@ -238,6 +264,7 @@ func (c Training) Validate() error {
 			c.Train.Groups.BiasDecay, 0, false},
 		{"train.groups.norm_lr", c.Train.Groups.NormLR, 0, false}, {"train.groups.norm_decay",
 			c.Train.Groups.NormDecay, 0, false},
+		{"train.average.power", c.Train.Average.Power, 0, false},
 	} {
 		if !(x.v >= x.low) || x.exclusive && x.v == x.low || math.IsInf(x.v, 0) {
 			bound := "of at least"
@@ -255,6 +282,7 @@ func (c Training) Validate() error {
 		{"train.schedule", c.Train.Schedule, []string{"constant", "linear", "step", "cosine", "onecycle",
 			"triangle"}},
 		{"train.conv", c.Train.Conv, []string{"winograd", "direct"}},
+		{"train.average.kind", c.Train.Average.Kind, []string{AverageNone, AverageEMA, AverageLookahead}},
 	} {
 		if !slices.Contains(w.known, w.v) {
 			return fmt.Errorf("%s is %q, want one of %s", w.key, w.v, strings.Join(w.known, ", "))
@@ -269,7 +297,8 @@ func (c Training) Validate() error {
 		key string
 		v   float64
 	}{{"train.momentum", c.Train.Momentum}, {"train.beta1", c.Train.Beta1}, {"train.beta2",
-		c.Train.Beta2}, {"train.label_smoothing", c.Train.LabelSmoothing}} {
+		c.Train.Beta2}, {"train.label_smoothing", c.Train.LabelSmoothing}, {"train.average.decay",
+		c.Train.Average.Decay}} {
 		if !(x.v >= 0 && x.v < 1) {
 			return fmt.Errorf("%s is %g, want at least 0 and below 1", x.key, x.v)
 		}

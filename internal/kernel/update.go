@@ -98,3 +98,17 @@ func adamwOne(w *float32, g float32, m, v *float32, c *[8]float32) {
 	*v = float32(*v*beta2) + float32(float32(g*oneBeta2)*g)
 	*w = float32(*w*shrink) - float32(*m*step)/(float32(math.Sqrt(float64(*v)))/root+eps)
 }
+
+// Lerp moves dst towards x by the share weight, in [0, 1], as torch.lerp does: a share of 1 gives x itself.
+func Lerp(dst, x []float32, weight float32) {
+	x = x[:len(dst)]
+	if weight < 0.5 {
+		for i, v := range x {
+			dst[i] += float32(weight * (v - dst[i]))
+		}
+		return
+	}
+	for i, v := range x {
+		dst[i] = v - float32((v-dst[i])*(1-weight))
+	}
+}

@@ -97,6 +97,7 @@ func (t *training) Run(ctx context.Context, r *run.Run, opt Options) (record.Res
 	}
 	job, c := m.job(), t.cfg.Train
 	job.Epochs, job.Patience, job.ClipNorm, job.GradNorms = c.Epochs, c.Patience, c.ClipNorm, c.GradNorms
+	job.Average = averageOf(c.Average)
 	job.Steps, job.MaxTime, job.CheckpointEvery, job.Run, job.Sink = c.Steps, opt.timeLeft(), time.Minute, r, opt.Sink
 	out, err := job.Fit(ctx)
 	switch {
@@ -143,6 +144,14 @@ func optimise(t config.Train, params []optim.Param, steps int) (optim.Optimizer,
 	s, err := optim.NewSchedule(optim.ScheduleConfig{Name: t.Schedule, Warmup: t.WarmupSteps, Milestones: milestones,
 		Gamma: t.Gamma, Start: t.Triangle.Start, Peak: t.Triangle.Peak, End: t.Triangle.End}, t.LR, t.TotalSteps(steps))
 	return o, s, err
+}
+
+// averageOf returns the average of a training's state that a names.
+func averageOf(a config.Average) optim.AverageConfig {
+	if a.Kind == config.AverageNone {
+		return optim.AverageConfig{}
+	}
+	return optim.AverageConfig{Name: a.Kind, Decay: a.Decay, Every: a.Every, Power: a.Power}
 }
 
 // setConv sets the algorithm of convolutions for the whole process.

@@ -16,6 +16,7 @@ type golden struct {
 	Start      []float32
 	Optimizers map[string][][]float32
 	Groups     map[string][][]float32
+	Averages   map[string][][]float32
 	Schedules  map[string][]float64
 	Clip       []struct {
 		Limit, Norm float64
@@ -143,6 +144,50 @@ func TestTrainedForEpochs(t *testing.T) {
 	}
 }
 
+// TestAveragesAgainstPyTorch: of weights in training by SGD and of a running statistic, which is 0.1 of the step.
+func TestAveragesAgainstPyTorch(t *testing.T) {
+	g := readGolden(t)
+	for name, cfg := range map[string]AverageConfig{
+		"ema":                {Name: "ema", Decay: 0.9, Every: 1},
+		"ema-every-2":        {Name: "ema", Decay: 0.9, Every: 2},
+		"lookahead":          {Name: "lookahead", Decay: 0.95, Every: 5, Power: 3},
+		"lookahead-constant": {Name: "lookahead", Decay: 0.9, Every: 3},
+	} {
+		w, grad, stat := slices.Clone(g.Start), make([]float32, len(g.Start)), make([]float32, 1)
+		ps := []Param{{Name: "w", Value: w, Grad: grad}}
+		o, err := New(Config{Name: "sgd", Momentum: 0.9}, ps)
+		if err != nil || len(g.Averages[name]) == 0 {
+			t.Fatal(name, err)
+		}
+		a, err := NewAverage(cfg, append(ps, Param{Name: "b", Value: stat}), len(g.Averages[name]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for step, want := range g.Averages[name] {
+			gradient(grad, step)
+			o.Step(0.1)
+			stat[0] = float32(0.1 * float64(step+1))
+			a.Update(step + 1)
+			live := append(slices.Clone(w), stat...)
+			if cfg.Name == "ema" {
+				a.Swap()
+			}
+			got := append(slices.Clone(w), stat...)
+			for i := range got {
+				if d := math.Abs(float64(got[i] - want[i])); d > 2.4e-7*max(1, math.Abs(float64(want[i]))) {
+					t.Fatalf("%s, step %d: %d is %.9g, PyTorch has %.9g", name, step+1, i, got[i], want[i])
+				}
+			}
+			if cfg.Name == "ema" {
+				a.Swap()
+			}
+			if !slices.Equal(append(slices.Clone(w), stat...), live) {
+				t.Fatalf("%s, step %d: an evaluation of the average changes the state", name, step+1)
+			}
+		}
+	}
+}
+
 func TestSchedulesAgainstPyTorch(t *testing.T) {
 	g := readGolden(t)
 	for name, cfg := range map[string]ScheduleConfig{
@@ -237,8 +282,12 @@ func TestThreadsDoNotMatter(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := NewClipper(ps)
+		a, err := NewAverage(AverageConfig{Name: "lookahead", Decay: 0.5, Every: 1, Power: 1}, ps, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
 		var norm float64
-		step := func() { norm = c.Clip(1); o.Step(0.1) }
+		step := func() { norm = c.Clip(1); o.Step(0.1); a.Update(1); a.Swap() }
 		step()
 		if want == nil {
 			want, wantNorm = slices.Clone(w), norm
@@ -277,6 +326,19 @@ func TestMistakes(t *testing.T) {
 	if _, err := New(Config{Name: "sgd"}, []Param{{Name: "w", Value: make([]float32, 2)}}); err == nil ||
 		!strings.Contains(err.Error(), "w has 2 values") {
 		t.Errorf("a parameter without gradient: error %v", err)
+	}
+	for _, tc := range []struct {
+		cfg  AverageConfig
+		want string
+	}{
+		{AverageConfig{Name: "swa"}, "ema, lookahead"},
+		{AverageConfig{Name: "ema", Decay: 1, Every: 1}, "decay is 1"},
+		{AverageConfig{Name: "ema", Decay: 0.9}, "every 0 steps"},
+		{AverageConfig{Name: "lookahead", Every: 1, Power: math.NaN()}, "power is NaN"},
+	} {
+		if _, err := NewAverage(tc.cfg, p, 1); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%+v: error %v, want one with %q", tc.cfg, err, tc.want)
+		}
 	}
 	for _, tc := range []struct {
 		cfg   ScheduleConfig

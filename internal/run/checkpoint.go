@@ -36,8 +36,12 @@ type Best struct {
 	Tensors []weights.Tensor
 }
 
-// OptimPrefix begins the names of the optimiser's tensors in a checkpoint. All other tensors are weights.
-const OptimPrefix = "optim/"
+// OptimPrefix begins the names of the optimiser's tensors in a checkpoint. All other tensors are weights. AveragePrefix
+// begins those of an average of the weights, which validation evaluates in place of the weights where there is one.
+const (
+	OptimPrefix   = "optim/"
+	AveragePrefix = OptimPrefix + "average/"
+)
 
 // Metadata of checkpoint files. The training's state is kept in the file of its tensors, so that one
 // SHA-256 covers both.
@@ -260,7 +264,7 @@ func (r *Run) writeBestAgain(best file, m manifest) error {
 	if err != nil {
 		return err
 	}
-	ts := slices.DeleteFunc(f.Tensors, func(t weights.Tensor) bool { return strings.HasPrefix(t.Name, OptimPrefix) })
+	ts := evaluated(f.Tensors)
 	name := atomicfile.Temporary(r.path(checkpointsName))
 	sha, err := weights.Save(name, ts, map[string]string{metaEpoch: strconv.Itoa(e.Epoch)})
 	if err != nil {
@@ -274,6 +278,23 @@ func (r *Run) writeBestAgain(best file, m manifest) error {
 		return err
 	}
 	return atomicfile.SyncDir(r.path(checkpointsName))
+}
+
+// evaluated returns the weights among the tensors of a checkpoint that validation evaluates.
+func evaluated(ts []weights.Tensor) []weights.Tensor {
+	var plain, average []weights.Tensor
+	for _, t := range ts {
+		if name, ok := strings.CutPrefix(t.Name, AveragePrefix); ok {
+			t.Name = name
+			average = append(average, t)
+		} else if !strings.HasPrefix(t.Name, OptimPrefix) {
+			plain = append(plain, t)
+		}
+	}
+	if len(average) > 0 {
+		return average
+	}
+	return plain
 }
 
 // BestWeights returns the weights that validation selected, and their epoch (from 1).

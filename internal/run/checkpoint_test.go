@@ -180,6 +180,25 @@ func TestMetricsOfAFailedWriteAreNotKept(t *testing.T) {
 	}
 }
 
+// TestDamagedAverageIsMadeAgain: where validation evaluates an average of the weights, the best weights are the average
+// of their checkpoint.
+func TestDamagedAverageIsMadeAgain(t *testing.T) {
+	r := create(t, t.TempDir())
+	average := weights.Tensor{Name: "fc1.weight", Shape: []int{2, 2}, Data: []float32{5, 6, 7, 8}}
+	kept := average
+	kept.Name = AveragePrefix + average.Name
+	if err := r.Save(Checkpoint{Epoch: 1, State: json.RawMessage("{}"), Tensors: append(tensors(1), kept),
+		Best: &Best{1, []weights.Tensor{average}}}); err != nil {
+		t.Fatal(err)
+	}
+	f := r.checkpoint(bestName(1))
+	good := content(t, f)
+	put(t, f, good[:len(good)-1]+"!")
+	if _, err := r.Restore(); err != nil || content(t, f) != good {
+		t.Errorf("the best weights were not made again: %v", err)
+	}
+}
+
 // TestDamageAtEveryByte flips and truncates every byte of every file a checkpoint is made of. The
 // run goes on from a whole checkpoint, with a warning where it is not the newest, or says in one line
 // what is wrong; what it restores is never wrong.

@@ -26,6 +26,7 @@ type Job struct {
 	Program   Program
 	Optimizer optim.Optimizer
 	Schedule  optim.Schedule
+	Average   optim.AverageConfig // of the model's state; no Name: none
 	Train     Batches
 	Val       Batches // selects the epoch whose weights are kept
 
@@ -91,16 +92,18 @@ type loop struct {
 	total   int           // steps in all
 	epochs  int           // the last may have fewer steps than the others
 	clip    *optim.Clipper
+	average *optim.Average // nil: none
 	st      state
 	began   time.Time // of this process
 	saved   time.Time
 	model   []weights.Tensor // live views: the model's state
-	tensors []weights.Tensor // and the optimiser's
+	kept    []weights.Tensor // what validation evaluates and the best epoch keeps: the model's state or its average
+	tensors []weights.Tensor // the model's state, the optimiser's and the average
 }
 
 // Fit trains until the last epoch or step, an early stop, the time limit or the end of ctx. It continues from the run's
 // checkpoint, if any, and saves the state before it returns an interruption. Afterwards the Program holds the weights
-// of the last step, not those of the best epoch.
+// of the last step, not those of the best epoch; where there is an average, those of the average.
 func (j *Job) Fit(ctx context.Context) (Outcome, error) {
 	l := &loop{Job: j, params: j.Program.Params(), began: time.Now(), saved: time.Now()}
 	if j.Sink == nil {
@@ -113,9 +116,13 @@ func (j *Job) Fit(ctx context.Context) (Outcome, error) {
 	l.epochs = (l.total + j.Train.Steps() - 1) / max(1, j.Train.Steps())
 	l.clip = optim.NewClipper(l.params)
 	l.model = j.Program.State()
+	l.kept = l.model
 	l.tensors = append(l.tensors, l.model...)
 	for _, s := range j.Optimizer.Slots() {
 		l.tensors = append(l.tensors, weights.Tensor{Name: run.OptimPrefix + s.Name, Shape: s.Shape, Data: s.Data})
+	}
+	if err := l.averaged(); err != nil {
+		return Outcome{}, err
 	}
 	if err := l.restore(); err != nil {
 		return Outcome{}, err
@@ -140,9 +147,42 @@ func (j *Job) Fit(ctx context.Context) (Outcome, error) {
 	if l.st.Stopped {
 		reason = EarlyStop
 	}
+	if l.average != nil && (reason == Finished || reason == EarlyStop) {
+		l.average.Swap()
+	}
 	l.st.Seconds = before + time.Since(l.began).Seconds()
 	return Outcome{Reason: reason, Epochs: l.st.Epoch, BestEpoch: l.st.Best, BestVal: l.st.BestVal,
 		LastVal: l.st.LastVal, Seconds: l.st.Seconds, GradNorms: l.st.GradNorms}, nil
+}
+
+// averaged makes the average of the model's state, if there is to be one.
+func (l *loop) averaged() (err error) {
+	if l.Average.Name == "" {
+		return nil
+	}
+	state := make([]optim.Param, len(l.model))
+	for i, t := range l.model {
+		state[i] = optim.Param{Name: t.Name, Shape: t.Shape, Value: t.Data}
+	}
+	if l.average, err = optim.NewAverage(l.Average, state, l.total); err != nil {
+		return err
+	}
+	l.kept = nil
+	for i, s := range l.average.Slots() {
+		name := l.model[i].Name
+		l.kept = append(l.kept, weights.Tensor{Name: name, Shape: s.Shape, Data: s.Data})
+		l.tensors = append(l.tensors, weights.Tensor{Name: run.AveragePrefix + name, Shape: s.Shape, Data: s.Data})
+	}
+	return nil
+}
+
+// validate evaluates the model, with the average of its state if there is one.
+func (l *loop) validate(ctx context.Context) (Stats, error) {
+	if l.average != nil {
+		l.average.Swap()
+		defer l.average.Swap()
+	}
+	return Evaluate(ctx, l.Program, l.Val, l.Sink)
 }
 
 // epoch runs the remaining steps of the current epoch, validates, records and saves.
@@ -170,7 +210,7 @@ func (l *loop) epoch(ctx context.Context, before float64) (Reason, error) {
 	}
 	trained := time.Since(start).Seconds()
 
-	val, err := Evaluate(ctx, l.Program, l.Val, l.Sink)
+	val, err := l.validate(ctx)
 	if ctx.Err() != nil {
 		return Interrupted, l.save(nil, before) // all steps done, validation to be repeated
 	}
@@ -202,7 +242,7 @@ func (l *loop) epoch(ctx context.Context, before float64) (Reason, error) {
 	l.st.Stopped = l.Patience > 0 && l.st.Epoch-l.st.Best >= l.Patience
 	var bw *run.Best
 	if best {
-		bw = &run.Best{Epoch: l.st.Best, Tensors: l.model}
+		bw = &run.Best{Epoch: l.st.Best, Tensors: l.kept}
 	}
 	if err := l.save(bw, before); err != nil {
 		return "", err
@@ -242,6 +282,9 @@ func (l *loop) step() (int, error) {
 	l.Optimizer.Step(l.lr(l.st.Step))
 	l.st.Sums.Add(s)
 	l.st.Step++
+	if l.average != nil {
+		l.average.Update(l.st.Epoch*l.Train.Steps() + l.st.Step)
+	}
 	return s.N, nil
 }
 

@@ -157,10 +157,16 @@ func TestResumeIsBitExact(t *testing.T) {
 	}
 }
 
-// recipes are what a training may have beside its optimiser; all end within an epoch.
+// recipes are what a training may have beside its optimiser.
 func recipes(t *testing.T) map[string]func(*train.Job) {
 	return map[string]func(*train.Job){
 		"steps": func(j *train.Job) { j.Steps = 100 },
+		"ema": func(j *train.Job) {
+			j.Average = optim.AverageConfig{Name: "ema", Decay: 0.9, Every: 2}
+		},
+		"lookahead": func(j *train.Job) {
+			j.Steps, j.Average = 103, optim.AverageConfig{Name: "lookahead", Decay: 0.95, Every: 5, Power: 3}
+		},
 	}
 }
 
@@ -260,6 +266,102 @@ func TestStepsEndWithinAnEpoch(t *testing.T) {
 				lines[len(lines)-1])
 		}
 		r.Close()
+	}
+}
+
+// watched is a Classifier that calls before before each batch of validation.
+type watched struct {
+	*train.Classifier
+	before func()
+}
+
+func (w watched) EvalStep(samples int) (train.Stats, error) {
+	w.before()
+	return w.Classifier.EvalStep(samples)
+}
+
+// TestAverageIsWhatIsEvaluated: validation evaluates the average of weights and running statistics, the best epoch keeps
+// it and the program ends with it; ema leaves the training as it is without.
+func TestAverageIsWhatIsEvaluated(t *testing.T) {
+	// fit returns the state that a training ends with and that of its best epoch.
+	fit := func(a optim.AverageConfig, seen func(kind train.Kind, state []float32)) (last, best []float32, epoch int) {
+		r := create(t, t.TempDir())
+		defer r.Close()
+		var all func() []float32
+		j, _ := jobOf(t, networks[1], r, func(j *train.Job) {
+			j.Average, j.Steps = a, 70
+			all = func() (state []float32) {
+				for _, s := range j.Program.State() {
+					state = append(state, s.Data...)
+				}
+				return state
+			}
+			c := j.Program.(*train.Classifier)
+			j.Sink = func(e train.Event) {
+				if e.Kind == train.Step {
+					seen(e.Kind, all())
+				}
+			}
+			j.Program = watched{c, func() { seen(train.EvalStep, all()) }}
+		})
+		if _, err := j.Fit(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		last = all()
+		f, epoch, err := r.BestWeights()
+		if err != nil || weights.Copy(j.Program.(watched).State(), f.Tensors) != nil {
+			t.Fatal(err)
+		}
+		return last, all(), epoch
+	}
+	var plain [][]float32
+	fit(optim.AverageConfig{}, func(k train.Kind, s []float32) {
+		if k == train.Step {
+			plain = append(plain, s)
+		}
+	})
+	for _, name := range optim.Averages {
+		a := optim.AverageConfig{Name: name, Decay: 0.5, Every: 1}
+		step := 0
+		var average, start []float32
+		var evaluated [][]float32
+		last, best, epoch := fit(a, func(k train.Kind, s []float32) {
+			if k == train.Step {
+				step++
+			}
+			switch {
+			case name == "ema" && k == train.Step:
+				if !slices.Equal(s, plain[step-1]) {
+					t.Fatalf("step %d: the average changes the training", step)
+				}
+				if average == nil {
+					average = slices.Clone(s)
+				}
+				for i := range s {
+					average[i] += 0.5 * (s[i] - average[i])
+				}
+			case name == "lookahead" && k == train.Step:
+				average = s
+				if start == nil {
+					start = s
+				}
+			default:
+				for i := range s {
+					if d := math.Abs(float64(s[i] - average[i])); d > 1e-6*max(1, math.Abs(float64(s[i]))) {
+						t.Fatalf("%s, validation after step %d: %v, want %v", name, step, s[i], average[i])
+					}
+				}
+				evaluated = append(evaluated, s)
+			}
+		})
+		// 30 images are two batches of validation, and 70 steps are three epochs.
+		if len(evaluated) != 6 || !slices.Equal(last, evaluated[5]) || !slices.Equal(best, evaluated[2*epoch-1]) {
+			t.Errorf("%s: evaluated %d times; the last or the best weights are not those of epoch %d", name,
+				len(evaluated), epoch)
+		}
+		if name == "lookahead" && slices.Equal(start, plain[0]) {
+			t.Error("lookahead does not go on from the average")
+		}
 	}
 }
 
