@@ -168,8 +168,13 @@ func closingClassifier(field func(name, format string, args ...any), variant str
 	if r.Robust != nil {
 		what = ", the mean of clean and attacked images,"
 	}
-	field("validation", "%.2f %%%s at epoch %d of %d, %s selected the weights; %.2f %% at the last", 100*r.Val.Accuracy,
-		what, r.BestEpoch, r.Epochs, selected, 100*r.LastVal.Accuracy)
+	if r.Val.Measured() {
+		field("validation", "%.2f %%%s at epoch %d of %d, %s selected the weights; %.2f %% at the last",
+			100*r.Val.Accuracy, what, r.BestEpoch, r.Epochs, selected, 100*r.LastVal.Accuracy)
+	} else {
+		field("validation", "none: trained on all training images; the weights are those of the last epoch, %d",
+			r.BestEpoch)
+	}
 	of := ""
 	if r.Finetuned != nil {
 		of = fmt.Sprintf(" trained of %d", r.Finetuned.Total)

@@ -35,7 +35,8 @@ of such copies is refused.
 
 --detectors lists the detectors; the lab's are max softmax and reconstruction error. A larger score means
 more out of distribution. Hyper-parameters are tuned on validation images and distorted copies of them, none
-of which is evaluated. The reconstruction error needs an autoencoder (--autoencoder).
+of which is evaluated. For a classifier that was trained on all images, training images take their place.
+The reconstruction error needs an autoencoder (--autoencoder).
 
 For each detector and set: AUROC, AUPR both ways with its base rate, FPR95 (false-positive rate at 95 %
 true-positive rate) both ways and detection accuracy, with 95 % intervals from a stratified bootstrap; sorted

@@ -60,6 +60,11 @@ func (p *progressView) Event(e train.Event) {
 		if e.Best {
 			best = "  * best"
 		}
+		if math.IsNaN(e.ValLoss) { // no validation images
+			fmt.Fprintf(p.s.Err, "epoch %*d/%d  loss %.4f  acc %6.2f %%  %6.0f %s/s  %5.1f s\n",
+				len(fmt.Sprint(e.Epochs)), e.Epoch, e.Epochs, e.TrainLoss, 100*e.TrainAcc, e.Throughput, p.unit(), e.Seconds)
+			return
+		}
 		if math.IsNaN(e.ValAcc) {
 			fmt.Fprintf(p.s.Err, "epoch %*d/%d  loss %.6f  val_loss %.6f  %6.0f %s/s  %5.1f s%s\n",
 				len(fmt.Sprint(e.Epochs)), e.Epoch, e.Epochs,

@@ -22,9 +22,9 @@ type comparison struct {
 	Differs      map[string]any `json:"differs"` // settings that differ between the runs
 	Epochs       int            `json:"epochs"`
 	BestValAcc   *float64       `json:"best_val_accuracy,omitempty"` // nil for a run without accuracy
-	BestEpoch    int            `json:"best_epoch"`
+	BestEpoch    int            `json:"best_epoch"`                  // whose weights are kept: without validation the last
 	LastLoss     float64        `json:"last_loss"`
-	LastValLoss  float64        `json:"last_val_loss"`
+	LastValLoss  *float64       `json:"last_val_loss"` // nil without validation
 	TestAccuracy *float64       `json:"test_accuracy,omitempty"`
 	TestMSE      *float64       `json:"test_mse,omitempty"` // of an autoencoder
 	TestCI95     []float64      `json:"test_ci95,omitempty"`
@@ -91,13 +91,15 @@ func compareOne(r run.Record) (comparison, error) {
 	}
 	for i, m := range r.Metrics {
 		scored := !math.IsNaN(m.Val.Accuracy)
-		if i == 0 || scored && m.Val.Accuracy > best.Accuracy || !scored && m.Val.Loss < best.Loss {
+		if i == 0 || !validated(m) || scored && m.Val.Accuracy > best.Accuracy || !scored && m.Val.Loss < best.Loss {
 			best, c.BestEpoch = m.Val, m.Epoch
 		}
 		if !scored {
 			c.BestValAcc = nil
 		}
-		c.LastLoss, c.LastValLoss = m.Train.Loss, m.Val.Loss
+		if c.LastLoss, c.LastValLoss = m.Train.Loss, nil; validated(m) {
+			c.LastValLoss = &r.Metrics[i].Val.Loss
+		}
 	}
 	res, err := resultOf(r)
 	if err != nil || res == nil {
@@ -178,13 +180,26 @@ func printComparison(s *Streams, cols []comparison, keys []string) error {
 		return measured(func(c comparison) string { return loss(part(c.Metrics[len(c.Metrics)-1])) })
 	}
 	row("last loss", lastOf(func(e run.Epoch) run.Measure { return e.Train }))
-	row("last val_loss", lastOf(func(e run.Epoch) run.Measure { return e.Val }))
-	row("best val_acc", measured(func(c comparison) string {
-		if c.BestValAcc == nil {
-			return fmt.Sprintf("- (epoch %d)", c.BestEpoch)
+	longest, unvalidated := 0, 0 // epochs of runs with validation, runs without
+	for _, c := range cols {
+		if len(c.Metrics) > 0 && !slices.ContainsFunc(c.Metrics, validated) {
+			unvalidated++
+		} else {
+			longest = max(longest, len(c.Metrics))
 		}
-		return fmt.Sprintf("%.2f %% (epoch %d)", 100**c.BestValAcc, c.BestEpoch)
-	}))
+	}
+	if unvalidated < len(cols) {
+		row("last val_loss", lastOf(func(e run.Epoch) run.Measure { return e.Val }))
+		row("best val_acc", measured(func(c comparison) string {
+			switch {
+			case c.LastValLoss == nil:
+				return "-"
+			case c.BestValAcc == nil:
+				return fmt.Sprintf("- (epoch %d)", c.BestEpoch)
+			}
+			return fmt.Sprintf("%.2f %% (epoch %d)", 100**c.BestValAcc, c.BestEpoch)
+		}))
+	}
 	row("test accuracy (95 %)", func(c comparison) string {
 		if c.TestAccuracy == nil {
 			return "-"
@@ -205,10 +220,6 @@ func printComparison(s *Streams, cols []comparison, keys []string) error {
 		}
 		return fmt.Sprintf("%.1f s", *c.WallSeconds)
 	})
-	longest := 0
-	for _, c := range cols {
-		longest = max(longest, len(c.Metrics))
-	}
 	for i := range longest {
 		row(fmt.Sprintf("val_acc, epoch %d", i+1), func(c comparison) string {
 			if i >= len(c.Metrics) {

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"math"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -70,9 +71,15 @@ func squaredError(mse float64, ci []float64) string {
 	return fmt.Sprintf("%.6f (%.6f-%.6f)", mse, ci[0], ci[1])
 }
 
-// loss formats m's loss; squared errors are small and get more digits.
+// validated reports whether a validation was made after the epoch.
+func validated(e run.Epoch) bool { return e.Val.Measured() }
+
+// loss formats m's loss, "-" if nothing was measured; squared errors are small and get more digits.
 func loss(m run.Measure) string {
-	if math.IsNaN(m.Accuracy) {
+	switch {
+	case !m.Measured():
+		return "-"
+	case math.IsNaN(m.Accuracy):
 		return fmt.Sprintf("%.6f", m.Loss)
 	}
 	return fmt.Sprintf("%.4f", m.Loss)
@@ -133,10 +140,17 @@ func show(s *Streams, r run.Record, root string) error {
 		return nil
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "epoch\tloss\tacc %\tval_loss\tval_acc %\tlr\t")
-	for _, m := range r.Metrics {
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%.4g\t\n", m.Epoch, loss(m.Train), percent(m.Train), loss(m.Val),
-			percent(m.Val), m.LR)
+	if len(r.Metrics) == 0 || slices.ContainsFunc(r.Metrics, validated) {
+		fmt.Fprintln(t, "epoch\tloss\tacc %\tval_loss\tval_acc %\tlr\t")
+		for _, m := range r.Metrics {
+			fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%.4g\t\n", m.Epoch, loss(m.Train), percent(m.Train), loss(m.Val),
+				percent(m.Val), m.LR)
+		}
+	} else {
+		fmt.Fprintln(t, "epoch\tloss\tacc %\tlr\t")
+		for _, m := range r.Metrics {
+			fmt.Fprintf(t, "%d\t%s\t%s\t%.4g\t\n", m.Epoch, loss(m.Train), percent(m.Train), m.LR)
+		}
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -158,11 +172,14 @@ func show(s *Streams, r run.Record, root string) error {
 		fmt.Fprintf(w, "weights   %d parameters, sha256 %s\n", res.Params, res.WeightsSHA256)
 	case *record.Classifier:
 		fmt.Fprintf(w, "\ntest      %s, n = %d\n", accuracy(res.Test.Accuracy, res.Test.CI95[:]), res.Test.N)
-		by := fmt.Sprintf("accuracy of %.2f %%", 100*res.Val.Accuracy)
-		if res.Finetuned != nil {
-			by = "loss of " + loss(res.Val)
+		by := fmt.Sprintf("by its validation accuracy of %.2f %%", 100*res.Val.Accuracy)
+		switch {
+		case !res.Val.Measured():
+			by = "the last: no image was held out for validation"
+		case res.Finetuned != nil:
+			by = "by its validation loss of " + loss(res.Val)
 		}
-		fmt.Fprintf(w, "selected  epoch %d, by its validation %s\n", res.BestEpoch, by)
+		fmt.Fprintf(w, "selected  epoch %d, %s\n", res.BestEpoch, by)
 		fmt.Fprintf(w, "weights   %d parameters, sha256 %s\n", res.Params, res.WeightsSHA256)
 	}
 	fmt.Fprintf(w, "wall time %.1f s\n", res.Seconds())

@@ -51,5 +51,8 @@ func (c Autoencoder) Validate() error {
 	if c.Train.LabelSmoothing != 0 {
 		return fmt.Errorf("train.label_smoothing is %g: there are no labels to smooth; want 0", c.Train.LabelSmoothing)
 	}
+	if c.Data.Val == 0 {
+		return fmt.Errorf("data.val is 0, want at least 1: the validation loss selects the epoch")
+	}
 	return c.Training().Validate()
 }

@@ -19,7 +19,7 @@ type Resnet struct {
 // Data names the data set and its splits.
 type Data struct {
 	Name    string  `yaml:"name" json:"name"`   // mnist, cifar10, synthetic-digits, …
-	Val     int     `yaml:"val" json:"val"`     // images of the training set held out for validation
+	Val     int     `yaml:"val" json:"val"`     // training images held out for validation; 0: none
 	Limit   int     `yaml:"limit" json:"limit"` // images of each split to use; 0: all
 	Augment Augment `yaml:"augment" json:"augment"`
 }
@@ -235,7 +235,7 @@ func (c Training) Validate() error {
 		key          string
 		v, low, high int
 	}{
-		{"data.val", c.Data.Val, 1, 59000}, {"data.limit", c.Data.Limit, 0, math.MaxInt32},
+		{"data.val", c.Data.Val, 0, 59000}, {"data.limit", c.Data.Limit, 0, math.MaxInt32},
 		{"data.augment.crop", c.Data.Augment.Crop, 0, 1 << 10}, {"data.augment.cutout", c.Data.Augment.Cutout, 0,
 			1 << 10},
 		{"data.augment.copies", c.Data.Augment.Copies, 0, 1000},
@@ -248,6 +248,10 @@ func (c Training) Validate() error {
 		if n.v < n.low || n.v > n.high {
 			return fmt.Errorf("%s is %d, want %d to %d", n.key, n.v, n.low, n.high)
 		}
+	}
+	if c.Data.Val == 0 && c.Train.Patience > 0 {
+		return fmt.Errorf("train.patience is %d: without validation images (data.val is 0) no epoch is better than "+
+			"another; hold images out, or set train.patience to 0", c.Train.Patience)
 	}
 	if err := c.Data.Augment.validate(); err != nil {
 		return err

@@ -118,7 +118,7 @@ func (c Robust) Validate() error {
 		return fmt.Errorf("original.from is empty, want the name of a checkpoint, its folder or a run's id")
 	}
 	t := c.Classifier()
-	if t.Data.Val == 0 {
+	if t.Data.Val == 0 { // left out: the original's, which labs.RobustSettings fills in and checks
 		t.Data.Val = 1
 	}
 	if err := t.Validate(); err != nil {

@@ -89,10 +89,10 @@ func All(s *Set) Subset {
 func (s Subset) First(n int) Subset { return Subset{s.Set, s.Index[:min(n, len(s.Index))]} }
 
 // Split holds out val images of the training set for validation. Each class gives as many as its share, drawn by
-// seed; both splits keep the order of the set. val is reduced so that each split has at least one image.
+// seed; both splits keep the order of the set. val is reduced so that at least one image is left to train on.
 func (d *Dataset) Split(val int, seed uint64) (train, valid Subset) {
 	s := d.Train
-	val = max(1, min(val, s.N-1))
+	val = max(0, min(val, s.N-1))
 	byClass := make([][]int32, len(s.Classes))
 	for i, l := range s.Labels {
 		byClass[l] = append(byClass[l], int32(i))

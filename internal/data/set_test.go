@@ -43,6 +43,9 @@ func TestSplitIsStratified(t *testing.T) {
 	if train, val := ds.Split(1e6, 1); len(train.Index) < 1 || len(val.Index) != 1999 {
 		t.Errorf("too large a part: %d and %d", len(train.Index), len(val.Index))
 	}
+	if train, val := ds.Split(0, 1); !slices.Equal(train.Index, All(ds.Train).Index) || len(val.Index) != 0 {
+		t.Errorf("nothing held out: %d and %d", len(train.Index), len(val.Index))
+	}
 }
 
 // TestLoader: each epoch shows each image once, in an order of its own; a batch depends on epoch and

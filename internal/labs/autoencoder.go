@@ -172,7 +172,7 @@ func (d *decoder) evaluate(ctx context.Context, e finishedTraining) (record.Resu
 		return nil, err
 	}
 	res := &record.Autoencoder{
-		Test: test, BestEpoch: e.BestEpoch, Val: measured(e.BestVal), LastVal: measured(e.LastVal),
+		Test: test, BestEpoch: e.BestEpoch, Val: e.BestVal.Measure(), LastVal: e.LastVal.Measure(),
 		Epochs: e.Epochs, Reason: string(e.Reason), WallSeconds: e.Seconds,
 		Params: d.params.Count(), MACs: d.macs(), PeakBytes: d.net.Train().PeakBytes(),
 		WeightsSHA256: weights.Fingerprint(live), LastWeightsSHA256: e.last, Encoder: frozen,

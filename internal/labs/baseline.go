@@ -104,7 +104,7 @@ func (p *probe) evaluate(ctx context.Context, e finishedTraining) (record.Result
 	if err != nil {
 		return nil, err
 	}
-	on := measured(trained)
+	on := trained.Measure()
 	res.Train = &on
 	res.Note = syntheticNote(m.set.Name, m.set.Synthetic)
 	res.Encoder, err = m.encoder.recorded(m.encoder.Frozen)

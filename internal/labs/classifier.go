@@ -78,7 +78,8 @@ func imagesInfo(ds *data.Dataset) run.DataInfo {
 	return run.DataInfo{Name: ds.Name, Source: ds.Source, Fingerprint: ds.Fingerprint, Synthetic: ds.Synthetic}
 }
 
-// splits holds the splits of a data set. The validation split is drawn from the training set, class by class.
+// splits holds the splits of a data set. The validation split is drawn from the training set, class by class; it may be
+// empty.
 type splits struct{ train, val, test data.Subset }
 
 // split splits ds by the settings cfg.
@@ -104,15 +105,18 @@ type imageBatches struct {
 	first data.Subset // of the training split: whitening filters are made from them
 	test  data.Subset
 	train *data.Prefetch
-	val   *data.Loader
+	val   *data.Loader // nil: no image is held out
 }
 
 // newImageBatches makes the batches of cfg's training on ds, split by the settings by. The caller must close them.
 func newImageBatches(ds *data.Dataset, cfg, by config.Training) imageBatches {
 	s := split(ds, by)
 	loader := data.NewAugmentedLoader(s.train, cfg.Train.BatchSize, cfg.Seed, augment(cfg.Data.Augment))
-	return imageBatches{ds, s.train.First(whiteningImages), s.test, data.NewPrefetch(loader, batchesAhead),
-		data.NewLoader(s.val, evalBatch, false, 0)}
+	b := imageBatches{ds, s.train.First(whiteningImages), s.test, data.NewPrefetch(loader, batchesAhead), nil}
+	if len(s.val.Index) > 0 {
+		b.val = data.NewLoader(s.val, evalBatch, false, 0)
+	}
+	return b
 }
 
 func (b imageBatches) close() { b.train.Close() }
@@ -277,7 +281,7 @@ func (c *classifier) result(e finishedTraining, test record.Test,
 	predictions metrics.Predictions) (*record.Classifier, error) {
 	res := &record.Classifier{
 		Test: test, BestEpoch: e.BestEpoch, Epochs: e.Epochs, Reason: string(e.Reason), WallSeconds: e.Seconds,
-		Val: measured(e.BestVal), LastVal: measured(e.LastVal),
+		Val: e.BestVal.Measure(), LastVal: e.LastVal.Measure(),
 		Params: c.params.Count(), MACs: c.macs, PeakBytes: c.net.PeakBytes(),
 		WeightsSHA256: weights.Fingerprint(c.net.State()), LastWeightsSHA256: e.last,
 	}
@@ -297,7 +301,10 @@ type imageClassifier struct {
 
 func (c *imageClassifier) job() train.Job {
 	j := c.classifier.job()
-	j.Train, j.Val = c.trainBatches(c.imageBatches.train), c.net.Batches(c.val)
+	j.Train = c.trainBatches(c.imageBatches.train)
+	if c.val != nil {
+		j.Val = c.net.Batches(c.val)
+	}
 	return j
 }
 

@@ -201,7 +201,7 @@ func converted(what string) string {
 
 // oodData holds the images that detectors need.
 type oodData struct {
-	train, val images // splits of the classifier's training
+	train, val images // splits of the classifier's training; see heldOut
 	in         images // its test set
 	out        []images
 	tuneIn     images // the first of val
@@ -212,15 +212,20 @@ type oodData struct {
 // it was trained on: they are not out of distribution.
 func readOOD(ctx context.Context, n *Network, ds *data.Dataset, cfg config.OOD, opt Options) (*oodData, error) {
 	training := n.Config.Training
-	training.Data.Limit = cfg.Limit
+	val, about := heldOut(n)
+	training.Data.Limit, training.Data.Val = cfg.Limit, val
 	split := split(ds, training)
 	p := &oodData{
 		train:  named(ds.Name, "training images", ds.Source, split.train),
-		val:    named(ds.Name, "validation images", ds.Source, split.val),
+		val:    named(ds.Name, about, ds.Source, split.val),
 		in:     named(ds.Name, fmt.Sprintf("%s, test set", data.Title(ds.Name)), ds.Source, split.test),
-		tuneIn: named(ds.Name, "validation images", ds.Source, split.val.First(cfg.Tuning)),
+		tuneIn: named(ds.Name, about, ds.Source, split.val.First(cfg.Tuning)),
 	}
-	p.tuneOut = named("distorted", "distorted validation images", "drawn",
+	if n.Config.Data.Val == 0 {
+		opt.Say("the classifier was trained on all training images: %d of them take the place of validation images",
+			len(split.val.Index))
+	}
+	p.tuneOut = named("distorted", "distorted "+about, "drawn",
 		data.All(data.Distort(p.tuneIn.Subset, cfg.Seed)))
 	var err error
 	if p.out, err = outlierSets(ctx, "sets", cfg.Sets, cfg.Seed, opt); err != nil {
@@ -242,6 +247,16 @@ func readOOD(ctx context.Context, n *Network, ds *data.Dataset, cfg config.OOD, 
 		opt.Say("against: %s, %d images%s", s.About, p.out[i].N, converted(s.Converted))
 	}
 	return p, nil
+}
+
+// heldOut returns the number of validation images of n's training, on which detectors are tuned and which KL matching
+// averages over. A training on all images held none out: images that it was trained on then take their place, and are
+// called so. The network is surer of them than of new images.
+func heldOut(n *Network) (images int, about string) {
+	if val := n.Config.Data.Val; val > 0 {
+		return val, "validation images"
+	}
+	return config.DefaultResnet().Data.Val, "training images, as none were held out"
 }
 
 // outlierSets reads sets. key is the prefix of their settings in errors; seed is that of the noise.
@@ -422,7 +437,7 @@ func first(f *ood.Features, n int) *ood.Features {
 func (d *detection) result(p *oodData, cfg config.OOD, opt Options) (record.OOD, error) {
 	res := record.OOD{In: p.in.OODSet, Detectors: d.detectors, Resamples: cfg.Resamples,
 		Tuning: record.OODTuning{In: p.tuneIn.N, Out: p.tuneOut.N,
-			About: fmt.Sprintf("validation images, and the same distorted (%s)",
+			About: fmt.Sprintf("%s, and the same distorted (%s)", p.tuneIn.About,
 				strings.Join(p.tuneOut.Set.Classes, ", "))}}
 	began := time.Now()
 	for i, s := range p.out {
@@ -540,7 +555,7 @@ func oodCost(cfg config.OOD, n *Network) (Cost, error) {
 		}
 		return images
 	}
-	val := n.Config.Data.Val
+	val, _ := heldOut(n)
 	tuning := min(cfg.Tuning, limited(val))
 	scored := limited(n.Images.Test)
 	for _, name := range cfg.Sets.Names {

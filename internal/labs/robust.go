@@ -94,7 +94,10 @@ func adopt(cfg config.Robust, n *Network) (config.Robust, error) {
 	}
 	cfg.Original.Weights, cfg.Original.Seed = n.Weights, was.Seed
 	cfg.Data.Name, cfg.Data.Val, cfg.Model = n.Data.Name, was.Data.Val, was.Model
-	return cfg, cfg.Validate()
+	if err := cfg.Validate(); err != nil {
+		return cfg, err
+	}
+	return cfg, cfg.Classifier().Validate()
 }
 
 // robustness holds what a run has beside an ordinary training: the adversarial settings, the original network, and the

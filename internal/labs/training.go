@@ -84,7 +84,8 @@ func (t *training) olderSettings() ([]any, error) {
 	return t.old()
 }
 
-// Run trains, selects the epoch by validation and evaluates its weights on the test set once.
+// Run trains, selects the epoch by validation (the last one where there is none) and evaluates its weights on the test
+// set once.
 func (t *training) Run(ctx context.Context, r *run.Run, opt Options) (record.Result, error) {
 	m, err := t.build(ctx, opt)
 	if err != nil {
@@ -156,9 +157,6 @@ func averageOf(a config.Average) optim.AverageConfig {
 
 // setConv sets the algorithm of convolutions for the whole process.
 func setConv(t config.Train) { kernel.SetConvDirect(t.Conv == "direct") }
-
-// measured returns the recorded form of s.
-func measured(s train.Stats) run.Measure { return run.Measure{Loss: s.Loss(), Accuracy: s.Accuracy()} }
 
 // syntheticNote returns the note for results on synthetic data, "" for a real data set.
 func syntheticNote(name string, synthetic bool) string {

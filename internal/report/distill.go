@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 
 	"dla/internal/config"
 	"dla/internal/metrics"
@@ -16,7 +17,10 @@ import (
 // gain by distillation; and McNemar's test of each distilled student against the student that was trained with the
 // same seed and recipe but without a teacher, which is found among recs by its settings.
 func Distillation(recs []run.Record) (string, error) {
-	t := newTable("lrrrrr", "network", "parameters", "seeds", "val_acc %, best epoch", "test accuracy %", "gain, points")
+	heads := []string{"network", "parameters", "seeds", "val_acc %, best epoch", "test accuracy %", "gain, points"}
+	const valAt = 3 // column; left out where no network was validated
+	var rows [][]any
+	validated := false
 	tests := newTable("lrrrr", "McNemar's test", "seed", "only distilled correct", "only undistilled correct", "p")
 	tested := false
 	for _, g := range groups(recs) {
@@ -32,7 +36,7 @@ func Distillation(recs []run.Record) (string, error) {
 				return "", err
 			}
 			params = res.Params
-			test, val = append(test, 100*res.Test.Accuracy), append(val, 100*res.Val.Accuracy)
+			test, val = append(test, 100*res.Test.Accuracy), addMeasured(val, res.Val)
 			if g.Method != distilled {
 				continue
 			}
@@ -54,9 +58,20 @@ func Distillation(recs []run.Record) (string, error) {
 				gained = gained[1:]
 			}
 		}
-		t.row(g.label(), params, len(test), spread(val), spread(test), gained)
+		rows = append(rows, []any{g.label(), params, len(test), spread(val), spread(test), gained})
+		validated = validated || len(val) > 0
 		mcNemarRows(tests, g.label(), pairs)
 		tested = tested || len(pairs) > 0
+	}
+	if len(rows) > 0 && !validated {
+		heads = slices.Delete(heads, valAt, valAt+1)
+		for i := range rows {
+			rows[i] = slices.Delete(rows[i], valAt, valAt+1)
+		}
+	}
+	t := newTable("l"+strings.Repeat("r", len(heads)-1), heads...)
+	for _, r := range rows {
+		t.row(r...)
 	}
 	if !tested {
 		return t.String(), nil

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -162,9 +163,9 @@ func (k kindOfTraining) separate(recs []run.Record) (its, others []run.Record) {
 }
 
 // Figures draws loss, val_loss and accuracy against the epoch, one line per variant (mean and range over its seeds),
-// as PNG and SVG into dir, with figures.json, which names the runs they were made from. Runs on different data are
-// an error. The record of an evaluation has its own figures, in a folder named after it if recs has other runs; the
-// kindsOfTraining have theirs, all runs of one together.
+// as PNG and SVG into dir, with figures.json, which names the runs they were made from. What no run measured is not
+// drawn. Runs on different data are an error. The record of an evaluation has its own figures, in a folder named after
+// it if recs has other runs; the kindsOfTraining have theirs, all runs of one together.
 func Figures(recs []run.Record, dir string) ([]string, error) {
 	var files []string
 	var trainings []run.Record
@@ -224,7 +225,11 @@ func trainingFigures(recs []run.Record, dir string) ([]string, error) {
 		fig := plot.Figure{Title: k.title, Subtitle: subtitle(recs, gs, "mean and range"), Warning: warning(recs),
 			XLabel: "epoch", YLabel: k.label, Percent: k.percent, Log: k.log}
 		for _, g := range gs {
-			fig.Curves = append(fig.Curves, g.curve(k, gs))
+			curve := g.curve(k, gs)
+			if len(curve.X) == 0 {
+				continue // without validation images
+			}
+			fig.Curves = append(fig.Curves, curve)
 			switch {
 			case k.name == "loss" && g.Method == distilled:
 				fig.YLabel = "cross-entropy; distilled: with the soft-label loss"
@@ -233,6 +238,9 @@ func trainingFigures(recs []run.Record, dir string) ([]string, error) {
 			case g.robust():
 				fig.YLabel = k.label + ", mean of clean and attacked images"
 			}
+		}
+		if len(fig.Curves) == 0 {
+			continue
 		}
 		names, err := fig.Save(filepath.Join(dir, k.name))
 		if err != nil {
@@ -335,15 +343,15 @@ func subtitle(recs []run.Record, gs []*group, shown string) string {
 // setName returns the display name of r's data set.
 func setName(r run.Record) string { return data.Title(r.Env.Data.Name) }
 
-// curve returns the group's line: at each epoch the mean and the range over the seeds that reached it.
+// curve returns the group's line: at each epoch the mean and the range over the seeds that reached it and measured k.
 func (g *group) curve(k kind, all []*group) plot.Curve {
 	c := g.style(all)
 	for e := 1; ; e++ {
 		var vs []float64
 		for _, r := range g.runs {
 			for _, m := range r.Metrics {
-				if m.Epoch == e {
-					vs = append(vs, k.value(m))
+				if v := k.value(m); m.Epoch == e && !math.IsNaN(v) {
+					vs = append(vs, v)
 				}
 			}
 		}

@@ -30,8 +30,9 @@ type row struct {
 }
 
 // Table returns the finished runs of recs as a Markdown table, one row per variant: mean and sample standard deviation
-// over seeds. If no network has convolutions, the column of convolution layers is left out. The kindsOfTraining have
-// tables of their own.
+// over seeds. The column of convolution layers is left out if no network has any; so are columns of what was measured
+// for none of them, such as the validation accuracy of trainings on all images. The kindsOfTraining have tables of their
+// own.
 func Table(recs []run.Record) (string, error) {
 	for _, k := range kindsOfTraining {
 		its, others := k.separate(recs)
@@ -60,8 +61,8 @@ func Table(recs []run.Record) (string, error) {
 				return "", err
 			}
 			w.result = res
-			w.tests, w.vals = append(w.tests, 100*res.Test.Accuracy), append(w.vals, 100*res.Val.Accuracy)
-			w.last, w.wall = append(w.last, 100*res.LastVal.Accuracy), append(w.wall, res.WallSeconds)
+			w.tests, w.wall = append(w.tests, 100*res.Test.Accuracy), append(w.wall, res.WallSeconds)
+			w.vals, w.last = addMeasured(w.vals, res.Val), addMeasured(w.last, res.LastVal)
 		}
 		if len(w.tests) > 0 {
 			rows = append(rows, w)
@@ -89,16 +90,23 @@ func Table(recs []run.Record) (string, error) {
 		columns = slices.Delete(columns, 2, 3)
 	}
 	var heads []string
+	cells := make([][]any, len(rows))
 	for _, c := range columns {
-		heads = append(heads, c.head)
-	}
-	t := newTable("l"+strings.Repeat("r", len(columns)-1), heads...)
-	for _, r := range rows {
-		var cells []any
-		for _, c := range columns {
-			cells = append(cells, c.cell(r))
+		var column []string
+		for _, r := range rows {
+			column = append(column, c.cell(r))
 		}
-		t.row(cells...)
+		if len(rows) > 0 && !slices.ContainsFunc(column, func(cell string) bool { return cell != "" }) {
+			continue // measured for none of the networks
+		}
+		heads = append(heads, c.head)
+		for i, cell := range column {
+			cells[i] = append(cells[i], cell)
+		}
+	}
+	t := newTable("l"+strings.Repeat("r", len(heads)-1), heads...)
+	for _, row := range cells {
+		t.row(row...)
 	}
 	return t.String(), nil
 }
@@ -127,11 +135,22 @@ func wilson(accuracies []float64, n int) string {
 	return fmt.Sprintf("%.2f–%.2f, n = %d", 100*lo, 100*hi, n)
 }
 
-// spread returns mean ± standard deviation, or the value alone if there is only one.
+// addMeasured appends the accuracy of m in percent to all, if there is one.
+func addMeasured(all []float64, m run.Measure) []float64 {
+	if !m.Measured() {
+		return all
+	}
+	return append(all, 100*m.Accuracy)
+}
+
+// spread returns mean ± standard deviation, the value alone if there is only one, or "" if there is none.
 func spread(x []float64) string { return spreadOf("%.2f", x) }
 
 // spreadOf is spread with a number format of its own.
 func spreadOf(format string, x []float64) string {
+	if len(x) == 0 {
+		return ""
+	}
 	mean, sd := metrics.MeanStd(x)
 	if math.IsNaN(sd) {
 		return fmt.Sprintf(format, mean)

@@ -16,11 +16,17 @@ import (
 )
 
 // Measure holds loss and accuracy of one epoch on one split. Accuracy is NaN, and not written, for a model that
-// predicts no classes.
+// predicts no classes. Both are NaN, and null is written, where nothing was measured: see Unmeasured.
 type Measure struct {
 	Loss     float64
 	Accuracy float64
 }
+
+// Unmeasured returns the Measure of a training without validation images.
+func Unmeasured() Measure { return Measure{math.NaN(), math.NaN()} }
+
+// Measured reports whether m holds a measurement.
+func (m Measure) Measured() bool { return !math.IsNaN(m.Loss) || !math.IsNaN(m.Accuracy) }
 
 // measureJSON is a Measure in a file.
 type measureJSON struct {
@@ -28,8 +34,11 @@ type measureJSON struct {
 	Accuracy *float64 `json:"accuracy,omitempty"`
 }
 
-// MarshalJSON omits an accuracy that is NaN.
+// MarshalJSON omits an accuracy that is NaN. It writes null where nothing was measured.
 func (m Measure) MarshalJSON() ([]byte, error) {
+	if !m.Measured() {
+		return []byte("null"), nil
+	}
 	j := measureJSON{Loss: m.Loss}
 	if !math.IsNaN(m.Accuracy) {
 		j.Accuracy = &m.Accuracy
@@ -37,8 +46,12 @@ func (m Measure) MarshalJSON() ([]byte, error) {
 	return json.Marshal(j)
 }
 
-// UnmarshalJSON reads an omitted accuracy as NaN.
+// UnmarshalJSON reads an omitted accuracy as NaN, and null as Unmeasured.
 func (m *Measure) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		*m = Unmeasured()
+		return nil
+	}
 	var j measureJSON
 	if err := json.Unmarshal(b, &j); err != nil {
 		return err
@@ -52,11 +65,11 @@ func (m *Measure) UnmarshalJSON(b []byte) error {
 
 // Epoch is one line of metrics.jsonl.
 type Epoch struct {
-	Epoch    int      `json:"epoch"` // from 1
-	Step     int      `json:"step"`  // optimiser steps so far
-	LR       float64  `json:"lr"`    // of the epoch's last step
-	Train    Measure  `json:"train"` // mean over the epoch's batches, each before its update
-	Val      Measure  `json:"val"`
+	Epoch    int      `json:"epoch"`               // from 1
+	Step     int      `json:"step"`                // optimiser steps so far
+	LR       float64  `json:"lr"`                  // of the epoch's last step
+	Train    Measure  `json:"train"`               // mean over the epoch's batches, each before its update
+	Val      Measure  `json:"val"`                 // null without validation images
 	GradNorm *float64 `json:"grad_norm,omitempty"` // mean norm before clipping, where clipping is on
 }
 

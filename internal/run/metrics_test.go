@@ -12,14 +12,15 @@ func TestMeasures(t *testing.T) {
 		`{"loss":0.5,"accuracy":0.75}`: {0.5, 0.75},
 		`{"loss":1e-9,"accuracy":0}`:   {1e-9, 0},
 		`{"loss":0.0123}`:              {0.0123, math.NaN()},
+		`null`:                         Unmeasured(),
 	} {
 		b, err := json.Marshal(m)
 		var back Measure
 		if err == nil {
 			err = json.Unmarshal(b, &back)
 		}
-		same := back.Accuracy == m.Accuracy || math.IsNaN(back.Accuracy) && math.IsNaN(m.Accuracy)
-		if err != nil || back.Loss != m.Loss || !same {
+		same := func(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }
+		if err != nil || !same(back.Loss, m.Loss) || !same(back.Accuracy, m.Accuracy) || m.Measured() != (want != "null") {
 			t.Errorf("%s reads as %+v, %v; want %+v", b, back, err, m)
 		}
 		if string(b) != want {

@@ -12,6 +12,7 @@ import (
 	"dla/internal/metrics"
 	"dla/internal/nn"
 	"dla/internal/optim"
+	"dla/internal/run"
 	"dla/internal/weights"
 )
 
@@ -89,6 +90,14 @@ func (s Stats) Accuracy() float64 {
 		return math.NaN()
 	}
 	return float64(s.Correct) / float64(max(1, s.N))
+}
+
+// Measure returns the recorded form of s; without samples nothing was measured.
+func (s Stats) Measure() run.Measure {
+	if s.N == 0 {
+		return run.Unmeasured()
+	}
+	return run.Measure{Loss: s.Loss(), Accuracy: s.Accuracy()}
 }
 
 // better reports whether s is a better validation result than o: by accuracy, or by loss if byLoss is set or there is

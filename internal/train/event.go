@@ -13,7 +13,8 @@ const (
 )
 
 // Event reports progress of the loop. It is passed by value and refers to nothing in the loop, so a Sink may keep it.
-// Accuracy fields are fractions in [0,1], NaN where the program has no accuracy.
+// Accuracy fields are fractions in [0,1], NaN where the program has no accuracy. ValLoss and ValAcc are NaN without
+// validation.
 type Event struct {
 	Kind           Kind
 	Epoch, Epochs  int // current epoch, from 1, and their number

@@ -28,7 +28,7 @@ type Job struct {
 	Schedule  optim.Schedule
 	Average   optim.AverageConfig // of the model's state; no Name: none
 	Train     Batches
-	Val       Batches // selects the epoch whose weights are kept
+	Val       Batches // selects the epoch whose weights are kept; nil: the last epoch's are kept
 
 	Epochs          int
 	Steps           int           // optimiser steps at most, in all; 0: those of all epochs
@@ -58,8 +58,8 @@ const (
 type Outcome struct {
 	Reason    Reason
 	Epochs    int   // epochs completed
-	BestEpoch int   // from 1; best by validation accuracy (or loss: see SelectByLoss), ties to the earliest
-	BestVal   Stats // of that epoch
+	BestEpoch int   // from 1; best by validation accuracy (or loss: see SelectByLoss), ties to the earliest; or the last
+	BestVal   Stats // of that epoch; no samples without validation
 	LastVal   Stats // of the last epoch
 	Seconds   float64
 	GradNorms []run.GradNorms // one per epoch, where measured
@@ -210,23 +210,28 @@ func (l *loop) epoch(ctx context.Context, before float64) (Reason, error) {
 	}
 	trained := time.Since(start).Seconds()
 
-	val, err := l.validate(ctx)
-	if ctx.Err() != nil {
-		return Interrupted, l.save(nil, before) // all steps done, validation to be repeated
-	}
-	if err != nil {
-		return "", err
+	var val Stats
+	best := l.st.Epoch+1 == l.epochs // without validation
+	if l.Val != nil {
+		var err error
+		val, err = l.validate(ctx)
+		if ctx.Err() != nil {
+			return Interrupted, l.save(nil, before) // all steps done, validation to be repeated
+		}
+		if err != nil {
+			return "", err
+		}
+		best = l.st.Best == 0 || val.better(l.st.BestVal, l.SelectByLoss)
 	}
 	if err := l.finite("after"); err != nil {
 		return "", err
 	}
-	best := l.st.Best == 0 || val.better(l.st.BestVal, l.SelectByLoss)
 	if best {
 		l.st.Best, l.st.BestVal = l.st.Epoch+1, val
 	}
 	lr := l.lr(steps - 1)
-	rec := run.Epoch{Epoch: l.st.Epoch + 1, Step: first + steps, LR: lr, Train: measure(l.st.Sums),
-		Val: measure(val)}
+	rec := run.Epoch{Epoch: l.st.Epoch + 1, Step: first + steps, LR: lr, Train: l.st.Sums.Measure(),
+		Val: val.Measure()}
 	if l.ClipNorm > 0 {
 		norm := l.st.NormSum / float64(steps)
 		rec.GradNorm = &norm
@@ -250,7 +255,8 @@ func (l *loop) epoch(ctx context.Context, before float64) (Reason, error) {
 	seconds := time.Since(start).Seconds()
 	l.Sink(Event{Kind: EpochEnd, Epoch: l.st.Epoch, Epochs: l.epochs, Step: steps, Steps: steps, TrainLoss: sums.Loss(),
 		TrainAcc: sums.Accuracy(),
-		ValLoss:  val.Loss(), ValAcc: val.Accuracy(), Best: best, LR: lr, Seconds: seconds, Throughput: float64(seen) / trained})
+		ValLoss:  rec.Val.Loss, ValAcc: rec.Val.Accuracy, Best: best && l.Val != nil, LR: lr, Seconds: seconds,
+		Throughput: float64(seen) / trained})
 	l.Run.Logger().Info("epoch", "epoch", l.st.Epoch, "seconds", seconds, "train_seconds", trained, "items_per_s",
 		float64(seen)/trained, "best", best)
 	return Finished, nil
@@ -366,5 +372,3 @@ func (l *loop) restore() error {
 	l.Optimizer.SetSteps(l.st.OptSteps)
 	return nil
 }
-
-func measure(s Stats) run.Measure { return run.Measure{Loss: s.Loss(), Accuracy: s.Accuracy()} }

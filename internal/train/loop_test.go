@@ -96,7 +96,10 @@ func jobOf(t *testing.T, m model.Model, r *run.Run, edit func(*train.Job)) (*tra
 	if !ok {
 		t.Fatalf("no rows can be laid for a %T", j.Program)
 	}
-	j.Train, j.Val = fed.TrainBatches(trainer), fed.Batches(val)
+	j.Train = fed.TrainBatches(trainer)
+	if j.Val != nil {
+		j.Val = fed.Batches(val)
+	}
 	return j, p
 }
 
@@ -167,6 +170,7 @@ func recipes(t *testing.T) map[string]func(*train.Job) {
 		"lookahead": func(j *train.Job) {
 			j.Steps, j.Average = 103, optim.AverageConfig{Name: "lookahead", Decay: 0.95, Every: 5, Power: 3}
 		},
+		"without validation": func(j *train.Job) { j.Steps, j.Val = 100, nil },
 	}
 }
 
@@ -409,6 +413,62 @@ func TestTrainedForAnEpoch(t *testing.T) {
 	g.TrainFor("steam.bias", 1)
 	if err := g.Err(); err == nil || !strings.Contains(err.Error(), "steam.bias") {
 		t.Errorf("an unknown parameter: %v", err)
+	}
+}
+
+// TestWithoutValidation: the last epoch's weights are kept, no measure of a validation is written, and the training is
+// that with validation, bit for bit.
+func TestWithoutValidation(t *testing.T) {
+	root := t.TempDir()
+	validated, r := create(t, root), create(t, root)
+	defer validated.Close()
+	defer r.Close()
+	j, p := job(t, validated, nil)
+	if _, err := j.Fit(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	want := fingerprint(p)
+
+	var ends []train.Event
+	j, p = job(t, r, func(j *train.Job) {
+		j.Val = nil
+		j.Sink = func(e train.Event) {
+			switch e.Kind {
+			case train.EpochEnd:
+				ends = append(ends, e)
+			case train.EvalStart:
+				t.Error("something was evaluated")
+			}
+		}
+	})
+	out, err := j.Fit(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fingerprint(p); got != want {
+		t.Error("validation changes the training")
+	}
+	if out.BestEpoch != epochs || out.Epochs != epochs || out.BestVal.Measure().Measured() ||
+		out.LastVal.Measure().Measured() {
+		t.Errorf("outcome %+v, want the last epoch and no measure", out)
+	}
+	best, epoch, err := r.BestWeights()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := weights.Copy(j.Program.State(), best.Tensors); err != nil || epoch != epochs || fingerprint(p) != want {
+		t.Errorf("kept the weights of epoch %d (error %v), want those of the last", epoch, err)
+	}
+	if len(ends) != epochs {
+		t.Errorf("%d epochs, want %d", len(ends), epochs)
+	}
+	for _, e := range ends {
+		if !math.IsNaN(e.ValLoss) || !math.IsNaN(e.ValAcc) || e.Best {
+			t.Errorf("%+v reports a validation", e)
+		}
+	}
+	if lines := bytes.Count(metricsOf(t, root, r.ID()), []byte(`"val":null`)); lines != epochs {
+		t.Errorf("%d lines without validation, want %d:\n%s", lines, epochs, metricsOf(t, root, r.ID()))
 	}
 }
 
