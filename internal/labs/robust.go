@@ -89,8 +89,17 @@ func adopt(cfg config.Robust, n *Network) (config.Robust, error) {
 		return cfg, other("data.name", cfg.Data.Name, n.Data.Name)
 	case cfg.Data.Val != 0 && cfg.Data.Val != was.Data.Val:
 		return cfg, other("data.val", cfg.Data.Val, was.Data.Val)
-	case cfg.Model != (config.Model{}) && cfg.Model != was.Model:
-		return cfg, other("model", cfg.Model, was.Model)
+	}
+	if m := cfg.Model; m != (config.Model{}) {
+		for _, s := range []struct {
+			key        string
+			given, has any
+		}{{"name", m.Name, was.Model.Name}, {"depth", m.Depth, was.Model.Depth}, {"width", m.Width, was.Model.Width},
+			{"res", m.Res, was.Model.Res}, {"init", m.Init, was.Model.Init}} {
+			if s.given != s.has {
+				return cfg, other("model."+s.key, s.given, s.has)
+			}
+		}
 	}
 	cfg.Original.Weights, cfg.Original.Seed = n.Weights, was.Seed
 	cfg.Data.Name, cfg.Data.Val, cfg.Model = n.Data.Name, was.Data.Val, was.Model

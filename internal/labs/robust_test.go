@@ -398,7 +398,7 @@ func TestRobustSettings(t *testing.T) {
 	for want, edit := range map[string]func(*config.Robust){
 		"data.name is cifar10, but the original":         func(c *config.Robust) { c.Data.Name = "cifar10" },
 		"data.val is 7, but the original":                func(c *config.Robust) { c.Data.Val = 7 },
-		"model is {mlp 0 0 false}, but the original":     func(c *config.Robust) { c.Model.Name = "mlp" },
+		"model.name is mlp, but the original":            func(c *config.Robust) { c.Model.Name = "mlp" },
 		"want abc… (original.weights)":                   func(c *config.Robust) { c.Original.Weights = "abc" },
 		`the original: "nobody" is neither a folder`:     func(c *config.Robust) { c.Original.From = "nobody" },
 		`attack.kind is "square", want one of fgsm, pgd`: func(c *config.Robust) { c.Attack.Kind = "square" },
