@@ -155,7 +155,10 @@ func resnetLine(cfgs []config.Resnet) string {
 func recipe(c config.Training, seeds int) string {
 	t := c.Train
 	opt := fmt.Sprintf("%s lr %g", t.Optimizer, t.LR)
-	if t.Optimizer == "sgd" && t.Momentum > 0 {
+	if t.Optimizer == "muon" {
+		opt = fmt.Sprintf("muon lr %g momentum %g and sgd lr %g", t.Muon.LR, t.Muon.Momentum, t.LR)
+	}
+	if t.Optimizer != "adamw" && t.Momentum > 0 {
 		opt += fmt.Sprintf(" momentum %g", t.Momentum)
 	}
 	if t.WeightDecay > 0 {
@@ -171,6 +174,9 @@ func recipe(c config.Training, seeds int) string {
 	}
 	line := fmt.Sprintf("%s, batch %d, %s, %s, %s; %d threads, %s kernels",
 		epochs, t.BatchSize, opt, t.Schedule, from, kernel.Threads(), kernel.Level())
+	if t.Average.Kind != config.AverageNone {
+		line += ", average " + t.Average.Kind
+	}
 	if c.Train.Conv == "direct" {
 		line += ", convolutions direct"
 	}

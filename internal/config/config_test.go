@@ -164,7 +164,7 @@ func TestValidate(t *testing.T) {
 		"train.triangle.peak=1.1": "train.triangle.peak", "train.steps=-1": "train.steps",
 		"train.average.kind=swa": "none, ema, lookahead", "train.average.decay=1": "train.average.decay",
 		"train.average.every=0": "train.average.every", "train.average.power=-1": "train.average.power",
-		"train.batch_size=100000000": "train.batch_size", "train.optimizer=adam": "sgd, adamw", "train.schedule=exponential": "onecycle",
+		"train.batch_size=100000000": "train.batch_size", "train.optimizer=adam": "sgd, adamw, muon", "train.muon.lr=0": "train.muon.lr", "train.muon.momentum=1": "train.muon.momentum", "train.schedule=exponential": "onecycle",
 		"data.augment.alternate=true": "data.augment.flip is false", "data.augment.reflect=true": "data.augment.crop is 0",
 		"train.milestones=[5, 3]": "train.milestones", "train.momentum=1": "train.momentum", "train.beta2=.nan": "train.beta2",
 	} {
@@ -239,7 +239,7 @@ func TestMarshalReadsBack(t *testing.T) {
 // hashes of older records stay; and those of other values are read back whole.
 func TestDefaultsAreLeftOut(t *testing.T) {
 	late := []string{"train.groups.bias_lr=64", "train.triangle.end=0", "train.steps=7",
-		"train.average.kind=ema"}
+		"train.average.kind=ema", "train.muon.lr=0.1"}
 	for _, c := range []any{DefaultResnet(), DefaultDistill("student", "teacher", Cached), DefaultRobust(true),
 		DefaultAutoencoder("mnist"), DefaultBaseline()} {
 		var written struct{ Train map[string]any }

@@ -69,9 +69,9 @@ type Model struct {
 type Train struct {
 	Epochs      int     `yaml:"epochs" json:"epochs"`
 	BatchSize   int     `yaml:"batch_size" json:"batch_size"`
-	Optimizer   string  `yaml:"optimizer" json:"optimizer"` // sgd, adamw
+	Optimizer   string  `yaml:"optimizer" json:"optimizer"` // sgd, adamw, muon
 	LR          float64 `yaml:"lr" json:"lr"`
-	Momentum    float64 `yaml:"momentum" json:"momentum"` // sgd
+	Momentum    float64 `yaml:"momentum" json:"momentum"` // sgd; muon: of all but filters, as the rest of sgd's settings
 	Nesterov    bool    `yaml:"nesterov" json:"nesterov"` // sgd
 	WeightDecay float64 `yaml:"weight_decay" json:"weight_decay"`
 	Decoupled   bool    `yaml:"decoupled" json:"decoupled"` // sgd: decay the weights directly, not through the gradient
@@ -99,6 +99,7 @@ type Train struct {
 	Triangle Triangle `yaml:"triangle,omitempty" json:"triangle"`
 	Groups   Groups   `yaml:"groups,omitempty" json:"groups"`
 	Average  Average  `yaml:"average,omitempty" json:"average"`
+	Muon     Muon     `yaml:"muon,omitempty" json:"muon"`
 }
 
 // TotalSteps returns the optimiser steps of a training whose epochs have so many steps.
@@ -139,6 +140,20 @@ var defaultGroups = Groups{1, 1, 1, 1}
 // IsZero reports whether g is the default, which records leave out.
 func (g Groups) IsZero() bool { return g == defaultGroups }
 
+// Muon holds the settings of optimizer muon for the filters of convolutions, which it trains in steps that are nearly
+// orthogonal matrices (https://kellerjordan.github.io/posts/muon). The schedule is that of lr, and filters do not decay:
+// before each step they are scaled to a fixed norm. All other parameters are trained by sgd.
+type Muon struct {
+	LR       float64 `yaml:"lr" json:"lr"`
+	Momentum float64 `yaml:"momentum" json:"momentum"` // Nesterov's
+}
+
+// defaultMuon is that of Jordan's recipe for CIFAR-10 (https://github.com/KellerJordan/cifar10-airbench).
+var defaultMuon = Muon{LR: 0.24, Momentum: 0.6}
+
+// IsZero reports whether m is the default, which records leave out.
+func (m Muon) IsZero() bool { return m == defaultMuon }
+
 // Average holds the settings of a running average of weights and running statistics. Validation, test and the weights
 // that are kept are those of the average.
 type Average struct {
@@ -172,7 +187,7 @@ func DefaultResnet() Resnet {
 		Train: Train{Epochs: 10, BatchSize: 128, Optimizer: "sgd", LR: 0.1, Momentum: 0.9, Beta1: 0.9, Beta2: 0.999,
 			Eps:      1e-8,
 			Schedule: "cosine", Milestones: []int{}, Gamma: 0.1, Conv: "winograd", Triangle: defaultTriangle,
-			Groups: defaultGroups, Average: defaultAverage},
+			Groups: defaultGroups, Average: defaultAverage, Muon: defaultMuon},
 	}
 }
 
@@ -268,7 +283,7 @@ func (c Training) Validate() error {
 			c.Train.Groups.BiasDecay, 0, false},
 		{"train.groups.norm_lr", c.Train.Groups.NormLR, 0, false}, {"train.groups.norm_decay",
 			c.Train.Groups.NormDecay, 0, false},
-		{"train.average.power", c.Train.Average.Power, 0, false},
+		{"train.average.power", c.Train.Average.Power, 0, false}, {"train.muon.lr", c.Train.Muon.LR, 0, true},
 	} {
 		if !(x.v >= x.low) || x.exclusive && x.v == x.low || math.IsInf(x.v, 0) {
 			bound := "of at least"
@@ -282,7 +297,7 @@ func (c Training) Validate() error {
 		key, v string
 		known  []string
 	}{
-		{"train.optimizer", c.Train.Optimizer, []string{"sgd", "adamw"}},
+		{"train.optimizer", c.Train.Optimizer, []string{"sgd", "adamw", "muon"}},
 		{"train.schedule", c.Train.Schedule, []string{"constant", "linear", "step", "cosine", "onecycle",
 			"triangle"}},
 		{"train.conv", c.Train.Conv, []string{"winograd", "direct"}},
@@ -302,7 +317,7 @@ func (c Training) Validate() error {
 		v   float64
 	}{{"train.momentum", c.Train.Momentum}, {"train.beta1", c.Train.Beta1}, {"train.beta2",
 		c.Train.Beta2}, {"train.label_smoothing", c.Train.LabelSmoothing}, {"train.average.decay",
-		c.Train.Average.Decay}} {
+		c.Train.Average.Decay}, {"train.muon.momentum", c.Train.Muon.Momentum}} {
 		if !(x.v >= 0 && x.v < 1) {
 			return fmt.Errorf("%s is %g, want at least 0 and below 1", x.key, x.v)
 		}

@@ -133,6 +133,7 @@ func optimise(t config.Train, params []optim.Param, steps int) (optim.Optimizer,
 	o, err := optim.New(optim.Config{Name: t.Optimizer, Momentum: t.Momentum, Nesterov: t.Nesterov,
 		WeightDecay: t.WeightDecay,
 		Decoupled:   t.Decoupled, Beta1: t.Beta1, Beta2: t.Beta2, Eps: t.Eps, EpochSteps: steps,
+		Muon: optim.Muon{LR: t.Muon.LR / t.LR, Momentum: t.Muon.Momentum},
 		Groups: map[optim.Kind]optim.Group{optim.Bias: {LR: g.BiasLR, Decay: g.BiasDecay},
 			optim.Norm: {LR: g.NormLR, Decay: g.NormDecay}}}, params)
 	if err != nil {

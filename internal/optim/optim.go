@@ -9,6 +9,7 @@ package optim
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"dla/internal/kernel"
@@ -69,25 +70,28 @@ type Optimizer interface {
 
 // Config names an optimiser and its constants. Fields that the optimiser does not use are ignored.
 type Config struct {
-	Name              string // sgd or adamw
+	Name              string // sgd, adamw or muon
 	Momentum          float64
 	Nesterov          bool
 	WeightDecay       float64
 	Decoupled         bool    // sgd: decay the weights directly (adamw always does)
 	Beta1, Beta2, Eps float64 // adamw
+	Muon              Muon    // muon: for filters; other parameters have the constants of sgd
 
 	Groups     map[Kind]Group // factors of a kind; 1 for kinds that are missing
 	EpochSteps int            // steps per epoch, for parameters with Epochs
 }
 
-// New returns the optimiser of cfg for params: sgd is torch.optim.SGD, adamw is torch.optim.AdamW. Invalid constants
-// are errors.
+// New returns the optimiser of cfg for params: sgd is torch.optim.SGD, adamw is torch.optim.AdamW, muon trains
+// filters in steps that are nearly orthogonal matrices and the rest as sgd. Invalid constants are errors, and a muon
+// without filters.
 func New(cfg Config, params []Param) (Optimizer, error) {
 	for _, c := range []struct {
 		name    string
 		v, high float64
 	}{{"momentum", cfg.Momentum, 1}, {"beta1", cfg.Beta1, 1}, {"beta2", cfg.Beta2, 1}, {"weight_decay", cfg.WeightDecay,
-		math.Inf(1)}, {"eps", cfg.Eps, math.Inf(1)}} {
+		math.Inf(1)}, {"eps", cfg.Eps, math.Inf(1)}, {"momentum of filters", cfg.Muon.Momentum, 1},
+		{"factor on the rate of filters", cfg.Muon.LR, math.Inf(1)}} {
 		if !(c.v >= 0 && c.v < c.high) {
 			return nil, fmt.Errorf("optimizer %s: %s is %g, want at least 0 and below %g", cfg.Name, c.name, c.v,
 				c.high)
@@ -112,11 +116,18 @@ func New(cfg Config, params []Param) (Optimizer, error) {
 		}
 	}
 	switch cfg.Name {
-	case "sgd":
+	case "sgd", "muon":
 		if cfg.Nesterov && cfg.Momentum == 0 {
-			return nil, fmt.Errorf("optimizer sgd: nesterov needs a momentum above 0")
+			return nil, fmt.Errorf("optimizer %s: nesterov needs a momentum above 0", cfg.Name)
 		}
-		return newSGD(cfg, params), nil
+		if cfg.Name == "sgd" {
+			return newSGD(cfg, params), nil
+		}
+		if !slices.ContainsFunc(params, isFilter) {
+			return nil, fmt.Errorf("optimizer muon trains the filters of convolutions, and this network has none; set " +
+				"train.optimizer to sgd or adamw")
+		}
+		return newMuon(cfg, params), nil
 	case "adamw":
 		if cfg.Eps == 0 {
 			return nil, fmt.Errorf("optimizer adamw: eps must be above 0")
@@ -124,7 +135,7 @@ func New(cfg Config, params []Param) (Optimizer, error) {
 		return &adamw{cfg: cfg, params: params, m: slots("exp_avg", params), v: slots("exp_avg_sq", params),
 			part: partition(params), rules: rulesOf(cfg, params)}, nil
 	}
-	return nil, fmt.Errorf("unknown optimizer %q: known are sgd, adamw", cfg.Name)
+	return nil, fmt.Errorf("unknown optimizer %q: known are sgd, adamw, muon", cfg.Name)
 }
 
 func slots(kind string, params []Param) []Slot {

@@ -17,6 +17,7 @@ type golden struct {
 	Optimizers map[string][][]float32
 	Groups     map[string][][]float32
 	Averages   map[string][][]float32
+	Muon       []map[string][]float32
 	Schedules  map[string][]float64
 	Clip       []struct {
 		Limit, Norm float64
@@ -144,6 +145,127 @@ func TestTrainedForEpochs(t *testing.T) {
 	}
 }
 
+// noise is golden.py's gradient of full rank: element i at step t.
+func noise(dst []float32, t int) {
+	for i := range dst {
+		x := math.Sin(12.9898*float64(i+1)+78.233*float64(t+1)) * 43758.5453
+		dst[i] = float32(2*(x-math.Floor(x)) - 1)
+	}
+}
+
+// filtersAndRest returns two filters, of more and of fewer weights than outputs, a matrix and a shift, with golden.py's
+// values.
+func filtersAndRest() []Param {
+	ps := []Param{{Name: "a.weight", Shape: []int{3, 3, 2, 5}}, {Name: "b.weight", Shape: []int{1, 1, 3, 8}},
+		{Name: "head.weight", Shape: []int{2, 3}}, {Name: "bn.bias", Shape: []int{4}}}
+	for i := range ps {
+		n := 1
+		for _, d := range ps[i].Shape {
+			n *= d
+		}
+		ps[i].Value, ps[i].Grad = make([]float32, n), make([]float32, n)
+		noise(ps[i].Value, 100+i)
+	}
+	return ps
+}
+
+// TestMuonAgainstPyTorch: PyTorch sums products in another order, which orthogonal enlarges where a singular value is
+// small.
+func TestMuonAgainstPyTorch(t *testing.T) {
+	ps := filtersAndRest()
+	cfg := Config{Name: "muon", Momentum: 0.85, Nesterov: true, WeightDecay: 0.004,
+		Groups: map[Kind]Group{Bias: {0.125, 8}}, Muon: Muon{LR: 0.24 / 0.67, Momentum: 0.6}}
+	o, err := New(cfg, ps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden := readGolden(t).Muon
+	s, err := NewSchedule(ScheduleConfig{Name: "linear"}, 0.67, len(golden))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for step, want := range golden {
+		for i, p := range ps {
+			noise(p.Grad, 10*step+i)
+		}
+		o.Step(s.LR(step))
+		for _, p := range ps {
+			for i, v := range p.Value {
+				w := want[p.Name][i]
+				if d := math.Abs(float64(v - w)); !(d <= 1e-6*max(1, math.Abs(float64(w)))) {
+					t.Fatalf("step %d: %s[%d] = %.9g, PyTorch has %.9g", step+1, p.Name, i, v, w)
+				}
+			}
+		}
+	}
+	if len(golden) != 6 {
+		t.Errorf("%d steps", len(golden))
+	}
+}
+
+// TestMuonsRules: a filter with Epochs stays as it is after them, a filter without gradient keeps its direction, and the
+// state goes on from what Slots saved.
+func TestMuonsRules(t *testing.T) {
+	ps := filtersAndRest()
+	ps[1].Epochs = 1
+	cfg := Config{Name: "muon", Momentum: 0.9, EpochSteps: 2, Muon: Muon{LR: 0.5, Momentum: 0.6}}
+	again := filtersAndRest()
+	again[1].Epochs = 1
+	o, err := New(cfg, ps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for step := range 4 {
+		if step == 3 { // go on in another optimiser
+			other, err := New(cfg, again)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, s := range o.Slots() {
+				if into := other.Slots()[i]; into.Name != s.Name || copy(into.Data, s.Data) != len(s.Data) {
+					t.Fatal(into.Name, s.Name)
+				}
+			}
+			other.SetSteps(o.Steps())
+			for i, p := range ps {
+				copy(again[i].Value, p.Value)
+				noise(again[i].Grad, step)
+			}
+			other.Step(0.1)
+		}
+		before := slices.Clone(ps[1].Value)
+		for _, p := range ps {
+			noise(p.Grad, step)
+		}
+		o.Step(0.1)
+		if moved := !slices.Equal(before, ps[1].Value); moved != (step < 2) {
+			t.Errorf("step %d: the filter of the first epoch moved: %v", step, moved)
+		}
+	}
+	for i, p := range ps {
+		if !slices.Equal(p.Value, again[i].Value) {
+			t.Errorf("%s goes on otherwise than it was saved", p.Name)
+		}
+	}
+	if len(o.Slots()) != len(ps) {
+		t.Errorf("%d slots of %d parameters", len(o.Slots()), len(ps))
+	}
+	p := Param{Name: "c.weight", Shape: []int{1, 1, 2, 2}, Value: []float32{3, 0, 0, 4}, Grad: make([]float32, 4)}
+	if o, err = New(cfg, []Param{p}); err != nil {
+		t.Fatal(err)
+	}
+	o.Step(1)
+	for i, want := range []float64{3 * math.Sqrt2 / 5, 0, 0, 4 * math.Sqrt2 / 5} {
+		if !(math.Abs(float64(p.Value[i])-want) <= 1e-6) {
+			t.Errorf("without a gradient the filter becomes %v, want it of norm sqrt 2", p.Value)
+		}
+	}
+	clear(p.Value)
+	if o.Step(1); p.Value[0] != 0 {
+		t.Errorf("a filter of zeros becomes %v", p.Value)
+	}
+}
+
 // TestAveragesAgainstPyTorch: of weights in training by SGD and of a running statistic, which is 0.1 of the step.
 func TestAveragesAgainstPyTorch(t *testing.T) {
 	g := readGolden(t)
@@ -174,7 +296,7 @@ func TestAveragesAgainstPyTorch(t *testing.T) {
 			}
 			got := append(slices.Clone(w), stat...)
 			for i := range got {
-				if d := math.Abs(float64(got[i] - want[i])); d > 2.4e-7*max(1, math.Abs(float64(want[i]))) {
+				if d := math.Abs(float64(got[i] - want[i])); !(d <= 2.4e-7*max(1, math.Abs(float64(want[i])))) {
 					t.Fatalf("%s, step %d: %d is %.9g, PyTorch has %.9g", name, step+1, i, got[i], want[i])
 				}
 			}
@@ -281,13 +403,19 @@ func TestThreadsDoNotMatter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		filters := []Param{{Name: "c", Shape: []int{3, 3, 24, 200}, Value: w[:43200], Grad: g[:43200]},
+			{Name: "d", Shape: []int{1, 1, 100, 300}, Value: w[50000:80000], Grad: g[50000:80000]}}
+		m, err := New(Config{Name: "muon", Muon: Muon{LR: 1, Momentum: 0.6}}, filters)
+		if err != nil {
+			t.Fatal(err)
+		}
 		c := NewClipper(ps)
 		a, err := NewAverage(AverageConfig{Name: "lookahead", Decay: 0.5, Every: 1, Power: 1}, ps, 2)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var norm float64
-		step := func() { norm = c.Clip(1); o.Step(0.1); a.Update(1); a.Swap() }
+		step := func() { norm = c.Clip(1); o.Step(0.1); m.Step(0.1); a.Update(1); a.Swap() }
 		step()
 		if want == nil {
 			want, wantNorm = slices.Clone(w), norm
@@ -307,7 +435,10 @@ func TestMistakes(t *testing.T) {
 		cfg  Config
 		want string
 	}{
-		{Config{Name: "adam"}, "sgd, adamw"},
+		{Config{Name: "adam"}, "sgd, adamw, muon"},
+		{Config{Name: "muon"}, "this network has none"},
+		{Config{Name: "muon", Muon: Muon{Momentum: 1}}, "momentum of filters"},
+		{Config{Name: "muon", Muon: Muon{LR: -1}}, "factor on the rate of filters"},
 		{Config{Name: "sgd", Momentum: 1}, "momentum"},
 		{Config{Name: "sgd", Momentum: math.NaN()}, "momentum"},
 		{Config{Name: "sgd", Nesterov: true}, "nesterov"},

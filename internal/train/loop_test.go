@@ -164,6 +164,14 @@ func TestResumeIsBitExact(t *testing.T) {
 func recipes(t *testing.T) map[string]func(*train.Job) {
 	return map[string]func(*train.Job){
 		"steps": func(j *train.Job) { j.Steps = 100 },
+		"muon": func(j *train.Job) {
+			opt, err := optim.New(optim.Config{Name: "muon", Momentum: 0.9, Nesterov: true, EpochSteps: 240 / batch,
+				Muon: optim.Muon{LR: 2, Momentum: 0.6}}, j.Program.Params())
+			if err != nil {
+				t.Fatal(err)
+			}
+			j.Optimizer = opt
+		},
 		"ema": func(j *train.Job) {
 			j.Average = optim.AverageConfig{Name: "ema", Decay: 0.9, Every: 2}
 		},
