@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -22,12 +23,14 @@ import (
 	"dla/internal/run"
 )
 
-// group is the runs of one variant, which differ by seed only.
+// group is the runs of one variant with the same settings, which differ by seed only.
 type group struct {
 	variant string
 	run.Label
-	alone bool // no other group has the same network with another recipe
-	runs  []run.Record
+	alone       bool // no other group has the same network with another recipe
+	settings    map[string]string
+	differences []string // from other groups of the variant: see nameSettings
+	runs        []run.Record
 }
 
 // Values of Label.Skips and Label.Method.
@@ -47,13 +50,17 @@ func (g *group) robust() bool {
 func groups(recs []run.Record) []*group {
 	var all []*group
 	for _, r := range recs {
-		i := slices.IndexFunc(all, func(g *group) bool { return g.variant == r.Variant })
+		settings := settingsOf(r)
+		i := slices.IndexFunc(all, func(g *group) bool {
+			return g.variant == r.Variant && maps.Equal(g.settings, settings)
+		})
 		if i < 0 {
-			all = append(all, &group{variant: r.Variant, Label: LabelOf(r)})
+			all = append(all, &group{variant: r.Variant, Label: LabelOf(r), settings: settings})
 			i = len(all) - 1
 		}
 		all[i].runs = append(all[i].runs, r)
 	}
+	nameSettings(all)
 	skips := func(g *group) int {
 		if g.Skips == residual {
 			return 1
@@ -62,7 +69,7 @@ func groups(recs []run.Record) []*group {
 	}
 	slices.SortStableFunc(all, func(a, b *group) int {
 		return cmp.Or(cmp.Compare(a.Order, b.Order), strings.Compare(a.Network, b.Network), skips(a)-skips(b),
-			strings.Compare(a.Recipe, b.Recipe))
+			strings.Compare(a.Recipe, b.Recipe), len(a.differences)-len(b.differences))
 	})
 	for _, g := range all {
 		g.alone = !slices.ContainsFunc(all, func(o *group) bool {
@@ -369,7 +376,7 @@ func (g *group) curve(k kind, all []*group) plot.Curve {
 func (g *group) style(all []*group) plot.Curve {
 	c := plot.Curve{Label: g.label(),
 		Dashed: g.Skips != residual && slices.ContainsFunc(all, func(o *group) bool { return o.Skips == residual })}
-	key := func(g *group) string { return g.Network + g.Method + g.Recipe }
+	key := func(g *group) string { return g.Network + g.Method + g.Recipe + strings.Join(g.differences, "") }
 	var networks []string // with their methods and recipes
 	for _, o := range all {
 		if !slices.Contains(networks, key(o)) {
@@ -392,7 +399,7 @@ func (g *group) label() string {
 			label += " (" + g.Recipe + ")"
 		}
 	}
-	return label
+	return strings.Join(append([]string{label}, g.differences...), ", ")
 }
 
 // writeTraces writes figures.json.

@@ -1,0 +1,86 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"dla/internal/config"
+	"dla/internal/run"
+)
+
+// settingsOf returns the settings of r's data, network and recipe that are not their defaults, as JSON by their keys,
+// such as train.lr. Runs without such settings have none.
+func settingsOf(r run.Record) map[string]string {
+	c := config.DefaultResnet()
+	var given struct {
+		Data  *config.Data  `yaml:"data"`
+		Model *config.Model `yaml:"model"`
+		Train *config.Train `yaml:"train"`
+	}
+	given.Data, given.Model, given.Train = &c.Data, &c.Model, &c.Train
+	if err := yaml.Unmarshal(r.Config, &given); err != nil { // of another experiment
+		return nil
+	}
+	all := map[string]string{}
+	var flatten func(prefix string, v any)
+	flatten = func(prefix string, v any) {
+		if m, ok := v.(map[string]any); ok {
+			for k, v := range m {
+				flatten(prefix+"."+k, v)
+			}
+			return
+		}
+		text, err := json.Marshal(v)
+		if err != nil {
+			text = fmt.Append(nil, v)
+		}
+		all[strings.TrimPrefix(prefix, ".")] = string(text)
+	}
+	text, err := json.Marshal(map[string]any{"data": c.Data, "model": c.Model, "train": c.Train})
+	if err != nil {
+		return nil
+	}
+	var tree any
+	if err := json.Unmarshal(text, &tree); err != nil {
+		return nil
+	}
+	flatten("", tree)
+	return all
+}
+
+// nameSettings says of groups of one variant in which settings they differ: each names its values that are not those of
+// most of the variant's groups.
+func nameSettings(all []*group) {
+	variants := map[string][]*group{}
+	for _, g := range all {
+		variants[g.variant] = append(variants[g.variant], g)
+	}
+	for _, gs := range variants {
+		if len(gs) == 1 {
+			continue
+		}
+		for _, key := range slices.Sorted(maps.Keys(gs[0].settings)) {
+			usual, most := "", 0
+			count := map[string]int{}
+			for _, g := range gs {
+				v := g.settings[key]
+				if count[v]++; count[v] > most {
+					usual, most = v, count[v]
+				}
+			}
+			if 2*most <= len(gs) {
+				usual = "" // no value is that of most
+			}
+			for _, g := range gs {
+				if v := g.settings[key]; len(count) > 1 && v != usual {
+					g.differences = append(g.differences, key[strings.LastIndexByte(key, '.')+1:]+" "+strings.Trim(v, `"`))
+				}
+			}
+		}
+	}
+}
