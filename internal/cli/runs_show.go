@@ -182,6 +182,10 @@ func show(s *Streams, r run.Record, root string) error {
 		fmt.Fprintf(w, "selected  epoch %d, %s\n", res.BestEpoch, by)
 		fmt.Fprintf(w, "weights   %d parameters, sha256 %s\n", res.Params, res.WeightsSHA256)
 	}
-	fmt.Fprintf(w, "wall time %.1f s\n", res.Seconds())
+	fmt.Fprintf(w, "wall time %.1f s", res.Seconds())
+	if c, ok := res.(*record.Classifier); ok && c.ElapsedSeconds > 0 {
+		fmt.Fprintf(w, ", %.1f s with the reading of data and the test", c.ElapsedSeconds)
+	}
+	fmt.Fprintln(w)
 	return nil
 }

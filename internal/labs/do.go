@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"dla/internal/config"
 	"dla/internal/record"
@@ -61,6 +62,9 @@ func Study(ctx context.Context, tasks []Task, opt Options, each func(i int, o Ou
 	for i, t := range tasks {
 		its := opt
 		its.Resume = opt.Resume || t.Reuse
+		if i > 0 {
+			its.began = time.Now()
+		}
 		o, err := open(ctx, t.Settings, its, func(job Job) (Outcome, error) { return Do(ctx, job, its) })
 		if err != nil {
 			return all, err

@@ -157,6 +157,21 @@ type Options struct {
 	deadline time.Time   // from MaxTime; zero: none
 	loaded   *loaded     // shared by the jobs of a study
 	goesOn   *run.Record // the run to continue; nil: a new one
+	began    time.Time   // when the work on this run began; zero: with the process
+}
+
+var processBegan = time.Now()
+
+// elapsed returns the seconds since the work on a run began, with the reading of its data: since the start of the
+// process for its first run. It returns 0 for a continued run, whose earlier processes are not known.
+func (o Options) elapsed() float64 {
+	switch {
+	case o.goesOn != nil:
+		return 0
+	case o.began.IsZero():
+		return time.Since(processBegan).Seconds()
+	}
+	return time.Since(o.began).Seconds()
 }
 
 // begun returns o at the start of a study: MaxTime starts to run, and nothing is loaded.

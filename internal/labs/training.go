@@ -59,6 +59,8 @@ type finishedTraining struct {
 	run  *run.Run
 	last string // fingerprint of the last epoch's weights
 	sink train.Sink
+
+	elapsed func() float64 // of Options
 }
 
 // Spec returns what a run of t records when it begins.
@@ -112,7 +114,7 @@ func (t *training) Run(ctx context.Context, r *run.Run, opt Options) (record.Res
 
 	// Evaluate once on the test set, with the weights of the epoch that validation selected.
 	live := job.Program.State()
-	e := finishedTraining{out, r, weights.Fingerprint(live), opt.Sink}
+	e := finishedTraining{out, r, weights.Fingerprint(live), opt.Sink, opt.elapsed}
 	best, _, err := r.BestWeights()
 	if err != nil {
 		return nil, err

@@ -15,8 +15,13 @@ type Classifier struct {
 	Epochs      int         `json:"epochs"`
 	Reason      string      `json:"reason"`       // train.Reason: why the training stopped
 	WallSeconds float64     `json:"wall_seconds"` // training and validation, all processes of the run
-	Params      int         `json:"params"`
-	MACs        int         `json:"macs"` // multiply-adds of the forward pass of one sample
+
+	// ElapsedSeconds is the time from the start of the process, or of the run where it was not the process's first, to
+	// the end of the evaluation on the test set. A run that was continued has none.
+	ElapsedSeconds float64 `json:"elapsed_seconds,omitempty"`
+
+	Params int `json:"params"`
+	MACs   int `json:"macs"` // multiply-adds of the forward pass of one sample
 	// planned memory of a training step's intermediates and gradients
 	PeakBytes         int64          `json:"peak_bytes"`
 	WeightsSHA256     string         `json:"weights_sha256"`
