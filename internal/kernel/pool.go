@@ -255,7 +255,8 @@ func borrow(n int) []float32 {
 
 func giveBack() { workspace.mu.Unlock() }
 
-// Alloc returns n zeros whose first element lies on a 64-byte boundary.
+// Alloc returns n zeros whose first element lies on a 64-byte boundary. Much memory lies in large pages, where the
+// system has them.
 func Alloc(n int) []float32 {
 	const line = 16 // floats in 64 bytes
 	buf := make([]float32, n+line)
@@ -263,5 +264,6 @@ func Alloc(n int) []float32 {
 	if r := int(uintptr(unsafe.Pointer(&buf[0])) % 64); r != 0 {
 		off = (64 - r) / 4
 	}
+	largePages(buf)
 	return buf[off : off+n : off+n]
 }

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package kernel
+
+// largePages does nothing here.
+func largePages([]float32) {}
