@@ -49,8 +49,8 @@ Rates are those of the median. The groups:
             steps of all weights and of LoRA
   memory    peak resident memory of a process that trains (only when named; on Linux)
 
-Other words select the cases of the named groups whose names contain them. resnet32 and larger are
-measured only when named; resnet20-b and resnet20-w32-b have projection shortcuts,
+Other words select the cases of the named groups whose names contain them. speedrun, and resnet32
+and larger, are measured only when named; resnet20-b and resnet20-w32-b have projection shortcuts,
 cnn-2x32-res, cnn-5x32-res and cnn-7x32-res blocks of equal width, as the peer's networks do.
 
 --peer CMD alternates with another program, such as one for PyTorch, on the cases that both have: CMD runs
@@ -65,7 +65,8 @@ sentences per second, ours over the peer's.`,
   dla bench steps resnet110 --cpuprofile cpu.prof
   dla bench encoders minilm --profile
   dla bench memory
-  dla bench steps eval fgsm --peer "python3 torch_bench.py --compile" --json`,
+  dla bench steps eval fgsm --peer "python3 torch_bench.py --compile" --json
+  dla bench steps eval speedrun --batch 1000 --peer "python3 torch_speedrun.py 1000"`,
 		ValidArgsFunction: completeCases,
 		RunE:              func(cmd *cobra.Command, args []string) error { return runBench(cmd, s, args, o) },
 	}
