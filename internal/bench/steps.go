@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"math"
 	"slices"
 
 	"dla/internal/attack"
@@ -56,7 +57,8 @@ func stepWork(n network, batch int) (*work, error) {
 	if err != nil {
 		return nil, err
 	}
-	opt, err := optim.New(optim.Config{Name: "sgd", Momentum: 0.9, WeightDecay: 1e-4}, c.Params())
+	opt, err := optim.New(optim.Config{Name: "sgd", Momentum: 0.9, WeightDecay: 1e-4, EpochSteps: math.MaxInt32},
+		c.Params())
 	if err != nil {
 		return nil, err
 	}
