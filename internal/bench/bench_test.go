@@ -69,7 +69,7 @@ func TestCases(t *testing.T) {
 			t.Errorf("case %q is of no group", full)
 		}
 	}
-	if n := len(WithPeer(Cases())); n != 20 { // steps of 6 networks, evaluation of 5, FGSM of 1, 3 of each of 2 encoders
+	if n := len(WithPeer(Cases())); n != 20 { // steps of 7 networks, evaluation of 6, FGSM of 1, 3 of each of 2 encoders
 		t.Errorf("%d cases have a peer, want 20", n)
 	}
 }
