@@ -161,6 +161,10 @@ func closingOne(s *Streams, t labs.Outcome, rec run.Record, root string) {
 func closingClassifier(field func(name, format string, args ...any), variant string, r *record.Classifier) {
 	field("test accuracy", "%.2f %%  (95 %% interval %.2f-%.2f, n = %d)", 100*r.Test.Accuracy, 100*r.Test.CI95[0],
 		100*r.Test.CI95[1], r.Test.N)
+	if v := r.TestViews; v != nil {
+		field("with views", "%.2f %%  (95 %% interval %.2f-%.2f), by test-time augmentation (%s)", 100*v.Accuracy,
+			100*v.CI95[0], 100*v.CI95[1], v.Views)
+	}
 	what, selected := "", "which"
 	if r.Finetuned != nil {
 		selected = "whose loss"

@@ -40,7 +40,8 @@ func newResnetCmd(s *Streams) *cobra.Command {
 
 The accuracy on 5,000 held-out validation images selects the epoch; its weights are evaluated once on
 the test set. With --set data.val=0 all training images are trained on, and the weights of the last epoch
-are kept and evaluated. Each run leaves a directory under --out with its configuration, environment, metrics,
+are kept and evaluated. --views evaluates them once more with test-time augmentation, which is reported
+beside that. Each run leaves a directory under --out with its configuration, environment, metrics,
 checkpoints and figures. Several models or depths, both values of --res or several seeds make a study:
 every combination is trained in turn, and the figures show all of them.
 
@@ -70,6 +71,7 @@ Settings, later ones take precedence: defaults, --config, flags, --set.`,
 	b.bind("conv", "train.conv", "algorithm of convolutions: winograd (where it applies) or direct")
 	b.bind("patience", "train.patience", "stop after this many epochs without a better validation accuracy; 0: never")
 	b.bind("grad-norms", "train.grad_norms", "record and draw the gradient norm of each weight tensor")
+	addViews(cmd, b)
 	completeWords(cmd, "model", model.Names)
 	completeWords(cmd, "res", []string{"true", "false", "both"})
 	completeWords(cmd, "conv", []string{"winograd", "direct"})

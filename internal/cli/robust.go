@@ -66,6 +66,7 @@ Settings, later ones take precedence: defaults, --config, flags, --set.`,
 	b.bind("weight", "outliers.weight", "weight of the outlier term of the loss")
 	f.StringArrayVar(&sets, "ood", nil, "another set of outliers to compare on: one of dla data ls, or NAME=FOLDER; "+
 		"repeatable")
+	addViews(cmd, b)
 	completeWords(cmd, "attack", attack.Names(attack.InTraining))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfgs, err := resolve(o.experimentFlags, b, o.seeds, layers[config.Robust]{

@@ -28,6 +28,7 @@ type comparison struct {
 	TestAccuracy *float64       `json:"test_accuracy,omitempty"`
 	TestMSE      *float64       `json:"test_mse,omitempty"` // of an autoencoder
 	TestCI95     []float64      `json:"test_ci95,omitempty"`
+	TestViews    *record.Views  `json:"test_views,omitempty"`   // with test-time augmentation, where it was measured
 	WallSeconds  *float64       `json:"wall_seconds,omitempty"` // nil until it is finished
 	Data         string         `json:"data"`
 	Fingerprint  string         `json:"data_fingerprint"`
@@ -111,6 +112,7 @@ func compareOne(r run.Record) (comparison, error) {
 	case *record.Autoencoder:
 		c.TestMSE, c.TestCI95 = &res.Test.MSE, res.Test.CI95[:]
 	case *record.Classifier:
+		c.TestViews = res.TestViews
 		if res.Test.CI95 != [2]float64{} {
 			c.TestCI95 = res.Test.CI95[:]
 		}
@@ -206,6 +208,14 @@ func printComparison(s *Streams, cols []comparison, keys []string) error {
 		}
 		return accuracy(*c.TestAccuracy, c.TestCI95)
 	})
+	if slices.ContainsFunc(cols, func(c comparison) bool { return c.TestViews != nil }) {
+		row("test accuracy, views", func(c comparison) string {
+			if c.TestViews == nil {
+				return "-"
+			}
+			return fmt.Sprintf("%s, %s", accuracy(c.TestViews.Accuracy, c.TestViews.CI95[:]), c.TestViews.Views)
+		})
+	}
 	if slices.ContainsFunc(cols, func(c comparison) bool { return c.TestMSE != nil }) {
 		row("test squared error (95 %)", func(c comparison) string {
 			if c.TestMSE == nil {

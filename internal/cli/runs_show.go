@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"math"
 	"slices"
 	"text/tabwriter"
@@ -99,6 +100,13 @@ func programOf(e run.Env) string {
 		e.Kernel, e.Threads, e.CPU)
 }
 
+// showViews prints the test accuracy of res with test-time augmentation, if it was measured.
+func showViews(w io.Writer, res *record.Classifier) {
+	if v := res.TestViews; v != nil {
+		fmt.Fprintf(w, "views     %s by test-time augmentation (%s)\n", accuracy(v.Accuracy, v.CI95[:]), v.Views)
+	}
+}
+
 func show(s *Streams, r run.Record, root string) error {
 	w := s.Out
 	fmt.Fprintf(w, "run       %s\nstatus    %s", r.ID, r.Status)
@@ -133,6 +141,9 @@ func show(s *Streams, r run.Record, root string) error {
 		return err
 	case own && res != nil:
 		fmt.Fprintln(w, table)
+		if c, ok := res.(*record.Classifier); ok {
+			showViews(w, c)
+		}
 		fmt.Fprintf(w, "wall time %.1f s\n", res.Seconds())
 		return nil
 	case own:
@@ -172,6 +183,7 @@ func show(s *Streams, r run.Record, root string) error {
 		fmt.Fprintf(w, "weights   %d parameters, sha256 %s\n", res.Params, res.WeightsSHA256)
 	case *record.Classifier:
 		fmt.Fprintf(w, "\ntest      %s, n = %d\n", accuracy(res.Test.Accuracy, res.Test.CI95[:]), res.Test.N)
+		showViews(w, res)
 		by := fmt.Sprintf("by its validation accuracy of %.2f %%", 100*res.Val.Accuracy)
 		switch {
 		case !res.Val.Measured():

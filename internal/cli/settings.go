@@ -50,6 +50,8 @@ func (b *settingFlags) add(name, key, usage string) {
 		b.flags.Bool(name, v, usage)
 	case string:
 		b.flags.String(name, v, usage)
+	case config.Views:
+		b.flags.String(name, string(v), usage)
 	case []string:
 		b.flags.StringSlice(name, v, usage)
 	default:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dla/internal/config"
 	"dla/internal/data"
 	"dla/internal/engine"
 	"dla/internal/run"
@@ -36,6 +37,13 @@ func (o *trainingFlags) add(cmd *cobra.Command, lab string, b *settingFlags) {
 	f.BoolVar(&o.profile, "profile", false, "time every op of the training steps and print the times; write "+
 		"OUT/cpu.pprof for go tool pprof")
 	completeWords(cmd, "data", data.Names())
+}
+
+// addViews adds the flag of test-time augmentation.
+func addViews(cmd *cobra.Command, b *settingFlags) {
+	b.bind("views", "test.views", "test-time augmentation, reported beside the accuracy without it: none; mirror, the "+
+		"mean logits of the image and its mirror image; or shift, also of both shifted by a pixel")
+	completeWords(cmd, "views", config.AllViews)
 }
 
 // addKeepCheckpoints adds the flag that keeps the checkpoints of finished trainings.

@@ -317,9 +317,9 @@ func SetValue(dst any, key string, value any) error {
 		return err
 	}
 	v := reflect.ValueOf(value)
-	if !v.IsValid() || v.Type() != field.Type() {
+	if !v.IsValid() || v.Kind() != field.Kind() || !v.CanConvert(field.Type()) {
 		return fmt.Errorf("%s wants %s, not %v", key, typeName(field.Type()), value)
 	}
-	field.Set(v)
+	field.Set(v.Convert(field.Type()))
 	return nil
 }

@@ -14,6 +14,7 @@ type Distill struct {
 	Data       Data    `yaml:"data" json:"data"`
 	Model      Model   `yaml:"model" json:"model"` // the student
 	Train      Train   `yaml:"train" json:"train"` // the student's
+	Test       Test    `yaml:"test,omitempty" json:"test"`
 	Distill    Soft    `yaml:"distill" json:"distill"`
 	Teacher    Teacher `yaml:"teacher" json:"teacher"`
 }
@@ -67,6 +68,7 @@ func DefaultDistill(student, teacher, softLabels string) Distill {
 		Data:       s.Data,
 		Model:      s.Model,
 		Train:      s.Train,
+		Test:       s.Test,
 		Distill:    Soft{Temperature: 4, Weight: 0.9, SoftLabels: softLabels},
 		Teacher:    Teacher{Model: t.Model, Augment: t.Data.Augment, Train: t.Train},
 	}
@@ -74,7 +76,8 @@ func DefaultDistill(student, teacher, softLabels string) Distill {
 
 // Plain returns the student's training without a teacher, as settings of lab1 resnet.
 func (c Distill) Plain() Resnet {
-	return Resnet{Experiment: resnetExperiment, Seed: c.Seed, Data: c.Data, Model: c.Model, Train: c.Train}
+	return Resnet{Experiment: resnetExperiment, Seed: c.Seed, Data: c.Data, Model: c.Model, Train: c.Train,
+		Test: c.Test}
 }
 
 // Training returns the settings of the student's training, without the teacher.
@@ -88,7 +91,7 @@ func (c Distill) TeacherTraining() Resnet {
 	d := c.Data
 	d.Augment = c.Teacher.Augment
 	return Resnet{Experiment: resnetExperiment, Seed: c.Teacher.Seed, Data: d, Model: c.Teacher.Model,
-		Train: c.Teacher.Train}
+		Train: c.Teacher.Train, Test: Test{NoViews}}
 }
 
 // Validate returns an error that names the first invalid setting.

@@ -14,6 +14,7 @@ type Resnet struct {
 	Data       Data   `yaml:"data" json:"data"`
 	Model      Model  `yaml:"model" json:"model"`
 	Train      Train  `yaml:"train" json:"train"`
+	Test       Test   `yaml:"test,omitempty" json:"test"`
 }
 
 // Data names the data set and its splits.
@@ -188,6 +189,7 @@ func DefaultResnet() Resnet {
 			Eps:      1e-8,
 			Schedule: "cosine", Milestones: []int{}, Gamma: 0.1, Conv: "winograd", Triangle: defaultTriangle,
 			Groups: defaultGroups, Average: defaultAverage, Muon: defaultMuon},
+		Test: Test{NoViews},
 	}
 }
 
@@ -244,6 +246,9 @@ func (c Resnet) Classifier() Classifier { return Classifier{c.Training(), c.Mode
 func (c Resnet) Validate() error {
 	if c.Experiment != resnetExperiment {
 		return fmt.Errorf("experiment is %q, want %s", c.Experiment, resnetExperiment)
+	}
+	if err := c.Test.Views.validate("test.views"); err != nil {
+		return err
 	}
 	return c.Classifier().Validate()
 }

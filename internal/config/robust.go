@@ -59,6 +59,9 @@ type RobustTest struct {
 	PGD       int       `yaml:"pgd" json:"pgd"`             // first test images, attacked by PGD; 0: all
 	Steps     int       `yaml:"steps" json:"steps"`         // of PGD, each of 2.5·eps/steps
 	Resamples int       `yaml:"resamples" json:"resamples"` // of the bootstrap
+
+	// Views are those of Test, for the accuracy of the fine-tuned network beside the comparison.
+	Views Views `yaml:"views,omitempty" json:"views"`
 }
 
 const robustExperiment = "lab4/robust"
@@ -85,7 +88,7 @@ func DefaultRobust(scratch bool) Robust {
 			Without: []string{"baby", "boy", "girl", "man", "woman"}, Share: 0.5, Weight: 0.5},
 		Test: RobustTest{Sets: OODSets{Names: []string{"fake", "cifar100-people"}, Fake: 10000, Folders: []string{}},
 			Eps: []float64{1, 2, 4, 8},
-			PGD: 1000, Steps: 20, Resamples: 1000},
+			PGD: 1000, Steps: 20, Resamples: 1000, Views: NoViews},
 	}
 }
 
@@ -165,6 +168,9 @@ func (c Robust) Validate() error {
 	}
 	if len(names) == 0 && c.Outliers.Share > 0 {
 		return fmt.Errorf("outliers.sources is empty; name one, or set outliers.share to 0")
+	}
+	if err := c.Test.Views.validate("test.views"); err != nil {
+		return err
 	}
 	if err := c.Test.Sets.validate("test.sets"); err != nil {
 		return err

@@ -44,7 +44,7 @@ func TestRobustMistakes(t *testing.T) {
 		"outliers.noise=0": "outliers.noise", "outliers.sources=[]": "outliers.sources is empty", "outliers.sources=[noise, noise]": "each once",
 		"outliers.sources=[a=x, a=y]": "each once", "outliers.sources=[../x]": "name=folder", "outliers.sources=['a=']": "name=folder",
 		"test.eps=[]": "test.eps is empty", "test.eps=[2, 1]": "ascending", "test.eps=[0, 1]": "above 0", "test.pgd=-1": "test.pgd", "test.steps=0": "test.steps",
-		"test.resamples=1": "test.resamples", "test.sets.names=[]": "test.sets.names", "test.sets.folders=[x]": "test.sets.folders",
+		"test.resamples=1": "test.resamples", "test.views=flip": "test.views", "test.sets.names=[]": "test.sets.names", "test.sets.folders=[x]": "test.sets.folders",
 	} {
 		c := DefaultRobust(false)
 		if err := Set(&c, set); err != nil {

@@ -144,6 +144,33 @@ func TestBorderIsReflected(t *testing.T) {
 	}
 }
 
+// TestViewLoader: every image in order, shifted with a reflected border, then mirrored; the images as they are for the
+// view that changes nothing.
+func TestViewLoader(t *testing.T) {
+	set := numbered(3)
+	h, w, c := set.H, set.W, set.C
+	px := h * w * c
+	for _, v := range []View{{}, {Mirror: true}, {Down: 1, Right: 1}, {Down: -1, Right: -1, Mirror: true}, {Down: 1}} {
+		l := NewViewLoader(All(set), 2, v)
+		for step := range l.Steps() {
+			b := Batch{X: make([]float32, 2*px), Y: make([]int32, 2), Index: make([]int32, 2)}
+			l.Batch(0, step, &b)
+			for row := range b.Rows {
+				image := set.Pixels[(2*step+row)*px:]
+				for i, got := range b.X[row*px : (row+1)*px] {
+					y, x, k := i/(w*c), i/c%w, i%c
+					if v.Mirror {
+						x = w - 1 - x
+					}
+					if want := unit[image[(mirrored(y-v.Down, h)*w+mirrored(x-v.Right, w))*c+k]]; got != want {
+						t.Fatalf("%+v, image %d, value %d: %g, want %g", v, b.Index[row], i, got, want)
+					}
+				}
+			}
+		}
+	}
+}
+
 // TestAlternatingFlip: at random in the first epoch, then mirrored every other epoch, and nothing else is drawn anew.
 func TestAlternatingFlip(t *testing.T) {
 	plain, flips := Augment{Flip: true, Crop: 4, Cutout: 8}, 0

@@ -26,6 +26,7 @@ type Loader struct {
 	shuffle bool
 	seed    uint64
 	augment Augment
+	view    *change // nil: the images as they are
 	order   []int32 // of epoch
 	epoch   int     // -1: none yet
 }
@@ -44,6 +45,23 @@ func NewLoader(s Subset, batch int, shuffle bool, seed uint64) *Loader {
 func NewAugmentedLoader(s Subset, batch int, seed uint64, a Augment) *Loader {
 	l := NewLoader(s, batch, true, seed)
 	l.augment = a
+	return l
+}
+
+// View is a fixed change of every image, for test-time augmentation.
+type View struct {
+	// Down and Right shift the image by so many pixels. The border that comes free shows the image, mirrored about its
+	// outermost pixels, as PyTorch's pad(mode='reflect') does.
+	Down, Right int
+	Mirror      bool // left to right, after the shift
+}
+
+// NewViewLoader gives batches of batch images of s in order, each changed as v says.
+func NewViewLoader(s Subset, batch int, v View) *Loader {
+	l := NewLoader(s, batch, false, 0)
+	if v != (View{}) {
+		l.view = &change{flip: v.Mirror, dy: -v.Down, dx: -v.Right, reflect: true}
+	}
 	return l
 }
 
@@ -68,9 +86,12 @@ func (l *Loader) Batch(epoch, step int, b *Batch) {
 	for row, i := range idx {
 		at := int(l.sub.Index[i])
 		src, dst := s.Pixels[at*px:(at+1)*px], b.X[row*px:(row+1)*px]
-		if l.augment == (Augment{}) {
+		switch {
+		case l.view != nil:
+			l.view.apply(dst, src, s.H, s.W, s.C)
+		case l.augment == (Augment{}):
 			toUnit(dst, src)
-		} else {
+		default:
 			l.augment.draw(l.seed, epoch, at, s.H, s.W).apply(dst, src, s.H, s.W, s.C)
 		}
 		b.Y[row] = s.Labels[at]

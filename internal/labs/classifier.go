@@ -141,7 +141,8 @@ func (b imageBatches) whiten(c *classifier, sz size) error {
 }
 
 // newImageClassifier makes the batches of cfg's training on ds and, by build, its network, for images of the size sz.
-func newImageClassifier(ds *data.Dataset, cfg config.Training, sz size,
+// views are those of test-time augmentation.
+func newImageClassifier(ds *data.Dataset, cfg config.Training, sz size, views config.Views,
 	build func(steps int) (*classifier, error)) (*imageClassifier, error) {
 	b := newImageBatches(ds, cfg, cfg)
 	c, err := build(b.train.Steps())
@@ -152,7 +153,7 @@ func newImageClassifier(ds *data.Dataset, cfg config.Training, sz size,
 		b.close()
 		return nil, err
 	}
-	return &imageClassifier{c, b}, nil
+	return &imageClassifier{c, b, views}, nil
 }
 
 // network returns the network that cfg names, for images that it standardizes with px.
@@ -297,6 +298,7 @@ func (c *classifier) result(e finishedTraining, test record.Test,
 type imageClassifier struct {
 	*classifier
 	imageBatches
+	views config.Views // of the test images, for test-time augmentation
 }
 
 func (c *imageClassifier) job() train.Job {
@@ -315,7 +317,7 @@ func (c *imageClassifier) evaluate(ctx context.Context, e finishedTraining) (rec
 }
 
 func (c *imageClassifier) evaluated(ctx context.Context, e finishedTraining) (*record.Classifier, error) {
-	test, predictions, err := testOnce(ctx, c.net.Scorer, c.test, e.sink)
+	test, views, predictions, err := testViews(ctx, c.net.Scorer, c.test, c.views, e.sink)
 	if err != nil {
 		return nil, err
 	}
@@ -323,6 +325,7 @@ func (c *imageClassifier) evaluated(ctx context.Context, e finishedTraining) (*r
 	if err != nil {
 		return nil, err
 	}
+	res.TestViews = views
 	res.TestIndex, err = attachTestIndex(e.run, c.test)
 	res.Note = syntheticNote(c.set.Name, c.set.Synthetic)
 	return res, err
@@ -331,11 +334,57 @@ func (c *imageClassifier) evaluated(ctx context.Context, e finishedTraining) (*r
 // testOnce evaluates s on the test set and returns its predictions.
 func testOnce(ctx context.Context, s *train.Scorer, test data.Subset,
 	sink train.Sink) (record.Test, metrics.Predictions, error) {
-	labels := make([]int32, len(test.Index))
-	for i, at := range test.Index {
-		labels[i] = test.Set.Labels[at]
+	return testOn(ctx, s, s.Batches(data.NewLoader(test, evalBatch, false, 0)), labelsOf(test), sink)
+}
+
+// labelsOf returns the labels of s in order.
+func labelsOf(s data.Subset) []int32 {
+	labels := make([]int32, len(s.Index))
+	for i, at := range s.Index {
+		labels[i] = s.Set.Labels[at]
 	}
-	return testOn(ctx, s, s.Batches(data.NewLoader(test, evalBatch, false, 0)), labels, sink)
+	return labels
+}
+
+// testViews is testOnce that also evaluates the mean of s's logits over the views v of each image; nil without views.
+func testViews(ctx context.Context, s *train.Scorer, test data.Subset, v config.Views,
+	sink train.Sink) (record.Test, *record.Views, metrics.Predictions, error) {
+	if v.IsZero() {
+		plain, predictions, err := testOnce(ctx, s, test, sink)
+		return plain, nil, predictions, err
+	}
+	all, err := train.EvaluateViews(ctx, s, viewsOf(v, s, test), sink)
+	if err != nil {
+		return record.Test{}, nil, nil, err
+	}
+	predictions, err := metrics.NewPredictions(all.Classes, labelsOf(test))
+	return tested(all.First), &record.Views{Views: string(v), Test: tested(all.Mean)}, predictions, err
+}
+
+// viewsOf returns the views called v of the images of test, as Jordan 2024 weighs them
+// (https://arxiv.org/abs/2404.00498): an image and its mirror image alike, and where both are shifted as well, half of
+// the weight on those that are not. The first view is the image alone.
+func viewsOf(v config.Views, s *train.Scorer, test data.Subset) []train.View {
+	shifts := []int{0}
+	if v == config.ShiftViews {
+		shifts = []int{0, -1, 1}
+	}
+	var all []train.View
+	for _, by := range shifts {
+		weight := 1.0
+		switch {
+		case len(shifts) == 1:
+		case by == 0:
+			weight = 0.5
+		default:
+			weight = 0.25
+		}
+		for _, mirror := range []bool{false, true} {
+			l := data.NewViewLoader(test, evalBatch, data.View{Down: by, Right: by, Mirror: mirror})
+			all = append(all, train.View{Batches: s.Batches(l), Weight: weight / 2})
+		}
+	}
+	return all
 }
 
 // testOn evaluates s on all batches of b. labels holds their labels in order.
@@ -346,7 +395,11 @@ func testOn(ctx context.Context, s train.Predictor, b train.Batches, labels []in
 		return record.Test{}, nil, err
 	}
 	predictions, err := metrics.NewPredictions(classes, labels)
-	lo, hi := metrics.Wilson(stats.Correct, stats.N)
-	return record.Test{N: stats.N, Correct: stats.Correct, Loss: stats.Loss(), Accuracy: stats.Accuracy(),
-		CI95: [2]float64{lo, hi}}, predictions, err
+	return tested(stats), predictions, err
+}
+
+// tested returns the recorded form of an evaluation on the test set.
+func tested(s train.Stats) record.Test {
+	lo, hi := metrics.Wilson(s.Correct, s.N)
+	return record.Test{N: s.N, Correct: s.Correct, Loss: s.Loss(), Accuracy: s.Accuracy(), CI95: [2]float64{lo, hi}}
 }

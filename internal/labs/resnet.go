@@ -37,7 +37,7 @@ func resnetOn(ds *data.Dataset, cfg config.Resnet, opt Options) (Job, error) {
 	info, err := standardized(ds, cfg.Model, opt)
 	build := func(_ context.Context, opt Options) (trainable, error) {
 		sz := sizeOf(ds, info, opt)
-		return newImageClassifier(ds, cfg.Training(), sz, func(steps int) (*classifier, error) {
+		return newImageClassifier(ds, cfg.Training(), sz, cfg.Test.Views, func(steps int) (*classifier, error) {
 			return newClassifier(cfg.Classifier(), sz, steps)
 		})
 	}

@@ -205,7 +205,7 @@ func newRobustClassifier(h *robustness, sz size, steps int) (*robustClassifier, 
 		}
 		return r.Classifier, r, nil
 	})
-	return &robustClassifier{imageClassifier{classifier: c}, h}, err
+	return &robustClassifier{imageClassifier{classifier: c, views: h.cfg.Test.Views}, h}, err
 }
 
 // evaluate evaluates the classifier on the test set and compares it with the original.

@@ -28,6 +28,8 @@ type Classifier struct {
 	LastWeightsSHA256 string         `json:"last_weights_sha256"`
 	Predictions       run.Attachment `json:"predictions"` // of the test set: metrics.Predictions
 
+	TestViews *Views `json:"test_views,omitempty"` // beside Test, with test-time augmentation
+
 	// TestIndex is set where the test images are not in their published order: see data.WritePlaces.
 	TestIndex *run.Attachment `json:"test_index,omitempty"`
 	GradNorms *run.Attachment `json:"grad_norms,omitempty"` // with train.grad_norms
@@ -47,6 +49,12 @@ type Test struct {
 	Loss     float64    `json:"loss"`
 	Accuracy float64    `json:"accuracy"`
 	CI95     [2]float64 `json:"ci95"`
+}
+
+// Views is the accuracy on the test set of the mean of logits over several views of each image.
+type Views struct {
+	Views string `json:"views"` // their name: see config.Views
+	Test
 }
 
 // Encoder describes the pretrained sentence encoder of a run.

@@ -17,14 +17,15 @@ import (
 // gain by distillation; and McNemar's test of each distilled student against the student that was trained with the
 // same seed and recipe but without a teacher, which is found among recs by its settings.
 func Distillation(recs []run.Record) (string, error) {
-	heads := []string{"network", "parameters", "seeds", "val_acc %, best epoch", "test accuracy %", "gain, points"}
-	const valAt = 3 // column; left out where no network was validated
+	heads := []string{"network", "parameters", "seeds", "val_acc %, best epoch", "test accuracy %",
+		viewsHead, "gain, points"}
+	optional := []int{5, 3} // columns that are left out where they are empty, last to first
 	var rows [][]any
-	validated := false
 	tests := newTable("lrrrr", "McNemar's test", "seed", "only distilled correct", "only undistilled correct", "p")
 	tested := false
 	for _, g := range groups(recs) {
 		var test, val, gain []float64
+		views := viewed{}
 		var pairs []pair
 		params := 0
 		for _, r := range g.runs {
@@ -37,6 +38,7 @@ func Distillation(recs []run.Record) (string, error) {
 			}
 			params = res.Params
 			test, val = append(test, 100*res.Test.Accuracy), addMeasured(val, res.Val)
+			views.add(res.TestViews)
 			if g.Method != distilled {
 				continue
 			}
@@ -58,15 +60,17 @@ func Distillation(recs []run.Record) (string, error) {
 				gained = gained[1:]
 			}
 		}
-		rows = append(rows, []any{g.label(), params, len(test), spread(val), spread(test), gained})
-		validated = validated || len(val) > 0
+		rows = append(rows, []any{g.label(), params, len(test), spread(val), spread(test), views.cell(), gained})
 		mcNemarRows(tests, g.label(), pairs)
 		tested = tested || len(pairs) > 0
 	}
-	if len(rows) > 0 && !validated {
-		heads = slices.Delete(heads, valAt, valAt+1)
+	for _, at := range optional {
+		if slices.ContainsFunc(rows, func(r []any) bool { return r[at] != "" }) {
+			continue
+		}
+		heads = slices.Delete(heads, at, at+1)
 		for i := range rows {
-			rows[i] = slices.Delete(rows[i], valAt, valAt+1)
+			rows[i] = slices.Delete(rows[i], at, at+1)
 		}
 	}
 	t := newTable("l"+strings.Repeat("r", len(heads)-1), heads...)
@@ -108,6 +112,7 @@ func compare(r run.Record, recs []run.Record) (p pair, found bool, err error) {
 	i := slices.IndexFunc(recs, func(o run.Record) bool {
 		var plain config.Resnet
 		err := config.Load(&plain, o.Config, filepath.Join(o.ID, "config.yaml"))
+		plain.Test = c.Test // test-time augmentation trains nothing
 		return err == nil && o.Result != nil && o.Fingerprint == r.Fingerprint && reflect.DeepEqual(plain, c.Plain())
 	})
 	if i < 0 {

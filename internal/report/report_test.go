@@ -98,6 +98,37 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// TestViewsInTables: the accuracy with test-time augmentation has a column beside the one without, where it was measured.
+func TestViewsInTables(t *testing.T) {
+	root := t.TempDir()
+	cfg := config.DefaultDistill("student", "teacher", config.Cached)
+	plain := recordOf(t, root, "lab1/resnet", "cnn-student-res", 0, cfg.Plain(), "1111111000", nil)
+	cfg.Test.Views = config.ShiftViews
+	student := withResult(t, recordOf(t, root, "lab1/distill", "cnn-student-res-kd-t4-w0.9-cached", 0, cfg, "1111111110",
+		nil), "test_views", map[string]any{"views": "shift", "accuracy": 0.95})
+	wantText(t, tableOf(t, Distillation, plain, student),
+		"| test accuracy % | test accuracy %, test-time augmentation | gain, points |\n",
+		"| student residual | 1000 | 1 | 50.00 | 70.00 |  |  |\n",
+		"| student residual, distilled | 1000 | 1 | 50.00 | 90.00 | 95.00 (shift) | +20.00 |\n")
+	wantText(t, tableOf(t, Table, student), "| 90.00 | 95.00 (shift) | 10.0 |\n")
+	wantNoText(t, tableOf(t, Table, plain), "augmentation")
+}
+
+// withResult returns rec with a value in its result.
+func withResult(t *testing.T, rec run.Record, key string, value any) run.Record {
+	t.Helper()
+	var result map[string]any
+	if err := json.Unmarshal(rec.Result, &result); err != nil {
+		t.Fatal(err)
+	}
+	result[key] = value
+	var err error
+	if rec.Result, err = json.Marshal(result); err != nil {
+		t.Fatal(err)
+	}
+	return rec
+}
+
 func TestDistillationTable(t *testing.T) {
 	root := t.TempDir()
 	cfg := config.DefaultDistill("student", "teacher", config.Cached)

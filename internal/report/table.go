@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -27,12 +28,13 @@ type row struct {
 	layers                  model.Layers
 	result                  record.Classifier // of its last seed, for values that all seeds share
 	tests, vals, last, wall []float64
+	views                   viewed
 }
 
 // Table returns the finished runs of recs as a Markdown table, one row per variant: mean and sample standard deviation
 // over seeds. The column of convolution layers is left out if no network has any; so are columns of what was measured
-// for none of them, such as the validation accuracy of trainings on all images. The kindsOfTraining have tables of their
-// own.
+// for none of them, such as the validation accuracy of trainings on all images. The kindsOfTraining have tables of
+// their own.
 func Table(recs []run.Record) (string, error) {
 	for _, k := range kindsOfTraining {
 		its, others := k.separate(recs)
@@ -48,7 +50,7 @@ func Table(recs []run.Record) (string, error) {
 	}
 	var rows []row
 	for _, g := range groups(recs) {
-		w := row{label: g.label()}
+		w := row{label: g.label(), views: viewed{}}
 		for _, r := range g.runs {
 			if r.Result == nil {
 				continue
@@ -63,6 +65,7 @@ func Table(recs []run.Record) (string, error) {
 			w.result = res
 			w.tests, w.wall = append(w.tests, 100*res.Test.Accuracy), append(w.wall, res.WallSeconds)
 			w.vals, w.last = addMeasured(w.vals, res.Val), addMeasured(w.last, res.LastVal)
+			w.views.add(res.TestViews)
 		}
 		if len(w.tests) > 0 {
 			rows = append(rows, w)
@@ -81,6 +84,7 @@ func Table(recs []run.Record) (string, error) {
 		{"val_acc %, best epoch", func(r row) string { return spread(r.vals) }},
 		{"val_acc %, last epoch", func(r row) string { return spread(r.last) }},
 		{"test accuracy %", func(r row) string { return spread(r.tests) }},
+		{viewsHead, func(r row) string { return r.views.cell() }},
 		{"wall time, s", func(r row) string {
 			mean, _ := metrics.MeanStd(r.wall)
 			return fmt.Sprintf("%.1f", mean)
@@ -141,6 +145,28 @@ func addMeasured(all []float64, m run.Measure) []float64 {
 		return all
 	}
 	return append(all, 100*m.Accuracy)
+}
+
+// viewsHead is the head of the column of viewed.
+const viewsHead = "test accuracy %, test-time augmentation"
+
+// viewed collects the test accuracies with test-time augmentation of runs, in percent, by the name of the views.
+type viewed map[string][]float64
+
+// add adds that of a run; nil: it has none.
+func (a viewed) add(v *record.Views) {
+	if v != nil {
+		a[v.Views] = append(a[v.Views], 100*v.Accuracy)
+	}
+}
+
+// cell returns "94.01 ± 0.12 (shift)", and "" where there is none.
+func (a viewed) cell() string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(a)) {
+		all = append(all, fmt.Sprintf("%s (%s)", spread(a[name]), name))
+	}
+	return strings.Join(all, ", ")
 }
 
 // spread returns mean ± standard deviation, the value alone if there is only one, or "" if there is none.
