@@ -215,7 +215,7 @@ func DefaultFor(model string) Resnet {
 // a mean and outputs are divided by 9. The head's rate 0.67 becomes 0.67·2000·(9/256)² = 1.656, that of biases 0.053
 // becomes 0.053·2000 = 106 = 64·1.656, and what decays a weight in a step is 1.656·0.002415 = 0.004.
 func speedrun(c *Resnet) {
-	c.Data.Val = 0
+	c.Data.Val, c.Test.Views = 0, ShiftViews
 	c.Data.Augment = Augment{Flip: true, Alternate: true, Crop: 2, Reflect: true}
 	t := &c.Train
 	t.Epochs, t.BatchSize, t.Schedule, t.LabelSmoothing = 8, 2000, "linear", 0.2

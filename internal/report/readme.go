@@ -46,6 +46,7 @@ var sectionKinds = map[string]struct {
 	set     string // the set of outliers that the table shows, out of several in a record
 }{
 	"study":        {table: Table, figures: Figures},
+	"ablation":     {table: ablationTable, figures: ablationFigure},
 	"gradients":    {table: gradientTable, figures: gradientFigure},
 	"distillation": {table: Distillation, figures: Figures},
 	"robust":       {table: Robust, figures: Figures},

@@ -280,7 +280,7 @@ func TestReadme(t *testing.T) {
 func TestSectionsRefuses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "figures.yaml")
 	for text, want := range map[string]string{
-		"- {name: a, runs: b, figures: c, table: pie}":                       `table is "pie", want one of attacks, `,
+		"- {name: a, runs: b, figures: c, table: pie}":                       `table is "pie", want one of ablation, attacks, `,
 		"- {runs: b, figures: c, table: study}":                              "it needs a name",
 		"- {name: a, figures: c, table: study}":                              "it needs runs",
 		"- {name: a, runs: b, table: study}":                                 "figures do not fit the table study",

@@ -21,8 +21,9 @@ func settingsOf(r run.Record) map[string]string {
 		Data  *config.Data  `yaml:"data"`
 		Model *config.Model `yaml:"model"`
 		Train *config.Train `yaml:"train"`
+		Test  *config.Test  `yaml:"test"`
 	}
-	given.Data, given.Model, given.Train = &c.Data, &c.Model, &c.Train
+	given.Data, given.Model, given.Train, given.Test = &c.Data, &c.Model, &c.Train, &c.Test
 	if err := yaml.Unmarshal(r.Config, &given); err != nil { // of another experiment
 		return nil
 	}
@@ -41,7 +42,7 @@ func settingsOf(r run.Record) map[string]string {
 		}
 		all[strings.TrimPrefix(prefix, ".")] = string(text)
 	}
-	text, err := json.Marshal(map[string]any{"data": c.Data, "model": c.Model, "train": c.Train})
+	text, err := json.Marshal(map[string]any{"data": c.Data, "model": c.Model, "train": c.Train, "test": c.Test})
 	if err != nil {
 		return nil
 	}
