@@ -161,6 +161,10 @@ func TestConv(t *testing.T) {
 		cropped.CropH, cropped.CropW = max(1, side-1), max(1, side-1)
 		shapes = append(shapes, c, cropped)
 	}
+	// So many channels that all threads share a sum of the weights' gradients, and so many tiles that it takes two sets.
+	shapes = append(shapes, Conv{N: 56, H: 7, W: 1, IC: 64, OC: 72, K: 3, Stride: 1, AnyShape: true}, Conv{N: 130, H: 1,
+		W: 2, IC: 72, OC: 56, K: 3, Stride: 1, AnyShape: true, CropH: 1, CropW: 1}, Conv{N: 2, H: 7, W: 6, IC: 60, OC: 68,
+		K: 3, Stride: 1, AnyShape: true, CropH: 6, CropW: 6})
 	for seed := range uint64(40) {
 		s := rng.New(seed, "conv shapes", 2, 0)
 		c := Conv{N: 1 + s.IntN(6), H: 1 + s.IntN(11), W: 1 + s.IntN(14), IC: 8 + s.IntN(28), OC: 8 + s.IntN(28), K: 3,
@@ -261,7 +265,8 @@ func TestConvThreadsDoNotMatter(t *testing.T) {
 	levels(t, func(level string) {
 		for _, c := range []Conv{{N: 20, H: 8, W: 8, IC: 16, OC: 32, K: 3, Stride: 1},
 			{N: 20, H: 8, W: 8, IC: 3, OC: 16, K: 3, Stride: 2}, {N: 20, H: 9, W: 7, IC: 3, OC: 16, K: 2, Stride: 1, Valid: true},
-			{N: 20, H: 7, W: 6, IC: 16, OC: 36, K: 3, Stride: 1, CropH: 6, CropW: 5, AnyShape: true}} {
+			{N: 20, H: 7, W: 6, IC: 16, OC: 36, K: 3, Stride: 1, CropH: 6, CropW: 5, AnyShape: true},
+			{N: 35, H: 7, W: 6, IC: 64, OC: 72, K: 3, Stride: 1, CropH: 6, CropW: 5, AnyShape: true}} {
 			for _, direct := range []bool{false, true} {
 				SetConvDirect(direct)
 				x, w, dy := normals(c.N*c.H*c.W*c.IC, 1), normals(c.K*c.K*c.IC*c.OC, 2), normals(c.N*c.OutH()*c.OutW()*c.OC, 3)
@@ -294,6 +299,7 @@ func TestConvAllocatesNothing(t *testing.T) {
 			SetConvDirect(direct)
 			for _, c := range []Conv{{N: 4, H: 8, W: 8, IC: 16, OC: 16, K: 3, Stride: 1},
 				{N: 4, H: 7, W: 7, IC: 24, OC: 12, K: 3, Stride: 1, CropH: 6, CropW: 6, AnyShape: true},
+				{N: 4, H: 7, W: 7, IC: 64, OC: 64, K: 3, Stride: 1, CropH: 6, CropW: 6, AnyShape: true},
 				{N: 4, H: 8, W: 8, IC: 3, OC: 24, K: 2, Stride: 1, Valid: true}} {
 				x, w, y := make([]float32, c.N*c.H*c.W*c.IC), make([]float32, c.K*c.K*c.IC*c.OC), make([]float32, c.N*c.OutH()*c.OutW()*c.OC)
 				sums, bias := make([]float32, c.N*2*c.OC), make([]float32, c.OC)

@@ -74,6 +74,8 @@ type winoPass struct {
 	from, to                int
 	rows, cols              winoSide
 	perImage, images, block int
+	set                     winoValues // of the images n0 to n1, that all threads share
+	n0, n1                  int
 }
 
 // winoSide is a side of an image of outputs, cut into tiles: the first whole ones have 4 outputs, the rest 3, the last
@@ -96,9 +98,10 @@ func (s winoSide) size(t int) int {
 	return 3
 }
 
-// newPass says how many tiles an image has, how many images a chunk takes (some 32 tiles, so that
-// the product has rows enough), and how many tiles are transformed at once: they and what becomes of
-// them fit the second-level cache.
+// newPass says how many tiles an image has, how many images a chunk takes, and how many tiles are transformed at once: so
+// many that the product has rows enough for the weights it reads, and no more. 48 are whole tiles of the microkernels at
+// every point of the maps of 3x3 to 15x15. The gradient of the weights keeps the numbers that it had before there were
+// those maps, since the order of its sums hangs on them in plain Go.
 func (c *Conv) newPass(in, out, u []float32, backward bool) {
 	p := &c.pass
 	*p = winoPass{in: in, out: out, u: u, inH: c.H, inW: c.W, outH: c.OutH(), outW: c.OutW(), from: c.IC, to: c.OC}
@@ -107,12 +110,55 @@ func (c *Conv) newPass(in, out, u []float32, backward bool) {
 	}
 	p.rows, p.cols = cutSide(p.outH), cutSide(p.outW)
 	p.perImage = p.rows.all * p.cols.all
-	p.images = min(c.N, max(1, 32/p.perImage))
 	p.block = 32
-	if p.from <= 32 {
+	if c.AnyShape {
+		p.block = 48
+	} else if p.from <= 32 {
 		p.block = 42
 	}
+	p.images = min(c.N, max(1, p.block/p.perImage))
 	p.block = min(p.block, p.images*p.perImage)
+}
+
+// winoValues are the values at the points of some tiles: of their inputs, v, and of their outputs, m, both
+// [36][tiles][channels]. From a tile to the next it is rowV and rowM floats, from a point to the next strideV and strideM.
+type winoValues struct {
+	v, m                         []float32
+	rowV, rowM, strideV, strideM int
+	tmp, stage                   []float32 // scratch of the transforms
+}
+
+// rowFloats is how far apart the channels of two tiles lie. At multiples of 256 bytes the rows of a product would share
+// few sets of the first-level cache.
+func rowFloats(channels int) int {
+	n := wholeVectors(channels)
+	if n%64 == 0 {
+		n += pointPad
+	}
+	return n
+}
+
+// sizes sets how far apart values lie for so many tiles, and returns how many floats v and m take.
+func (s *winoValues) sizes(p *winoPass, tiles int) (v, m int) {
+	s.rowV, s.rowM = rowFloats(p.from), rowFloats(p.to)
+	s.strideV, s.strideM = tiles*s.rowV+pointPad, tiles*s.rowM+pointPad
+	return winoPoints * s.strideV, winoPoints * s.strideM
+}
+
+// scratch sets tmp and stage to memory of the lane, and returns n floats more of it.
+func (s *winoValues) scratch(l *lane, p *winoPass, n int) []float32 {
+	tmp, stage := winoPoints*simd.floats, max(36*wholeVectors(p.from), 16*wholeVectors(p.to))
+	all := l.floats(tmp + stage + n)
+	s.tmp, s.stage = all[:tmp], all[tmp:][:stage]
+	return all[tmp+stage:]
+}
+
+// values is memory of the lane for the values of so many tiles.
+func (p *winoPass) values(l *lane, tiles int) (s winoValues) {
+	v, m := s.sizes(p, tiles)
+	all := s.scratch(l, p, v+m)
+	s.v, s.m = all[:v], all[v:]
+	return s
 }
 
 // classes are the numbers of tiles of an image that are whole by height but not by width, whole, whole by width but not
@@ -220,8 +266,9 @@ func padTo(dst, src []float32) { clear(dst[copy(dst, src):]) }
 // zeros stand for the rows above and below an image.
 var zeros = Alloc(6 * 4096)
 
-// patch transforms the patch of inputs of a tile into v, its points stride floats apart. stage is scratch for 36 pixels.
-func (p *winoPass) patch(v, tmp, stage []float32, stride int, t winoTile) {
+// patch transforms the patch of inputs of a tile into place i of s.
+func (p *winoPass) patch(s *winoValues, i int, t winoTile) {
+	v, tmp, stage, stride := s.v[i*s.rowV:], s.tmp, s.stage, s.strideV
 	channels, vectors := p.from, tiles(p.from, simd.floats)
 	row := p.inW * channels
 	if channels%simd.floats != 0 || t.row+4 > p.inH || t.col+4 > p.inW {
@@ -285,45 +332,40 @@ func copyPixels(dst []float32, width int, src []float32, step, channels int) {
 func (c *Conv) winoTiles(l *lane, chunk int) {
 	p, wide, chunks := &c.pass, simd.width(2), tiles(c.N, c.pass.images)
 	n0, n1 := cut(c.N, chunk, chunks), cut(c.N, chunk+1, chunks)
-	images, from := n1-n0, wholeVectors(p.from)
-	strideV, strideM := p.block*from+pointPad, p.block*wide+pointPad
-	scratch := l.floats(winoPoints*(strideV+strideM+simd.floats) + max(36*from, 16*wide))
-	v, m := scratch[:winoPoints*strideV], scratch[winoPoints*strideV:][:winoPoints*strideM]
-	tmp := scratch[winoPoints*(strideV+strideM):][:36*simd.floats]
-	stage := scratch[winoPoints*(strideV+strideM+simd.floats):]
+	images := n1 - n0
+	s := p.values(l, p.block)
 	add := c.add
 	if c.bias != nil {
 		c.fillBias(n0, n1)
 		add = true
 	}
-	l.brgemm = brgemm{lda: uintptr(4 * from), k: p.from, segs: 1}
+	l.brgemm = brgemm{lda: uintptr(4 * s.rowV), ldc: uintptr(4 * s.rowM), k: p.from, segs: 1}
 	blocks := tiles(images*p.perImage, p.block)
 	for b := range blocks {
 		b0, b1 := cut(images*p.perImage, b, blocks), cut(images*p.perImage, b+1, blocks)
 		for i := range b1 - b0 {
-			p.patch(v[i*from:], tmp, stage, strideV, p.tile(b0+i, n0, images))
+			p.patch(&s, i, p.tile(b0+i, n0, images))
 		}
-		for j := 0; j < p.to; j += wide {
-			vectors := vectorsFor(p.to - j)
-			width := simd.width(vectors)
-			l.ldb, l.ldc = uintptr(4*width), uintptr(4*width)
-			for point := range winoPoints {
-				t0, t1 := p.needing(point, images)
-				t0, t1 = max(t0, b0)-b0, min(t1, b1)-b0
-				if t0 >= t1 {
-					continue
-				}
-				l.b = at(p.u, winoPoints*p.from*j+point*p.from*width)
+		for point := range winoPoints {
+			t0, t1 := p.needing(point, images)
+			t0, t1 = max(t0, b0)-b0, min(t1, b1)-b0
+			if t0 >= t1 {
+				continue
+			}
+			for j := 0; j < p.to; j += wide {
+				vectors := vectorsFor(p.to - j)
+				width := simd.width(vectors)
+				l.ldb, l.b = uintptr(4*width), at(p.u, winoPoints*p.from*j+point*p.from*width)
 				rowTiles := tiles(t1-t0, simd.rows[vectors])
 				for t := range rowTiles {
 					i, next := t0+cut(t1-t0, t, rowTiles), t0+cut(t1-t0, t+1, rowTiles)
-					l.a, l.c = at(v, point*strideV+i*from), at(m, point*strideM+i*width)
+					l.a, l.c = at(s.v, point*s.strideV+i*s.rowV), at(s.m, point*s.strideM+i*s.rowM+j)
 					l.brgemm.run(false, vectors, next-i)
 				}
 			}
-			for i := range b1 - b0 {
-				p.output(m[i*width:], tmp, stage, strideM, p.tile(b0+i, n0, images), j, vectors, add)
-			}
+		}
+		for i := range b1 - b0 {
+			p.output(&s, i, p.tile(b0+i, n0, images), add)
 		}
 	}
 	if c.sums != nil {
@@ -342,23 +384,23 @@ func (c *Conv) fillBias(n0, n1 int) {
 	}
 }
 
-// output transforms the points m of a tile, stride floats apart, into its outputs from channel j on.
-func (p *winoPass) output(m, tmp, stage []float32, stride int, t winoTile, j, vectors int, add bool) {
-	width := simd.width(vectors)
-	transform, valid := simd.winoOutput, min(width, p.to-j)
-	out, row := p.out[((t.n*p.outH+t.row)*p.outW+t.col)*p.to+j:], p.outW*p.to
-	if t.rows == 4 && t.cols == 4 && valid == width {
+// output transforms the points of place i of s into the outputs of a tile.
+func (p *winoPass) output(s *winoValues, i int, t winoTile, add bool) {
+	vectors := tiles(p.to, simd.floats)
+	width := vectors * simd.floats
+	transform, m, stride := simd.winoOutput, &s.m[i*s.rowM], uintptr(4*s.strideM)
+	out, row := p.out[((t.n*p.outH+t.row)*p.outW+t.col)*p.to:], p.outW*p.to
+	if t.rows == 4 && t.cols == 4 && width == p.to {
 		if add {
 			transform = simd.winoOutputAdd
 		}
-		transform(&out[0], uintptr(4*row), uintptr(4*p.to), &m[0], uintptr(4*stride), vectors, &winogradConstants[0], &tmp[0])
+		transform(&out[0], uintptr(4*row), uintptr(4*p.to), m, stride, vectors, &winogradConstants[0], &s.tmp[0])
 		return
 	}
-	transform(&stage[0], uintptr(4*4*width), uintptr(4*width), &m[0], uintptr(4*stride), vectors, &winogradConstants[0],
-		&tmp[0])
+	transform(&s.stage[0], uintptr(4*4*width), uintptr(4*width), m, stride, vectors, &winogradConstants[0], &s.tmp[0])
 	for r := range t.rows {
 		for q := range t.cols {
-			dst, src := out[r*row+q*p.to:][:valid], stage[(4*r+q)*width:]
+			dst, src := out[r*row+q*p.to:][:p.to], s.stage[(4*r+q)*width:]
 			if add {
 				addTo(dst, src)
 			} else {
@@ -368,82 +410,138 @@ func (p *winoPass) output(m, tmp, stage []float32, stride int, t winoTile, j, ve
 	}
 }
 
-// adjoint transforms a tile of dy from channel j on into the points m, stride floats apart.
-func (p *winoPass) adjoint(m, tmp, stage []float32, stride int, t winoTile, j, vectors int) {
-	width := simd.width(vectors)
-	dy, row, px := p.out[((t.n*p.outH+t.row)*p.outW+t.col)*p.to+j:], p.outW*p.to, p.to
-	if valid := min(width, p.to-j); t.rows < 4 || t.cols < 4 || valid < width {
-		clear(stage[:16*width])
+// adjoint transforms a tile of dy into the points of place i of s.
+func (p *winoPass) adjoint(s *winoValues, i int, t winoTile) {
+	vectors := tiles(p.to, simd.floats)
+	width := vectors * simd.floats
+	dy, row, px := p.out[((t.n*p.outH+t.row)*p.outW+t.col)*p.to:], p.outW*p.to, p.to
+	if t.rows < 4 || t.cols < 4 || width != p.to {
+		clear(s.stage[:16*width])
 		for r := range t.rows {
 			for q := range t.cols {
-				copy(stage[(4*r+q)*width:][:valid], dy[r*row+q*px:])
+				copy(s.stage[(4*r+q)*width:][:p.to], dy[r*row+q*px:])
 			}
 		}
-		dy, row, px = stage, 4*width, width
+		dy, row, px = s.stage, 4*width, width
 	}
-	simd.winoDY(&dy[0], uintptr(4*row), uintptr(4*px), &m[0], uintptr(4*stride), vectors, &winogradConstants[0], &tmp[0])
+	simd.winoDY(&dy[0], uintptr(4*row), uintptr(4*px), &s.m[i*s.rowM], uintptr(4*s.strideM), vectors,
+		&winogradConstants[0], &s.tmp[0])
 }
 
+// winoBackwardWeight sums dU, [36][IC][width] for each panel of columns. A small sum fits the caches once for each part of
+// the images: each part is a chunk. A large one would go to memory and back for every few tiles: there all threads
+// transform a set of images, then all add to the one sum, each at points of its own.
 func (c *Conv) winoBackwardWeight() {
+	c.newPass(c.x, c.y, nil, false)
 	size := winoPoints * c.IC * wholeVectors(c.OC)
+	if c.AnyShape && size > sharedFrom {
+		c.winoSharedSum(size)
+		return
+	}
 	c.partCount = partsFor(size, c.N)
 	c.parts = borrow(c.partCount * size)
 	defer giveBack()
-	c.newPass(c.x, c.y, nil, false)
 	c.phase.run(c, (*Conv).winoWeightPart, c.partCount)
 	c.phase.run(c, (*Conv).winoAddWeightParts, tiles(c.IC, 4))
 }
 
-// winoWeightPart sums dU over the images of one part; panel j of it is [36][IC][width].
+// winoWeightPart sums dU over the images of one part.
 func (c *Conv) winoWeightPart(l *lane, part int) {
-	p, wide := &c.pass, simd.width(2)
+	p := &c.pass
 	size := winoPoints * c.IC * wholeVectors(c.OC)
 	du := c.parts[part*size:][:size]
 	n0, n1 := cut(c.N, part, c.partCount), cut(c.N, part+1, c.partCount)
-	images, from := n1-n0, wholeVectors(c.IC)
-	strideV, strideM := p.block*from+pointPad, p.block*wide+pointPad
-	scratch := l.floats(winoPoints*(strideV+strideM+simd.floats) + max(36*from, 16*wide))
-	v, m := scratch[:winoPoints*strideV], scratch[winoPoints*strideV:][:winoPoints*strideM]
-	tmp := scratch[winoPoints*(strideV+strideM):][:36*simd.floats]
-	stage := scratch[winoPoints*(strideV+strideM+simd.floats):]
-	l.brgemm = brgemm{lda: uintptr(4 * from), segs: 1}
+	images := n1 - n0
+	s := p.values(l, p.block)
 	blocks := tiles(images*p.perImage, p.block)
 	for b := range blocks {
 		b0, b1 := cut(images*p.perImage, b, blocks), cut(images*p.perImage, b+1, blocks)
 		for i := range b1 - b0 {
-			p.patch(v[i*from:], tmp, stage, strideV, p.tile(b0+i, n0, images))
+			t := p.tile(b0+i, n0, images)
+			p.patch(&s, i, t)
+			p.adjoint(&s, i, t)
 		}
-		l.flags = accumulate
-		if b == 0 {
-			l.flags = 0
-		}
-		for j := 0; j < c.OC; j += wide {
-			vectors := vectorsFor(c.OC - j)
-			width := simd.width(vectors)
-			for i := range b1 - b0 {
-				p.adjoint(m[i*width:], tmp, stage, strideM, p.tile(b0+i, n0, images), j, vectors)
-			}
-			l.ldb, l.ldc = uintptr(4*width), uintptr(4*width)
-			rowTiles := tiles(c.IC, simd.rows[vectors])
-			for point := range winoPoints {
-				sum := du[winoPoints*c.IC*j+point*c.IC*width:][:c.IC*width]
-				t0, t1 := p.needing(point, images)
-				t0, t1 = max(t0, b0)-b0, min(t1, b1)-b0
-				if t0 >= t1 {
-					if b == 0 {
-						clear(sum)
-					}
-					continue
-				}
-				l.k, l.b = t1-t0, at(m, point*strideM+t0*width)
-				for t := range rowTiles {
-					i, next := cut(c.IC, t, rowTiles), cut(c.IC, t+1, rowTiles)
-					l.a, l.c = at(v, point*strideV+t0*from+i), at(sum, i*width)
-					l.brgemm.run(true, vectors, next-i)
-				}
-			}
+		for point := range winoPoints {
+			t0, t1 := p.needing(point, images)
+			p.products(l, du, &s, point, max(t0, b0)-b0, min(t1, b1)-b0, 0, c.OC, b == 0)
 		}
 	}
+}
+
+// products adds to du, at a point and for the output channels from j0 to j1, the products of tiles t0 to t1 of s, if
+// there are any. The first time it sets du to them.
+func (p *winoPass) products(l *lane, du []float32, s *winoValues, point, t0, t1, j0, j1 int, first bool) {
+	wide := simd.width(2)
+	l.brgemm = brgemm{lda: uintptr(4 * s.rowV), ldb: uintptr(4 * s.rowM), k: t1 - t0, segs: 1, flags: accumulate}
+	if first {
+		l.flags = 0
+	}
+	for j := j0; j < j1; j += wide {
+		vectors := vectorsFor(p.to - j)
+		width := simd.width(vectors)
+		sum := du[winoPoints*p.from*j+point*p.from*width:][:p.from*width]
+		if t0 >= t1 {
+			if first {
+				clear(sum)
+			}
+			continue
+		}
+		l.ldc, l.b = uintptr(4*width), at(s.m, point*s.strideM+t0*s.rowM+j)
+		rowTiles := tiles(p.from, simd.rows[vectors])
+		for t := range rowTiles {
+			i, next := cut(p.from, t, rowTiles), cut(p.from, t+1, rowTiles)
+			l.a, l.c = at(s.v, point*s.strideV+t0*s.rowV+i), at(sum, i*width)
+			l.brgemm.run(true, vectors, next-i)
+		}
+	}
+}
+
+const (
+	// sharedFrom is from how many floats on all threads share one sum of dU: half a megabyte.
+	sharedFrom = 1 << 17
+	// A set of images has about as many values as the sum, within these bounds: then neither makes the other go from the
+	// third-level cache.
+	leastValues, mostValues = 1 << 19, 1 << 21
+	// tilesAtOnce and columnsAtOnce are what a chunk takes of a set.
+	tilesAtOnce, columnsAtOnce = 8, 64
+)
+
+// winoSharedSum sums dU, of size floats, over all images, set by set.
+func (c *Conv) winoSharedSum(size int) {
+	p := &c.pass
+	ofImage := winoPoints * (p.from + p.to) * p.perImage
+	p.images = min(c.N, max(1, min(max(size, leastValues), mostValues)/ofImage))
+	v, m := p.set.sizes(p, p.images*p.perImage)
+	buf := borrow(size + v + m)
+	defer giveBack()
+	c.partCount, c.parts, p.set.v, p.set.m = 1, buf[:size], buf[size:][:v], buf[size+v:]
+	sets := tiles(c.N, p.images)
+	for set := range sets {
+		p.n0, p.n1 = cut(c.N, set, sets), cut(c.N, set+1, sets)
+		c.phase.run(c, (*Conv).winoTransforms, tiles((p.n1-p.n0)*p.perImage, tilesAtOnce))
+		c.phase.run(c, (*Conv).winoProducts, winoPoints*tiles(c.OC, columnsAtOnce))
+	}
+	c.phase.run(c, (*Conv).winoAddWeightParts, tiles(c.IC, 4))
+}
+
+// winoTransforms transforms some tiles of the set.
+func (c *Conv) winoTransforms(l *lane, chunk int) {
+	p, images := &c.pass, c.pass.n1-c.pass.n0
+	s := p.set
+	s.scratch(l, p, 0)
+	for i := chunk * tilesAtOnce; i < min(images*p.perImage, (chunk+1)*tilesAtOnce); i++ {
+		t := p.tile(i, p.n0, images)
+		p.patch(&s, i, t)
+		p.adjoint(&s, i, t)
+	}
+}
+
+// winoProducts adds the set's products at a point for some columns to dU.
+func (c *Conv) winoProducts(l *lane, chunk int) {
+	p, groups := &c.pass, tiles(c.OC, columnsAtOnce)
+	point, j := chunk/groups, chunk%groups*columnsAtOnce
+	t0, t1 := p.needing(point, p.n1-p.n0)
+	p.products(l, c.parts, &p.set, point, t0, t1, j, min(c.OC, j+columnsAtOnce), p.n0 == 0)
 }
 
 // winoAddWeightParts adds the parts of four input channels, in order, and transforms the sum into dw.
