@@ -179,6 +179,9 @@ func (w *wino) dweight1(m []vec) []vec {
 	return []vec{m[0], m[1], m[5]}
 }
 
+// ahead is how many bytes ahead of a point its row is fetched: 36 rows are more than the processor follows by itself.
+const ahead = 128
+
 const winoArgs = "ps uintptr, pts *float32, ptst uintptr, n int, konst, tmp *float32)"
 
 func (w *wino) start(name, signature, doc string) (ps, pts, ptst, n reg.GPVirtual) {
@@ -306,6 +309,7 @@ func (w *wino) genInput() {
 	store := func(row []vec) {
 		for _, v := range w.input1(row) {
 			VMOVUPS(v, Mem{Base: q})
+			PREFETCHT0(at(q, ahead))
 			ADDQ(ptst, q)
 			w.put(v)
 		}
@@ -375,6 +379,7 @@ func (w *wino) fromPoints(name, doc string, size int, one func([]vec) []vec, add
 		for i := range 6 {
 			v := w.get()
 			VMOVUPS(Mem{Base: q}, v)
+			PREFETCHT0(at(q, ahead))
 			if i < 5 {
 				ADDQ(six, q)
 			}
@@ -419,6 +424,7 @@ func (w *wino) toPoints(name, doc string, size int, one func([]vec) []vec) {
 	for i := range 6 {
 		for _, v := range one(w.takeRow(i, size)) {
 			VMOVUPS(v, Mem{Base: q})
+			PREFETCHT0(at(q, ahead))
 			ADDQ(ptst, q)
 			w.put(v)
 		}
