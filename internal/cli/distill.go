@@ -52,6 +52,7 @@ not trained again, nor with --resume a finished distilled student.`,
 	b.bind("soft-labels", "distill.soft_labels", "cached, augmented or live")
 	b.bind("copies", "data.augment.copies", "augmented copies of each image, for --soft-labels augmented")
 	addViews(cmd, b)
+	addOptimizer(cmd, b)
 	completeWords(cmd, "student", model.Names)
 	completeWords(cmd, "teacher", model.Names)
 	completeWords(cmd, "soft-labels", config.SoftLabelKinds)

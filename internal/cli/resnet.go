@@ -68,6 +68,7 @@ Settings, later ones take precedence: defaults, --config, flags, --set.`,
 	f.Lookup("res").NoOptDefVal = "true"
 	b.axes = append(b.axes, axis{"res", "model.res",
 		func() ([]any, error) { return skips(f.Lookup("res").Value.String()) }})
+	addOptimizer(cmd, b)
 	b.bind("conv", "train.conv", "algorithm of convolutions: winograd (where it applies) or direct")
 	b.bind("patience", "train.patience", "stop after this many epochs without a better validation accuracy; 0: never")
 	b.bind("grad-norms", "train.grad_norms", "record and draw the gradient norm of each weight tensor")

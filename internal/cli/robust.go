@@ -64,6 +64,7 @@ Settings, later ones take precedence: defaults, --config, flags, --set.`,
 	b.bind("outliers", "outliers.sources", "outliers to train on: noise, NAME=FOLDER, or a data set; several: a,b,c")
 	b.bind("share", "outliers.share", "outliers per image of a batch; 0: none")
 	b.bind("weight", "outliers.weight", "weight of the outlier term of the loss")
+	addOptimizer(cmd, b)
 	f.StringArrayVar(&sets, "ood", nil, "another set of outliers to compare on: one of dla data ls, or NAME=FOLDER; "+
 		"repeatable")
 	addViews(cmd, b)

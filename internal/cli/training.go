@@ -12,6 +12,7 @@ import (
 	"dla/internal/config"
 	"dla/internal/data"
 	"dla/internal/engine"
+	"dla/internal/optim"
 	"dla/internal/run"
 )
 
@@ -44,6 +45,16 @@ func addViews(cmd *cobra.Command, b *settingFlags) {
 	b.bind("views", "test.views", "test-time augmentation, reported beside the accuracy without it: none; mirror, the "+
 		"mean logits of the image and its mirror image; or shift, also of both shifted by a pixel")
 	completeWords(cmd, "views", config.AllViews)
+}
+
+// addOptimizer adds the flags of how an image classifier's weights are updated and averaged.
+func addOptimizer(cmd *cobra.Command, b *settingFlags) {
+	b.bind("optimizer", "train.optimizer", "sgd, adamw, or muon for filters of convolutions (rate: train.muon.lr) and sgd "+
+		"for the rest")
+	b.bind("average", "train.average.kind", "evaluate and keep an average of the weights: none, ema or lookahead "+
+		"(constants: train.average)")
+	completeWords(cmd, "optimizer", optim.Names)
+	completeWords(cmd, "average", append([]string{config.AverageNone}, optim.Averages...))
 }
 
 // addKeepCheckpoints adds the flag that keeps the checkpoints of finished trainings.

@@ -6,8 +6,22 @@ import (
 	"testing"
 	"time"
 
+	"dla/internal/config"
 	"dla/internal/engine"
 )
+
+// TestRecipeNamesOptimizerAndAverage: both rates of muon, and an average.
+func TestRecipeNamesOptimizerAndAverage(t *testing.T) {
+	c := config.DefaultFor("small").Training()
+	if line := recipe(c, 1); !strings.Contains(line, "sgd lr 0.1 momentum 0.9 ") || strings.Contains(line, "average") {
+		t.Error(line)
+	}
+	c.Train.Optimizer, c.Train.Average.Kind = "muon", config.AverageEMA
+	if line := recipe(c, 1); !strings.Contains(line, "muon lr 0.24 momentum 0.6 and sgd lr 0.1 momentum 0.9 ") ||
+		!strings.Contains(line, ", average ema") {
+		t.Error(line)
+	}
+}
 
 // TestManySeeds: settings are told apart in one pass, not in pairs, and each stands there once.
 func TestManySeeds(t *testing.T) {

@@ -91,5 +91,8 @@ func (c Baseline) Validate() error {
 	if d := c.Head.Dropout; !(d >= 0 && d < 1) || math.IsNaN(d) {
 		return fmt.Errorf("head.dropout is %g, want at least 0 and below 1", d)
 	}
+	if err := c.Train.withoutFilters("the head"); err != nil {
+		return err
+	}
 	return c.Training().Validate()
 }

@@ -27,6 +27,7 @@ func TestBaselineMistakes(t *testing.T) {
 	for assignment, want := range map[string]string{
 		"experiment=lab3/finetune": `experiment is "lab3/finetune", want lab3/baseline`,
 		"encoder.from=''":          "encoder.from is empty",
+		"train.optimizer=muon":     "the head has none; want sgd or adamw",
 		"encoder.pooling=max":      `encoder.pooling is "max", want one of mean, cls`,
 		"encoder.normalise=true":   "did you mean encoder.normalize?",
 		"head.hidden=20000":        "head.hidden is 20000",

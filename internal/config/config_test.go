@@ -164,7 +164,7 @@ func TestValidate(t *testing.T) {
 		"train.triangle.peak=1.1": "train.triangle.peak", "train.steps=-1": "train.steps",
 		"train.average.kind=swa": "none, ema, lookahead", "train.average.decay=1": "train.average.decay",
 		"train.average.every=0": "train.average.every", "train.average.power=-1": "train.average.power",
-		"train.batch_size=100000000": "train.batch_size", "train.optimizer=adam": "sgd, adamw, muon", "train.muon.lr=0": "train.muon.lr", "train.muon.momentum=1": "train.muon.momentum", "train.schedule=exponential": "onecycle",
+		"train.batch_size=100000000": "train.batch_size", "train.optimizer=adam": "sgd, adamw, muon", "train.optimizer=muon": "model.name mlp has none", "train.muon.lr=0": "train.muon.lr", "train.muon.momentum=1": "train.muon.momentum", "train.schedule=exponential": "onecycle",
 		"test.views=mirrored": `test.views is "mirrored", want one of none, mirror, shift`, "test.views=''": "test.views",
 		"data.augment.alternate=true": "data.augment.flip is false", "data.augment.reflect=true": "data.augment.crop is 0",
 		"train.milestones=[5, 3]": "train.milestones", "train.momentum=1": "train.momentum", "train.beta2=.nan": "train.beta2",

@@ -263,7 +263,21 @@ func (c Classifier) Validate() error {
 			return fmt.Errorf("%s is %d, want 0 to %d", n.key, n.v, n.high)
 		}
 	}
+	if c.Model.Name == DefaultResnet().Model.Name {
+		if err := c.Train.withoutFilters("model.name " + c.Model.Name); err != nil {
+			return err
+		}
+	}
 	return c.Training.Validate()
+}
+
+// withoutFilters returns an error if t's optimiser trains filters, which the network called name lacks.
+func (t Train) withoutFilters(name string) error {
+	if t.Optimizer == "muon" {
+		return fmt.Errorf("train.optimizer is muon, which trains filters of convolutions, and %s has none; want sgd or "+
+			"adamw", name)
+	}
+	return nil
 }
 
 // Validate returns an error that names the first invalid setting.

@@ -82,6 +82,9 @@ type Config struct {
 	EpochSteps int            // steps per epoch, for parameters with Epochs
 }
 
+// Names lists the optimisers that New knows.
+var Names = []string{"sgd", "adamw", "muon"}
+
 // New returns the optimiser of cfg for params: sgd is torch.optim.SGD, adamw is torch.optim.AdamW, muon trains
 // filters in steps that are nearly orthogonal matrices and the rest as sgd. Invalid constants are errors, and a muon
 // without filters.
@@ -135,7 +138,7 @@ func New(cfg Config, params []Param) (Optimizer, error) {
 		return &adamw{cfg: cfg, params: params, m: slots("exp_avg", params), v: slots("exp_avg_sq", params),
 			part: partition(params), rules: rulesOf(cfg, params)}, nil
 	}
-	return nil, fmt.Errorf("unknown optimizer %q: known are sgd, adamw, muon", cfg.Name)
+	return nil, fmt.Errorf("unknown optimizer %q: known are %s", cfg.Name, strings.Join(Names, ", "))
 }
 
 func slots(kind string, params []Param) []Slot {
