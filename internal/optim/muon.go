@@ -24,9 +24,9 @@ type muon struct {
 	parts   [][]stretch
 	rules   []rule
 
-	x, y    []float32 // a step and the next iterate of it
-	a, b    []float32 // square matrices
-	sums    [][2]float64
+	x, y    []float32    // a step, and what orthogonal makes of it
+	squares [4][]float32 // square matrices
+	sums    [][2]float64 // squares of weights and step, per range
 	product kernel.Gemm
 
 	// What Chunk does, and where.
@@ -54,7 +54,9 @@ func newMuon(cfg Config, params []Param) *muon {
 	}
 	o.sgd, o.v, o.rules = newSGD(cfg, others), slots("momentum", o.filters), rulesOf(cfg, o.filters)
 	o.x, o.y = kernel.Alloc(largest), kernel.Alloc(largest)
-	o.a, o.b = kernel.Alloc(side*side), kernel.Alloc(side*side)
+	for i := range o.squares {
+		o.squares[i] = kernel.Alloc(side * side)
+	}
 	o.sums = make([][2]float64, chunks)
 	return o
 }
@@ -109,32 +111,50 @@ func (o *muon) filter(i int, lr float64) {
 	})
 }
 
-// orthogonal moves the singular values of x [rows, cols], which are at most 1, to about 1: three Newton-Schulz
-// iterations by a polynomial of degree five, X ← aX + b(XXᵀ)X + c(XXᵀ)²X.
+// orthogonal moves the singular values of x [rows, cols], which are at most 1, to about 1, by three Newton-Schulz
+// iterations X ← aX + b(XXᵀ)X + c(XXᵀ)²X, or with XᵀX on the other side, whichever is smaller. Each is the product of X
+// with a polynomial P of that square matrix A, which the iteration makes PAP. So x itself is multiplied twice in all,
+// for the first A and by the product of all P.
 func (o *muon) orthogonal(rows, cols int) {
-	const a, b, c = 3.4445, -4.7750, 2.0315
 	n := min(rows, cols)
-	left := rows < cols // multiply from the side that has the smaller product of x with its transpose
-	square, poly := o.a[:n*n], o.b[:n*n]
-	for range 3 {
-		o.product = kernel.Gemm{M: n, N: n, K: max(rows, cols), A: o.x, LDA: cols, TransA: !left, B: o.x, LDB: cols,
-			TransB: left, C: square, LDC: n}
-		o.product.Do()
-		o.product = kernel.Gemm{M: n, N: n, K: n, A: square, LDA: n, B: square, LDB: n, C: poly, LDC: n}
-		o.product.Do()
-		for i, s := range square {
-			poly[i] = float32(b*s) + float32(c*poly[i])
-		}
-		for i := 0; i < n*n; i += n + 1 {
-			poly[i] += a
-		}
-		o.product = kernel.Gemm{M: rows, N: cols, K: n, A: o.x, LDA: cols, B: poly, LDB: n, C: o.y, LDC: cols}
-		if left {
-			o.product.A, o.product.LDA, o.product.B, o.product.LDB = poly, n, o.x, cols
-		}
-		o.product.Do()
-		o.x, o.y = o.y, o.x
+	left := rows < cols
+	a, poly, all, s := o.squares[0][:n*n], o.squares[1][:n*n], o.squares[2][:n*n], o.squares[3][:n*n]
+	square := func(dst, x, y []float32) {
+		o.multiply(kernel.Gemm{M: n, N: n, K: n, A: x, LDA: n, B: y, LDB: n, C: dst, LDC: n})
 	}
+	o.multiply(kernel.Gemm{M: n, N: n, K: max(rows, cols), A: o.x, LDA: cols, TransA: !left, B: o.x, LDB: cols,
+		TransB: left, C: a, LDC: n})
+	for i := range 3 {
+		if i > 0 {
+			square(s, poly, a)
+			square(a, s, poly)
+		}
+		square(poly, a, a)
+		for j, v := range a {
+			poly[j] = float32(-4.7750*v) + float32(2.0315*poly[j])
+		}
+		for j := 0; j < n*n; j += n + 1 {
+			poly[j] += 3.4445
+		}
+		if i == 0 {
+			copy(all, poly)
+			continue
+		}
+		square(s, poly, all)
+		all, s = s, all
+	}
+	g := kernel.Gemm{M: rows, N: cols, K: n, A: o.x, LDA: cols, B: all, LDB: n, C: o.y, LDC: cols}
+	if left {
+		g.A, g.LDA, g.B, g.LDB = all, n, o.x, cols
+	}
+	o.multiply(g)
+	o.x, o.y = o.y, o.x
+}
+
+// multiply computes a product.
+func (o *muon) multiply(g kernel.Gemm) {
+	o.product = g // where it lies in memory already
+	o.product.Do()
 }
 
 // run performs do on all ranges of the filter at hand.
