@@ -105,6 +105,13 @@ func (c *Conv) BackwardData(dx, dy, w []float32, add bool) {
 		c.winoBackwardData()
 		return
 	}
+	if c.colours() {
+		c.packed = borrow(c.K * c.K * c.OC * c.IC)
+		defer giveBack()
+		c.phase.run(c, (*Conv).packColours, c.K*c.K)
+		c.phase.run(c, (*Conv).backwardColours, c.N)
+		return
+	}
 	wide := simd.width(2)
 	panels := tiles(c.IC, wide)
 	c.packed = borrow(panels * wide * c.K * c.K * c.OC)

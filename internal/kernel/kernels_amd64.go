@@ -309,6 +309,11 @@ func brgemmTAVX512_14x2(p *byte)
 //go:noescape
 func transposeAVX512(dst *float32, src *float32, ldd uintptr, lds uintptr)
 
+// coloursAVX512 computes the gradients of 32 pixels of three channels, dst[3][32] = Σ over rows r, columns q and outputs k of w[r][q][k][3] · dy, which stands at r·row + k·ldd + 4·q and has a float for each pixel.
+//
+//go:noescape
+func coloursAVX512(dst *float32, w *float32, dy *float32, k int, cols int, rows int, ldd uintptr, row uintptr)
+
 // winoInputAVX512 transforms a patch of 6x6 pixels of n vectors of channels into 36 points, ptst bytes apart.
 //
 //go:noescape
@@ -678,6 +683,11 @@ func brgemmTAVX2_6x2(p *byte)
 //
 //go:noescape
 func transposeAVX2(dst *float32, src *float32, ldd uintptr, lds uintptr)
+
+// coloursAVX2 computes the gradients of 32 pixels of three channels, dst[3][32] = Σ over rows r, columns q and outputs k of w[r][q][k][3] · dy, which stands at r·row + k·ldd + 4·q and has a float for each pixel.
+//
+//go:noescape
+func coloursAVX2(dst *float32, w *float32, dy *float32, k int, cols int, rows int, ldd uintptr, row uintptr)
 
 // winoInputAVX2 transforms a patch of 6x6 pixels of n vectors of channels into 36 points, ptst bytes apart.
 //

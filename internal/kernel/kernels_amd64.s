@@ -14045,6 +14045,61 @@ TEXT ·transposeAVX512(SB), NOSPLIT, $0-32
 	VZEROUPPER
 	RET
 
+// func coloursAVX512(dst *float32, w *float32, dy *float32, k int, cols int, rows int, ldd uintptr, row uintptr)
+// Requires: AVX, AVX512F
+TEXT ·coloursAVX512(SB), NOSPLIT, $0-64
+	MOVQ   w+8(FP), AX
+	MOVQ   dy+16(FP), CX
+	MOVQ   rows+40(FP), DX
+	MOVQ   ldd+48(FP), BX
+	MOVQ   row+56(FP), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+
+row:
+	MOVQ CX, DI
+	MOVQ cols+32(FP), R9
+
+column:
+	MOVQ DI, R8
+	MOVQ k+24(FP), R10
+
+output:
+	VBROADCASTSS (AX), Z6
+	VBROADCASTSS 4(AX), Z7
+	VBROADCASTSS 8(AX), Z8
+	VMOVUPS      (R8), Z9
+	VFMADD231PS  Z9, Z6, Z0
+	VFMADD231PS  Z9, Z7, Z2
+	VFMADD231PS  Z9, Z8, Z4
+	VMOVUPS      64(R8), Z9
+	VFMADD231PS  Z9, Z6, Z1
+	VFMADD231PS  Z9, Z7, Z3
+	VFMADD231PS  Z9, Z8, Z5
+	ADDQ         $0x0c, AX
+	ADDQ         BX, R8
+	DECQ         R10
+	JNZ          output
+	ADDQ         $0x04, DI
+	DECQ         R9
+	JNZ          column
+	ADDQ         SI, CX
+	DECQ         DX
+	JNZ          row
+	MOVQ         dst+0(FP), AX
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	VMOVUPS      Z4, 256(AX)
+	VMOVUPS      Z5, 320(AX)
+	VZEROUPPER
+	RET
+
 // func winoInputAVX512(top *float32, mid *float32, bottom *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, edges int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·winoInputAVX512(SB), NOSPLIT, $0-88
@@ -25421,6 +25476,81 @@ TEXT ·transposeAVX2(SB), NOSPLIT, $0-32
 	VMOVUPS    Y14, (AX)
 	ADDQ       DX, AX
 	VMOVUPS    Y15, (AX)
+	VZEROUPPER
+	RET
+
+// func coloursAVX2(dst *float32, w *float32, dy *float32, k int, cols int, rows int, ldd uintptr, row uintptr)
+// Requires: AVX, FMA3
+TEXT ·coloursAVX2(SB), NOSPLIT, $0-64
+	MOVQ   w+8(FP), AX
+	MOVQ   dy+16(FP), CX
+	MOVQ   rows+40(FP), DX
+	MOVQ   ldd+48(FP), BX
+	MOVQ   row+56(FP), SI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+
+row:
+	MOVQ CX, DI
+	MOVQ cols+32(FP), R9
+
+column:
+	MOVQ DI, R8
+	MOVQ k+24(FP), R10
+
+output:
+	VBROADCASTSS (AX), Y12
+	VBROADCASTSS 4(AX), Y13
+	VBROADCASTSS 8(AX), Y14
+	VMOVUPS      (R8), Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y8
+	VMOVUPS      32(R8), Y15
+	VFMADD231PS  Y15, Y12, Y1
+	VFMADD231PS  Y15, Y13, Y5
+	VFMADD231PS  Y15, Y14, Y9
+	VMOVUPS      64(R8), Y15
+	VFMADD231PS  Y15, Y12, Y2
+	VFMADD231PS  Y15, Y13, Y6
+	VFMADD231PS  Y15, Y14, Y10
+	VMOVUPS      96(R8), Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y7
+	VFMADD231PS  Y15, Y14, Y11
+	ADDQ         $0x0c, AX
+	ADDQ         BX, R8
+	DECQ         R10
+	JNZ          output
+	ADDQ         $0x04, DI
+	DECQ         R9
+	JNZ          column
+	ADDQ         SI, CX
+	DECQ         DX
+	JNZ          row
+	MOVQ         dst+0(FP), AX
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      Y2, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y5, 160(AX)
+	VMOVUPS      Y6, 192(AX)
+	VMOVUPS      Y7, 224(AX)
+	VMOVUPS      Y8, 256(AX)
+	VMOVUPS      Y9, 288(AX)
+	VMOVUPS      Y10, 320(AX)
+	VMOVUPS      Y11, 352(AX)
 	VZEROUPPER
 	RET
 

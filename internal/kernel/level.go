@@ -15,6 +15,7 @@ type kernels struct {
 
 	brgemm    brgemmTable
 	transpose transposeFunc
+	colours   coloursFunc
 
 	winoInput                                                  winoInputFunc
 	winoOutput, winoOutputAdd, winoDY, winoWeight, winoDWeight winoFunc
@@ -59,6 +60,9 @@ type (
 
 	// transposeFunc writes dst[j][i] = src[i][j] for one square of floats x floats.
 	transposeFunc func(dst, src *float32, ldd, lds uintptr)
+
+	// coloursFunc is the gradient of colourPixels pixels of three channels; see colours.go.
+	coloursFunc func(dst, w, dy *float32, k, cols, rows int, ldd, row uintptr)
 
 	// winoInputFunc and winoFunc are the transforms of Winograd convolution, of n vectors of channels; see winograd.go.
 	winoInputFunc func(top, mid, bottom *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int,

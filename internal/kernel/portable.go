@@ -11,6 +11,7 @@ var portable = kernels{
 	name: "portable", floats: 8, rows: [3]int{0, portableRows, portableRows},
 	brgemm:           portableBrgemm(),
 	transpose:        portableTranspose,
+	colours:          portableColours,
 	winoInput:        portableWinoInput,
 	winoOutput:       fromPoints(4, winoOutput1, false),
 	winoOutputAdd:    fromPoints(4, winoOutput1, true),

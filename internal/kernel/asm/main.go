@@ -2,9 +2,10 @@
 // own so that the product does not depend on avo.
 //
 // Every kernel is generated twice, for AVX-512 and for AVX2, from one description: a level says how
-// wide a vector is and how many registers there are. brgemm.go has the matrix product, winograd.go
-// the transforms of Winograd convolution, norm.go batch normalisation, pooling.go max pooling, functions.go, layernorm.go and
-// dropout.go what the encoders need, elementwise.go the rest. tables.go names all of them in Go, level by level.
+// wide a vector is and how many registers there are. brgemm.go has the matrix product, colours.go the
+// gradient of images of three channels, winograd.go the transforms of Winograd convolution, norm.go batch
+// normalisation, pooling.go max pooling, functions.go, layernorm.go and dropout.go what the encoders need,
+// elementwise.go the rest. tables.go names all of them in Go, level by level.
 package main
 
 import (
@@ -43,6 +44,7 @@ func main() {
 			}
 		}
 		transpose(l)
+		colours(l)
 		winograd(l)
 		norm(l)
 		pooling(l)
