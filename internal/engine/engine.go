@@ -58,6 +58,21 @@ type (
 		RunAdd(out *Tensor, in []*Tensor) error
 	}
 
+	// Joiner is an op whose Run may be a single phase of a kernel, which then runs together with those of its neighbours.
+	// See join.
+	Joiner interface {
+		Op
+		// Part is Run up to that phase, which it returns; where it is not ok, Run is to be called.
+		Part(out *Tensor, in []*Tensor) (part kernel.Part, ok bool, err error)
+	}
+
+	// JoiningAccumulator is an Accumulator whose RunAdd may be a single phase of a kernel.
+	JoiningAccumulator interface {
+		Accumulator
+		// PartAdd is for RunAdd what a Joiner's Part is for Run.
+		PartAdd(out *Tensor, in []*Tensor) (part kernel.Part, ok bool, err error)
+	}
+
 	// Absorber is an op that can do the work of one that follows it in the pass that computes its own output. See
 	// absorb.
 	Absorber interface {
@@ -94,6 +109,8 @@ type Program struct {
 	outputs map[*gorgonia.Node]*Tensor
 	bytes   int64 // arena, see PeakBytes
 	timed   bool  // see Profile
+
+	together kernel.Together
 }
 
 type step struct {
@@ -103,6 +120,7 @@ type step struct {
 	in   []*Tensor
 	cost cost // see profile.go
 	skip bool // see Skip
+	with int  // how many of the steps that follow it runs together with: see join
 }
 
 // Compile prepares g to compute outputs. Every leaf they depend on must have a value bound
@@ -147,11 +165,14 @@ func Compile(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) (*Program, error)
 		kept[slot[n]] = true
 	}
 	p.steps = absorb(fuseSums(p.steps, kept), kept)
+	join(p.steps)
 	var pl planner
-	for i := range p.steps {
-		if err := pl.add(&p.steps[i]); err != nil {
+	for i := 0; i < len(p.steps); {
+		next := i + 1 + p.steps[i].with
+		if err := pl.add(p.steps[i:next]); err != nil {
 			return nil, err
 		}
+		i = next
 	}
 	for t := range kept {
 		pl.keep(t)
@@ -172,14 +193,20 @@ func (p *Program) Run() error {
 	if p.timed {
 		return p.runTimed()
 	}
-	for i := range p.steps {
+	for i := 0; i < len(p.steps); {
 		s := &p.steps[i]
-		if s.skip {
-			continue
+		next := i + 1 + s.with
+		switch {
+		case s.with > 0:
+			if err := p.runTogether(p.steps[i:next]); err != nil {
+				return err
+			}
+		case !s.skip:
+			if err := s.op.Run(s.out, s.in); err != nil {
+				return s.fail(err)
+			}
 		}
-		if err := s.op.Run(s.out, s.in); err != nil {
-			return s.fail(err)
-		}
+		i = next
 	}
 	return nil
 }

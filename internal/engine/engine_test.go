@@ -10,6 +10,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"dla/internal/engine"
+	"dla/internal/kernel"
 	"dla/internal/model"
 	"dla/internal/nn"
 	"dla/internal/ops"
@@ -129,6 +130,35 @@ func TestSkip(t *testing.T) {
 	for i, g := range run() {
 		if !slices.Equal(g, want[i]) {
 			t.Errorf("output %d has other bits after nothing is skipped", i)
+		}
+	}
+}
+
+// TestTogether: the gradients of a layer have the same bits when they run together as when they run one after the other,
+// as they do while they are timed, and so with any number of threads.
+func TestTogether(t *testing.T) {
+	before := kernel.Threads()
+	defer kernel.SetThreads(before)
+	m := newMLP(t, nn.NewParams(1), 32, true)
+	p := m.compile(t)
+	fill(p, m.x, m.y, 1)
+	run := func(timed bool) (all [][]float32) {
+		p.Profile(timed)
+		if err := p.Run(); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range append([]*G.Node{m.loss, m.logits}, m.grads...) {
+			all = append(all, slices.Clone(p.Read(n).F32))
+		}
+		return all
+	}
+	want := run(true)
+	for _, threads := range []int{1, 2, 3} {
+		kernel.SetThreads(threads)
+		for i, g := range run(false) {
+			if !slices.Equal(g, want[i]) {
+				t.Errorf("output %d has other bits with %d threads", i, threads)
+			}
 		}
 	}
 }

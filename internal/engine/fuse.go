@@ -13,6 +13,14 @@ func (a addInto) InPlace() int { return a.last }
 
 // Run computes out = in[last] + the op of the other inputs.
 func (a addInto) Run(out *Tensor, in []*Tensor) error {
+	if err := a.start(out, in); err != nil {
+		return err
+	}
+	return a.RunAdd(out, in[:a.last])
+}
+
+// start makes out the input to add onto.
+func (a addInto) start(out *Tensor, in []*Tensor) error {
 	onto := in[a.last]
 	if err := out.Resize(onto.Shape...); err != nil {
 		return err
@@ -20,7 +28,7 @@ func (a addInto) Run(out *Tensor, in []*Tensor) error {
 	if len(out.F32) > 0 && &out.F32[0] != &onto.F32[0] {
 		copy(out.F32, onto.F32)
 	}
-	return a.RunAdd(out, in[:a.last])
+	return nil
 }
 
 // fuseSums does away with additions of two gradients, the later of which an Accumulator computes for

@@ -40,24 +40,38 @@ type overwrite struct {
 	out, in *Tensor
 }
 
-// add registers the output of the next step and its use of its inputs.
-func (p *planner) add(s *step) error {
+// add registers the outputs of the next steps, which run at the same time, and their use of their inputs.
+func (p *planner) add(steps []step) error {
 	if p.of == nil {
 		p.of = map[*Tensor]*block{}
 	}
+	at := p.steps
+	p.steps++
+	readers := map[*block]int{}
+	for i := range steps {
+		for _, t := range steps[i].in {
+			if b := p.of[t]; b != nil {
+				b.last = at
+				readers[b]++
+			}
+		}
+	}
+	for i := range steps {
+		if err := p.addOutput(&steps[i], at, readers); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addOutput registers the output of a step at the given time, when so many inputs lie in each block.
+func (p *planner) addOutput(s *step, at int, readers map[*block]int) error {
 	n := 1
 	for _, d := range s.out.Shape {
 		if d < 0 {
 			return fmt.Errorf("engine: node %s has no size", describe(s.node))
 		}
 		n *= d
-	}
-	at := p.steps
-	p.steps++
-	for _, t := range s.in {
-		if b := p.of[t]; b != nil {
-			b.last = at
-		}
 	}
 	if _, ok := s.op.(Viewer); ok {
 		if b := p.of[s.in[0]]; b != nil { // in a leaf's memory there is nothing to plan
@@ -68,7 +82,17 @@ func (p *planner) add(s *step) error {
 	b := &block{floats: n, first: at, last: at, views: []*Tensor{s.out}}
 	p.blocks = append(p.blocks, b)
 	p.of[s.out] = b
-	if i := s.op.InPlace(); i >= 0 && i < len(s.in) {
+	i := s.op.InPlace()
+	if i < 0 || i >= len(s.in) {
+		return nil
+	}
+	own := 0 // of the readers, those of this step
+	for _, t := range s.in {
+		if p.of[t] == p.of[s.in[i]] {
+			own++
+		}
+	}
+	if src := p.of[s.in[i]]; src != nil && readers[src] == own {
 		p.wishes = append(p.wishes, overwrite{at: at, out: s.out, in: s.in[i]})
 	}
 	return nil

@@ -14,7 +14,8 @@ type cost struct {
 	runs  int
 }
 
-// Profile turns the timing of every op on or off and discards earlier timings.
+// Profile turns the timing of every op on or off and discards earlier timings. While they are timed, ops that would run
+// together run one after the other.
 func (p *Program) Profile(on bool) {
 	p.timed = on
 	for i := range p.steps {

@@ -76,39 +76,58 @@ func BytesToFloats(dst []float32, src []byte) {
 
 var full = []float32{255}
 
-// colSum is ColSum as a task: each chunk sums some rows into its own part.
-type colSum struct {
-	x, parts   []float32
-	rows, cols int
+// ColumnSum computes Dst[c] = the sum over r of X[r, c], for X [Rows, Cols]: the gradient of a bias. Its methods allocate
+// nothing.
+type ColumnSum struct {
+	Dst, X     []float32
+	Rows, Cols int
+
+	parts []float32
+	phase phase[ColumnSum]
 }
 
-// colSumRows is how many rows a part has.
+// colSumRows is how many rows a chunk sums.
 const colSumRows = 2048
 
-var colSumPool = sync.Pool{New: func() any { return new(colSum) }}
-
-// ColSum computes dst[c] = the sum over r of x[r, c], for x [rows, cols]: the gradient of a bias.
-func ColSum(dst, x []float32, rows, cols int) {
-	clear(dst[:cols])
-	if rows == 0 || cols == 0 {
+// Do computes the sums.
+func (s *ColumnSum) Do() {
+	if part, ok := s.Part(); ok {
+		run(part.task, part.chunks)
 		return
 	}
-	_ = x[rows*cols-1]
-	n := tiles(rows, colSumRows)
-	s := colSumPool.Get().(*colSum)
-	*s = colSum{x, borrow(n * 2 * cols), rows, cols}
-	run(s, n)
+	clear(s.Dst[:s.Cols])
+	if s.Rows == 0 || s.Cols == 0 {
+		return
+	}
+	_ = s.X[s.Rows*s.Cols-1]
+	n := tiles(s.Rows, colSumRows)
+	s.parts = borrow(n * 2 * s.Cols)
+	s.phase.run(s, (*ColumnSum).sumPart, n)
 	for p := range n {
-		addTo(dst[:cols], s.parts[p*2*cols:])
+		addTo(s.Dst[:s.Cols], s.parts[p*2*s.Cols:])
 	}
 	giveBack()
-	*s = colSum{}
-	colSumPool.Put(s)
 }
 
-func (s *colSum) chunk(_ *lane, i int) {
-	lo, hi := i*colSumRows, min(s.rows, (i+1)*colSumRows)
-	imageSums(s.parts[i*2*s.cols:][:2*s.cols], s.x[lo*s.cols:hi*s.cols], hi-lo, s.cols)
+// Part is Do as a Part, where there are few rows.
+func (s *ColumnSum) Part() (Part, bool) {
+	if s.Rows == 0 || s.Cols == 0 || s.Rows > colSumRows {
+		return Part{}, false
+	}
+	_, _ = s.X[s.Rows*s.Cols-1], s.Dst[s.Cols-1]
+	return s.phase.part(s, (*ColumnSum).sumAll, 1), true
+}
+
+func (s *ColumnSum) sumPart(_ *lane, i int) {
+	lo, hi := i*colSumRows, min(s.Rows, (i+1)*colSumRows)
+	imageSums(s.parts[i*2*s.Cols:][:2*s.Cols], s.X[lo*s.Cols:hi*s.Cols], hi-lo, s.Cols)
+}
+
+func (s *ColumnSum) sumAll(l *lane, _ int) {
+	sums := l.floats(2 * s.Cols)
+	imageSums(sums, s.X, s.Rows, s.Cols)
+	clear(s.Dst[:s.Cols])
+	addTo(s.Dst[:s.Cols], sums)
 }
 
 // SumSquares returns the sum of x[i]², added in ascending order in float64.

@@ -38,7 +38,7 @@ func passes(n, px, c int, seed uint64) []float32 {
 	sum, masked, cols := make([]float32, size), make([]float32, size), make([]float32, c)
 	Add(sum, x, res)
 	ReLUGrad(masked, dy, x)
-	ColSum(cols, x, n*px, c)
+	(&ColumnSum{Dst: cols, X: x, Rows: n * px, Cols: c}).Do()
 	pool := AvgPool{N: n, Pixels: px, C: c}
 	mean, spread := make([]float32, n*c), make([]float32, size)
 	pool.Forward(mean, x)

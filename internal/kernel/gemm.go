@@ -27,6 +27,7 @@ type Gemm struct {
 	ReLU, GELU bool
 
 	packed                      []float32 // op(B) as panels of [K][width], zeros beyond N; nil: B is read where it lies
+	ownPanel                    bool      // a chunk has one panel, and packs it itself
 	rowTiles, rowCut, columnCut int       // tiles of rows; groups of tiles and of panels, a pair of them a chunk
 	phase                       phase[Gemm]
 }
@@ -42,6 +43,9 @@ const groupTiles = 14
 
 // leastChunks is how many chunks a product is to have, if there are as many tiles.
 const leastChunks = 16
+
+// ownPanels is the least number of chunks of a product whose chunks pack their panels themselves.
+const ownPanels = 8
 
 // bestCut is the number of groups of rows, of at most groupTiles, with which the least of A and B is moved:
 // all of A once for each group of columns, of which there are leastChunks all told, or three times where it
@@ -68,32 +72,58 @@ func (g *Gemm) copiesA() bool {
 
 // Do computes the product.
 func (g *Gemm) Do() {
-	if g.M == 0 || g.N == 0 {
+	if part, ok := g.Part(); ok {
+		run(part.task, part.chunks)
 		return
+	}
+	switch {
+	case g.M == 0 || g.N == 0:
+	case g.K == 0:
+		g.check()
+		g.noProduct()
+	default:
+		panels := tiles(g.N, simd.width(2))
+		g.packed = borrow(panels * g.K * simd.width(2))
+		defer giveBack()
+		g.phase.run(g, (*Gemm).pack, panels)
+		g.share(panels)
+		g.phase.run(g, (*Gemm).multiply, g.rowCut*g.columnCut)
+	}
+}
+
+// Part is Do as a Part, where op(B) need not be packed first.
+func (g *Gemm) Part() (Part, bool) {
+	if g.M == 0 || g.N == 0 || g.K == 0 {
+		return Part{}, false
 	}
 	g.check()
-	if g.K == 0 {
-		g.noProduct()
-		return
-	}
-	wide := simd.width(2)
-	panels := tiles(g.N, wide)
+	panels := tiles(g.N, simd.width(2))
 	g.rowTiles = tiles(g.M, simd.rows[2])
 	// Packing pays where many tiles of rows read a panel, sooner where rows of B are so far apart that they
 	// would fight over the cache, and is needed where rows of B are columns of op(B) or the last panel is
 	// cut off.
-	if g.packed = nil; g.TransB || g.N%simd.floats != 0 || g.rowTiles > 32 || g.rowTiles > 8 && g.LDB%512 == 0 {
-		g.packed = borrow(panels * g.K * wide)
-		defer giveBack()
-		g.phase.run(g, (*Gemm).pack, panels)
+	pack := g.TransB || g.N%simd.floats != 0 || g.rowTiles > 32 || g.rowTiles > 8 && g.LDB%512 == 0
+	g.packed, g.ownPanel = nil, false
+	if pack {
+		// Of a small product, the threads would wait for the last panel as long as it takes to pack one.
+		groups := tiles(ownPanels, panels)
+		if g.rowTiles > 32 || groups > 2 || g.copiesA() {
+			return Part{}, false
+		}
+		g.ownPanel, g.rowCut, g.columnCut = true, min(g.rowTiles, groups), panels
+	} else {
+		g.share(panels)
 	}
-	// Enough chunks to share out, each large enough to be worth it; by shape alone.
+	return g.phase.part(g, (*Gemm).multiply, g.rowCut*g.columnCut), true
+}
+
+// share cuts the product into enough chunks to share out, each large enough to be worth it; by shape alone.
+func (g *Gemm) share(panels int) {
 	g.rowCut = g.rowTiles
 	if g.rowTiles > 32 || g.rowTiles > 8 && panels >= 16 {
 		g.rowCut = g.bestCut(panels)
 	}
 	g.columnCut = min(panels, tiles(leastChunks, g.rowCut))
-	g.phase.run(g, (*Gemm).multiply, g.rowCut*g.columnCut)
 }
 
 // check panics where a slice is too short for its matrix: the microkernels do not.
@@ -129,11 +159,14 @@ func (g *Gemm) noProduct() {
 }
 
 // pack packs one panel of op(B).
-func (g *Gemm) pack(_ *lane, panel int) {
+func (g *Gemm) pack(_ *lane, panel int) { g.packPanel(g.packed[panel*simd.width(2)*g.K:], panel) }
+
+// packPanel packs one panel of op(B) to dst.
+func (g *Gemm) packPanel(dst []float32, panel int) {
 	j0 := panel * simd.width(2)
 	cols := min(simd.width(2), g.N-j0)
 	width := simd.width(vectorsFor(cols))
-	dst := g.packed[j0*g.K:][:g.K*width]
+	dst = dst[:g.K*width]
 	if cols < width {
 		clear(dst)
 	}
@@ -161,7 +194,15 @@ func (g *Gemm) multiply(l *lane, chunk int) {
 	if copyA {
 		edge = (row1 - row0) * largest
 	}
-	scratch := l.floats(edge + simd.rows[2]*wide)
+	own := 0
+	if g.ownPanel {
+		own = g.K * wide
+	}
+	scratch := l.floats(own + edge + simd.rows[2]*wide)
+	ownPanel, scratch := scratch[:own], scratch[own:]
+	if g.ownPanel {
+		g.packPanel(ownPanel, p0)
+	}
 	for block := range blocks {
 		k0, k1 := cut(g.K, block, blocks), cut(g.K, block+1, blocks)
 		first, last := block == 0, block == blocks-1
@@ -175,9 +216,12 @@ func (g *Gemm) multiply(l *lane, chunk int) {
 			width := simd.width(vectors)
 			whole := cols == width
 			l.brgemm = brgemm{k: k1 - k0, segs: 1}
-			if g.packed != nil {
+			switch {
+			case g.ownPanel:
+				l.b, l.ldb = at(ownPanel, k0*width), uintptr(4*width)
+			case g.packed != nil:
 				l.b, l.ldb = at(g.packed, j*g.K+k0*width), uintptr(4*width)
-			} else {
+			default:
 				l.b, l.ldb = at(g.B, k0*g.LDB+j), uintptr(4*g.LDB)
 			}
 			if whole {

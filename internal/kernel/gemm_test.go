@@ -146,6 +146,9 @@ func TestGemm(t *testing.T) {
 			p := product{m: 1 + s.IntN(40), n: 1 + s.IntN(70), k: s.IntN(50), pad: s.IntN(3) * 5, transA: s.IntN(2) == 0,
 				transB: s.IntN(2) == 0,
 				acc:    s.IntN(2) == 0, bias: s.IntN(2) == 0}
+			if seed%100 == 7 { // several blocks
+				p.k += 2 * blockK
+			}
 			act := s.IntN(3)
 			p.rel, p.gelu = act == 1, act == 2
 			if err := p.run(seed); err != nil {
@@ -208,6 +211,53 @@ func TestThreadsDoNotMatter(t *testing.T) {
 					t.Fatalf("%s: %d threads give other bits than one", level, threads)
 				}
 			}
+		}
+	})
+}
+
+// TestTogether: products and a sum that run as one phase have the bits that they have one after the other, and take no
+// memory. A product that must pack an operand first is no part.
+func TestTogether(t *testing.T) {
+	before := Threads()
+	defer SetThreads(before)
+	levels(t, func(level string) {
+		const n = 96
+		dz, w, x := normals(n*n, 1), normals(n*n, 2), normals(n*n, 3)
+		dx, dw, db := make([]float32, n*n), make([]float32, n*n), make([]float32, n)
+		p := Gemm{M: n, N: n, K: n, A: dz, LDA: n, B: w, LDB: n, C: dx, LDC: n}
+		q := Gemm{M: n, N: n, K: n, A: dz, LDA: n, TransA: true, B: x, LDB: n, C: dw, LDC: n}
+		s := ColumnSum{Dst: db, X: dz, Rows: n, Cols: n}
+		p.Do()
+		q.Do()
+		s.Do()
+		want := slices.Concat(dx, dw, db)
+		var together Together
+		run := func() {
+			for _, k := range []interface{ Part() (Part, bool) }{&p, &q, &s} {
+				part, ok := k.Part()
+				if !ok {
+					t.Fatalf("%s: no part", level)
+				}
+				together.Add(part)
+			}
+			together.Run()
+		}
+		for _, threads := range []int{1, 2, 3} {
+			SetThreads(threads)
+			clear(dx)
+			clear(dw)
+			clear(db)
+			if run(); !slices.Equal(slices.Concat(dx, dw, db), want) {
+				t.Errorf("%s, %d threads: other bits", level, threads)
+			}
+			if n := testing.AllocsPerRun(5, run); n != 0 {
+				t.Errorf("%s, %d threads: %v allocations", level, threads, n)
+			}
+		}
+		large := Gemm{M: 40 * simd.rows[2], N: n, K: 1, A: make([]float32, 40*simd.rows[2]), LDA: 1, B: w, LDB: n,
+			C: make([]float32, 40*simd.rows[2]*n), LDC: n}
+		if _, ok := large.Part(); ok {
+			t.Errorf("%s: a product that packs is a part", level)
 		}
 	})
 }

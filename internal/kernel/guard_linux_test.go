@@ -147,7 +147,7 @@ func TestNothingOutsideIsRead(t *testing.T) {
 					m.GradInput(y, x, x, v, v, v, v)
 					Add(y, x, x)
 					ReLUGrad(y, x, x)
-					ColSum(v, x, 6, c)
+					(&ColumnSum{Dst: v, X: x, Rows: 6, Cols: c}).Do()
 					SGD(x, y, y, SGDParams{LR: 1})
 					AdamW(x, y, y, y, AdamWParams{LR: 1, Bias1: 1, Bias2: 1, Eps: 1})
 				})

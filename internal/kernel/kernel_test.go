@@ -45,18 +45,22 @@ func TestPhasesAllocateNothing(t *testing.T) {
 	maxPool, index := MaxPool{N: n, H: h, W: w, C: c, Window: 2}, make([]byte, n*h*w*c)
 	sub := Subsample{N: n, H: h, W: w, C: c, OC: c, Stride: 2}
 	var e Embedding
-	ids := []int32{2, 0, 2}
+	ids, labels := []int32{2, 0, 2}, make([]int32, 20)
 	for _, threads := range []int{1, 3} {
 		SetThreads(threads)
 		for name, f := range map[string]func(){
-			"Add":                func() { Add(y, x, x) },
-			"ReLUGrad":           func() { ReLUGrad(y, x, x) },
-			"GELU":               func() { GELU(y, x) },
-			"GELUGrad":           func() { GELUGrad(y, x, x) },
-			"SiLU":               func() { SiLU(y, x) },
-			"SiLUGrad":           func() { SiLUGrad(y, x, x) },
-			"Tanh":               func() { Tanh(y, x) },
-			"TanhGrad":           func() { TanhGrad(y, x, x) },
+			"Add":      func() { Add(y, x, x) },
+			"ReLUGrad": func() { ReLUGrad(y, x, x) },
+			"GELU":     func() { GELU(y, x) },
+			"GELUGrad": func() { GELUGrad(y, x, x) },
+			"SiLU":     func() { SiLU(y, x) },
+			"SiLUGrad": func() { SiLUGrad(y, x, x) },
+			"Tanh":     func() { Tanh(y, x) },
+			"TanhGrad": func() { TanhGrad(y, x, x) },
+			"SoftmaxCrossEntropy": func() {
+				SoftmaxCrossEntropy(x, labels, 20, 7, 0.1)
+				SoftmaxCrossEntropyGrad(y, x, labels, 20, 7, 0.1, 1)
+			},
 			"SquaredErrorGrad":   func() { SquaredErrorGrad(y, x, x, n, h, 2) },
 			"AvgPool.Forward":    func() { avg.Forward(y, x) },
 			"AvgPool.Backward":   func() { avg.Backward(y, x) },
@@ -130,8 +134,8 @@ func TestElementwise(t *testing.T) {
 	})
 }
 
-// TestColSum covers whole vectors of columns and odd ones, and more rows than a part has.
-func TestColSum(t *testing.T) {
+// TestColumnSum covers whole vectors of columns and odd ones, and more rows than a part has.
+func TestColumnSum(t *testing.T) {
 	levels(t, func(level string) {
 		for _, size := range [][2]int{{7, 5}, {1, 16}, {300, 40}, {colSumRows + 3, 33}} {
 			rows, cols := size[0], size[1]
@@ -139,7 +143,7 @@ func TestColSum(t *testing.T) {
 			for i := range dst {
 				dst[i] = 99 // overwritten, not added to
 			}
-			ColSum(dst, x, rows, cols)
+			(&ColumnSum{Dst: dst, X: x, Rows: rows, Cols: cols}).Do()
 			for c := range dst {
 				want := 0.0
 				for r := range rows {
@@ -155,13 +159,18 @@ func TestColSum(t *testing.T) {
 
 // TestSoftmaxCrossEntropy against the definition in float64, on ordinary and on huge logits.
 func TestSoftmaxCrossEntropy(t *testing.T) {
-	const rows, classes = 6, 5
+	const rows, classes = 38, 5
+	before := Threads()
+	defer SetThreads(before)
 	for _, tc := range []struct {
 		size      float32
 		smoothing float64
 	}{{1, 0}, {1e4, 0}, {1, 0.1}, {1e3, 0.2}} {
 		size, smoothing := tc.size, tc.smoothing
-		x, labels := normals(rows*classes, 3), []int32{0, 1, 2, 3, 4, 0}
+		x, labels := normals(rows*classes, 3), make([]int32, rows)
+		for i := range labels {
+			labels[i] = int32(i % classes)
+		}
 		for i := range x {
 			x[i] *= size
 		}
@@ -189,6 +198,14 @@ func TestSoftmaxCrossEntropy(t *testing.T) {
 		for i := range dst {
 			if math.Abs(float64(dst[i])-grad[i]) > 1e-7 {
 				t.Errorf("logits of size %g: gradient[%d] = %g, want %g", size, i, dst[i], grad[i])
+			}
+		}
+		loss, again := SoftmaxCrossEntropy(x, labels, rows, classes, smoothing), make([]float32, rows*classes)
+		for _, threads := range []int{1, 2, 3} {
+			SetThreads(threads)
+			SoftmaxCrossEntropyGrad(again, x, labels, rows, classes, smoothing, 1.0/rows)
+			if SoftmaxCrossEntropy(x, labels, rows, classes, smoothing) != loss || !slices.Equal(again, dst) {
+				t.Errorf("logits of size %g: %d threads give other bits", size, threads)
 			}
 		}
 	}

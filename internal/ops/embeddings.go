@@ -139,6 +139,7 @@ func (o *scatterOp) Run(out *engine.Tensor, in []*engine.Tensor) error {
 type firstRow struct {
 	base
 	rows int
+	sum  kernel.ColumnSum
 }
 
 func (o *firstRow) shape(in []tensor.Shape) (tensor.Shape, error) {
@@ -152,6 +153,7 @@ func (o *firstRow) Run(out *engine.Tensor, in []*engine.Tensor) error {
 		return err
 	}
 	clear(out.F32)
-	kernel.ColSum(out.F32[:width], in[0].F32, tokens, width)
+	o.sum.Dst, o.sum.X, o.sum.Rows, o.sum.Cols = out.F32[:width], in[0].F32, tokens, width
+	o.sum.Do()
 	return nil
 }

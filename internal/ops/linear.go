@@ -129,15 +129,42 @@ func (o *linearDX) MACs(in [][]int) int { return in[0][0] * in[1][0] * in[1][1] 
 
 // Run computes dx [rows, in].
 func (o *linearDX) Run(out *engine.Tensor, in []*engine.Tensor) error {
-	return o.run(out, in, false)
+	if err := o.setUp(out, in, false); err != nil {
+		return err
+	}
+	o.gemm.Do()
+	return nil
 }
 
 // RunAdd adds dx to what out holds: the gradients by the other layers that read x.
 func (o *linearDX) RunAdd(out *engine.Tensor, in []*engine.Tensor) error {
-	return o.run(out, in, true)
+	if err := o.setUp(out, in, true); err != nil {
+		return err
+	}
+	o.gemm.Do()
+	return nil
 }
 
-func (o *linearDX) run(out *engine.Tensor, in []*engine.Tensor, accumulate bool) error {
+// Part is Run as a part.
+func (o *linearDX) Part(out *engine.Tensor, in []*engine.Tensor) (kernel.Part, bool, error) {
+	return partOf(&o.gemm, o.setUp(out, in, false))
+}
+
+// PartAdd is RunAdd as a part.
+func (o *linearDX) PartAdd(out *engine.Tensor, in []*engine.Tensor) (kernel.Part, bool, error) {
+	return partOf(&o.gemm, o.setUp(out, in, true))
+}
+
+// partOf is the part of a kernel that was set up, if err is nil.
+func partOf(k interface{ Part() (kernel.Part, bool) }, err error) (kernel.Part, bool, error) {
+	if err != nil {
+		return kernel.Part{}, false, err
+	}
+	part, ok := k.Part()
+	return part, ok, nil
+}
+
+func (o *linearDX) setUp(out *engine.Tensor, in []*engine.Tensor, accumulate bool) error {
 	dz, w := in[0], in[1]
 	if err := out.Resize(dz.Rows(), w.Shape[1]); err != nil {
 		return err
@@ -148,7 +175,6 @@ func (o *linearDX) run(out *engine.Tensor, in []*engine.Tensor, accumulate bool)
 	g.A, g.LDA = dz.F32, g.K
 	g.B, g.LDB = w.F32, g.N
 	g.C, g.LDC = out.F32, g.N
-	g.Do()
 	return nil
 }
 
@@ -179,6 +205,19 @@ func (o *linearDW) MACs(in [][]int) int { return in[0][0] * in[0][1] * in[1][1] 
 
 // Run computes dw [out, in].
 func (o *linearDW) Run(out *engine.Tensor, in []*engine.Tensor) error {
+	if err := o.setUp(out, in); err != nil {
+		return err
+	}
+	o.gemm.Do()
+	return nil
+}
+
+// Part is Run as a part.
+func (o *linearDW) Part(out *engine.Tensor, in []*engine.Tensor) (kernel.Part, bool, error) {
+	return partOf(&o.gemm, o.setUp(out, in))
+}
+
+func (o *linearDW) setUp(out *engine.Tensor, in []*engine.Tensor) error {
 	dz, x := in[0], in[1]
 	if err := out.Resize(dz.Shape[1], x.Shape[1]); err != nil {
 		return err
@@ -188,12 +227,14 @@ func (o *linearDW) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	g.A, g.LDA, g.TransA = dz.F32, g.M, true
 	g.B, g.LDB = x.F32, g.N
 	g.C, g.LDC = out.F32, g.N
-	g.Do()
 	return nil
 }
 
 // colSum is db [out] = sum over all else of dz [rows, …, out].
-type colSum struct{ base }
+type colSum struct {
+	base
+	sum kernel.ColumnSum
+}
 
 func newColSum(dims int) *colSum {
 	o := &colSum{}
@@ -207,11 +248,24 @@ func (o *colSum) shape(in []tensor.Shape) (tensor.Shape, error) {
 
 // Run computes db [out].
 func (o *colSum) Run(out *engine.Tensor, in []*engine.Tensor) error {
+	if err := o.setUp(out, in); err != nil {
+		return err
+	}
+	o.sum.Do()
+	return nil
+}
+
+// Part is Run as a part.
+func (o *colSum) Part(out *engine.Tensor, in []*engine.Tensor) (kernel.Part, bool, error) {
+	return partOf(&o.sum, o.setUp(out, in))
+}
+
+func (o *colSum) setUp(out *engine.Tensor, in []*engine.Tensor) error {
 	n, pixels, c := normSize(in[0].Shape)
 	if err := out.Resize(c); err != nil {
 		return err
 	}
-	kernel.ColSum(out.F32, in[0].F32, n*pixels, c)
+	o.sum.Dst, o.sum.X, o.sum.Rows, o.sum.Cols = out.F32, in[0].F32, n*pixels, c
 	return nil
 }
 

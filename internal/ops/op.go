@@ -39,6 +39,8 @@ var (
 	_ = []engine.MACCounter{(*linear)(nil), (*linearDX)(nil), (*linearDW)(nil), (*lowRankDown)(nil), (*lowRankUp)(nil),
 		(*conv2d)(nil), (*convDX)(nil), (*convDW)(nil)}
 	_                  = []engine.Accumulator{(*linearDX)(nil), (*convDX)(nil)}
+	_                  = []engine.Joiner{(*linearDX)(nil), (*linearDW)(nil), (*colSum)(nil)}
+	_                  = []engine.JoiningAccumulator{(*linearDX)(nil)}
 	_ engine.Absorber  = (*linear)(nil)
 	_                  = []engine.SumsGiver{(*conv2d)(nil), (*maxPool)(nil)}
 	_ engine.SumsTaker = (*batchNorm)(nil)
