@@ -165,6 +165,10 @@ func closingClassifier(field func(name, format string, args ...any), variant str
 		field("with views", "%.2f %%  (95 %% interval %.2f-%.2f), by test-time augmentation (%s)", 100*v.Accuracy,
 			100*v.CI95[0], 100*v.CI95[1], v.Views)
 	}
+	if v := r.TestLast; v != nil {
+		field("last epoch", "%.2f %%  (95 %% interval %.2f-%.2f) in test, with the weights of epoch %d", 100*v.Accuracy,
+			100*v.CI95[0], 100*v.CI95[1], r.Epochs)
+	}
 	what, selected := "", "which"
 	if r.Finetuned != nil {
 		selected = "whose loss"

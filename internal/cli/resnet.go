@@ -39,7 +39,8 @@ func newResnetCmd(s *Streams) *cobra.Command {
 --res the plain networks of the same depth), on CIFAR-10. ` + "`dla models ls`" + ` lists them.
 
 The accuracy on 5,000 held-out validation images selects the epoch; its weights are evaluated once on
-the test set. With --set data.val=0 all training images are trained on, and the weights of the last epoch
+the test set. Those of the last epoch, where they are others, are evaluated beside them, to be reported
+alone. With --set data.val=0 all training images are trained on, and the weights of the last epoch
 are kept and evaluated. --views evaluates them once more with test-time augmentation, which is reported
 beside that. Each run leaves a directory under --out with its configuration, environment, metrics,
 checkpoints and figures. Several models or depths, both values of --res or several seeds make a study:

@@ -29,6 +29,7 @@ type comparison struct {
 	TestMSE      *float64       `json:"test_mse,omitempty"` // of an autoencoder
 	TestCI95     []float64      `json:"test_ci95,omitempty"`
 	TestViews    *record.Views  `json:"test_views,omitempty"`   // with test-time augmentation, where it was measured
+	TestLast     *record.Test   `json:"test_last,omitempty"`    // of the last epoch's weights, where it was measured
 	WallSeconds  *float64       `json:"wall_seconds,omitempty"` // nil until it is finished
 	Data         string         `json:"data"`
 	Fingerprint  string         `json:"data_fingerprint"`
@@ -112,6 +113,7 @@ func compareOne(r run.Record) (comparison, error) {
 	case *record.Autoencoder:
 		c.TestMSE, c.TestCI95 = &res.Test.MSE, res.Test.CI95[:]
 	case *record.Classifier:
+		c.TestLast = res.LastTested()
 		c.TestViews = res.TestViews
 		if res.Test.CI95 != [2]float64{} {
 			c.TestCI95 = res.Test.CI95[:]
@@ -214,6 +216,14 @@ func printComparison(s *Streams, cols []comparison, keys []string) error {
 				return "-"
 			}
 			return fmt.Sprintf("%s, %s", accuracy(c.TestViews.Accuracy, c.TestViews.CI95[:]), c.TestViews.Views)
+		})
+	}
+	if slices.ContainsFunc(cols, func(c comparison) bool { return c.TestLast != nil && c.BestEpoch < c.Epochs }) {
+		row("test accuracy, last epoch", func(c comparison) string {
+			if c.TestLast == nil {
+				return "-"
+			}
+			return accuracy(c.TestLast.Accuracy, c.TestLast.CI95[:])
 		})
 	}
 	if slices.ContainsFunc(cols, func(c comparison) bool { return c.TestMSE != nil }) {

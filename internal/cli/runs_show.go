@@ -100,10 +100,14 @@ func programOf(e run.Env) string {
 		e.Kernel, e.Threads, e.CPU)
 }
 
-// showViews prints the test accuracy of res with test-time augmentation, if it was measured.
-func showViews(w io.Writer, res *record.Classifier) {
+// showTests prints the test accuracies of res beside the plain one, where they were measured: with test-time
+// augmentation, and of the last epoch's weights.
+func showTests(w io.Writer, res *record.Classifier) {
 	if v := res.TestViews; v != nil {
 		fmt.Fprintf(w, "views     %s by test-time augmentation (%s)\n", accuracy(v.Accuracy, v.CI95[:]), v.Views)
+	}
+	if v := res.TestLast; v != nil {
+		fmt.Fprintf(w, "last      %s with the weights of epoch %d, the last\n", accuracy(v.Accuracy, v.CI95[:]), res.Epochs)
 	}
 }
 
@@ -142,7 +146,7 @@ func show(s *Streams, r run.Record, root string) error {
 	case own && res != nil:
 		fmt.Fprintln(w, table)
 		if c, ok := res.(*record.Classifier); ok {
-			showViews(w, c)
+			showTests(w, c)
 		}
 		fmt.Fprintf(w, "wall time %.1f s\n", res.Seconds())
 		return nil
@@ -183,7 +187,7 @@ func show(s *Streams, r run.Record, root string) error {
 		fmt.Fprintf(w, "weights   %d parameters, sha256 %s\n", res.Params, res.WeightsSHA256)
 	case *record.Classifier:
 		fmt.Fprintf(w, "\ntest      %s, n = %d\n", accuracy(res.Test.Accuracy, res.Test.CI95[:]), res.Test.N)
-		showViews(w, res)
+		showTests(w, res)
 		by := fmt.Sprintf("by its validation accuracy of %.2f %%", 100*res.Val.Accuracy)
 		switch {
 		case !res.Val.Measured():

@@ -325,10 +325,15 @@ func (c *imageClassifier) evaluated(ctx context.Context, e finishedTraining) (*r
 	if err != nil {
 		return nil, err
 	}
-	res.TestViews = views
+	res.TestViews, res.TestLast = views, e.lastTest
 	res.TestIndex, err = attachTestIndex(e.run, c.test)
 	res.Note = syntheticNote(c.set.Name, c.set.Synthetic)
 	return res, err
+}
+
+func (c *imageClassifier) testLast(ctx context.Context, sink train.Sink) (record.Test, error) {
+	test, _, err := testOnce(ctx, c.net.Scorer, c.test, sink)
+	return test, err
 }
 
 // testOnce evaluates s on the test set and returns its predictions.

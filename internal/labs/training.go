@@ -53,12 +53,19 @@ type trainable interface {
 	close()
 }
 
+// lastTested is a trainable that evaluates its weights on the test set without recording them: those of the last epoch,
+// where validation selected others.
+type lastTested interface {
+	testLast(ctx context.Context, sink train.Sink) (record.Test, error)
+}
+
 // finishedTraining is a training after its last epoch, before the evaluation on the test set.
 type finishedTraining struct {
 	train.Outcome
-	run  *run.Run
-	last string // fingerprint of the last epoch's weights
-	sink train.Sink
+	run      *run.Run
+	last     string       // fingerprint of the last epoch's weights
+	lastTest *record.Test // of these; nil where validation selected them or the model is not lastTested
+	sink     train.Sink
 
 	elapsed func() float64 // of Options
 }
@@ -87,7 +94,7 @@ func (t *training) olderSettings() ([]any, error) {
 }
 
 // Run trains, selects the epoch by validation (the last one where there is none) and evaluates its weights on the test
-// set once.
+// set once. Those of the last epoch are evaluated beside them where the model is lastTested; this selects nothing.
 func (t *training) Run(ctx context.Context, r *run.Run, opt Options) (record.Result, error) {
 	m, err := t.build(ctx, opt)
 	if err != nil {
@@ -112,21 +119,32 @@ func (t *training) Run(ctx context.Context, r *run.Run, opt Options) (record.Res
 		return nil, &stopped{out.Reason, "by --max-time"}
 	}
 
-	// Evaluate once on the test set, with the weights of the epoch that validation selected.
 	live := job.Program.State()
-	e := finishedTraining{out, r, weights.Fingerprint(live), opt.Sink, opt.elapsed}
-	best, _, err := r.BestWeights()
-	if err != nil {
-		return nil, err
-	}
-	if err := weights.Copy(live, best.Tensors); err != nil {
-		return nil, fmt.Errorf("run %s: best weights do not fit the model: %w", r.ID(), err)
-	}
-	res, err := m.evaluate(ctx, e)
+	res, err := evaluate(ctx, m, live, finishedTraining{out, r, weights.Fingerprint(live), nil, opt.Sink, opt.elapsed})
 	if interrupted(ctx) { // an incomplete evaluation is not recorded
 		return nil, &stopped{train.Interrupted, "by a signal, before the end of the evaluation on the test set"}
 	}
 	return res, err
+}
+
+// evaluate evaluates m once on the test set, with the weights of the epoch that validation selected. Those of the last
+// epoch, which live holds, are evaluated first where they are others.
+func evaluate(ctx context.Context, m trainable, live []weights.Tensor, e finishedTraining) (record.Result, error) {
+	if t, ok := m.(lastTested); ok && e.BestEpoch != e.Epochs {
+		last, err := t.testLast(ctx, e.sink)
+		if err != nil {
+			return nil, err
+		}
+		e.lastTest = &last
+	}
+	best, _, err := e.run.BestWeights()
+	if err != nil {
+		return nil, err
+	}
+	if err := weights.Copy(live, best.Tensors); err != nil {
+		return nil, fmt.Errorf("run %s: best weights do not fit the model: %w", e.run.ID(), err)
+	}
+	return m.evaluate(ctx, e)
 }
 
 // optimise makes the optimiser of params and its schedule. steps is the number of steps per epoch.

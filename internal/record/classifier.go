@@ -29,6 +29,9 @@ type Classifier struct {
 	Predictions       run.Attachment `json:"predictions"` // of the test set: metrics.Predictions
 
 	TestViews *Views `json:"test_views,omitempty"` // beside Test, with test-time augmentation
+	// TestLast is that of the last epoch's weights, beside Test, for images. It is nil where these are the selected
+	// weights, and in older records.
+	TestLast *Test `json:"test_last,omitempty"`
 
 	// TestIndex is set where the test images are not in their published order: see data.WritePlaces.
 	TestIndex *run.Attachment `json:"test_index,omitempty"`
@@ -75,6 +78,15 @@ type Finetuned struct {
 	Head    string   `json:"head,omitempty"`    // kind of head; older records lack it
 	Adapter string   `json:"adapter,omitempty"` // folder of the run with the adapter in PEFT format
 	Checks  []Check  `json:"checks"`
+}
+
+// LastTested returns the evaluation of the last epoch's weights on the test set, which may be the selected ones; nil
+// where it was not made.
+func (c *Classifier) LastTested() *Test {
+	if c.TestLast == nil && c.BestEpoch == c.Epochs {
+		return &c.Test
+	}
+	return c.TestLast
 }
 
 // Reached gives the test accuracy.

@@ -114,6 +114,28 @@ func TestViewsInTables(t *testing.T) {
 	wantNoText(t, tableOf(t, Table, plain), "augmentation")
 }
 
+// TestLastEpochInTables: the test accuracy of the last epoch's weights has a column where any was measured, and in it
+// rows of which all are known.
+func TestLastEpochInTables(t *testing.T) {
+	root := t.TempDir()
+	cfg := config.DefaultFor("small")
+	var recs []run.Record
+	for seed, variant := range []string{"cnn-small", "cnn-small", "cnn-medium", "cnn-large"} {
+		cfg.Seed = uint64(seed)
+		r := recordOf(t, root, "lab1/resnet", variant, uint64(seed), cfg, "1111111000", nil)
+		r = withResult(t, withResult(t, r, "epochs", 10), "best_epoch", 9)
+		recs = append(recs, r)
+	}
+	wantNoText(t, tableOf(t, Table, recs...), "test accuracy %, last epoch")
+	recs[3] = withResult(t, recs[3], "best_epoch", 10) // the last one was selected
+	wantNoText(t, tableOf(t, Table, recs...), "test accuracy %, last epoch")
+	recs[0] = withResult(t, recs[0], "test_last", map[string]any{"accuracy": 0.6}) // of one seed of two
+	recs[2] = withResult(t, recs[2], "test_last", map[string]any{"accuracy": 0.65})
+	wantText(t, tableOf(t, Table, recs...), "| test accuracy % | test accuracy %, last epoch | wall time, s |\n",
+		"| 2 | 50.00 ± 0.00 | 50.00 ± 0.00 | 70.00 ± 0.00 |  | 10.0 |\n",
+		"| 1 | 50.00 | 50.00 | 70.00 | 65.00 | 10.0 |\n", "| 1 | 50.00 | 50.00 | 70.00 | 70.00 | 10.0 |\n")
+}
+
 // withResult returns rec with a value in its result.
 func withResult(t *testing.T, rec run.Record, key string, value any) run.Record {
 	t.Helper()

@@ -29,6 +29,7 @@ type row struct {
 	result                  record.Classifier // of its last seed, for values that all seeds share
 	tests, vals, last, wall []float64
 	views                   viewed
+	lastTests               []float64 // of the last epoch's weights, of the runs where they were tested
 }
 
 // Table returns the finished runs of recs as a Markdown table, one row per variant: mean and sample standard deviation
@@ -49,6 +50,7 @@ func Table(recs []run.Record) (string, error) {
 		return rest + "\n" + table, err
 	}
 	var rows []row
+	lastTested := false // beside other weights that were selected
 	for _, g := range groups(recs) {
 		w := row{label: g.label(), views: viewed{}}
 		for _, r := range g.runs {
@@ -66,6 +68,10 @@ func Table(recs []run.Record) (string, error) {
 			w.tests, w.wall = append(w.tests, 100*res.Test.Accuracy), append(w.wall, res.WallSeconds)
 			w.vals, w.last = addMeasured(w.vals, res.Val), addMeasured(w.last, res.LastVal)
 			w.views.add(res.TestViews)
+			if last := res.LastTested(); last != nil {
+				w.lastTests = append(w.lastTests, 100*last.Accuracy)
+			}
+			lastTested = lastTested || res.TestLast != nil
 		}
 		if len(w.tests) > 0 {
 			rows = append(rows, w)
@@ -85,6 +91,12 @@ func Table(recs []run.Record) (string, error) {
 		{"val_acc %, last epoch", func(r row) string { return spread(r.last) }},
 		{"test accuracy %", func(r row) string { return spread(r.tests) }},
 		{viewsHead, func(r row) string { return r.views.cell() }},
+		{"test accuracy %, last epoch", func(r row) string {
+			if !lastTested || len(r.lastTests) < len(r.tests) {
+				return ""
+			}
+			return spread(r.lastTests)
+		}},
 		{"wall time, s", func(r row) string {
 			mean, _ := metrics.MeanStd(r.wall)
 			return fmt.Sprintf("%.1f", mean)
