@@ -39,6 +39,8 @@ type Info struct {
 	Shape []int
 
 	offset, size int64 // of its bytes in the file
+
+	fill func(at int, dst []float32) error // instead of these, of a tensor of another format
 }
 
 // Len is the number of elements.
@@ -50,7 +52,7 @@ func (i Info) Len() int {
 	return n
 }
 
-// Reader is an open safetensors file whose header has been read and checked.
+// Reader is an open safetensors file whose header has been read and checked, or a source of tensors in another format.
 type Reader struct {
 	Tensors []Info // in the order of the file
 	Meta    map[string]string
@@ -61,6 +63,52 @@ type Reader struct {
 	header []byte // with its length in front
 	byName map[string]int
 	buf    []byte // of widen
+}
+
+// Source is a tensor of another format. Fill fills dst with its elements from place at on, in row-major order.
+type Source struct {
+	Info
+	Fill func(at int, dst []float32) error
+}
+
+// NewReader is a reader of the tensors of path, a file or several of another format, with names of their own. Close
+// calls closer.
+func NewReader(path string, tensors []Source, closer io.Closer) (*Reader, error) {
+	r := &Reader{path: path, closer: closer, byName: make(map[string]int, len(tensors))}
+	for i, t := range tensors {
+		if _, twice := r.byName[t.Name]; twice {
+			return nil, fmt.Errorf("%s: tensor %q is there twice", path, t.Name)
+		}
+		t.Info.fill = t.Fill
+		r.Tensors = append(r.Tensors, t.Info)
+		r.byName[t.Name] = i
+	}
+	return r, nil
+}
+
+// Join is one reader of the tensors of all parts, whose names it keeps. Closing it closes them. path names it in
+// errors.
+func Join(path string, parts []*Reader) (*Reader, error) {
+	var all []Source
+	var open closers
+	for _, part := range parts {
+		open = append(open, part)
+		for _, info := range part.Tensors {
+			all = append(all, Source{info, func(at int, dst []float32) error { return part.part(info, at, dst) }})
+		}
+	}
+	return NewReader(path, all, open)
+}
+
+// closers closes all of them.
+type closers []io.Closer
+
+func (c closers) Close() error {
+	var all error
+	for _, one := range c {
+		all = errors.Join(all, one.Close())
+	}
+	return all
 }
 
 // Open reads the header of path. What is malformed, truncated or hostile is an error that names the file;
@@ -218,13 +266,13 @@ func (r *Reader) Read(name string, dst []float32) error {
 	if info.Len() != len(dst) {
 		return fmt.Errorf("%s: tensor %q has the shape %v, want %d elements", r.path, name, info.Shape, len(dst))
 	}
-	if info.DType == "F32" {
+	if info.DType == "F32" && info.fill == nil {
 		if err := r.raw(info, dst, nil); err != nil {
 			return err
 		}
 	} else {
 		for at := 0; at < len(dst); at += atOnce {
-			if err := r.widen(info, at, dst[at:min(at+atOnce, len(dst))]); err != nil {
+			if err := r.part(info, at, dst[at:min(at+atOnce, len(dst))]); err != nil {
 				return err
 			}
 		}
@@ -241,12 +289,24 @@ func (r *Reader) Read(name string, dst []float32) error {
 // atOnce is how many elements are widened or copied at once.
 const atOnce = 64 << 10
 
+// part fills dst, at most atOnce elements, with those of a tensor from place at on.
+func (r *Reader) part(info Info, at int, dst []float32) error {
+	switch {
+	case info.fill != nil:
+		return info.fill(at, dst)
+	case info.DType == "F32":
+		info.offset += 4 * int64(at)
+		return r.raw(info, dst, nil)
+	}
+	return r.widen(info, at, dst)
+}
+
 // widen fills dst, at most atOnce elements, with those of a tensor of halves from place at on.
 func (r *Reader) widen(info Info, at int, dst []float32) error {
 	var wide func(uint16) float32
 	switch info.DType {
 	case "F16":
-		wide = fromF16
+		wide = FromF16
 	case "BF16":
 		wide = func(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
 	default:
@@ -271,7 +331,7 @@ func (r *Reader) Copy(w io.Writer, name string) error {
 		return fmt.Errorf("%s has no tensor %q", r.path, name)
 	}
 	info := r.Tensors[at]
-	if info.DType == "F32" {
+	if info.DType == "F32" && info.fill == nil {
 		n, err := io.Copy(w, io.NewSectionReader(r.f, info.offset, info.size))
 		if err == nil && n < info.size {
 			err = r.damaged(shorter(io.EOF))
@@ -281,7 +341,7 @@ func (r *Reader) Copy(w io.Writer, name string) error {
 	part := make([]float32, min(atOnce, info.Len()))
 	for at := 0; at < info.Len(); at += atOnce {
 		part = part[:min(atOnce, info.Len()-at)]
-		if err := r.widen(info, at, part); err != nil {
+		if err := r.part(info, at, part); err != nil {
 			return err
 		}
 		if _, err := w.Write(littleEndian(part)); err != nil {
@@ -323,8 +383,8 @@ func (r *Reader) raw(info Info, dst []float32, sum hash.Hash) error {
 	return nil
 }
 
-// fromF16 widens an IEEE 754 half: a sign, five bits of exponent, ten of mantissa.
-func fromF16(h uint16) float32 {
+// FromF16 widens an IEEE 754 half: a sign, five bits of exponent, ten of mantissa.
+func FromF16(h uint16) float32 {
 	sign, exp, mant := uint32(h>>15)<<31, uint32(h>>10&31), uint32(h&1023)
 	switch exp {
 	case 0: // zero or subnormal: mant · 2^-24

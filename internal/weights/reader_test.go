@@ -41,7 +41,7 @@ func TestHalves(t *testing.T) {
 		if h>>15 != 0 {
 			want = -want
 		}
-		got := float64(fromF16(uint16(h)))
+		got := float64(FromF16(uint16(h)))
 		if math.IsNaN(got) && math.IsNaN(want) {
 			continue
 		}
