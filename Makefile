@@ -57,6 +57,7 @@ fuzz: ## a minute of each fuzz target
 	go test ./internal/text -fuzz FuzzEncode -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/text -fuzz FuzzFolder -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/parquet -fuzz FuzzOpen -fuzztime 60s -fuzzminimizetime 10x
+	go test ./internal/npz -fuzz FuzzRead -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/lora -fuzz FuzzAdapter -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/weights -fuzz FuzzLoad -fuzztime 60s
 	go test ./internal/pickle -fuzz FuzzLoad -fuzztime 60s -fuzzminimizetime 10x
