@@ -25,6 +25,8 @@ const (
 	cifarPlane = cifarSide * cifarSide
 )
 
+var cifarShape = shape{h: cifarSide, w: cifarSide, c: 3}
+
 // peopleClasses are those of CIFAR-100's superclass people, of which there is an image folder. Four of its
 // pictures occur twice, under two labels, as in the original.
 var peopleClasses = []string{"baby", "boy", "girl", "man", "woman"}
@@ -100,7 +102,7 @@ func readCIFARBinary(ctx context.Context, tree string, done func(n, total int64)
 		pictures = append(pictures, batch...)
 	}
 	pictures = append(pictures, batches[len(batches)-1]...)
-	if train, test, err = arrange(pictures, cifarClasses, cifarSide, cifarSide); err != nil {
+	if train, test, err = arrange(pictures, cifarClasses, cifarShape); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", tree, err)
 	}
 	return train, test, nil
@@ -169,7 +171,7 @@ func readCIFAR100(ctx context.Context, tree string, done func(n, total int64)) (
 	if at := slices.Index(seen, false); at >= 0 {
 		return nil, nil, fmt.Errorf("%s: holds no %s", tree, files[at])
 	}
-	if train, test, err = arrange(pictures, classes, cifarSide, cifarSide); err != nil {
+	if train, test, err = arrange(pictures, classes, cifarShape); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", tree, err)
 	}
 	return train, test, nil

@@ -43,17 +43,17 @@ func readTextures(ctx context.Context, path string, done func(n, total int64)) (
 
 // arrangeLoosely makes the two sets of pictures that may lie anywhere: of all pictures where some lie
 // outside train and test, or all in one of them.
-func arrangeLoosely(pictures []picture, classes []string, h, w int, outside bool) (train, test *Set, err error) {
+func arrangeLoosely(pictures []picture, classes []string, of shape, outside bool) (train, test *Set, err error) {
 	sortPictures(pictures)
 	part := func(isTest bool) *Set {
-		return gather(pictures, classes, h, w, func(p picture) bool { return p.test == isTest })
+		return gather(pictures, classes, of, func(p picture) bool { return p.test == isTest })
 	}
 	train, test = part(false), part(true)
 	switch {
 	case len(pictures) == 0:
-		return nil, nil, errors.New("holds no PNG or JPEG images")
+		return nil, nil, errors.New("holds no images (png, jpg, jpeg, webp, bmp, gif)")
 	case outside || train.N == 0 || test.N == 0:
-		all := gather(pictures, classes, h, w, func(picture) bool { return true })
+		all := gather(pictures, classes, of, func(picture) bool { return true })
 		return all, all, nil
 	}
 	return train, test, nil

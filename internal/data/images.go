@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"image/gif"
 	"image/jpeg"
 	"image/png"
 	"io"
@@ -18,12 +19,17 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"golang.org/x/image/bmp"
+	"golang.org/x/image/webp"
+
+	"dla/internal/engine"
 	"dla/internal/kernel"
 )
 
-// An image folder is train/CLASS/NAME.png and test/CLASS/NAME.png (or .jpg, .jpeg), perhaps all below
-// one more folder, in a folder, a tar or a tar.gz, of which walk says what is read. One goroutine reads the
-// files, as many as there are threads decode them.
+// An image folder is train/CLASS/NAME.png and test/CLASS/NAME.png (or .jpg, .jpeg, .webp, .bmp, .gif), perhaps all below
+// one more folder, in a folder, a zip, a tar or a tar.gz, of which walk says what is read. One goroutine reads the
+// files, as many as there are threads decode them. The sets of the catalogue have a fixed form; those of the user's own
+// are read by readOwnImages, which finds theirs.
 
 // maxSide bounds the images of a set whose size is not known beforehand and which are not made to fit.
 const maxSide = 1024
@@ -32,14 +38,24 @@ const maxSide = 1024
 type imageSpec struct {
 	classes []string // nil: the folders there are, by name
 	h, w    int      // 0: those of the first image
+	c       int      // values of a pixel, 1 or 3; 0: three, and of the user's own one where the first image is grey
 	loose   bool     // images lie wherever they like, and other files where they do
 	fit     bool     // images of any size and kind are made to fit
+	mixed   bool     // own: c is that of the first image, and others may have colours
+	own     bool     // of the user's own: as loose, of any kind, turned as EXIF data say, and of one size where not fit
+	skip    bool     // own: damaged files are left out
 }
+
+// shape is the form of the images.
+func (s imageSpec) shape() shape { return shape{s.h, s.w, cmp.Or(s.c, 3), s.own} }
 
 // place takes a file's name apart: the folder of its part, which ends in train or test where it has one,
 // and its class. It is false where no image may be.
 func (s imageSpec) place(name string) (part, class string, ok bool) {
 	part, class, ok = imagePlace(name)
+	if s.own { // arrangeOwn tells when all are known
+		return "", "", true
+	}
 	if !s.loose || ok {
 		return part, class, ok
 	}
@@ -51,7 +67,7 @@ func (s imageSpec) place(name string) (part, class string, ok bool) {
 
 // wanted says whether the file name is to be read.
 func (s imageSpec) wanted(name string) bool {
-	if s.loose {
+	if s.loose || s.own {
 		return isImage(name)
 	}
 	return isImagePlace(name)
@@ -71,6 +87,17 @@ func newImageReader(spec imageSpec) *imageReader {
 
 // read is readImages, after which r says what it passed over and what it made to fit.
 func (r *imageReader) read(ctx context.Context, path string, done func(n, total int64)) (train, test *Set, err error) {
+	if err := r.decodeTree(ctx, path, done); err != nil {
+		return nil, nil, err
+	}
+	if train, test, err = r.sets(); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return train, test, nil
+}
+
+// decodeTree reads all images at path into r.pictures, in no order.
+func (r *imageReader) decodeTree(ctx context.Context, path string, done func(n, total int64)) error {
 	workers := kernel.Threads()
 	r.free, r.full = make(chan *imageFiles, workers+2), make(chan *imageFiles, workers+2)
 	for range cap(r.free) {
@@ -81,7 +108,7 @@ func (r *imageReader) read(ctx context.Context, path string, done func(n, total 
 		wg.Go(r.decodeAll)
 	}
 	r.next = <-r.free
-	err = walkAll(ctx, path, r.spec.wanted, &r.over, done, r.visit)
+	err := walkAll(ctx, path, r.spec.wanted, &r.over, done, r.visit)
 	if r.next != nil {
 		r.full <- r.next // the last files
 	}
@@ -90,13 +117,7 @@ func (r *imageReader) read(ctx context.Context, path string, done func(n, total 
 	if r.failure != nil { // it came before whatever ended the walk
 		err = fmt.Errorf("%s: %w", path, r.failure)
 	}
-	if err != nil {
-		return nil, nil, err
-	}
-	if train, test, err = r.sets(); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return train, test, nil
+	return err
 }
 
 // imageFiles are some files on their way to a decoder.
@@ -130,11 +151,13 @@ type imageReader struct {
 	failedAt int
 	pictures []picture
 	fitted   fitted
+	damaged  []string // names of the files that were left out, in no order
 }
 
 // picture is one image of a set that is being read.
 type picture struct {
 	test   bool
+	val    bool // own: of the validation set
 	label  int32
 	digest [sha256.Size]byte // of pixels
 	pixels []uint8           // HWC
@@ -150,7 +173,7 @@ func isImagePlace(name string) bool {
 
 func isImage(name string) bool {
 	switch strings.ToLower(path.Ext(name)) {
-	case ".png", ".jpg", ".jpeg":
+	case ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif":
 		return true
 	}
 	return false
@@ -179,8 +202,8 @@ func (r *imageReader) visit(name string, size int64, content io.Reader) error {
 	case !ok:
 		return errors.New("is in no folder train/CLASS or test/CLASS")
 	case !isImage(name):
-		return errors.New("is not a PNG or JPEG file")
-	case r.files > 0 && prefix != r.prefix && !r.spec.loose:
+		return errors.New("is no image file (png, jpg, jpeg, webp, bmp or gif)")
+	case r.files > 0 && prefix != r.prefix && !r.spec.loose && !r.spec.own:
 		return fmt.Errorf("lies in another folder than the files before it, which lie in %q", r.prefix)
 	case r.seen[name]:
 		return errors.New("occurs twice")
@@ -191,7 +214,7 @@ func (r *imageReader) visit(name string, size int64, content io.Reader) error {
 	if label < 0 && r.known {
 		return fmt.Errorf("is of the unknown class %q; known are %s", class, strings.Join(r.spec.classes, ", "))
 	}
-	if label < 0 {
+	if label < 0 && !r.spec.own {
 		label = len(r.spec.classes)
 		r.spec.classes = append(r.spec.classes, class)
 	}
@@ -202,19 +225,30 @@ func (r *imageReader) visit(name string, size int64, content io.Reader) error {
 		n.bytes = n.bytes[:start]
 		return truncated("the file", err)
 	}
+	if r.spec.own && (r.spec.h == 0 || r.spec.c == 0) {
+		if err := r.spec.ask(n.bytes[start:]); err != nil {
+			if r.spec.skip {
+				n.bytes = n.bytes[:start]
+				r.leaveOut([]string{name})
+				return nil
+			}
+			return damagedImage(err)
+		}
+	}
 	if r.files == 0 && r.spec.h == 0 {
-		cfg, _, err := imageConfig(n.bytes[start:])
+		file, err := readHeader(n.bytes[start:])
 		if err != nil {
 			return err
 		}
-		if cfg.Width > maxSide || cfg.Height > maxSide {
-			return tooLarge(cfg, maxSide)
+		if file.Width > maxSide || file.Height > maxSide {
+			return tooLarge(file.Config, maxSide)
 		}
-		r.spec.w, r.spec.h = cfg.Width, cfg.Height
+		r.spec.w, r.spec.h = file.Width, file.Height
 	}
 	n.files = append(n.files, imageFile{name, split == "test", int32(label), start, len(n.bytes)})
-	if r.files++; int64(r.files)*int64(r.spec.h)*int64(r.spec.w)*3 > maxBytes {
-		return errTooMuch
+	r.files++
+	if err := roomFor(r.files, r.spec.shape()); err != nil {
+		return err
 	}
 	if len(n.files) == 64 || len(n.bytes) > 1<<20 {
 		r.full <- n
@@ -224,19 +258,88 @@ func (r *imageReader) visit(name string, size int64, content io.Reader) error {
 	return nil
 }
 
+// ask fills in the form of the user's own images from the first of them, b.
+func (s *imageSpec) ask(b []byte) error {
+	file, err := readHeader(b)
+	if err != nil {
+		return err
+	}
+	if s.h == 0 {
+		s.h, s.w = file.size(b)
+	}
+	if s.c == 0 {
+		s.c = 3
+		if file.grey {
+			s.c, s.mixed = 1, true
+		}
+	}
+	return nil
+}
+
+// size is that of the image b when it is turned.
+func (h header) size(b []byte) (height, width int) {
+	if orientation(b) >= 5 {
+		return h.Width, h.Height
+	}
+	return h.Height, h.Width
+}
+
+// roomFor returns an error if so many images take more memory than the machine has. There they are twice: as they come,
+// and in order.
+func roomFor(images int, s shape) error {
+	bytes := 2 * int64(images) * int64(s.values())
+	if total := engine.Memory(); total > 0 && bytes > total {
+		return fmt.Errorf("%d images of %dx%d pixels in %d channels and more take %.1f GB while they are read, and this "+
+			"machine has %.1f GB of memory; make them smaller, of the user's own with --set data.size=32", images, s.h, s.w,
+			s.c, float64(bytes)/1e9, float64(total)/1e9)
+	}
+	return nil
+}
+
+// damagedImage says what to do about a damaged file of the user's own.
+func damagedImage(err error) error {
+	return fmt.Errorf("%w; put a good copy in its place or take it out, or leave out all such files with --set "+
+		"data.skip_damaged=true", err)
+}
+
+// otherForm is the error of an image of another form than those before it.
+type otherForm struct {
+	colour   bool // it has colours
+	was, has string
+}
+
+func (e *otherForm) Error() string { return fmt.Sprintf("is %s, others are %s", e.has, e.was) }
+
+// leaveOut notes damaged files that are left out.
+func (r *imageReader) leaveOut(names []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.damaged = append(r.damaged, names...)
+}
+
 // decodeAll decodes what comes until there is no more.
 func (r *imageReader) decodeAll() {
 	var own []picture
+	var damaged []string
 	var changed fitted
 	var slab []uint8 // where pixels go: one allocation for many images
 	for b := range r.full {
-		px := r.spec.h * r.spec.w * 3
+		px := r.spec.shape().values()
 		for i, f := range b.files {
 			if len(slab) < px {
 				slab = make([]uint8, px*len(b.files))
 			}
 			pixels := slab[:px:px]
-			if err := r.decode(b.bytes[f.start:f.end], pixels, &changed); err != nil {
+			err := r.decode(b.bytes[f.start:f.end], pixels, &changed)
+			var other *otherForm
+			if err != nil && r.spec.own && !errors.As(err, &other) {
+				if r.spec.skip {
+					damaged = append(damaged, f.name)
+					continue
+				}
+				err = damagedImage(err)
+			}
+			if err != nil {
 				r.fail(b.first+i, fmt.Errorf("%s: %w", f.name, err))
 				break
 			}
@@ -245,6 +348,7 @@ func (r *imageReader) decodeAll() {
 		}
 		r.free <- b
 	}
+	r.leaveOut(damaged)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.pictures = append(r.pictures, own...)
@@ -253,12 +357,36 @@ func (r *imageReader) decodeAll() {
 
 // decode writes the values of the image b into pixels and adds to changed how it was made to fit.
 func (r *imageReader) decode(b []byte, pixels []uint8, changed *fitted) error {
-	if !r.spec.fit {
+	if !r.spec.fit && !r.spec.own {
 		return decodeImage(b, r.spec.h, r.spec.w, pixels)
 	}
-	k, scaled, err := fitImage(b, r.spec.h, r.spec.w, pixels)
-	changed.count(k, scaled)
+	if err := r.spec.check(b); err != nil {
+		return err
+	}
+	k, scaled, err := fitImage(b, r.spec.shape(), pixels)
+	if err == nil {
+		changed.count(k, scaled)
+	}
 	return err
+}
+
+// check returns an otherForm if the image b is not of the form that all of the user's own seemed to have.
+func (s imageSpec) check(b []byte) error {
+	if !s.own || s.fit && s.c == 3 {
+		return nil
+	}
+	file, err := readHeader(b)
+	if err != nil {
+		return err
+	}
+	h, w := file.size(b)
+	switch {
+	case !s.fit && (h != s.h || w != s.w):
+		return &otherForm{false, fmt.Sprintf("%dx%d", s.w, s.h), fmt.Sprintf("%dx%d", w, h)}
+	case s.c == 1 && s.mixed && !file.grey:
+		return &otherForm{true, "grey", "in colour"}
+	}
+	return nil
 }
 
 // fail records the failure of file number at.
@@ -283,20 +411,20 @@ func (r *imageReader) sets() (train, test *Set, err error) {
 		}
 	}
 	if r.spec.loose {
-		return arrangeLoosely(r.pictures, classes, r.spec.h, r.spec.w, r.outside)
+		return arrangeLoosely(r.pictures, classes, r.spec.shape(), r.outside)
 	}
 	for i := range r.pictures {
 		r.pictures[i].file = strings.TrimPrefix(r.pictures[i].file, r.prefix)
 	}
-	return arrange(r.pictures, classes, r.spec.h, r.spec.w)
+	return arrange(r.pictures, classes, r.spec.shape())
 }
 
 // arrange makes the two sets of pictures, of which neither may lack a class.
-func arrange(pictures []picture, classes []string, h, w int) (train, test *Set, err error) {
+func arrange(pictures []picture, classes []string, of shape) (train, test *Set, err error) {
 	sortPictures(pictures)
 	for i, dst := range []**Set{&train, &test} {
 		part := []string{"train", "test"}[i]
-		s := gather(pictures, classes, h, w, func(p picture) bool { return p.test == (i == 1) })
+		s := gather(pictures, classes, of, func(p picture) bool { return p.test == (i == 1) })
 		if s.N == 0 {
 			return nil, nil, fmt.Errorf("holds no images in %s/CLASS/", part)
 		}
@@ -324,14 +452,14 @@ func sortPictures(pictures []picture) {
 }
 
 // gather makes a set of the pictures that keep picks, in their order.
-func gather(pictures []picture, classes []string, h, w int, keep func(picture) bool) *Set {
-	s := &Set{H: h, W: w, C: 3, Classes: classes}
+func gather(pictures []picture, classes []string, of shape, keep func(picture) bool) *Set {
+	s := &Set{H: of.h, W: of.w, C: of.c, Classes: classes}
 	for _, p := range pictures {
 		if keep(p) {
 			s.N++
 		}
 	}
-	s.Pixels, s.Labels = make([]uint8, 0, s.N*h*w*3), make([]int32, 0, s.N)
+	s.Pixels, s.Labels = make([]uint8, 0, s.N*of.values()), make([]int32, 0, s.N)
 	for _, p := range pictures {
 		if keep(p) {
 			s.Pixels = append(s.Pixels, p.pixels...)
@@ -346,38 +474,68 @@ func gather(pictures []picture, classes []string, h, w int, keep func(picture) b
 	return s
 }
 
-// imageConfig reads an image's header and says what decodes the rest.
-func imageConfig(b []byte) (cfg image.Config, decode func(io.Reader) (image.Image, error), err error) {
+// header is what a file says of its image, before the pixels are decoded.
+type header struct {
+	image.Config
+	decode func(b []byte) (image.Image, error)
+	grey   bool // no pixel has a colour
+}
+
+const pngMagic = "\x89PNG\r\n\x1a\n"
+
+// readHeader reads the header of the image file b. What kind of file it is the first bytes say, not the name.
+func readHeader(b []byte) (h header, err error) {
+	from := func(decode func(io.Reader) (image.Image, error)) func([]byte) (image.Image, error) {
+		return func(b []byte) (image.Image, error) { return decode(bytes.NewReader(b)) }
+	}
+	r := bytes.NewReader(b)
 	switch {
-	case bytes.HasPrefix(b, []byte("\x89PNG\r\n\x1a\n")):
-		cfg, err = png.DecodeConfig(bytes.NewReader(b))
-		decode = png.Decode
+	case bytes.HasPrefix(b, []byte(pngMagic)):
+		h.Config, err = png.DecodeConfig(r)
+		h.decode = from(png.Decode)
+		h.grey = len(b) > 25 && b[25]&2 == 0 // the kind: 0 is grey, 4 grey with alpha
 	case bytes.HasPrefix(b, []byte{0xff, 0xd8}):
-		cfg, err = jpeg.DecodeConfig(bytes.NewReader(b))
-		decode = jpeg.Decode
+		h.Config, err = jpeg.DecodeConfig(r)
+		h.decode = from(jpeg.Decode)
+		h.grey = h.ColorModel == color.GrayModel
+	case isWebP(b):
+		h.Config, err = webp.DecodeConfig(r)
+		h.decode = decodeWebP
+	case bytes.HasPrefix(b, []byte("BM")):
+		h.Config, err = bmp.DecodeConfig(r)
+		h.decode = from(bmp.Decode)
+	case bytes.HasPrefix(b, []byte("GIF8")):
+		h.Config, err = gif.DecodeConfig(r)
+		h.decode = decodeGIF
 	default:
-		return cfg, nil, errors.New("is neither a PNG nor a JPEG image")
+		return h, errors.New("is not a PNG, JPEG, WebP, BMP or GIF image")
 	}
 	if err != nil {
-		err = truncated("the image", err)
+		return h, truncated("the image", err)
 	}
-	return cfg, decode, err
+	if p, ok := h.ColorModel.(color.Palette); ok && len(p) > 0 {
+		h.grey = !slices.ContainsFunc(p, func(c color.Color) bool {
+			r, g, b, _ := c.RGBA()
+			return r != g || g != b
+		})
+	}
+	return h, nil
 }
 
 // decodeImage writes the h x w x 3 values of the image b into dst. Its header is looked at first: no
 // memory is taken for an image that is not wanted.
 func decodeImage(b []byte, h, w int, dst []uint8) error {
-	cfg, decode, err := imageConfig(b)
+	file, err := readHeader(b)
 	if err != nil {
 		return err
 	}
-	if cfg.Width != w || cfg.Height != h {
-		return fmt.Errorf("is %dx%d pixels, want %dx%d", cfg.Width, cfg.Height, w, h)
+	if file.Width != w || file.Height != h {
+		return fmt.Errorf("is %dx%d pixels, want %dx%d", file.Width, file.Height, w, h)
 	}
-	if cfg.ColorModel != color.RGBAModel && cfg.ColorModel != color.YCbCrModel {
+	if file.ColorModel != color.RGBAModel && file.ColorModel != color.YCbCrModel {
 		return errNotRGB
 	}
-	img, err := decode(bytes.NewReader(b))
+	img, err := file.decode(b)
 	if err != nil {
 		return truncated("the image", err)
 	}

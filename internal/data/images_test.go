@@ -2,6 +2,7 @@ package data
 
 import (
 	"archive/tar"
+	archivezip "archive/zip"
 	"bytes"
 	"context"
 	"encoding/binary"
@@ -90,6 +91,22 @@ func (t tree) tar(backwards bool) []byte {
 	return b.Bytes()
 }
 
+// zip is the tree as a zip archive.
+func (t tree) zip() []byte {
+	var b bytes.Buffer
+	w := archivezip.NewWriter(&b)
+	w.Create("train/")
+	for _, name := range slices.Sorted(maps.Keys(t)) {
+		f, err := w.Create(name)
+		if err != nil {
+			panic(err)
+		}
+		f.Write(t[name])
+	}
+	w.Close()
+	return b.Bytes()
+}
+
 // file writes b to a new file.
 func file(t testing.TB, name string, b []byte) string {
 	t.Helper()
@@ -137,6 +154,7 @@ func TestImagesInAnyPacking(t *testing.T) {
 		"tar.gz, other order": file(t, "a.tgz", zip(pets.tar(true))),
 		"tar, other names":    file(t, "b", renamed.tar(false)),
 		"below other folders": below.folder(t.TempDir()),
+		"zip":                 file(t, "a.zip", pets.zip()),
 	} {
 		for _, threads := range []int{1, 3} {
 			kernel.SetThreads(threads)
@@ -227,10 +245,10 @@ func TestHostileImages(t *testing.T) {
 		"grey JPEG":   {pets.with(at, jpegOf(grey)), []string{at, "want 8-bit RGB"}},
 		"truncated":   {pets.with(at, good[:50]), []string{at, "the image: png: invalid format: not enough pixel data"}},
 		"damaged":     {pets.with(at, turned), []string{at, "the image: png"}},
-		"empty":       {pets.with(at, []byte{}), []string{at, "is neither a PNG nor a JPEG image"}},
-		"text":        {pets.with(at, []byte("<html>")), []string{at, "is neither a PNG nor a JPEG image"}},
+		"empty":       {pets.with(at, []byte{}), []string{at, "is not a PNG, JPEG, WebP, BMP or GIF image"}},
+		"text":        {pets.with(at, []byte("<html>")), []string{at, "is not a PNG, JPEG, WebP, BMP or GIF image"}},
 		"no image": {pets.with("train/dog/notes.txt", []byte("x")),
-			[]string{"train/dog/notes.txt", "is not a PNG or JPEG file"}},
+			[]string{"train/dog/notes.txt", "is no image file (png, jpg, jpeg, webp, bmp or gif)"}},
 		"elsewhere": {pets.with("dog/3.png", good), []string{"dog/3.png",
 			"is in no folder train/CLASS or test/CLASS"}},
 		"two roots": {pets.with("other/train/dog/3.png", good),
@@ -243,7 +261,7 @@ func TestHostileImages(t *testing.T) {
 			[]string{"holds no images in test/CLASS/"}},
 		"nothing": {tree{}, []string{"holds no images in train/CLASS/"}},
 		"the first of two": {pets.with("train/dog/4.png", []byte("x")).with("test/dog/1.png", []byte("y")),
-			[]string{"test/dog/1.png", "neither"}},
+			[]string{"test/dog/1.png", "is not a PNG"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, path := range []string{tc.tree.folder(t.TempDir()), file(t, "pets.tar", tc.tree.tar(false)),
@@ -295,9 +313,9 @@ func TestHostileArchives(t *testing.T) {
 		b    []byte
 		want string
 	}{
-		"a text":         {[]byte("hello"), "is neither a folder nor a tar or tar.gz archive"},
-		"a long text":    {bytes.Repeat([]byte("hello "), 1000), "is neither a folder nor a tar or tar.gz archive"},
-		"a gzip of text": {zip([]byte("hello")), "is neither a folder nor a tar or tar.gz archive"},
+		"a text":         {[]byte("hello"), "is neither a folder nor a zip, tar or tar.gz archive"},
+		"a long text":    {bytes.Repeat([]byte("hello "), 1000), "is neither a folder nor a zip, tar or tar.gz archive"},
+		"a gzip of text": {zip([]byte("hello")), "is neither a folder nor a zip, tar or tar.gz archive"},
 		"not gzip":       {[]byte{0x1f, 0x8b, 1, 2, 3}, "gzip"},
 		"truncated tar":  {good[:len(good)-3000], "truncated in"},
 		"truncated gzip": {zip(good)[:400], "truncated in"},
@@ -337,6 +355,68 @@ func TestHostileArchives(t *testing.T) {
 				t.Errorf("%d MiB were allocated", grown>>20)
 			}
 		})
+	}
+}
+
+// TestHostileZips: what a zip's structure can do to a reader.
+func TestHostileZips(t *testing.T) {
+	pets := petImages()
+	img := pets["train/cat/1.PNG"]
+	with := func(h archivezip.FileHeader, content []byte) []byte {
+		var b bytes.Buffer
+		w := archivezip.NewWriter(&b)
+		f, err := w.CreateHeader(&h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Write(content)
+		for name, content := range pets {
+			f, _ := w.Create(name)
+			f.Write(content)
+		}
+		w.Close()
+		return b.Bytes()
+	}
+	link := archivezip.FileHeader{Name: "train/cat/9.png"}
+	link.SetMode(os.ModeSymlink | 0o777)
+	encrypted := with(archivezip.FileHeader{Name: "train/cat/9.png"}, img)
+	encrypted[bytes.Index(encrypted, []byte("PK\x01\x02"))+8] |= 1
+	method := with(archivezip.FileHeader{Name: "train/cat/9.png"}, img)
+	method[bytes.Index(method, []byte("PK\x01\x02"))+10] = 99
+	wrong := with(archivezip.FileHeader{Name: "train/cat/9.png"}, img)
+	wrong[bytes.Index(wrong, []byte("PK\x01\x02"))+16] ^= 1 // the checksum
+	short := with(archivezip.FileHeader{Name: "train/cat/9.png"}, img)
+	claim := with(archivezip.FileHeader{Name: "train/cat/9.png"}, img)
+	copy(claim[bytes.Index(claim, []byte("PK\x01\x02"))+24:], []byte{0, 0, 0, 9}) // 144 MiB
+	for name, tc := range map[string]struct {
+		b    []byte
+		want string
+	}{
+		"path up": {with(archivezip.FileHeader{Name: "../train/cat/9.png"}, img),
+			`"../train/cat/9.png", which leads out of it`},
+		"absolute path": {with(archivezip.FileHeader{Name: "/train/cat/9.png"}, img), "which leads out of it"},
+		"backslashes":   {with(archivezip.FileHeader{Name: `train\cat\9.png`}, img), "backslashes"},
+		"a link":        {with(link, []byte("/etc/passwd")), "train/cat/9.png is a link"},
+		"encrypted":     {encrypted, "train/cat/9.png is encrypted"},
+		"other method":  {method, "train/cat/9.png is compressed by method 99"},
+		"checksum":      {wrong, "train/cat/9.png: zip: checksum error"},
+		"cut short":     {short[:len(short)-30], "is no whole zip archive"},
+		"twice":         {with(archivezip.FileHeader{Name: "train/cat/1.PNG"}, img), "train/cat/1.PNG: occurs twice"},
+		"a bomb": {with(archivezip.FileHeader{Name: "x.bin", Method: archivezip.Deflate}, make([]byte, 64<<20)),
+			"expands to more than 100 times"},
+		"claims too much": {claim, "expands to more than 100 times"},
+	} {
+		path := file(t, "pets.zip", tc.b)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, _, err := readImages(context.Background(), path, imageSpec{}, quiet)
+		runtime.ReadMemStats(&after)
+		if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.HasPrefix(err.Error(), path+": ") {
+			t.Errorf("%s: error %v, want one with the path and %q", name, err, tc.want)
+		}
+		if grown := after.TotalAlloc - before.TotalAlloc; grown > 4<<20 {
+			t.Errorf("%s: %d MiB were allocated", name, grown>>20)
+		}
 	}
 }
 
@@ -401,6 +481,7 @@ func FuzzImageFolder(f *testing.F) {
 	pets := petImages()
 	f.Add(pets.tar(false))
 	f.Add(zip(pets.tar(true)))
+	f.Add(pets.zip())
 	f.Add(pets.with("train/dog/3.png", jpegOf(rgb(3, 5, 0))).tar(false))
 	f.Add(tarClaim("train/cat/9.png", 1<<40))
 	f.Add(tree{"a.png": pngOf(rgb(3, 5, 0)), "cat/b.png": pngOf(rgb(3, 5, 1)),

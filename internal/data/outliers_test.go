@@ -72,8 +72,8 @@ func TestFolderMistakes(t *testing.T) {
 		"too large": {tree{"a.png": good, "cat/b.png": pngOf(image.NewGray(image.Rect(0, 0, 1, 8193)))},
 			[]string{"cat/b.png: is 1x8193 pixels, want 1x1 to 8192x8192"}},
 		"damaged": {tree{"a.png": good[:100]}, []string{"a.png: the image"}},
-		"a text":  {tree{"a.png": []byte("<html>")}, []string{"a.png: is neither a PNG nor a JPEG image"}},
-		"nothing": {tree{"a.txt": []byte("hello")}, []string{"holds no PNG or JPEG images"}},
+		"a text":  {tree{"a.png": []byte("<html>")}, []string{"a.png: is not a PNG, JPEG, WebP, BMP or GIF image"}},
+		"nothing": {tree{"a.txt": []byte("hello")}, []string{"holds no images (png, jpg, jpeg, webp, bmp, gif)"}},
 	} {
 		path := file(t, "pets.tar", tc.tree.tar(false))
 		_, err := Folder(context.Background(), "pets", path, Options{})

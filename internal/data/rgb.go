@@ -1,7 +1,6 @@
 package data
 
 import (
-	"bytes"
 	"fmt"
 	"image"
 	"image/color"
@@ -92,51 +91,94 @@ const (
 
 var large sync.Mutex
 
-// fitImage writes the h x w x 3 values of the image b of any kind and size up to maxFitSide into dst, and says
-// what it is and whether it was scaled. The image is turned into RGB by toRGB, scaled so that it covers the size
-// wanted, and its middle is taken: Resize and CenterCrop of torchvision on images of Pillow, whose kernel is a
-// triangle that widens as the image shrinks. Of random images 2 % of the values differ from theirs by a level.
-func fitImage(b []byte, h, w int, dst []uint8) (k kind, scaled bool, err error) {
-	cfg, decode, err := imageConfig(b)
+// shape is the form in which images are wanted: h x w pixels of c values, 1 or 3.
+type shape struct {
+	h, w, c int
+	turn    bool // as EXIF data say
+}
+
+func (s shape) values() int { return s.h * s.w * s.c }
+
+// fitImage writes the values of the image b of any kind and size up to maxFitSide into dst in the form to, and says
+// what it is and whether it was scaled. The image is turned into RGB by toRGB, into grey where that is wanted, scaled so
+// that it covers the size wanted, and its middle is taken: Resize and CenterCrop of torchvision on images of Pillow,
+// whose kernel is a triangle that widens as the image shrinks. Of random images 2 % of the values differ from theirs by
+// a level.
+func fitImage(b []byte, to shape, dst []uint8) (k kind, scaled bool, err error) {
+	file, err := readHeader(b)
 	if err != nil {
 		return plain, false, err
 	}
-	if cfg.Width > maxFitSide || cfg.Height > maxFitSide || cfg.Width == 0 || cfg.Height == 0 {
-		return plain, false, tooLarge(cfg, maxFitSide)
+	if file.Width > maxFitSide || file.Height > maxFitSide || file.Width == 0 || file.Height == 0 {
+		return plain, false, tooLarge(file.Config, maxFitSide)
 	}
-	if cfg.Width*cfg.Height > largeImage {
+	if file.Width*file.Height > largeImage {
 		large.Lock()
 		defer large.Unlock()
 	}
-	decoded, err := decode(bytes.NewReader(b))
+	decoded, err := file.decode(b)
 	if err != nil {
 		return plain, false, truncated("the image", err)
 	}
-	if cfg.Width == w && cfg.Height == h {
+	if bounds := decoded.Bounds(); bounds.Dx() != file.Width || bounds.Dy() != file.Height {
+		return plain, false, fmt.Errorf("its header says %dx%d pixels, and it has %dx%d", file.Width, file.Height,
+			bounds.Dx(), bounds.Dy())
+	}
+	turn := 1
+	if to.turn {
+		turn = orientation(b)
+	}
+	if file.Width == to.w && file.Height == to.h && to.c == 3 && turn == 1 {
 		k, err = toRGB(decoded, dst, 3)
 		return k, false, err
 	}
-	img := image.NewRGBA(image.Rect(0, 0, cfg.Width, cfg.Height))
+	img := image.NewRGBA(image.Rect(0, 0, file.Width, file.Height))
 	if k, err = toRGB(decoded, img.Pix, 4); err != nil {
 		return k, false, err
 	}
 	for i := 3; i < len(img.Pix); i += 4 {
 		img.Pix[i] = 255
 	}
-	cover := image.Pt(w, h)
-	if cfg.Width*h <= cfg.Height*w {
-		cover.Y = w * cfg.Height / cfg.Width
+	img = orient(img, turn)
+	return k, fit(img, to, dst), nil
+}
+
+// fit writes the values of img, which has no alpha, into dst in the form to, and says whether it was scaled.
+func fit(img *image.RGBA, to shape, dst []uint8) (scaled bool) {
+	if to.c == 1 { // before it is scaled, as Pillow rounds then
+		for i := 0; i < len(img.Pix); i += 4 {
+			px := img.Pix[i:][:3]
+			grey := luma(px)
+			px[0], px[1], px[2] = grey, grey, grey
+		}
+	}
+	if w, h := img.Rect.Dx(), img.Rect.Dy(); w != to.w || h != to.h {
+		img, scaled = cover(img, to.w, to.h), true
+	}
+	for i := range to.h * to.w {
+		copy(dst[to.c*i:][:to.c], img.Pix[4*i:])
+	}
+	return scaled
+}
+
+// luma is the grey of a colour, by Pillow's convert("L").
+func luma(rgb []uint8) uint8 {
+	return uint8((uint32(rgb[0])*19595 + uint32(rgb[1])*38470 + uint32(rgb[2])*7471 + 0x8000) >> 16)
+}
+
+// cover scales img so that it covers w x h pixels, and takes its middle.
+func cover(img *image.RGBA, w, h int) *image.RGBA {
+	width, height := img.Rect.Dx(), img.Rect.Dy()
+	all := image.Pt(w, h)
+	if width*h <= height*w {
+		all.Y = w * height / width
 	} else {
-		cover.X = h * cfg.Width / cfg.Height
+		all.X = h * width / height
 	}
 	// Pillow rounds to 8 bits between the two directions.
-	left, top := middle(cover.X, w), middle(cover.Y, h)
-	img = scale(img, w, cfg.Height, image.Rect(-left, 0, cover.X-left, cfg.Height))
-	img = scale(img, w, h, image.Rect(0, -top, w, cover.Y-top))
-	for i := range h * w {
-		copy(dst[3*i:][:3], img.Pix[4*i:])
-	}
-	return k, true, nil
+	left, top := middle(all.X, w), middle(all.Y, h)
+	img = scale(img, w, height, image.Rect(-left, 0, all.X-left, height))
+	return scale(img, w, h, image.Rect(0, -top, w, all.Y-top))
 }
 
 // middle is where n begin that lie in the middle of all; halves go to the even number, as in Python.

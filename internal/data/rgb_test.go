@@ -60,7 +60,7 @@ func difference(a, b []uint8) (mean, most float64) {
 func TestRGBAsPillow(t *testing.T) {
 	for name, g := range goldenImages(t) {
 		got := make([]uint8, g.W*g.H*3)
-		_, scaled, err := fitImage(g.File, g.H, g.W, got)
+		_, scaled, err := fitImage(g.File, shape{h: g.H, w: g.W, c: 3}, got)
 		if err != nil || scaled {
 			t.Fatalf("%s: scaled %v, error %v", name, scaled, err)
 		}
@@ -86,7 +86,7 @@ func TestFitAsTorchvision(t *testing.T) {
 		}
 		n++
 		got := make([]uint8, 32*32*3)
-		_, scaled, err := fitImage(g.File, 32, 32, got)
+		_, scaled, err := fitImage(g.File, cifarShape, got)
 		if err != nil || scaled != (g.W != 32 || g.H != 32) {
 			t.Fatalf("%s: scaled %v, error %v", name, scaled, err)
 		}

@@ -308,7 +308,7 @@ func TestHostileSentences(t *testing.T) {
 			"are not the published ones of rotten_tomatoes: their fingerprint is"},
 		"a file twice": {twice, "rt-polarity.neg: occurs twice"},
 		"no archive": {filepath.Join(fill(t, map[string][]byte{"x": []byte("hello")}), "x"),
-			"is neither a folder nor a tar or tar.gz"},
+			"is neither a folder nor a zip, tar or tar.gz"},
 		"an empty archive": {packed(t, nil), "holds no rt-polarity.neg"},
 		"one parquet file": {fill(t, map[string][]byte{"train.parquet": parquetFile([]string{"a"}, []int64{1})}),
 			"validation.parquet"},

@@ -45,7 +45,7 @@ func readSVHN(ctx context.Context, dir string, done func(n, total int64)) (train
 		before += f.Size
 		pictures = append(pictures, read...)
 	}
-	if train, test, err = arrange(pictures, svhnClasses, cifarSide, cifarSide); err != nil {
+	if train, test, err = arrange(pictures, svhnClasses, cifarShape); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	return train, test, nil

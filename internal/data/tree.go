@@ -23,20 +23,20 @@ import (
 	"dla/internal/plainfile"
 )
 
-// A set may lie in a folder, in a tar or in a tar.gz. walk reads the three alike, into memory: nothing
+// A set may lie in a folder, in a zip, in a tar or in a tar.gz. walk reads them alike, into memory: nothing
 // of an archive is ever written to the disk, so no name in it can lead out of a folder. What an archive
 // may make a reader do is bounded all the same.
 const (
 	maxFiles     = 1 << 20   // in a tree
 	maxFileBytes = 160 << 20 // of a file; the largest that is read is CIFAR-100's training part, 153.7 MB
-	maxBytes     = 4 << 30   // of all files of a tree
-	maxExpansion = 100       // of a tar.gz; one of small images expands by 5
+	maxBytes     = 64 << 30  // of all files of an archive
+	maxExpansion = 100       // of a zip or tar.gz; one of small images expands by 5
 )
 
 // visitor gets a file of a tree: its name with slashes, its size and its content. fs.SkipAll ends the walk.
 type visitor func(name string, size int64, r io.Reader) error
 
-// walk visits the files of the folder, tar or tar.gz at path whose names want wants: those of a folder
+// walk visits the files of the folder, zip, tar or tar.gz at path whose names want wants: those of a folder
 // in the order of their names, those of an archive in its own. done hears how many bytes of how many
 // have been read. Hidden files and those that systems put beside the user's are never wanted. Links in a
 // folder are followed, wherever they lead; a wanted file of an archive that is a link is an error, and so is
@@ -283,6 +283,10 @@ func walkArchiveFile(path string, want func(string) bool, over *passedOver, done
 		return err
 	}
 	defer f.Close()
+	magic := make([]byte, 4)
+	if _, err := f.ReadAt(magic, 0); err == nil && isZip(magic) {
+		return walkZip(f, size, want, over, done, visit)
+	}
 	r := bufio.NewReaderSize(&counting{r: f, done: func(n int64) { done(n, size) }}, 1<<20)
 	return walkArchive(r, size, want, over, visit)
 }
@@ -308,7 +312,7 @@ func walkArchive(r *bufio.Reader, size int64, want func(string) bool, over *pass
 			break
 		}
 		if n == 1 && (errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF)) {
-			return errors.New("is neither a folder nor a tar or tar.gz archive")
+			return errors.New("is neither a folder nor a zip, tar or tar.gz archive")
 		}
 		if err != nil {
 			return truncated("the archive, after "+last, err)
