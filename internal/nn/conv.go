@@ -104,3 +104,17 @@ func Standardize(g *Graph, name string, x *G.Node, mean, std []float64) *G.Node 
 func PadShortcut(g *Graph, name string, x *G.Node, stride, out int) *G.Node {
 	return g.layer(name, func() (*G.Node, error) { return ops.PadShortcut(x, stride, out) })
 }
+
+// OutputsFirst returns the weights of a convolution [k, k, in, out] as other programs have them, [out, in, k, k].
+func OutputsFirst(shape []int, w []float32) ([]int, []float32) {
+	h, width, in, out := shape[0], shape[1], shape[2], shape[3]
+	all := make([]float32, len(w))
+	for tap := range h * width {
+		for i := range in {
+			for o, v := range w[(tap*in+i)*out:][:out] {
+				all[(o*in+i)*h*width+tap] = v
+			}
+		}
+	}
+	return []int{out, in, h, width}, all
+}
