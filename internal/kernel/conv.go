@@ -31,6 +31,7 @@ type Conv struct {
 	x, y, w, bias []float32 // of the call in progress: images of input size, of output size, weights
 	sums          []float32 // [N][2][OC], see Norm; nil: not wanted
 	add           bool      // BackwardData adds to x
+	pool          *MaxPool  // takes the outputs; nil: they go to y
 	packed, parts []float32
 	partCount     int
 	pass          winoPass
@@ -63,7 +64,7 @@ func (c *Conv) out(side, crop int) int {
 // what the call before left.
 func (c *Conv) check(x, y, w []float32) {
 	_, _, _ = x[c.N*c.H*c.W*c.IC-1], y[c.N*c.OutH()*c.OutW()*c.OC-1], w[c.K*c.K*c.IC*c.OC-1]
-	c.x, c.y, c.w, c.bias, c.sums, c.add = x, y, w, nil, nil, false
+	c.x, c.y, c.w, c.bias, c.sums, c.pool, c.add = x, y, w, nil, nil, nil, false
 }
 
 // Forward computes y [N, OutH, OutW, OC] = x [N, H, W, IC] * w [K, K, IC, OC], plus bias [OC] if that is not nil. If

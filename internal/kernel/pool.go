@@ -49,6 +49,8 @@ type lane struct {
 	dropout dropoutArgs
 	end     [16]float32
 	scratch []float32
+	outputs []float32 // of a convolution that pools them, by pass
+	pass    winoPass
 }
 
 // floats is scratch memory of n floats, aligned to 64 bytes, its content arbitrary.

@@ -79,11 +79,11 @@ func (p *MaxPool) Forward(y []float32, index []byte, x, sums []float32) {
 // Backward computes dx [N, H, W, C] = dy where index says, and 0 elsewhere.
 func (p *MaxPool) Backward(dx, dy []float32, index []byte) { p.run(dy, dx, index, (*MaxPool).backward) }
 
-// rows calls f with each row of image n: its outputs and their indices, and the rows of the larger image they are made
-// of; then rest with the rows that fill no window.
-func (p *MaxPool) rows(n int, f func(small []float32, index []byte, large []float32), rest func(large []float32)) {
-	h, w := p.H/p.Window, p.W/p.Window
-	large, row := p.large[n*p.H*p.W*p.C:][:p.H*p.W*p.C], p.Window*p.W*p.C
+// rows calls f with each row of image n, of which large is the larger one: its outputs and their indices, and the rows of
+// the larger image they are made of; then rest with the rows that fill no window.
+func (p *MaxPool) rows(n int, large []float32, f func(small []float32, index []byte, large []float32),
+	rest func(large []float32)) {
+	h, w, row := p.H/p.Window, p.W/p.Window, p.Window*p.W*p.C
 	for r := range h {
 		at := (n*h + r) * w * p.C
 		f(p.small[at:][:w*p.C], p.index[at:][:w*p.C], large[:row])
@@ -92,9 +92,15 @@ func (p *MaxPool) rows(n int, f func(small []float32, index []byte, large []floa
 	rest(large)
 }
 
-func (p *MaxPool) forward(_ *lane, n int) {
+// image is image n of the larger ones.
+func (p *MaxPool) image(n int) []float32 { return p.large[n*p.H*p.W*p.C:][:p.H*p.W*p.C] }
+
+func (p *MaxPool) forward(_ *lane, n int) { p.pool(n, p.image(n)) }
+
+// pool pools image n, which is large.
+func (p *MaxPool) pool(n int, large []float32) {
 	vectors, row := p.C/simd.floats, p.W*p.C
-	p.rows(n, func(y []float32, index []byte, x []float32) {
+	p.rows(n, large, func(y []float32, index []byte, x []float32) {
 		if vectors > 0 {
 			simd.maxPool(&y[0], &index[0], &x[0], len(y)/p.C, vectors, p.Window, uintptr(4*row), uintptr(4*p.C))
 		}
@@ -112,7 +118,7 @@ func (p *MaxPool) forward(_ *lane, n int) {
 
 func (p *MaxPool) backward(_ *lane, n int) {
 	vectors, row := p.C/simd.floats, p.W*p.C
-	p.rows(n, func(dy []float32, index []byte, dx []float32) {
+	p.rows(n, p.image(n), func(dy []float32, index []byte, dx []float32) {
 		if vectors > 0 {
 			simd.maxPoolGrad(&dx[0], &dy[0], &index[0], len(dy)/p.C, vectors, p.Window, uintptr(4*row), uintptr(4*p.C))
 		}

@@ -99,3 +99,41 @@ func TestSubsample(t *testing.T) {
 		t.Errorf("gradient %v, want %v", x, want)
 	}
 }
+
+// TestForwardPooled: a convolution that pools its outputs has the bits of one that writes them and a pooling that reads
+// them, with any number of threads, and takes no memory.
+func TestForwardPooled(t *testing.T) {
+	before := Threads()
+	defer SetThreads(before)
+	levels(t, func(level string) {
+		for _, tc := range []struct {
+			c      Conv
+			window int
+		}{
+			{Conv{N: 5, H: 7, W: 9, IC: 8, OC: 20, K: 3, Stride: 1, AnyShape: true, CropH: 6, CropW: 8}, 2},
+			{Conv{N: 30, H: 4, W: 4, IC: 16, OC: 16, K: 3, Stride: 1}, 2},
+			{Conv{N: 3, H: 10, W: 7, IC: 9, OC: 33, K: 3, Stride: 1, AnyShape: true}, 3},
+		} {
+			c := tc.c
+			pool := MaxPool{N: c.N, H: c.OutH(), W: c.OutW(), C: c.OC, Window: tc.window}
+			x, w := normals(c.N*c.H*c.W*c.IC, 1), normals(9*c.IC*c.OC, 2)
+			unpooled, want, wantSums := make([]float32, c.N*c.OutH()*c.OutW()*c.OC), make([]float32, pool.Size()),
+				make([]float32, c.N*2*c.OC)
+			wantIndex, index := make([]byte, pool.Size()), make([]byte, pool.Size())
+			c.Forward(unpooled, x, w, nil, nil)
+			pool.Forward(want, wantIndex, unpooled, wantSums)
+			for _, threads := range []int{1, 2, 3} {
+				SetThreads(threads)
+				y, sums := make([]float32, pool.Size()), make([]float32, c.N*2*c.OC)
+				clear(index)
+				c.ForwardPooled(&pool, y, index, x, w, sums)
+				if !slices.Equal(y, want) || !slices.Equal(index, wantIndex) || !slices.Equal(sums, wantSums) {
+					t.Errorf("%s, %+v, %d threads: other bits", level, tc, threads)
+				}
+				if n := testing.AllocsPerRun(5, func() { c.ForwardPooled(&pool, y, index, x, w, nil) }); n != 0 {
+					t.Errorf("%s, %+v, %d threads: %v allocations", level, tc, threads, n)
+				}
+			}
+		}
+	})
+}

@@ -339,6 +339,10 @@ func (c *Conv) winoTiles(l *lane, chunk int) {
 		c.fillBias(n0, n1)
 		add = true
 	}
+	q, q0 := p, n0 // where the outputs go
+	if c.pool != nil {
+		q, q0 = p.unpooled(l, images), 0
+	}
 	l.brgemm = brgemm{lda: uintptr(4 * s.rowV), ldc: uintptr(4 * s.rowM), k: p.from, segs: 1}
 	blocks := tiles(images*p.perImage, p.block)
 	for b := range blocks {
@@ -365,7 +369,13 @@ func (c *Conv) winoTiles(l *lane, chunk int) {
 			}
 		}
 		for i := range b1 - b0 {
-			p.output(&s, i, p.tile(b0+i, n0, images), add)
+			q.output(&s, i, p.tile(b0+i, q0, images), add)
+		}
+	}
+	if c.pool != nil {
+		size := p.outH * p.outW * p.to
+		for n := n0; n < n1; n++ {
+			c.pool.pool(n, q.out[(n-n0)*size:][:size])
 		}
 	}
 	if c.sums != nil {

@@ -96,11 +96,21 @@ func (o *conv2d) shape(in []tensor.Shape) (tensor.Shape, error) {
 	if x[3] != w[2] || len(in) == 3 && in[2].TotalSize() != w[3] {
 		return nil, fmt.Errorf("x [N, H, W, in], w [k, k, in, out] and b [out] must agree in in and out")
 	}
+	o.describe(&o.conv, x, w)
 	return o.output(x, w), nil
 }
 
 // GivesSums says that Run fills its output's channel sums where asked.
 func (o *conv2d) GivesSums() {}
+
+// Absorb takes in a max pooling: where the engine finds that nothing else needs what comes before it.
+func (o *conv2d) Absorb(next engine.Op) (engine.Op, bool) {
+	pool, ok := next.(*maxPool)
+	if !ok || o.Arity() != 2 || !o.conv.Pools() {
+		return nil, false
+	}
+	return newConvPool(o.convForm, pool), true
+}
 
 // MACs is the number of multiply-adds for the given input shapes.
 func (o *conv2d) MACs(in [][]int) int {

@@ -188,6 +188,12 @@ var graphs = []struct {
 		y := n.do(ops.BatchNorm(n.do(ops.MaxPool(x, 2)), n.leaf("gamma", 4), n.leaf("beta", 4), nil, 1e-5, ops.ActNone))
 		return n.do(ops.Conv2D(y, n.leaf("w", 3, 3, 4, 4), nil, 2))
 	})},
+	{"convolution, pooled, and batchnorm", imageGraph(func(n *net, x *G.Node) *G.Node {
+		x = n.do(ops.Conv2D(x, n.leaf("w1", 1, 1, 4, 16), nil, 1))
+		y := n.do(ops.MaxPool(n.do(ops.Conv2DCropped(x, n.leaf("w2", 3, 3, 16, 8), 2, 4)), 2))
+		y = n.do(ops.BatchNorm(y, nil, n.leaf("shift", 8), nil, 1e-5, ops.ActGELU))
+		return n.do(ops.Conv2D(y, n.leaf("w", 3, 3, 8, 4), nil, 1))
+	})},
 	{"upsample", imageGraph(func(n *net, x *G.Node) *G.Node {
 		return n.do(ops.Conv2D(n.do(ops.Upsample(x)), n.leaf("w", 3, 3, 4, 4), nil, 1))
 	})},
@@ -629,6 +635,27 @@ func TestLinearAbsorbsGELU(t *testing.T) {
 		}
 	}
 	equal(t, "y", both.Read(y).F32, apart.Read(y).F32, 1e-6)
+}
+
+// TestConvolutionAbsorbsPooling: where nothing needs what comes before it, and there alone, as TestLinearAbsorbsGELU has
+// it; with the same bits.
+func TestConvolutionAbsorbsPooling(t *testing.T) {
+	n := &net{t: t, g: G.NewGraph(), seed: 1}
+	z := n.do(ops.Conv2DCropped(n.leaf("x", 3, 7, 7, 16), n.leaf("w", 3, 3, 16, 8), 6, 6))
+	y := n.do(ops.MaxPool(z, 2))
+	both, apart := must[*engine.Program](t)(engine.Compile(n.g, y)), must[*engine.Program](t)(engine.Compile(n.g, y, z))
+	for p, want := range map[*engine.Program]int{both: 1, apart: 2} {
+		if p.Len() != want {
+			t.Errorf("%d nodes, want %d", p.Len(), want)
+		}
+		if err := p.Run(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	equal(t, "y", both.Read(y).F32, apart.Read(y).F32, 0)
+	if got, want := both.MACs(), 3*6*6*9*16*8; got != want {
+		t.Errorf("%d multiply-adds, want %d", got, want)
+	}
 }
 
 // TestTokenOpsRefuse: ids, positions, offsets and lengths that do not fit are errors of the run, which name

@@ -121,14 +121,20 @@ func (o *maxPool) GivesSums() {}
 func (o *maxPool) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	p := &o.pool
 	o.setSize(in[0].Shape)
-	if err := out.Resize(p.N, p.H/p.Window, p.W/p.Window, p.C); err != nil {
+	if err := o.grow(out); err != nil {
 		return err
-	}
-	if len(o.index) < p.Size() {
-		o.index = make([]byte, p.Size())
 	}
 	p.Forward(out.F32, o.index, in[0].F32, out.SumsFor(p.N, p.C))
 	return nil
+}
+
+// grow makes room for the output, and for the index of as many elements.
+func (o *maxPool) grow(out *engine.Tensor) error {
+	p := &o.pool
+	if len(o.index) < p.Size() {
+		o.index = make([]byte, p.Size())
+	}
+	return out.Resize(p.N, p.H/p.Window, p.W/p.Window, p.C)
 }
 
 // DiffWRT says that x has a gradient.
