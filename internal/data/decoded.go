@@ -23,7 +23,7 @@ import (
 //	uint32  length of what follows (little-endian, as all numbers here)
 //	JSON    decodedHeader
 //	[32]    SHA-256 of the JSON
-//	JSON    the Origin of the training set and of the test set, in a list
+//	JSON    the Origin of the training set, the test set and the validation set where one is given, in a list
 //	the sets as writeSets gives them, to the end of the file
 //
 // The header has the SHA-256 of the origins, and its fingerprint is that of the last part, so a copy is
@@ -43,23 +43,39 @@ type decodedHeader struct {
 	OriginsBytes  int64  `json:"origins_bytes"`
 	OriginsSHA256 string `json:"origins_sha256"`
 
+	// Of data of the user's own.
+	Name      string   `json:"name,omitempty"`
+	Path      string   `json:"path,omitempty"`
+	Notes     []string `json:"notes,omitempty"`
+	Converted string   `json:"converted,omitempty"`
+	Val       bool     `json:"val,omitempty"` // a validation set follows the test set
+
 	version int
 }
 
 // maxDecodedHeader is more than any header has.
-const maxDecodedHeader = 1 << 16
+const maxDecodedHeader = 1 << 22
 
 // writeDecoded keeps ds, decoded from source, at path, with permissions of perm: those of what it was decoded from.
 func writeDecoded(path, source string, perm fs.FileMode, ds *Dataset) error {
-	origins, err := json.Marshal([]Origin{ds.Train.Origin, ds.Test.Origin})
+	var all []Origin
+	for _, s := range ds.sets() {
+		all = append(all, s.Origin)
+	}
+	origins, err := json.Marshal(all)
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	originsSum := sha256.Sum256(origins)
-	js, err := json.Marshal(decodedHeader{
+	h := decodedHeader{
 		Source: source, Classes: ds.Train.Classes, Fingerprint: ds.Fingerprint,
 		Ordered: ds.Train.Published != nil, OriginsBytes: int64(len(origins)), OriginsSHA256: hex.EncodeToString(originsSum[:]),
-	})
+		Converted: ds.Converted, Val: ds.Val != nil,
+	}
+	if ds.Own != nil {
+		h.Name, h.Path, h.Notes = ds.Name, ds.Own.Path, ds.Own.Notes
+	}
+	js, err := json.Marshal(h)
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
@@ -73,7 +89,7 @@ func writeDecoded(path, source string, perm fs.FileMode, ds *Dataset) error {
 		if _, err := w.Write(head); err != nil {
 			return err
 		}
-		return writeSets(w, ds.Train, ds.Test)
+		return writeSets(w, ds.sets()...)
 	})
 	return err
 }
@@ -132,58 +148,73 @@ func readDecodedHeader(r io.Reader, size int64) (h decodedHeader, rest int64, er
 
 // readDecoded loads the copy at path, if accept takes its header. Nothing of it is trusted before its
 // checksum is right.
-func readDecoded(path string, accept func(decodedHeader) bool) (train, test *Set, fingerprint string, err error) {
+func readDecoded(path string, accept func(decodedHeader) bool) (*Dataset, error) {
 	f, h, size, err := openDecoded(path)
 	if err != nil {
-		return nil, nil, "", err
+		return nil, err
 	}
 	defer f.Close()
 	if !accept(h) {
-		return nil, nil, "", fmt.Errorf("%s is of another set", path)
+		return nil, fmt.Errorf("%s is of another set", path)
 	}
-	if train, test, err = readSets(f, size, h); err != nil {
-		return nil, nil, "", fmt.Errorf("%s: %w", path, err)
+	ds, err := readSets(f, size, h)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return train, test, h.Fingerprint, nil
+	return ds, nil
 }
 
 // readSets reads the origins and what writeSets wrote, size bytes together, and checks them.
-func readSets(r io.Reader, size int64, h decodedHeader) (train, test *Set, err error) {
+func readSets(r io.Reader, size int64, h decodedHeader) (*Dataset, error) {
 	origins, err := readOrigins(r, h)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	size -= h.OriginsBytes
 	sum := sha256.New()
 	r = io.TeeReader(r, sum)
-	for _, dst := range []**Set{&train, &test} {
+	ds := &Dataset{Name: h.Name, Fingerprint: h.Fingerprint, Converted: h.Converted}
+	if h.Path != "" {
+		ds.Own = &Own{Path: h.Path, Notes: h.Notes}
+	}
+	parts := []**Set{&ds.Train, &ds.Test}
+	if h.Val {
+		parts = append(parts, &ds.Val)
+	}
+	for _, dst := range parts {
 		if *dst, err = readSet(r, &size, h.Classes); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	if size != 0 {
-		return nil, nil, fmt.Errorf("%d bytes follow the sets", size)
+		return nil, fmt.Errorf("%d bytes follow the sets", size)
 	}
 	if hex.EncodeToString(sum.Sum(nil)) != h.Fingerprint {
-		return nil, nil, errors.New("its checksum is wrong")
+		return nil, errors.New("its checksum is wrong")
 	}
-	for i, s := range []*Set{train, test} {
+	if h.version > 1 && len(origins) != len(parts) {
+		return nil, fmt.Errorf("%d origins of %d sets", len(origins), len(parts))
+	}
+	for i, s := range ds.sets() {
 		for _, l := range s.Labels {
 			if l < 0 || int(l) >= len(h.Classes) {
-				return nil, nil, fmt.Errorf("label %d of %d classes", l, len(h.Classes))
+				return nil, fmt.Errorf("label %d of %d classes", l, len(h.Classes))
 			}
+		}
+		if h.version == 1 {
+			continue
 		}
 		o := origins[i]
 		if o.Published != nil && len(o.Published) != s.N || o.Files != nil && len(o.Files) != s.N {
-			return nil, nil, fmt.Errorf("%d places and %d files of %d images", len(o.Published), len(o.Files), s.N)
+			return nil, fmt.Errorf("%d places and %d files of %d images", len(o.Published), len(o.Files), s.N)
 		}
 		s.Origin = o
 	}
-	return train, test, nil
+	return ds, nil
 }
 
-// readOrigins reads the origins of both sets.
-func readOrigins(r io.Reader, h decodedHeader) (of [2]Origin, err error) {
+// readOrigins reads the origins of all sets.
+func readOrigins(r io.Reader, h decodedHeader) (of []Origin, err error) {
 	if h.version == 1 {
 		return of, nil
 	}

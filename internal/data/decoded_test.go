@@ -43,17 +43,17 @@ func TestDecodedCopy(t *testing.T) {
 	if err := writeDecoded(path, "there", 0o666, ds); err != nil {
 		t.Fatal(err)
 	}
-	train, test, fp, err := readDecoded(path, func(h decodedHeader) bool { return h.Source == "there" })
-	if err != nil || fp != ds.Fingerprint {
-		t.Fatalf("fingerprint %s, error %v", fp, err)
+	kept, err := readDecoded(path, func(h decodedHeader) bool { return h.Source == "there" })
+	if err != nil || kept.Fingerprint != ds.Fingerprint {
+		t.Fatalf("%+v, error %v", kept, err)
 	}
-	for i, s := range []*Set{train, test} {
+	for i, s := range kept.sets() {
 		want := []*Set{ds.Train, ds.Test}[i]
 		if fmt.Sprint(*s) != fmt.Sprint(*want) {
 			t.Errorf("read %v\nwant %v", *s, *want)
 		}
 	}
-	if _, _, _, err := readDecoded(path, func(h decodedHeader) bool { return h.Source == "elsewhere" }); err == nil {
+	if _, err := readDecoded(path, func(h decodedHeader) bool { return h.Source == "elsewhere" }); err == nil {
 		t.Error("a copy of another source was taken")
 	}
 }
@@ -77,7 +77,7 @@ func TestDamagedDecodedCopy(t *testing.T) {
 		}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		_, _, _, err := readDecoded(path, anything)
+		_, err := readDecoded(path, anything)
 		runtime.ReadMemStats(&after)
 		if err == nil || !strings.HasPrefix(err.Error(), path) {
 			t.Errorf("%s: error %v, want one that names the file", what, err)
@@ -112,7 +112,7 @@ func TestLabelsOfADecodedCopy(t *testing.T) {
 	if err := writeDecoded(path, "", 0o666, ds); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err := readDecoded(path, anything); err == nil || !strings.Contains(err.Error(), "label 2 of 2 classes") {
+	if _, err := readDecoded(path, anything); err == nil || !strings.Contains(err.Error(), "label 2 of 2 classes") {
 		t.Errorf("error %v", err)
 	}
 	ds = smallDataset()
@@ -120,7 +120,7 @@ func TestLabelsOfADecodedCopy(t *testing.T) {
 	if err := writeDecoded(path, "", 0o666, ds); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err := readDecoded(path, anything); err == nil ||
+	if _, err := readDecoded(path, anything); err == nil ||
 		!strings.Contains(err.Error(), "1 places and 0 files of 2 images") {
 		t.Errorf("error %v", err)
 	}
@@ -371,7 +371,7 @@ func TestImportOfForms(t *testing.T) {
 	for name, src := range map[string]string{
 		"not the published ones of small": images.with("train/cat/0_1.png", nil).folder(t.TempDir()),
 		"holds no images":                 t.TempDir(),
-		"neither a folder nor a tar":      file(t, "x", []byte("text")),
+		"neither a folder nor a zip":      file(t, "x", []byte("text")),
 		"no such file":                    filepath.Join(t.TempDir(), "none"),
 	} {
 		dir := t.TempDir()
@@ -432,11 +432,11 @@ func FuzzDecoded(f *testing.F) {
 		if size != int64(r.Len()) {
 			t.Errorf("%d bytes are said to be left, there are %d", size, r.Len())
 		}
-		train, test, err := readSets(r, size, h)
+		ds, err := readSets(r, size, h)
 		if err != nil {
 			return
 		}
-		for _, s := range []*Set{train, test} {
+		for _, s := range ds.sets() {
 			if len(s.Pixels) != s.N*s.H*s.W*s.C || len(s.Labels) != s.N || int(slices.Max(s.Labels)) >= len(h.Classes) {
 				t.Errorf("a set of %d images, %dx%dx%d, has %d values and %d labels", s.N, s.H, s.W, s.C, len(s.Pixels),
 					len(s.Labels))

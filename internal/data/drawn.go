@@ -30,8 +30,9 @@ func (d drawn) load(source string, opt Options) *Dataset {
 	if err == nil {
 		copyPath := d.copyIn(cache)
 		ours := func(h decodedHeader) bool { return h.Fingerprint == d.fingerprint }
-		if ds.Train, ds.Test, _, err = readDecoded(copyPath, ours); err == nil {
+		if kept, err := readDecoded(copyPath, ours); err == nil {
 			used(copyPath)
+			ds.Train, ds.Test = kept.Train, kept.Test
 			return ds
 		}
 	}

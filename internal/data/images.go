@@ -227,6 +227,10 @@ func (r *imageReader) visit(name string, size int64, content io.Reader) error {
 	}
 	if r.spec.own && (r.spec.h == 0 || r.spec.c == 0) {
 		if err := r.spec.ask(n.bytes[start:]); err != nil {
+			var other *otherForm
+			if errors.As(err, &other) {
+				return err
+			}
 			if r.spec.skip {
 				n.bytes = n.bytes[:start]
 				r.leaveOut([]string{name})
@@ -264,8 +268,10 @@ func (s *imageSpec) ask(b []byte) error {
 	if err != nil {
 		return err
 	}
-	if s.h == 0 {
-		s.h, s.w = file.size(b)
+	if h, w := file.size(b); s.h == 0 && max(h, w) > ownSide {
+		return &otherForm{false, fmt.Sprintf("to be at most %dx%d", ownSide, ownSide), fmt.Sprintf("%dx%d", w, h)}
+	} else if s.h == 0 {
+		s.h, s.w = h, w
 	}
 	if s.c == 0 {
 		s.c = 3

@@ -280,7 +280,7 @@ func (at Found) Unchecked(wrong error) bool {
 // Check verifies the files by their checksums.
 func (at Found) Check() error {
 	if at.form == nil {
-		_, _, _, err := readDecoded(at.Entry.decodedPath(at.Dir), at.Entry.published)
+		_, err := readDecoded(at.Entry.decodedPath(at.Dir), at.Entry.published)
 		return err
 	}
 	return at.form.verify(at.Dir)
@@ -316,10 +316,10 @@ func (at Found) load(ctx context.Context, opt Options) (*Dataset, error) {
 			}
 			return e.published(h) || h.Source != "" && h.Source == at.key()
 		}
-		train, test, fp, readErr := readDecoded(copyPath, accept)
+		ds, readErr := readDecoded(copyPath, accept)
 		if readErr == nil {
 			used(copyPath)
-			return at.dataset(train, test, fp), nil
+			return at.dataset(ds.Train, ds.Test, ds.Fingerprint), nil
 		}
 		if at.form == nil {
 			return nil, readErr // there is nothing to decode it from again

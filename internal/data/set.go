@@ -37,10 +37,21 @@ type Set struct {
 type Dataset struct {
 	Name        string
 	Train, Test *Set
+	Val         *Set   // the validation set, where the data give one; nil: Split draws it from the training set
+	Own         *Own   // of data of the user's own; nil for a set of the catalogue
 	Source      string // where it was found; for a stand-in, why
 	Synthetic   bool   // drawn here, not the named set
 	Fingerprint string // SHA-256 (hex) of all pixels and labels
 	Converted   string // how many images were made to fit, and why: see Folder
+}
+
+// sets are the parts of d, as they are written.
+func (d *Dataset) sets() []*Set {
+	all := []*Set{d.Train, d.Test}
+	if d.Val != nil {
+		all = append(all, d.Val)
+	}
+	return all
 }
 
 // fingerprint is that of a set of these parts.
@@ -89,27 +100,14 @@ func All(s *Set) Subset {
 func (s Subset) First(n int) Subset { return Subset{s.Set, s.Index[:min(n, len(s.Index))]} }
 
 // Split holds out val images of the training set for validation. Each class gives as many as its share, drawn by
-// seed; both splits keep the order of the set. val is reduced so that at least one image is left to train on.
+// seed; both splits keep the order of the set. val is reduced so that at least one image is left to train on. A
+// validation set that the data give is taken as it is.
 func (d *Dataset) Split(val int, seed uint64) (train, valid Subset) {
+	if d.Val != nil {
+		return All(d.Train), All(d.Val)
+	}
 	s := d.Train
-	val = max(0, min(val, s.N-1))
-	byClass := make([][]int32, len(s.Classes))
-	for i, l := range s.Labels {
-		byClass[l] = append(byClass[l], int32(i))
-	}
-	isVal := make([]bool, s.N)
-	taken, seen := 0, 0
-	for c, idx := range byClass {
-		seen += len(idx)
-		want := val*seen/s.N - taken // cumulative, so that the shares add up to val
-		taken += want
-		perm := make([]int32, len(idx))
-		r := rng.New(seed, "split", 0, uint64(c))
-		r.Perm(perm)
-		for _, p := range perm[:want] {
-			isVal[idx[p]] = true
-		}
-	}
+	isVal := drawByClass(s.Labels, len(s.Classes), max(0, min(val, s.N-1)), seed, "split", false)
 	train, valid = Subset{Set: s}, Subset{Set: s}
 	for i, v := range isVal {
 		if v {
@@ -119,4 +117,30 @@ func (d *Dataset) Split(val int, seed uint64) (train, valid Subset) {
 		}
 	}
 	return train, valid
+}
+
+// drawByClass marks n of the images with these labels. Each class gives as many as its share, drawn by seed and purpose,
+// but where keep is set never all of its images, so that they can be fewer than n.
+func drawByClass(labels []int32, classes, n int, seed uint64, purpose string, keep bool) []bool {
+	byClass := make([][]int32, classes)
+	for i, l := range labels {
+		byClass[l] = append(byClass[l], int32(i))
+	}
+	drawn := make([]bool, len(labels))
+	taken, seen := 0, 0
+	for c, idx := range byClass {
+		seen += len(idx)
+		want := n*seen/len(labels) - taken // cumulative, so that the shares add up to n
+		taken += want
+		if keep {
+			want = min(want, max(0, len(idx)-1))
+		}
+		perm := make([]int32, len(idx))
+		r := rng.New(seed, purpose, 0, uint64(c))
+		r.Perm(perm)
+		for _, p := range perm[:want] {
+			drawn[idx[p]] = true
+		}
+	}
+	return drawn
 }

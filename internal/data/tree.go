@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"dla/internal/plainfile"
@@ -166,6 +167,16 @@ type folderWalk struct {
 type walkFile struct {
 	name, path string // with slashes, below the folder; on this machine
 	size       int64
+	changed    time.Time
+}
+
+// listAll adds the files of the folder dir.
+func (w *folderWalk) listAll(ctx context.Context, dir string) error {
+	above, err := foldersAbove(dir)
+	if err != nil {
+		return err
+	}
+	return w.list(ctx, dir, "", above)
 }
 
 // list adds the files of the folder dir, called name; above are the folders that it lies in.
@@ -228,19 +239,15 @@ func (w *folderWalk) entry(ctx context.Context, e fs.DirEntry, at, name string, 
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%s is not a regular file; remove it", name)
 	}
-	w.files = append(w.files, walkFile{name, at, info.Size()})
+	w.files = append(w.files, walkFile{name, at, info.Size(), info.ModTime()})
 	w.total += info.Size()
 	return checkFile(name, info.Size(), len(w.files))
 }
 
 func walkFolder(ctx context.Context, dir string, want func(string) bool, over *passedOver, done func(n, total int64),
 	visit visitor) error {
-	above, err := foldersAbove(dir)
-	if err != nil {
-		return err
-	}
 	w := folderWalk{want: want, over: over}
-	if err := w.list(ctx, dir, "", above); err != nil {
+	if err := w.listAll(ctx, dir); err != nil {
 		return err
 	}
 	var read int64
