@@ -6,11 +6,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -45,15 +47,15 @@ type Repeats struct {
 func (s *Sentences) Repeats() Repeats {
 	var r Repeats
 	type first struct{ part, label int32 }
-	seen := map[string]first{}
+	seen := map[uint64]first{} // by a hash: of millions of texts the texts again would be too much
 	for part, index := range [][]int32{s.Train, s.Val, s.Test} {
 		for _, i := range index {
-			key := strings.Map(func(c rune) rune {
+			key := maphash.String(hashSeed, strings.Map(func(c rune) rune {
 				if unicode.IsLetter(c) || unicode.IsDigit(c) {
 					return unicode.ToLower(c)
 				}
 				return -1
-			}, s.Text[i])
+			}, s.Text[i]))
 			before, ok := seen[key]
 			switch {
 			case !ok:
@@ -300,9 +302,6 @@ func (e Entry) importSentences(ctx context.Context, src string, st os.FileInfo, 
 	return nil
 }
 
-// maxParquet bounds a file of the Hub's, of which the largest has 0.7 MB.
-const maxParquet = 32 << 20
-
 // readParquet reads the three files that the Hub has, in the folder at path. A part holds the positive
 // sentences first; those of a class are in the order of the archive.
 func readParquet(ctx context.Context, path string) ([][]string, error) {
@@ -328,17 +327,31 @@ func readParquet(ctx context.Context, path string) ([][]string, error) {
 
 // readParquetFile reads the columns text and label.
 func readParquetFile(name string) (texts []string, labels []int64, err error) {
-	b, err := plainfile.Read(name, maxParquet)
+	f, size, err := plainfile.Open(name)
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := parquet.Open(b)
+	defer f.Close()
+	p, err := parquet.Open(f, size)
 	if err != nil {
 		return nil, nil, err
 	}
-	if texts, err = f.Strings("text"); err != nil {
-		return nil, nil, err
+	for g := range p.Groups() {
+		part, err := p.Values(g, "text")
+		if err != nil {
+			return nil, nil, err
+		}
+		words, err := p.Values(g, "label")
+		if err != nil {
+			return nil, nil, err
+		}
+		for i, w := range words {
+			label, err := strconv.ParseInt(w, 10, 64)
+			if err != nil || part[i] == "" {
+				return nil, nil, fmt.Errorf("row %d has no text or no label", len(texts)+1)
+			}
+			texts, labels = append(texts, part[i]), append(labels, label)
+		}
 	}
-	labels, err = f.Ints("label")
-	return texts, labels, err
+	return texts, labels, nil
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -31,16 +32,28 @@ func files(t testing.TB, prefix string) map[string][]byte {
 	return all
 }
 
+// columnOf is the column called name of all groups of f.
+func columnOf(f *File, name string) (all []string, err error) {
+	for g := range f.Groups() {
+		part, err := f.Values(g, name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, part...)
+	}
+	return all, nil
+}
+
 // both reads the two columns of b.
-func both(b []byte) (text []string, label []int64, err error) {
-	f, err := Open(b)
+func both(b []byte) (text, label []string, err error) {
+	f, err := Open(bytes.NewReader(b), int64(len(b)))
 	if err != nil {
 		return nil, nil, err
 	}
-	if text, err = f.Strings("text"); err != nil {
+	if text, err = columnOf(f, "text"); err != nil {
 		return nil, nil, err
 	}
-	label, err = f.Ints("label")
+	label, err = columnOf(f, "label")
 	return text, label, err
 }
 
@@ -57,35 +70,61 @@ func TestWriters(t *testing.T) {
 	if err := json.Unmarshal(b, &want); err != nil {
 		t.Fatal(err)
 	}
+	labels := wordsOf(want.Label, func(v int64) string { return strconv.FormatInt(v, 10) })
 	for name, b := range files(t, "good") {
 		text, label, err := both(b)
-		if err != nil || !slices.Equal(text, want.Text) || !slices.Equal(label, want.Label) {
+		if err != nil || !slices.Equal(text, want.Text) || !slices.Equal(label, labels) {
 			t.Errorf("%s: another table, error %v: %q %v", name, err, text, label)
 		}
-		if f, err := Open(b); err != nil || f.rows != len(want.Text) {
+		if f, err := Open(bytes.NewReader(b), int64(len(b))); err != nil || f.Rows() != len(want.Text) || !f.IsText("text") || f.IsText("label") {
 			t.Errorf("%s: error %v", name, err)
 		}
+	}
+}
+
+// TestKinds: numbers and booleans are words, and a null is an empty one.
+func TestKinds(t *testing.T) {
+	for name, b := range files(t, "nulls") {
+		f, err := Open(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for of, want := range map[string][]string{"text": {"", "a", "b", ""}, "label": {"1", "", "0", "1"},
+			"flag": {"true", "false", "", "true"}, "share": {"0.5", "", "1", "-2"}, "half": {"0.1", "1", "", "2"}} {
+			if got, err := columnOf(f, of); err != nil || !slices.Equal(got, want) {
+				t.Errorf("%s: %s: %q, error %v, want %q", name, of, got, err, want)
+			}
+		}
+	}
+}
+
+// TestNested: a list and a group among the columns are passed over.
+func TestNested(t *testing.T) {
+	b := files(t, "good")["good-nested.parquet"]
+	f, err := Open(bytes.NewReader(b), int64(len(b)))
+	if err != nil || !slices.Equal(f.Columns(), []string{"text", "label"}) || f.Metadata("ARROW:schema") == "" || f.Metadata("none") != "" {
+		t.Errorf("columns %q, error %v", f.Columns(), err)
 	}
 }
 
 // TestRefused: what is not read is an error that says why.
 func TestRefused(t *testing.T) {
 	bad := files(t, "bad")
-	for name, want := range map[string]string{
-		"zstd": "another method than Snappy", "null": "has nulls", "null-v2": "has nulls", "type": `has in the column "label" values of another type`,
-		"list": `has the column "more", which is a list or a group`, "encoding": "is encoded neither plainly nor by dictionary",
-	} {
+	for name, want := range map[string]string{"lz4": "not read (LZ4)", "brotli": "not read (Brotli)", "list": `column "label": is a list or a group`} {
 		b, ok := bad["bad-"+name+".parquet"]
 		if _, _, err := both(b); !ok || err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, want)
 		}
 	}
 	hub := files(t, "good")["good-hub.parquet"]
-	f, err := Open(hub)
+	f, err := Open(bytes.NewReader(hub), int64(len(hub)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Strings("sentence"); err == nil || !strings.Contains(err.Error(), `has no column "sentence"`) {
+	if f.Groups() == 0 {
+		t.Fatal("no rows")
+	}
+	if _, err := columnOf(f, "sentence"); err == nil || !strings.Contains(err.Error(), `has no column "sentence"`) {
 		t.Errorf("error %v", err)
 	}
 	for n := range hub {
@@ -124,21 +163,20 @@ func TestDamage(t *testing.T) {
 // check reads b, whatever it is.
 func check(t *testing.T, b []byte) {
 	t.Helper()
-	f, err := Open(b)
+	f, err := Open(bytes.NewReader(b), int64(len(b)))
 	if err != nil {
 		return
 	}
-	if text, err := f.Strings("text"); err == nil && len(text) != f.rows {
-		t.Errorf("%d strings of %d rows", len(text), f.rows)
-	}
-	if label, err := f.Ints("label"); err == nil && len(label) != f.rows {
-		t.Errorf("%d integers of %d rows", len(label), f.rows)
+	for _, name := range f.Columns() {
+		if all, err := columnOf(f, name); err == nil && len(all) != f.Rows() {
+			t.Errorf("%s: %d values of %d rows", name, len(all), f.Rows())
+		}
 	}
 }
 
 // FuzzOpen: whatever the file, a column has as many values as there are rows or is an error.
 func FuzzOpen(f *testing.F) {
-	for _, prefix := range []string{"good", "bad"} {
+	for _, prefix := range []string{"good", "bad", "nulls"} {
 		for _, b := range files(f, prefix) {
 			f.Add(b)
 		}

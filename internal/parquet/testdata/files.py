@@ -29,13 +29,22 @@ for name, options in {
     "v2": {"data_page_version": "2.0"},
     "v2-plain": {"data_page_version": "2.0", "use_dictionary": False, "compression": "none", "row_group_size": 50},
     "checked": {"write_page_checksum": True, "write_page_index": True},
+    "zstd": {"compression": "zstd"},
+    "gzip": {"compression": "gzip", "data_page_version": "2.0"},
+    "delta": {"use_dictionary": False, "column_encoding": {"label": "DELTA_BINARY_PACKED", "text": "DELTA_BYTE_ARRAY"}},
+    "delta-length": {"use_dictionary": False, "compression": "none", "column_encoding": {"label": "DELTA_BINARY_PACKED", "text": "DELTA_LENGTH_BYTE_ARRAY"}},
 }.items():
     pq.write_table(table(), f"good-{name}.parquet", **options)
 pq.write_table(table(nullable=False), "good-required.parquet")
 pq.write_table(table(more=pa.array([1.5] * len(texts))), "good-more.parquet")
-pq.write_table(table(), "bad-zstd.parquet", compression="zstd")
-pq.write_table(table(text=pa.array([None] + texts[1:])), "bad-null.parquet")
-pq.write_table(table(text=pa.array([None] + texts[1:])), "bad-null-v2.parquet", data_page_version="2.0")
-pq.write_table(table(label=pa.array(labels, pa.int32())), "bad-type.parquet")
-pq.write_table(table(more=pa.array([[1]] * len(texts))), "bad-list.parquet")
-pq.write_table(table(), "bad-encoding.parquet", use_dictionary=False, column_encoding={"label": "DELTA_BINARY_PACKED"})
+pq.write_table(table(label=pa.array(labels, pa.int32())), "good-int32.parquet")
+pq.write_table(table(label=pa.array(labels, pa.int8())), "good-delta-int8.parquet", use_dictionary=False, column_encoding={"label": "DELTA_BINARY_PACKED"})
+nested = pa.array([{"a": [1, 2], "b": "x"}] * len(texts))  # before the others, so that their places move
+pq.write_table(pa.table({"more": nested, "list": pa.array([["y"]] * len(texts)), "text": texts, "label": pa.array(labels, pa.int64())}), "good-nested.parquet")
+few = pa.table({"text": [None, "a", "b", None], "label": pa.array([1, None, 0, 1], pa.int32()), "flag": [True, False, None, True],
+                "share": [0.5, None, 1.0, -2.0], "half": pa.array([0.1, 1.0, None, 2.0], pa.float32())})
+for version in ("1.0", "2.0"):
+    pq.write_table(few, f"nulls-{version}.parquet", data_page_version=version, compression="zstd", use_dictionary=["text"])
+pq.write_table(table(), "bad-lz4.parquet", compression="lz4")
+pq.write_table(table(), "bad-brotli.parquet", compression="brotli")
+pq.write_table(table(label=pa.array([[1]] * len(texts))), "bad-list.parquet")
