@@ -54,6 +54,7 @@ fuzz: ## a minute of each fuzz target
 	go test ./internal/data -fuzz FuzzDecoded -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/data -fuzz FuzzCIFARRecords -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/data -fuzz FuzzMAT -fuzztime 60s -fuzzminimizetime 10x
+	go test ./internal/data -fuzz FuzzTexts -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/text -fuzz FuzzEncode -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/text -fuzz FuzzFolder -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/parquet -fuzz FuzzOpen -fuzztime 60s -fuzzminimizetime 10x

@@ -1,9 +1,13 @@
 package data
 
 import (
+	"bytes"
+	"io"
 	"strings"
 	"testing"
 	"unicode/utf16"
+
+	"golang.org/x/text/encoding/charmap"
 )
 
 // utf16Of is s in UTF-16 with a byte-order mark.
@@ -55,6 +59,26 @@ func TestDecodeText(t *testing.T) {
 	} {
 		if got, _, err := DecodeText([]byte(c.in)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %q, error %v, want %q", c.name, got, err, c.want)
+		}
+	}
+}
+
+// TestOpenText: a file that is read in parts gives what DecodeText gives.
+func TestOpenText(t *testing.T) {
+	long := strings.Repeat("naïve , and “light” €…\n", 9000)
+	var windows []byte
+	for _, r := range long {
+		b, _ := charmap.Windows1252.EncodeRune(r)
+		windows = append(windows, b)
+	}
+	for _, b := range [][]byte{[]byte(long), []byte("\xef\xbb\xbf" + long), utf16Of(long+"🎬", true), utf16Of(long, false), windows} {
+		want, encoding, err := DecodeText(b)
+		r, as, err2 := openText(bytes.NewReader(b))
+		if err != nil || err2 != nil || as != encoding {
+			t.Fatalf("%s and %s, errors %v, %v", encoding, as, err, err2)
+		}
+		if got, err := io.ReadAll(r); err != nil || string(got) != want || !strings.HasPrefix(want, long) {
+			t.Errorf("%s: error %v, %d bytes, want %d", as, err, len(got), len(want))
 		}
 	}
 }

@@ -28,11 +28,12 @@ type Sentences struct {
 	Name             string
 	Text             []string
 	Labels           []int32
-	Classes          []string // name of each label
-	Train, Val, Test []int32  // indices
-	Source           string   // where it was found
-	Synthetic        bool     // made up here
-	Fingerprint      string   // SHA-256 (hex) of all sentences and labels, in order
+	Classes          []string   // name of each label
+	Train, Val, Test []int32    // indices
+	Source           string     // where it was found
+	Synthetic        bool       // made up here
+	Fingerprint      string     // SHA-256 (hex) of all sentences and labels, in order
+	Files            []TextFile // that ReadTexts read
 }
 
 // Repeats counts the sentences whose letters and digits equal those of an earlier sentence, in the order training,

@@ -162,6 +162,7 @@ type folderWalk struct {
 	files   []walkFile
 	folders int
 	total   int64 // bytes
+	inParts bool  // files are not read whole, so they may have any size
 }
 
 type walkFile struct {
@@ -241,6 +242,9 @@ func (w *folderWalk) entry(ctx context.Context, e fs.DirEntry, at, name string, 
 	}
 	w.files = append(w.files, walkFile{name, at, info.Size(), info.ModTime()})
 	w.total += info.Size()
+	if w.inParts {
+		return checkFile(name, min(info.Size(), maxFileBytes), len(w.files))
+	}
 	return checkFile(name, info.Size(), len(w.files))
 }
 
