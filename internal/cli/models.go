@@ -260,37 +260,54 @@ a quarter of them for most 3x3 convolutions.`,
 }
 
 func newModelsExportCmd(s *Streams) *cobra.Command {
-	var root string
+	var root, to string
 	cmd := &cobra.Command{
 		Use:   "export RUN_ID FOLDER",
-		Short: "Export the best weights of a finished run with its record as a checkpoint",
-		Long: `Write the weights and running statistics of the epoch that validation selected to
-FOLDER/model.safetensors, with config.yaml, env.json and result.json of the run beside them; for an adapter (lab3
-finetune) adapter_config.json and adapter_model.safetensors instead. Other commands find a checkpoint under
-checkpoints/ by its name. An existing checkpoint is replaced atomically; a folder with anything else, such as a
-Hugging Face model or an adapter saved by PEFT, is refused.`,
+		Short: "Export the best weights of a finished run as a checkpoint, for PyTorch or for transformers",
+		Long: `Write the weights and running statistics of the epoch that validation selected.
+
+--to dla (the default) writes FOLDER/model.safetensors, with config.yaml, env.json and result.json of the run
+beside it; for an adapter (lab3 finetune) adapter_config.json and adapter_model.safetensors instead. Other
+commands find a checkpoint under checkpoints/ by its name. An existing checkpoint is replaced atomically; a
+folder with anything else, such as a Hugging Face model or an adapter saved by PEFT, is refused.
+
+--to pytorch writes a classifier of images as a state dict (model.pt, read by torch.load with weights_only=True)
+and the Python module that loads it (model.py). --to huggingface writes a classifier of sentences (lab3
+finetune) as a folder of transformers, adapters merged into the weights, like lab3 finetune --merge. Both take a
+checkpoint, by its folder or its name under checkpoints/, as well as a run. README.md in the folder is the model
+card: what the model reaches on which data, and the code that loads it. FOLDER must be new or empty.`,
 		Example: `  dla models export 20261124-0930 checkpoints/my-teacher
-  dla lab1 distill --teacher my-teacher`,
+  dla lab1 distill --teacher my-teacher
+  dla models export resnet20 exported/resnet20 --to pytorch
+  dla models export minilm-lora exported/minilm-rt --to huggingface`,
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: completeExport(&root),
 		RunE: func(_ *cobra.Command, args []string) error {
-			c, err := labs.Export(root, args[0], args[1])
+			if !slices.Contains(labs.ExportFormats, to) {
+				return usageError(fmt.Errorf("--to is %q, want one of %s", to, strings.Join(labs.ExportFormats, ", ")))
+			}
+			c, err := labs.ExportAs(root, args[0], args[1], to)
 			if err != nil {
 				return err
 			}
-			reached := "unknown"
+			trained := ""
+			if c.Data != "" {
+				trained = ", trained on " + c.Data
+			}
+			reached := ""
 			if c.TestAccuracy != nil {
-				reached = fmt.Sprintf("accuracy %.2f %%", 100**c.TestAccuracy)
+				reached = fmt.Sprintf(", test accuracy %.2f %%", 100**c.TestAccuracy)
 			}
 			if c.TestMSE != nil {
-				reached = fmt.Sprintf("squared error %.6f", *c.TestMSE)
+				reached = fmt.Sprintf(", test squared error %.6f", *c.TestMSE)
 			}
-			fmt.Fprintf(s.Out, "%s, %s parameters, trained on %s, test %s: %s\n", c.Network, thousands(c.Params),
-				c.Data, reached, c.Name)
+			fmt.Fprintf(s.Out, "%s, %s parameters%s%s: %s\n", c.Network, thousands(c.Params), trained, reached, c.Name)
 			return nil
 		},
 	}
 	cmd.Flags().StringVar(&root, "out", "runs", "directory of run records")
+	cmd.Flags().StringVar(&to, "to", labs.FormatDLA, "format: "+strings.Join(labs.ExportFormats, ", "))
+	completeWords(cmd, "to", labs.ExportFormats)
 	return cmd
 }
 
