@@ -74,6 +74,7 @@ type winoPass struct {
 	from, to                int
 	rows, cols              winoSide
 	perImage, images, block int
+	group                   int        // of output channels whose values are held at once
 	set                     winoValues // of the images n0 to n1, that all threads share
 	n0, n1                  int
 }
@@ -101,7 +102,8 @@ func (s winoSide) size(t int) int {
 // newPass says how many tiles an image has, how many images a chunk takes, and how many tiles are transformed at once: so
 // many that the product has rows enough for the weights it reads, and no more. 48 are whole tiles of the microkernels at
 // every point of the maps of 3x3 to 15x15. The gradient of the weights keeps the numbers that it had before there were
-// those maps, since the order of its sums hangs on them in plain Go.
+// those maps, since the order of its sums hangs on them in plain Go. The columns of the outputs are taken in groups where
+// the values then fit the second-level cache, and all at once where they would not.
 func (c *Conv) newPass(in, out, u []float32, backward bool) {
 	p := &c.pass
 	*p = winoPass{in: in, out: out, u: u, inH: c.H, inW: c.W, outH: c.OutH(), outW: c.OutW(), from: c.IC, to: c.OC}
@@ -118,9 +120,14 @@ func (c *Conv) newPass(in, out, u []float32, backward bool) {
 	}
 	p.images = min(c.N, max(1, p.block/p.perImage))
 	p.block = min(p.block, p.images*p.perImage)
+	const cache = 1 << 17 / winoPoints // floats for each point
+	wide := simd.width(2)
+	if p.group = p.to; p.block*(p.from+wide) <= cache {
+		p.group = min(p.to, (cache/p.block-p.from)/wide*wide)
+	}
 }
 
-// winoValues are the values at the points of some tiles: of their inputs, v, and of their outputs, m, both
+// winoValues are the values at the points of some tiles: of their inputs, v, and of a group of their outputs, m, both
 // [36][tiles][channels]. From a tile to the next it is rowV and rowM floats, from a point to the next strideV and strideM.
 type winoValues struct {
 	v, m                         []float32
@@ -128,11 +135,11 @@ type winoValues struct {
 	tmp, stage                   []float32 // scratch of the transforms
 }
 
-// rowFloats is how far apart the channels of two tiles lie. At multiples of 256 bytes the rows of a product would share
+// rowFloats is how far apart the channels of two tiles lie. At multiples of 512 bytes the rows of a product would share
 // few sets of the first-level cache.
 func rowFloats(channels int) int {
 	n := wholeVectors(channels)
-	if n%64 == 0 {
+	if n%128 == 0 {
 		n += pointPad
 	}
 	return n
@@ -140,14 +147,14 @@ func rowFloats(channels int) int {
 
 // sizes sets how far apart values lie for so many tiles, and returns how many floats v and m take.
 func (s *winoValues) sizes(p *winoPass, tiles int) (v, m int) {
-	s.rowV, s.rowM = rowFloats(p.from), rowFloats(p.to)
+	s.rowV, s.rowM = rowFloats(p.from), rowFloats(p.group)
 	s.strideV, s.strideM = tiles*s.rowV+pointPad, tiles*s.rowM+pointPad
 	return winoPoints * s.strideV, winoPoints * s.strideM
 }
 
 // scratch sets tmp and stage to memory of the lane, and returns n floats more of it.
 func (s *winoValues) scratch(l *lane, p *winoPass, n int) []float32 {
-	tmp, stage := winoPoints*simd.floats, max(36*wholeVectors(p.from), 16*wholeVectors(p.to))
+	tmp, stage := winoPoints*simd.floats, max(36*wholeVectors(p.from), 16*wholeVectors(p.group))
 	all := l.floats(tmp + stage + n)
 	s.tmp, s.stage = all[:tmp], all[tmp:][:stage]
 	return all[tmp+stage:]
@@ -350,26 +357,29 @@ func (c *Conv) winoTiles(l *lane, chunk int) {
 		for i := range b1 - b0 {
 			p.patch(&s, i, p.tile(b0+i, n0, images))
 		}
-		for point := range winoPoints {
-			t0, t1 := p.needing(point, images)
-			t0, t1 = max(t0, b0)-b0, min(t1, b1)-b0
-			if t0 >= t1 {
-				continue
-			}
-			for j := 0; j < p.to; j += wide {
-				vectors := vectorsFor(p.to - j)
-				width := simd.width(vectors)
-				l.ldb, l.b = uintptr(4*width), at(p.u, winoPoints*p.from*j+point*p.from*width)
-				rowTiles := tiles(t1-t0, simd.rows[vectors])
-				for t := range rowTiles {
-					i, next := t0+cut(t1-t0, t, rowTiles), t0+cut(t1-t0, t+1, rowTiles)
-					l.a, l.c = at(s.v, point*s.strideV+i*s.rowV), at(s.m, point*s.strideM+i*s.rowM+j)
-					l.brgemm.run(false, vectors, next-i)
+		for j0 := 0; j0 < p.to; j0 += p.group {
+			j1 := min(p.to, j0+p.group)
+			for point := range winoPoints {
+				t0, t1 := p.needing(point, images)
+				t0, t1 = max(t0, b0)-b0, min(t1, b1)-b0
+				if t0 >= t1 {
+					continue
+				}
+				for j := j0; j < j1; j += wide {
+					vectors := vectorsFor(p.to - j)
+					width := simd.width(vectors)
+					l.ldb, l.b = uintptr(4*width), at(p.u, winoPoints*p.from*j+point*p.from*width)
+					rowTiles := tiles(t1-t0, simd.rows[vectors])
+					for t := range rowTiles {
+						i, next := t0+cut(t1-t0, t, rowTiles), t0+cut(t1-t0, t+1, rowTiles)
+						l.a, l.c = at(s.v, point*s.strideV+i*s.rowV), at(s.m, point*s.strideM+i*s.rowM+j-j0)
+						l.brgemm.run(false, vectors, next-i)
+					}
 				}
 			}
-		}
-		for i := range b1 - b0 {
-			q.output(&s, i, p.tile(b0+i, q0, images), add)
+			for i := range b1 - b0 {
+				q.output(&s, i, p.tile(b0+i, q0, images), j0, j1, add)
+			}
 		}
 	}
 	if c.pool != nil {
@@ -394,13 +404,13 @@ func (c *Conv) fillBias(n0, n1 int) {
 	}
 }
 
-// output transforms the points of place i of s into the outputs of a tile.
-func (p *winoPass) output(s *winoValues, i int, t winoTile, add bool) {
-	vectors := tiles(p.to, simd.floats)
+// output transforms the points of place i of s into the outputs of a tile, channels j0 to j1.
+func (p *winoPass) output(s *winoValues, i int, t winoTile, j0, j1 int, add bool) {
+	vectors := tiles(j1-j0, simd.floats)
 	width := vectors * simd.floats
 	transform, m, stride := simd.winoOutput, &s.m[i*s.rowM], uintptr(4*s.strideM)
-	out, row := p.out[((t.n*p.outH+t.row)*p.outW+t.col)*p.to:], p.outW*p.to
-	if t.rows == 4 && t.cols == 4 && width == p.to {
+	out, row := p.out[((t.n*p.outH+t.row)*p.outW+t.col)*p.to+j0:], p.outW*p.to
+	if t.rows == 4 && t.cols == 4 && width == j1-j0 {
 		if add {
 			transform = simd.winoOutputAdd
 		}
@@ -410,7 +420,7 @@ func (p *winoPass) output(s *winoValues, i int, t winoTile, add bool) {
 	transform(&s.stage[0], uintptr(4*4*width), uintptr(4*width), m, stride, vectors, &winogradConstants[0], &s.tmp[0])
 	for r := range t.rows {
 		for q := range t.cols {
-			dst, src := out[r*row+q*p.to:][:p.to], s.stage[(4*r+q)*width:]
+			dst, src := out[r*row+q*p.to:][:j1-j0], s.stage[(4*r+q)*width:]
 			if add {
 				addTo(dst, src)
 			} else {
@@ -420,16 +430,16 @@ func (p *winoPass) output(s *winoValues, i int, t winoTile, add bool) {
 	}
 }
 
-// adjoint transforms a tile of dy into the points of place i of s.
-func (p *winoPass) adjoint(s *winoValues, i int, t winoTile) {
-	vectors := tiles(p.to, simd.floats)
+// adjoint transforms channels j0 to j1 of a tile of dy into the points of place i of s.
+func (p *winoPass) adjoint(s *winoValues, i int, t winoTile, j0, j1 int) {
+	vectors := tiles(j1-j0, simd.floats)
 	width := vectors * simd.floats
-	dy, row, px := p.out[((t.n*p.outH+t.row)*p.outW+t.col)*p.to:], p.outW*p.to, p.to
-	if t.rows < 4 || t.cols < 4 || width != p.to {
+	dy, row, px := p.out[((t.n*p.outH+t.row)*p.outW+t.col)*p.to+j0:], p.outW*p.to, p.to
+	if t.rows < 4 || t.cols < 4 || width != j1-j0 {
 		clear(s.stage[:16*width])
 		for r := range t.rows {
 			for q := range t.cols {
-				copy(s.stage[(4*r+q)*width:][:p.to], dy[r*row+q*px:])
+				copy(s.stage[(4*r+q)*width:][:j1-j0], dy[r*row+q*px:])
 			}
 		}
 		dy, row, px = s.stage, 4*width, width
@@ -467,20 +477,24 @@ func (c *Conv) winoWeightPart(l *lane, part int) {
 	for b := range blocks {
 		b0, b1 := cut(images*p.perImage, b, blocks), cut(images*p.perImage, b+1, blocks)
 		for i := range b1 - b0 {
-			t := p.tile(b0+i, n0, images)
-			p.patch(&s, i, t)
-			p.adjoint(&s, i, t)
+			p.patch(&s, i, p.tile(b0+i, n0, images))
 		}
-		for point := range winoPoints {
-			t0, t1 := p.needing(point, images)
-			p.products(l, du, &s, point, max(t0, b0)-b0, min(t1, b1)-b0, 0, c.OC, b == 0)
+		for j0 := 0; j0 < p.to; j0 += p.group {
+			j1 := min(p.to, j0+p.group)
+			for i := range b1 - b0 {
+				p.adjoint(&s, i, p.tile(b0+i, n0, images), j0, j1)
+			}
+			for point := range winoPoints {
+				t0, t1 := p.needing(point, images)
+				p.products(l, du, &s, point, max(t0, b0)-b0, min(t1, b1)-b0, j0, j0, j1, b == 0)
+			}
 		}
 	}
 }
 
 // products adds to du, at a point and for the output channels from j0 to j1, the products of tiles t0 to t1 of s, if
-// there are any. The first time it sets du to them.
-func (p *winoPass) products(l *lane, du []float32, s *winoValues, point, t0, t1, j0, j1 int, first bool) {
+// there are any. The first time it sets du to them. The m of s begin with channel at0.
+func (p *winoPass) products(l *lane, du []float32, s *winoValues, point, t0, t1, at0, j0, j1 int, first bool) {
 	wide := simd.width(2)
 	l.brgemm = brgemm{lda: uintptr(4 * s.rowV), ldb: uintptr(4 * s.rowM), k: t1 - t0, segs: 1, flags: accumulate}
 	if first {
@@ -496,7 +510,7 @@ func (p *winoPass) products(l *lane, du []float32, s *winoValues, point, t0, t1,
 			}
 			continue
 		}
-		l.ldc, l.b = uintptr(4*width), at(s.m, point*s.strideM+t0*s.rowM+j)
+		l.ldc, l.b = uintptr(4*width), at(s.m, point*s.strideM+t0*s.rowM+j-at0)
 		rowTiles := tiles(p.from, simd.rows[vectors])
 		for t := range rowTiles {
 			i, next := cut(p.from, t, rowTiles), cut(p.from, t+1, rowTiles)
@@ -519,6 +533,7 @@ const (
 // winoSharedSum sums dU, of size floats, over all images, set by set.
 func (c *Conv) winoSharedSum(size int) {
 	p := &c.pass
+	p.group = p.to
 	ofImage := winoPoints * (p.from + p.to) * p.perImage
 	p.images = min(c.N, max(1, min(max(2*size, leastValues), mostValues)/ofImage))
 	v, m := p.set.sizes(p, p.images*p.perImage)
@@ -542,7 +557,7 @@ func (c *Conv) winoTransforms(l *lane, chunk int) {
 	for i := chunk * tilesAtOnce; i < min(images*p.perImage, (chunk+1)*tilesAtOnce); i++ {
 		t := p.tile(i, p.n0, images)
 		p.patch(&s, i, t)
-		p.adjoint(&s, i, t)
+		p.adjoint(&s, i, t, 0, p.to)
 	}
 }
 
@@ -551,7 +566,7 @@ func (c *Conv) winoProducts(l *lane, chunk int) {
 	p, groups := &c.pass, tiles(c.OC, columnsAtOnce)
 	point, j := chunk/groups, chunk%groups*columnsAtOnce
 	t0, t1 := p.needing(point, p.n1-p.n0)
-	p.products(l, c.parts, &p.set, point, t0, t1, j, min(c.OC, j+columnsAtOnce), p.n0 == 0)
+	p.products(l, c.parts, &p.set, point, t0, t1, 0, j, min(c.OC, j+columnsAtOnce), p.n0 == 0)
 }
 
 // winoAddWeightParts adds the parts of four input channels, in order, and transforms the sum into dw.
