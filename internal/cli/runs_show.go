@@ -199,8 +199,8 @@ func show(s *Streams, r run.Record, root string) error {
 		fmt.Fprintf(w, "weights   %d parameters, sha256 %s\n", res.Params, res.WeightsSHA256)
 	}
 	fmt.Fprintf(w, "wall time %.1f s", res.Seconds())
-	if c, ok := res.(*record.Classifier); ok && c.ElapsedSeconds > 0 {
-		fmt.Fprintf(w, ", %.1f s with the reading of data and the test", c.ElapsedSeconds)
+	if c, ok := res.(*record.Classifier); ok && c.ElapsedSeconds != nil {
+		fmt.Fprintf(w, ", %.1f s with the reading of data and the test", *c.ElapsedSeconds)
 	}
 	fmt.Fprintln(w)
 	return nil

@@ -163,15 +163,17 @@ type Options struct {
 var processBegan = time.Now()
 
 // elapsed returns the seconds since the work on a run began, with the reading of its data: since the start of the
-// process for its first run. It returns 0 for a continued run, whose earlier processes are not known.
-func (o Options) elapsed() float64 {
-	switch {
-	case o.goesOn != nil:
-		return 0
-	case o.began.IsZero():
-		return time.Since(processBegan).Seconds()
+// process for its first run. It returns nil for a continued run, whose earlier processes are not known.
+func (o Options) elapsed() *float64 {
+	if o.goesOn != nil {
+		return nil
 	}
-	return time.Since(o.began).Seconds()
+	began := o.began
+	if began.IsZero() {
+		began = processBegan
+	}
+	s := time.Since(began).Seconds()
+	return &s
 }
 
 // begun returns o at the start of a study: MaxTime starts to run, and nothing is loaded.

@@ -287,8 +287,9 @@ func (u *tuner) evaluate(ctx context.Context, e finishedTraining) (record.Result
 		return nil, err
 	}
 	res := &record.Classifier{
-		Test: test, BestEpoch: e.BestEpoch, Epochs: e.Epochs, Reason: string(e.Reason), WallSeconds: e.Seconds, ElapsedSeconds: e.elapsed(),
-		Val: e.BestVal.Measure(), LastVal: e.LastVal.Measure(),
+		Test: test, BestEpoch: e.BestEpoch, Epochs: e.Epochs, Reason: string(e.Reason), WallSeconds: e.Seconds,
+		ElapsedSeconds: e.elapsed(),
+		Val:            e.BestVal.Measure(), LastVal: e.LastVal.Measure(),
 		Params: u.params.Count(), MACs: u.macs(), PeakBytes: u.net.PeakBytes(),
 		WeightsSHA256: weights.Fingerprint(u.net.State()), LastWeightsSHA256: e.last,
 		Encoder:   encoder,

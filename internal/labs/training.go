@@ -67,7 +67,7 @@ type finishedTraining struct {
 	lastTest *record.Test // of these; nil where validation selected them or the model is not lastTested
 	sink     train.Sink
 
-	elapsed func() float64 // of Options
+	elapsed func() *float64 // of Options
 }
 
 // Spec returns what a run of t records when it begins.

@@ -18,7 +18,7 @@ type Classifier struct {
 
 	// ElapsedSeconds is the time from the start of the process, or of the run where it was not the process's first, to
 	// the end of the evaluation on the test set. A run that was continued has none.
-	ElapsedSeconds float64 `json:"elapsed_seconds,omitempty"`
+	ElapsedSeconds *float64 `json:"elapsed_seconds,omitempty"`
 
 	Params int `json:"params"`
 	MACs   int `json:"macs"` // multiply-adds of the forward pass of one sample
