@@ -55,8 +55,8 @@ var (
 	partFolder = regexp.MustCompile(`(?i)^(train|training|val|valid|validation|dev|test|testing)$`)
 )
 
-// partOf returns the part that name names by the pattern p; -1: none.
-func partOf(p *regexp.Regexp, name string) int {
+// textPart returns the part that name names by the pattern p; -1: none.
+func textPart(p *regexp.Regexp, name string) int {
 	m := p.FindStringSubmatch(name)
 	if m == nil {
 		return -1
@@ -180,7 +180,7 @@ func (g *gatheredTexts) readFile(ctx context.Context, path string, part int, o T
 		}
 		in := part
 		if part < 0 && r.split != "" {
-			if in = partOf(partName, r.split); in < 0 {
+			if in = textPart(partName, r.split); in < 0 {
 				return fmt.Errorf("%s %d has the split %.40q, want train, validation or test", unit, r.line, r.split)
 			}
 		}
@@ -251,14 +251,14 @@ func chooseTexts(all []walkFile, over *passedOver) ([]textFile, error) {
 		t := textFile{walkFile: f, part: -1}
 		dirs := strings.Split(path.Dir(f.name), "/")
 		for _, d := range dirs {
-			if p := partOf(partFolder, d); p >= 0 {
+			if p := textPart(partFolder, d); p >= 0 {
 				t.part = p
 			}
 		}
 		base := path.Base(f.name)
 		base = base[:len(base)-len(path.Ext(base))]
 		if isTable(f.name) {
-			if p := partOf(partName, base); t.part < 0 {
+			if p := textPart(partName, base); t.part < 0 {
 				t.part = p
 			}
 			if tables = append(tables, t); t.part >= 0 {
@@ -267,7 +267,7 @@ func chooseTexts(all []walkFile, over *passedOver) ([]textFile, error) {
 			continue
 		}
 		parent := dirs[len(dirs)-1]
-		if t.class = parent; parent == "." || partOf(partFolder, parent) >= 0 {
+		if t.class = parent; parent == "." || textPart(partFolder, parent) >= 0 {
 			t.class = base
 			lines = append(lines, t)
 		} else {

@@ -222,7 +222,7 @@ func TestOutliersOfAFolder(t *testing.T) {
 	cfg, opt, noise := tinyOOD(t, root), options(t, root), data.Fake(3, 99)
 	folder, larger := pngs(t, noise, 0, 1), pngs(t, &data.Set{H: 64, W: 16, Pixels: noise.Pixels}, 2)
 	if err := errors.Join(os.Symlink(larger, filepath.Join(folder, "larger")),
-		os.WriteFile(filepath.Join(folder, "d.webp"), nil, 0o600)); err != nil {
+		os.WriteFile(filepath.Join(folder, "d.tiff"), nil, 0o600)); err != nil {
 		t.Skipf("this system lets nobody make a symbolic link: %v", err)
 	}
 	var said []string
@@ -237,7 +237,7 @@ func TestOutliersOfAFolder(t *testing.T) {
 	if err != nil || len(parts.out) != 2 || parts.out[1].Converted != "1 of another size" {
 		t.Errorf("%+v, %v", parts, err)
 	}
-	for _, want := range []string{folder + ": passed over: 1 .webp",
+	for _, want := range []string{folder + ": passed over: 1 .tiff",
 		"against: noise, a folder of images, 3 images; converted to 32x32 RGB: 1 of another size"} {
 		if !slices.Contains(said, want) {
 			t.Errorf("%q is not among what was said: %q", want, said)
