@@ -132,6 +132,8 @@ func TestNothingOutsideIsRead(t *testing.T) {
 					p.Backward(x, y, index)
 				})
 			}
+			colours, standardized, three := mem(37*3), mem(37*3), mem(3)
+			check("colours", 3, func() { new(Affine).Run(standardized, colours, three, three) })
 			for _, c := range []int{5, 16, 48, 61} {
 				m := Norm{N: 2, Pixels: 3, C: c}
 				x, y, v, sums := mem(2*3*c), mem(2*3*c), mem(c), mem(2*2*c)

@@ -424,6 +424,11 @@ func addAVX512(dst *float32, a *float32, b *float32, n int)
 //go:noescape
 func reluGradAVX512(dst *float32, a *float32, b *float32, n int)
 
+// affineAVX512 is y = x*scale + shift for n times period vectors; scale and shift have period vectors.
+//
+//go:noescape
+func affineAVX512(y *float32, x *float32, scale *float32, shift *float32, n int, period int)
+
 // bytesToFloatsAVX512 is dst = src / divisor. n counts vectors.
 //
 //go:noescape
@@ -798,6 +803,11 @@ func addAVX2(dst *float32, a *float32, b *float32, n int)
 //
 //go:noescape
 func reluGradAVX2(dst *float32, a *float32, b *float32, n int)
+
+// affineAVX2 is y = x*scale + shift for n times period vectors; scale and shift have period vectors.
+//
+//go:noescape
+func affineAVX2(y *float32, x *float32, scale *float32, shift *float32, n int, period int)
 
 // bytesToFloatsAVX2 is dst = src / divisor. n counts vectors.
 //

@@ -17616,6 +17616,35 @@ loop:
 	VZEROUPPER
 	RET
 
+// func affineAVX512(y *float32, x *float32, scale *float32, shift *float32, n int, period int)
+// Requires: AVX, AVX512F
+TEXT ·affineAVX512(SB), NOSPLIT, $0-48
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ scale+16(FP), DX
+	MOVQ shift+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ period+40(FP), DI
+	SHLQ $0x06, DI
+
+group:
+	XORQ R8, R8
+
+loop:
+	VMOVUPS (CX)(R8*1), Z0
+	VMULPS  (DX)(R8*1), Z0, Z0
+	VADDPS  (BX)(R8*1), Z0, Z0
+	VMOVUPS Z0, (AX)(R8*1)
+	ADDQ    $0x40, R8
+	CMPQ    R8, DI
+	JLT     loop
+	ADDQ    DI, CX
+	ADDQ    DI, AX
+	DECQ    SI
+	JNZ     group
+	VZEROUPPER
+	RET
+
 // func bytesToFloatsAVX512(dst *float32, src *byte, n int, divisor *float32)
 // Requires: AVX, AVX512F
 TEXT ·bytesToFloatsAVX512(SB), NOSPLIT, $0-32
@@ -29319,6 +29348,35 @@ loop:
 	ADDQ    $0x20, DX
 	DECQ    BX
 	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func affineAVX2(y *float32, x *float32, scale *float32, shift *float32, n int, period int)
+// Requires: AVX
+TEXT ·affineAVX2(SB), NOSPLIT, $0-48
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ scale+16(FP), DX
+	MOVQ shift+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ period+40(FP), DI
+	SHLQ $0x05, DI
+
+group:
+	XORQ R8, R8
+
+loop:
+	VMOVUPS (CX)(R8*1), Y0
+	VMULPS  (DX)(R8*1), Y0, Y0
+	VADDPS  (BX)(R8*1), Y0, Y0
+	VMOVUPS Y0, (AX)(R8*1)
+	ADDQ    $0x20, R8
+	CMPQ    R8, DI
+	JLT     loop
+	ADDQ    DI, CX
+	ADDQ    DI, AX
+	DECQ    SI
+	JNZ     group
 	VZEROUPPER
 	RET
 

@@ -43,6 +43,7 @@ type kernels struct {
 	gelu, silu         geluFunc
 	geluGrad, siluGrad geluGradFunc
 	add, reluGrad      binaryFunc
+	affine             affineFunc
 	bytesToFloats      bytesToFloatsFunc
 	sgd                sgdFunc
 	adamw              adamwFunc
@@ -86,6 +87,8 @@ type (
 	normActivateGradFunc func(g, dy, x, res *float32, px int, stride uintptr, scale, shift, mean, sum, sumX, konst *float32,
 		silu int)
 	normActivateGradTable [3]normActivateGradFunc
+
+	affineFunc func(y, x, scale, shift *float32, n, period int)
 
 	// maxPoolFunc and maxPoolGradFunc go over one row of px outputs of n vectors of channels; see pooling.go.
 	maxPoolFunc     func(y *float32, index *byte, x *float32, px, n, window int, row, pixel uintptr)

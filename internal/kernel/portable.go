@@ -38,6 +38,7 @@ var portable = kernels{
 	siluGrad:         portableSiLUGrad,
 	add:              portableAdd,
 	reluGrad:         portableReLUGrad,
+	affine:           portableAffine,
 	bytesToFloats:    portableBytesToFloats,
 	sgd:              portableSGD,
 	adamw:            portableAdamW,
@@ -314,6 +315,14 @@ func portableActivateGrad(width int) normActivateGradFunc {
 				gs[at+c] = d
 			}
 		}
+	}
+}
+
+func portableAffine(y, x, scale, shift *float32, n, period int) {
+	ys, xs := floatsAt(y, 8*n*period), floatsAt(x, 8*n*period)
+	sc, sh := floatsAt(scale, 8*period), floatsAt(shift, 8*period)
+	for i, v := range xs {
+		ys[i] = float32(v*sc[i%len(sc)]) + sh[i%len(sh)]
 	}
 }
 

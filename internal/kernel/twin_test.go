@@ -35,6 +35,34 @@ func TestUpdatesAgreeToTheBit(t *testing.T) {
 	})
 }
 
+// TestAffine: every level gives the bits of plain Go, with any number of threads, and takes no memory.
+func TestAffine(t *testing.T) {
+	before := Threads()
+	defer SetThreads(before)
+	levels(t, func(level string) {
+		for _, c := range []int{1, 3, 7} {
+			scale, shift := normals(c, 1), normals(c, 2)
+			for _, pixels := range []int{0, 5, 64, affinePixels + 21} {
+				x, y := normals(pixels*c, 3), make([]float32, pixels*c)
+				var a Affine
+				for _, threads := range []int{1, 3} {
+					SetThreads(threads)
+					clear(y)
+					a.Run(y, x, scale, shift)
+					for i, v := range y {
+						if want := float32(x[i]*scale[i%c]) + shift[i%c]; v != want {
+							t.Fatalf("%s, %d pixels of %d channels: y[%d] = %g, want %g", level, pixels, c, i, v, want)
+						}
+					}
+					if n := testing.AllocsPerRun(5, func() { a.Run(y, x, scale, shift) }); n != 0 {
+						t.Errorf("%s: %v allocations", level, n)
+					}
+				}
+			}
+		}
+	})
+}
+
 func TestTranspose(t *testing.T) {
 	levels(t, func(level string) {
 		for _, size := range [][2]int{{1, 1}, {8, 16}, {17, 33}, {50, 7}} {

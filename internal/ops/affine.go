@@ -13,7 +13,7 @@ import (
 // Standardize is y = (x - mean) / std by channel, x [N, …, C]: a network's first layer, so that all
 // around it speak in pixels from 0 to 1. mean and std are constants of the data set, C of each.
 func Standardize(x *G.Node, mean, std []float64) (*G.Node, error) {
-	o := &affine{scale: kernel.Alloc(len(std)), shift: kernel.Alloc(len(mean))}
+	o := newAffine(len(std))
 	if len(mean) != len(std) {
 		return nil, fmt.Errorf("standardize: %d means, %d deviations", len(mean), len(std))
 	}
@@ -31,7 +31,7 @@ func Standardize(x *G.Node, mean, std []float64) (*G.Node, error) {
 func Scale(x *G.Node, factor float64) (*G.Node, error) {
 	shape := x.Shape()
 	c := shape[len(shape)-1]
-	o := &affine{scale: kernel.Alloc(c), shift: kernel.Alloc(c)}
+	o := newAffine(c)
 	for i := range o.scale {
 		o.scale[i] = float32(factor)
 	}
@@ -44,6 +44,11 @@ type affine struct {
 	base
 	scale, shift []float32
 	norm         kernel.Norm
+	few          kernel.Affine
+}
+
+func newAffine(channels int) *affine {
+	return &affine{scale: kernel.Alloc(channels), shift: kernel.Alloc(channels)}
 }
 
 func (o *affine) shape(in []tensor.Shape) (tensor.Shape, error) {
@@ -61,6 +66,10 @@ func (o *affine) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	if err := out.Resize(in[0].Shape...); err != nil {
 		return err
 	}
+	if len(o.scale) < kernel.FewChannels {
+		o.few.Run(out.F32, in[0].F32, o.scale, o.shift)
+		return nil
+	}
 	o.norm.N, o.norm.Pixels, o.norm.C = normSize(in[0].Shape)
 	o.norm.Apply(out.F32, in[0].F32, nil, o.scale, o.shift, ActNone)
 	return nil
@@ -71,7 +80,8 @@ func (o *affine) DiffWRT(int) []bool { return []bool{true} }
 
 // SymDiff gives dx = dy·scale.
 func (o *affine) SymDiff(in G.Nodes, _, dy *G.Node) (G.Nodes, error) {
-	g := &affine{scale: o.scale, shift: make([]float32, len(o.shift))}
+	g := newAffine(len(o.scale))
+	copy(g.scale, o.scale)
 	g.base = newBase(o.String()+"-dx", g, in[0].Dims(), in[0].Dims())
 	dx, err := apply(g, dy)
 	return G.Nodes{dx}, err

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"math/bits"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -27,6 +29,7 @@ func elementwise(l level) {
 		}
 		return t
 	})
+	affine(l)
 	bytesToFloats(l)
 	sgd(l)
 	adamw(l)
@@ -52,6 +55,31 @@ func binary(l level, name, doc string, f func(p *pool, a, b Mem) vec) {
 		p := newPool(l)
 		VMOVUPS(f(p, at(a, 0), at(b, 0)), at(dst, 0))
 	})
+}
+
+// affine rounds the product and the sum, as Go does.
+func affine(l level) {
+	begin(l, "affine", "func(y, x, scale, shift *float32, n, period int)",
+		"is y = x*scale + shift for n times period vectors; scale and shift have period vectors.")
+	y, x, scale, shift, n, period := param("y"), param("x"), param("scale"), param("shift"), param("n"), param("period")
+	t, offset := l.regs[0], GP64()
+	SHLQ(Imm(uint64(bits.TrailingZeros(uint(l.bytes)))), period)
+	Label("group")
+	XORQ(offset, offset)
+	Label("loop")
+	of := func(base reg.GPVirtual) Mem { return Mem{Base: base, Index: offset, Scale: 1} }
+	VMOVUPS(of(x), t)
+	VMULPS(of(scale), t, t)
+	VADDPS(of(shift), t, t)
+	VMOVUPS(t, of(y))
+	ADDQ(Imm(uint64(l.bytes)), offset)
+	CMPQ(offset, period)
+	JLT(LabelRef("loop"))
+	ADDQ(period, x)
+	ADDQ(period, y)
+	DECQ(n)
+	JNZ(LabelRef("group"))
+	end()
 }
 
 // bytesToFloats divides, as float32(b)/255 does: a product with 1/255 rounds differently.
