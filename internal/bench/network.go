@@ -32,7 +32,7 @@ type Layer struct {
 
 // Describe builds m for the images of set and lists its layers.
 func Describe(m model.Model, set data.Description) (Network, error) {
-	params := nn.NewParams(1)
+	params := nn.Blank()
 	g := nn.NewGraph(params)
 	n := Network{Name: m.Name(), Input: m.Input(set.H, set.W, set.C)}
 	logits := m.Logits(g, g.Input("x", append([]int{1}, n.Input...)...), set.Classes)
@@ -99,7 +99,7 @@ func (n network) Name() string {
 }
 
 // largeNetworks are measured only when they are named: speedrun since its peer is another program, of other batches.
-var largeNetworks = []string{"resnet32", "resnet44", "resnet56", "resnet110", "speedrun"}
+var largeNetworks = []string{"resnet32", "resnet44", "resnet56", "resnet110", "resnet18", "wrn28-10", "speedrun"}
 
 // networks are the zoo, with skips where there are any, and the peer's architectures.
 func networks() []network {

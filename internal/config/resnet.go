@@ -64,6 +64,9 @@ type Model struct {
 
 	// random, dirac, whiten, whiten+dirac: how the weights of convolutions begin; left out: as the network has it
 	Init string `yaml:"init,omitempty" json:"init"`
+
+	// pad, pad-both, projection: how a ResNet's skip connections change shape; left out: as the network has it
+	Shortcut string `yaml:"shortcut,omitempty" json:"shortcut,omitempty"`
 }
 
 // Train holds the recipe of a training.

@@ -210,9 +210,10 @@ func (p *Pool2) sum(_ *lane, n int) {
 	})
 }
 
-// Subsample takes every Stride-th pixel of [N, H, W, C] and pads its channels with zeros to OC.
+// Subsample takes every Stride-th pixel of [N, H, W, C] and pads its channels with zeros to OC, Front of them before
+// the channels.
 type Subsample struct {
-	N, H, W, C, OC, Stride int
+	N, H, W, C, OC, Stride, Front int
 
 	y, x  []float32
 	phase phase[Subsample]
@@ -241,8 +242,9 @@ func (s *Subsample) forward(_ *lane, n int) {
 	for r := range h {
 		for q := range w {
 			small := y[(r*w+q)*s.OC:][:s.OC]
-			copy(small, x[(r*s.Stride*s.W+q*s.Stride)*s.C:][:s.C])
-			clear(small[s.C:])
+			clear(small[:s.Front])
+			copy(small[s.Front:], x[(r*s.Stride*s.W+q*s.Stride)*s.C:][:s.C])
+			clear(small[s.Front+s.C:])
 		}
 	}
 }
@@ -252,7 +254,7 @@ func (s *Subsample) backward(_ *lane, n int) {
 	clear(dx)
 	for r := range h {
 		for q := range w {
-			copy(dx[(r*s.Stride*s.W+q*s.Stride)*s.C:][:s.C], dy[(r*w+q)*s.OC:][:s.OC])
+			copy(dx[(r*s.Stride*s.W+q*s.Stride)*s.C:][:s.C], dy[(r*w+q)*s.OC+s.Front:][:s.C])
 		}
 	}
 }

@@ -98,6 +98,15 @@ func TestSubsample(t *testing.T) {
 	if want := []float32{1, 0, 2, 0, 0, 0, 3, 0, 4}; !slices.Equal(x, want) {
 		t.Errorf("gradient %v, want %v", x, want)
 	}
+	s = Subsample{N: 1, H: 1, W: 1, C: 1, OC: 3, Stride: 2, Front: 1}
+	s.Forward(y[:3], []float32{7})
+	if want := []float32{0, 7, 0}; !slices.Equal(y[:3], want) {
+		t.Errorf("padded on both sides %v, want %v", y[:3], want)
+	}
+	s.Backward(x[:1], []float32{1, 2, 3})
+	if x[0] != 2 {
+		t.Errorf("gradient of what is padded on both sides %v, want 2", x[0])
+	}
 }
 
 // TestForwardPooled: a convolution that pools its outputs has the bits of one that writes them and a pooling that reads

@@ -163,7 +163,8 @@ func network(m config.Model, px model.Pixels) (model.Model, error) {
 
 // networkSpec is the network that m names.
 func networkSpec(m config.Model) model.Spec {
-	return model.Spec{Name: m.Name, Depth: m.Depth, Width: m.Width, Res: m.Res, Init: m.Init}
+	return model.Spec{Name: m.Name, Depth: m.Depth, Width: m.Width, Res: m.Res, Init: m.Init,
+		Shortcut: m.Shortcut}
 }
 
 // labelOf returns the label of the network that cfg names; nil for an unknown network.

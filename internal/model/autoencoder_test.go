@@ -78,7 +78,7 @@ func TestAutoEncodersOfAllNetworks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := nn.NewParams(1)
+		p := nn.Blank()
 		g := nn.NewGraph(p)
 		x := g.Input("x", append([]int{1}, m.Input(32, 32, 3)...)...)
 		features := m.Features(g, x)

@@ -9,9 +9,10 @@ import (
 )
 
 // build returns the parameters of m for CIFAR-10.
-func build(t *testing.T, m Model) *nn.Params {
+func build(t *testing.T, m Model) *nn.Params { return buildOver(t, nn.NewParams(1), m) }
+
+func buildOver(t *testing.T, p *nn.Params, m Model) *nn.Params {
 	t.Helper()
-	p := nn.NewParams(1)
 	g := nn.NewGraph(p)
 	x := g.Input("x", append([]int{1}, m.Input(32, 32, 3)...)...)
 	logits := m.Logits(g, x, 10)
@@ -78,7 +79,7 @@ func TestLayers(t *testing.T) {
 	}
 	for _, m := range models {
 		convs, blocks := 0, map[string]bool{}
-		for _, q := range build(t, m).List() {
+		for _, q := range buildOver(t, nn.Blank(), m).List() {
 			if len(q.Shape) == 4 {
 				convs++
 			}

@@ -31,7 +31,8 @@ var initials = map[string]Initial{
 var Initials = slices.Sorted(maps.Keys(initials))
 
 // Zoo are the networks there are. To add one is to write its file and to enter it here.
-var Zoo = slices.Concat([]Network{mlpNetwork}, cnnNetworks, resnetNetworks, []Network{speedrunNetwork})
+var Zoo = slices.Concat([]Network{mlpNetwork}, cnnNetworks, resnetNetworks,
+	[]Network{wideNetwork, speedrunNetwork})
 
 // Names are those of the networks.
 var Names = names()
@@ -57,9 +58,11 @@ func Find(name string) (Network, error) {
 type Spec struct {
 	Name  string // one of Names
 	Depth int    // blocks, for mlp
-	Width int    // of mlp's layers; of a ResNet's first stage, 0: the paper's 16
+	Width int    // of mlp's layers; of a ResNet's first stage, 0: the paper's
 	Res   bool   // with skip connections
 	Init  string // of the weights, one of Initials; "": as the network has it
+
+	Shortcut string // of a ResNet, one of Shortcuts; "": the paper's
 
 	initial Initial // what Init names
 }
@@ -94,7 +97,25 @@ func New(s Spec, px Pixels) (Model, error) {
 	if s.Res && !n.Skips {
 		return nil, fmt.Errorf("model %s has no skip connections; leave out --res", s.Name)
 	}
+	if err := s.checkShortcut(); err != nil {
+		return nil, err
+	}
 	return n.Build(s, px)
+}
+
+// checkShortcut is an error where s has a shortcut that is unknown, or a network without a choice of them.
+func (s Spec) checkShortcut() error {
+	switch {
+	case s.Shortcut == "":
+		return nil
+	case !slices.Contains(Shortcuts, s.Shortcut):
+		return fmt.Errorf("model.shortcut is %q, want one of %s", s.Shortcut, strings.Join(Shortcuts, ", "))
+	case !strings.HasPrefix(s.Name, "resnet"):
+		return fmt.Errorf("model.shortcut is %s, and model %s has no choice of shortcuts; leave it out", s.Shortcut, s.Name)
+	case !s.Res:
+		return fmt.Errorf("model.shortcut is %s, and the network has no skip connections; add --res", s.Shortcut)
+	}
+	return nil
 }
 
 // ownDepth is an error where s has a depth, of a network that has its own.

@@ -100,9 +100,15 @@ func Standardize(g *Graph, name string, x *G.Node, mean, std []float64) *G.Node 
 }
 
 // PadShortcut is the parameter-free shortcut of He et al. 2016 (option A): every stride-th pixel of x
-// [N, H, W, C], followed by zeros up to out channels.
-func PadShortcut(g *Graph, name string, x *G.Node, stride, out int) *G.Node {
-	return g.layer(name, func() (*G.Node, error) { return ops.PadShortcut(x, stride, out) })
+// [N, H, W, C], with zeros up to out channels: all behind or, with both, as many before as behind.
+func PadShortcut(g *Graph, name string, x *G.Node, stride, out int, both bool) *G.Node {
+	return g.layer(name, func() (*G.Node, error) {
+		front := 0
+		if both {
+			front = (out - x.Shape()[3]) / 2
+		}
+		return ops.PadShortcut(x, stride, out, front)
+	})
 }
 
 // OutputsFirst returns the weights of a convolution [k, k, in, out] as other programs have them, [out, in, k, k].

@@ -34,6 +34,7 @@ type Params struct {
 	list   []*Param
 	byName map[string]*Param
 	shapes bool // nothing is allocated: see Shapes
+	blank  bool // nothing is drawn: see Blank
 
 	// Dirac makes convolutions of 3x3 and more begin as the identity as far as they have filters for it.
 	Dirac bool
@@ -49,6 +50,9 @@ func NewParams(seed uint64) *Params {
 // Shapes returns an empty set of which only names and shapes are known: a graph over it takes no memory to speak of and
 // cannot be run. It tells how large a network is before that is made.
 func Shapes() *Params { return &Params{byName: map[string]*Param{}, shapes: true} }
+
+// Blank returns an empty set whose weights are all 0, which takes no time: for what a program is, not what it computes.
+func Blank() *Params { return &Params{byName: map[string]*Param{}, blank: true} }
 
 // List returns all of them in order, weights and buffers: the model's state. The slice must not be
 // changed.
@@ -144,7 +148,9 @@ func (p *Params) get(name string, init Init, buffer bool, shape []int) (*Param, 
 	h := fnv.New64a()
 	h.Write([]byte(name))
 	s := rng.New(p.seed, "init", 0, h.Sum64())
-	init(q.Data, &s)
+	if !p.blank {
+		init(q.Data, &s)
+	}
 	p.add(q)
 	return q, nil
 }

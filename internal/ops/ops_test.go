@@ -251,7 +251,8 @@ var graphs = []struct {
 		y = linear("down", n.do(ops.GELU(linear("up", x, 12))), 8)
 		return n.do(ops.LayerNorm(y, x, n.leaf("gamma2", 8), n.leaf("shift2", 8), 1e-5))
 	})},
-	{"pad-shortcut", imageGraph(func(n *net, x *G.Node) *G.Node { return n.do(ops.PadShortcut(x, 2, 6)) })},
+	{"pad-shortcut", imageGraph(func(n *net, x *G.Node) *G.Node { return n.do(ops.PadShortcut(x, 2, 6, 0)) })},
+	{"pad-shortcut, both sides", imageGraph(func(n *net, x *G.Node) *G.Node { return n.do(ops.PadShortcut(x, 2, 7, 2)) })},
 }
 
 // net builds a graph of images, collecting the leaves as what to differentiate by.
@@ -607,7 +608,7 @@ func TestImageShapeErrors(t *testing.T) {
 		"conv2d-valid":   func() (*G.Node, error) { return ops.Conv2DValid(x, even, nil) },
 		"max-pool":       func() (*G.Node, error) { return ops.MaxPool(x, 2) },
 		"a window":       func() (*G.Node, error) { return ops.MaxPool(x, 0) },
-		"pad-shortcut":   func() (*G.Node, error) { return ops.PadShortcut(x, 2, 1) },
+		"pad-shortcut":   func() (*G.Node, error) { return ops.PadShortcut(x, 2, 1, 0) },
 		"bias+relu":      func() (*G.Node, error) { return ops.BiasReLU(x, leaf(g, 1, "b", 5)) },
 	} {
 		_, err := build()

@@ -236,17 +236,18 @@ func (o *upsampleGrad) Run(out *engine.Tensor, in []*engine.Tensor) error {
 }
 
 // PadShortcut is option A of He et al. 2016 where a block changes shape: every stride-th pixel of x
-// [N, H, W, C], followed by zeros up to out channels; y [N, ceil(H/stride), ceil(W/stride), out].
-func PadShortcut(x *G.Node, stride, out int) (*G.Node, error) {
-	o := &padShortcut{stride: stride, out: out}
+// [N, H, W, C], between front channels of zeros and as many as there are up to out;
+// y [N, ceil(H/stride), ceil(W/stride), out].
+func PadShortcut(x *G.Node, stride, out, front int) (*G.Node, error) {
+	o := &padShortcut{stride: stride, out: out, front: front}
 	o.base = newBase("pad-shortcut", o, 4, 4)
 	return G.ApplyOp(o, x)
 }
 
 type padShortcut struct {
 	base
-	stride, out int
-	pick        kernel.Subsample
+	stride, out, front int
+	pick               kernel.Subsample
 }
 
 func (o *padShortcut) shape(in []tensor.Shape) (tensor.Shape, error) {
@@ -254,8 +255,9 @@ func (o *padShortcut) shape(in []tensor.Shape) (tensor.Shape, error) {
 		return nil, err
 	}
 	x := in[0]
-	if o.stride < 1 || o.out < x[3] {
-		return nil, fmt.Errorf("stride %d must be at least 1, and %d output channels no fewer than x has", o.stride, o.out)
+	if o.stride < 1 || o.front < 0 || o.out-o.front < x[3] {
+		return nil, fmt.Errorf("stride %d must be at least 1, and %d output channels, of which the first %d are zeros, no "+
+			"fewer than x has", o.stride, o.out, o.front)
 	}
 	return tensor.Shape{x[0], (x[1]-1)/o.stride + 1, (x[2]-1)/o.stride + 1, o.out}, nil
 }
@@ -266,7 +268,8 @@ func (o *padShortcut) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	if err := out.Resize(s[0], (s[1]-1)/o.stride+1, (s[2]-1)/o.stride+1, o.out); err != nil {
 		return err
 	}
-	o.pick = kernel.Subsample{N: s[0], H: s[1], W: s[2], C: s[3], OC: o.out, Stride: o.stride}
+	o.pick = kernel.Subsample{N: s[0], H: s[1], W: s[2], C: s[3], OC: o.out, Stride: o.stride,
+		Front: o.front}
 	o.pick.Forward(out.F32, in[0].F32)
 	return nil
 }
@@ -274,10 +277,10 @@ func (o *padShortcut) Run(out *engine.Tensor, in []*engine.Tensor) error {
 // DiffWRT says that x has a gradient.
 func (o *padShortcut) DiffWRT(int) []bool { return []bool{true} }
 
-// SymDiff puts dy's first channels back where they came from, and zeros elsewhere.
+// SymDiff puts dy's channels that are no zeros back where they came from, and zeros elsewhere.
 func (o *padShortcut) SymDiff(in G.Nodes, _, dy *G.Node) (G.Nodes, error) {
 	s := in[0].Shape()
-	g := &padShortcutGrad{stride: o.stride, height: s[1], width: s[2], channels: s[3]}
+	g := &padShortcutGrad{stride: o.stride, height: s[1], width: s[2], channels: s[3], front: o.front}
 	g.base = newBase("pad-shortcut-dx", g, 4, 4)
 	dx, err := apply(g, dy)
 	return G.Nodes{dx}, err
@@ -285,8 +288,8 @@ func (o *padShortcut) SymDiff(in G.Nodes, _, dy *G.Node) (G.Nodes, error) {
 
 type padShortcutGrad struct {
 	base
-	stride, height, width, channels int
-	pick                            kernel.Subsample
+	stride, height, width, channels, front int
+	pick                                   kernel.Subsample
 }
 
 func (o *padShortcutGrad) shape(in []tensor.Shape) (tensor.Shape, error) {
@@ -299,7 +302,8 @@ func (o *padShortcutGrad) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	if err := out.Resize(s[0], o.height, o.width, o.channels); err != nil {
 		return err
 	}
-	o.pick = kernel.Subsample{N: s[0], H: o.height, W: o.width, C: o.channels, OC: s[3], Stride: o.stride}
+	o.pick = kernel.Subsample{N: s[0], H: o.height, W: o.width, C: o.channels, OC: s[3], Stride: o.stride,
+		Front: o.front}
 	o.pick.Backward(out.F32, in[0].F32)
 	return nil
 }

@@ -136,7 +136,7 @@ func layersOf(r run.Record) (model.Layers, error) {
 		return model.Layers{}, fmt.Errorf("run %s: config.yaml: %w", r.ID, err)
 	}
 	m, err := model.New(model.Spec{Name: c.Model.Name, Depth: c.Model.Depth, Width: c.Model.Width, Res: c.Model.Res,
-		Init: c.Model.Init},
+		Init: c.Model.Init, Shortcut: c.Model.Shortcut},
 		model.CIFAR10)
 	if err != nil {
 		return model.Layers{}, fmt.Errorf("run %s: %w", r.ID, err)
