@@ -127,7 +127,7 @@ type step struct {
 // (gorgonia.WithValue or Let); the program shares that memory, so writing into it changes what the
 // next Run computes. Errors name the node and its op.
 func Compile(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) (*Program, error) {
-	order, err := liveNodes(g, outputs)
+	order, err := Order(g, outputs)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +153,7 @@ func Compile(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) (*Program, error)
 			return nil, err
 		}
 		st := step{node: n, op: op, out: &Tensor{Shape: append([]int{}, n.Shape()...)}}
-		for _, c := range children(g, n) {
+		for _, c := range Inputs(g, n) {
 			st.in = append(st.in, slot[c])
 		}
 		slot[n] = st.out
@@ -268,9 +268,8 @@ func (p *Program) MACs() int {
 // Len returns the number of nodes that Run executes.
 func (p *Program) Len() int { return len(p.steps) }
 
-// liveNodes returns what outputs depend on, inputs before consumers, in an order that depends on
-// the graph alone.
-func liveNodes(g *gorgonia.ExprGraph, outputs []*gorgonia.Node) ([]*gorgonia.Node, error) {
+// Order returns what outputs depend on, inputs before consumers, in an order that depends on the graph alone.
+func Order(g *gorgonia.ExprGraph, outputs []*gorgonia.Node) ([]*gorgonia.Node, error) {
 	sorted, err := gorgonia.Sort(g) // consumers first
 	if err != nil {
 		return nil, fmt.Errorf("engine: sorting the graph: %w", err)
@@ -285,7 +284,7 @@ func liveNodes(g *gorgonia.ExprGraph, outputs []*gorgonia.Node) ([]*gorgonia.Nod
 			continue
 		}
 		order = append(order, n)
-		for _, c := range children(g, n) {
+		for _, c := range Inputs(g, n) {
 			live[c] = true
 		}
 	}
@@ -295,8 +294,8 @@ func liveNodes(g *gorgonia.ExprGraph, outputs []*gorgonia.Node) ([]*gorgonia.Nod
 	return order, nil
 }
 
-// children are n's inputs in the order its op takes them.
-func children(g *gorgonia.ExprGraph, n *gorgonia.Node) []*gorgonia.Node {
+// Inputs returns the inputs of n in the order its op takes them.
+func Inputs(g *gorgonia.ExprGraph, n *gorgonia.Node) []*gorgonia.Node {
 	it := g.From(n.ID())
 	var kids []*gorgonia.Node
 	for it != nil && it.Next() {

@@ -15,6 +15,7 @@ type Graph struct {
 	*G.ExprGraph
 	params   *Params
 	nodes    map[string]*G.Node // parameters' nodes in this graph
+	layers   map[*G.Node]string // names of the layers that gave the nodes
 	training bool
 	stats    []*RunningStats
 	step     *G.Node // see StepNode
@@ -24,7 +25,7 @@ type Graph struct {
 // NewGraph starts an empty graph over p, for evaluation: layers that behave differently in training
 // (batch normalisation) use what training has left in p.
 func NewGraph(p *Params) *Graph {
-	return &Graph{ExprGraph: G.NewGraph(), params: p, nodes: map[string]*G.Node{}}
+	return &Graph{ExprGraph: G.NewGraph(), params: p, nodes: map[string]*G.Node{}, layers: map[*G.Node]string{}}
 }
 
 // NewTrainingGraph starts an empty graph over p, for training.
@@ -121,8 +122,12 @@ func (g *Graph) layer(name string, build func() (*G.Node, error)) *G.Node {
 	if err != nil {
 		return g.Fail(name, err)
 	}
+	g.layers[y] = name
 	return y
 }
+
+// Layer returns the name of the layer whose result n is; "" of a leaf and of a node within a layer.
+func (g *Graph) Layer(n *G.Node) string { return g.layers[n] }
 
 // Gradients differentiates the scalar loss with respect to every weight that is not frozen, in the order
 // of Params.Trained. Gorgonia returns wrong gradients from a second call on one graph: call it once.
