@@ -183,8 +183,9 @@ var graphs = []struct {
 		return n.do(ops.Standardize(x, []float64{0.1, 0.2, 0.3, 0.4}, []float64{0.5, 0.6, 0.7, 0.8}))
 	})},
 	{"standardize colours", imageGraph(func(n *net, x *G.Node) *G.Node {
-		x = n.do(ops.Conv2D(x, n.leaf("w", 1, 1, 4, 3), nil, 1))
-		return n.do(ops.Standardize(x, []float64{0.1, 0.2, 0.3}, []float64{0.5, 0.6, 0.7}))
+		x = n.do(ops.Conv2D(x, n.leaf("w1", 1, 1, 4, 3), nil, 1))
+		x = n.do(ops.Standardize(x, []float64{0.1, 0.2, 0.3}, []float64{0.5, 0.6, 0.7}))
+		return n.do(ops.Conv2D(x, n.leaf("w2", 1, 1, 3, 4), nil, 1))
 	})},
 	{"max-pool", imageGraph(func(n *net, x *G.Node) *G.Node { return n.do(ops.MaxPool(x, 2)) })},
 	{"max-pool of 3x3", imageGraph(func(n *net, x *G.Node) *G.Node { return n.do(ops.MaxPool(x, 3)) })},
