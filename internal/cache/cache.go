@@ -71,6 +71,13 @@ func List() ([]Item, error) {
 	if err != nil {
 		return nil, err
 	}
+	own, err := data.OwnCopies(data.Options{})
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range own {
+		all = append(all, Item{Kind: Decoded, Name: c.Name, Paths: []string{c.File}})
+	}
 	for name, path := range drawn {
 		all = append(all, Item{Kind: Decoded, Name: name, Paths: []string{path}})
 	}

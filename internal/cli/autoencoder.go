@@ -36,7 +36,7 @@ holds reconstructions of some test images before and after training.`,
 	b.bind("encoder", "encoder.from", "classifier to decode the features of: a checkpoint, or a run's id")
 	f := cmd.Flags()
 	f.Lookup("seed").Usage = "seed of the split, the decoder's initial weights and the order of batches"
-	f.Lookup("data").Usage = "data set; default: the encoder's, and no other is accepted"
+	f.Lookup("data").Usage = "data set; default: the encoder's, and no other is accepted, of your own images where they are now"
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		encoder, cfgs, err := autoencoderSettings(o, b)
 		if err != nil {
@@ -60,7 +60,13 @@ func autoencoderSettings(o trainingFlags, b *settingFlags) (encoder *labs.Networ
 					return c, notFound
 				}
 			}
-			return config.DefaultAutoencoder(encoder.Data.Name), nil
+			def := config.DefaultAutoencoder(encoder.Data.Name)
+			if encoder.Data.Own != nil {
+				if def.Data = encoder.TrainingData(); def.Data.Val == 0 {
+					def.Data.Val = config.Tenth
+				}
+			}
+			return def, nil
 		},
 		small: smallTraining,
 		check: config.Autoencoder.Validate,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -178,10 +179,11 @@ command asks, elsewhere it needs --yes.`,
 func newDataRmCmd(s *Streams) *cobra.Command {
 	var r removal
 	cmd := &cobra.Command{
-		Use:   "rm NAME…",
+		Use:   "rm NAME…|PATH…",
 		Short: "Delete data sets from the cache",
-		Long: `Delete the files of data sets and their decoded copies from the user's cache folder. Nothing in
-$DLA_DATA is deleted. On a terminal the command asks, elsewhere it needs --yes.`,
+		Long: `Delete the files of data sets and their decoded copies from the user's cache folder, and of your own images,
+which are named by their path or as data ls does, the decoded copies. Nothing else is deleted, nor anything in
+$DLA_DATA. On a terminal the command asks, elsewhere it needs --yes.`,
 		Example:           "  dla data rm svhn --dry-run\n  dla data rm svhn textures --yes",
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completeSet(math.MaxInt),
@@ -191,15 +193,22 @@ $DLA_DATA is deleted. On a terminal the command asks, elsewhere it needs --yes.`
 				return err
 			}
 			var items []cache.Item
+			own, err := data.OwnCopies(data.Options{})
+			if err != nil {
+				return err
+			}
 			for _, n := range names {
-				if _, err := data.Lookup(n); err != nil {
-					return usageError(err)
-				}
 				had := len(items)
+				path, _ := filepath.Abs(n)
 				for _, i := range all {
-					if i.Name == n && (i.Kind == cache.Data || i.Kind == cache.Decoded) {
+					of := slices.IndexFunc(own, func(c data.OwnCopy) bool { return i.Kind == cache.Decoded && c.File == i.Paths[0] })
+					if i.Kind == cache.Data && i.Name == n || i.Kind == cache.Decoded && i.Name == n ||
+						of >= 0 && own[of].Path == path {
 						items = append(items, i)
 					}
+				}
+				if _, err := data.Lookup(n); err != nil && len(items) == had && !data.IsOwn(n) {
+					return usageError(err)
 				}
 				if len(items) == had {
 					return errors.New(n + " is not in the cache; see where it is with `dla data ls`")

@@ -16,7 +16,7 @@ import (
 func newDataCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "data",
-		Short: "List, fetch, import, verify, remove and index data sets",
+		Short: "List, fetch, import, verify, describe, remove and index data sets",
 		Long: `Data sets are searched in $DLA_DATA, then in the user's cache folder, then fetched from the network
 into the cache. Every file is checked by SHA-256 before use.
 
@@ -27,12 +27,15 @@ files of mnist may be compressed or not, be called train-images-idx3-ubyte or tr
 in mnist/, mnist/raw/ or, as in torchvision, MNIST/raw/. A repacked archive is accepted if its content equals
 the published one; for cifar100, svhn and textures this cannot be checked.
 rotten_tomatoes is read from its published archive rt-polaritydata.tar.gz, from rt-polarity.neg and .pos in
-UTF-8 or Windows-1252, or from train.parquet, validation.parquet and test.parquet of the Hugging Face Hub.`,
+UTF-8 or Windows-1252, or from train.parquet, validation.parquet and test.parquet of the Hugging Face Hub.` + ownData + `
+
+Your own images are decoded once, until a file's size or time changes. data ls lists the decoded copies, and
+data rm NAME or PATH deletes them.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newDataLsCmd(s), newDataPullCmd(s), newDataImportCmd(s), newDataVerifyCmd(s), newDataIndexCmd(s),
-		newDataRmCmd(s))
+	cmd.AddCommand(newDataLsCmd(s), newDataPullCmd(s), newDataImportCmd(s), newDataVerifyCmd(s), newDataDescribeCmd(s),
+		newDataIndexCmd(s), newDataRmCmd(s))
 	return cmd
 }
 
@@ -40,7 +43,9 @@ UTF-8 or Windows-1252, or from train.parquet, validation.parquet and test.parque
 type location struct {
 	Name  string `json:"name"`
 	About string `json:"about"`
-	Bytes int64  `json:"bytes"` // 0: not known
+	// where it is known
+	Licence string `json:"licence,omitempty"`
+	Bytes   int64  `json:"bytes"` // 0: not known
 	// ready, absent, unrecognised (other files in its place), damaged, unchecked (what ls does not read whole) or built
 	// in
 	Status string `json:"status"`
@@ -62,7 +67,7 @@ func locations(ctx context.Context, names []string, deep bool, progress func(dat
 		if err != nil {
 			return nil, usageError(err)
 		}
-		l := location{Name: e.Name, About: e.About, Status: "absent"}
+		l := location{Name: e.Name, About: e.About, Licence: e.Licence, Status: "absent"}
 		for _, f := range e.Forms[0].Files {
 			l.Bytes += f.Size
 		}
@@ -148,6 +153,11 @@ func newDataLsCmd(s *Streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			own, err := ownCopies()
+			if err != nil {
+				return err
+			}
+			all = append(all, own...)
 			for _, e := range data.BuiltIn {
 				all = append(all, location{Name: e.Name, About: e.About, Status: "built in"})
 			}
@@ -282,15 +292,25 @@ func inCache(cmd *cobra.Command, s *Streams, names []string, asJSON bool,
 
 func newDataVerifyCmd(s *Streams) *cobra.Command {
 	var asJSON bool
+	var as reading
 	cmd := &cobra.Command{
-		Use:   "verify [NAME…]",
+		Use:   "verify [NAME…|PATH]",
 		Short: "Check the files of data sets by SHA-256; exit code 1 if one is damaged",
 		Long: `Check the files of data sets by SHA-256. Unpacked folders and repacked archives are read whole and their
 content compared with the published one. The exit code is 1 if something is damaged or other files are in the
-place of a set.`,
-		Example:           "  dla data verify\n  dla data verify mnist --json",
+place of a set.
+
+Your own images, named by the path of their folder or archive, are read whole, and damaged files listed.`,
+		Example:           "  dla data verify\n  dla data verify mnist --json\n  dla data verify photos.zip",
 		ValidArgsFunction: completeSet(math.MaxInt),
 		RunE: func(cmd *cobra.Command, names []string) error {
+			how, err := as.resolve()
+			if err != nil {
+				return err
+			}
+			if len(names) == 1 && data.IsOwn(names[0]) {
+				return verifyOwn(cmd, s, names[0], how, asJSON)
+			}
 			ctx, code, stop := interruptible(cmd.Context())
 			defer stop()
 			progress := newProgress(s)
@@ -325,6 +345,7 @@ place of a set.`,
 			return err
 		},
 	}
+	as.flag(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
@@ -332,8 +353,9 @@ place of a set.`,
 func newDataIndexCmd(s *Streams) *cobra.Command {
 	var asJSON bool
 	split := "test"
+	var as reading
 	cmd := &cobra.Command{
-		Use:   "index NAME",
+		Use:   "index NAME|PATH",
 		Short: "List the published position of each image, to compare predictions with other programs",
 		Long: `dla numbers images from 0 in its own order, the same for every form of a set: ascending by the SHA-256 of
 their pixels (height x width x 3 bytes), then by label. test_predictions.bin, splits and the indices of images
@@ -346,16 +368,17 @@ data_batch_5, or in test_batch, and files are the filenames that the batches lis
 command lists file and line, from 0, of each sentence.`,
 		Example:           "  dla data index cifar10 > test_index.csv\n  dla data index cifar10 --split train --json",
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: completeSet(1),
+		ValidArgsFunction: completeSetOrPath,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, code, stop := interruptible(cmd.Context())
-			defer stop()
-			progress := newProgress(s)
-			places, err := placesOf(ctx, args[0], split, data.Options{Progress: progress.Download})
-			progress.Close()
-			if c := code(); c != 0 {
-				return &ExitError{Code: c}
+			how, err := as.resolve()
+			if err != nil {
+				return err
 			}
+			var places []data.Place
+			err = withProgress(cmd, s, func(ctx context.Context, progress func(data.Progress)) (err error) {
+				places, err = placesOf(ctx, args[0], how, split, data.Options{Progress: progress})
+				return err
+			})
 			if err != nil {
 				return err
 			}
@@ -365,7 +388,8 @@ command lists file and line, from 0, of each sentence.`,
 			return data.WritePlaces(s.Out, places)
 		},
 	}
-	cmd.Flags().StringVar(&split, "split", split, "train, test or, for a set of sentences, validation")
+	as.flag(cmd)
+	cmd.Flags().StringVar(&split, "split", split, "train, test or, where the set has one, validation")
 	_ = cmd.RegisterFlagCompletionFunc("split", cobra.FixedCompletions([]string{"train", "validation", "test"},
 		cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -373,7 +397,22 @@ command lists file and line, from 0, of each sentence.`,
 }
 
 // placesOf returns the published positions of a split of the set called name.
-func placesOf(ctx context.Context, name, split string, opt data.Options) ([]data.Place, error) {
+func placesOf(ctx context.Context, name string, how data.Reading, split string, opt data.Options) ([]data.Place,
+	error) {
+	if data.IsOwn(name) {
+		ds, err := data.Read(ctx, name, how, opt)
+		if err != nil {
+			return nil, err
+		}
+		part, ok := map[string]*data.Set{"train": ds.Train, "validation": ds.Val, "test": ds.Test}[split]
+		if !ok {
+			return nil, usageError(fmt.Errorf("--split %s: want train, validation or test", split))
+		}
+		if part == nil {
+			return nil, fmt.Errorf("%s has no validation set of its own: it is drawn from the training set by the seed", name)
+		}
+		return data.All(part).Places(), nil
+	}
 	e, err := data.Lookup(name)
 	if err != nil {
 		return nil, usageError(err)

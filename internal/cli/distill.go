@@ -75,7 +75,9 @@ func distillSettings(o trainingFlags, b *settingFlags) ([]config.Distill, error)
 	return resolve(o.experimentFlags, b, o.seeds, layers[config.Distill]{
 		plain: func() config.Distill { return config.DefaultDistill("student", "teacher", config.Cached) },
 		decided: func(c config.Distill) (config.Distill, error) {
-			return config.DefaultDistill(c.Model.Name, c.Teacher.Model.Name, c.Distill.SoftLabels), nil
+			def := config.DefaultDistill(c.Model.Name, c.Teacher.Model.Name, c.Distill.SoftLabels)
+			ownDefaults(&def.Data, c.Data)
+			return def, nil
 		},
 		special: func(c *config.Distill) error {
 			if !b.flags.Changed("teacher") {

@@ -28,6 +28,7 @@ type experimentFlags struct {
 	dryRun     bool
 	fastDevRun bool
 	json       bool
+	dataAt     string // see labs.Options
 }
 
 // add adds the flags to cmd. configs/LAB holds its configurations. A command may give a flag a more specific usage.
@@ -87,7 +88,7 @@ type session struct {
 func (o experimentFlags) begin(cmd *cobra.Command, s *Streams) *session {
 	x := &session{progress: newProgress(s)}
 	x.opt = labOptions(s, o.out, x.progress)
-	x.opt.Resume, x.opt.OtherKernels = o.resume, o.kernels
+	x.opt.Resume, x.opt.OtherKernels, x.opt.DataAt = o.resume, o.kernels, o.dataAt
 	var stop func()
 	x.ctx, x.code, stop = interruptible(cmd.Context())
 	x.close = func() error {

@@ -69,6 +69,7 @@ Settings, later ones take precedence: defaults, --config, flags, --set.`,
 	b.bind("attacks", "attacks", "attacks beside FGSM and noise: "+strings.Join(beside(),
 		", ")+"; default: pgd and square")
 	b.bind("target", "target", "target class of targeted attacks; random: a wrong class drawn for each image")
+	addDataAt(cmd, &o.dataAt)
 	b.bind("limit", "limit", "attack only the first N test images; 0: all")
 	f.Lookup("resume").Usage = "reuse a finished run with the same settings, weights and data, or continue an " +
 		"interrupted one"

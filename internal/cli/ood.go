@@ -25,9 +25,9 @@ func newOODCmd(s *Streams) *cobra.Command {
 		Short: "Detect out-of-distribution images from the features and logits of a trained classifier",
 		Long: `Separate outliers from a classifier's test set: the people of CIFAR-100 (2,500 images, five classes),
 seeded noise, JPEG copies of the test set (a covariate shift, not outliers), any set of images of ` + "`dla data ls`" + `,
-such as svhn and textures, or any folder of images. Images that are not 32x32 RGB are converted as
-torchvision's Resize and CenterCrop do; output and record give their number. Files other than PNG and JPEG
-are skipped and counted. Links in a folder are followed; in an archive they are an error.
+such as svhn and textures, or any folder of images. Images of another size or kind than the classifier's
+are converted as torchvision's Resize and CenterCrop do; output and record give their number. Files that are
+no images (png, jpg, jpeg, webp, bmp, gif) are skipped and counted. Links in a folder are followed; in an archive they are an error.
 
 Images with the same pixels as an image of the classifier's data, or as an outlier it was trained on, are
 left out of each set and named in output and record: cifar100 has two of cifar10. A set with more than 5 %
@@ -61,7 +61,8 @@ Settings, later ones take precedence: defaults, --config, flags, --set.`,
 	b.bind("autoencoder", "autoencoder", "autoencoder for the reconstruction error: a checkpoint's name or folder, "+
 		"or a run's id; empty: none")
 	f.StringArrayVar(&sets, "ood", nil,
-		"further set of outliers: one of dla data ls, or name=path of a folder, tar or tar.gz of images; repeatable")
+		"further set of outliers: one of dla data ls, or name=path of a folder, zip, tar or tar.gz of images; repeatable")
+	addDataAt(cmd, &o.dataAt)
 	b.bind("detectors", "detectors", "detectors to evaluate; default: all of "+strings.Join(ood.Names(), ", "))
 	b.bind("limit", "limit", "use only N images of each split; 0: all")
 	f.Lookup("resume").Usage = "reuse a finished run with the same settings and data, or continue an interrupted one"

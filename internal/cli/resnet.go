@@ -53,6 +53,8 @@ Settings, later ones take precedence: defaults, --config, flags, --set.`,
   dla lab1 resnet --model small,medium,large --res both
   dla lab1 resnet --config configs/lab1/resnet-paper.yaml --model resnet56
   dla lab1 resnet --depth 5 --res --set train.lr=0.05 --set train.schedule=constant
+  dla lab1 resnet --data photos/ --model resnet20 --res             # your own images, by class
+  dla lab1 resnet --data photos.zip --set data.size=64 --set data.val=500
   dla lab1 resnet --model resnet56 --res both --grad-norms
   dla lab1 resnet --config configs/lab1/mlp.yaml --dry-run
   dla lab1 resnet --depth 1,2,3,4,5 --res both --seeds 3 --resume    # goes on where it was stopped`,
@@ -60,8 +62,8 @@ Settings, later ones take precedence: defaults, --config, flags, --set.`,
 	}
 	b := newSettingFlags(cmd, &def)
 	o.add(cmd, "lab1", b)
-	b.bindAxis("model", "model.name", "network, or several: small,medium,large; with --data cifar10 the default is "+
-		"small")
+	b.bindAxis("model", "model.name", "network, or several: small,medium,large; with --data cifar10 or your own images "+
+		"the default is small")
 	b.bindAxis("depth", "model.depth", "blocks of mlp; several: 1,2,3,4,5")
 	b.bind("width", "model.width", "width of the layers of mlp, or of the first stage of a ResNet (16 in the paper)")
 	f := cmd.Flags()
@@ -115,11 +117,13 @@ func resnetSettings(o trainingFlags, b *settingFlags) ([]config.Resnet, error) {
 			name := c.Model.Name
 			if name == "" {
 				name = "mlp"
-				if d, err := data.Describe(c.Data.Name); err == nil && d.C > 1 {
+				if d, err := data.Describe(c.Data.Name); err == nil && d.C > 1 || data.IsOwn(c.Data.Name) {
 					name = "small"
 				}
 			}
-			return config.DefaultFor(name), nil
+			def := config.DefaultFor(name)
+			ownDefaults(&def.Data, c.Data)
+			return def, nil
 		},
 		small: smallTraining,
 		check: checkResnet,
@@ -131,6 +135,14 @@ func resnetSettings(o trainingFlags, b *settingFlags) ([]config.Resnet, error) {
 		}
 	}
 	return all, err
+}
+
+// ownDefaults sets the defaults def for data of the user's own, where given names such: a tenth of the training images
+// takes the place of a number that is meant for the course's sets.
+func ownDefaults(def *config.Data, given config.Data) {
+	if data.IsOwn(given.Name) && def.Val > 0 {
+		def.Val = config.Tenth
+	}
 }
 
 // checkResnet checks the settings and the name of the network.

@@ -28,7 +28,7 @@ follow. The loss is the cross-entropy of the images, attacked or not, plus WEIGH
 KL(uniform ‖ softmax) of the outliers (outlier exposure, Hendrycks et al. 2019). Images and outliers share
 one forward pass, so batch normalisation sees both.
 
---outliers: noise, which is drawn; NAME=FOLDER, images of a folder, tar or tar.gz, converted to 32x32 RGB; a
+--outliers: noise, which is drawn; NAME=FOLDER, images of a folder or archive, converted to the classifier's size; a
 set of ` + "`dla data ls`" + `, such as svhn, or cifar100 without its people (outliers.without). Several are used in
 turn. No image is both trained on and evaluated, and no outlier is an image of the classifier's data: images
 with the same pixels as one of the data or of the evaluated sets are left out of the outliers and named in
@@ -51,7 +51,7 @@ Settings, later ones take precedence: defaults, --config, flags, --set.`,
 	b := newSettingFlags(cmd, &def)
 	o.add(cmd, "lab4", b)
 	f := cmd.Flags()
-	f.Lookup("data").Usage = "data set: the original's; any other is refused"
+	f.Lookup("data").Usage = "data set: the original's, of your own images where they are now; any other is refused"
 	f.Lookup("seed").Usage = "seed of the order of batches, the attacked images and the outliers"
 	b.bind("original", "original.from", "classifier to fine-tune: name under checkpoints/, folder, or id of a "+
 		"finished run")

@@ -93,6 +93,7 @@ func completeRuns(root *string) func(*cobra.Command, []string, string) ([]string
 func newRunsResumeCmd(s *Streams, root *string) *cobra.Command {
 	var maxTime time.Duration
 	var kernels, keep bool
+	var at string
 	cmd := &cobra.Command{
 		Use:   "resume ID",
 		Short: "Continue an interrupted run, with the same bits as if it had never stopped",
@@ -101,11 +102,12 @@ func newRunsResumeCmd(s *Streams, root *string) *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeRuns(root),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return resumeRun(cmd, s, trainingFlags{experimentFlags: experimentFlags{out: *root, kernels: kernels},
+			return resumeRun(cmd, s, trainingFlags{experimentFlags: experimentFlags{out: *root, kernels: kernels, dataAt: at},
 				maxTime: maxTime, keep: keep}, args[0])
 		},
 	}
 	addOtherKernels(cmd, &kernels)
+	addDataAt(cmd, &at)
 	addKeepCheckpoints(cmd, &keep)
 	cmd.Flags().DurationVar(&maxTime, "max-time", 0, "stop with a checkpoint after this time; exit code 3")
 	return cmd

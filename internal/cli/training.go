@@ -30,14 +30,27 @@ func (o *trainingFlags) add(cmd *cobra.Command, lab string, b *settingFlags) {
 	o.experimentFlags.add(cmd, lab, b)
 	f := cmd.Flags()
 	f.IntVar(&o.seeds, "seeds", 1, "train each variant from this many seeds: seed, seed+1, …")
-	b.bind("data", "data.name", "data set: mnist, cifar10, synthetic-digits, synthetic-shapes; default: mnist for "+
-		"mlp, else cifar10")
+	b.bind("data", "data.name", "data set (dla data ls), or a folder, zip, tar or tar.gz of your own images or idx files "+
+		"(dla data --help); default: mnist for mlp, else cifar10")
 	b.bind("epochs", "train.epochs", "passes over the training set")
 	f.DurationVar(&o.maxTime, "max-time", 0, "stop with a checkpoint after this time, such as 90s or 2h; exit code 3")
 	addKeepCheckpoints(cmd, &o.keep)
 	f.BoolVar(&o.profile, "profile", false, "time every op of the training steps and print the times; write "+
 		"OUT/cpu.pprof for go tool pprof")
-	completeWords(cmd, "data", data.Names())
+	completeData(cmd)
+}
+
+// completeData completes --data from the sets' names and from files.
+func completeData(cmd *cobra.Command) {
+	// fails for an unknown flag only
+	_ = cmd.RegisterFlagCompletionFunc("data", cobra.FixedCompletions(data.Names(), cobra.ShellCompDirectiveDefault))
+}
+
+// addDataAt adds the flag that says where the data of a network or a run are now.
+func addDataAt(cmd *cobra.Command, at *string) {
+	cmd.Flags().StringVar(at, "data", "", "where the data that the network was trained on are now, if they are your own "+
+		"and were moved: a folder or archive")
+	completeData(cmd)
 }
 
 // addViews adds the flag of test-time augmentation.

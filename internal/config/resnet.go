@@ -19,11 +19,22 @@ type Resnet struct {
 
 // Data names the data set and its splits.
 type Data struct {
-	Name    string  `yaml:"name" json:"name"`   // mnist, cifar10, synthetic-digits, …
-	Val     int     `yaml:"val" json:"val"`     // training images held out for validation; 0: none
+	Name string `yaml:"name" json:"name"` // mnist, cifar10, synthetic-digits, …, or the path of the user's own
+	// training images held out for validation; 0: none; -1: a tenth. Where the data have a validation set it is taken.
+	Val     int     `yaml:"val" json:"val"`
 	Limit   int     `yaml:"limit" json:"limit"` // images of each split to use; 0: all
 	Augment Augment `yaml:"augment" json:"augment"`
+
+	// How data of the user's own are read: see data.Reading. Records leave out what is not set.
+	Size        int    `yaml:"size,omitempty" json:"size,omitempty"`         // side of the images in pixels
+	Channels    int    `yaml:"channels,omitempty" json:"channels,omitempty"` // 1: grey, 3: colour
+	Test        int    `yaml:"test,omitempty" json:"test,omitempty"`         // images held out as the test set
+	Part        string `yaml:"part,omitempty" json:"part,omitempty"`         // of several idx sets in a folder
+	SkipDamaged bool   `yaml:"skip_damaged,omitempty" json:"skip_damaged,omitempty"`
 }
+
+// Tenth is the value of data.val that holds out a tenth of the training images.
+const Tenth = -1
 
 // Augment holds the random augmentation of training images.
 type Augment struct {
@@ -289,7 +300,8 @@ func (c Training) Validate() error {
 		key          string
 		v, low, high int
 	}{
-		{"data.val", c.Data.Val, 0, 59000}, {"data.limit", c.Data.Limit, 0, math.MaxInt32},
+		{"data.val", c.Data.Val, Tenth, 59000}, {"data.size", c.Data.Size, 0, 1024}, {"data.test", c.Data.Test, 0,
+			math.MaxInt32}, {"data.limit", c.Data.Limit, 0, math.MaxInt32},
 		{"data.augment.crop", c.Data.Augment.Crop, 0, 1 << 10}, {"data.augment.cutout", c.Data.Augment.Cutout, 0,
 			1 << 10},
 		{"data.augment.copies", c.Data.Augment.Copies, 0, 1000},
@@ -306,6 +318,9 @@ func (c Training) Validate() error {
 	if c.Data.Val == 0 && c.Train.Patience > 0 {
 		return fmt.Errorf("train.patience is %d: without validation images (data.val is 0) no epoch is better than "+
 			"another; hold images out, or set train.patience to 0", c.Train.Patience)
+	}
+	if n := c.Data.Channels; n != 0 && n != 1 && n != 3 {
+		return fmt.Errorf("data.channels is %d, want 1 for grey, 3 for colour, or 0 for what the images have", n)
 	}
 	if err := c.Data.Augment.validate(); err != nil {
 		return err

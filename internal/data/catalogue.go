@@ -55,6 +55,7 @@ type Entry struct {
 	Name        string
 	Title       string // as it is written in a sentence or a figure; empty: as Name is
 	About       string
+	Licence     string // where it is known
 	Folder      string // under a data directory
 	Aka         string // or under this name, as other programs call it
 	Forms       []Form // the first that is found is read
@@ -69,12 +70,13 @@ type Entry struct {
 
 // Catalogue lists the sets that have files.
 var Catalogue = []Entry{{
-	Name:   "mnist",
-	Title:  "MNIST",
-	Mean:   []float64{0.1307},
-	Std:    []float64{0.3081},
-	About:  "handwritten digits, 28x28 grey, 60,000 train + 10,000 test (LeCun, Cortes, Burges)",
-	Folder: "mnist",
+	Name:    "mnist",
+	Licence: "CC BY-SA 3.0",
+	Title:   "MNIST",
+	Mean:    []float64{0.1307},
+	Std:     []float64{0.3081},
+	About:   "handwritten digits, 28x28 grey, 60,000 train + 10,000 test (LeCun, Cortes, Burges)",
+	Folder:  "mnist",
 	Forms: []Form{{
 		Name:  "idx",
 		Files: mnistFiles,
@@ -169,10 +171,11 @@ var Catalogue = []Entry{{
 		ordered: true,
 	}},
 }, {
-	Name:   "svhn",
-	Title:  "SVHN",
-	About:  "outliers: digits of house numbers, 32x32 colour, 73,257 train + 26,032 test (Netzer and others)",
-	Folder: "svhn",
+	Name:    "svhn",
+	Licence: "for non-commercial use only",
+	Title:   "SVHN",
+	About:   "outliers: digits of house numbers, 32x32 colour, 73,257 train + 26,032 test (Netzer and others)",
+	Folder:  "svhn",
 	Forms: []Form{{
 		Name:    "mat",
 		Files:   svhnFiles,
@@ -182,10 +185,11 @@ var Catalogue = []Entry{{
 		ordered: true,
 	}},
 }, {
-	Name:   "textures",
-	Title:  "Describable Textures",
-	About:  "outliers: the Describable Textures, 47 kinds, scaled to 32x32 colour, 5,640 images (Cimpoi and others)",
-	Folder: "textures",
+	Name:    "textures",
+	Licence: "for research only; the images belong to their authors",
+	Title:   "Describable Textures",
+	About:   "outliers: the Describable Textures, 47 kinds, scaled to 32x32 colour, 5,640 images (Cimpoi and others)",
+	Folder:  "textures",
 	Forms: []Form{{
 		Name:    "jpeg",
 		Files:   []File{{"dtd-r1.0.1.tar.gz", 625239812, "e42855a52a4950a3b59612834602aa253914755c95b0cff9ead6d07395f8e205"}},

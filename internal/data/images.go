@@ -42,12 +42,13 @@ type imageSpec struct {
 	loose   bool     // images lie wherever they like, and other files where they do
 	fit     bool     // images of any size and kind are made to fit
 	mixed   bool     // own: c is that of the first image, and others may have colours
-	own     bool     // of the user's own: as loose, of any kind, turned as EXIF data say, and of one size where not fit
+	turn    bool     // images are turned as EXIF data say
+	own     bool     // of the user's own: as loose, of any kind, turned, and of one size where not fit
 	skip    bool     // own: damaged files are left out
 }
 
 // shape is the form of the images.
-func (s imageSpec) shape() shape { return shape{s.h, s.w, cmp.Or(s.c, 3), s.own} }
+func (s imageSpec) shape() shape { return shape{s.h, s.w, cmp.Or(s.c, 3), s.own || s.turn} }
 
 // place takes a file's name apart: the folder of its part, which ends in train or test where it has one,
 // and its class. It is false where no image may be.

@@ -39,7 +39,7 @@ func TestFolderInAnyShape(t *testing.T) {
 		want := ""
 		for _, path := range []string{tc.tree.folder(t.TempDir()), file(t, "pets.tar", tc.tree.tar(true)),
 			file(t, "pets.tgz", zip(tc.tree.tar(false)))} {
-			ds, err := Folder(context.Background(), "pets", path, Options{})
+			ds, err := Folder(context.Background(), "pets", path, nil, Options{})
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
@@ -76,7 +76,7 @@ func TestFolderMistakes(t *testing.T) {
 		"nothing": {tree{"a.txt": []byte("hello")}, []string{"holds no images (png, jpg, jpeg, webp, bmp, gif)"}},
 	} {
 		path := file(t, "pets.tar", tc.tree.tar(false))
-		_, err := Folder(context.Background(), "pets", path, Options{})
+		_, err := Folder(context.Background(), "pets", path, nil, Options{})
 		if err == nil || !strings.HasPrefix(err.Error(), path+": ") || strings.Contains(err.Error(), "\n") {
 			t.Fatalf("%s: error %v, want one line that begins with the path", name, err)
 		}
@@ -86,7 +86,7 @@ func TestFolderMistakes(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Folder(context.Background(), "pets", filepath.Join(t.TempDir(), "nowhere"), Options{}); err == nil ||
+	if _, err := Folder(context.Background(), "pets", filepath.Join(t.TempDir(), "nowhere"), nil, Options{}); err == nil ||
 		!strings.Contains(err.Error(), "nowhere") {
 		t.Errorf("no folder: %v", err)
 	}
@@ -151,7 +151,7 @@ func TestFolderMakesImagesFit(t *testing.T) {
 	}
 	const want = "2 of another size, 1 grey, 1 with a palette, 1 with alpha, which is dropped, 2 of 16 bits"
 	for _, path := range []string{files.folder(t.TempDir()), file(t, "pets.tgz", zip(files.tar(false)))} {
-		ds, err := Folder(context.Background(), "pets", path, Options{Say: t.Errorf})
+		ds, err := Folder(context.Background(), "pets", path, nil, Options{Say: t.Errorf})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +166,7 @@ func TestFolderMakesImagesFit(t *testing.T) {
 			t.Error("no image has the higher bytes of deep/16.png")
 		}
 	}
-	ds, err := Folder(context.Background(), "pets", tree{"plain.png": files["plain.png"]}.folder(t.TempDir()),
+	ds, err := Folder(context.Background(), "pets", tree{"plain.png": files["plain.png"]}.folder(t.TempDir()), nil,
 		Options{Say: t.Errorf})
 	if err != nil || ds.Converted != "" {
 		t.Errorf("an image that fits: %q, %v", ds.Converted, err)
@@ -185,7 +185,7 @@ func TestWhatIsPassedOver(t *testing.T) {
 	for _, path := range []string{files.folder(t.TempDir()), file(t, "pets.tar", files.tar(false)),
 		file(t, "pets.tgz", zip(files.tar(true)))} {
 		var said []string
-		ds, err := Folder(context.Background(), "pets", path, Options{Say: func(format string,
+		ds, err := Folder(context.Background(), "pets", path, nil, Options{Say: func(format string,
 			args ...any) {
 			said = append(said, fmt.Sprintf(format, args...))
 		}})
@@ -218,7 +218,7 @@ func TestFolderFollowsLinks(t *testing.T) {
 	}
 	var said []string
 	opt := Options{Say: func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }}
-	ds, err := Folder(context.Background(), "pets", dir, opt)
+	ds, err := Folder(context.Background(), "pets", dir, nil, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func TestFolderFollowsLinks(t *testing.T) {
 		if err := os.Symlink(filepath.Join(elsewhere, "none"), at); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Folder(context.Background(), "pets", dir, Options{}); err == nil ||
+		if _, err := Folder(context.Background(), "pets", dir, nil, Options{}); err == nil ||
 			!strings.Contains(err.Error(), dir+": "+name+" is a link that leads nowhere") {
 			t.Errorf("error %v, want one that names %s", err, name)
 		}
@@ -250,7 +250,7 @@ func TestLinksOfAnArchive(t *testing.T) {
 	w.WriteHeader(&tar.Header{Name: "pets/dog", Typeflag: tar.TypeSymlink, Linkname: "/home/dogs"})
 	w.Flush()
 	path := file(t, "pets.tar", append(b.Bytes(), tree{"pets/cat/a.png": pngOf(rgb(32, 32, 1))}.tar(false)...))
-	if _, err := Folder(context.Background(), "pets", path, Options{}); err == nil ||
+	if _, err := Folder(context.Background(), "pets", path, nil, Options{}); err == nil ||
 		!strings.Contains(err.Error(),
 			path+": pets/dog is a link, and those of an archive are not followed; pack what it leads to") {
 		t.Errorf("error %v", err)
@@ -262,13 +262,13 @@ func TestFakeIsUniformNoise(t *testing.T) {
 	before := kernel.Threads()
 	defer kernel.SetThreads(before)
 	kernel.SetThreads(1)
-	few := Fake(50, 7)
+	few := Fake(50, 7, nil)
 	kernel.SetThreads(3)
-	many := Fake(400, 7)
+	many := Fake(400, 7, nil)
 	if !slices.Equal(few.Pixels, many.Pixels[:len(few.Pixels)]) {
 		t.Error("the first images depend on how many there are, or on the threads")
 	}
-	if other := Fake(50, 8); slices.Equal(few.Pixels[:3072], other.Pixels[:3072]) {
+	if other := Fake(50, 8, nil); slices.Equal(few.Pixels[:3072], other.Pixels[:3072]) {
 		t.Error("another seed gave the same noise")
 	}
 	if n := len(Overlap(All(many), All(many))); n != many.N {
@@ -289,7 +289,7 @@ func TestFakeIsUniformNoise(t *testing.T) {
 
 // TestOverlap finds an image under another label, and the first of two that are the same.
 func TestOverlap(t *testing.T) {
-	a, b := Fake(6, 1), Fake(5, 2)
+	a, b := Fake(6, 1, nil), Fake(5, 2, nil)
 	copy(a.Pixels[4*3072:5*3072], a.Pixels[2*3072:3*3072])
 	copy(b.Pixels[3*3072:4*3072], a.Pixels[2*3072:3*3072])
 	copy(b.Pixels[1*3072:2*3072], a.Pixels[5*3072:])
@@ -350,7 +350,7 @@ func TestPeople(t *testing.T) {
 		}
 	}
 	// The same images as a folder of outliers.
-	ds, err := Folder(context.Background(), "people", path, Options{})
+	ds, err := Folder(context.Background(), "people", path, nil, Options{})
 	if err != nil || ds.Train.N != 2500 || ds.Test.N != 500 {
 		t.Errorf("as a folder: %+v, %v", ds, err)
 	}

@@ -42,8 +42,9 @@ type Reading struct {
 
 // Own says where data of the user's own lie, and what is to be known of how they were read.
 type Own struct {
-	Path  string   // absolute
-	Notes []string // sentences for the user
+	Path    string   // absolute
+	Notes   []string // sentences for the user
+	Damaged []string // files that were left out; not known of a decoded copy
 }
 
 // ownSide is the largest side that images keep, and ownFit the one that others are scaled to.
@@ -271,7 +272,9 @@ func readOwnImages(ctx context.Context, at string, as Reading, opt Options) (*Da
 			return nil, fmt.Errorf("%s: %w", at, err)
 		}
 		if n := len(r.damaged); n > 0 {
-			notes = append(notes, fmt.Sprintf("%d damaged files are left out, such as %s", n, slices.Min(r.damaged)))
+			slices.Sort(r.damaged)
+			ds.Own.Damaged = r.damaged
+			notes = append(notes, fmt.Sprintf("%d damaged files are left out, such as %s", n, r.damaged[0]))
 		}
 		if ds.Converted = r.fitted.String(); ds.Converted != "" {
 			notes = append(notes, "converted: "+ds.Converted)
@@ -481,9 +484,10 @@ const ownFolder = "own"
 
 // OwnCopy is a decoded copy of data of the user's own in the cache.
 type OwnCopy struct {
-	Name string // of the data
-	Path string // of the data
-	File string // of the copy
+	Name  string // of the data
+	Path  string // of the data; empty where the copy is damaged
+	File  string // of the copy
+	Bytes int64  // of the copy
 }
 
 // OwnCopies lists the decoded copies of data of the user's own.
@@ -502,6 +506,9 @@ func OwnCopies(opt Options) (all []OwnCopy, err error) {
 		}
 		file := filepath.Join(cache, ownFolder, e.Name())
 		c := OwnCopy{Name: strings.TrimSuffix(filepath.Base(file), ".decoded"), File: file}
+		if st, err := e.Info(); err == nil {
+			c.Bytes = st.Size()
+		}
 		if f, h, _, err := openDecoded(file); err == nil { // else it is damaged, and can only be deleted
 			f.Close() // read only: nothing can be lost
 			c.Name, c.Path = OwnName(h.Path), h.Path

@@ -82,10 +82,6 @@ func Save(ctx context.Context, cfg config.FGSM, kind string, eps float64, dir, a
 // saveOn attacks n on the test set of ds and writes the set to dir, which must be empty.
 func saveOn(ctx context.Context, n *Network, ds *data.Dataset, cfg config.FGSM, kind string, eps float64, dir,
 	as string, opt Options) (s AdversarialSet, err error) {
-	if i := n.Images; as == AsImages && (i.H != 32 || i.W != 32 || i.C != 3) {
-		return s, fmt.Errorf("the images of %s are %d x %d in %d channels, but folders of images are read back as "+
-			"32 x 32 RGB only; use --save-as %s", ds.Name, i.H, i.W, i.C, AsSafetensors)
-	}
 	class, err := targets(cfg.Target, ds.Test.Classes, cfg.Seed)
 	if err != nil {
 		return s, fmt.Errorf("target: %w", err)
@@ -151,13 +147,13 @@ func (s *setWriter) images(b attack.Batch, y []int32, _, rounded, _ []float32) e
 		return err
 	}
 	defer root.Close()
-	h, w := s.set.H, s.set.W
+	h, w, c := s.set.H, s.set.W, s.set.C
 	img := image.NewNRGBA(image.Rect(0, 0, w, h))
 	var file bytes.Buffer
 	for i, label := range y {
-		px := levels(rounded[i*h*w*3 : (i+1)*h*w*3])
+		px := levels(rounded[i*h*w*c : (i+1)*h*w*c])
 		for p := range h * w {
-			img.SetNRGBA(p%w, p/w, color.NRGBA{px[3*p], px[3*p+1], px[3*p+2], 255})
+			img.SetNRGBA(p%w, p/w, color.NRGBA{px[c*p], px[c*p+c/2], px[c*p+c-1], 255}) // grey: three times the same
 		}
 		file.Reset()
 		if err := png.Encode(&file, img); err != nil {
@@ -263,16 +259,12 @@ func readAdversarial(ctx context.Context, dir string, ds *data.Dataset, want dat
 	if _, err := os.Stat(file); err == nil {
 		return readTensors(file, want)
 	}
-	set, err := data.Folder(ctx, filepath.Base(dir), dir, opt.Data)
+	set, err := data.Folder(ctx, filepath.Base(dir), dir, ds.Test, opt.Data)
 	if err != nil {
 		return nil, nil, err
 	}
-	if want.H != 32 || want.W != 32 || want.C != 3 {
-		return nil, nil, fmt.Errorf("%s has images of 32 x 32 RGB, but the network takes %d x %d in %d channels; "+
-			"name a set of %s", dir, want.H, want.W, want.C, ds.Name)
-	}
 	if set.Converted != "" {
-		opt.Say("%s%s", dir, converted(set.Converted))
+		opt.Say("%s%s", dir, converted(set.Test, set.Converted))
 	}
 	place := make([]int32, len(set.Test.Classes))
 	for i, class := range set.Test.Classes {

@@ -56,6 +56,7 @@ func openAutoencoder(ctx context.Context, cfg config.Autoencoder, opt Options) (
 		return nil, fmt.Errorf("the encoder %s was trained on %s with fingerprint %.12s…, the decoder's data is %s "+
 			"with %.12s…; train both on the same data", encoder.Source, encoder.Data.Name, encoder.Data.Fingerprint, ds.Name, ds.Fingerprint)
 	}
+	cfg.Data = adopted(cfg.Data, ds)
 	t := autoencoderTraining(cfg, encoder)
 	t.data = imagesInfo(ds)
 	t.data.Mean, t.data.Std = encoder.Data.Mean, encoder.Data.Std
@@ -288,7 +289,7 @@ func planAutoencoder(cfg config.Autoencoder, opt Options) (Plan, error) {
 	}
 	t := autoencoderTraining(cfg, encoder)
 	return Plan{Variant: t.variant, Seed: cfg.Seed, Config: t.settings, cost: func() (Cost, error) {
-		return imagesCost(t.cfg, func(_ size, steps int) (trainable, TrainingCost, error) {
+		return imagesCost(t.cfg, opt, func(_ size, steps int) (trainable, TrainingCost, error) {
 			d, err := newDecoder(t.cfg, encoder, steps)
 			if err != nil {
 				return nil, TrainingCost{}, err
@@ -334,13 +335,13 @@ func restoreAutoencoder(k keptWeights) (*Autoencoder, error) {
 		return nil, k.unloadable(err)
 	}
 	a := &Autoencoder{Source: k.source, Params: nn.NewParams(0), Data: k.Env.Data}
-	if a.Images, err = data.Describe(a.Data.Name); err != nil {
+	if a.Images, err = describeTraining(a.Data); err != nil {
 		return nil, k.unloadable(err)
 	}
 	if err := record.Read(k.Record, &a.Result); err != nil {
 		return nil, k.unloadable(err)
 	}
-	if err := k.mayHold(cfg.Encoder.Model); err != nil {
+	if err := k.mayHold(cfg.Encoder.Model, a.Images); err != nil {
 		return nil, k.unloadable(err)
 	}
 	if a.Model.Encoder, err = network(cfg.Encoder.Model, pixelsOf(a.Data, a.Images.C)); err != nil {

@@ -2,7 +2,9 @@ package labs
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 
 	"dla/internal/config"
 	"dla/internal/data"
@@ -21,21 +23,51 @@ import (
 // readImages reads the data set that dc names. For a continued run it must be the data the run began with.
 func readImages(ctx context.Context, dc config.Data, opt Options) (*data.Dataset, error) {
 	name := dc.Name
-	if rec := opt.goesOn; rec != nil && rec.Env.Data.Synthetic {
+	rec := opt.goesOn
+	switch {
+	case rec != nil && rec.Env.Data.Synthetic:
 		name = rec.Env.Data.Name // never the real set, even where it has become reachable
+	case opt.DataAt != "":
+		name = opt.DataAt
+	case rec != nil && rec.Env.Data.Own != nil:
+		name = rec.Env.Data.Own.Path
 	}
-	return once(opt, "images "+name, func() (*data.Dataset, error) {
-		ds, err := data.Load(ctx, name, opt.Data)
+	as, key := readingOf(dc), "images "+name
+	if as != (data.Reading{}) {
+		key += fmt.Sprintf(" as %+v", as)
+	}
+	return once(opt, key, func() (*data.Dataset, error) {
+		ds, err := data.Read(ctx, name, as, opt.Data)
+		if err != nil && rec != nil && data.IsOwn(name) {
+			return nil, moved(err)
+		}
 		if err != nil {
 			return nil, err
 		}
 		if ds.Synthetic && ds.Name != name {
 			opt.Say("SYNTHETIC DIGITS, not %s: %s", name, ds.Source)
 		} else {
-			opt.Say("data: %s, %d train + %d test images, from %s", ds.Name, ds.Train.N, ds.Test.N, ds.Source)
+			validation := ""
+			if ds.Val != nil {
+				validation = fmt.Sprintf(" + %d validation", ds.Val.N)
+			}
+			opt.Say("data: %s, %d train%s + %d test images, from %s", ds.Name, ds.Train.N, validation, ds.Test.N, ds.Source)
+			if ds.Own != nil {
+				s := ds.Train
+				opt.Say("%dx%d pixels in %d channels, %d classes: %s", s.W, s.H, s.C, len(s.Classes), few(s.Classes))
+			}
 		}
 		return ds, nil
 	})
+}
+
+// few lists the first of names.
+func few(names []string) string {
+	const most = 8
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return strings.Join(names[:most], ", ") + ", …"
 }
 
 // standardized returns imagesInfo of ds with the mean and standard deviation by which the network m standardizes its
@@ -75,7 +107,8 @@ func standardizedAlike(a, b run.DataInfo) bool {
 
 // imagesInfo returns the description of ds in records.
 func imagesInfo(ds *data.Dataset) run.DataInfo {
-	return run.DataInfo{Name: ds.Name, Source: ds.Source, Fingerprint: ds.Fingerprint, Synthetic: ds.Synthetic}
+	return run.DataInfo{Name: ds.Name, Source: ds.Source, Fingerprint: ds.Fingerprint, Synthetic: ds.Synthetic,
+		Own: ownInfo(ds)}
 }
 
 // splits holds the splits of a data set. The validation split is drawn from the training set, class by class; it may be

@@ -20,7 +20,7 @@ func amid(t *testing.T, n int, seed uint64, s *data.Set, index ...int) string {
 	for i := range all {
 		all[i] = i
 	}
-	return writeImages(t, writeImages(t, dir, data.Fake(n, seed), all...), s, index...)
+	return writeImages(t, writeImages(t, dir, data.Fake(n, seed, nil), all...), s, index...)
 }
 
 // hearing are options that keep what is said.
@@ -87,7 +87,7 @@ func TestRobustLeavesCopiesOut(t *testing.T) {
 	cfg := tinyRobust(trained(t, root, tiny(false)).ID)
 	cfg.Train.Epochs = 1
 	ds := set(t, data.SyntheticShapes)
-	evaluated := data.Fake(50, 3) // the set fake
+	evaluated := data.Fake(50, 3, nil) // the set fake
 	outliers := amid(t, 38, 5, ds.Test, 150)
 	writeImages(t, outliers, evaluated, 49)
 	others := amid(t, 30, 6, ds.Train, 7)
@@ -129,7 +129,7 @@ func TestRobustLeavesCopiesOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	detect := tinyOODOf(tr.ID)
-	detect.Sets.Folders = []string{"c=" + amid(t, 30, 8, data.Fake(38, 5), 34)}
+	detect.Sets.Folders = []string{"c=" + amid(t, 30, 8, data.Fake(38, 5, nil), 34)}
 	parts, err := readOOD(context.Background(), n, ds, detect, options(t, root))
 	if err != nil || len(parts.out) != 1 || parts.out[0].N != 30 {
 		t.Fatalf("%d images, %v", parts.out[0].N, err)

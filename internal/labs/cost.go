@@ -75,13 +75,20 @@ func (c TrainingCost) Line() string {
 func (c TrainingCost) Total() float64 { return c.TotalSeconds }
 
 // imagesCost returns the cost of the training that build makes for the training split of cfg's data set. build gets the
-// number of steps per epoch and returns TrainFLOPs for one image. No data is read.
-func imagesCost(cfg config.Training, build func(sz size, steps int) (trainable, TrainingCost, error)) (Cost, error) {
-	set, err := data.Describe(cfg.Data.Name)
+// number of steps per epoch and returns TrainFLOPs for one image. No data is read but the user's own.
+func imagesCost(cfg config.Training, opt Options, build func(sz size, steps int) (trainable, TrainingCost, error)) (Cost, error) {
+	set, err := describeImages(cfg.Data, opt)
 	if err != nil {
 		return nil, err
 	}
-	n := set.Train - cfg.Data.Val
+	n := set.Train
+	switch val := cfg.Data.Val; {
+	case set.Val > 0:
+	case val == config.Tenth:
+		n -= max(1, n/10)
+	default:
+		n = max(1, n-val)
+	}
 	if cfg.Data.Limit > 0 {
 		n = min(n, cfg.Data.Limit)
 	}

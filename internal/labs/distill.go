@@ -65,6 +65,7 @@ func openDistill(ctx context.Context, cfg config.Distill, opt Options) (Job, err
 	if err != nil {
 		return nil, err
 	}
+	cfg.Data = adopted(cfg.Data, ds)
 	teacher, err := once(opt, fmt.Sprintf("teacher %+v", cfg.Teacher), func() (*Network, error) {
 		n, err := teacherOf(ctx, ds, cfg, opt)
 		if err == nil {

@@ -150,6 +150,10 @@ type Options struct {
 	Sink    train.Sink
 	Say     func(format string, args ...any) // prints one line for the user
 
+	// DataAt is the path of the user's own data, or the set, that takes the place of the one that a record names: where
+	// the data lie now.
+	DataAt string
+
 	KeepCheckpoints bool // keep the checkpoints of finished trainings, not their best weights alone
 
 	OtherKernels bool // continue runs begun with other kernels, with other bits, as their records then say

@@ -130,7 +130,7 @@ func (k keptWeights) unloadable(err error) error {
 
 // mayHold returns an error if the weights are too few for a network of cfg: a wrong configuration could need more
 // memory than there is.
-func (k keptWeights) mayHold(cfg config.Model) error {
+func (k keptWeights) mayHold(cfg config.Model, images data.Description) error {
 	elements := 0
 	for _, t := range k.file.Tensors {
 		elements += len(t.Data)
@@ -139,7 +139,11 @@ func (k keptWeights) mayHold(cfg config.Model) error {
 	if cfg.Name == "mlp" {
 		perSquare = 2 * cfg.Depth
 	}
-	if perSquare*cfg.Width*cfg.Width > elements {
+	inputs := 0
+	if cfg.Name == "mlp" {
+		inputs = images.H * images.W * images.C * cfg.Width
+	}
+	if perSquare*cfg.Width*cfg.Width > elements || inputs > elements || images.Classes > elements {
 		return fmt.Errorf("the configuration describes a larger network than the %d values of the weights", elements)
 	}
 	return nil
@@ -156,13 +160,13 @@ func restore(k keptWeights) (*Network, error) {
 		return nil, k.unloadable(err)
 	}
 	n := &Network{Source: k.source, Params: nn.NewParams(0), Data: k.Env.Data, Config: training, record: k.Record}
-	if n.Images, err = data.Describe(n.Data.Name); err != nil {
+	if n.Images, err = describeTraining(n.Data); err != nil {
 		return nil, k.unloadable(err)
 	}
 	if err = record.Read(k.Record, &n.Result); err != nil {
 		return nil, k.unloadable(err)
 	}
-	if err := k.mayHold(training.Model); err != nil {
+	if err := k.mayHold(training.Model, n.Images); err != nil {
 		return nil, k.unloadable(err)
 	}
 	if n.Model, err = network(training.Model, pixelsOf(n.Data, n.Images.C)); err != nil {

@@ -168,7 +168,10 @@ const oodCurvesName = "ood_curves.json"
 
 // dataOfNetwork reads the data set that n was trained on.
 func dataOfNetwork(ctx context.Context, n *Network, opt Options) (*data.Dataset, error) {
-	ds, err := readImages(ctx, config.Data{Name: n.Data.Name}, opt)
+	ds, err := readImages(ctx, n.TrainingData(), opt)
+	if err != nil && n.Data.Own != nil && opt.goesOn == nil {
+		return nil, moved(err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -191,12 +194,16 @@ func named(name, about, source string, s data.Subset) images {
 		s}
 }
 
-// converted returns a suffix for the description of a set whose images were converted; "" if none were.
-func converted(what string) string {
-	if what == "" {
+// converted returns a suffix for the description of s where its images were converted, for reasons; "" if none were.
+func converted(s *data.Set, reasons string) string {
+	if reasons == "" {
 		return ""
 	}
-	return "; converted to 32x32 RGB: " + what
+	kind := "RGB"
+	if s.C == 1 {
+		kind = "grey"
+	}
+	return fmt.Sprintf("; converted to %dx%d %s: %s", s.W, s.H, kind, reasons)
 }
 
 // oodData holds the images that detectors need.
@@ -228,7 +235,7 @@ func readOOD(ctx context.Context, n *Network, ds *data.Dataset, cfg config.OOD, 
 	p.tuneOut = named("distorted", "distorted "+about, "drawn",
 		data.All(data.Distort(p.tuneIn.Subset, cfg.Seed)))
 	var err error
-	if p.out, err = outlierSets(ctx, "sets", cfg.Sets, cfg.Seed, opt); err != nil {
+	if p.out, err = outlierSets(ctx, "sets", cfg.Sets, cfg.Seed, ds.Test, opt); err != nil {
 		return nil, err
 	}
 	var known pictures
@@ -244,7 +251,7 @@ func readOOD(ctx context.Context, n *Network, ds *data.Dataset, cfg config.OOD, 
 			return nil, err
 		}
 		p.out[i] = s.atMost(cfg.Limit)
-		opt.Say("against: %s, %d images%s", s.About, p.out[i].N, converted(s.Converted))
+		opt.Say("against: %s, %d images%s", s.About, p.out[i].N, converted(s.Set, s.Converted))
 	}
 	return p, nil
 }
@@ -259,11 +266,12 @@ func heldOut(n *Network) (images int, about string) {
 	return config.DefaultResnet().Data.Val, "training images, as none were held out"
 }
 
-// outlierSets reads sets. key is the prefix of their settings in errors; seed is that of the noise.
-func outlierSets(ctx context.Context, key string, sets config.OODSets, seed uint64, opt Options) (all []images,
-	err error) {
+// outlierSets reads sets. key is the prefix of their settings in errors; seed is that of the noise. Noise and the
+// images of folders get the size of like.
+func outlierSets(ctx context.Context, key string, sets config.OODSets, seed uint64, like *data.Set,
+	opt Options) (all []images, err error) {
 	for _, name := range sets.Names {
-		s, err := outliers(ctx, name, sets.Fake, seed, opt)
+		s, err := outliers(ctx, name, sets.Fake, seed, like, opt)
 		if err != nil {
 			return nil, fmt.Errorf("%w; or leave it out with --set %s.names=[…]", err, key)
 		}
@@ -271,7 +279,7 @@ func outlierSets(ctx context.Context, key string, sets config.OODSets, seed uint
 	}
 	for _, f := range sets.Folders {
 		name, path, _ := strings.Cut(f, "=")
-		set, err := data.Folder(ctx, name, path, opt.Data)
+		set, err := data.Folder(ctx, name, path, like, opt.Data)
 		if err != nil {
 			return nil, fmt.Errorf("the set %s: %w", name, err)
 		}
@@ -283,10 +291,10 @@ func outlierSets(ctx context.Context, key string, sets config.OODSets, seed uint
 }
 
 // outliers returns the set called name: fake, which is noise, or a set of the catalogue.
-func outliers(ctx context.Context, name string, fake int, seed uint64, opt Options) (images, error) {
+func outliers(ctx context.Context, name string, fake int, seed uint64, like *data.Set, opt Options) (images, error) {
 	if name == data.FakeName {
 		return named(name, fmt.Sprintf("FakeData, uniform noise of seed %d", seed), "drawn",
-			data.All(data.Fake(fake, seed))), nil
+			data.All(data.Fake(fake, seed, like))), nil
 	}
 	ds, err := data.Load(ctx, name, opt.Data)
 	if err != nil {

@@ -93,7 +93,7 @@ func TestOOD(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	root := t.TempDir()
 	cfg, opt, ctx := tinyOOD(t, root), options(t, root), context.Background()
-	noise := data.Fake(3, 99)
+	noise := data.Fake(3, 99, nil)
 	cfg.Sets.Folders = []string{"noise=" + pngs(t, noise, 0, 1, 2)}
 	a, err := evaluateOOD(ctx, t, cfg, opt)
 	if err != nil {
@@ -219,7 +219,7 @@ func TestDetectorsByName(t *testing.T) {
 // TestOutliersOfAFolder: links are followed; what was made to fit is said and recorded, what was passed over said.
 func TestOutliersOfAFolder(t *testing.T) {
 	root := t.TempDir()
-	cfg, opt, noise := tinyOOD(t, root), options(t, root), data.Fake(3, 99)
+	cfg, opt, noise := tinyOOD(t, root), options(t, root), data.Fake(3, 99, nil)
 	folder, larger := pngs(t, noise, 0, 1), pngs(t, &data.Set{H: 64, W: 16, Pixels: noise.Pixels}, 2)
 	if err := errors.Join(os.Symlink(larger, filepath.Join(folder, "larger")),
 		os.WriteFile(filepath.Join(folder, "d.tiff"), nil, 0o600)); err != nil {

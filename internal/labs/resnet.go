@@ -24,6 +24,7 @@ func openResnet(ctx context.Context, cfg config.Resnet, opt Options) (Job, error
 	if err != nil {
 		return nil, err
 	}
+	cfg.Data = adopted(cfg.Data, ds)
 	return resnetOn(ds, cfg, opt)
 }
 
@@ -58,13 +59,13 @@ func networkName(cfg config.Model) (string, error) {
 }
 
 // planResnet builds the network for its training split and times a few steps on blank images.
-func planResnet(cfg config.Resnet, _ Options) (Plan, error) {
+func planResnet(cfg config.Resnet, opt Options) (Plan, error) {
 	name, err := ResnetVariant(cfg)
 	if err != nil {
 		return Plan{}, err
 	}
 	return Plan{Variant: name, Seed: cfg.Seed, Config: cfg, cost: func() (Cost, error) {
-		return imagesCost(cfg.Training(), func(sz size, steps int) (trainable, TrainingCost, error) {
+		return imagesCost(cfg.Training(), opt, func(sz size, steps int) (trainable, TrainingCost, error) {
 			c, err := newClassifier(cfg.Classifier(), sz, steps)
 			if err != nil {
 				return nil, TrainingCost{}, err

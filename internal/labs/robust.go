@@ -42,9 +42,16 @@ func openRobust(ctx context.Context, cfg config.Robust, opt Options) (Job, error
 	if err != nil {
 		return nil, err
 	}
-	ds, err := dataOfNetwork(ctx, original, opt)
+	of := opt
+	if data.IsOwn(cfg.Data.Name) && of.DataAt == "" {
+		of.DataAt = cfg.Data.Name
+	}
+	ds, err := dataOfNetwork(ctx, original, of)
 	if err != nil {
 		return nil, err
+	}
+	if ds.Own != nil {
+		cfg.Data.Name = ds.Own.Path
 	}
 	return robustOn(ctx, ds, original, cfg, opt)
 }
@@ -85,7 +92,7 @@ func adopt(cfg config.Robust, n *Network) (config.Robust, error) {
 	}
 	was := n.Config
 	switch {
-	case cfg.Data.Name != "" && cfg.Data.Name != n.Data.Name:
+	case cfg.Data.Name != "" && cfg.Data.Name != n.Data.Name && !(n.Data.Own != nil && data.IsOwn(cfg.Data.Name)):
 		return cfg, other("data.name", cfg.Data.Name, n.Data.Name)
 	case cfg.Data.Val != 0 && cfg.Data.Val != was.Data.Val:
 		return cfg, other("data.val", cfg.Data.Val, was.Data.Val)
@@ -102,7 +109,12 @@ func adopt(cfg config.Robust, n *Network) (config.Robust, error) {
 		}
 	}
 	cfg.Original.Weights, cfg.Original.Seed = n.Weights, was.Seed
-	cfg.Data.Name, cfg.Data.Val, cfg.Model = n.Data.Name, was.Data.Val, was.Model
+	like, at := n.TrainingData(), cfg.Data.Name
+	like.Limit, like.Augment = cfg.Data.Limit, cfg.Data.Augment
+	if n.Data.Own != nil && at != "" && at != n.Data.Name { // where they lie now
+		like.Name = at
+	}
+	cfg.Data, cfg.Model = like, was.Model
 	if err := cfg.Validate(); err != nil {
 		return cfg, err
 	}
@@ -126,10 +138,10 @@ func robustOn(ctx context.Context, ds *data.Dataset, original *Network, cfg conf
 		return nil, err
 	}
 	h := &robustness{cfg: cfg, original: original}
-	if h.trained, err = outliersToTrain(ctx, cfg, opt); err != nil {
+	if h.trained, err = outliersToTrain(ctx, cfg, ds.Train, opt); err != nil {
 		return nil, err
 	}
-	if h.sets, err = outlierSets(ctx, "test.sets", cfg.Test.Sets, cfg.Seed, opt); err != nil {
+	if h.sets, err = outlierSets(ctx, "test.sets", cfg.Test.Sets, cfg.Seed, ds.Train, opt); err != nil {
 		return nil, err
 	}
 	for _, s := range slices.Concat(h.trained, h.sets) {
@@ -149,14 +161,14 @@ func robustOn(ctx context.Context, ds *data.Dataset, original *Network, cfg conf
 		}
 		h.sets[i] = s.atMost(cfg.Data.Limit)
 		evaluated.add(s.Name, s.Subset)
-		opt.Say("compared on: %s, %d images%s", s.About, h.sets[i].N, converted(s.Converted))
+		opt.Say("compared on: %s, %d images%s", s.About, h.sets[i].N, converted(s.Set, s.Converted))
 	}
 	for i, s := range h.trained {
 		if s, err = evaluated.leaveOut(s, opt); err != nil {
 			return nil, err
 		}
 		h.trained[i] = s.atMost(cfg.Data.Limit)
-		opt.Say("outliers to train on: %s, %d images%s", s.About, h.trained[i].N, converted(s.Converted))
+		opt.Say("outliers to train on: %s, %d images%s", s.About, h.trained[i].N, converted(s.Set, s.Converted))
 	}
 	h.RobustConfig = robustConfigOf(cfg, h.trained)
 	if h.cfg.Images, err = imagesOf(h, cfg.Images); err != nil {
@@ -264,8 +276,8 @@ func attackOfTraining(cfg config.Robust) (attack.Method, attack.Settings) {
 	return m, attack.Settings{Norm: attack.Linf, Eps: cfg.Attack.Eps / 255, Steps: cfg.Attack.Steps, Restarts: 1}
 }
 
-// outliersToTrain reads the sets of training outliers of cfg.
-func outliersToTrain(ctx context.Context, cfg config.Robust, opt Options) ([]images, error) {
+// outliersToTrain reads the sets of training outliers of cfg. Noise and the images of folders get the size of like.
+func outliersToTrain(ctx context.Context, cfg config.Robust, like *data.Set, opt Options) ([]images, error) {
 	if cfg.Outliers.Share == 0 {
 		return nil, nil
 	}
@@ -276,14 +288,14 @@ func outliersToTrain(ctx context.Context, cfg config.Robust, opt Options) ([]ima
 		about, from, changed := "", folder, ""
 		switch {
 		case folder != "":
-			ds, err := data.Folder(ctx, name, folder, opt.Data)
+			ds, err := data.Folder(ctx, name, folder, like, opt.Data)
 			if err != nil {
 				return nil, fmt.Errorf("the outliers %s: %w", name, err)
 			}
 			s, about, changed = data.All(ds.Train), name+", a folder of images", ds.Converted
 		case name == config.NoiseSource:
 			r := rng.New(cfg.Seed, "noise to train on", 0, 0) // independent of the evaluated noise
-			s, about, from = data.All(data.Fake(cfg.Outliers.Noise, r.Uint64())), "uniform noise", "drawn"
+			s, about, from = data.All(data.Fake(cfg.Outliers.Noise, r.Uint64(), like)), "uniform noise", "drawn"
 		default:
 			ds, err := data.Load(ctx, name, opt.Data)
 			if err != nil {
@@ -417,7 +429,7 @@ func planRobust(cfg config.Robust, opt Options) (Plan, error) {
 	}
 	name, err := RobustVariant(cfg)
 	return Plan{Variant: name, Seed: cfg.Seed, Config: cfg, cost: func() (Cost, error) {
-		return imagesCost(cfg.Training(), func(sz size, steps int) (trainable, TrainingCost, error) {
+		return imagesCost(cfg.Training(), opt, func(sz size, steps int) (trainable, TrainingCost, error) {
 			black := &data.Set{N: 1, H: sz.h, W: sz.w, C: sz.channels, Pixels: make([]uint8, sz.h*sz.w*sz.channels)}
 			h := &robustness{cfg: cfg, RobustConfig: robustConfigOf(cfg, []images{{Subset: data.All(black)}})}
 			d, err := newRobustClassifier(h, sz, steps)

@@ -146,11 +146,11 @@ func TestRobust(t *testing.T) {
 	if n, err = LoadCheckpoint(folder); err != nil {
 		t.Fatal(err)
 	}
-	noise, err := outliersToTrain(context.Background(), must(settingsOf[config.Robust](n.record))(t), options(t, ""))
+	noise, err := outliersToTrain(context.Background(), must(settingsOf[config.Robust](n.record))(t), nil, options(t, ""))
 	if err != nil {
 		t.Fatal(err)
 	}
-	fake := named("fake", "", "", data.All(data.Fake(40, 3)))
+	fake := named("fake", "", "", data.All(data.Fake(40, 3, nil)))
 	var exposed pictures
 	if err := exposed.addExposure(n); err != nil || len(exposed.exposed) != 40 {
 		t.Fatalf("%d outliers, %v", len(exposed.exposed), err)
@@ -264,9 +264,9 @@ func TestRobustKeepsOutliersApart(t *testing.T) {
 	root := t.TempDir()
 	id := trained(t, root, tiny(false)).ID
 	ds := set(t, data.SyntheticShapes)
-	noise := data.Fake(50, 3) // the set fake of seed 3
+	noise := data.Fake(50, 3, nil) // the set fake of seed 3
 	noise.Classes = []string{"static"}
-	other := data.Fake(20, 99)
+	other := data.Fake(20, 99, nil)
 	other.Classes = []string{"snow"}
 	dir := t.TempDir()
 	pets := writeImages(t, filepath.Join(dir, "pets"), other, 0, 1, 2, 3)
@@ -338,23 +338,23 @@ func TestRobustKeepsOutliersApart(t *testing.T) {
 
 // TestOutliersWithout leaves classes of a folder out, and says so.
 func TestOutliersWithout(t *testing.T) {
-	s := data.Fake(6, 1)
+	s := data.Fake(6, 1, nil)
 	s.Classes, s.Labels = []string{"apple", "boy", "man", "woman"}, []int32{0, 1, 0, 3, 1, 2}
 	dir := writeImages(t, t.TempDir(), s, 0, 1, 2, 3, 4, 5)
 	cfg := config.DefaultRobust(false)
 	cfg.Outliers.Sources = []string{"cifar100=" + dir}
-	all, err := outliersToTrain(context.Background(), cfg, options(t, ""))
+	all, err := outliersToTrain(context.Background(), cfg, nil, options(t, ""))
 	if err != nil || len(all) != 1 || all[0].N != 2 ||
 		all[0].About != "cifar100, a folder of images without boy, man, woman" {
 		t.Errorf("%+v, %v", all, err)
 	}
 	cfg.Outliers.Without = append(cfg.Outliers.Without, "apple")
-	if _, err := outliersToTrain(context.Background(), cfg, options(t, "")); err == nil ||
+	if _, err := outliersToTrain(context.Background(), cfg, nil, options(t, "")); err == nil ||
 		!strings.Contains(err.Error(), "images of apple, boy, man, woman only") {
 		t.Errorf("of none but these: %v", err)
 	}
 	cfg.Outliers.Without = []string{}
-	if all, err := outliersToTrain(context.Background(), cfg, options(t, "")); err != nil || all[0].N != 6 ||
+	if all, err := outliersToTrain(context.Background(), cfg, nil, options(t, "")); err != nil || all[0].N != 6 ||
 		strings.Contains(all[0].About, "without") {
 		t.Errorf("%+v, %v", all, err)
 	}
@@ -362,7 +362,7 @@ func TestOutliersWithout(t *testing.T) {
 
 // TestOutliersWithoutCopies: a picture of a class that is left out is so under another label as well.
 func TestOutliersWithoutCopies(t *testing.T) {
-	s := data.Fake(5, 1)
+	s := data.Fake(5, 1, nil)
 	s.Classes, s.Labels = []string{"apple", "boy"}, []int32{0, 1, 0, 0, 0}
 	copy(s.Pixels[3*3072:4*3072], s.Pixels[3072:]) // image 3 is image 1
 	kept, left := without(data.All(s), []string{"boy", "emu"})
@@ -411,11 +411,12 @@ func TestRobustSettings(t *testing.T) {
 		}
 	}
 
-	// Digits are no 32x32 images in colour, and there is no noise of their size.
+	// Digits are no 32x32 images in colour, as the shapes are.
 	cfg = tinyRobust(trained(t, root, tiny(true)).ID)
+	cfg.Outliers.Sources = []string{data.SyntheticShapes}
 	if _, err := runRobust(context.Background(), t, cfg, options(t, root)); err == nil ||
 		!strings.Contains(err.Error(),
-			"the images of the set noise are 32x32 with 3 channels, those of synthetic-digits 28x28 with 1") {
+			"the images of the set synthetic-shapes are 32x32 with 3 channels, those of synthetic-digits 28x28 with 1") {
 		t.Errorf("noise for digits: %v", err)
 	}
 }

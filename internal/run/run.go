@@ -61,6 +61,20 @@ type DataInfo struct {
 	// does not standardize, and from older records.
 	Mean []float64 `json:"mean,omitempty"`
 	Std  []float64 `json:"std,omitempty"`
+
+	Own *OwnData `json:"own,omitempty"` // of data of the user's own, which no catalogue describes
+}
+
+// OwnData describes data of the user's own. Name in DataInfo is the short name of Path.
+type OwnData struct {
+	Path     string   `json:"path"` // absolute, of the machine that the run was made on
+	Height   int      `json:"height"`
+	Width    int      `json:"width"`
+	Channels int      `json:"channels"`
+	Classes  []string `json:"classes"`
+	Train    int      `json:"train"`         // images
+	Val      int      `json:"val,omitempty"` // of the validation set that the data have; 0: it was drawn
+	Test     int      `json:"test"`
 }
 
 // Env identifies program, machine and data of a run.

@@ -326,7 +326,7 @@ func TestRobustRefuses(t *testing.T) {
 	for want, outliers := range map[string][]data.Subset{
 		"there is no set of outliers": nil,
 		"0 outliers":                  {{Set: blobs(3, 1)}},
-		"outliers of 3072 value":      {data.All(data.Fake(2, 1))},
+		"outliers of 3072 value":      {data.All(data.Fake(2, 1, nil))},
 	} {
 		h := robustConfig()
 		h.Outliers = outliers
