@@ -81,5 +81,5 @@ func autoencoderSettings(o trainingFlags, b *settingFlags) (encoder *labs.Networ
 func autoencoderLine(encoder *labs.Network, cfgs []config.Autoencoder) string {
 	c := cfgs[0]
 	return fmt.Sprintf("lab4 autoencoder: decoder of the features of %s (%s) on %s; %s", encoder.Name, encoder.Source,
-		c.Data.Name, recipe(c.Training(), len(cfgs)))
+		c.Data.Name, recipe(c.Training(), len(cfgs), "images"))
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"dla/internal/config"
-	"dla/internal/data"
 	"dla/internal/labs"
 )
 
@@ -18,8 +17,8 @@ func newBaselineCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "baseline",
 		Short: "Train a small network on the features of a frozen sentence encoder",
-		Long: `Encode every sentence of Rotten Tomatoes once with a frozen encoder, and train two linear layers,
-with ReLU and dropout between them, on the vectors.
+		Long: `Encode every sentence of a set, by default Rotten Tomatoes, once with a frozen encoder, and train two
+linear layers, with ReLU and dropout between them, on the vectors.
 
 --encoder takes minilm, mpnet, distilbert, OWNER/NAME of a Hugging Face hub (see ` + "`dla models pull`" + `) or
 a Hugging Face folder of the BERT family; several make a study. The vector of a sentence is the mean of its
@@ -30,10 +29,12 @@ a sentence_bert_config.json that sets it, as sentence-transformers does.
 The user's cache folder keeps the vectors, keyed by weights, tokenizer, pooling and sentences. Another head,
 recipe or seed does not run the encoder again.
 
-The validation loss selects the epoch; its weights are evaluated once on the test split.`,
+The validation loss selects the epoch; its weights are evaluated once on the test split.` + labelledTexts,
 		Example: `  dla lab3 baseline
   dla lab3 baseline --encoder minilm,mpnet --seeds 3
   dla lab3 baseline --encoder ~/models/my-bert --pooling cls
+  dla lab3 baseline --data reviews.csv
+  dla lab3 baseline --data ag_news --set data.text=Description --set 'data.label=Class Index'
   dla lab3 baseline --hidden 64 --set head.dropout=0.2 --set train.lr=0.002
   dla lab3 baseline --config configs/lab3/baseline.yaml --dry-run`,
 		Args: noArgs,
@@ -46,7 +47,6 @@ The validation loss selects the epoch; its weights are evaluated once on the tes
 	b.bind("patience", "train.patience", "stop after this many epochs without a smaller validation loss; 0: never")
 	f := cmd.Flags()
 	f.Lookup("seed").Usage = "seed of the head's initial weights, of dropout and of the order of batches"
-	f.Lookup("data").Usage = "set of sentences: " + strings.Join(data.SentenceNames(), ", ")
 	f.Lookup("fast-dev-run").Usage = "quick check that everything works: two epochs of 512 sentences; other flags " +
 		"and --set take precedence"
 	completeWords(cmd, "pooling", config.Poolings)
@@ -77,5 +77,5 @@ func baselineLine(cfgs []config.Baseline) string {
 		}
 	}
 	return fmt.Sprintf("lab3 baseline: %s on %s, %s pooling, dropout %g; %s", strings.Join(names, " "), c.Data.Name,
-		c.Encoder.Pooling, c.Head.Dropout, recipe(c.Training(), seeds))
+		c.Encoder.Pooling, c.Head.Dropout, recipe(c.Training(), seeds, "sentences"))
 }

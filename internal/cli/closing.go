@@ -213,7 +213,7 @@ func limitNote(rec run.Record) string {
 		return ""
 	}
 	if limit, err := config.Get(c, "data.limit"); err == nil && limit.(int) > 0 {
-		return fmt.Sprintf("trained and evaluated on %d %s of each split only", limit, itemsOf(rec.Env.Data.Name))
+		return fmt.Sprintf("trained and evaluated on %d %s of each split only", limit, itemsOf(rec))
 	}
 	if limit, err := config.Get(c, "limit"); err == nil && limit.(int) > 0 && rec.Experiment == labs.FGSMExperiment {
 		return fmt.Sprintf("attacked on %d test images only", limit)

@@ -300,13 +300,18 @@ func newDataVerifyCmd(s *Streams) *cobra.Command {
 content compared with the published one. The exit code is 1 if something is damaged or other files are in the
 place of a set.
 
-Your own images, named by the path of their folder or archive, are read whole, and damaged files listed.`,
-		Example:           "  dla data verify\n  dla data verify mnist --json\n  dla data verify photos.zip",
+Your own images, and tables and folders of labelled texts, named by their path, are read whole, and what cannot be read
+is said.`,
+		Example: "  dla data verify\n  dla data verify mnist --json\n  dla data verify photos.zip\n" +
+			"  dla data verify reviews.csv",
 		ValidArgsFunction: completeSet(math.MaxInt),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			how, err := as.resolve()
 			if err != nil {
 				return err
+			}
+			if len(names) == 1 && data.HoldsTexts(names[0]) {
+				return describeTexts(cmd, s, names[0], data.TextOptions{}, asJSON)
 			}
 			if len(names) == 1 && data.IsOwn(names[0]) {
 				return verifyOwn(cmd, s, names[0], how, asJSON)

@@ -116,5 +116,5 @@ func distillLine(cfgs []config.Distill) string {
 	}
 	return fmt.Sprintf("lab1 distill: teacher %s, student %s on %s, T %g, weight %g, soft labels %s; %s", teacher,
 		variantName(c.Plain()), c.Data.Name,
-		c.Distill.Temperature, c.Distill.Weight, c.Distill.SoftLabels, recipe(c.Training(), len(cfgs)))
+		c.Distill.Temperature, c.Distill.Weight, c.Distill.SoftLabels, recipe(c.Training(), len(cfgs), "images"))
 }

@@ -20,7 +20,8 @@ func newFinetuneCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "finetune",
 		Short: "Fine-tune a sentence encoder, whole or with low-rank adapters (LoRA)",
-		Long: `Train a sentence classifier on Rotten Tomatoes: a pretrained encoder with a head of two layers.
+		Long: `Train a sentence classifier, by default on Rotten Tomatoes: a pretrained encoder with a head of two
+layers.
 
 --method lora freezes the encoder and trains matrices A and B beside the attention's linear layers, W·x +
 (alpha/rank)·B·A·x (Hu et al. 2021); --targets says beside which: q, qv, qvk, qkvo. full trains every
@@ -40,12 +41,13 @@ fingerprint of the encoder.
 A run of lora leaves the adapter in OUT/RUN/adapter, in PEFT's format. --merge writes the whole model,
 adapters merged into the weights, as a Hugging Face folder.
 
-Settings, later ones take precedence: the method's defaults, --config, flags, --set.`,
+Settings, later ones take precedence: the method's defaults, --config, flags, --set.` + labelledTexts,
 		Example: `  dla lab3 finetune
   dla lab3 finetune --targets q,qv --rank 8,16 --seeds 2
   dla lab3 finetune --grid --seeds 2 --resume                  # goes on where it was stopped
   dla lab3 finetune --encoder mpnet --set train.lr=3e-4
   dla lab3 finetune --method full --merge models/minilm-rt
+  dla lab3 finetune --data aclImdb --set data.val=2500
   dla lab3 finetune --encoder mpnet --method full --set train.accumulate=4
   dla lab3 finetune --grid --dry-run`,
 		Args: noArgs,
@@ -63,7 +65,6 @@ Settings, later ones take precedence: the method's defaults, --config, flags, --
 	f.BoolVar(&grid, "grid", false, "the lab's study: targets q, qv, qvk with ranks 8 and 16, and full")
 	f.StringVar(&merge, "merge", "", "write the trained model, adapters merged, to this new Hugging Face folder")
 	f.Lookup("seed").Usage = "seed of the initial weights, of dropout and of the order of batches"
-	f.Lookup("data").Usage = "set of sentences"
 	f.Lookup("fast-dev-run").Usage = "quick check that everything works: two epochs of 64 sentences; other flags " +
 		"and --set take precedence"
 	completeWords(cmd, "method", config.Methods)
@@ -140,5 +141,5 @@ func finetuneLine(cfgs []config.Finetune) string {
 	}
 	r := c.Training(0)
 	return fmt.Sprintf("lab3 finetune: %s on %s, %s; %s", strings.Join(names, " "), c.Data.Name, rates,
-		recipe(r, len(seeds)))
+		recipe(r, len(seeds), "sentences"))
 }

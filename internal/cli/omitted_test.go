@@ -14,10 +14,11 @@ import (
 
 // TestNoNumberIsLeftOut: in records and in what --json prints a measured 0 is a 0. omitempty leaves it out of
 // the JSON, so a field of a plain number may have it only where 0 is what cannot be measured: the parameters and
-// bytes of what could not be read, and what a benchmark did not measure.
+// bytes of what could not be read, what a benchmark did not measure, and settings whose 0 is a default.
 func TestNoNumberIsLeftOut(t *testing.T) {
 	allowed := []string{"params", "bytes", "min_s", "median_s", "n", "images", "images_per_s", "gflops", "peak_share",
-		"gb_per_s", "plan_bytes", "peak_rss_bytes", "ratio_bf16"}
+		"gb_per_s", "plan_bytes", "peak_rss_bytes", "ratio_bf16",
+		"size", "channels", "test", "val"}
 	number := regexp.MustCompile(`^(u?int|float)[0-9]*$`)
 	key := regexp.MustCompile(`json:"([^",]+),(omitempty|omitzero)"`)
 	seen := 0

@@ -61,43 +61,23 @@ type classImages struct {
 	Test  int    `json:"test"`
 }
 
-func newDataDescribeCmd(s *Streams) *cobra.Command {
-	var asJSON bool
-	var as reading
-	cmd := &cobra.Command{
-		Use:   "describe NAME|PATH",
-		Short: "Describe a set of images, or your own: size, channels, classes, images of each",
-		Long: `Read a set of images, or a folder or archive of your own, as a training would, and show what it is: the size
-and channels of the images, their mean and standard deviation, the classes and the images of each, the
-fingerprint, and what was converted, passed over or drawn. ` + ownData,
-		Example:           "  dla data describe cifar10\n  dla data describe photos/ --set data.size=64 --json",
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: completeSetOrPath,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			how, err := as.resolve()
-			if err != nil {
-				return err
-			}
-			var d described
-			err = withProgress(cmd, s, func(ctx context.Context, progress func(data.Progress)) error {
-				ds, err := data.Read(ctx, args[0], how, data.Options{Progress: progress})
-				if err == nil {
-					d = describeSet(args[0], ds)
-				}
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return writeJSON(s.Out, d)
-			}
-			return d.print(s.Out)
-		},
+// describeImages prints what a set of images is.
+func describeImages(cmd *cobra.Command, s *Streams, name string, how data.Reading, asJSON bool) error {
+	var d described
+	err := withProgress(cmd, s, func(ctx context.Context, progress func(data.Progress)) error {
+		ds, err := data.Read(ctx, name, how, data.Options{Progress: progress})
+		if err == nil {
+			d = describeSet(name, ds)
+		}
+		return err
+	})
+	if err != nil {
+		return err
 	}
-	as.flag(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
+	if asJSON {
+		return writeJSON(s.Out, d)
+	}
+	return d.print(s.Out)
 }
 
 // ownData describes what data of the user's own may be.

@@ -164,11 +164,11 @@ func resnetLine(cfgs []config.Resnet) string {
 		}
 	}
 	return fmt.Sprintf("lab1 resnet: %s on %s, %s", strings.Join(names, " "), c.Data.Name,
-		recipe(c.Training(), len(cfgs)/len(names)))
+		recipe(c.Training(), len(cfgs)/len(names), "images"))
 }
 
 // recipe summarises the recipe of c for the given number of seeds.
-func recipe(c config.Training, seeds int) string {
+func recipe(c config.Training, seeds int, items string) string {
 	t := c.Train
 	opt := fmt.Sprintf("%s lr %g", t.Optimizer, t.LR)
 	if t.Optimizer == "muon" {
@@ -197,7 +197,7 @@ func recipe(c config.Training, seeds int) string {
 		line += ", convolutions direct"
 	}
 	if c.Data.Limit > 0 {
-		line += fmt.Sprintf("; ONLY %d %s of each split", c.Data.Limit, itemsOf(c.Data.Name))
+		line += fmt.Sprintf("; ONLY %d %s of each split", c.Data.Limit, items)
 	}
 	return line
 }

@@ -120,5 +120,5 @@ func robustLine(cfgs []config.Robust) string {
 		parts = append(parts, fmt.Sprintf("%g outliers per image (%s) with weight %g", out.Share,
 			strings.Join(out.Sources, ", "), out.Weight))
 	}
-	return strings.Join(parts, ", ") + "; " + recipe(c.Training(), len(cfgs))
+	return strings.Join(parts, ", ") + "; " + recipe(c.Training(), len(cfgs), "images")
 }

@@ -153,7 +153,7 @@ func resumeRun(cmd *cobra.Command, s *Streams, o trainingFlags, id string) (err 
 	}
 	defer func() { err = errors.Join(err, x.close()) }()
 	if rec, err := run.Find(root, id); err == nil { // else Resume reports the error
-		x.progress.items = itemsOf(rec.Env.Data.Name)
+		x.progress.items = itemsOf(rec)
 		if rec.Status == run.StatusFinished {
 			files, err := labs.CompleteFigures(rec)
 			if err == nil && files != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,6 +38,14 @@ func (o *trainingFlags) add(cmd *cobra.Command, lab string, b *settingFlags) {
 	addKeepCheckpoints(cmd, &o.keep)
 	f.BoolVar(&o.profile, "profile", false, "time every op of the training steps and print the times; write "+
 		"OUT/cpu.pprof for go tool pprof")
+	if lab == "lab3" {
+		f.Lookup("data").Usage = "set of sentences: " + strings.Join(data.SentenceNames(), ", ") + ", or a FILE or FOLDER of " +
+			"labelled texts"
+		_ = cmd.RegisterFlagCompletionFunc("data", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			return data.SentenceNames(), cobra.ShellCompDirectiveDefault // and files
+		})
+		return
+	}
 	completeData(cmd)
 }
 
@@ -109,9 +118,9 @@ func (o trainingFlags) begin(cmd *cobra.Command, s *Streams) (*session, error) {
 	return x, nil
 }
 
-// itemsOf returns what the data set called name consists of: images or sentences.
-func itemsOf(name string) string {
-	if data.IsText(name) {
+// itemsOf returns what the data set of a run consists of: images or sentences.
+func itemsOf(rec run.Record) string {
+	if strings.HasPrefix(rec.Experiment, "lab3/") {
 		return "sentences"
 	}
 	return "images"

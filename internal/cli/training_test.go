@@ -13,11 +13,11 @@ import (
 // TestRecipeNamesOptimizerAndAverage: both rates of muon, and an average.
 func TestRecipeNamesOptimizerAndAverage(t *testing.T) {
 	c := config.DefaultFor("small").Training()
-	if line := recipe(c, 1); !strings.Contains(line, "sgd lr 0.1 momentum 0.9 ") || strings.Contains(line, "average") {
+	if line := recipe(c, 1, "images"); !strings.Contains(line, "sgd lr 0.1 momentum 0.9 ") || strings.Contains(line, "average") {
 		t.Error(line)
 	}
 	c.Train.Optimizer, c.Train.Average.Kind = "muon", config.AverageEMA
-	if line := recipe(c, 1); !strings.Contains(line, "muon lr 0.24 momentum 0.6 and sgd lr 0.1 momentum 0.9 ") ||
+	if line := recipe(c, 1, "images"); !strings.Contains(line, "muon lr 0.24 momentum 0.6 and sgd lr 0.1 momentum 0.9 ") ||
 		!strings.Contains(line, ", average ema") {
 		t.Error(line)
 	}

@@ -18,10 +18,31 @@ type Baseline struct {
 	Train   Train        `yaml:"train" json:"train"`
 }
 
-// SentenceData names the set of sentences.
+// SentenceData names the set of sentences: one of the catalogue, or a file or folder of labelled texts. The other
+// settings but Limit are of the latter; older records lack them.
 type SentenceData struct {
 	Name  string `yaml:"name" json:"name"`
 	Limit int    `yaml:"limit" json:"limit"` // sentences of each split to use; 0: all
+	// columns of texts, labels and splits, by name or, without a header, by number from 1; "": by their usual names
+	Text  string `yaml:"text,omitempty" json:"text,omitempty"`
+	Label string `yaml:"label,omitempty" json:"label,omitempty"`
+	Split string `yaml:"split,omitempty" json:"split,omitempty"`
+	// sizes of the splits that are drawn where a set has none: below 1 a share, else a number; 0: a tenth
+	Val  float64 `yaml:"val,omitempty" json:"val,omitempty"`
+	Test float64 `yaml:"test,omitempty" json:"test,omitempty"`
+}
+
+// validate returns an error that names the first invalid setting.
+func (d SentenceData) validate() error {
+	for _, x := range []struct {
+		key string
+		v   float64
+	}{{"data.val", d.Val}, {"data.test", d.Test}} {
+		if !(x.v >= 0) || math.IsInf(x.v, 0) || x.v > 1 && x.v != math.Trunc(x.v) {
+			return fmt.Errorf("%s is %g, want a share below 1, or a number of texts", x.key, x.v)
+		}
+	}
+	return nil
 }
 
 // Features says how a sentence becomes a feature vector.
@@ -92,6 +113,9 @@ func (c Baseline) Validate() error {
 		return fmt.Errorf("head.dropout is %g, want at least 0 and below 1", d)
 	}
 	if err := c.Train.withoutFilters("the head"); err != nil {
+		return err
+	}
+	if err := c.Data.validate(); err != nil {
 		return err
 	}
 	return c.Training().Validate()

@@ -154,5 +154,8 @@ func (c Finetune) Validate() error {
 	if n := c.Train.Accumulate; n < 1 || n > c.Train.BatchSize {
 		return fmt.Errorf("train.accumulate is %d, want 1 to train.batch_size, which is %d", n, c.Train.BatchSize)
 	}
+	if err := c.Data.validate(); err != nil {
+		return err
+	}
 	return c.Training(0).Validate()
 }

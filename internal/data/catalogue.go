@@ -244,9 +244,6 @@ func Names() []string {
 // SentenceNames lists all sets of sentences, which LoadSentences knows.
 func SentenceNames() []string { return namesOf(Entry.IsText) }
 
-// IsText reports whether name is that of a set of sentences.
-func IsText(name string) bool { return slices.Contains(SentenceNames(), name) }
-
 func namesOf(want func(Entry) bool) []string {
 	var names []string
 	for _, e := range slices.Concat(Catalogue, BuiltIn) {

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"io"
 	"math"
 	"os"
@@ -16,6 +17,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"dla/internal/plainfile"
 	"dla/internal/rng"
@@ -51,6 +54,8 @@ var (
 	partNames = [parts]string{"training", "validation", "test"}
 	// partName matches the name of a file, without its suffix, or the value of a column that names a part.
 	partName = regexp.MustCompile(`(?i)^(?:.*[-_. ])?(train|training|val|valid|validation|dev|test|testing)(?:[-_. ].*|[0-9]*)$`)
+	// unlabelled matches the name of a folder of texts without labels, as that of IMDb's reviews has one.
+	unlabelled = regexp.MustCompile(`(?i)^(unsup|unsupervised|unlabell?ed)$`)
 	// partFolder matches the name of a folder that is a part.
 	partFolder = regexp.MustCompile(`(?i)^(train|training|val|valid|validation|dev|test|testing)$`)
 )
@@ -81,6 +86,33 @@ func IsTextPath(name string) bool {
 	}
 	_, err := os.Stat(name)
 	return err == nil
+}
+
+// HoldsTexts reports whether there are labelled texts rather than images at the path name: a table, or a folder whose
+// first file of a known kind is a table or a text.
+func HoldsTexts(name string) bool {
+	if !IsTextPath(name) {
+		return false
+	}
+	if isTable(name) {
+		return true
+	}
+	texts, seen := false, 0
+	_ = filepath.WalkDir(name, func(at string, d fs.DirEntry, err error) error {
+		if seen++; err != nil || seen > 10000 {
+			return fs.SkipAll
+		}
+		switch {
+		case d.IsDir():
+		case isTable(at), strings.EqualFold(filepath.Ext(at), ".txt"):
+			texts = true
+			return fs.SkipAll
+		case isImage(at):
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return texts
 }
 
 // ReadTexts reads the labelled texts at path, and says what it left out and what repeats. path is a table (csv, tsv,
@@ -267,6 +299,9 @@ func chooseTexts(all []walkFile, over *passedOver) ([]textFile, error) {
 			continue
 		}
 		parent := dirs[len(dirs)-1]
+		if slices.ContainsFunc(dirs, unlabelled.MatchString) {
+			continue
+		}
 		if t.class = parent; parent == "." || textPart(partFolder, parent) >= 0 {
 			t.class = base
 			lines = append(lines, t)
@@ -434,7 +469,7 @@ func (g *gatheredTexts) arrange(path string, o TextOptions, opt Options) (*Sente
 	if err != nil {
 		return nil, err
 	}
-	s := &Sentences{Name: path, Text: g.text, Labels: g.labels, Classes: names, Source: path, Files: g.files}
+	s := &Sentences{Name: nameOfPath(path), Text: g.text, Labels: g.labels, Classes: names, Source: path, Files: g.files}
 	for i, id := range g.labels {
 		s.Labels[i] = of[id]
 	}
@@ -497,6 +532,22 @@ func (g *gatheredTexts) arrange(path string, o TextOptions, opt Options) (*Sente
 	}
 	s.Fingerprint = hex.EncodeToString(h.Sum(nil))
 	return s, nil
+}
+
+// nameOfPath returns the name of a set in records: the last element of its path, control characters left out.
+func nameOfPath(path string) string {
+	const most = 200 // bytes, as records have them
+	name := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '/' || r == '\\' {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(filepath.Base(path), ""))
+	for len(name) > most {
+		_, size := utf8.DecodeLastRuneInString(name)
+		name = name[:len(name)-size]
+	}
+	return cmp.Or(name, "texts")
 }
 
 // knownLabels returns an error for a label in validation or test that no training text has.

@@ -78,7 +78,7 @@ func TestTextForms(t *testing.T) {
 			byClass[fmt.Sprintf("set/%s/%s/%d.txt", part[p], label, i)] = text + "\n"
 		}
 	}
-	byClass["set/train/urls.txt"], byClass["set/README.md"] = "no text", "no text"
+	byClass["set/train/urls.txt"], byClass["set/README.md"], byClass["set/train/unsup/1.txt"] = "no text", "no text", "no label"
 	for name, c := range map[string]struct {
 		files map[string]string
 		at    string

@@ -36,7 +36,10 @@ func openBaseline(ctx context.Context, cfg config.Baseline, opt Options) (Job, e
 	if err != nil {
 		return nil, err
 	}
-	set, err := readSentences(ctx, cfg.Data.Name, opt)
+	if err := locateSentences(&cfg.Data); err != nil {
+		return nil, err
+	}
+	set, err := readSentences(ctx, cfg.Data, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -61,8 +64,8 @@ type probe struct {
 // newProbe makes the features of the sentences, or reads them from the cache, and makes the head.
 func newProbe(ctx context.Context, set *data.Sentences, e *SentenceEncoder, cfg config.Baseline,
 	opt Options) (*probe, error) {
-	key := fmt.Sprintf("features of %s, %s, %v, %d", e.Content, cfg.Encoder.Pooling, cfg.Encoder.Normalize,
-		cfg.Data.Limit)
+	key := fmt.Sprintf("features of %s, %s, %v, %s, %d", e.Content, cfg.Encoder.Pooling, cfg.Encoder.Normalize,
+		set.Fingerprint, cfg.Data.Limit)
 	m, err := once(opt, key, func() (*features, error) { return newFeatures(ctx, set, e, cfg, opt) })
 	if err != nil {
 		return nil, err
@@ -134,15 +137,15 @@ func planBaseline(cfg config.Baseline, opt Options) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	n, classes, err := data.DescribeSentences(cfg.Data.Name)
+	if err := locateSentences(&cfg.Data); err != nil {
+		return Plan{}, err
+	}
+	n, classes, _, err := sentencesSize(cfg.Data, e, opt)
 	if err != nil {
 		return Plan{}, err
 	}
 	cfg.Encoder.From, cfg.Encoder.Weights = e.From, e.Weights
 	return Plan{Variant: BaselineVariant(cfg), Seed: cfg.Seed, Config: cfg, cost: func() (Cost, error) {
-		if cfg.Data.Limit > 0 {
-			n = min(n, cfg.Data.Limit)
-		}
 		c := cfg.Training()
 		steps := (n + c.Train.BatchSize - 1) / c.Train.BatchSize
 		head, err := newHead(model.MLPHead{Hidden: cfg.Head.Hidden, Dropout: cfg.Head.Dropout}, c, e.Width, classes,

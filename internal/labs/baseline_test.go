@@ -437,7 +437,7 @@ func TestBaseline(t *testing.T) {
 		t.Errorf("the same run again is %+v", again[0])
 	}
 
-	set := must(readSentences(context.Background(), cfg.Data.Name, opt))(t)
+	set := must(readSentences(context.Background(), cfg.Data, opt))(t)
 	m := must(newFeatures(context.Background(), set, e, cfg, opt))(t)
 	mean, std := m.moments()
 	for j := range mean {

@@ -58,7 +58,10 @@ func openFinetune(ctx context.Context, cfg config.Finetune, opt Options) (Job, e
 	if err != nil {
 		return nil, err
 	}
-	set, err := readSentences(ctx, cfg.Data.Name, opt)
+	if err := locateSentences(&cfg.Data); err != nil {
+		return nil, err
+	}
+	set, err := readSentences(ctx, cfg.Data, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -152,6 +155,9 @@ func newTunerOn(set *data.Sentences, base *SentenceEncoder, cfg config.Finetune,
 	if err != nil {
 		return nil, err
 	}
+	if set.Files != nil {
+		u.tokens = meanLength(m.packed)
+	}
 	u.on, u.train, u.val = m, u.net.TrainBatches(batches), u.net.Batches(val)
 	return u, nil
 }
@@ -161,6 +167,7 @@ type tuner struct {
 	cfg       config.Finetune
 	base      *SentenceEncoder
 	classes   int
+	tokens    int // mean length of a sentence
 	arch      *model.SentenceClassifier
 	adapter   lora.Adapter // of method lora
 	params    *nn.Params
@@ -201,7 +208,7 @@ func headKind(cfg config.Finetune, family string) string {
 // newTuner loads the encoder and makes the model. steps is the number of steps per epoch.
 func newTuner(cfg config.Finetune, tc config.Training, base *SentenceEncoder, classes int, sizes train.SentenceSizes,
 	steps int) (*tuner, error) {
-	u := &tuner{cfg: cfg, base: base, classes: classes, adapter: adapterOf(cfg), params: nn.NewParams(cfg.Seed)}
+	u := &tuner{cfg: cfg, base: base, classes: classes, tokens: meanTokens, adapter: adapterOf(cfg), params: nn.NewParams(cfg.Seed)}
 	if err := base.Load(base.dir, u.params); err != nil {
 		return nil, err
 	}
@@ -303,13 +310,13 @@ func (u *tuner) evaluate(ctx context.Context, e finishedTraining) (record.Result
 // meanTokens is the mean length of a sentence of Rotten Tomatoes in tokens, for estimates of cost.
 const meanTokens = 27
 
-// macs returns the multiply-adds of a sentence of meanTokens tokens in the linear layers. The attention's products are
-// negligible at that length and not counted.
+// macs returns the multiply-adds of a sentence of mean length in the linear layers. The attention's products are
+// negligible at such lengths and not counted.
 func (u *tuner) macs() int {
 	e := u.base
-	n := e.Layers * (4*e.Width*e.Width + 2*e.Width*e.Inner) * meanTokens
+	n := e.Layers * (4*e.Width*e.Width + 2*e.Width*e.Inner) * u.tokens
 	if u.cfg.Method == config.MethodLoRA {
-		n += u.adapter.Count(e.Encoder) * meanTokens
+		n += u.adapter.Count(e.Encoder) * u.tokens
 	}
 	return n + u.arch.HeadParameters()
 }
@@ -359,22 +366,22 @@ func planFinetune(cfg config.Finetune, opt Options) (Plan, error) {
 		return Plan{}, err
 	}
 	cfg.Encoder.From, cfg.Encoder.Weights = e.From, e.Weights
+	if err := locateSentences(&cfg.Data); err != nil {
+		return Plan{}, err
+	}
 	return Plan{Variant: FinetuneVariant(cfg), Seed: cfg.Seed, Config: cfg,
-		cost: func() (Cost, error) { return finetuneCost(cfg, e) }}, nil
+		cost: func() (Cost, error) { return finetuneCost(cfg, e, opt) }}, nil
 }
 
 // finetuneCost times steps on blank sentences.
-func finetuneCost(cfg config.Finetune, e *SentenceEncoder) (Cost, error) {
-	n, classes, err := data.DescribeSentences(cfg.Data.Name)
+func finetuneCost(cfg config.Finetune, e *SentenceEncoder, opt Options) (Cost, error) {
+	n, classes, tokens, err := sentencesSize(cfg.Data, e, opt)
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Data.Limit > 0 {
-		n = min(n, cfg.Data.Limit)
-	}
 	steps := (n + cfg.Train.BatchSize - 1) / cfg.Train.BatchSize
 	tc := cfg.Training(steps * cfg.Train.Epochs)
-	length := min(meanTokens, e.Tokenizer.MaxLength())
+	length := max(3, min(tokens, e.Tokenizer.MaxLength()))
 	sizes := train.SentenceSizes{Batch: cfg.Train.BatchSize, BatchTokens: length * cfg.Train.BatchSize,
 		MicroBatches: cfg.Train.Accumulate, Eval: 1, EvalTokens: length}
 	sizes.MicroBatchTokens = length * sizes.MicroBatchSentences()
@@ -395,6 +402,7 @@ func finetuneCost(cfg config.Finetune, e *SentenceEncoder) (Cost, error) {
 	if err != nil {
 		return nil, err
 	}
+	u.tokens = length
 	u.net.TrainBatches(loader).Lay(0, 0)
 	flops := 6.0
 	if cfg.Method != config.MethodFull {
