@@ -263,7 +263,7 @@ func newModelsExportCmd(s *Streams) *cobra.Command {
 	var root, to string
 	cmd := &cobra.Command{
 		Use:   "export RUN_ID FOLDER",
-		Short: "Export the best weights of a finished run as a checkpoint, for PyTorch or for transformers",
+		Short: "Export the best weights of a run as a checkpoint, for PyTorch, ONNX or transformers",
 		Long: `Write the weights and running statistics of the epoch that validation selected.
 
 --to dla (the default) writes FOLDER/model.safetensors, with config.yaml, env.json and result.json of the run
@@ -272,13 +272,20 @@ commands find a checkpoint under checkpoints/ by its name. An existing checkpoin
 folder with anything else, such as a Hugging Face model or an adapter saved by PEFT, is refused.
 
 --to pytorch writes a classifier of images as a state dict (model.pt, read by torch.load with weights_only=True)
-and the Python module that loads it (model.py). --to huggingface writes a classifier of sentences (lab3
-finetune) as a folder of transformers, adapters merged into the weights, like lab3 finetune --merge. Both take a
-checkpoint, by its folder or its name under checkpoints/, as well as a run. README.md in the folder is the model
-card: what the model reaches on which data, and the code that loads it. FOLDER must be new or empty.`,
+and the Python module that loads it (model.py). --to onnx writes graph and weights in one file (model.onnx,
+opset 17, any batch size): images [n, C, H, W] with pixels from 0 to 1 give logits, or reconstructions of an
+autoencoder; the tokens of sentences give logits (lab3 finetune, adapters merged) or the vectors of an encoder,
+named instead of a run. --to huggingface writes a classifier of sentences as a folder of transformers, adapters
+merged into the weights, like lab3 finetune --merge.
+
+These three take a checkpoint, by its folder or its name under checkpoints/, as well as a run, and FOLDER must
+be new or empty. README.md in it is the model card: what the model reaches on which data, and the code that
+loads it.`,
 		Example: `  dla models export 20261124-0930 checkpoints/my-teacher
   dla lab1 distill --teacher my-teacher
   dla models export resnet20 exported/resnet20 --to pytorch
+  dla models export resnet20 exported/resnet20-onnx --to onnx
+  dla models export minilm exported/minilm-onnx --to onnx          # an encoder
   dla models export minilm-lora exported/minilm-rt --to huggingface`,
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: completeExport(&root),

@@ -3,7 +3,6 @@ package labs
 import (
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -20,15 +19,16 @@ import (
 const (
 	FormatDLA         = "dla"         // a checkpoint, as the commands here read it; of an adapter, PEFT's format
 	FormatPyTorch     = "pytorch"     // a state dict and the Python module that loads it
+	FormatONNX        = "onnx"        // graph and weights in one file of ONNX
 	FormatHuggingFace = "huggingface" // a folder of transformers, adapters merged into the weights
 )
 
 // ExportFormats lists the formats.
-var ExportFormats = []string{FormatDLA, FormatPyTorch, FormatHuggingFace}
+var ExportFormats = []string{FormatDLA, FormatPyTorch, FormatONNX, FormatHuggingFace}
 
 // ExportAs writes the trained network that from names to the folder dir in one of ExportFormats. from is the id of a
-// finished run under root, or, but for FormatDLA, a checkpoint's folder or its name under checkpoints/. Folders of
-// FormatDLA are replaced (Export); for the others dir must be new or empty.
+// finished run under root, or, but for FormatDLA, a checkpoint's folder or its name under checkpoints/; for FormatONNX
+// also an encoder (hub.Find). Folders of FormatDLA are replaced (Export); for the others dir must be new or empty.
 func ExportAs(root, from, dir, format string) (Checkpoint, error) {
 	switch format {
 	case FormatDLA:
@@ -39,6 +39,8 @@ func ExportAs(root, from, dir, format string) (Checkpoint, error) {
 				"it", from, FormatHuggingFace)
 		}
 		return exportPyTorch(root, from, dir)
+	case FormatONNX:
+		return exportONNX(root, from, dir)
 	case FormatHuggingFace:
 		return exportHuggingFace(root, from, dir)
 	}
@@ -71,7 +73,7 @@ func exportPyTorch(root, from, dir string) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	return c, exportFiles(dir, n.record, []exportFile{
+	return c, exportFiles(dir, n.record.Dir, "", []exportFile{
 		{model.PyTorchWeights, func(w io.Writer) error { return statedict.Write(w, model.StateDict(n.Params)) }},
 		{model.PyTorchFile, content(module)},
 		{model.CardName, content(imagesCard(n, "pytorch", "import torch\n"+
@@ -114,19 +116,19 @@ func content(s string) func(io.Writer) error {
 	}
 }
 
-// exportFiles makes the folder dir of files, whole or not at all, as readable as the run rec.
-func exportFiles(dir string, rec run.Record, files []exportFile) error {
-	err := atomicfile.NewFolder(dir, atomicfile.Permissions(rec.Dir), func(tmp string) error {
+// exportFiles makes the folder dir of files, whole or not at all, as readable as the folder from. The files of the
+// tokenizer lie in the folder beside; "": there is none.
+func exportFiles(dir, from, beside string, files []exportFile) error {
+	err := atomicfile.NewFolder(dir, atomicfile.Permissions(from), func(tmp string) error {
 		for _, f := range files {
-			path := filepath.Join(tmp, filepath.FromSlash(f.name))
-			if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-				return err
-			}
-			if _, _, err := atomicfile.Write(path, f.write); err != nil {
+			if _, _, err := atomicfile.WriteAs(filepath.Join(tmp, f.name), atomicfile.Permissions(from), f.write); err != nil {
 				return err
 			}
 		}
-		return nil
+		if beside == "" {
+			return nil
+		}
+		return model.CopyBeside(beside, tmp)
 	})
 	if err != nil {
 		return fmt.Errorf("%w; free some space there or name another folder", err)
@@ -140,8 +142,8 @@ func exportHuggingFace(root, from, dir string) (Checkpoint, error) {
 		if _, err := FindNetwork(root, from); err != nil {
 			return Checkpoint{}, err
 		}
-		return Checkpoint{}, fmt.Errorf("%s classifies images, and transformers has no class for it; use --to %s", from,
-			FormatPyTorch)
+		return Checkpoint{}, fmt.Errorf("%s classifies images, and transformers has no class for it; use --to %s or "+
+			"%s", from, FormatPyTorch, FormatONNX)
 	}
 	if err := model.Unused(dir); err != nil { // fail before the weights are read
 		return Checkpoint{}, err

@@ -22,6 +22,7 @@ type card struct {
 	rec      *run.Record
 	test     record.Test // without a record: nothing
 	python   string      // how to load it
+	base     string      // pretrained encoder that it is made of; "": none
 }
 
 func (c card) String() string {
@@ -52,8 +53,11 @@ func (c card) String() string {
 			data.Title(rec.Env.Data.Name), rec.Env.Data.Fingerprint, strings.Join(rec.Env.Command, " "), rec.Env.Version,
 			rec.Env.Revision)
 	}
-	line("\nLicence: none is stated. Whoever trained the weights chooses one before they are passed on; the data have " +
-		"their own.")
+	owner := "Whoever trained the weights chooses one before they are passed on"
+	if c.base != "" {
+		owner = "That of the encoder " + c.base + " applies to what is made of it"
+	}
+	line("\nLicence: none is stated here. %s; the data have their own.", owner)
 	line("\n## Use\n\n```python\n%s\n```", c.python)
 	return b.String()
 }

@@ -358,7 +358,7 @@ func (c *SentenceClassifier) Write(dir, from string, p *nn.Params, labels []stri
 	if err := Unused(dir); err != nil {
 		return err
 	}
-	config, err := c.configFor(from, labels)
+	config, err := c.ConfigFor(from, labels)
 	if err != nil {
 		return err
 	}
@@ -379,22 +379,8 @@ func (c *SentenceClassifier) Write(dir, from string, p *nn.Params, labels []stri
 		ts = append(ts, weights.Tensor{Name: name, Shape: q.Shape, Data: q.Data})
 	}
 	err = atomicfile.NewFolder(dir, atomicfile.Permissions(from), func(tmp string) error {
-		for _, name := range beside {
-			src := filepath.Join(from, filepath.FromSlash(name))
-			b, err := plainfile.Read(src, maxBeside)
-			if errors.Is(err, fs.ErrNotExist) {
-				continue
-			}
-			to := filepath.Join(tmp, filepath.FromSlash(name))
-			if err == nil {
-				err = os.MkdirAll(filepath.Dir(to), 0o777)
-			}
-			if err == nil {
-				err = atomicfile.WriteBytesAs(to, atomicfile.Permissions(src), b)
-			}
-			if err != nil {
-				return err
-			}
+		if err := CopyBeside(from, tmp); err != nil {
+			return err
 		}
 		path := filepath.Join(tmp, weightsName)
 		if _, err := weights.Save(path, ts, map[string]string{"format": "pt"}); err != nil {
@@ -414,6 +400,28 @@ func (c *SentenceClassifier) Write(dir, from string, p *nn.Params, labels []stri
 	return nil
 }
 
+// CopyBeside copies the files of tokenizer and pooling from the Hugging Face folder from to the folder to.
+func CopyBeside(from, to string) error {
+	for _, name := range beside {
+		src := filepath.Join(from, filepath.FromSlash(name))
+		b, err := plainfile.Read(src, maxBeside)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		dst := filepath.Join(to, filepath.FromSlash(name))
+		if err == nil {
+			err = os.MkdirAll(filepath.Dir(dst), 0o777)
+		}
+		if err == nil {
+			err = atomicfile.WriteBytesAs(dst, atomicfile.Permissions(src), b)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Unused says whether Write can make a folder dir: one that is there and holds anything is an error.
 func Unused(dir string) error {
 	list, err := os.ReadDir(dir)
@@ -426,8 +434,8 @@ func Unused(dir string) error {
 	return nil
 }
 
-// configFor is config.json of the folder from for a classifier of the given labels.
-func (c *SentenceClassifier) configFor(from string, labels []string) ([]byte, error) {
+// ConfigFor is config.json of the folder from for a classifier of the given labels.
+func (c *SentenceClassifier) ConfigFor(from string, labels []string) ([]byte, error) {
 	f, err := readConfig(filepath.Join(from, configName))
 	if err != nil {
 		return nil, err
