@@ -151,3 +151,23 @@ func (e Example) Success() bool {
 	}
 	return e.After.Class != int(e.Label)
 }
+
+// Contrast returns the change of e, [H, W, C], scaled so that its largest value is black or white and 0 is grey.
+func (e Example) Contrast() []byte {
+	largest := e.LargestChange()
+	b := make([]byte, len(e.Image))
+	for i, v := range e.Image {
+		d := float64(int(e.Changed[i])-int(v)) / float64(max(1, largest))
+		b[i] = byte(math.Round(127.5 * (1 + d)))
+	}
+	return b
+}
+
+// LargestChange returns the largest change of a value, in steps of 8 bits.
+func (e Example) LargestChange() int {
+	largest := 0
+	for i, v := range e.Image {
+		largest = max(largest, int(e.Changed[i])-int(v), int(v)-int(e.Changed[i]))
+	}
+	return largest
+}

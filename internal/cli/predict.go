@@ -12,15 +12,37 @@ import (
 
 	"dla/internal/data"
 	"dla/internal/labs"
+	"dla/internal/plainfile"
 	"dla/internal/run"
 )
 
-// predictOptions are the flags of `dla lab3 predict`.
-type predictOptions struct {
-	file    string
+// predictFlags are the flags that `dla predict` and `dla lab3 predict` share.
+type predictFlags struct {
 	runs    string
 	threads int
 	json    bool
+}
+
+func (o *predictFlags) add(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.runs, "out", run.DefaultRoot, "directory of run records")
+	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one per core; results do not depend on it")
+	f.BoolVar(&o.json, "json", false, "print JSON")
+}
+
+// setThreads sets the number of worker threads.
+func (o predictFlags) setThreads() error {
+	if o.threads < 0 {
+		return usageError(fmt.Errorf("--threads %d: want 0 or more", o.threads))
+	}
+	experimentFlags{threads: o.threads}.setThreads()
+	return nil
+}
+
+// predictOptions are the flags of `dla lab3 predict`.
+type predictOptions struct {
+	predictFlags
+	file string
 }
 
 func newPredictCmd(s *Streams) *cobra.Command {
@@ -55,11 +77,8 @@ olora, which change the encoder. Other settings that change the result (such as 
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return runPredict(cmd, s, o, args[0], args[1:]) },
 	}
-	f := cmd.Flags()
-	f.StringVarP(&o.file, "file", "f", "", "file with one sentence per line; -: standard input")
-	f.StringVar(&o.runs, "out", run.DefaultRoot, "directory of run records")
-	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one per core; results do not depend on it")
-	f.BoolVar(&o.json, "json", false, "print JSON")
+	cmd.Flags().StringVarP(&o.file, "file", "f", "", "file with one sentence per line; -: standard input")
+	o.add(cmd)
 	return cmd
 }
 
@@ -78,6 +97,10 @@ func (o predictOptions) sentences(s *Streams, texts []string) (all []string, kin
 		}
 		for i, t := range texts {
 			name := fmt.Sprintf("text %d", i+1)
+			if isPictureFile(t) {
+				return nil, "", usageError(fmt.Errorf("%s, %s, is an image file; `dla predict` classifies images",
+					name, t))
+			}
 			if t, err = decoded(s, []byte(t), name); err != nil {
 				return nil, "", err
 			}
@@ -104,6 +127,9 @@ func (o predictOptions) sentences(s *Streams, texts []string) (all []string, kin
 	if len(b) > maxSentences {
 		return nil, "", fmt.Errorf("%s is longer than %d bytes; split it", name, maxSentences)
 	}
+	if data.IsPicture(b) {
+		return nil, "", fmt.Errorf("%s holds an image; `dla predict` classifies images", name)
+	}
 	text, err := decoded(s, b, name)
 	if err != nil {
 		return nil, "", err
@@ -116,6 +142,18 @@ func (o predictOptions) sentences(s *Streams, texts []string) (all []string, kin
 		all = append(all, strings.TrimSpace(line))
 	}
 	return some(all, "line", name, "; want one a line")
+}
+
+// isPictureFile reports whether name is that of an image file.
+func isPictureFile(name string) bool {
+	f, _, err := plainfile.Open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close() // read only
+	begin := make([]byte, 4096)
+	n, _ := io.ReadFull(f, begin)
+	return data.IsPicture(begin[:n])
 }
 
 // decoded returns the text b, called name, as UTF-8. It prints a message for any other encoding.
@@ -141,10 +179,9 @@ func some(all []string, kind, name, wanted string) ([]string, string, error) {
 }
 
 func runPredict(cmd *cobra.Command, s *Streams, o predictOptions, from string, texts []string) error {
-	if o.threads < 0 {
-		return usageError(fmt.Errorf("--threads %d: want 0 or more", o.threads))
+	if err := o.setThreads(); err != nil {
+		return err
 	}
-	experimentFlags{threads: o.threads}.setThreads()
 	sentences, kind, err := o.sentences(s, texts)
 	if err != nil {
 		return err

@@ -172,6 +172,7 @@ Environment:
   NO_COLOR         no colours in progress bars`,
 		Example: `  dla lab1 resnet --depth 5 --res                              # train one network
   dla lab1 resnet --depth 1,2,3,4,5 --res both --seeds 3       # the whole comparison, with figures
+  dla predict resnet20 photos/                                 # classify images of your own
   dla runs ls                                                  # list the runs
   dla plot --all --out figures                                 # draw the figures again`,
 		Args:          noArgs,
@@ -182,7 +183,7 @@ Environment:
 	cmd.SetIn(s.In) // first: the completion command keeps the streams it is made with
 	cmd.SetOut(s.Out)
 	cmd.SetErr(s.Err)
-	cmd.AddCommand(newLab1Cmd(s), newLab3Cmd(s), newLab4Cmd(s), newRunsCmd(s), newPlotCmd(s), newDataCmd(s),
+	cmd.AddCommand(newLab1Cmd(s), newLab3Cmd(s), newLab4Cmd(s), newPredictImagesCmd(s), newRunsCmd(s), newPlotCmd(s), newDataCmd(s),
 		newModelsCmd(s), newCacheCmd(s), newBenchCmd(s), newVersionCmd(s))
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError(fmt.Errorf("%w; see `%s --help`", suggestFlag(c, err), c.CommandPath()))

@@ -159,6 +159,7 @@ func hiddenPart(name string) string {
 type folderWalk struct {
 	want    func(string) bool
 	over    *passedOver
+	lenient bool // what cannot be read is listed with its error, and ends nothing
 	files   []walkFile
 	folders int
 	total   int64 // bytes
@@ -169,6 +170,7 @@ type walkFile struct {
 	name, path string // with slashes, below the folder; on this machine
 	size       int64
 	changed    time.Time
+	err        error // of a lenient walk
 }
 
 // listAll adds the files of the folder dir.
@@ -187,7 +189,7 @@ func (w *folderWalk) list(ctx context.Context, dir, name string, above []fs.File
 	}
 	self, err := os.Stat(dir)
 	if err != nil {
-		return err
+		return w.unreadable(dir, name, err)
 	}
 	if slices.ContainsFunc(above, func(a fs.FileInfo) bool { return os.SameFile(a, self) }) {
 		w.over.loops++
@@ -199,7 +201,7 @@ func (w *folderWalk) list(ctx context.Context, dir, name string, above []fs.File
 	above = append(slices.Clip(above), self)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return err
+		return w.unreadable(dir, name, err)
 	}
 	for _, e := range entries {
 		name, at := path.Join(name, e.Name()), filepath.Join(dir, e.Name())
@@ -214,6 +216,15 @@ func (w *folderWalk) list(ctx context.Context, dir, name string, above []fs.File
 	return nil
 }
 
+// unreadable ends the walk with err, or lists the file or folder at path with it.
+func (w *folderWalk) unreadable(at, name string, err error) error {
+	if !w.lenient {
+		return err
+	}
+	w.files = append(w.files, walkFile{name: name, path: at, err: err})
+	return checkFile(name, 0, len(w.files))
+}
+
 // entry adds the file e, or what is in the folder e, which links may lead to.
 func (w *folderWalk) entry(ctx context.Context, e fs.DirEntry, at, name string, above []fs.FileInfo) error {
 	if !e.IsDir() && e.Type()&fs.ModeSymlink == 0 && !w.want(name) {
@@ -223,24 +234,26 @@ func (w *folderWalk) entry(ctx context.Context, e fs.DirEntry, at, name string, 
 	info, err := os.Stat(at)
 	if err != nil && e.Type()&fs.ModeSymlink != 0 {
 		err = fmt.Errorf("%s is a link that leads nowhere (%w); mend it or take it out", name, err)
-		if w.want(name) {
-			return err
+		if w.want(name) || w.lenient && suffix(name) == "" { // perhaps of a folder of images
+			return w.unreadable(at, name, err)
 		}
 		w.over.link = cmp.Or(w.over.link, err)
 		return nil
 	}
 	switch {
 	case err != nil:
-		return err
+		return w.unreadable(at, name, err)
 	case info.IsDir():
 		return w.list(ctx, at, name, above)
 	case !w.want(name):
 		w.over.addUnwanted(name)
 		return nil
 	case !info.Mode().IsRegular():
-		return fmt.Errorf("%s is not a regular file; remove it", name)
+		return w.unreadable(at, name, fmt.Errorf("%s is not a regular file; remove it", name))
+	case w.lenient && info.Size() > maxFileBytes:
+		return w.unreadable(at, name, checkFile(name, info.Size(), 1))
 	}
-	w.files = append(w.files, walkFile{name, at, info.Size(), info.ModTime()})
+	w.files = append(w.files, walkFile{name: name, path: at, size: info.Size(), changed: info.ModTime()})
 	w.total += info.Size()
 	if w.inParts {
 		return checkFile(name, min(info.Size(), maxFileBytes), len(w.files))

@@ -1,15 +1,9 @@
 package labs
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"image"
-	"image/color"
-	"image/png"
-	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -42,6 +36,22 @@ func AttackNames() []string {
 	return names
 }
 
+// attackCalled returns the attack that AttackNames lists as kind, with its norm and whether it has a target class. The
+// radius is the caller's to set.
+func attackCalled(kind string) (m attack.Method, at attackRadius, err error) {
+	if !slices.Contains(AttackNames(), kind) {
+		return m, at, fmt.Errorf("unknown attack %q: known are %s", kind, strings.Join(AttackNames(), ", "))
+	}
+	at.norm = attack.Linf
+	name, targeted := strings.CutSuffix(kind, "-targeted")
+	if short, l2 := strings.CutSuffix(name, "-l2"); l2 {
+		name, at.norm = short, attack.L2
+	}
+	at.targeted = targeted
+	m, err = attack.Find(name)
+	return m, at, err
+}
+
 // Formats of adversarial sets.
 const (
 	AsImages      = "images"      // PNG files, 8 bits a value, in a folder for each class
@@ -69,8 +79,8 @@ type AdversarialSet struct {
 // in pixel values) and writes the adversarial test images to the new folder dir.
 func Save(ctx context.Context, cfg config.FGSM, kind string, eps float64, dir, as string,
 	opt Options) (AdversarialSet, error) {
-	if list, err := os.ReadDir(dir); err == nil && len(list) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return AdversarialSet{}, fmt.Errorf("%s exists and is not an empty folder; name another", dir)
+	if err := vacant(dir); err != nil {
+		return AdversarialSet{}, err
 	}
 	nets, ds, err := attacked(ctx, &cfg, opt)
 	if err != nil {
@@ -90,23 +100,14 @@ func saveOn(ctx context.Context, n *Network, ds *data.Dataset, cfg config.FGSM, 
 	if err != nil {
 		return s, err
 	}
-	if !slices.Contains(AttackNames(), kind) {
-		return s, fmt.Errorf("unknown attack %q: known are %s", kind, strings.Join(AttackNames(), ", "))
-	}
-	at := attackRadius{eps: eps, norm: attack.Linf}
-	name, targeted := strings.CutSuffix(kind, "-targeted")
-	if short, l2 := strings.CutSuffix(name, "-l2"); l2 {
-		name, at.norm = short, attack.L2
-	}
-	at.targeted = targeted
-	m, err := attack.Find(name)
+	m, at, err := attackCalled(kind)
 	if err != nil {
 		return s, err
 	}
-
+	at.eps = eps
 	err = atomicfile.NewFolder(dir, 0o777, func(tmp string) error {
 		out := setWriter{dir: tmp, set: ds.Test}
-		w := v.attackOf(name, m.New(settingsAt(cfg, n.Images, at)), at.norm, eps, targeted)
+		w := v.attackOf(m.Name, m.New(settingsAt(cfg, n.Images, at)), at.norm, eps, at.targeted)
 		w.each = out.images
 		if as == AsSafetensors {
 			w.each = out.collect
@@ -148,25 +149,19 @@ func (s *setWriter) images(b attack.Batch, y []int32, _, rounded, _ []float32) e
 	}
 	defer root.Close()
 	h, w, c := s.set.H, s.set.W, s.set.C
-	img := image.NewNRGBA(image.Rect(0, 0, w, h))
-	var file bytes.Buffer
 	for i, label := range y {
-		px := levels(rounded[i*h*w*c : (i+1)*h*w*c])
-		for p := range h * w {
-			img.SetNRGBA(p%w, p/w, color.NRGBA{px[c*p], px[c*p+c/2], px[c*p+c-1], 255}) // grey: three times the same
-		}
-		file.Reset()
-		if err := png.Encode(&file, img); err != nil {
+		file, err := encodePNG(levels(rounded[i*h*w*c:(i+1)*h*w*c]), h, w)
+		if err != nil {
 			return err
 		}
 		folder := filepath.Join("test", s.set.Classes[label])
 		name := filepath.Join(folder, fmt.Sprintf("%05d.png", b.Index[i]))
-		err := root.MkdirAll(folder, 0o777)
+		err = root.MkdirAll(folder, 0o777)
 		if err == nil {
 			err = atomicfile.Check("write", filepath.Join(s.dir, name))
 		}
 		if err == nil {
-			err = root.WriteFile(name, file.Bytes(), 0o666)
+			err = root.WriteFile(name, file, 0o666)
 		}
 		if err != nil {
 			return err

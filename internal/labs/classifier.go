@@ -402,8 +402,11 @@ func testViews(ctx context.Context, s *train.Scorer, test data.Subset, v config.
 
 // viewsOf returns the views called v of the images of test, as Jordan 2024 weighs them
 // (https://arxiv.org/abs/2404.00498): an image and its mirror image alike, and where both are shifted as well, half of
-// the weight on those that are not. The first view is the image alone.
+// the weight on those that are not. The first view is the image alone, and the only one without test-time augmentation.
 func viewsOf(v config.Views, s *train.Scorer, test data.Subset) []train.View {
+	if v.IsZero() {
+		return []train.View{{Batches: s.Batches(data.NewLoader(test, evalBatch, false, 0)), Weight: 1}}
+	}
 	shifts := []int{0}
 	if v == config.ShiftViews {
 		shifts = []int{0, -1, 1}

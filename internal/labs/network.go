@@ -1,12 +1,14 @@
 package labs
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"dla/internal/config"
 	"dla/internal/data"
+	"dla/internal/lora"
 	"dla/internal/model"
 	"dla/internal/nn"
 	"dla/internal/record"
@@ -75,10 +77,14 @@ type keptWeights struct {
 // findKept finds the weights that from names, as FindNetwork does.
 func findKept(root, from string) (keptWeights, error) {
 	for _, dir := range []string{from, filepath.Join(CheckpointsDir, from)} {
+		if lora.IsFolder(dir) {
+			return keptWeights{}, classifiesSentences("", from)
+		}
 		if _, err := os.Stat(filepath.Join(dir, modelName)); err == nil {
 			if isHuggingFace(dir) {
 				return keptWeights{}, fmt.Errorf("%s is a Hugging Face folder, not a checkpoint of a network "+
-					"trained here; make one with `dla models export`", dir)
+					"trained here; make one with `dla models export`, or classify sentences with `%s`", dir,
+					run.Command("", "lab3", "predict", from, "TEXT"))
 			}
 			return keptFolder(dir)
 		}
@@ -93,12 +99,29 @@ func findKept(root, from string) (keptWeights, error) {
 			return other, nil
 		}
 	}
+	if other := (*otherKind)(nil); errors.As(err, &other) {
+		return k, err
+	}
 	if err != nil {
 		return k, fmt.Errorf("%q is neither a folder with a checkpoint nor the name of one under %s, and as a run: "+
 			"%w; `dla models ls` lists the checkpoints, `dla runs ls` the runs",
 			from, CheckpointsDir, err)
 	}
 	return k, nil
+}
+
+// otherKind is the error of a trained network, or a run, of another kind than the one wanted.
+type otherKind struct{ error }
+
+// classifiesSentences returns the error of the classifier of sentences that from names where one of images is wanted.
+func classifiesSentences(root, from string) error {
+	return &otherKind{fmt.Errorf("%s classifies sentences, not images; use `%s`", from,
+		run.Command(root, "lab3", "predict", from, "TEXT"))}
+}
+
+// classifiesImages returns the error of the network for images that from names where one for sentences is wanted.
+func classifiesImages(root, from string) error {
+	return fmt.Errorf("%s takes images, not sentences; use `%s`", from, run.Command(root, "predict", from, "FILE"))
 }
 
 func keptRun(root, id string) (keptWeights, error) {
@@ -109,6 +132,13 @@ func keptRun(root, id string) (keptWeights, error) {
 	if rec.Status != run.StatusFinished {
 		return keptWeights{}, fmt.Errorf("run %s is %s, not finished; `%s` finishes it", rec.ID, rec.Status,
 			rec.Command("resume"))
+	}
+	switch rec.Experiment {
+	case FinetuneExperiment:
+		return keptWeights{}, classifiesSentences(root, rec.ID)
+	case FGSMExperiment, OODExperiment:
+		return keptWeights{}, &otherKind{fmt.Errorf("run %s is of %s, which trains no network; name the network",
+			rec.ID, rec.Experiment)}
 	}
 	f, _, err := rec.BestWeights()
 	return keptWeights{rec, f, rec.ID}, err
@@ -152,8 +182,11 @@ func (k keptWeights) mayHold(cfg config.Model, images data.Description) error {
 // restore builds the classifier that k's run trained and loads its weights. Weights that do not fit, or differ from the
 // run's result, are errors.
 func restore(k keptWeights) (*Network, error) {
-	if k.Experiment == AutoencoderExperiment {
+	switch k.Experiment {
+	case AutoencoderExperiment:
 		return nil, fmt.Errorf("%s is an autoencoder, want a classifier", k.source)
+	case BaselineExperiment:
+		return nil, fmt.Errorf("%s classifies features of sentences, not images", k.source)
 	}
 	training, err := trainingOf(k.Record)
 	if err != nil {

@@ -44,6 +44,9 @@ func FindSentiment(root, from string) (*Sentiment, error) {
 		if _, err := os.Stat(filepath.Join(dir, "config.json")); err == nil {
 			return loadMerged(dir)
 		}
+		if _, err := os.Stat(filepath.Join(dir, modelName)); err == nil {
+			return nil, classifiesImages("", from)
+		}
 	}
 	if st, err := os.Stat(from); err == nil && st.IsDir() {
 		return nil, fmt.Errorf("%s holds neither an adapter (%s) nor a model (config.json); name one that `dla lab3 "+
@@ -58,7 +61,11 @@ func FindSentiment(root, from string) (*Sentiment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%q is no folder with an adapter or a model, and as a run: %w", from, err)
 	}
-	if rec.Experiment != FinetuneExperiment {
+	switch rec.Experiment {
+	case FinetuneExperiment:
+	case ResnetExperiment, DistillExperiment, RobustExperiment:
+		return nil, classifiesImages(filepath.Dir(rec.Dir), rec.ID)
+	default:
 		return nil, fmt.Errorf("run %s is of %s; classifiers of sentences are trained by `dla lab3 finetune`", rec.ID,
 			rec.Experiment)
 	}

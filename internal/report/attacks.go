@@ -3,7 +3,6 @@ package report
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -211,7 +210,7 @@ func attackExamples(targeted bool, name string) func(run.Record, string) ([]stri
 			says := func(p attack.Prediction) string { return fmt.Sprintf("%s\n%.1f %%", res.Classes[p.Class], 100*p.P) }
 			picture := func(b []byte) plot.Picture { return plot.Picture{H: e.H, W: e.W, Pixels: b} }
 			rows[0].Cells = append(rows[0].Cells, plot.Cell{Picture: picture(e.Image), Caption: says(e.Before)})
-			change := plot.Cell{Picture: picture(contrast(e))}
+			change := plot.Cell{Picture: picture(e.Contrast())}
 			if targeted {
 				change.Caption = "target: " + res.Classes[e.Goal]
 			}
@@ -248,20 +247,6 @@ func (r attackResult) rate(targeted bool, eps float64) string {
 		}
 	}
 	return fmt.Sprintf("accuracy without attack %.1f %%", 100*r.Test.Accuracy)
-}
-
-// contrast returns the change of e, scaled so that its largest value is black or white and 0 is grey.
-func contrast(e attack.Example) []byte {
-	largest := 1
-	for i, v := range e.Image {
-		largest = max(largest, int(e.Changed[i])-int(v), int(v)-int(e.Changed[i]))
-	}
-	b := make([]byte, len(e.Image))
-	for i, v := range e.Image {
-		d := float64(int(e.Changed[i])-int(v)) / float64(largest)
-		b[i] = byte(math.Round(127.5 * (1 + d)))
-	}
-	return b
 }
 
 // Attacks returns the runs of lab4 fgsm as Markdown tables: the sweep over epsilon, other attacks, the transfer matrix

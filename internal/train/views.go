@@ -16,9 +16,10 @@ type View struct {
 
 // Views holds an evaluation over several views of the same samples.
 type Views struct {
-	First   Stats   // of the first view alone
-	Classes []int32 // predicted from the first view alone, in order
-	Mean    Stats   // of the weighted sum of all views' logits
+	First   Stats     // of the first view alone
+	Classes []int32   // predicted from the first view alone, in order
+	Mean    Stats     // of the weighted sum of all views' logits
+	Logits  []float64 // [samples, classes], that sum
 }
 
 // EvaluateViews evaluates s on every view in turn. All views must hold the same samples in the same order, and their
@@ -26,7 +27,6 @@ type Views struct {
 func EvaluateViews(ctx context.Context, s *Scorer, views []View, sink Sink) (Views, error) {
 	var v Views
 	var labels []int32
-	var logits []float64 // [samples, classes]
 	for i, view := range views {
 		if n := views[0].Len(); view.Len() != n {
 			return v, fmt.Errorf("view %d has %d samples, the first %d", i+1, view.Len(), n)
@@ -36,10 +36,10 @@ func EvaluateViews(ctx context.Context, s *Scorer, views []View, sink Sink) (Vie
 			y := s.eval.y.I32
 			if i == 0 {
 				labels, v.Classes = append(labels, y...), s.appendPredictions(v.Classes)
-				logits = append(logits, make([]float64, len(s.Logits()))...)
+				v.Logits = append(v.Logits, make([]float64, len(s.Logits()))...)
 			}
 			for _, x := range s.Logits() {
-				logits[at] += view.Weight * float64(x)
+				v.Logits[at] += view.Weight * float64(x)
 				at++
 			}
 		})
@@ -50,9 +50,9 @@ func EvaluateViews(ctx context.Context, s *Scorer, views []View, sink Sink) (Vie
 			v.First = stats
 		}
 	}
-	classes := len(logits) / max(1, len(labels))
+	classes := len(v.Logits) / max(1, len(labels))
 	for i, label := range labels {
-		row := logits[i*classes : (i+1)*classes]
+		row := v.Logits[i*classes : (i+1)*classes]
 		v.Mean.Add(scoredRow(row, label))
 	}
 	return v, nil
