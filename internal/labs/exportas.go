@@ -12,7 +12,7 @@ import (
 	"dla/internal/model"
 	"dla/internal/record"
 	"dla/internal/run"
-	"dla/internal/statedict"
+	"dla/internal/torch"
 )
 
 // The formats that a trained network is exported in.
@@ -74,7 +74,7 @@ func exportPyTorch(root, from, dir string) (Checkpoint, error) {
 		return Checkpoint{}, err
 	}
 	return c, exportFiles(dir, n.record.Dir, "", []exportFile{
-		{model.PyTorchWeights, func(w io.Writer) error { return statedict.Write(w, model.StateDict(n.Params)) }},
+		{model.PyTorchWeights, func(w io.Writer) error { return torch.Write(w, model.StateDict(n.Params)) }},
 		{model.PyTorchFile, content(module)},
 		{model.CardName, content(imagesCard(n, "pytorch", "import torch\n"+
 			"from model import CLASSES, load  # model.py of this folder\n\n"+

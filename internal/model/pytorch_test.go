@@ -14,7 +14,7 @@ import (
 	"dla/internal/atomicfile"
 	"dla/internal/nn"
 	"dla/internal/rng"
-	"dla/internal/statedict"
+	"dla/internal/torch"
 	"dla/internal/weights"
 )
 
@@ -139,7 +139,7 @@ func TestPyTorch(t *testing.T) {
 			{Name: "logits", Shape: []int{rows, len(classes)}, Data: read[0].F32},
 		}} {
 			if _, _, err := atomicfile.Write(filepath.Join(dir, name), func(w io.Writer) error {
-				return statedict.Write(w, ts)
+				return torch.Write(w, ts)
 			}); err != nil {
 				t.Fatal(err)
 			}

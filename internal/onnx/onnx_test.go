@@ -19,7 +19,7 @@ import (
 	"dla/internal/nn"
 	"dla/internal/ops"
 	"dla/internal/rng"
-	"dla/internal/statedict"
+	"dla/internal/torch"
 	"dla/internal/weights"
 )
 
@@ -326,7 +326,7 @@ func TestOnnxruntime(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, _, err := atomicfile.Write(filepath.Join(dir, "want.pt"), func(w io.Writer) error {
-			return statedict.Write(w, append(slices.Clone(e.inputs), e.want))
+			return torch.Write(w, append(slices.Clone(e.inputs), e.want))
 		}); err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package statedict
+package torch
 
 import (
 	"archive/zip"
@@ -7,15 +7,16 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"dla/internal/weights"
 )
 
-var update = flag.Bool("update", false, "write the golden file anew; then run testdata/check.py, which reads it with PyTorch")
+var update = flag.Bool("update", false, "write the golden file anew; then run testdata/written.py, which reads it with PyTorch")
 
-// golden is the file that testdata/check.py has read with torch.load(weights_only=True).
+// golden is the file that testdata/written.py has read with torch.load(weights_only=True).
 var golden = []weights.Tensor{
 	{Name: "conv.weight", Shape: []int{2, 1, 2, 3}, Data: []float32{1, 2, 3, 4, 5, 6, -1, -2, -3, -4, -5, 0.5}},
 	{Name: "größe", Shape: []int{}, Data: []float32{7}},
@@ -23,13 +24,13 @@ var golden = []weights.Tensor{
 	{Name: "fc.bias", Shape: []int{3}, Data: []float32{1e-30, 3e38, -0.1}},
 }
 
-// TestGolden: the bytes are those that PyTorch has read.
-func TestGolden(t *testing.T) {
+// TestWrite: the bytes are those that PyTorch has read.
+func TestWrite(t *testing.T) {
 	var b bytes.Buffer
 	if err := Write(&b, golden); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join("testdata", "golden.pt")
+	path := filepath.Join("testdata", "written.pt")
 	if *update {
 		if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
@@ -41,6 +42,18 @@ func TestGolden(t *testing.T) {
 	}
 	if !bytes.Equal(b.Bytes(), want) {
 		t.Error("the file is not the one that PyTorch has read")
+	}
+	c, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for i, info := range c.Tensors {
+		x := make([]float32, len(golden[i].Data))
+		if err := c.Read(info.Name, x); err != nil || info.Name != golden[i].Name || !slices.Equal(info.Shape, golden[i].Shape) ||
+			!slices.Equal(x, golden[i].Data) {
+			t.Errorf("read back: %+v %v, error %v", info, x, err)
+		}
 	}
 }
 
@@ -76,8 +89,8 @@ func TestAligned(t *testing.T) {
 	}
 }
 
-// TestRefused: what PyTorch would read as something else is not written.
-func TestRefused(t *testing.T) {
+// TestWriteRefused: what PyTorch would read as something else is not written.
+func TestWriteRefused(t *testing.T) {
 	for want, ts := range map[string][]weights.Tensor{
 		"has 3 elements": {{Name: "a", Shape: []int{2, 2}, Data: make([]float32, 3)}},
 		`the name ""`:    {{Name: "", Shape: []int{1}, Data: make([]float32, 1)}},

@@ -1,10 +1,10 @@
-"""Reads golden.pt with PyTorch as restrictively as it can and compares what TestGolden wrote. Run by hand after
-`go test ./internal/statedict -update`; needs torch."""
+"""Reads written.pt with PyTorch as restrictively as it can and compares what TestWrite wrote. Run by hand after
+`go test ./internal/torch -update`; needs torch."""
 import sys
 
 import torch
 
-path = __file__.replace("check.py", "golden.pt")
+path = __file__.replace("written.py", "written.pt")
 want = {
     "conv.weight": torch.tensor([1, 2, 3, 4, 5, 6, -1, -2, -3, -4, -5, 0.5]).reshape(2, 1, 2, 3),
     "größe": torch.tensor(7.0),

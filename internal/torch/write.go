@@ -1,11 +1,4 @@
-// Package statedict writes a PyTorch state dict: a file that torch.load(path, weights_only=True) reads as a dictionary
-// from names to float32 tensors.
-//
-// The file is a zip archive, as torch.save makes since version 1.6: archive/data.pkl holds the dictionary as a pickle,
-// archive/data/0, archive/data/1, … the elements of each tensor, little-endian and not compressed. The pickle is of
-// protocol 2 and uses the few opcodes that dictionaries, strings, whole numbers, tuples and calls need; what it calls
-// is torch._utils._rebuild_tensor_v2, which the restricted reader of weights_only allows.
-package statedict
+package torch
 
 import (
 	"archive/zip"
@@ -24,8 +17,14 @@ import (
 // alignment is that of the elements in the file, as torch.save has it: they can be mapped into memory.
 const alignment = 64
 
-// Write writes ts to w in their order. The same tensors make the same bytes. A name that is empty or taken, and a shape
-// that does not fit the elements, is an error.
+// Write writes ts to w in their order as a state dict, a file that torch.load(path, weights_only=True) reads as a
+// dictionary from names to float32 tensors. The same tensors make the same bytes. A name that is empty or taken, and a
+// shape that does not fit the elements, is an error.
+//
+// The file is a zip archive, as torch.save makes since version 1.6: archive/data.pkl holds the dictionary as a pickle,
+// archive/data/0, archive/data/1, … the elements of each tensor, little-endian and not compressed. The pickle is of
+// protocol 2 and uses the few opcodes that dictionaries, strings, whole numbers, tuples and calls need; what it calls
+// is torch._utils._rebuild_tensor_v2, which the restricted reader of weights_only allows.
 func Write(w io.Writer, ts []weights.Tensor) error {
 	for i, t := range ts {
 		n := 1
@@ -42,7 +41,7 @@ func Write(w io.Writer, ts []weights.Tensor) error {
 			return fmt.Errorf("a tensor has the name %q, which is empty or taken", t.Name)
 		}
 	}
-	a := archive{to: w}
+	a := archiveWriter{to: w}
 	a.z = zip.NewWriter(&a)
 	a.entry("data.pkl", dictionary(ts))
 	a.entry("byteorder", []byte("little"))
@@ -64,8 +63,8 @@ func littleEndian(x []float32) []byte {
 	return b
 }
 
-// archive writes entries and counts the bytes; the first error sticks.
-type archive struct {
+// archiveWriter writes entries and counts the bytes; the first error sticks.
+type archiveWriter struct {
 	to  io.Writer
 	z   *zip.Writer
 	at  int64
@@ -73,7 +72,7 @@ type archive struct {
 }
 
 // Write writes b behind what was written.
-func (a *archive) Write(b []byte) (int, error) {
+func (a *archiveWriter) Write(b []byte) (int, error) {
 	n, err := a.to.Write(b)
 	a.at += int64(n)
 	return n, err
@@ -81,7 +80,7 @@ func (a *archive) Write(b []byte) (int, error) {
 
 // entry writes a file of the archive. Its length and checksum stand before it, as the reader of PyTorch wants, and its
 // content begins at a multiple of alignment.
-func (a *archive) entry(name string, content []byte) {
+func (a *archiveWriter) entry(name string, content []byte) {
 	if a.err != nil {
 		return
 	}
