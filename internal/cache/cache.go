@@ -1,5 +1,5 @@
 // Package cache lists and deletes what is kept under the user's cache folder: data sets, decoded copies of them,
-// features of encoders, imported encoders, and what killed processes have left.
+// features of encoders, imported encoders and networks, and what killed processes have left.
 package cache
 
 import (
@@ -24,6 +24,7 @@ const (
 	Decoded   = "decoded"   // a copy of a set that can be decoded or drawn again
 	Features  = "features"  // what an encoder gave
 	Encoder   = "encoder"   // an imported one
+	Network   = "network"   // an imported checkpoint
 	Temporary = "temporary" // left by a process that is gone, or the part that has come of a download
 )
 
@@ -81,7 +82,8 @@ func List() ([]Item, error) {
 	for name, path := range drawn {
 		all = append(all, Item{Kind: Decoded, Name: name, Paths: []string{path}})
 	}
-	for _, kind := range []struct{ name, folder string }{{Features, "features"}, {Encoder, "models"}} {
+	for _, kind := range []struct{ name, folder string }{{Features, "features"}, {Encoder, "models"},
+		{Network, "checkpoints"}} {
 		for _, path := range in(filepath.Join(dir, kind.folder)) {
 			if name := filepath.Base(path); !strings.HasPrefix(name, ".") {
 				all = append(all, Item{Kind: kind.name, Name: strings.TrimSuffix(name, ".safetensors"), Paths: []string{path}})
@@ -96,7 +98,8 @@ func List() ([]Item, error) {
 			all = append(all, Item{Kind: Temporary, Name: name, Paths: []string{path}})
 		}
 	}
-	for _, folder := range append(in(filepath.Join(dir, "data")), filepath.Join(dir, "features"), models) {
+	for _, folder := range append(in(filepath.Join(dir, "data")), filepath.Join(dir, "features"),
+		filepath.Join(dir, "checkpoints"), models) {
 		for _, path := range in(folder) {
 			if atomicfile.Abandoned(path) || interrupted(path) {
 				all = append(all, Item{Kind: Temporary, Name: filepath.Base(path), Paths: []string{path}})

@@ -9,8 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dla/internal/data"
 	"dla/internal/download"
 	"dla/internal/hub"
+	"dla/internal/labs"
+	"dla/internal/model"
 )
 
 func newModelsPullCmd(s *Streams) *cobra.Command {
@@ -56,21 +59,42 @@ Environment, as Hugging Face's tools take it:
 func newModelsImportCmd(s *Streams) *cobra.Command {
 	var asJSON bool
 	var name string
+	var i labs.Import
 	cmd := &cobra.Command{
-		Use:   "import FOLDER",
-		Short: "Check and copy an encoder from a Hugging Face folder",
-		Long: `Copy an encoder's files (config.json, tokenizer.json or vocab.txt, model.safetensors and the files beside
+		Use:   "import FILE|FOLDER",
+		Short: "Import a network that PyTorch trained, or an encoder from a Hugging Face folder",
+		Long: `FILE is a checkpoint of PyTorch (.pth, .pt, .th of any version, or .safetensors) with the weights of the
+network --as of the zoo: one of ours in PyTorch's layout, or a ResNet or WideResNet for CIFAR by the names of usual
+programs. The state dict may be bare or under state_dict, model_state_dict, model or net. Nothing in the file is
+executed; a file that wants anything but weights is refused by name.
+
+The file does not say how pixels are normalized, nor where a ResNet's shortcuts have their zeros. Both are found by
+accuracy on images of the training set, never of the test set. The accuracy on the test set is then measured once,
+and compared with the one that the file states. The checkpoint is found by the name --name (default: the file's),
+or is written to that folder if --name is a path; every command that takes a checkpoint takes it.
+
+FOLDER is an encoder: copy its files (config.json, tokenizer.json or vocab.txt, model.safetensors and the files beside
 them) from a folder to where commands find them by name: the folder's, or that of --name. Configuration,
 tokenizer, and names and shapes of the weights are checked first.
 
-To use a folder without a copy, give its path to --encoder, or set DLA_MODELS=DIR to find DIR/NAME by NAME.`,
-		Example: `  dla models import ~/Downloads/all-MiniLM-L6-v2
+To use an encoder's folder without a copy, give its path to --encoder, or set DLA_MODELS=DIR to find DIR/NAME by NAME.`,
+		Example: `  dla models import resnet20-12fca82f.th --as resnet20 --name akamaster20
+  dla lab4 fgsm --checkpoint akamaster20
+  dla models import model.safetensors --as resnet18 --name checkpoints/mine
+  dla models import ~/Downloads/all-MiniLM-L6-v2
   dla models import ~/Downloads/model --name distilbert`,
 		Args: cobra.ExactArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-			return nil, cobra.ShellCompDirectiveFilterDirs
+			return nil, cobra.ShellCompDirectiveDefault
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if isFile(args[0]) {
+				i.File, i.Name = args[0], name
+				return importNetwork(cmd, s, i, asJSON)
+			}
+			if err := onlyForFiles(cmd, "as", "res", "data"); err != nil {
+				return err
+			}
 			return putEncoders(cmd, s, args, asJSON, func(ctx context.Context, dir string,
 				progress func(download.Progress)) (hub.Encoder, string, error) {
 				e, err := hub.Import(ctx, dir, name, progress)
@@ -79,9 +103,14 @@ To use a folder without a copy, give its path to --encoder, or set DLA_MODELS=DI
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&name, "name", "", "name to find it by; default the folder's")
+	f.StringVar(&name, "name", "", "name to find it by, or the path of a network's folder; default the file's or folder's")
+	f.StringVar(&i.As, "as", "", "network of the zoo whose weights FILE holds: resnet20, resnet18, wrn28-10, …")
+	f.BoolVar(&i.Res, "res", true, "the network has skip connections")
+	f.StringVar(&i.Data, "data", "cifar10", "data set that the network is for")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	completeWords(cmd, "name", shortNames())
+	completeWords(cmd, "as", model.Names)
+	completeWords(cmd, "data", data.Names())
 	return cmd
 }
 

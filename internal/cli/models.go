@@ -15,6 +15,7 @@ import (
 	"dla/internal/hub"
 	"dla/internal/labs"
 	"dla/internal/model"
+	"dla/internal/record"
 )
 
 func newModelsCmd(s *Streams) *cobra.Command {
@@ -103,15 +104,19 @@ func newModelsLsCmd(s *Streams) *cobra.Command {
 		Long: `List the networks by the names that --model of other commands takes. Parameters are the trained weights;
 MACs are the multiply-adds of one image's forward pass. Skip connections (--res) change neither.
 
-Below them are the trained networks under checkpoints/, by the names that --teacher takes, and the encoders on
+Below them are the trained networks under checkpoints/ and the imported ones, by the names that --teacher takes, and the encoders on
 this machine, by the names that --encoder takes.`,
 		Example: "  dla models ls\n  dla models ls --json",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			all := listNetworks(model.Zoo)
-			trained, err := labs.Checkpoints(labs.CheckpointsDir)
-			if err != nil {
-				return err
+			var trained []labs.Checkpoint
+			for _, dir := range labs.CheckpointDirs() {
+				some, err := labs.Checkpoints(dir)
+				if err != nil {
+					return err
+				}
+				trained = append(trained, some...)
 			}
 			encoders, err := hub.List()
 			if err != nil {
@@ -174,8 +179,8 @@ func newModelsShowCmd(s *Streams) *cobra.Command {
 	}
 	cmd := &cobra.Command{
 		Use:   "show NAME",
-		Short: "Show one network layer by layer, with its parameters, multiply-adds and memory",
-		Long: `Show the layers of one network as the evaluation graph runs them, and the totals. The name of a layer is
+		Short: "Show one network or checkpoint layer by layer, with its parameters, multiply-adds and memory",
+		Long: `Show the layers of one network, of the zoo or of a checkpoint, as the evaluation graph runs them, and the totals. The name of a layer is
 the prefix of its parameters' names; layers without parameters have no name.
 
 Memory is what the engine plans for all intermediates and, in training, the gradients; weights and optimiser
@@ -184,6 +189,7 @@ a quarter of them for most 3x3 convolutions.`,
 		Example: `  dla models show resnet20 --res
   dla models show resnet20 --res --width 32
   dla models show mlp --depth 10
+  dla models show checkpoints/resnet20
   dla models show small --data mnist --json`,
 		Args: cobra.ExactArgs(1),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion,
@@ -210,6 +216,17 @@ a quarter of them for most 3x3 convolutions.`,
 				*v.to = *v.given
 			}
 			m, name, set, err := lookupModel(args[0], o.res, depth, width, o.data)
+			var trained *labs.Network
+			if err != nil && !slices.Contains(model.Names, args[0]) && labs.IsCheckpoint(args[0]) {
+				for _, flag := range []string{"res", "depth", "width", "data"} {
+					if cmd.Flags().Changed(flag) {
+						return usageError(fmt.Errorf("--%s is for a network of the zoo; %s is a checkpoint", flag, args[0]))
+					}
+				}
+				if trained, err = labs.LoadCheckpointNamed(args[0]); err == nil {
+					m, name, set = trained.Model, trained.Data.Name, trained.Images
+				}
+			}
 			if err != nil {
 				return err
 			}
@@ -221,14 +238,21 @@ a quarter of them for most 3x3 convolutions.`,
 			if err != nil {
 				return err
 			}
+			conventions := model.ConventionsOf(m)
 			if o.json {
-				return writeJSON(s.Out, struct {
+				v := struct {
 					Data string `json:"data"`
 					bench.Network
-					Batch      int   `json:"batch"`
-					TrainBytes int64 `json:"train_bytes"`
-					EvalBytes  int64 `json:"eval_bytes"`
-				}{name, n, plannedBatch, training, evaluation})
+					Batch       int               `json:"batch"`
+					TrainBytes  int64             `json:"train_bytes"`
+					EvalBytes   int64             `json:"eval_bytes"`
+					Conventions model.Conventions `json:"conventions"`
+					Imported    *record.Imported  `json:"imported,omitempty"`
+				}{name, n, plannedBatch, training, evaluation, conventions, nil}
+				if trained != nil {
+					v.Imported = trained.Result.Imported
+				}
+				return writeJSON(s.Out, v)
 			}
 			w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "LAYER\tWHAT\tOUTPUT\tPARAMETERS\tMACS")
@@ -244,6 +268,24 @@ a quarter of them for most 3x3 convolutions.`,
 			fmt.Fprintf(s.Out, "  MACs         %s per image, forward\n", thousands(n.MACs))
 			fmt.Fprintf(s.Out, "  memory       %.1f MB planned for a training step of %d images, %.1f MB for their "+
 				"evaluation\n", float64(training)/1e6, plannedBatch, float64(evaluation)/1e6)
+			fmt.Fprintf(s.Out, "  layout       %s\n", conventions.Layout)
+			if conventions.Mean != nil {
+				fmt.Fprintf(s.Out, "  pixels       in [0,1], then normalized by mean %.5g and deviation %.5g\n", conventions.Mean,
+					conventions.Std)
+			} else {
+				fmt.Fprintf(s.Out, "  pixels       in [0,1]\n")
+			}
+			if conventions.Epsilon > 0 {
+				fmt.Fprintf(s.Out, "  epsilon      %g, of batch normalisation\n", conventions.Epsilon)
+			}
+			if conventions.Shortcut != "" {
+				fmt.Fprintf(s.Out, "  shortcuts    %s\n", conventions.Shortcut)
+			}
+			if trained != nil && trained.Result.Imported != nil {
+				fmt.Fprintf(s.Out, "imported from %s (SHA-256 %.12s…)\n", trained.Result.Imported.File,
+					trained.Result.Imported.SHA256)
+				writeImported(s, trained.Result)
+			}
 			return nil
 		},
 	}

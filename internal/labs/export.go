@@ -189,18 +189,20 @@ func describeAdapter(dir string) (Checkpoint, error) {
 		TestAccuracy: &res.Test.Accuracy}, nil
 }
 
-// shipped returns the checkpoint under checkpoints/ with the given fingerprint, nil if there is none.
+// shipped returns the shipped or imported checkpoint with the given fingerprint, nil if there is none.
 func shipped(fingerprint string) (*Network, error) {
-	list, err := os.ReadDir(CheckpointsDir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	for _, e := range list {
-		if atomicfile.IsTemporary(e.Name()) {
-			continue
+	for _, dir := range CheckpointDirs() {
+		list, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
 		}
-		if n, err := LoadCheckpoint(filepath.Join(CheckpointsDir, e.Name())); err == nil && n.Weights == fingerprint {
-			return n, nil
+		for _, e := range list {
+			if atomicfile.IsTemporary(e.Name()) {
+				continue
+			}
+			if n, err := LoadCheckpoint(filepath.Join(dir, e.Name())); err == nil && n.Weights == fingerprint {
+				return n, nil
+			}
 		}
 	}
 	return nil, nil

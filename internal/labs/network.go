@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"dla/internal/config"
 	"dla/internal/data"
@@ -34,6 +35,25 @@ type Network struct {
 
 // CheckpointsDir is the folder where shipped checkpoints are found by name.
 const CheckpointsDir = "checkpoints"
+
+// CheckpointDirs are the folders where checkpoints are found by name: the shipped ones, then the imported ones, under
+// the user's cache folder.
+func CheckpointDirs() []string {
+	dirs := []string{CheckpointsDir}
+	if cache, err := os.UserCacheDir(); err == nil { // else nothing can have been imported
+		dirs = append(dirs, filepath.Join(cache, "dla", "checkpoints"))
+	}
+	return dirs
+}
+
+// checkpointPlaces are where the checkpoint that from names may be: the folder, or one of that name.
+func checkpointPlaces(from string) []string {
+	places := []string{from}
+	for _, dir := range CheckpointDirs() {
+		places = append(places, filepath.Join(dir, from))
+	}
+	return places
+}
 
 // modelName is the file of a checkpoint with weights and running statistics. Configuration, environment and result of
 // its run lie beside it.
@@ -67,6 +87,19 @@ func LoadCheckpoint(dir string) (*Network, error) {
 	return restore(k)
 }
 
+// IsCheckpoint reports whether name is a checkpoint's folder, or the name of a shipped or imported one.
+func IsCheckpoint(name string) bool {
+	for _, dir := range checkpointPlaces(name) {
+		if _, err := os.Stat(filepath.Join(dir, modelName)); err == nil && !isHuggingFace(dir) {
+			return true
+		}
+	}
+	return false
+}
+
+// LoadCheckpointNamed loads the checkpoint called name, for which IsCheckpoint is true.
+func LoadCheckpointNamed(name string) (*Network, error) { return FindNetwork(run.DefaultRoot, name) }
+
 // keptWeights holds the record and the best weights of a finished training.
 type keptWeights struct {
 	run.Record
@@ -76,7 +109,7 @@ type keptWeights struct {
 
 // findKept finds the weights that from names, as FindNetwork does.
 func findKept(root, from string) (keptWeights, error) {
-	for _, dir := range []string{from, filepath.Join(CheckpointsDir, from)} {
+	for _, dir := range checkpointPlaces(from) {
 		if lora.IsFolder(dir) {
 			return keptWeights{}, classifiesSentences("", from)
 		}
@@ -105,7 +138,7 @@ func findKept(root, from string) (keptWeights, error) {
 	if err != nil {
 		return k, fmt.Errorf("%q is neither a folder with a checkpoint nor the name of one under %s, and as a run: "+
 			"%w; `dla models ls` lists the checkpoints, `dla runs ls` the runs",
-			from, CheckpointsDir, err)
+			from, strings.Join(CheckpointDirs(), " or "), err)
 	}
 	return k, nil
 }

@@ -98,9 +98,9 @@ func someNames(r *weights.Reader) string {
 	return strings.Join(names, ", ")
 }
 
-// ReadTorch fills the parameters p, weights and statistics, from r after FromTorch. Filters [out, in, k, k] become
-// [k, k, in, out]. A tensor that is missing, has another shape or belongs nowhere is an error that names it.
-func ReadTorch(r *weights.Reader, p *nn.Params) error {
+// CheckTorch compares the tensors of r, after FromTorch, with the parameters p, of which the shapes suffice. A tensor
+// that is missing, has another shape or belongs nowhere is an error that names it.
+func CheckTorch(r *weights.Reader, p *nn.Params) error {
 	have := map[string][]int{}
 	for _, t := range r.Tensors {
 		if !strings.HasSuffix(t.Name, counter) {
@@ -131,6 +131,15 @@ func ReadTorch(r *weights.Reader, p *nn.Params) error {
 	}
 	if len(wrong) > 0 {
 		return errors.New(strings.Join(wrong, "; "))
+	}
+	return nil
+}
+
+// ReadTorch fills the parameters p, weights and statistics, from r after FromTorch. Filters [out, in, k, k] become
+// [k, k, in, out].
+func ReadTorch(r *weights.Reader, p *nn.Params) error {
+	if err := CheckTorch(r, p); err != nil {
+		return err
 	}
 	for _, q := range p.List() {
 		if len(q.Shape) != 4 {

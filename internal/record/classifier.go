@@ -42,7 +42,44 @@ type Classifier struct {
 	Robust    *Robust      `json:"robust,omitempty"`    // lab4 robust: the comparison with the original
 	Finetuned *Finetuned   `json:"finetuned,omitempty"` // lab3 finetune
 	Checks    []Check      `json:"checks,omitempty"`    // lab1 distill
+	Imported  *Imported    `json:"imported,omitempty"`  // of a network that another program trained
 	Note      string       `json:"note,omitempty"`
+}
+
+// Imported says where an imported network came from, and how what its file does not say was found.
+type Imported struct {
+	File   string             `json:"file"` // its name
+	SHA256 string             `json:"sha256"`
+	Stated map[string]float64 `json:"stated,omitempty"` // numbers beside the weights: best_prec1, epoch
+
+	// Tried are the ways to compute the network with these weights, the chosen one first, then by accuracy.
+	Tried []Tried `json:"tried"`
+}
+
+// Tried is one way to compute a network, and its accuracy on images of the training set.
+type Tried struct {
+	Normalization string  `json:"normalization"`      // of pixels
+	Shortcut      string  `json:"shortcut,omitempty"` // where a ResNet changes shape
+	N             int     `json:"n"`                  // images
+	Accuracy      float64 `json:"accuracy"`
+	Loss          float64 `json:"loss"`
+}
+
+// StatedAccuracy returns the accuracy, as a fraction, that the file states, and its name there. ok is false where it
+// states none.
+func (i Imported) StatedAccuracy() (name string, accuracy float64, ok bool) {
+	for _, name := range []string{"best_prec1", "best_acc1", "best_acc", "best_accuracy", "test_acc", "test_accuracy",
+		"acc1", "prec1", "acc", "accuracy", "top1"} {
+		v, ok := i.Stated[name]
+		if !ok || v <= 0 || v > 100 {
+			continue
+		}
+		if v > 1 { // in percent
+			v /= 100
+		}
+		return name, v, true
+	}
+	return "", 0, false
 }
 
 // Test is the accuracy on the test set with its 95 % Wilson interval.

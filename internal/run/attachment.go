@@ -79,6 +79,19 @@ func bestWeights(id, dir string, m manifest) (*weights.File, int, error) {
 	return f, epoch, nil
 }
 
+// WriteFolder writes the record of s, made at once, into the folder dir: its configuration, environment and result. What
+// dla has not trained itself gets a record so.
+func WriteFolder(dir string, s Spec, result any) error {
+	if err := atomicfile.WriteBytes(filepath.Join(dir, configName), s.Config); err != nil {
+		return err
+	}
+	h := header{s.Experiment, s.Variant, s.Seed, s.ConfigHash(), s.Label, s.Env}
+	if err := writeJSON(filepath.Join(dir, envName), h); err != nil {
+		return err
+	}
+	return writeJSON(filepath.Join(dir, resultName), result)
+}
+
 // ReadFolder reads the record of a finished run from a folder with its configuration, environment and result. A shipped
 // checkpoint is such a folder.
 func ReadFolder(dir string) (Record, error) {
