@@ -73,9 +73,10 @@ accuracy on images of the training set, never of the test set. The accuracy on t
 and compared with the one that the file states. The checkpoint is found by the name --name (default: the file's),
 or is written to that folder if --name is a path; every command that takes a checkpoint takes it.
 
-FOLDER is an encoder: copy its files (config.json, tokenizer.json or vocab.txt, model.safetensors and the files beside
-them) from a folder to where commands find them by name: the folder's, or that of --name. Configuration,
-tokenizer, and names and shapes of the weights are checked first.
+FOLDER is an encoder: its files are copied to where commands find them by name, the folder's or that of --name:
+config.json, tokenizer.json or vocab.txt, the files beside them, and the weights as model.safetensors or
+pytorch_model.bin, or as several files with an index. Configuration, tokenizer, and names and shapes of the weights
+are checked first.
 
 To use an encoder's folder without a copy, give its path to --encoder, or set DLA_MODELS=DIR to find DIR/NAME by NAME.`,
 		Example: `  dla models import resnet20-12fca82f.th --as resnet20 --name akamaster20

@@ -21,10 +21,10 @@ import (
 func newModelsCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "models",
-		Short: "List, describe, fetch and export networks, checkpoints and encoders",
-		Long: `The networks of lab 1 are trained from scratch; the encoders of lab 3 are Hugging Face folders
-(config.json, tokenizer.json, model.safetensors). An encoder's name is searched as a folder, then in $DLA_MODELS,
-among the imported encoders and in the cache of Hugging Face's tools.
+		Short: "List, describe, fetch, import and export networks, checkpoints and encoders",
+		Long: `The networks of lab 1 are trained from scratch, or imported from other programs; the encoders of lab 3 are
+Hugging Face folders (config.json, tokenizer.json, model.safetensors or pytorch_model.bin). An encoder's name is
+searched as a folder, then in $DLA_MODELS, among the imported encoders and in the cache of Hugging Face's tools.
 
 Records and adapters identify their encoder by a SHA-256 of its settings and the values of its weights, which
 copies saved by other programs share. DLA_ANY_ENCODER=1 allows another encoder.`,

@@ -14,7 +14,6 @@ import (
 	"dla/internal/plainfile"
 	"dla/internal/spelling"
 	"dla/internal/text"
-	"dla/internal/weights"
 )
 
 // KnownModel is an encoder that has a short name.
@@ -92,7 +91,7 @@ func didYouMean(name string) string {
 	return fmt.Sprintf(" (did you mean %s?)", near)
 }
 
-// Encoder is a Hugging Face folder on this machine: config.json, tokenizer, model.safetensors.
+// Encoder is a Hugging Face folder on this machine: config.json, tokenizer, weights.
 type Encoder struct {
 	Name      string `json:"name"` // Find finds it by
 	ModelType string `json:"model_type,omitempty"`
@@ -145,13 +144,19 @@ func readModel(dir string) (*model.Encoder, error) {
 	return m, nil
 }
 
+// filesOf are the files of an encoder, as far as dir has them, the weights last.
+func filesOf(dir string) ([]string, error) {
+	files, err := model.WeightFiles(dir)
+	return append(slices.Clone(wanted[:len(wanted)-1]), files...), err
+}
+
 // check says what the Hugging Face folder dir holds: a model and a tokenizer that can be used, and weights that are
 // the model's, by their names and shapes.
 func check(dir string) Encoder {
 	e := Encoder{Name: dir, Source: folder, Dir: dir}
 	err := func() error {
 		if !isModel(dir) {
-			return fmt.Errorf("%s has no config.json; want a Hugging Face folder with config.json, tokenizer.json and model.safetensors", dir)
+			return fmt.Errorf("%s has no config.json; want a Hugging Face folder with config.json, tokenizer.json and model.safetensors or pytorch_model.bin", dir)
 		}
 		m, err := readModel(dir)
 		if err != nil {
@@ -161,7 +166,7 @@ func check(dir string) Encoder {
 		if err := m.Check(dir); err != nil {
 			return err
 		}
-		w, err := weights.Open(filepath.Join(dir, "model.safetensors"))
+		w, err := model.OpenWeights(dir)
 		if err != nil {
 			return err
 		}
@@ -171,7 +176,11 @@ func check(dir string) Encoder {
 				e.Params += t.Len()
 			}
 		}
-		for _, name := range wanted {
+		files, err := filesOf(dir)
+		if err != nil {
+			return err
+		}
+		for _, name := range files {
 			if st, err := os.Stat(filepath.Join(dir, filepath.FromSlash(name))); err == nil {
 				e.Bytes += st.Size()
 			}

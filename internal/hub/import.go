@@ -29,7 +29,7 @@ func Import(ctx context.Context, dir, name string, progress func(download.Progre
 	if st, err := os.Stat(dir); err != nil {
 		return Encoder{}, err
 	} else if !st.IsDir() {
-		return Encoder{}, fmt.Errorf("%s is not a folder; want one with config.json, tokenizer.json and model.safetensors",
+		return Encoder{}, fmt.Errorf("%s is not a folder; want one with config.json, tokenizer.json and model.safetensors or pytorch_model.bin",
 			dir)
 	}
 	if e := check(dir); e.Broken != "" {
@@ -61,7 +61,11 @@ func Import(ctx context.Context, dir, name string, progress func(download.Progre
 func importInto(ctx context.Context, own, dir, name string, progress func(download.Progress)) (Encoder, error) {
 	at := filepath.Join(own, name)
 	err := atomicfile.ReplaceFolder(at, atomicfile.Permissions(dir), func(tmp string) error {
-		for _, file := range wanted {
+		files, err := filesOf(dir)
+		if err != nil {
+			return err
+		}
+		for _, file := range files {
 			file = filepath.FromSlash(file)
 			if err := copyFile(ctx, filepath.Join(dir, file), filepath.Join(tmp, file), progress); err != nil {
 				return err

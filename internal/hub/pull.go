@@ -49,7 +49,7 @@ const (
 )
 
 func largest(name string) int64 {
-	if name == weightsName {
+	if name == weightsName || filepath.Ext(name) == ".bin" || filepath.Ext(name) == ".safetensors" {
 		return maxWeights
 	}
 	return maxFile
@@ -87,6 +87,12 @@ func (h *Hub) Pull(ctx context.Context, name string, progress func(download.Prog
 	for _, need := range []string{"config.json", weightsName} {
 		if slices.Contains(files, need) {
 			continue
+		}
+		for _, form := range model.WeightForms[1:] {
+			if need == weightsName && slices.Contains(files, form) {
+				return e, "", fmt.Errorf("%s has its weights in %s, and only %s is fetched: download its files into a folder, "+
+					"then `dla models import FOLDER`", repo, form, need)
+			}
 		}
 		for _, form := range model.UnreadForms {
 			if slices.Contains(files, form) {

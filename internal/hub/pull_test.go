@@ -725,7 +725,7 @@ func TestHostileAnswers(t *testing.T) {
 				s.files["config.json"] = []byte(strings.Replace(config, "12000", "5", 1))
 				return false
 			}},
-		"weights of PyTorch": {repo + " has no file model.safetensors: pytorch_model.bin holds the weights in a form that is not read here; load it with transformers", func(s *server, _ http.ResponseWriter, _ *http.Request) bool {
+		"weights of PyTorch": {repo + " has its weights in pytorch_model.bin, and only model.safetensors is fetched: download its files into a folder", func(s *server, _ http.ResponseWriter, _ *http.Request) bool {
 			s.files["pytorch_model.bin"] = s.files["model.safetensors"]
 			delete(s.files, "model.safetensors")
 			return false

@@ -118,7 +118,11 @@ func findSentenceEncoder(name, fingerprint string) (*SentenceEncoder, error) {
 
 // files returns the fingerprint of the encoder's files, by which older records identify it.
 func (e *SentenceEncoder) files() (string, error) {
-	return hashFiles(e.dir, "config.json", modelName)
+	names, err := model.WeightFiles(e.dir)
+	if err != nil {
+		return "", err
+	}
+	return hashFiles(e.dir, append([]string{"config.json"}, names...)...)
 }
 
 // olderEncoders returns the settings that older records may have for a run on e, named from. settings makes them from a

@@ -18,7 +18,6 @@ import (
 	"dla/internal/run"
 	"dla/internal/text"
 	"dla/internal/train"
-	"dla/internal/weights"
 )
 
 // Sentiment is a trained classifier of sentences: the best weights of a run, an adapter's folder or a whole model's.
@@ -193,7 +192,7 @@ func loadMerged(dir string) (*Sentiment, error) {
 		return nil, err
 	}
 	s := &Sentiment{Name: filepath.Base(dir), Source: dir, base: base, params: nn.NewParams(0)}
-	r, err := weights.Open(filepath.Join(dir, "model.safetensors"))
+	r, err := model.OpenWeights(dir)
 	if err != nil {
 		return nil, err
 	}

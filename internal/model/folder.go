@@ -14,11 +14,12 @@ import (
 
 	"dla/internal/nn"
 	"dla/internal/plainfile"
+	"dla/internal/torch"
 	"dla/internal/weights"
 )
 
-// A Hugging Face folder has the sizes of an encoder in config.json and its weights in model.safetensors; one
-// of sentence-transformers lists in modules.json what follows the encoder.
+// A Hugging Face folder has the sizes of an encoder in config.json and its weights in model.safetensors, or in another
+// of WeightForms; one of sentence-transformers lists in modules.json what follows the encoder.
 
 const (
 	configName  = "config.json"
@@ -297,27 +298,128 @@ func (e *Encoder) Fingerprint(dir string) (string, error) {
 
 // open reads the header of the weights in dir and says what their names begin with.
 func (e *Encoder) open(dir string) (r *weights.Reader, prefix string, err error) {
-	path := filepath.Join(dir, weightsName)
-	r, err = weights.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if other := otherWeights(dir); other != nil {
-			err = other
-		}
-		return nil, "", fmt.Errorf("%w; the weights of a Hugging Face folder are read from %s, in one file", err, weightsName)
-	}
-	if err != nil {
+	if r, err = OpenWeights(dir); err != nil {
 		return nil, "", err
 	}
-	if prefix, err = e.fits(r, path); err != nil {
+	if prefix, err = e.fits(r, r.Path()); err != nil {
 		r.Close() // read only
 		return nil, "", err
 	}
 	return r, prefix, nil
 }
 
+// WeightForms are the files of weights that are read, in the order they are looked for. An index lists the files in
+// which the weights are.
+var WeightForms = []string{weightsName, weightsName + indexSuffix, "pytorch_model.bin", "pytorch_model.bin" + indexSuffix}
+
+const indexSuffix = ".index.json"
+
 // UnreadForms are the files of weights that are not read, in the order they are looked for.
-var UnreadForms = []string{"model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
-	"tf_model.h5", "flax_model.msgpack"}
+var UnreadForms = []string{"tf_model.h5", "flax_model.msgpack"}
+
+// WeightFiles are the names of the files in dir that hold the weights: an index first, where there is one.
+func WeightFiles(dir string) ([]string, error) {
+	for _, name := range WeightForms {
+		path := filepath.Join(dir, name)
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		if !strings.HasSuffix(name, indexSuffix) {
+			return []string{name}, nil
+		}
+		parts, err := shards(path)
+		return append([]string{name}, parts...), err
+	}
+	err := otherWeights(dir)
+	if err == nil {
+		_, err = os.Stat(filepath.Join(dir, weightsName))
+	}
+	return nil, fmt.Errorf("%w; the weights of a Hugging Face folder are read from %s or %s, or the files that %s or %s "+
+		"lists", err, WeightForms[0], WeightForms[2], WeightForms[1], WeightForms[3])
+}
+
+// maxShards bounds the files of an index.
+const maxShards = 1000
+
+// shards are the files that the index path lists, in order of their names. They lie beside it.
+func shards(path string) ([]string, error) {
+	var index struct {
+		Files map[string]string `json:"weight_map"`
+	}
+	b, err := plainfile.Read(path, maxIndex)
+	if err == nil {
+		err = json.Unmarshal(b, &index)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s is not what it should be (%w); replace it with a good copy", path, err)
+	}
+	end := filepath.Ext(strings.TrimSuffix(path, indexSuffix)) // .bin or .safetensors
+	var all []string
+	for _, name := range index.Files {
+		if slices.Contains(all, name) {
+			continue
+		}
+		if strings.ContainsAny(name, `/\:`) || !filepath.IsLocal(name) || filepath.Ext(name) != end {
+			return nil, fmt.Errorf("%s lists the file %.100q: want the names of %s files beside it", path, name, end)
+		}
+		if all = append(all, name); len(all) > maxShards {
+			return nil, fmt.Errorf("%s lists more than %d files", path, maxShards)
+		}
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%s lists no files (weight_map); replace it with a good copy", path)
+	}
+	slices.Sort(all)
+	return all, nil
+}
+
+// maxIndex bounds an index, in bytes: it has a line for each tensor.
+const maxIndex = 16 << 20
+
+// OpenWeights opens the weights of the Hugging Face folder dir, in whichever of WeightForms they are.
+func OpenWeights(dir string) (*weights.Reader, error) {
+	files, err := WeightFiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	index := ""
+	if strings.HasSuffix(files[0], indexSuffix) {
+		index, files = filepath.Join(dir, files[0]), files[1:]
+	}
+	var parts []*weights.Reader
+	closeAll := func() {
+		for _, r := range parts {
+			r.Close() // read only
+		}
+	}
+	for _, name := range files {
+		path := filepath.Join(dir, name)
+		var r *weights.Reader
+		if filepath.Ext(name) == ".bin" {
+			var c *torch.Checkpoint
+			if c, err = torch.Open(path); err == nil {
+				r = c.Reader
+			}
+		} else {
+			r, err = weights.Open(path)
+		}
+		if err != nil {
+			closeAll()
+			return nil, err
+		}
+		parts = append(parts, r)
+	}
+	if index == "" {
+		return parts[0], nil
+	}
+	r, err := weights.Join(index, parts)
+	if err != nil {
+		closeAll()
+	}
+	return r, err
+}
 
 // otherWeights is the error of a folder that has its weights in another form; nil: it has none.
 func otherWeights(dir string) error {
@@ -331,11 +433,8 @@ func otherWeights(dir string) error {
 
 // UnreadWeights is the error of the file called path, which holds weights in a form that is not read.
 func UnreadWeights(path string) error {
-	what := "holds the weights in a form that is not read here"
-	if strings.HasSuffix(path, ".index.json") {
-		what = "says that the weights are in several files, which are not read here"
-	}
-	return fmt.Errorf("%s %s; load it with transformers and write it with save_pretrained(FOLDER, safe_serialization=True, max_shard_size=\"4GB\")", path, what)
+	return fmt.Errorf("%s holds the weights in a form that is not read here; load it with transformers and write it with "+
+		"save_pretrained(FOLDER, safe_serialization=True, max_shard_size=\"4GB\")", path)
 }
 
 // fits gives the tensors of r, called path, the names that they have today, and says what those of e begin with.

@@ -306,7 +306,7 @@ func TestLoadRefuses(t *testing.T) {
 	if err := e.Load(t.TempDir(), nn.NewParams(1)); err == nil || !strings.Contains(err.Error(), "model.safetensors") {
 		t.Errorf("no weights: %v", err)
 	}
-	for _, name := range []string{"pytorch_model.bin", "tf_model.h5", "model.safetensors.index.json"} {
+	for _, name := range UnreadForms {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)

@@ -167,8 +167,7 @@ func (c *SentenceClassifier) LoadStart(dir string, p *nn.Params) error {
 	if !h.inEncoder || p.Has(h.dense+".weight") {
 		return nil
 	}
-	path := filepath.Join(dir, weightsName)
-	r, err := weights.Open(path)
+	r, err := OpenWeights(dir)
 	if err != nil {
 		return err
 	}
@@ -181,9 +180,9 @@ func (c *SentenceClassifier) LoadStart(dir string, p *nn.Params) error {
 	return nil
 }
 
-// LoadHead reads the head's weights from model.safetensors of the folder dir into p.
+// LoadHead reads the head's weights from the folder dir into p.
 func (c *SentenceClassifier) LoadHead(dir string, p *nn.Params) error {
-	r, err := weights.Open(filepath.Join(dir, weightsName))
+	r, err := OpenWeights(dir)
 	if err != nil {
 		return err
 	}
@@ -366,6 +365,10 @@ func (c *SentenceClassifier) Write(dir, from string, p *nn.Params, labels []stri
 	for _, q := range p.List() {
 		have[q.Name] = q
 	}
+	source, err := WeightFiles(from)
+	if err != nil {
+		return err
+	}
 	var ts []weights.Tensor
 	for _, w := range slices.Concat(c.weights(), c.head()) {
 		q, ok := have[w.name]
@@ -386,7 +389,7 @@ func (c *SentenceClassifier) Write(dir, from string, p *nn.Params, labels []stri
 		if _, err := weights.Save(path, ts, map[string]string{"format": "pt"}); err != nil {
 			return err
 		}
-		if err := atomicfile.Narrow(path, atomicfile.Permissions(filepath.Join(from, weightsName))); err != nil {
+		if err := atomicfile.Narrow(path, atomicfile.Permissions(filepath.Join(from, source[len(source)-1]))); err != nil {
 			return err
 		}
 		if err := atomicfile.WriteBytes(filepath.Join(tmp, CardName), []byte(c.card(labels))); err != nil {
