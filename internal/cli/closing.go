@@ -46,6 +46,14 @@ func closing(s *Streams, all []labs.Outcome, root string, asJSON bool) error {
 		}
 		return failedChecks(all)
 	}
+	const most = 20 // runs show has them all
+	classes, err := report.ClassTable(recs[0], most)
+	if err != nil {
+		return err
+	}
+	if classes != "" {
+		fmt.Fprintf(s.Out, "%s\n", classes)
+	}
 	closingOne(s, all[0], recs[0], root)
 	return failedChecks(all)
 }

@@ -198,6 +198,13 @@ func show(s *Streams, r run.Record, root string) error {
 		fmt.Fprintf(w, "selected  epoch %d, %s\n", res.BestEpoch, by)
 		fmt.Fprintf(w, "weights   %d parameters, sha256 %s\n", res.Params, res.WeightsSHA256)
 	}
+	classes, err := report.ClassTable(r, math.MaxInt)
+	if err != nil {
+		return err
+	}
+	if classes != "" {
+		fmt.Fprintf(w, "\n%s\n", classes)
+	}
 	fmt.Fprintf(w, "wall time %.1f s", res.Seconds())
 	if c, ok := res.(*record.Classifier); ok && c.ElapsedSeconds != nil {
 		fmt.Fprintf(w, ", %.1f s with the reading of data and the test", *c.ElapsedSeconds)

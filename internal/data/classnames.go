@@ -1,6 +1,6 @@
 package data
 
-// ClassNames returns the names of the classes of the set of images called name, in the order of the labels; nil if the
+// ClassNames returns the names of the classes of the set called name, in the order of the labels; nil if the
 // catalogue does not know them without reading the set.
 func ClassNames(name string) []string {
 	switch name {
@@ -14,6 +14,8 @@ func ClassNames(name string) []string {
 		return peopleClasses
 	case "svhn":
 		return svhnClasses
+	case "rotten_tomatoes", SyntheticSentences:
+		return polarityClasses
 	}
 	return nil
 }

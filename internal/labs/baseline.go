@@ -103,7 +103,7 @@ func (p *probe) evaluate(ctx context.Context, e finishedTraining) (record.Result
 	if err != nil {
 		return nil, err
 	}
-	res, err := p.result(e, test, predictions)
+	res, err := p.result(e, test, predictions, labels, m.set.Classes)
 	if err != nil {
 		return nil, err
 	}

@@ -312,16 +312,17 @@ func (c *classifier) cost() TrainingCost {
 }
 
 // result returns the result of a finished training, without the fields of its experiment, and attaches the predictions.
-func (c *classifier) result(e finishedTraining, test record.Test,
-	predictions metrics.Predictions) (*record.Classifier, error) {
+// labels are those of the test set, of the classes called names.
+func (c *classifier) result(e finishedTraining, test record.Test, predictions metrics.Predictions, labels []int32,
+	names []string) (*record.Classifier, error) {
 	res := &record.Classifier{
 		Test: test, BestEpoch: e.BestEpoch, Epochs: e.Epochs, Reason: string(e.Reason), WallSeconds: e.Seconds, ElapsedSeconds: e.elapsed(),
 		Val: e.BestVal.Measure(), LastVal: e.LastVal.Measure(),
 		Params: c.params.Count(), MACs: c.macs, PeakBytes: c.net.PeakBytes(),
 		WeightsSHA256: weights.Fingerprint(c.net.State()), LastWeightsSHA256: e.last,
 	}
-	var err error
-	if res.Predictions, err = e.run.Attach(predictionsName, predictions); err != nil {
+	err := attachPredictions(e.run, res, predictions, labels, names)
+	if err != nil {
 		return nil, err
 	}
 	res.GradNorms, err = attachGradNorms(e)
@@ -355,7 +356,7 @@ func (c *imageClassifier) evaluated(ctx context.Context, e finishedTraining) (*r
 	if err != nil {
 		return nil, err
 	}
-	res, err := c.result(e, test, predictions)
+	res, err := c.result(e, test, predictions, labelsOf(c.test), c.test.Set.Classes)
 	if err != nil {
 		return nil, err
 	}

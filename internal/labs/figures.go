@@ -23,6 +23,11 @@ func draw(rec run.Record) (files []string, err error) {
 		if files, err = report.Figures([]run.Record{rec}, tmp); err != nil {
 			return err
 		}
+		more, err := report.ClassFigures(rec, tmp)
+		if err != nil {
+			return err
+		}
+		files = append(files, more...)
 		for i, f := range files {
 			below, err := filepath.Rel(tmp, f)
 			if err != nil {

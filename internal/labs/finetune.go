@@ -303,8 +303,7 @@ func (u *tuner) evaluate(ctx context.Context, e finishedTraining) (record.Result
 		Finetuned: f,
 		Note:      syntheticNote(m.set.Name, m.set.Synthetic),
 	}
-	res.Predictions, err = e.run.Attach(predictionsName, predictions)
-	return res, err
+	return res, attachPredictions(e.run, res, predictions, labels, m.set.Classes)
 }
 
 // meanTokens is the mean length of a sentence of Rotten Tomatoes in tokens, for estimates of cost.

@@ -12,6 +12,7 @@ import (
 
 	"dla/internal/config"
 	"dla/internal/data"
+	"dla/internal/metrics"
 	"dla/internal/record"
 	"dla/internal/run"
 	"dla/internal/train"
@@ -142,6 +143,11 @@ func TestRunsSayWhereTestImagesWerePublished(t *testing.T) {
 	}
 }
 
+func bytesOf(p metrics.Predictions) []byte {
+	b, _ := p.Bytes()
+	return b
+}
+
 // TestExportedCheckpointIsTheRun: with its weights, running statistics and record, it scores the test
 // set as the run did, to the last image.
 func TestExportedCheckpointIsTheRun(t *testing.T) {
@@ -174,7 +180,7 @@ func TestExportedCheckpointIsTheRun(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if kept, err := rec.Attached(tr.Result.Predictions); err != nil || !bytes.Equal(kept, predictions) {
+		if kept, err := rec.Attached(tr.Result.Predictions); err != nil || !bytes.Equal(kept, bytesOf(predictions)) {
 			t.Errorf("other predictions than the run kept (%v)", err)
 		}
 		if predictions.Correct() != res.Correct {

@@ -64,6 +64,11 @@ func TestThreeClasses(t *testing.T) {
 	if !slices.Equal(r.Finetuned.Labels, moods) || r.Test.Accuracy < 0.8 || record.Failed(r.SelfChecks()) != nil {
 		t.Errorf("%+v, %+v", r, r.Finetuned)
 	}
+	by := r.ByClass
+	if by == nil || len(by.Classes) != 3 || by.Classes[1].Name != "good" || by.Classes[1].N != 12 || by.Macro.Recall < 0.8 ||
+		!slices.ContainsFunc(out.Figures, func(f string) bool { return filepath.Base(f) == "confusion.png" }) {
+		t.Errorf("%+v, figures %v", by, out.Figures)
+	}
 	merged := filepath.Join(t.TempDir(), "merged")
 	if err := Merge(root, out.ID, merged); err != nil {
 		t.Fatal(err)

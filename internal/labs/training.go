@@ -11,6 +11,7 @@ import (
 	"dla/internal/data"
 	"dla/internal/engine"
 	"dla/internal/kernel"
+	"dla/internal/metrics"
 	"dla/internal/optim"
 	"dla/internal/record"
 	"dla/internal/report"
@@ -196,9 +197,34 @@ func attachGradNorms(e finishedTraining) (*run.Attachment, error) {
 	return &a, err
 }
 
+// attachPredictions attaches the predictions of the test set, and the confusion matrix of the named classes, to r, and
+// sets both in res.
+func attachPredictions(r *run.Run, res *record.Classifier, p metrics.Predictions, labels []int32, names []string) error {
+	b, wide := p.Bytes()
+	name := predictionsName
+	if wide {
+		name = record.WidePredictions
+	}
+	var err error
+	if res.Predictions, err = r.Attach(name, b); err != nil {
+		return err
+	}
+	c, err := metrics.NewConfusion(len(names), labels, p.Classes())
+	if err != nil {
+		return err
+	}
+	var matrix []byte
+	if res.ByClass, matrix, err = record.NewByClass(names, c); err != nil {
+		return err
+	}
+	res.ByClass.Confusion, err = r.Attach(confusionName, matrix)
+	return err
+}
+
 // Names of the files beside a run's record.
 const (
 	predictionsName = "test_predictions.bin"
+	confusionName   = "test_confusion.csv"
 	testIndexName   = "test_index.csv"
 	gradNormsName   = "grad_norms.jsonl"
 )

@@ -26,12 +26,14 @@ type Classifier struct {
 	PeakBytes         int64          `json:"peak_bytes"`
 	WeightsSHA256     string         `json:"weights_sha256"`
 	LastWeightsSHA256 string         `json:"last_weights_sha256"`
-	Predictions       run.Attachment `json:"predictions"` // of the test set: metrics.Predictions
+	Predictions       run.Attachment `json:"predictions"` // of the test set: metrics.Predictions.Bytes
 
 	TestViews *Views `json:"test_views,omitempty"` // beside Test, with test-time augmentation
 	// TestLast is that of the last epoch's weights, beside Test, for images. It is nil where these are the selected
 	// weights, and in older records.
 	TestLast *Test `json:"test_last,omitempty"`
+
+	ByClass *ByClass `json:"by_class,omitempty"` // measures of each class; missing from older records
 
 	// TestIndex is set where the test images are not in their published order: see data.WritePlaces.
 	TestIndex *run.Attachment `json:"test_index,omitempty"`

@@ -149,5 +149,12 @@ func predictionsOf(r run.Record) (metrics.Predictions, record.Classifier, error)
 		return nil, res, fmt.Errorf("run %s has no test predictions; train it again to compare it image by image", r.ID)
 	}
 	b, err := r.Attached(res.Predictions)
-	return metrics.Predictions(b), res, err
+	if err != nil {
+		return nil, res, err
+	}
+	p, err := metrics.ReadPredictions(b, res.Predictions.File == record.WidePredictions)
+	if err != nil {
+		return nil, res, fmt.Errorf("run %s: %s: %w", r.ID, res.Predictions.File, err)
+	}
+	return p, res, nil
 }

@@ -49,7 +49,8 @@ func recordOf(t *testing.T, root, experiment, variant string, seed uint64, cfg a
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := r.Attach("test_predictions.bin", p)
+	kept, _ := p.Bytes()
+	a, err := r.Attach("test_predictions.bin", kept)
 	if err != nil {
 		t.Fatal(err)
 	}
