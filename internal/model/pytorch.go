@@ -162,9 +162,18 @@ func (m ResNet) python() string {
         if stride > 1:  # a projection (option B)
             self.downsample = nn.Sequential(nn.Conv2d(inputs, filters, 1, stride, bias=False), nn.BatchNorm2d(filters))`
 	case m.Res:
+		zeros := "0, y.shape[1] - x.shape[1]"
+		if m.PadBoth {
+			zeros = "new // 2, new - new // 2"
+		}
 		shortcut = `
-        s = self.conv1.stride[0]  # the shortcut has no parameters (option A): every s-th pixel, and zeros for new channels
-        y = y + F.pad(x[:, :, ::s, ::s], (0, 0, 0, 0, 0, y.shape[1] - x.shape[1]))`
+        s = self.conv1.stride[0]  # the shortcut has no parameters (option A): every s-th pixel, and zeros for new channels`
+		if m.PadBoth {
+			shortcut += `
+        new = y.shape[1] - x.shape[1]`
+		}
+		shortcut += `
+        y = y + F.pad(x[:, :, ::s, ::s], (0, 0, 0, 0, ` + zeros + `))`
 	}
 	return m.Pixels.python() + fmt.Sprintf(`
 
@@ -176,31 +185,75 @@ class Block(nn.Module):
     def __init__(self, inputs, filters, stride):
         super().__init__()
         self.conv1, self.bn1 = conv(inputs, filters, stride), nn.BatchNorm2d(filters)
-        self.conv2, self.bn2 = conv(filters, filters), nn.BatchNorm2d(filters)%[3]s
+        self.conv2, self.bn2 = conv(filters, filters), nn.BatchNorm2d(filters)%s
 
     def forward(self, x):
-        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))%[4]s
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))%s
         return F.relu(y)
 
+`, downsample, shortcut) + stages(m.Width, m.Width, m.Blocks, m.stages(), false)
+}
 
+// stages is the network of blocks in count stages, of which each has twice the filters of the one before. bn1 with ReLU
+// stands before them or, last, behind.
+func stages(stem, width, blocks, count int, last bool) string {
+	var layers, calls strings.Builder
+	inputs := stem
+	for i := range count {
+		filters, stride := width<<i, min(i+1, 2)
+		fmt.Fprintf(&layers, "\n        self.layer%d = stage(%d, %d, %d)", i+1, inputs, filters, stride)
+		fmt.Fprintf(&calls, "\n        x = self.layer%d(x)", i+1)
+		inputs = filters
+	}
+	const norm = "\n        x = F.relu(self.bn1(x))"
+	channels, body := stem, norm+calls.String()
+	if last {
+		channels, body = inputs, calls.String()+norm
+	}
+	return fmt.Sprintf(`
 def stage(inputs, filters, stride):
-    rest = [Block(filters, filters, 1) for _ in range(%[2]d - 1)]
+    rest = [Block(filters, filters, 1) for _ in range(%d - 1)]
     return nn.Sequential(Block(inputs, filters, stride), *rest)
 
 
 class Network(Images):
     def __init__(self):
         super().__init__()
-        self.conv1, self.bn1 = conv(CHANNELS, %[1]d), nn.BatchNorm2d(%[1]d)
-        self.layer1 = stage(%[1]d, %[1]d, 1)
-        self.layer2 = stage(%[1]d, 2 * %[1]d, 2)
-        self.layer3 = stage(2 * %[1]d, 4 * %[1]d, 2)
-        self.fc = nn.Linear(4 * %[1]d, len(CLASSES))
+        self.conv1, self.bn1 = conv(CHANNELS, %d), nn.BatchNorm2d(%d)%s
+        self.fc = nn.Linear(%d, len(CLASSES))
 
     def forward(self, x):
-        x = F.relu(self.bn1(self.conv1(self.standardize(x))))
-        return self.fc(self.layer3(self.layer2(self.layer1(x))).mean((2, 3)))
-`, m.Width, m.Blocks, downsample, shortcut)
+        x = self.conv1(self.standardize(x))%s
+        return self.fc(x.mean((2, 3)))
+`, blocks, stem, channels, layers.String(), inputs, body)
+}
+
+func (m Wide) python() string {
+	skip, projection := "", ""
+	if m.Res {
+		projection = `
+        self.downsample = nn.Sequential()
+        if stride > 1 or inputs != filters:
+            self.downsample.append(nn.Conv2d(inputs, filters, 1, stride, bias=False))`
+		skip = "(self.downsample(first) if len(self.downsample) else x) + "
+	}
+	return m.Pixels.python() + fmt.Sprintf(`
+
+def conv(inputs, filters, stride=1):
+    return nn.Conv2d(inputs, filters, 3, stride, padding=1, bias=False)
+
+
+class Block(nn.Module):
+    def __init__(self, inputs, filters, stride):
+        super().__init__()
+        self.bn1, self.conv1 = nn.BatchNorm2d(inputs), conv(inputs, filters, stride)
+        self.bn2, self.conv2 = nn.BatchNorm2d(filters), conv(filters, filters)%s
+
+    def forward(self, x):
+        first = F.relu(self.bn1(x))
+        return %sself.conv2(F.relu(self.bn2(self.conv1(first))))
+
+`, projection, skip) + stages(wideStem, m.Width, wideBlocks, 3, true)
 }
 
 func (m Speedrun) python() string {

@@ -35,12 +35,16 @@ func pythonNetworks(t *testing.T) (all []Model) {
 		if n.Name == "mlp" {
 			s.Depth, s.Width = 2, 16
 		}
+		if n.Name == "wrn28-10" { // it has 36 million weights
+			s.Width = 32
+		}
 		if add(s); n.Skips {
 			s.Res = true
 			add(s)
 		}
 	}
-	return append(all, ResNet{Blocks: 3, Width: 16, Res: true, Projection: true, Pixels: CIFAR10})
+	return append(all, ResNet{Blocks: 3, Width: 16, Res: true, Projection: true, Pixels: CIFAR10},
+		ResNet{Blocks: 1, Width: 5, Res: true, PadBoth: true, Pixels: CIFAR10}, Wide{Width: 16, Res: true, Pixels: CIFAR10})
 }
 
 // classes are ten.
@@ -48,7 +52,8 @@ var classes = []string{"a", "b", "c", "d", "e", "f", "g", "\"h\"", "größe", "j
 
 // TestPyTorchModules: each network of the zoo has a module, and those in testdata are the ones that TestPyTorch ran.
 func TestPyTorchModules(t *testing.T) {
-	kept := []string{"mlp-d2-res", "cnn-small-res", "cnn-small-plain", "plain20", "resnet20", "resnet20-b", "speedrun"}
+	kept := []string{"mlp-d2-res", "cnn-small-res", "cnn-small-plain", "plain20", "resnet20", "resnet20-b", "resnet18", "wrn28-2",
+		"speedrun"}
 	for _, m := range pythonNetworks(t) {
 		module, err := PyTorch(m, Images{32, 32, 3, classes})
 		if err != nil {

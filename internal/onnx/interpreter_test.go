@@ -423,14 +423,14 @@ func compute(op string, in []array, at map[string]fields) (array, error) {
 		return x, nil
 	case "Pad":
 		pads := in[1].ints()
-		more := pads[len(x.dims)+1]
-		if slices.ContainsFunc(pads, func(p int) bool { return p != 0 && p != more }) {
+		front, back := pads[1], pads[5]
+		if !slices.Equal(pads, []int{0, front, 0, 0, 0, back, 0, 0}) {
 			return x, fmt.Errorf("pads other than channels: %v", pads)
 		}
-		y := zeros(x.dims[0], x.dims[1]+more, x.dims[2], x.dims[3])
+		y := zeros(x.dims[0], x.dims[1]+front+back, x.dims[2], x.dims[3])
 		for n := range x.dims[0] {
-			size := count(x.dims[1:])
-			copy(y.v[n*count(y.dims[1:]):], x.v[n*size:(n+1)*size])
+			size, plane := count(x.dims[1:]), count(x.dims[2:])
+			copy(y.v[n*count(y.dims[1:])+front*plane:], x.v[n*size:(n+1)*size])
 		}
 		return y, nil
 	case "Gather":

@@ -127,7 +127,7 @@ func classifiers(t *testing.T, all bool, side int) (list []exported) {
 	}
 	for _, n := range model.Zoo {
 		if !all && slices.Contains([]string{"medium", "large", "teacher", "student", "resnet32", "resnet44", "resnet56",
-			"resnet110"}, n.Name) {
+			"resnet110", "resnet18", "wrn28-10"}, n.Name) {
 			continue // of the same layers as others
 		}
 		for _, res := range []bool{false, true} {
@@ -137,6 +137,8 @@ func classifiers(t *testing.T, all bool, side int) (list []exported) {
 				continue
 			case n.Name == "mlp":
 				s.Depth, s.Width = 2, 16
+			case n.Name == "wrn28-10": // smaller: it has 36 million weights
+				s.Width = 32
 			case (n.Name == "speedrun" || strings.HasPrefix(n.Name, "resnet")) && !all:
 				s.Width = 4
 			}
@@ -148,6 +150,9 @@ func classifiers(t *testing.T, all bool, side int) (list []exported) {
 		}
 	}
 	add(model.ResNet{Blocks: 1, Width: 4, Res: true, Projection: true, Pixels: model.MNIST}, 14, 14, 1)
+	add(model.ResNet{Blocks: 1, Width: 6, Res: true, PadBoth: true, Pixels: model.CIFAR10}, 12, 12, 3)
+	add(model.ResNet{Blocks: 2, Width: 4, Stages: 4, Res: true, Projection: true, Pixels: model.CIFAR10}, 12, 12, 3)
+	add(model.Wide{Width: 8, Res: true, Pixels: model.CIFAR10}, 8, 8, 3)
 	add(model.Speedrun{Width: 4, Pixels: model.CIFAR10}, 10, 11, 3) // whose poolings drop rows and columns
 	auto := model.AutoEncoder{Encoder: model.ResNet{Blocks: 1, Width: 4, Res: true, Pixels: model.CIFAR10}}
 	return append(list, network(t, auto.Name(), []int{16, 16, 3}, 16, 16, 3, auto.Reconstruct),

@@ -177,14 +177,14 @@ func (t *translation) activation(x string, act ops.Activation) string {
 	return x
 }
 
-// padShortcut is every stride-th pixel of x [N, H, W, C], with zeros up to f.Out channels.
+// padShortcut is every stride-th pixel of x [N, H, W, C], with zeros around its channels.
 func (t *translation) padShortcut(x string, f ops.PadShortcutForm, shape []int) string {
 	if f.Stride > 1 {
 		s := int64(f.Stride)
 		x = t.emit("Slice", []string{x, t.integers("starts", 0, 0), t.integers("ends", int64(shape[1]), int64(shape[2])),
 			t.integers("axes", 2, 3), t.integers("steps", s, s)})
 	}
-	return t.emit("Pad", []string{x, t.integers("pads", 0, 0, 0, 0, 0, int64(f.Out-shape[3]), 0, 0)})
+	return t.emit("Pad", []string{x, t.integers("pads", 0, int64(f.Front), 0, 0, 0, int64(f.Out-f.Front-shape[3]), 0, 0)})
 }
 
 // embeddings is the sum of the tables' rows, [batch, sequence, width], of word, position, ids, positions and kind.

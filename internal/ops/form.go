@@ -53,8 +53,8 @@ type (
 	// UpsampleForm doubles the image, nearest neighbour.
 	UpsampleForm struct{}
 
-	// PadShortcutForm is every Stride-th pixel, with zeros up to Out channels.
-	PadShortcutForm struct{ Stride, Out int }
+	// PadShortcutForm is every Stride-th pixel, between Front channels of zeros and as many as there are up to Out.
+	PadShortcutForm struct{ Stride, Out, Front int }
 
 	// EmbeddingsForm is word[ids] + position[First + positions] + kind[0], of word, position, ids, positions, [kind].
 	EmbeddingsForm struct{ First int }
@@ -102,7 +102,7 @@ func FormOf(op G.Op) (any, error) {
 	case *upsample:
 		return UpsampleForm{}, nil
 	case *padShortcut:
-		return PadShortcutForm{Stride: o.stride, Out: o.out}, nil
+		return PadShortcutForm{Stride: o.stride, Out: o.out, Front: o.front}, nil
 	case *embeddings:
 		return EmbeddingsForm{First: o.positions.First}, nil
 	case *layerNorm:

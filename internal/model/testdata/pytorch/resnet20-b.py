@@ -54,13 +54,17 @@ class Network(Images):
         super().__init__()
         self.conv1, self.bn1 = conv(CHANNELS, 16), nn.BatchNorm2d(16)
         self.layer1 = stage(16, 16, 1)
-        self.layer2 = stage(16, 2 * 16, 2)
-        self.layer3 = stage(2 * 16, 4 * 16, 2)
-        self.fc = nn.Linear(4 * 16, len(CLASSES))
+        self.layer2 = stage(16, 32, 2)
+        self.layer3 = stage(32, 64, 2)
+        self.fc = nn.Linear(64, len(CLASSES))
 
     def forward(self, x):
-        x = F.relu(self.bn1(self.conv1(self.standardize(x))))
-        return self.fc(self.layer3(self.layer2(self.layer1(x))).mean((2, 3)))
+        x = self.conv1(self.standardize(x))
+        x = F.relu(self.bn1(x))
+        x = self.layer1(x)
+        x = self.layer2(x)
+        x = self.layer3(x)
+        return self.fc(x.mean((2, 3)))
 
 
 def load(path=Path(__file__).with_name("model.pt")):
