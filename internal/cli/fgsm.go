@@ -44,7 +44,8 @@ Each run leaves a record with tables, figures and self-checks (epsilon 0 changes
 larger than epsilon, PGD is no weaker than FGSM, …). A failed self-check is an error; the record is kept.
 
 --save FOLDER instead writes one set of adversarial images, made by --attack at --eps, as PNG files in one
-folder per class or as safetensors; --evaluate FOLDER prints the accuracy of the networks on such a set.
+folder per class, as safetensors or as adversarial.npz for NumPy: images [n, H, W, C] from 0 to 1, labels, index
+(row of the test set) and logits. --evaluate FOLDER prints the accuracy of the networks on such a set.
 
 Settings, later ones take precedence: defaults, --config, flags, --set.`,
 		Example: `  dla lab4 fgsm
@@ -78,11 +79,11 @@ Settings, later ones take precedence: defaults, --config, flags, --set.`,
 		"--set take precedence"
 	f.Lookup("json").Usage = "print JSON"
 	f.StringVar(&o.save, "save", "", "write one set of adversarial images to this new folder, and stop")
-	f.StringVar(&o.saveAs, "save-as", labs.AsImages, "images (PNG, 8 bits) or safetensors (float32)")
+	f.StringVar(&o.saveAs, "save-as", labs.AsImages, "images (PNG, 8 bits), safetensors or npz (float32)")
 	f.StringVar(&o.attack, "attack", "fgsm", "with --save: "+strings.Join(labs.AttackNames(), ", "))
-	f.StringVar(&o.evaluate, "evaluate", "", "evaluate the networks on the images of this folder or safetensors "+
-		"file, and stop")
-	completeWords(cmd, "save-as", []string{labs.AsImages, labs.AsSafetensors})
+	f.StringVar(&o.evaluate, "evaluate", "", "evaluate the networks on the images of this folder, or safetensors "+
+		"or npz file, and stop")
+	completeWords(cmd, "save-as", labs.SaveFormats)
 	completeWords(cmd, "attack", labs.AttackNames())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := fgsmSettings(o, b)
@@ -156,8 +157,8 @@ func (o fgsmOptions) modes(set func(string) bool) error {
 		return fmt.Errorf("--save-as and --attack need --save")
 	case o.save != "" && !slices.Contains(labs.AttackNames(), o.attack):
 		return fmt.Errorf("--attack is %q, want one of %s", o.attack, strings.Join(labs.AttackNames(), ", "))
-	case o.save != "" && o.saveAs != labs.AsImages && o.saveAs != labs.AsSafetensors:
-		return fmt.Errorf("--save-as is %q, want %s or %s", o.saveAs, labs.AsImages, labs.AsSafetensors)
+	case o.save != "" && !slices.Contains(labs.SaveFormats, o.saveAs):
+		return fmt.Errorf("--save-as is %q, want one of %s", o.saveAs, strings.Join(labs.SaveFormats, ", "))
 	case o.save != "" && set("eps") && (len(o.eps.all) != 1 || !(o.eps.all[0].n >= 0 && o.eps.all[0].n <= 255)):
 		return fmt.Errorf("--eps is %s, want one radius of 0 to 255 with --save", o.eps.String())
 	case (o.save != "" || o.evaluate != "") && (o.dryRun || o.resume):

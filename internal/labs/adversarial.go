@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"dla/internal/config"
 	"dla/internal/data"
 	"dla/internal/metrics"
+	"dla/internal/npz"
 	"dla/internal/train"
 	"dla/internal/weights"
 )
@@ -56,12 +58,17 @@ func attackCalled(kind string) (m attack.Method, at attackRadius, err error) {
 const (
 	AsImages      = "images"      // PNG files, 8 bits a value, in a folder for each class
 	AsSafetensors = "safetensors" // float32 as the attack left them
+	AsNPZ         = "npz"         // the same for NumPy, with their logits
 )
+
+// SaveFormats lists the formats.
+var SaveFormats = []string{AsImages, AsSafetensors, AsNPZ}
 
 // Files of an adversarial set.
 const (
 	aboutName       = "about.json"
 	adversarialName = "adversarial.safetensors"
+	adversarialNPZ  = "adversarial.npz"
 )
 
 // AdversarialSet is the content of about.json, which describes a set.
@@ -106,17 +113,17 @@ func saveOn(ctx context.Context, n *Network, ds *data.Dataset, cfg config.FGSM, 
 	}
 	at.eps = eps
 	err = atomicfile.NewFolder(dir, 0o777, func(tmp string) error {
-		out := setWriter{dir: tmp, set: ds.Test}
+		out := setWriter{dir: tmp, set: ds.Test, graph: v.graph}
 		w := v.attackOf(m.Name, m.New(settingsAt(cfg, n.Images, at)), at.norm, eps, at.targeted)
 		w.each = out.images
-		if as == AsSafetensors {
+		if as != AsImages {
 			w.each = out.collect
 		}
 		if err := v.evaluate(ctx, outcomeName(w.Outcome), []*attackRun{w}, class, opt.Sink); err != nil {
 			return err
 		}
-		if as == AsSafetensors {
-			if err := out.save(); err != nil {
+		if as != AsImages {
+			if err := out.save(as); err != nil {
 				return err
 			}
 		}
@@ -137,8 +144,9 @@ func saveOn(ctx context.Context, n *Network, ds *data.Dataset, cfg config.FGSM, 
 type setWriter struct {
 	dir           string
 	set           *data.Set
-	x             []float32
-	labels, index []float32
+	graph         *attack.Target
+	x, logits     []float32
+	labels, index []int32
 }
 
 // images writes each image as a PNG into the folder of its class.
@@ -172,20 +180,39 @@ func (s *setWriter) images(b attack.Batch, y []int32, _, rounded, _ []float32) e
 
 // collect collects the images for save.
 func (s *setWriter) collect(b attack.Batch, y []int32, adv, _, _ []float32) error {
-	s.x = append(s.x, adv...)
-	for i, label := range y {
-		s.labels, s.index = append(s.labels, float32(label)), append(s.index, float32(b.Index[i]))
-	}
-	return nil
+	s.x, s.labels, s.index = append(s.x, adv...), append(s.labels, y...), append(s.index, b.Index...)
+	z, err := s.graph.Logits(adv)
+	s.logits = append(s.logits, z...)
+	return err
 }
 
 // save writes the images that collect has collected.
-func (s *setWriter) save() error {
+func (s *setWriter) save(as string) error {
 	n := len(s.labels)
+	images := []int{n, s.set.H, s.set.W, s.set.C}
+	if as == AsNPZ {
+		return writeNPZ(filepath.Join(s.dir, adversarialNPZ), []npz.Array{{Name: "images", Shape: images, Data: s.x},
+			{Name: "labels", Shape: []int{n}, Data: s.labels}, {Name: "index", Shape: []int{n}, Data: s.index},
+			{Name: "logits", Shape: []int{n, len(s.logits) / max(1, n)}, Data: s.logits}})
+	}
 	_, err := weights.Save(filepath.Join(s.dir, adversarialName), []weights.Tensor{
-		{Name: "images", Shape: []int{n, s.set.H, s.set.W, s.set.C}, Data: s.x},
-		{Name: "labels", Shape: []int{n}, Data: s.labels}, {Name: "index", Shape: []int{n}, Data: s.index},
+		{Name: "images", Shape: images, Data: s.x}, {Name: "labels", Shape: []int{n}, Data: floats(s.labels)},
+		{Name: "index", Shape: []int{n}, Data: floats(s.index)},
 	}, map[string]string{"classes": strings.Join(s.set.Classes, "\n")})
+	return err
+}
+
+func floats(x []int32) []float32 {
+	y := make([]float32, len(x))
+	for i, v := range x {
+		y[i] = float32(v)
+	}
+	return y
+}
+
+// writeNPZ writes an archive of arrays to path.
+func writeNPZ(path string, arrays []npz.Array) error {
+	_, _, err := atomicfile.Write(path, func(w io.Writer) error { return npz.Write(w, arrays) })
 	return err
 }
 
@@ -247,12 +274,14 @@ func evaluateOn(ctx context.Context, nets []*Network, ds *data.Dataset, dir stri
 // ds.
 func readAdversarial(ctx context.Context, dir string, ds *data.Dataset, want data.Description,
 	opt Options) ([]float32, []int32, error) {
-	file := filepath.Join(dir, adversarialName)
-	if filepath.Ext(dir) == ".safetensors" {
-		file = dir
-	}
-	if _, err := os.Stat(file); err == nil {
-		return readTensors(file, want)
+	for _, name := range []string{adversarialName, adversarialNPZ} {
+		file := filepath.Join(dir, name)
+		if filepath.Ext(dir) == filepath.Ext(name) {
+			file = dir
+		}
+		if _, err := os.Stat(file); err == nil {
+			return readTensors(file, want)
+		}
 	}
 	set, err := data.Folder(ctx, filepath.Base(dir), dir, ds.Test, opt.Data)
 	if err != nil {
@@ -278,7 +307,7 @@ func readAdversarial(ctx context.Context, dir string, ds *data.Dataset, want dat
 
 // readTensors reads the file that setWriter.save wrote. Values outside [0, 1] and invalid labels are errors.
 func readTensors(file string, want data.Description) ([]float32, []int32, error) {
-	f, err := weights.Load(file, "")
+	tensors, err := tensorsOf(file)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -287,7 +316,7 @@ func readTensors(file string, want data.Description) ([]float32, []int32, error)
 			"fgsm --save`", file, fmt.Sprintf(format, args...))
 	}
 	var images, labels weights.Tensor
-	for _, t := range f.Tensors {
+	for _, t := range tensors {
 		switch t.Name {
 		case "images":
 			images = t
@@ -312,4 +341,56 @@ func readTensors(file string, want data.Description) ([]float32, []int32, error)
 		y[i] = int32(l)
 	}
 	return images.Data, y, nil
+}
+
+// maxAdversarial bounds the arrays of an adversarial set in NumPy's format, in bytes.
+const maxAdversarial = 2 << 30
+
+// tensorsOf returns what file holds, safetensors or an archive of NumPy's, as float32.
+func tensorsOf(file string) ([]weights.Tensor, error) {
+	if filepath.Ext(file) != filepath.Ext(adversarialNPZ) {
+		f, err := weights.Load(file, "")
+		if err != nil {
+			return nil, err
+		}
+		return f.Tensors, nil
+	}
+	arrays, err := npz.ReadFile(file, maxAdversarial)
+	if err != nil {
+		return nil, err
+	}
+	var ts []weights.Tensor
+	for _, a := range arrays {
+		x, ok := a.Data.([]float32)
+		if !ok {
+			x = toFloat32(numbersOf(a))
+		}
+		ts = append(ts, weights.Tensor{Name: a.Name, Shape: a.Shape, Data: x})
+	}
+	return ts, nil
+}
+
+// numbersOf returns the elements of a.
+func numbersOf(a npz.Array) []float64 {
+	switch x := a.Data.(type) {
+	case []float64:
+		return x
+	case []float32:
+		return widened(x)
+	case []int32:
+		return widened(x)
+	case []int64:
+		return widened(x)
+	case []uint8:
+		return widened(x)
+	}
+	return nil // npz reads no other types
+}
+
+func widened[T float32 | int32 | int64 | uint8](x []T) []float64 {
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = float64(v)
+	}
+	return y
 }

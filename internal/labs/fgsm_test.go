@@ -15,6 +15,7 @@ import (
 	"dla/internal/attack"
 	"dla/internal/config"
 	"dla/internal/data"
+	"dla/internal/npz"
 	"dla/internal/record"
 	"dla/internal/run"
 	"dla/internal/train"
@@ -349,7 +350,7 @@ func TestSavedSetIsWhatTheAttackLeft(t *testing.T) {
 	root := t.TempDir()
 	cfg := tinyAttacks(t, root, false)
 	ctx := context.Background()
-	for as, kind := range map[string]string{AsImages: "fgsm", AsSafetensors: "pgd-l2"} {
+	for as, kind := range map[string]string{AsImages: "fgsm", AsSafetensors: "pgd-l2", AsNPZ: "fgsm"} {
 		dir := filepath.Join(t.TempDir(), "a", "set")
 		nets, ds := networksAndData(t, root, &cfg)
 		s, err := saveOn(ctx, nets[0], ds, cfg, kind, 0.7, dir, as, options(t, root))
@@ -366,6 +367,18 @@ func TestSavedSetIsWhatTheAttackLeft(t *testing.T) {
 		}
 		if all[0].N != 60 || all[0].Accuracy != want {
 			t.Errorf("%s: %+v, want an accuracy of %g", as, all[0], want)
+		}
+		if as == AsNPZ {
+			arrays := must(npz.ReadFile(filepath.Join(dir, adversarialNPZ), 1<<30))(t)
+			correct, labels := 0, arrays[1].Data.([]int32)
+			for i, z := range slices.Collect(slices.Chunk(arrays[3].Data.([]float32), 10)) {
+				if top, _ := attack.Top(z); top == int(labels[i]) {
+					correct++
+				}
+			}
+			if correct != s.Correct || !slices.Equal(arrays[0].Shape, []int{60, 32, 32, 3}) || arrays[2].Data.([]int32)[59] != 59 {
+				t.Errorf("by their logits %d images are right, want %d; index %v", correct, s.Correct, arrays[2].Data)
+			}
 		}
 		if left, err := filepath.Glob(filepath.Join(filepath.Dir(dir), ".dla-*")); err != nil || len(left) > 0 {
 			t.Errorf("left over: %v, %v", left, err)
