@@ -34,7 +34,7 @@ func TestBaselineMistakes(t *testing.T) {
 		"head.dropout=-0.1":        "head.dropout is -0.1",
 		"head.dropout=.nan":        "head.dropout is NaN",
 		"head.standardize=2":       "head.standardize wants true or false",
-		"data.val=100":             "unknown key data.val",
+		"data.val=1.5":             "data.val is 1.5, want a share",
 		"data.limit=-1":            "data.limit is -1",
 		"train.epochs=0":           "train.epochs is 0",
 	} {

@@ -159,7 +159,7 @@ func TestLargeFileIsRefused(t *testing.T) {
 func TestValidate(t *testing.T) {
 	for set, want := range map[string]string{
 		"train.lr=0": "train.lr", "train.lr=.inf": "train.lr", "train.lr=.nan": "train.lr", "train.epochs=0": "train.epochs",
-		"model.depth=-1": "model.depth", "train.conv=fft": "winograd, direct", "train.label_smoothing=1": "train.label_smoothing", "data.augment.crop=-1": "data.augment.crop", "data.val=-1": "data.val is -1, want 0 to 59000", "experiment=lab9": "experiment",
+		"model.depth=-1": "model.depth", "train.conv=fft": "winograd, direct", "train.label_smoothing=1": "train.label_smoothing", "data.augment.crop=-1": "data.augment.crop", "data.val=-2": "data.val is -2", "experiment=lab9": "experiment",
 		"train.groups.bias_lr=-1": "train.groups.bias_lr", "train.groups.norm_decay=.nan": "train.groups.norm_decay",
 		"train.triangle.peak=1.1": "train.triangle.peak", "train.steps=-1": "train.steps",
 		"train.average.kind=swa": "none, ema, lookahead", "train.average.decay=1": "train.average.decay",

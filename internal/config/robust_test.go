@@ -38,7 +38,7 @@ func TestRobustIsAnOrdinaryTraining(t *testing.T) {
 
 func TestRobustMistakes(t *testing.T) {
 	for set, want := range map[string]string{
-		"experiment=lab1/resnet": "want lab4/robust", "original.from=''": "original.from is empty", "train.lr=0": "train.lr", "data.val=-1": "data.val",
+		"experiment=lab1/resnet": "want lab4/robust", "original.from=''": "original.from is empty", "train.lr=0": "train.lr", "data.val=-2": "data.val",
 		"attack.kind=''": "attack.kind is empty", "attack.fraction=1.5": "attack.fraction", "attack.fraction=.nan": "attack.fraction", "attack.eps=0": "attack.eps",
 		"attack.eps=.nan": "attack.eps", "attack.steps=0": "attack.steps", "outliers.share=-1": "outliers.share", "outliers.weight=.inf": "outliers.weight",
 		"outliers.noise=0": "outliers.noise", "outliers.sources=[]": "outliers.sources is empty", "outliers.sources=[noise, noise]": "each once",

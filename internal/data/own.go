@@ -490,11 +490,11 @@ type OwnCopy struct {
 	Bytes int64  // of the copy
 }
 
-// OwnCopies lists the decoded copies of data of the user's own.
+// OwnCopies lists the decoded copies of data of the user's own: none where there is no cache folder.
 func OwnCopies(opt Options) (all []OwnCopy, err error) {
 	cache, err := opt.cache()
 	if err != nil {
-		return nil, err
+		return nil, nil //nolint:nilerr // then nothing is kept
 	}
 	list, err := os.ReadDir(filepath.Join(cache, ownFolder))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
