@@ -49,8 +49,12 @@ fuzz: ## a minute of each fuzz target
 	go test ./internal/kernel -fuzz FuzzConv -fuzztime 60s
 	go test ./internal/kernel -fuzz FuzzPasses -fuzztime 60s
 	go test ./internal/kernel -fuzz FuzzEncoderPasses -fuzztime 60s
-	go test ./internal/data -fuzz FuzzIDX -fuzztime 60s
+	go test ./internal/data -fuzz FuzzIDX$$ -fuzztime 60s
 	go test ./internal/data -fuzz FuzzImageFolder -fuzztime 60s -fuzzminimizetime 10x
+	go test ./internal/data -fuzz FuzzImage$$ -fuzztime 60s -fuzzminimizetime 10x
+	go test ./internal/data -fuzz FuzzOwnData -fuzztime 60s -fuzzminimizetime 10x
+	go test ./internal/data -fuzz FuzzIDXSet -fuzztime 60s -fuzzminimizetime 10x
+	go test ./internal/data -fuzz FuzzCIFARPickle -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/data -fuzz FuzzDecoded -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/data -fuzz FuzzCIFARRecords -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/data -fuzz FuzzMAT -fuzztime 60s -fuzzminimizetime 10x

@@ -91,6 +91,50 @@ var Catalogue = []Entry{{
 	Aka:     "MNIST",
 	standIn: true,
 }, {
+	Name:    "fashion-mnist",
+	Title:   "Fashion-MNIST",
+	About:   "pieces of clothing, 28x28 grey, 60,000 train + 10,000 test (Xiao, Rasul, Vollgraf)",
+	Licence: "MIT",
+	Folder:  "fashion-mnist",
+	Aka:     "FashionMNIST",
+	Forms: []Form{{
+		Name:    "idx",
+		Files:   fashionFiles,
+		Mirrors: []string{"http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"},
+		read:    readPublishedIDX(fashionFiles, fashionClasses),
+	}},
+}, {
+	Name:    "kmnist",
+	Title:   "KMNIST",
+	About:   "cursive Japanese characters, 28x28 grey, 60,000 train + 10,000 test (Clanuwat and others)",
+	Licence: "CC BY-SA 4.0",
+	Folder:  "kmnist",
+	Aka:     "KMNIST",
+	Forms: []Form{{
+		Name:    "idx",
+		Files:   kmnistFiles,
+		Mirrors: []string{"http://codh.rois.ac.jp/kmnist/dataset/kmnist/"},
+		read:    readPublishedIDX(kmnistFiles, kmnistClasses),
+	}},
+}, {
+	Name:   "emnist-letters",
+	Title:  "EMNIST letters",
+	About:  "handwritten letters, large and small ones as one class, 28x28 grey, 124,800 train + 20,800 test (Cohen and others)",
+	Folder: "emnist",
+	Forms:  emnistForms("letters"),
+}, {
+	Name:   "emnist-balanced",
+	Title:  "EMNIST balanced",
+	About:  "handwritten digits and letters of 47 classes, 28x28 grey, 112,800 train + 18,800 test (Cohen and others)",
+	Folder: "emnist",
+	Forms:  emnistForms("balanced"),
+}, {
+	Name:   "emnist-digits",
+	Title:  "EMNIST digits",
+	About:  "handwritten digits, 28x28 grey, 240,000 train + 40,000 test (Cohen and others)",
+	Folder: "emnist",
+	Forms:  emnistForms("digits"),
+}, {
 	Name:   "cifar10",
 	Title:  "CIFAR-10",
 	Mean:   []float64{0.49139968, 0.48215841, 0.44653091},
@@ -113,6 +157,19 @@ var Catalogue = []Entry{{
 		Files: []File{{"cifar10-png.tar.gz", 134619981, "a200954e8fc6617beef7d7b44436feec75c6a8a1ca69265e8d5c20d03346943b"}},
 		read:  readCIFAR,
 		slow:  true,
+	}, {
+		Name:    "python",
+		Files:   []File{{"cifar-10-python.tar.gz", 170498071, "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"}},
+		Mirrors: []string{"https://www.cs.toronto.edu/~kriz/"},
+		read:    readCIFAR,
+		slow:    true,
+		ordered: true,
+	}, {
+		Name:    "unpacked python",
+		Folder:  "cifar-10-batches-py",
+		read:    readCIFAR,
+		slow:    true,
+		ordered: true,
 	}, {
 		Name:    "unpacked binary",
 		Folder:  "cifar-10-batches-bin",
@@ -161,15 +218,13 @@ var Catalogue = []Entry{{
 	Title:  "CIFAR-100",
 	About:  "things, plants, animals and people of 100 classes, 32x32 colour, 50,000 train + 10,000 test (Krizhevsky)",
 	Folder: "cifar100",
-	Forms: []Form{{
-		Name: "binary",
-		Files: []File{{"cifar-100-binary.tar.gz", 168513733,
-			"58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"}},
-		Mirrors: []string{"https://www.cs.toronto.edu/~kriz/"},
-		read:    readCIFAR100,
-		slow:    true,
-		ordered: true,
-	}},
+	Forms:  cifar100Forms(readCIFAR100),
+}, {
+	Name:   "cifar100-coarse",
+	Title:  "CIFAR-100, 20 classes",
+	About:  "cifar100 with its 20 coarse labels, such as flowers and insects",
+	Folder: "cifar100",
+	Forms:  cifar100Forms(readCIFAR100Coarse),
 }, {
 	Name:    "svhn",
 	Licence: "for non-commercial use only",
@@ -229,6 +284,54 @@ var Catalogue = []Entry{{
 	}},
 }}
 
+// The files of the sets in MNIST's form.
+var (
+	fashionFiles = []File{
+		{"train-images-idx3-ubyte.gz", 26421880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"},
+		{"train-labels-idx1-ubyte.gz", 29515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"},
+		{"t10k-images-idx3-ubyte.gz", 4422102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"},
+		{"t10k-labels-idx1-ubyte.gz", 5148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"},
+	}
+	kmnistFiles = []File{
+		{"train-images-idx3-ubyte.gz", 18165135, "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4"},
+		{"train-labels-idx1-ubyte.gz", 29497, "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17"},
+		{"t10k-images-idx3-ubyte.gz", 3041136, "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5"},
+		{"t10k-labels-idx1-ubyte.gz", 5120, "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c"},
+	}
+	emnistArchive = File{"gzip.zip", 561753746, "fb9bb67e33772a9cc0b895e4ecf36d2cf35be8b709693c3564cea2a019fcda8e"}
+
+	fashionClasses = []string{"T-shirt or top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
+		"Ankle boot"}
+	kmnistClasses = []string{"o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"}
+)
+
+// cifar100Forms are the archives of CIFAR-100, which read reads.
+func cifar100Forms(read func(context.Context, string, func(n, total int64)) (*Set, *Set, error)) []Form {
+	archive := func(name string, file File) Form {
+		return Form{Name: name, Files: []File{file}, Mirrors: []string{"https://www.cs.toronto.edu/~kriz/"}, read: read, slow: true,
+			ordered: true}
+	}
+	return []Form{
+		archive("binary", File{"cifar-100-binary.tar.gz", 168513733,
+			"58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"}),
+		archive("python", File{"cifar-100-python.tar.gz", 169001437,
+			"85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7"}),
+	}
+}
+
+// emnistForms are those of one of EMNIST's sets, which one archive holds. The files of byclass and bymerge are larger than
+// a reader takes.
+func emnistForms(part string) []Form {
+	return []Form{{
+		Name:    "idx in zip",
+		Files:   []File{emnistArchive},
+		Mirrors: []string{"https://biometrics.nist.gov/cs_links/EMNIST/"},
+		read:    readPublishedEMNIST(part),
+		slow:    true,
+		ordered: true,
+	}}
+}
+
 // BuiltIn lists the sets that are drawn here and have no files.
 var BuiltIn = []Entry{
 	{Name: SyntheticDigits, About: "digits drawn from fonts, 28x28 grey, 20,000 train + 4,000 test"},
@@ -263,7 +366,7 @@ func Lookup(name string) (Entry, error) {
 	if i := slices.IndexFunc(Catalogue, named); i >= 0 {
 		return Catalogue[i], nil
 	}
-	return Entry{}, fmt.Errorf("unknown data set %q: known are %s", name,
+	return Entry{}, fmt.Errorf("unknown data set %q: known are %s; data of your own are named by their path", name,
 		listed(namesOf(func(Entry) bool { return true })))
 }
 

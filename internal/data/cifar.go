@@ -13,8 +13,8 @@ import (
 )
 
 // CIFAR-10 (https://www.cs.toronto.edu/~kriz/cifar.html) is read in its published binary form and as
-// an image folder. Both give the same set, in the same order and with the same fingerprint: see arrange.
-// CIFAR-100 is read in its binary form.
+// an image folder, and in the form of Python's pickles (cifarpython.go). All give the same set, in the same order and
+// with the same fingerprint: see arrange. CIFAR-100 is read in its binary form and in Python's.
 
 // cifarClasses are in the order of the published labels.
 var cifarClasses = []string{"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
@@ -38,17 +38,19 @@ func readPeople(ctx context.Context, path string, done func(n, total int64)) (tr
 
 // readCIFAR reads CIFAR-10 from the folder or archive at path, whichever form is in it.
 func readCIFAR(ctx context.Context, path string, done func(n, total int64)) (train, test *Set, err error) {
-	binary := false
-	either := func(name string) bool { return isCIFARBinary(name) || isImagePlace(name) }
-	err = walk(ctx, path, either, func(int64, int64) {}, func(name string, _ int64, _ io.Reader) error {
-		binary = isCIFARBinary(name)
+	binary, python := false, false
+	wanted := func(name string) bool { return isCIFARBinary(name) || isCIFARPython(name) || isImagePlace(name) }
+	err = walk(ctx, path, wanted, func(int64, int64) {}, func(name string, _ int64, _ io.Reader) error {
+		binary, python = isCIFARBinary(name), isCIFARPython(name)
 		return fs.SkipAll // the first file tells
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, nil, err
-	}
-	if binary {
+	case binary:
 		return readCIFARBinary(ctx, path, done)
+	case python:
+		return readCIFARPython(ctx, path, done)
 	}
 	return readImages(ctx, path, imageSpec{classes: cifarClasses, h: cifarSide, w: cifarSide}, done)
 }
@@ -58,6 +60,11 @@ func readCIFAR(ctx context.Context, path string, done func(n, total int64)) (tra
 func isCIFARBinary(name string) bool {
 	base := path.Base(name)
 	return !hidden(name) && (strings.HasSuffix(base, ".bin") || base == "batches.meta.txt")
+}
+
+// isCIFARBatch says whether name is one of CIFAR-10's files of records.
+func isCIFARBatch(name string) bool {
+	return !hidden(name) && slices.Contains(cifarBatches, path.Base(name))
 }
 
 var cifarBatches = []string{"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
@@ -84,7 +91,7 @@ func readCIFARBinary(ctx context.Context, tree string, done func(n, total int64)
 			return nil
 		}
 		seen[at] = true
-		read, err := cifarRecords(b, 1, len(cifarClasses), base == "test_batch.bin")
+		read, err := cifarRecords(b, 1, 0, len(cifarClasses), base == "test_batch.bin")
 		batches[at] = read
 		return err
 	})
@@ -94,7 +101,12 @@ func readCIFARBinary(ctx context.Context, tree string, done func(n, total int64)
 	if at := slices.Index(seen, false); at >= 0 {
 		return nil, nil, fmt.Errorf("%s: holds no %s", tree, cifarBatches[at])
 	}
-	var pictures []picture // the training batches are numbered through
+	return arrangeBatches(tree, batches)
+}
+
+// arrangeBatches makes the sets of the five training batches, which are numbered through, and the test batch.
+func arrangeBatches(tree string, batches [6][]picture) (train, test *Set, err error) {
+	var pictures []picture
 	for _, batch := range batches[:len(batches)-1] {
 		for i := range batch {
 			batch[i].at += int32(len(pictures))
@@ -108,8 +120,8 @@ func readCIFARBinary(ctx context.Context, tree string, done func(n, total int64)
 	return train, test, nil
 }
 
-// cifarRecords takes a file of records apart, each with so many labels, of which the last counts.
-func cifarRecords(b []byte, labels, classes int, test bool) ([]picture, error) {
+// cifarRecords takes a file of records apart, each with so many labels, of which number at counts.
+func cifarRecords(b []byte, labels, at, classes int, test bool) ([]picture, error) {
 	size := labels + 3*cifarPlane
 	if len(b)%size != 0 {
 		return nil, fmt.Errorf("truncated: %d bytes are no whole number of records of %d", len(b), size)
@@ -118,31 +130,58 @@ func cifarRecords(b []byte, labels, classes int, test bool) ([]picture, error) {
 	pictures, pixels := make([]picture, n), make([]uint8, n*3*cifarPlane)
 	for i := range pictures {
 		record := b[i*size : (i+1)*size]
-		label, planes := record[labels-1], record[labels:]
+		label, planes := record[at], record[labels:]
 		if int(label) >= classes {
 			return nil, fmt.Errorf("label %d of image %d is none of the %d", label, i, classes)
 		}
-		px := pixels[i*3*cifarPlane:][:3*cifarPlane]
-		red, green, blue := planes[:cifarPlane], planes[cifarPlane:][:cifarPlane], planes[2*cifarPlane:][:cifarPlane]
-		for j := range cifarPlane {
-			o := px[3*j : 3*j+3]
-			o[0], o[1], o[2] = red[j], green[j], blue[j]
-		}
-		pictures[i] = picture{test: test, label: int32(label), digest: sha256.Sum256(px), pixels: px, at: int32(i)}
+		pictures[i] = cifarPicture(planes, pixels[i*3*cifarPlane:][:3*cifarPlane], i, int32(label), test)
 	}
 	return pictures, nil
 }
 
-const cifar100Classes = 100
+// cifarPicture is image number i of a file, whose values are put in px: planes are a red, a green and a blue one.
+func cifarPicture(planes, px []uint8, i int, label int32, test bool) picture {
+	red, green, blue := planes[:cifarPlane], planes[cifarPlane:][:cifarPlane], planes[2*cifarPlane:][:cifarPlane]
+	for j := range cifarPlane {
+		o := px[3*j : 3*j+3]
+		o[0], o[1], o[2] = red[j], green[j], blue[j]
+	}
+	return picture{test: test, label: label, digest: sha256.Sum256(px), pixels: px, at: int32(i)}
+}
 
-// readCIFAR100 reads the fine classes of CIFAR-100 from the folder or archive at path, in the binary form:
-// two files of records with two labels, the coarse and the fine one, and the names of the fine ones.
-func readCIFAR100(ctx context.Context, tree string, done func(n, total int64)) (train, test *Set, err error) {
-	files := []string{"train.bin", "test.bin", "fine_label_names.txt"}
+// labels100 are the two kinds of labels of CIFAR-100.
+type labels100 struct {
+	classes int
+	at      int    // of a record's two labels
+	names   string // file of the classes' names in the binary form
+	key     string // in Python's form; with an s that of the labels, with _names that of the classes' names
+}
+
+var (
+	fine   = labels100{100, 1, "fine_label_names.txt", "fine_label"}
+	coarse = labels100{20, 0, "coarse_label_names.txt", "coarse_label"}
+)
+
+// readCIFAR100 reads CIFAR-100 with its fine classes from the folder or archive at path, in either form.
+func readCIFAR100(ctx context.Context, path string, done func(n, total int64)) (train, test *Set, err error) {
+	return fine.read(ctx, path, done)
+}
+
+// readCIFAR100Coarse reads CIFAR-100 with its 20 coarse classes.
+func readCIFAR100Coarse(ctx context.Context, path string, done func(n, total int64)) (train, test *Set, err error) {
+	return coarse.read(ctx, path, done)
+}
+
+// read reads two files of records, or of pickles, with two labels, the coarse and the fine one, and the names of the
+// classes.
+func (l labels100) read(ctx context.Context, tree string, done func(n, total int64)) (train, test *Set, err error) {
+	// the images to train and to test on and the names, in the binary form and in Python's
+	files := []string{"train.bin", "test.bin", l.names, "train", "test", "meta"}
+	const form = 3
 	var classes []string
 	var pictures []picture
 	seen := make([]bool, len(files))
-	want := func(name string) bool { return slices.Contains(files, path.Base(name)) }
+	want := func(name string) bool { return !hidden(name) && slices.Contains(files, path.Base(name)) }
 	err = walk(ctx, tree, want, done, func(name string, size int64, r io.Reader) error {
 		at := slices.Index(files, path.Base(name))
 		if seen[at] {
@@ -153,26 +192,44 @@ func readCIFAR100(ctx context.Context, tree string, done func(n, total int64)) (
 		if _, err := io.ReadFull(r, b); err != nil {
 			return truncated("the file", err)
 		}
-		if files[at] == "fine_label_names.txt" {
-			classes = strings.Fields(string(b))
-			if different := len(slices.Compact(slices.Sorted(slices.Values(classes)))); len(classes) != cifar100Classes ||
-				different != cifar100Classes {
-				return fmt.Errorf("lists %d classes, %d different ones, want %d", len(classes), different, cifar100Classes)
-			}
-			return nil
+		var read []picture
+		var err error
+		switch isTest := at%form == 1; {
+		case at == 2:
+			classes, err = l.checkNames(strings.Fields(string(b)))
+		case at < form:
+			read, err = cifarRecords(b, 2, l.at, l.classes, isTest)
+		case at == form+2:
+			classes, err = l.pickledNames(b)
+		default:
+			read, err = cifarPickle(b, l.key+"s", l.classes, isTest)
 		}
-		read, err := cifarRecords(b, 2, cifar100Classes, files[at] == "test.bin")
 		pictures = append(pictures, read...)
 		return err
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	if at := slices.Index(seen, false); at >= 0 {
-		return nil, nil, fmt.Errorf("%s: holds no %s", tree, files[at])
+	first := 0
+	switch binary, python := slices.Contains(seen[:form], true), slices.Contains(seen[form:], true); {
+	case binary && python:
+		return nil, nil, fmt.Errorf("%s: holds CIFAR-100 in two forms; keep one", tree)
+	case python:
+		first = form
+	}
+	if at := slices.Index(seen[first:first+form], false); at >= 0 {
+		return nil, nil, fmt.Errorf("%s: holds no %s", tree, files[first+at])
 	}
 	if train, test, err = arrange(pictures, classes, cifarShape); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", tree, err)
 	}
 	return train, test, nil
+}
+
+// checkNames returns the names of the classes, if they are as many different ones as there are to be.
+func (l labels100) checkNames(names []string) ([]string, error) {
+	if different := len(slices.Compact(slices.Sorted(slices.Values(names)))); len(names) != l.classes || different != l.classes {
+		return nil, fmt.Errorf("lists %d classes, %d different ones, want %d", len(names), different, l.classes)
+	}
+	return names, nil
 }

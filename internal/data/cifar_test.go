@@ -194,15 +194,15 @@ func TestCIFAR10(t *testing.T) {
 // smallCIFAR100 has two training images and one test image of each class, and its names.
 func smallCIFAR100() (t tree, names []string) {
 	records := func(each int, seed uint8) (b []byte) {
-		for i := range each * cifar100Classes {
-			b = append(b, 99, uint8(i%cifar100Classes)) // a coarse label, which nobody reads, and a fine one
+		for i := range each * 100 {
+			b = append(b, 99, uint8(i%100)) // a coarse label, which nobody reads, and a fine one
 			for j := range 3 * cifarPlane {
 				b = append(b, uint8(j/cifarPlane*50)+uint8(i)*seed)
 			}
 		}
 		return b
 	}
-	for i := range cifar100Classes {
+	for i := range 100 {
 		names = append(names, fmt.Sprintf("class_%02d", i))
 	}
 	return tree{"cifar-100-binary/train.bin": records(2, 1), "cifar-100-binary/test.bin": records(1, 3),
@@ -261,7 +261,7 @@ func FuzzCIFARRecords(f *testing.F) {
 	f.Add(good[:cifarRecord+1])
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		pictures, err := cifarRecords(b, 1, 10, false)
+		pictures, err := cifarRecords(b, 1, 0, 10, false)
 		if err == nil && len(pictures) != len(b)/cifarRecord {
 			t.Errorf("%d images of %d bytes", len(pictures), len(b))
 		}

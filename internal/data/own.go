@@ -184,6 +184,9 @@ var ownKinds = []struct {
 	has  func(name string) bool // it is one of its files
 	read func(ctx context.Context, path string, as Reading, opt Options) (*Dataset, error)
 }{
+	{func(name string) bool { _, ok := parseIDX(name); return ok }, readOwnIDX},
+	{func(name string) bool { return isCIFARPython(name) || isCIFARBatch(name) }, readOwnCIFAR},
+	{isCIFAR100, readOwnCIFAR100},
 	{func(name string) bool { return isImage(name) && strings.Contains(name, "/") }, readOwnImages},
 }
 
@@ -274,7 +277,7 @@ func readOwnImages(ctx context.Context, at string, as Reading, opt Options) (*Da
 		if n := len(r.damaged); n > 0 {
 			slices.Sort(r.damaged)
 			ds.Own.Damaged = r.damaged
-			notes = append(notes, fmt.Sprintf("%d damaged files are left out, such as %s", n, r.damaged[0]))
+			notes = append(notes, fmt.Sprintf("damaged files that are left out: %d, such as %s", n, r.damaged[0]))
 		}
 		if ds.Converted = r.fitted.String(); ds.Converted != "" {
 			notes = append(notes, "converted: "+ds.Converted)
@@ -387,96 +390,92 @@ func arrangeParts(all []picture, classes []string, of shape, as Reading) (*Datas
 	}
 	sortPictures(all)
 	ds := &Dataset{Own: &Own{}}
-	note := func(format string, args ...any) { ds.Own.Notes = append(ds.Own.Notes, fmt.Sprintf(format, args...)) }
-	train := slices.DeleteFunc(places(all), func(i int) bool { return all[i].test || all[i].val })
 	if !slices.ContainsFunc(all, func(p picture) bool { return p.test }) {
-		labels := make([]int32, len(train))
-		for k, i := range train {
-			labels[k] = all[i].label
+		var train []int
+		var labels []int32
+		for i, p := range all {
+			if !p.val {
+				train, labels = append(train, i), append(labels, p.label)
+			}
 		}
-		n := cmp.Or(as.Test, len(train)/6)
-		if n >= len(train) {
-			return nil, fmt.Errorf("data.test is %d, and %d images are there to train and test on; hold fewer out", n, len(train))
+		drawn, err := drawTest(labels, len(classes), as.Test)
+		if err != nil {
+			return nil, err
 		}
-		if n == 0 {
-			return nil, fmt.Errorf("%d images are too few to hold a test set out; want at least 12", len(train))
-		}
-		drawn, count := drawByClass(labels, len(classes), n, 0, "test set", true), 0
+		count := 0
 		for k, i := range train {
 			if all[i].test = drawn[k]; drawn[k] {
 				count++
 			}
 		}
-		if count == 0 {
-			return nil, errors.New("has one image of each class, so that none can be held out to test on; want more")
-		}
-		note("it has no test set: %d of %d images are held out as one, class by class (data.test)", count, len(train))
+		ds.note("it has no test set: %d of %d images are held out as one, class by class (data.test)", count, len(train))
 	} else if as.Test > 0 {
-		note("it has a test set, so that data.test draws none")
+		ds.note("it has a test set, so that data.test draws none")
 	}
-	count := map[string][]int{}
-	digests := map[[sha256.Size]byte]bool{}
-	for _, p := range all {
-		part := p.part()
-		if count[part] == nil {
-			count[part] = make([]int, len(classes))
-		}
-		count[part][p.label]++
-		if part == "train" {
-			digests[p.digest] = true
-		}
+	part := func(keep func(picture) bool) *Set { return gather(all, classes, of, keep) }
+	ds.Train = part(func(p picture) bool { return !p.test && !p.val })
+	ds.Test = part(func(p picture) bool { return p.test })
+	if slices.ContainsFunc(all, func(p picture) bool { return p.val }) {
+		ds.Val = part(func(p picture) bool { return p.val })
 	}
-	for _, part := range []string{"train", "val", "test"} {
-		if count[part] == nil && part != "val" {
-			return nil, fmt.Errorf("holds no images to %s", part)
-		}
-		if c := slices.Index(count[part], 0); c >= 0 && part == "train" {
-			return nil, fmt.Errorf("the class %s has no images to train on; classes are named by their folders, with their "+
-				"case", classes[c])
-		} else if c >= 0 {
-			note("the class %s has no images in %s", classes[c], part)
-		}
-	}
-	part := func(name string) *Set {
-		return gather(all, classes, of, func(p picture) bool { return p.part() == name })
-	}
-	ds.Train, ds.Test = part("train"), part("test")
-	if count["val"] != nil {
-		ds.Val = part("val")
-		note("val/ is the validation set, so that data.val draws none")
-	}
-	twice := 0
-	for _, p := range all {
-		if (p.test || p.val) && digests[p.digest] {
-			twice++
-		}
-	}
-	if twice > 0 {
-		note("%d of the %d images that are not trained on are also training images, pixel by pixel", twice,
-			len(all)-ds.Train.N)
-	}
-	ds.Fingerprint = fingerprint(ds.sets()...)
-	return ds, nil
+	return ds, ds.examine()
 }
 
-// part is the part of the data that p is in.
-func (p picture) part() string {
+// drawTest marks the images with these labels that are held out to test on: n, or a sixth for 0.
+func drawTest(labels []int32, classes, n int) ([]bool, error) {
+	all := len(labels)
+	n = cmp.Or(n, all/6)
 	switch {
-	case p.test:
-		return "test"
-	case p.val:
-		return "val"
+	case n == 0:
+		return nil, fmt.Errorf("%d images are too few to hold a test set out; want at least 12", all)
+	case n >= all:
+		return nil, fmt.Errorf("data.test is %d, and %d images are there to train and test on; hold fewer out", n, all)
 	}
-	return "train"
+	drawn := drawByClass(labels, classes, n, 0, "test set", true)
+	if !slices.Contains(drawn, true) {
+		return nil, errors.New("has one image of each class, so that none can be held out to test on; want more")
+	}
+	return drawn, nil
 }
 
-// places are the indices of all.
-func places[T any](all []T) []int {
-	at := make([]int, len(all))
-	for i := range at {
-		at[i] = i
+// note adds a sentence for the user.
+func (d *Dataset) note(format string, args ...any) {
+	d.Own.Notes = append(d.Own.Notes, fmt.Sprintf(format, args...))
+}
+
+// examine checks the parts of d, notes what is odd about them, and computes the fingerprint.
+func (d *Dataset) examine() error {
+	for i, s := range d.sets() {
+		part := []string{"train", "test", "val"}[i]
+		if s.N == 0 {
+			return fmt.Errorf("holds no images to %s on", part)
+		}
+		count := make([]int, len(s.Classes))
+		for _, l := range s.Labels {
+			count[l]++
+		}
+		c := slices.Index(count, 0)
+		switch {
+		case len(s.Classes) < 2:
+			return fmt.Errorf("all its images are of the one class %s; want at least two", strings.Join(s.Classes, ""))
+		case c >= 0 && part == "train":
+			return fmt.Errorf("the class %s has no images to train on; classes are named by their folders, with their case",
+				s.Classes[c])
+		case c >= 0:
+			d.note("the class %s has no images in %s", s.Classes[c], part)
+		}
 	}
-	return at
+	others := All(d.Test)
+	copies := len(Overlap(All(d.Train), others))
+	if d.Val != nil {
+		d.note("it has a validation set, so that data.val draws none")
+		copies += len(Overlap(All(d.Train), All(d.Val)))
+	}
+	if copies > 0 {
+		d.note("%d images of the test set, or of its own validation set, are also training images, pixel by pixel", copies)
+	}
+	d.Fingerprint = fingerprint(d.sets()...)
+	return nil
 }
 
 // ownFolder is the folder of the cache with the decoded copies.

@@ -227,7 +227,7 @@ func TestOwnDataSkipDamaged(t *testing.T) {
 	if n := ds.Train.N + ds.Test.N; n != 15 {
 		t.Errorf("%d images, want 15", n)
 	}
-	if want := "3 damaged files are left out, such as cat/-.png"; !slices.Contains(ds.Own.Notes, want) {
+	if want := "damaged files that are left out: 3, such as cat/-.png"; !slices.Contains(ds.Own.Notes, want) {
 		t.Errorf("notes %q, want %q", ds.Own.Notes, want)
 	}
 }
@@ -353,4 +353,45 @@ func TestOwnDataCanBeInterrupted(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
+}
+
+// FuzzOwnData: whatever the archive, there is an error or whole sets.
+func FuzzOwnData(f *testing.F) {
+	f.Add(ownImages("train/", 2, 3, 2, "cat", "dog").and(ownImages("test/", 1, 3, 2, "cat", "dog")).tar(false))
+	f.Add(ownImages("", 8, 3, 2, "cat", "dog").zip())
+	f.Add(zip(idxFiles("train-*-idx3-ubyte", "t10k-*-idx3-ubyte", 6, 1).tar(false)))
+	f.Add(tree{"data_batch_1": []byte("\x80\x02}.")}.tar(false))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		path := file(t, "f", b)
+		for _, as := range []Reading{{}, {Size: 4, SkipDamaged: true}} {
+			tree, err := lookOwn(context.Background(), path)
+			if err != nil {
+				return
+			}
+			ds, err := tree.read(context.Background(), path, as, Options{})
+			if err != nil {
+				continue
+			}
+			for _, s := range ds.sets() {
+				if s.N < 1 || len(s.Pixels) != s.N*s.H*s.W*s.C || len(s.Labels) != s.N || int(slices.Max(s.Labels)) >= len(s.Classes) {
+					t.Errorf("a set of %d images, %dx%dx%d, has %d values and %d labels", s.N, s.H, s.W, s.C, len(s.Pixels), len(s.Labels))
+				}
+			}
+		}
+	})
+}
+
+// FuzzImage: whatever the file, there is an error or an image.
+func FuzzImage(f *testing.F) {
+	for _, img := range [][]byte{pngOf(rgb(3, 4, 1)), jpegOf(rgb(9, 9, 2)), []byte("GIF89a"), []byte("BM"),
+		[]byte("RIFF\x10\x00\x00\x00WEBPVP8 \x00\x00\x00\x00")} {
+		f.Add(img)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h, err := readHeader(b)
+		if err != nil || h.Width*h.Height > 1<<20 { // large ones take long, not more memory than they say
+			return
+		}
+		_, _, _ = fitImage(b, shape{5, 4, 1, true}, make([]uint8, 20))
+	})
 }

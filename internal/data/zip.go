@@ -35,10 +35,14 @@ func walkZip(f io.ReaderAt, size int64, want func(string) bool, over *passedOver
 		if e.UncompressedSize64 > maxBytes {
 			return errTooMuch
 		}
-		if err := checkFile(name, int64(e.UncompressedSize64), n+1); err != nil {
+		size := int64(e.UncompressedSize64)
+		if !want(name) { // it is not unpacked
+			size = 0
+		}
+		if err := checkFile(name, size, n+1); err != nil {
 			return err
 		}
-		if total += int64(e.UncompressedSize64); total > limit {
+		if total += size; total > limit {
 			return errTooMuch
 		}
 		if part := hiddenPart(name); part != "" {
@@ -72,7 +76,7 @@ func walkZip(f io.ReaderAt, size int64, want func(string) bool, over *passedOver
 	return nil
 }
 
-// unzip has visit read the file e to its end, where its checksum is compared.
+// unzip has visit read the file e. At its end its checksum is compared.
 func unzip(e *archivezip.File, name string, visit visitor) error {
 	r, err := e.Open()
 	if errors.Is(err, archivezip.ErrAlgorithm) {
@@ -83,7 +87,8 @@ func unzip(e *archivezip.File, name string, visit visitor) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	defer r.Close() // read only: nothing can be lost
-	if err := visit(name, int64(e.UncompressedSize64), r); err != nil {
+	content := &io.LimitedReader{R: r, N: int64(e.UncompressedSize64)}
+	if err := visit(name, content.N, content); err != nil || content.N > 0 { // it is not wanted to its end
 		return err
 	}
 	switch _, err := io.ReadFull(r, make([]byte, 1)); {
