@@ -197,7 +197,7 @@ func verifyOwn(cmd *cobra.Command, s *Streams, path string, how data.Reading, as
 		}
 	}
 	if len(damaged) > 0 {
-		return fmt.Errorf("%s has %d damaged files, such as %s; put good copies in their place, or leave them out with --set "+
+		return fmt.Errorf("%s has damaged files (%d), such as %s; put good copies in their place, or leave them out with --set "+
 			"data.skip_damaged=true in a training", path, len(damaged), damaged[0])
 	}
 	return nil

@@ -3,6 +3,8 @@ package cli
 import (
 	"bytes"
 	"fmt"
+	"image"
+	"image/png"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -44,6 +46,30 @@ func drawEncoder(dir string, seed uint64) error {
 	}
 	_, err = weights.Save(filepath.Join(dir, "model.safetensors"), all, nil)
 	return err
+}
+
+// drawPhotos writes n images into dir, which all differ and have the colour of its name.
+func drawPhotos(dir string, n int) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	img := image.NewNRGBA(image.Rect(0, 0, 12, 10))
+	for i := range n {
+		for j := range img.Pix {
+			img.Pix[j] = uint8(10*len(dir) + int(dir[len(dir)-1]) + (i*j+i)%50)
+			if j%4 == 3 {
+				img.Pix[j] = 255
+			}
+		}
+		var b bytes.Buffer
+		if err := png.Encode(&b, img); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%02d.png", i)), b.Bytes(), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // trainedRuns are the folders of runs that trainedOnce has made, by seed.
@@ -96,6 +122,12 @@ func TestScripts(t *testing.T) {
 				s, err := strconv.Unquote(`"` + args[1] + `"`)
 				ts.Check(err)
 				ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(s), 0o600))
+			},
+			// photos DIR N writes N images of 12 x 10 pixels
+			"photos": func(ts *testscript.TestScript, _ bool, args []string) {
+				n, err := strconv.Atoi(args[1])
+				ts.Check(err)
+				ts.Check(drawPhotos(ts.MkAbs(args[0]), n))
 			},
 			// trained DIR SEED copies a run of a small ResNet on synthetic shapes into the folder of runs DIR
 			"trained": func(ts *testscript.TestScript, _ bool, args []string) {
