@@ -67,6 +67,7 @@ fuzz: ## a minute of each fuzz target
 	go test ./internal/weights -fuzz FuzzLoad -fuzztime 60s
 	go test ./internal/pickle -fuzz FuzzLoad -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/torch -fuzz FuzzOpen -fuzztime 60s -fuzzminimizetime 10x
+	go test ./internal/labs -fuzz FuzzScores -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/model -fuzz FuzzReadEncoder -fuzztime 60s -fuzzminimizetime 10x
 	go test ./internal/config -fuzz FuzzLoad -fuzztime 60s
 	go test ./internal/run -fuzz FuzzRecord -fuzztime 60s -fuzzminimizetime 10x

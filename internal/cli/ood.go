@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -14,12 +15,14 @@ import (
 	"dla/internal/labs"
 	"dla/internal/ood"
 	"dla/internal/record"
+	"dla/internal/run"
 )
 
 func newOODCmd(s *Streams) *cobra.Command {
 	def := config.DefaultOOD()
 	o := trainingFlags{seeds: 1}
 	var sets []string
+	var save string
 	cmd := &cobra.Command{
 		Use:   "ood",
 		Short: "Detect out-of-distribution images from the features and logits of a trained classifier",
@@ -43,12 +46,20 @@ true-positive rate) both ways and detection accuracy, with 95 % intervals from a
 scores, histograms, ROC curves, the worst misses. Features are computed once for all detectors and kept in the
 user's cache folder.
 
+--save FOLDER instead writes what a detector of another program needs, as .npz for NumPy: train, val, in (the
+test set) and out-SET for each set, with features [n, width], logits [n, classes], labels and index, and
+scores.npz with the scores of the detectors here. --scores FILE.npz reads scores in that layout, DETECTOR/in and
+DETECTOR/out-SET for each set, one number an image in the same order, and puts their detectors into tables and
+figures beside those here.
+
 Settings, later ones take precedence: defaults, --config, flags, --set.`,
 		Example: `  dla lab4 ood                                                  # the checkpoint resnet20
   dla lab4 ood --checkpoint 20261124-093015-resnet20-s0 --ood dogs=photos/dogs --ood cats=cats.tar.gz
   dla lab4 ood --ood svhn --ood textures                        # fetched where they are not on this machine
   dla lab4 ood --checkpoint resnet20-w32 --autoencoder ''       # without the reconstruction error
   dla lab4 ood --set 'sets.names=[fake]' --set sets.fake=2500
+  dla lab4 ood --save ood-features                              # for a detector of your own in Python
+  dla lab4 ood --scores mine.npz                                # and what it makes of the same images
   dla lab4 ood --fast-dev-run                                   # to see that everything works`,
 		Args: noArgs,
 	}
@@ -64,6 +75,8 @@ Settings, later ones take precedence: defaults, --config, flags, --set.`,
 		"further set of outliers: one of dla data ls, or name=path of a folder, zip, tar or tar.gz of images; repeatable")
 	addDataAt(cmd, &o.dataAt)
 	b.bind("detectors", "detectors", "detectors to evaluate; default: all of "+strings.Join(ood.Names(), ", "))
+	b.bind("scores", "scores", "file of scores of detectors of other programs (.npz, see above)")
+	f.StringVar(&save, "save", "", "write features, logits and scores to this new folder, and stop")
 	b.bind("limit", "limit", "use only N images of each split; 0: all")
 	f.Lookup("resume").Usage = "reuse a finished run with the same settings and data, or continue an interrupted one"
 	f.Lookup("dry-run").Usage = "print the resolved settings and what the evaluation will cost, and stop"
@@ -77,17 +90,51 @@ Settings, later ones take precedence: defaults, --config, flags, --set.`,
 				if f.Changed("ood") {
 					c.Sets.Further(sets)
 				}
+				if f.Changed("scores") {
+					c.ScoresSHA256 = ""
+				}
 				return knownSets(sets)
 			},
 			small: smallOOD,
 			check: config.OOD.Validate,
 		})
+		if err == nil && save != "" && (o.dryRun || o.resume) {
+			err = fmt.Errorf("--dry-run and --resume apply to runs; --save makes none")
+		}
 		if err != nil {
 			return usageError(err)
+		}
+		if save != "" {
+			return saveOOD(cmd, s, all[0], save, o)
 		}
 		return o.run(cmd, s, study{line: oodLine(all[0]), small: o.smallLine(b, smallOOD), tasks: tasksOf(all)})
 	}
 	return cmd
+}
+
+// saveOOD writes features, logits and scores.
+func saveOOD(cmd *cobra.Command, s *Streams, c config.OOD, dir string, o trainingFlags) (err error) {
+	o.setThreads()
+	x := o.experimentFlags.begin(cmd, s)
+	defer func() { err = errors.Join(err, x.close()) }()
+	files, err := labs.SaveOOD(x.ctx, c, dir, x.opt)
+	x.progress.Close()
+	if x.ctx.Err() != nil {
+		fmt.Fprintf(s.Err, "\nstopped; %s is not written\n", dir)
+		return &ExitError{Code: max(x.code(), 130)}
+	}
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return writeJSON(s.Out, struct {
+			Folder string   `json:"folder"`
+			Files  []string `json:"files"`
+		}{dir, files})
+	}
+	fmt.Fprintf(s.Out, "%s: %s\n", dir, strings.Join(files, " "))
+	next(s.Out, run.Command(o.out, "lab4", "ood", "--scores", "MINE.npz"))
+	return nil
 }
 
 // smallOOD holds the settings of --fast-dev-run.

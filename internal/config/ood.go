@@ -20,8 +20,12 @@ type OOD struct {
 	Limit   int     `yaml:"limit" json:"limit"` // images of each split to use; 0: all
 	// Detectors names the detectors to evaluate; empty: all.
 	Detectors []string `yaml:"detectors,flow,omitempty" json:"detectors,omitempty"`
-	Tuning    int      `yaml:"tuning" json:"tuning"`       // validation images to choose hyper-parameters on
-	Resamples int      `yaml:"resamples" json:"resamples"` // of the bootstrap
+	// Scores is a file of scores by detectors of other programs; empty: none. ScoresSHA256 is its expected content;
+	// recorded by a run.
+	Scores       string `yaml:"scores,omitempty" json:"scores,omitempty"`
+	ScoresSHA256 string `yaml:"scores_sha256,omitempty" json:"scores_sha256,omitempty"`
+	Tuning       int    `yaml:"tuning" json:"tuning"`       // validation images to choose hyper-parameters on
+	Resamples    int    `yaml:"resamples" json:"resamples"` // of the bootstrap
 }
 
 // OODSets names the sets of outliers to separate from the test set.

@@ -43,6 +43,7 @@ type oodJob struct {
 	auto  *Autoencoder // nil: the reconstruction error is left out
 	data  *data.Dataset
 	parts *oodData
+	given []givenScores
 }
 
 // oodNetwork loads the classifier that cfg names.
@@ -81,7 +82,10 @@ func openOOD(ctx context.Context, cfg config.OOD, opt Options) (Job, error) {
 	if j.data, err = dataOfNetwork(ctx, n, opt); err != nil {
 		return nil, err
 	}
-	j.parts, err = readOOD(ctx, n, j.data, cfg, opt)
+	if j.parts, err = readOOD(ctx, n, j.data, cfg, opt); err != nil || cfg.Scores == "" {
+		return j, err
+	}
+	j.given, j.cfg.ScoresSHA256, err = readScores(cfg.Scores, cfg.ScoresSHA256, j.parts)
 	return j, err
 }
 
@@ -141,6 +145,11 @@ func (j *oodJob) Run(ctx context.Context, r *run.Run, opt Options) (record.Resul
 	found, err := detect(ctx, j.net, j.auto, methods, j.parts, opt)
 	if err != nil {
 		return nil, err
+	}
+	for _, g := range j.given {
+		if err := found.add(g.OODDetector, g.in, g.out); err != nil {
+			return nil, fmt.Errorf("%s: %w", j.cfg.Scores, err)
+		}
 	}
 	all, err := found.result(j.parts, j.cfg, opt)
 	if err != nil {
@@ -317,11 +326,26 @@ const peopleName = "cifar100-people"
 
 // detection holds the detectors of a network and their scores of all images.
 type detection struct {
-	detectors []record.OODDetector
-	in        [][]float64               // [detector][image]
-	out       [][][]float64             // [set][detector][image]
-	rankings  [][]*metrics.Ranking      // [set][detector]
-	features  map[*images]*ood.Features // of in and the sets
+	detectors  []record.OODDetector
+	in         [][]float64               // [detector][image]
+	out        [][][]float64             // [set][detector][image]
+	rankings   [][]*metrics.Ranking      // [set][detector]
+	features   map[*images]*ood.Features // of in and the sets
+	train, val *ood.Features
+}
+
+// add adds the scores of a detector: of the images in distribution and of each set.
+func (d *detection) add(about record.OODDetector, in []float64, out [][]float64) error {
+	d.detectors, d.in = append(d.detectors, about), append(d.in, in)
+	for i, scores := range out {
+		d.out[i] = append(d.out[i], scores)
+		r, err := metrics.Rank(about.Name, in, scores)
+		if err != nil {
+			return err
+		}
+		d.rankings[i] = append(d.rankings[i], r)
+	}
+	return nil
 }
 
 // detect computes the features of all images, fits every detector to n and scores all images. The reconstruction error
@@ -364,7 +388,7 @@ func detect(ctx context.Context, n *Network, auto *Autoencoder, methods []ood.Me
 	}
 
 	d := &detection{out: make([][][]float64, len(out)), rankings: make([][]*metrics.Ranking, len(out)),
-		features: map[*images]*ood.Features{&p.in: in}}
+		features: map[*images]*ood.Features{&p.in: in}, train: trained, val: val}
 	for i, f := range out {
 		d.features[&p.out[i]] = f
 	}
@@ -415,15 +439,12 @@ func detect(ctx context.Context, n *Network, auto *Autoencoder, methods []ood.Me
 		for _, t := range tried {
 			about.Tried = append(about.Tried, record.OODTried(t))
 		}
-		d.detectors, d.in = append(d.detectors, about), append(d.in, score(in))
-		at := len(d.in) - 1
-		for i, f := range out {
-			d.out[i] = append(d.out[i], score(f))
-			r, err := metrics.Rank(m.Name, d.in[at], d.out[i][at])
-			if err != nil {
-				return nil, err
-			}
-			d.rankings[i] = append(d.rankings[i], r)
+		var scores [][]float64
+		for _, f := range out {
+			scores = append(scores, score(f))
+		}
+		if err := d.add(about, score(in), scores); err != nil {
+			return nil, err
 		}
 		chosen := ""
 		if m.Parameter != "" {

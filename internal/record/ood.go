@@ -109,6 +109,7 @@ type OODDetector struct {
 	Parameter string                 `json:"parameter,omitempty"`
 	Value     metrics.Later[float64] `json:"value,omitzero"` // of Parameter; older records omit a 0
 	Tried     []OODTried             `json:"tried,omitempty"`
+	File      string                 `json:"file,omitempty"` // whose scores were read; the program that made them is another
 }
 
 // OODTried is a candidate value of a hyper-parameter and its AUROC on the tuning images.

@@ -134,6 +134,9 @@ func OODTable(rec run.Record, set string) (string, error) {
 			if d.Parameter != "" {
 				setting = fmt.Sprintf("%s %g", d.Parameter, d.Value.Value)
 			}
+			if d.File != "" {
+				setting = "scores of " + d.File
+			}
 			out := absent
 			if x.FPR95Out.Known {
 				out = interval(x.FPR95Out.Value, x.CI95.FPR95Out.Value)
