@@ -252,7 +252,7 @@ func Checkpoints(dir string) ([]Checkpoint, error) {
 		if st, err := os.Stat(at); err == nil && !st.IsDir() { // follows links
 			continue
 		}
-		if atomicfile.IsTemporary(e.Name()) || isHuggingFace(at) { // not a checkpoint, or not finished
+		if atomicfile.IsTemporary(e.Name()) || forOthers(at) { // not a checkpoint, or not finished
 			continue
 		}
 		var c Checkpoint
@@ -271,6 +271,16 @@ func Checkpoints(dir string) ([]Checkpoint, error) {
 		all = append(all, c)
 	}
 	return all, nil
+}
+
+// forOthers reports whether dir is what ExportAs writes for other programs.
+func forOthers(dir string) bool {
+	for _, name := range []string{model.PyTorchWeights, onnxName} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return true
+		}
+	}
+	return isHuggingFace(dir)
 }
 
 // isHuggingFace reports whether dir is a Hugging Face model, such as `dla lab3 finetune --merge` writes. Its weights

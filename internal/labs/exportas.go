@@ -8,6 +8,7 @@ import (
 
 	"dla/internal/atomicfile"
 	"dla/internal/data"
+	"dla/internal/hub"
 	"dla/internal/lora"
 	"dla/internal/model"
 	"dla/internal/record"
@@ -91,12 +92,27 @@ func exported(root, from, dir string) (*Network, Checkpoint, error) {
 	if err := model.Unused(dir); err != nil {
 		return nil, Checkpoint{}, err
 	}
-	n, err := FindNetwork(root, from)
+	n, err := networkToExport(root, from)
 	if err != nil {
 		return nil, Checkpoint{}, err
 	}
 	return n, Checkpoint{Name: dir, Network: n.Name, Data: n.Data.Name, Params: n.Params.Count(),
 		TestAccuracy: &n.Result.Test.Accuracy}, nil
+}
+
+// networkToExport loads the classifier of images that from names. What is written in ONNX alone is said to be.
+func networkToExport(root, from string) (*Network, error) {
+	k, err := findKept(root, from)
+	if err != nil {
+		if _, notFound := hub.Find(from); notFound == nil {
+			return nil, fmt.Errorf("%s is an encoder, a folder that transformers loads as it is; use --to %s", from, FormatONNX)
+		}
+		return nil, err
+	}
+	if k.Experiment == AutoencoderExperiment {
+		return nil, fmt.Errorf("%s is an autoencoder; use --to %s", from, FormatONNX)
+	}
+	return restore(k)
 }
 
 // shapeOf is the shape of one image in Python: 3, 32, 32.
@@ -139,7 +155,7 @@ func exportFiles(dir, from, beside string, files []exportFile) error {
 // exportHuggingFace writes a classifier of sentences, adapters merged, as transformers loads it.
 func exportHuggingFace(root, from, dir string) (Checkpoint, error) {
 	if !classifiesText(root, from) {
-		if _, err := FindNetwork(root, from); err != nil {
+		if _, err := networkToExport(root, from); err != nil {
 			return Checkpoint{}, err
 		}
 		return Checkpoint{}, fmt.Errorf("%s classifies images, and transformers has no class for it; use --to %s or "+
