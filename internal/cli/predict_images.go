@@ -86,7 +86,8 @@ those of the saved image, which is rounded to 8 bits.`,
 	f.StringVar(&o.attack, "attack", "", "attack each image: "+strings.Join(pictureAttacks(), ", "))
 	f.Var(&o.eps, "eps", "radius of the attack in units of 1/255: 8 means 8/255; default: 8 (pgd-l2: 0.5, in pixel "+
 		"values of [0,1])")
-	f.StringVar(&o.target, "target", "", "class that the attack leads to; default: away from the right or the predicted one")
+	f.StringVar(&o.target, "target", "", "class that the attack leads to; default: away from the right or the "+
+		"predicted one")
 	f.StringVar(&o.save, "save", "", "write attacked images, perturbations and a contact sheet to this new folder")
 	o.add(cmd)
 	completeWords(cmd, "views", config.AllViews)

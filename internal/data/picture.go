@@ -74,12 +74,8 @@ type ImageFile struct {
 // followed. What cannot be read is listed with its error. Other files and hidden ones are left out; over counts them,
 // and is empty where there are none.
 func ImageFiles(ctx context.Context, dir string) (files []ImageFile, over string, err error) {
-	above, err := foldersAbove(dir)
-	if err != nil {
-		return nil, "", err
-	}
 	w := folderWalk{want: isImage, over: new(passedOver), lenient: true}
-	if err := w.list(ctx, dir, "", above); err != nil {
+	if err := w.listAll(ctx, dir); err != nil {
 		return nil, "", err
 	}
 	for _, f := range w.files {

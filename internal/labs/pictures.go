@@ -143,10 +143,10 @@ type AttackedPicture struct {
 	Label        string       `json:"label"`
 	Probability  float64      `json:"probability"`
 	Top          []ClassScore `json:"top,omitempty"`
-	Success      bool         `json:"success"`                // the target is predicted; without one, another class than before
-	Image        string       `json:"image,omitempty"`        // file of the attacked picture
-	Perturbation string       `json:"perturbation,omitempty"` // file of the change: grey is none, the largest is black or white
-	Largest      int          `json:"largest_change"`         // of a value, in steps of 8 bits
+	Success      bool         `json:"success"`        // the target is predicted; without one, another class than before
+	Largest      int          `json:"largest_change"` // of a value, in steps of 8 bits
+	Image        string       `json:"image,omitempty"`
+	Perturbation string       `json:"perturbation,omitempty"` // the file of the change: see attack.Example.Contrast
 }
 
 // Share is a fraction of pictures.

@@ -15,6 +15,7 @@ import (
 	"dla/internal/attack"
 	"dla/internal/config"
 	"dla/internal/data"
+	"dla/internal/run"
 	"dla/internal/train"
 )
 
@@ -77,7 +78,8 @@ func TestClassifyPictures(t *testing.T) {
 	}
 	const count = 24
 	dir := writePictures(t, ds.Test, count)
-	for name, content := range map[string]string{"damaged.png": "\x89PNG\r\n\x1a\nand no more", "empty.jpg": "", "notes.txt": "x"} {
+	for name, content := range map[string]string{"damaged.png": "\x89PNG\r\n\x1a\nand no more", "empty.jpg": "",
+		"notes.txt": "x"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -194,9 +196,10 @@ func testAttackPictures(t *testing.T, n *Network, ds *data.Dataset) {
 			expect(t, one, map[string]bool{
 				"a change within the radius": e.LargestChange() <= limit && e.LargestChange() == one.Attacked.Largest,
 				"one in L2":                  a.Name != "pgd-l2" || math.Sqrt(distance) < a.Eps+0.1,
-				"what is saved":              *again.Label == one.Attacked.Label && math.Abs(*again.Probability-one.Attacked.Probability) < 1e-6,
-				"the perturbation":           bytes.Equal(readPicture(t, one.Attacked.Perturbation), e.Contrast()),
-				"success as defined":         one.Attacked.Success == success,
+				"what is saved": *again.Label == one.Attacked.Label &&
+					math.Abs(*again.Probability-one.Attacked.Probability) < 1e-6,
+				"the perturbation":   bytes.Equal(readPicture(t, one.Attacked.Perturbation), e.Contrast()),
+				"success as defined": one.Attacked.Success == success,
 			})
 			if i > 0 || a.Name != "pgd" {
 				continue
@@ -251,12 +254,25 @@ func TestAttackedPicturesAreNotOverwritten(t *testing.T) {
 	if err := os.WriteFile(odd, b, 0o600); err != nil {
 		t.Skipf("a file system without such names: %v", err)
 	}
-	if got, err = n.Classify(context.Background(), picturesOf(t, odd, dir), o, Options{}); err != nil || got.Converted != "" ||
-		got.All[0].Attacked == nil {
+	got, err = n.Classify(context.Background(), picturesOf(t, odd, dir), o, Options{})
+	if err != nil || got.Converted != "" || got.All[0].Attacked == nil {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	if svg := must(os.ReadFile(got.Sheet[1]))(t); bytes.Contains(svg, []byte("<b>")) || bytes.Contains(svg, []byte{0xff}) {
 		t.Error("a name is markup of the sheet")
+	}
+}
+
+// TestClassNamesOfOwnData: they are those of the record.
+func TestClassNamesOfOwnData(t *testing.T) {
+	n := Network{Data: run.DataInfo{Name: "cifar10", Own: &run.OwnData{Classes: []string{"cat", "dog"}}},
+		Images: data.Description{Classes: 2}}
+	if got := n.ClassNames(); !slices.Equal(got, []string{"cat", "dog"}) {
+		t.Errorf("%q", got)
+	}
+	n.Data.Own = nil // a record without them
+	if got := n.ClassNames(); !slices.Equal(got, []string{"class 0", "class 1"}) {
+		t.Errorf("%q", got)
 	}
 }
 
