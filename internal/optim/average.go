@@ -13,7 +13,7 @@ import (
 type AverageConfig struct {
 	Name  string  // ema or lookahead
 	Decay float64 // share of itself that the average keeps in a step
-	Every int     // steps from one update to the next, which keeps Decay^Every
+	Every int     // steps from one update to the next, which keeps Decay^Every; at most those of the training
 	Power float64 // lookahead: at step s of T an update keeps Decay^Every·(s/T)^Power
 }
 
@@ -36,7 +36,8 @@ type Average struct {
 }
 
 // NewAverage returns the average of state, of which Grad is not used, in a training of total steps. It begins as a copy.
-// Invalid constants are errors.
+// A training of fewer steps than Every has one update, after its last: without any the average would be the initial
+// state. Invalid constants are errors.
 func NewAverage(cfg AverageConfig, state []Param, total int) (*Average, error) {
 	switch {
 	case !slices.Contains(Averages, cfg.Name):
@@ -48,6 +49,7 @@ func NewAverage(cfg AverageConfig, state []Param, total int) (*Average, error) {
 	case !(cfg.Power >= 0) || math.IsInf(cfg.Power, 0):
 		return nil, fmt.Errorf("average %s: power is %g, want a finite number of at least 0", cfg.Name, cfg.Power)
 	}
+	cfg.Every = min(cfg.Every, max(1, total))
 	o := &Average{cfg: cfg, state: state, slots: slots("average", state), part: partition(state), total: total}
 	for i, p := range state {
 		copy(o.slots[i].Data, p.Value)

@@ -487,3 +487,26 @@ func TestMistakes(t *testing.T) {
 		}
 	}
 }
+
+// TestAverageOfFewSteps: a training shorter than the interval between updates is averaged once, after its last step.
+// Without that it would be undone: lookahead ends on its average, and of ema the initial weights would be kept.
+func TestAverageOfFewSteps(t *testing.T) {
+	// The first update of ema copies the state, and that of lookahead keeps 0.5^2 of the initial weight, 1.
+	for name, want := range map[string]float32{"ema": 3, "lookahead": 0.25*1 + 0.75*3} {
+		w := []float32{1}
+		a, err := NewAverage(AverageConfig{Name: name, Decay: 0.5, Every: 1000, Power: 3}, []Param{{Name: "w", Value: w}}, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for step := 1; step <= 2; step++ {
+			w[0]++
+			a.Update(step)
+		}
+		if got := a.Slots()[0].Data[0]; got != want {
+			t.Errorf("%s: %g, want %g", name, got, want)
+		}
+		if name == "lookahead" && w[0] != want {
+			t.Errorf("the training ends on %g, want %g", w[0], want)
+		}
+	}
+}
