@@ -77,6 +77,11 @@ func distillSettings(o trainingFlags, b *settingFlags) ([]config.Distill, error)
 		decided: func(c config.Distill) (config.Distill, error) {
 			def := config.DefaultDistill(c.Model.Name, c.Teacher.Model.Name, c.Distill.SoftLabels)
 			ownDefaults(&def.Data, c.Data)
+			for _, m := range []*config.Model{&def.Model, &def.Teacher.Model} {
+				if n, err := model.Find(m.Name); err == nil { // another name is refused with the rest of the settings
+					m.Res = n.Skips
+				}
+			}
 			return def, nil
 		},
 		special: func(c *config.Distill) error {

@@ -95,7 +95,7 @@ func New(s Spec, px Pixels) (Model, error) {
 		return nil, err
 	}
 	if s.Res && !n.Skips {
-		return nil, fmt.Errorf("model %s has no skip connections; leave out --res", s.Name)
+		return nil, fmt.Errorf("model %s has no skip connections; leave out --res (model.res)", s.Name)
 	}
 	if err := s.checkShortcut(); err != nil {
 		return nil, err
