@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -154,17 +153,37 @@ func checkResnet(c config.Resnet) error {
 	return err
 }
 
-// resnetLine summarises the resolved settings.
+// resnetLine summarises the resolved settings: the networks of each recipe.
 func resnetLine(cfgs []config.Resnet) string {
 	c := cfgs[0]
-	var names []string
+	runs, names := map[string]int{}, []string{} // by network
 	for _, x := range cfgs {
-		if n := variantName(x); !slices.Contains(names, n) {
+		n := variantName(x)
+		if runs[n]++; runs[n] == 1 {
 			names = append(names, n)
 		}
 	}
-	return fmt.Sprintf("lab1 resnet: %s on %s, %s", strings.Join(names, " "), c.Data.Name,
-		recipe(c.Training(), len(cfgs)/len(names), "images"))
+	var recipes []string
+	networks := map[string][]string{}
+	for _, x := range cfgs {
+		n := variantName(x)
+		if x.Seed != c.Seed { // the recipe names all seeds
+			continue
+		}
+		r := recipe(x.Training(), runs[n], "images")
+		if networks[r] == nil {
+			recipes = append(recipes, r)
+		}
+		networks[r] = append(networks[r], n)
+	}
+	if len(recipes) == 1 {
+		return fmt.Sprintf("lab1 resnet: %s on %s, %s", strings.Join(names, " "), c.Data.Name, recipes[0])
+	}
+	var parts []string
+	for _, r := range recipes {
+		parts = append(parts, strings.Join(networks[r], " ")+": "+r)
+	}
+	return fmt.Sprintf("lab1 resnet: on %s, %s", c.Data.Name, strings.Join(parts, "; "))
 }
 
 // recipe summarises the recipe of c for the given number of seeds.

@@ -61,3 +61,25 @@ func TestDryRunOfWhatDoesNotFit(t *testing.T) {
 		}
 	}
 }
+
+// TestLineOfSeveralRecipes: networks that are trained by different recipes are not said to be trained by the first's.
+func TestLineOfSeveralRecipes(t *testing.T) {
+	of := func(name string, seed uint64) config.Resnet {
+		c := config.DefaultFor(name)
+		c.Seed = seed
+		return c
+	}
+	line := resnetLine([]config.Resnet{of("speedrun", 0), of("speedrun", 1), of("small", 0), of("small", 1),
+		of("resnet20", 0), of("resnet20", 1)})
+	speedrun, others, _ := strings.Cut(line, "; cnn-small-plain plain20: ")
+	if !strings.HasPrefix(speedrun, "lab1 resnet: on cifar10, speedrun: 8 epochs, batch 2000, muon lr 0.24") ||
+		!strings.HasPrefix(others, "10 epochs, batch 128, sgd lr 0.1") || !strings.Contains(others, "onecycle, seeds 0-1;") ||
+		!strings.Contains(speedrun, "linear, seeds 0-1;") {
+		t.Error(line)
+	}
+	line = resnetLine([]config.Resnet{of("small", 3), of("resnet20", 3)})
+	if !strings.HasPrefix(line, "lab1 resnet: cnn-small-plain plain20 on cifar10, 10 epochs, batch 128, sgd") ||
+		!strings.Contains(line, ", seed 3;") {
+		t.Error(line)
+	}
+}
