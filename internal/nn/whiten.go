@@ -2,6 +2,7 @@ package nn
 
 import (
 	"errors"
+	"fmt"
 	"math"
 
 	"gonum.org/v1/gonum/mat"
@@ -14,8 +15,11 @@ const whiteningEps = 5e-4
 // [n, h, w, c] are uncorrelated and of about unit variance, twice: filter i is the eigenvector of the i-th largest
 // eigenvalue of the second moments of the k x k patches, divided by sqrt(eigenvalue + eps), and filter half + i is its
 // negative (K. Jordan 2024, https://arxiv.org/abs/2404.00498, section 3.1). half is at most k·k·c. Values that are not
-// finite are an error.
+// finite and images smaller than a patch are errors.
 func WhiteningFilters(images []float32, n, h, w, c, k, half int, eps float64) ([]float32, error) {
+	if h < k || w < k {
+		return nil, fmt.Errorf("images of %dx%d pixels have no patches of %dx%d to whiten", w, h, k, k)
+	}
 	size := k * k * c
 	moments := mat.NewSymDense(size, nil)
 	sums := moments.RawSymmetric().Data // upper triangle [size, size]

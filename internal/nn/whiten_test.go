@@ -3,6 +3,7 @@ package nn
 import (
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"dla/internal/rng"
@@ -126,5 +127,16 @@ func TestWhiten(t *testing.T) {
 		if err := p.Whiten(images, n, h, w, 1); err == nil {
 			t.Error("images of one channel whiten a convolution of three")
 		}
+	}
+}
+
+// TestWhitenSmallImages: images without a patch are refused, not averaged over none.
+func TestWhitenSmallImages(t *testing.T) {
+	p := NewParams(1)
+	g := NewGraph(p)
+	Conv2D(g, "first", g.Input("x", 1, 2, 8, 1), 4, 3, 1)
+	if err := p.Whiten(make([]float32, 16), 1, 2, 8, 1); err == nil ||
+		!strings.Contains(err.Error(), "images of 8x2 pixels have no patches of 3x3 to whiten") {
+		t.Errorf("error %v", err)
 	}
 }
