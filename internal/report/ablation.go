@@ -76,6 +76,9 @@ func ablation(recs []run.Record) ([]ablated, error) {
 			}
 			at = i + 1
 		}
+		if len(r.Metrics) == 0 {
+			return nil, fmt.Errorf("run %s has no metrics; an ablation is of runs of equal length", r.ID)
+		}
 		a := &rows[at]
 		a.plain, a.views = append(a.plain, res.Test.Accuracy), append(a.views, res.TestViews.Accuracy)
 		a.steps = append(a.steps, r.Metrics[len(r.Metrics)-1].Step)
@@ -88,11 +91,15 @@ func ablation(recs []run.Record) ([]ablated, error) {
 		if len(a.views) == 0 {
 			continue
 		}
-		if a.steps[0] != rows[0].steps[0] {
-			return nil, fmt.Errorf("the runs %s have %d steps, those with all parts %d; an ablation is of equal length",
-				a.label, a.steps[0], rows[0].steps[0])
-		}
 		kept = append(kept, a)
+	}
+	for _, a := range kept {
+		for _, n := range a.steps {
+			if n != rows[0].steps[0] {
+				return nil, fmt.Errorf("%s: a run has %d steps, the first with all parts %d; an ablation is of equal length",
+					a.label, n, rows[0].steps[0])
+			}
+		}
 	}
 	// The plain accuracy of the runs with all parts is that without the views.
 	return append(kept, ablated{label: "without test-time augmentation", views: rows[0].plain}), nil

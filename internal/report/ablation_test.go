@@ -2,6 +2,7 @@ package report
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,7 +41,12 @@ func TestAblation(t *testing.T) {
 	files := drawn(t, dir, func(dir string) ([]string, error) { return ablationFigure(recs, dir) })
 	wantFiles(t, files, "ablation.png", "ablation.svg", "figures.json")
 	wantText(t, readFile(t, filepath.Join(dir, "ablation.svg")), "all parts", "without test-time augmentation")
+	without, shorter := recs[0], recs[1]
+	without.Metrics, shorter.Metrics = nil, slices.Clone(shorter.Metrics)
+	shorter.Metrics[len(shorter.Metrics)-1].Step++
 	for want, recs := range map[string][]run.Record{
+		"has no metrics":        {without},
+		"all parts: a run has ": {recs[0], shorter},
 		"lacks whitening and identity initialisation (dirac)": {recs[0],
 			record(0.9, func(c *config.Resnet) { c.Model.Init = "random" })},
 		"no run has all parts":                    {recs[2]},
