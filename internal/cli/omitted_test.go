@@ -18,7 +18,7 @@ import (
 func TestNoNumberIsLeftOut(t *testing.T) {
 	allowed := []string{"params", "bytes", "min_s", "median_s", "n", "images", "images_per_s", "gflops", "peak_share",
 		"gb_per_s", "plan_bytes", "peak_rss_bytes", "ratio_bf16",
-		"size", "channels", "test", "val"}
+		"size", "channels", "test", "val", "epsilon"}
 	number := regexp.MustCompile(`^(u?int|float)[0-9]*$`)
 	key := regexp.MustCompile(`json:"([^",]+),(omitempty|omitzero)"`)
 	seen := 0
