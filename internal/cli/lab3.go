@@ -18,10 +18,10 @@ share or a number). ` + "`dla data describe FILE`" + ` says what is read.`
 func newLab3Cmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lab3",
-		Short: "Sentence encoders: frozen features, LoRA, fine-tuning, predictions",
+		Short: "Sentence encoders: frozen features, LoRA, fine-tuning, predictions, embeddings",
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newBaselineCmd(s), newFinetuneCmd(s), newPredictCmd(s))
+	cmd.AddCommand(newBaselineCmd(s), newFinetuneCmd(s), newPredictCmd(s), newEncodeCmd(s))
 	return cmd
 }

@@ -10,7 +10,6 @@ import (
 
 	"dla/internal/config"
 	"dla/internal/data"
-	"dla/internal/kernel"
 	"dla/internal/model"
 	"dla/internal/nn"
 	"dla/internal/record"
@@ -185,11 +184,7 @@ func newFeatures(ctx context.Context, set *data.Sentences, e *SentenceEncoder, c
 	}
 	if cfg.Encoder.Normalize {
 		for i := range sentences {
-			row := x[i*e.Width : (i+1)*e.Width]
-			length := float32(max(math.Sqrt(kernel.SumSquares(row)), 1e-12))
-			for j := range row {
-				row[j] /= length
-			}
+			unitLength(x[i*e.Width : (i+1)*e.Width])
 		}
 	}
 	m.vectors.Width, m.vectors.X = e.Width, x

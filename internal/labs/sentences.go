@@ -204,8 +204,20 @@ func (e *SentenceEncoder) embeddings(ctx context.Context, sentences []string, po
 // embed computes the vectors of sentences.
 func (e *SentenceEncoder) embed(ctx context.Context, sentences []string, pooling model.Pooling,
 	opt Options) ([]float32, error) {
+	p := nn.NewParams(0)
+	if err := e.Load(e.dir, p); err != nil {
+		return nil, err
+	}
 	packed := e.Frozen.Pack(sentences, nil)
-	all, longest := make([]int32, len(sentences)), 0
+	opt.Say("%s encodes %d sentences, %d tokens; the cache keeps the features", e.Name, len(sentences), packed.Tokens())
+	return vectorsOf(ctx, e.Name, e.Encoder, p, packed, sentences, pooling, opt)
+}
+
+// vectorsOf computes the pooled vectors [sentences, width] of the tokens of sentences by the encoder e, called name, with
+// the weights p.
+func vectorsOf(ctx context.Context, name string, e *model.Encoder, p *nn.Params, packed *text.Packed, sentences []string,
+	pooling model.Pooling, opt Options) ([]float32, error) {
+	all, longest := make([]int32, packed.Len()), 0
 	for i := range all {
 		all[i], longest = int32(i), max(longest, len(packed.Sentence(i)))
 	}
@@ -215,11 +227,6 @@ func (e *SentenceEncoder) embed(ctx context.Context, sentences []string, pooling
 		return nil, err
 	}
 	steps := loader.Steps(0)
-	opt.Say("%s encodes %d sentences, %d tokens; the cache keeps the features", e.Name, len(sentences), packed.Tokens())
-	p := nn.NewParams(0)
-	if err := e.Load(e.dir, p); err != nil {
-		return nil, err
-	}
 	m, err := train.NewSentenceEncoder(func(g *nn.Graph, in nn.Packed) *G.Node {
 		return pooling.Embedding(g, e.Hidden(g, in), in)
 	}, p, loader.MaxTokens(), loader.MaxSentences())
@@ -227,7 +234,7 @@ func (e *SentenceEncoder) embed(ctx context.Context, sentences []string, pooling
 		return nil, err
 	}
 	x, began := make([]float32, len(sentences)*e.Width), time.Now()
-	_, err = train.EachBatch(ctx, "features of "+e.Name, steps, opt.Sink, func(step int) (train.Stats, error) {
+	_, err = train.EachBatch(ctx, "features of "+name, steps, opt.Sink, func(step int) (train.Stats, error) {
 		loader.Batch(0, step, m.Batch())
 		y, err := m.Run()
 		if err != nil {
@@ -243,10 +250,10 @@ func (e *SentenceEncoder) embed(ctx context.Context, sentences []string, pooling
 	}
 	if i := slices.IndexFunc(x, func(v float32) bool { return v-v != 0 }); i >= 0 {
 		return nil, fmt.Errorf("the vectors of the encoder %s are not finite, first for sentence %d (%.40q); its "+
-			"weights are damaged or belong to another model", e.Name, i/e.Width+1, sentences[i/e.Width])
+			"weights are damaged or belong to another model", name, i/e.Width+1, sentences[i/e.Width])
 	}
 	seconds := time.Since(began).Seconds()
-	opt.Say("%s: %d sentences in %.1f s, %.0f per second", e.Name, len(sentences), seconds,
+	opt.Say("%s: %d sentences in %.1f s, %.0f per second", name, len(sentences), seconds,
 		float64(len(sentences))/seconds)
 	return x, nil
 }

@@ -311,18 +311,37 @@ func (s *Sentiment) Predict(ctx context.Context, sentences []string) (Prediction
 	if len(index) == 0 {
 		return Predictions{}, errors.New("no sentences to classify: none of the texts has a token")
 	}
+	tokenized := time.Since(began)
+	seconds, err := s.scores(ctx, packed, index, func(i int32, logits []float32) error {
+		if !all.All[i].decide(s.Labelling, logits) {
+			return s.notFinite(sentences[i])
+		}
+		return nil
+	})
+	all.Seconds = tokenized.Seconds() + seconds
+	return all, err
+}
+
+// notFinite is the error of logits that are no numbers.
+func (s *Sentiment) notFinite(sentence string) error {
+	return fmt.Errorf("the logits of the classifier %s for %.40q are not finite; its weights are damaged", s.Source,
+		sentence)
+}
+
+// scores calls each with the logits of the sentences of packed at index, in order, and returns the seconds that they
+// took, without compiling the model.
+func (s *Sentiment) scores(ctx context.Context, packed *text.Packed, index []int32,
+	each func(i int32, logits []float32) error) (float64, error) {
 	loader, err := text.NewLoader(packed, index, text.Limits{Tokens: max(evalTokens, s.base.Tokenizer.MaxLength()),
 		Sentences: evalSentences}, false, 0)
 	if err != nil {
-		return Predictions{}, err
+		return 0, err
 	}
-	tokenized := time.Since(began)
 	scorer, err := train.NewSentenceScorer(s.arch, s.params, loader.MaxTokens(), loader.MaxSentences())
 	if err != nil {
-		return Predictions{}, err
+		return 0, err
 	}
-	began = time.Now()
-	classes := len(s.Labels)
+	began, classes := time.Now(), len(s.Labels)
 	next := 0 // position in index
 	batches := scorer.Batches(loader)
 	_, err = train.EachBatch(ctx, "", batches.Steps(), nil, func(step int) (train.Stats, error) {
@@ -331,20 +350,14 @@ func (s *Sentiment) Predict(ctx context.Context, sentences []string) (Prediction
 			return train.Stats{}, err
 		}
 		for row := range rows {
-			i := index[next]
-			next++
-			if !all.All[i].decide(s.Labelling, scorer.Logits()[row*classes:(row+1)*classes]) {
-				return train.Stats{}, fmt.Errorf("the logits of the classifier %s for %.40q are not finite; its "+
-					"weights are damaged", s.Source, sentences[i])
+			if err := each(index[next], scorer.Logits()[row*classes:(row+1)*classes]); err != nil {
+				return train.Stats{}, err
 			}
+			next++
 		}
 		return train.Counted(rows), nil
 	})
-	if err != nil {
-		return all, err
-	}
-	all.Seconds = (tokenized + time.Since(began)).Seconds()
-	return all, nil
+	return time.Since(began).Seconds(), err
 }
 
 // decide sets the prediction from the logits of the classes l. It returns false if they are not finite.
