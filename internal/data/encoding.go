@@ -70,9 +70,11 @@ func findEncoding(r io.Reader) (textEncoding, error) {
 	case bytes.HasPrefix(head, []byte("\xff\xfe\x00\x00")), bytes.HasPrefix(head, []byte("\x00\x00\xfe\xff")):
 		return textEncoding{}, errors.New("is text in UTF-32; save it as UTF-8")
 	case bytes.HasPrefix(head, []byte("\xff\xfe")):
-		return textEncoding{"UTF-16", 2, unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM).NewDecoder()}, checkUTF16(in, little)
+		e := unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM)
+		return textEncoding{"UTF-16", 2, e.NewDecoder()}, checkUTF16(in, little)
 	case bytes.HasPrefix(head, []byte("\xfe\xff")):
-		return textEncoding{"UTF-16", 2, unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM).NewDecoder()}, checkUTF16(in, big)
+		e := unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM)
+		return textEncoding{"UTF-16", 2, e.NewDecoder()}, checkUTF16(in, big)
 	case marked:
 		_, _ = in.Discard(3) // they were peeked at
 	}
@@ -94,7 +96,8 @@ func findBytes(in *bufio.Reader, marked bool) (textEncoding, error) {
 		}
 		switch {
 		case r == 0:
-			return textEncoding{}, fmt.Errorf("line %d holds a NUL byte, so it is not text, or UTF-16 without a byte-order mark; save it as UTF-8", line)
+			return textEncoding{}, fmt.Errorf("line %d holds a NUL byte, so it is not text, or UTF-16 without a "+
+				"byte-order mark; save it as UTF-8", line)
 		case r == utf8.RuneError && size == 1:
 			if wrong == 0 {
 				wrong = line
@@ -124,7 +127,8 @@ func findBytes(in *bufio.Reader, marked bool) (textEncoding, error) {
 }
 
 func noCharacter(line int, b byte) error {
-	return fmt.Errorf("line %d holds the byte 0x%02x, which is text neither in UTF-8 nor in Windows-1252; save it as UTF-8", line, b)
+	return fmt.Errorf("line %d holds the byte 0x%02x, which is text neither in UTF-8 nor in Windows-1252; save it "+
+		"as UTF-8", line, b)
 }
 
 // checkUTF16 reads in, whose units are read by unit, to its end.

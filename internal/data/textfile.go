@@ -18,8 +18,8 @@ import (
 	"dla/internal/plainfile"
 )
 
-// TextColumns names the columns of a file of labelled texts. An empty name is found among the usual ones. A number, from
-// 1, counts the columns of a file without a header.
+// TextColumns names the columns of a file of labelled texts. An empty name is found among the usual ones. A number,
+// from 1, counts the columns of a file without a header.
 type TextColumns struct{ Text, Label, Split string }
 
 // The usual names of columns, the first that is there being taken.
@@ -32,7 +32,8 @@ var (
 // maxRow bounds a row: more is an open quote that runs through the file, or no table.
 const maxRow = 16 << 20
 
-// textRow is a labelled text and the line that it begins in; of a parquet file its row. A label that is not given is "".
+// textRow is a labelled text and the line that it begins in; of a parquet file its row. A label that is not given is
+// "".
 type textRow struct {
 	text, label, split string
 	line               int
@@ -151,7 +152,8 @@ func (q *quoted) next() ([]string, int, error) {
 	case errors.Is(err, errRow):
 		return nil, 0, fmt.Errorf("after line %d %w", line, errRow)
 	case errors.As(err, &parse):
-		return nil, 0, fmt.Errorf("line %d: %w; double a quote that is part of a field, and put the field in quotes", parse.StartLine, parse.Err)
+		return nil, 0, fmt.Errorf("line %d: %w; double a quote that is part of a field, and put the field in quotes",
+			parse.StartLine, parse.Err)
 	case err != nil:
 		return nil, 0, err
 	}
@@ -276,7 +278,8 @@ func (t *TextFile) readRows(f io.ReadSeeker, r io.Reader, by TextColumns, add fu
 	width := len(rows[0])
 	one := func(fields []string, line int) error {
 		if len(fields) != width {
-			return fmt.Errorf("line %d has %d fields, the first row %d; a field with a delimiter or a line break stands in quotes",
+			return fmt.Errorf("line %d has %d fields, the first row %d; a field with a delimiter or a line break "+
+				"stands in quotes",
 				line, len(fields), width)
 		}
 		row := textRow{text: strings.Clone(fields[c.text]), label: strings.Clone(fields[c.label]), line: line}

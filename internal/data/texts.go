@@ -53,7 +53,8 @@ const (
 var (
 	partNames = [parts]string{"training", "validation", "test"}
 	// partName matches the name of a file, without its suffix, or the value of a column that names a part.
-	partName = regexp.MustCompile(`(?i)^(?:.*[-_. ])?(train|training|val|valid|validation|dev|test|testing)(?:[-_. ].*|[0-9]*)$`)
+	partName = regexp.MustCompile(`(?i)^(?:.*[-_. ])?(train|training|val|valid|validation|dev|test|testing)` +
+		`(?:[-_. ].*|[0-9]*)$`)
 	// unlabelled matches the name of a folder of texts without labels, as that of IMDb's reviews has one.
 	unlabelled = regexp.MustCompile(`(?i)^(unsup|unsupervised|unlabell?ed)$`)
 	// partFolder matches the name of a folder that is a part.
@@ -138,7 +139,8 @@ func ReadTexts(ctx context.Context, path string, o TextOptions, opt Options) (*S
 	case isTable(path):
 		err = g.readFile(ctx, path, -1, o)
 	default:
-		err = fmt.Errorf("%s is no table of texts (csv, tsv, jsonl, parquet) and no folder of them; unpack an archive first", path)
+		err = fmt.Errorf("%s is no table of texts (csv, tsv, jsonl, parquet) and no folder of them; unpack an archive first",
+			path)
 	}
 	if err != nil {
 		return nil, err
@@ -179,7 +181,8 @@ func (g *gatheredTexts) add(text, label string, part int, at textPlace) error {
 	id, ok := g.ids[label]
 	if !ok {
 		if len(g.words) == maxTextClasses {
-			return fmt.Errorf("%s %d has the label %.40q after %d others: the column of labels may be another", at.unit, at.line, label, maxTextClasses)
+			return fmt.Errorf("%s %d has the label %.40q after %d others: the column of labels may be another",
+				at.unit, at.line, label, maxTextClasses)
 		}
 		id = int32(len(g.words))
 		label = strings.Clone(label)
@@ -189,8 +192,8 @@ func (g *gatheredTexts) add(text, label string, part int, at textPlace) error {
 		g.first[key] = at
 	}
 	if g.bytes += int64(len(text)); len(g.text) == maxTexts || g.bytes > maxTextBytes {
-		return fmt.Errorf("%s %d is beyond %d texts or %d MB of them, all of which are kept in memory: %d texts and %d MB are "+
-			"read so far; use a part of them", at.unit, at.line, maxTexts, maxTextBytes>>20, len(g.text), g.bytes>>20)
+		return fmt.Errorf("%s %d is beyond %d texts or %d MB of them, all of which are kept in memory: %d texts and %d MB "+
+			"are read so far; use a part of them", at.unit, at.line, maxTexts, maxTextBytes>>20, len(g.text), g.bytes>>20)
 	}
 	g.text, g.labels, g.part = append(g.text, text), append(g.labels, id), append(g.part, int8(part))
 	return nil
@@ -322,7 +325,8 @@ func chooseTexts(all []walkFile, over *passedOver) ([]textFile, error) {
 	case len(tables) == 1:
 		chosen = tables
 	case len(tables) > 1 && len(inFolders)+len(lines) == 0:
-		return nil, fmt.Errorf("holds %d tables (%s, %s, …), of which none is called train; name one of them, or call them train, validation and test",
+		return nil, fmt.Errorf("holds %d tables (%s, %s, …), of which none is called train; name one of them, or call "+
+			"them train, validation and test",
 			len(tables), tables[0].name, tables[1].name)
 	case len(inFolders) > 0:
 		chosen = inFolders
@@ -425,7 +429,8 @@ func (g *gatheredTexts) classes() (names []string, of []int32, err error) {
 	if numeric {
 		for i, v := range value {
 			if v != math.Trunc(v) || math.Abs(v) > 1<<53 {
-				return nil, nil, fmt.Errorf("%s has the label %s: numbers between classes are no classes; round them, or name another column (data.label)",
+				return nil, nil, fmt.Errorf("%s has the label %s: numbers between classes are no classes; round them, or name "+
+					"another column (data.label)",
 					g.place(int32(i)), g.words[i])
 			}
 			canonical[i] = strconv.FormatFloat(v+0, 'f', 0, 64)
@@ -507,11 +512,13 @@ func (g *gatheredTexts) arrange(path string, o TextOptions, opt Options) (*Sente
 			continue
 		}
 		from := index[partTrain]
-		if index[partTrain], index[p.part], err = s.draw(from, cmp.Or(p.size, DefaultHeldOut), partNames[p.part]); err != nil {
+		size := cmp.Or(p.size, DefaultHeldOut)
+		if index[partTrain], index[p.part], err = s.draw(from, size, partNames[p.part]); err != nil {
 			return nil, fmt.Errorf("%s: %w (%s)", path, err, p.key)
 		}
 		if opt.Say != nil {
-			opt.Say("%d of %d texts drawn for %s, of each class its share (%s)", len(index[p.part]), len(from), partNames[p.part], p.key)
+			opt.Say("%d of %d texts drawn for %s, of each class its share (%s)", len(index[p.part]), len(from),
+				partNames[p.part], p.key)
 		}
 	}
 	s.Train, s.Val, s.Test = index[partTrain], index[partVal], index[partTest]
@@ -617,7 +624,8 @@ func (g *gatheredTexts) say(s *Sentences, opt Options) {
 			opt.Say("%s is not UTF-8; read as %s", f.Path, f.Encoding)
 		}
 		if f.Empty > 0 && f.Text != "" {
-			opt.Say("%s: %d of %d rows have no text and are left out, the first in %s %d", f.Path, f.Empty, f.Rows, f.order, f.firstEmpty)
+			opt.Say("%s: %d of %d rows have no text and are left out, the first in %s %d", f.Path, f.Empty, f.Rows,
+				f.order, f.firstEmpty)
 		}
 	}
 	if r := s.Repeats(); r.Across > 0 {

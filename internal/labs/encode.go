@@ -51,8 +51,8 @@ type Encoded struct {
 	sentences, heads int
 }
 
-// Encode tokenizes sentences, and computes their vectors, pooled as config.Poolings say and normalised to length 1 where
-// that is asked for, and their logits.
+// Encode tokenizes sentences, and computes their vectors, pooled as config.Poolings say and normalised to length 1
+// where that is asked for, and their logits.
 func (e *TextEncoder) Encode(ctx context.Context, sentences []string, pooling string, normalize bool,
 	opt Options) (*Encoded, error) {
 	r := &Encoded{packed: e.tokenizer.Pack(sentences, nil), width: e.encoder.Width, sentences: len(sentences),
@@ -111,9 +111,9 @@ func (r *Encoded) Cut() []int {
 	return all
 }
 
-// Arrays returns the arrays of an .npz file: ids, the token ids of all sentences one after the other; offsets, where each
-// sentence begins in ids, and their number at the end; truncated, 1 for a sentence longer than the limit; embeddings
-// [sentences, width]; and of a classifier logits [sentences, classes].
+// Arrays returns the arrays of an .npz file: ids, the token ids of all sentences one after the other; offsets, where
+// each sentence begins in ids, and their number at the end; truncated, 1 for a sentence longer than the limit;
+// embeddings [sentences, width]; and of a classifier logits [sentences, classes].
 func (r *Encoded) Arrays() []npz.Array {
 	offsets := make([]int64, len(r.packed.Offsets))
 	for i, o := range r.packed.Offsets {

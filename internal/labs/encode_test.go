@@ -66,8 +66,8 @@ func TestEncodeAsTransformers(t *testing.T) {
 	}
 }
 
-// TestEncode: ids lie end to end, an empty sentence has a row, one that is too long is cut, and embeddings are those that
-// heads are trained on, of length 1 where that is asked for.
+// TestEncode: ids lie end to end, an empty sentence has a row, one that is too long is cut, and embeddings are those
+// that heads are trained on, of length 1 where that is asked for.
 func TestEncode(t *testing.T) {
 	cacheIn(t, t.TempDir())
 	dir := tinyEncoder(t, 1)

@@ -213,10 +213,10 @@ func (e *SentenceEncoder) embed(ctx context.Context, sentences []string, pooling
 	return vectorsOf(ctx, e.Name, e.Encoder, p, packed, sentences, pooling, opt)
 }
 
-// vectorsOf computes the pooled vectors [sentences, width] of the tokens of sentences by the encoder e, called name, with
-// the weights p.
-func vectorsOf(ctx context.Context, name string, e *model.Encoder, p *nn.Params, packed *text.Packed, sentences []string,
-	pooling model.Pooling, opt Options) ([]float32, error) {
+// vectorsOf computes the pooled vectors [sentences, width] of the tokens of sentences by the encoder e, called name,
+// with the weights p.
+func vectorsOf(ctx context.Context, name string, e *model.Encoder, p *nn.Params, packed *text.Packed,
+	sentences []string, pooling model.Pooling, opt Options) ([]float32, error) {
 	all, longest := make([]int32, packed.Len()), 0
 	for i := range all {
 		all[i], longest = int32(i), max(longest, len(packed.Sentence(i)))

@@ -11,6 +11,7 @@ import (
 
 	"dla/internal/config"
 	"dla/internal/record"
+	"dla/internal/report"
 	"dla/internal/run"
 )
 
@@ -33,8 +34,8 @@ func threeMoods(t *testing.T) string {
 	return path
 }
 
-// TestThreeClasses: a file of texts of three classes trains heads and adapters of three classes, whose names go into the
-// record, the adapter and the merged model; asked for again by another path it is the same run.
+// TestThreeClasses: a file of texts of three classes trains heads and adapters of three classes, whose names go into
+// the record, the adapter and the merged model; asked for again by another path it is the same run.
 func TestThreeClasses(t *testing.T) {
 	cacheIn(t, t.TempDir())
 	root, encoder, file := t.TempDir(), tinyEncoder(t, 1), threeMoods(t)
@@ -99,5 +100,32 @@ func TestThreeClasses(t *testing.T) {
 	cfg.Data = config.SentenceData{Name: "rotten_tomatoes", Label: "mood"}
 	if _, err := Study(context.Background(), []Task{{Settings: cfg}}, opt, nil); err == nil || !strings.Contains(err.Error(), "data.label") {
 		t.Errorf("a column of a set of the catalogue: error %v", err)
+	}
+}
+
+// TestManyClasses: more classes than a byte holds are trained, recorded and compared.
+func TestManyClasses(t *testing.T) {
+	cacheIn(t, t.TempDir())
+	root := t.TempDir()
+	var b strings.Builder
+	for i := range 650 {
+		fmt.Fprintf(&b, "the plot is dull %s,%d\n", strings.Repeat("and ", i%9), i%130)
+	}
+	path := filepath.Join(t.TempDir(), "many.csv")
+	if err := os.WriteFile(path, []byte("text,label\n"+b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := tinyBaseline(tinyEncoder(t, 1))
+	cfg.Data = config.SentenceData{Name: path, Test: 130, Val: 130}
+	cfg.Train.Epochs = 1
+	opt := options(t, root)
+	out := baselineStudy(t, opt, cfg, seeded(cfg, 1))
+	r := out[0].Result.(*record.Classifier)
+	if r.Test.N != 130 || r.Predictions.File != record.WidePredictions || len(r.ByClass.Classes) != 130 || r.ByClass.Classes[129].Name != "129" {
+		t.Errorf("%+v, %+v", r, r.ByClass)
+	}
+	recs := []run.Record{must(run.Find(root, out[0].ID))(t), must(run.Find(root, out[1].ID))(t)}
+	if c := must(report.Confusion(recs[0]))(t); c == nil || len(c.Counts) != 130 {
+		t.Errorf("%v", c)
 	}
 }

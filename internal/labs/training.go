@@ -199,7 +199,8 @@ func attachGradNorms(e finishedTraining) (*run.Attachment, error) {
 
 // attachPredictions attaches the predictions of the test set, and the confusion matrix of the named classes, to r, and
 // sets both in res.
-func attachPredictions(r *run.Run, res *record.Classifier, p metrics.Predictions, labels []int32, names []string) error {
+func attachPredictions(r *run.Run, res *record.Classifier, p metrics.Predictions, labels []int32,
+	names []string) error {
 	b, wide := p.Bytes()
 	name := predictionsName
 	if wide {

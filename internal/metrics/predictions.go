@@ -35,8 +35,8 @@ func NewPredictions(classes, labels []int32) (Predictions, error) {
 	return p, nil
 }
 
-// Bytes is the form in which records keep p: a byte a sample, the class plus 128 where it is wrong, or, where a class is
-// 128 or more, wide: the two bytes of the number, the lower first.
+// Bytes is the form in which records keep p: a byte a sample, the class plus 128 where it is wrong, or, where a class
+// is 128 or more, wide: the two bytes of the number, the lower first.
 func (p Predictions) Bytes() (b []byte, wide bool) {
 	for _, v := range p {
 		wide = wide || v&^wrong >= wrongByte
@@ -96,8 +96,8 @@ func (p Predictions) Classes() []int32 {
 	return all
 }
 
-// Labels returns the labels of the samples where the predictions alone give them: of a right prediction the class, and of
-// a wrong one the other of two classes. It fails where there are more.
+// Labels returns the labels of the samples where the predictions alone give them: of a right prediction the class, and
+// of a wrong one the other of two classes. It fails where there are more.
 func (p Predictions) Labels(classes int) (labels []int32, ok bool) {
 	labels = p.Classes()
 	for i, v := range p {

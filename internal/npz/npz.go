@@ -253,14 +253,19 @@ func ReadArray(r io.Reader, most int64) (Array, error) {
 	size := types[kind].size
 	elements, ok := count(shape, int(min(most/int64(size), math.MaxInt)))
 	if !ok {
-		return Array{}, fmt.Errorf("has the shape %v of %s, more than the %d bytes that are left to it", shape, types[kind].name, most)
+		return Array{}, fmt.Errorf("has the shape %v of %s, more than the %d bytes that are left to it",
+			shape, types[kind].name, most)
 	}
 	a := Array{Shape: shape}
 	switch kind {
 	case 0:
-		a.Data, err = elementsOf(r, elements, 4, func(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) })
+		a.Data, err = elementsOf(r, elements, 4, func(b []byte) float32 {
+			return math.Float32frombits(binary.LittleEndian.Uint32(b))
+		})
 	case 1:
-		a.Data, err = elementsOf(r, elements, 8, func(b []byte) float64 { return math.Float64frombits(binary.LittleEndian.Uint64(b)) })
+		a.Data, err = elementsOf(r, elements, 8, func(b []byte) float64 {
+			return math.Float64frombits(binary.LittleEndian.Uint64(b))
+		})
 	case 2:
 		a.Data, err = elementsOf(r, elements, 4, func(b []byte) int32 { return int32(binary.LittleEndian.Uint32(b)) })
 	case 3:

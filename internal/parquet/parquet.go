@@ -1,10 +1,10 @@
 // Package parquet reads tables from parquet files as libraries for data sets write them: the columns of the file's root
-// that are neither lists nor groups, uncompressed or in Snappy, gzip or Zstandard, in the encodings that writers use. The
-// format is that of https://parquet.apache.org/docs/file-format/.
+// that are neither lists nor groups, uncompressed or in Snappy, gzip or Zstandard, in the encodings that writers use.
+// The format is that of https://parquet.apache.org/docs/file-format/.
 //
-// It is here because a full library (github.com/parquet-go/parquet-go) adds a fifth to the size of the program, and takes
-// memory by what a file says of itself, where this one does so by what the file has. Nested columns, LZ4 and Brotli are
-// what a full library would add; the first hold no texts with labels, the others nearly no one writes.
+// It is here because a full library (github.com/parquet-go/parquet-go) adds a fifth to the size of the program, and
+// takes memory by what a file says of itself, where this one does so by what the file has. Nested columns, LZ4 and
+// Brotli are what a full library would add; the first hold no texts with labels, the others nearly no one writes.
 package parquet
 
 import (

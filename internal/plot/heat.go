@@ -11,8 +11,8 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Heat is a confusion matrix as a map of colours: a row a class, a column a predicted class. The colour of a cell is its
-// share of the row.
+// Heat is a confusion matrix as a map of colours: a row a class, a column a predicted class. The colour of a cell is
+// its share of the row.
 type Heat struct {
 	Title    string
 	Subtitle string // grey, under the title
@@ -42,8 +42,8 @@ func (h Heat) cell() vg.Length {
 	return min(heatCell, max(heatSmall, heatSide/n))
 }
 
-// Save writes h as base.png and base.svg and returns both names. A map without classes, and counts that are not a square
-// of them, are errors.
+// Save writes h as base.png and base.svg and returns both names. A map without classes, and counts that are not a
+// square of them, are errors.
 func (h Heat) Save(base string) ([]string, error) {
 	n := len(h.Names)
 	if n == 0 || len(h.Counts) != n {
@@ -56,7 +56,8 @@ func (h Heat) Save(base string) ([]string, error) {
 	}
 	left, below := h.names()
 	side := vg.Length(n) * h.cell()
-	head := max(style(12, ink, true).Width(h.Title), style(8.5, grey, false).Width(h.Subtitle), style(9, red, true).Width(h.Warning))
+	head := max(style(12, ink, true).Width(h.Title), style(8.5, grey, false).Width(h.Subtitle),
+		style(9, red, true).Width(h.Warning))
 	top := vg.Length(margin + 17 + 13 + 6)
 	if h.Warning != "" {
 		top += 14

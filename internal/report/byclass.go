@@ -102,9 +102,9 @@ func indexedLabels(b []byte) (labels []int32, ok bool) {
 	return labels, true
 }
 
-// ClassTable returns the measures by class of the classifier that r trained as a Markdown table, with their means: of all
-// classes in their order, or where there are more than most, of those of the lowest F1. It is empty where a record gives
-// none.
+// ClassTable returns the measures by class of the classifier that r trained as a Markdown table, with their means: of
+// all classes in their order, or where there are more than most, of those of the lowest F1. It is empty where a record
+// gives none.
 func ClassTable(r run.Record, most int) (string, error) {
 	c, err := Confusion(r)
 	if err != nil || c == nil {
@@ -153,8 +153,10 @@ func ClassFigures(r run.Record, dir string) ([]string, error) {
 		return nil, err
 	}
 	macro := metrics.Macro(c.Counts.ByClass())
-	h := plot.Heat{Title: "Confusion matrix", Warning: warning([]run.Record{r}), XLabel: "predicted class", YLabel: "class",
-		Names: c.Names, Counts: c.Counts,
-		Subtitle: fmt.Sprintf("%s · %s, seed %d · macro F1 %.1f %% · colours: share of a class", setName(r), r.Variant, r.Seed, 100*macro.F1)}
+	h := plot.Heat{Title: "Confusion matrix", Warning: warning([]run.Record{r}), XLabel: "predicted class",
+		YLabel: "class",
+		Names:  c.Names, Counts: c.Counts,
+		Subtitle: fmt.Sprintf("%s · %s, seed %d · macro F1 %.1f %% · colours: share of a class", setName(r),
+			r.Variant, r.Seed, 100*macro.F1)}
 	return h.Save(filepath.Join(dir, "confusion"))
 }
