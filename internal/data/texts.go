@@ -318,8 +318,7 @@ func chooseTexts(all []walkFile, over *passedOver) ([]textFile, error) {
 	case len(named) > 0:
 		chosen = named
 		slices.SortStableFunc(chosen, func(a, b textFile) int { return a.part - b.part })
-		// parts that occur in several formats, or in folders of several configurations, would be read twice
-		if err := oneFormat(chosen); err != nil {
+		if err := readOnce(chosen); err != nil {
 			return nil, err
 		}
 	case len(tables) == 1:
@@ -348,12 +347,18 @@ func chooseTexts(all []walkFile, over *passedOver) ([]textFile, error) {
 	return chosen, nil
 }
 
-// oneFormat returns an error if tables of parts lie in several folders or have several formats.
-func oneFormat(tables []textFile) error {
-	for _, t := range tables[1:] {
-		first := tables[0]
-		if a, b := path.Ext(first.name), path.Ext(t.name); t.part == first.part && !strings.EqualFold(a, b) {
-			return fmt.Errorf("holds the %s part as %s and as %s; keep one of them", partNames[t.part], first.name, t.name)
+// readOnce returns an error if the tables of a part have several formats, or lie in several folders, as those of several
+// languages do: the same texts may be in both.
+func readOnce(tables []textFile) error {
+	var first [parts]string
+	for _, t := range tables {
+		one := &first[t.part]
+		if *one == "" {
+			*one = t.name
+		}
+		if !strings.EqualFold(path.Ext(*one), path.Ext(t.name)) || path.Dir(*one) != path.Dir(t.name) {
+			return fmt.Errorf("holds the %s part as %s and as %s; keep one of them, or name a folder of one",
+				partNames[t.part], *one, t.name)
 		}
 	}
 	return nil

@@ -242,6 +242,7 @@ func TestTextsRefused(t *testing.T) {
 		"no training":    {map[string]string{"val.csv": good, "test.csv": good}, "", TextOptions{}, []string{"no texts to train on"}},
 		"two tables":     {map[string]string{"a.csv": good, "b.csv": good}, "", TextOptions{}, []string{"holds 2 tables", "a.csv"}},
 		"two formats":    {map[string]string{"train.csv": good, "train.jsonl": "{}", "test.csv": good}, "", TextOptions{}, []string{"train.csv and as train.jsonl"}},
+		"two folders":    {map[string]string{"en/train.csv": good, "en/test.csv": good, "de/train.csv": good}, "", TextOptions{}, []string{"de/train.csv and as en/train.csv"}},
 		"no texts":       {map[string]string{"a.png": ""}, "", TextOptions{}, []string{"holds no texts"}},
 		"empty file":     {map[string]string{"a.csv": ""}, "a.csv", TextOptions{}, []string{"a.csv: holds no rows"}},
 		"header alone":   {map[string]string{"a.csv": "text,label\n"}, "a.csv", TextOptions{}, []string{"a.csv: holds no rows"}},
