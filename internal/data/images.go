@@ -371,6 +371,9 @@ func (r *imageReader) decode(b []byte, pixels []uint8, changed *fitted) error {
 		return err
 	}
 	k, scaled, err := fitImage(b, r.spec.shape(), pixels)
+	if k == grey && r.spec.c == 1 { // as it is wanted
+		k = plain
+	}
 	if err == nil {
 		changed.count(k, scaled)
 	}

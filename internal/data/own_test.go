@@ -190,6 +190,9 @@ func TestOwnDataSizes(t *testing.T) {
 				t.Errorf("%s: %d images of %dx%dx%d, want %dx%dx%d", name, s.N, s.H, s.W, s.C, tc.h, tc.w, tc.c)
 			}
 		}
+		if (ds.Converted == "") != (tc.note == "" && name != "grey as colour") {
+			t.Errorf("%s: converted: %q", name, ds.Converted)
+		}
 		if notes := strings.Join(ds.Own.Notes, "\n"); !strings.Contains(notes, tc.note) {
 			t.Errorf("%s: %q, want %q", name, notes, tc.note)
 		}

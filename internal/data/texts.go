@@ -89,14 +89,17 @@ func IsTextPath(name string) bool {
 	return err == nil
 }
 
-// HoldsTexts reports whether there are labelled texts rather than images at the path name: a table, or a folder whose
-// first file of a known kind is a table or a text.
+// HoldsTexts reports whether there are labelled texts rather than images at the path name: a table, or a folder with a
+// table or a text and without images by class, idx files or CIFAR's.
 func HoldsTexts(name string) bool {
 	if !IsTextPath(name) {
 		return false
 	}
 	if isTable(name) {
 		return true
+	}
+	if _, err := lookOwn(context.Background(), name); err == nil { // images, perhaps with a README.txt or a mapping.txt
+		return false
 	}
 	texts, seen := false, 0
 	_ = filepath.WalkDir(name, func(at string, d fs.DirEntry, err error) error {
@@ -107,8 +110,6 @@ func HoldsTexts(name string) bool {
 		case d.IsDir():
 		case isTable(at), strings.EqualFold(filepath.Ext(at), ".txt"):
 			texts = true
-			return fs.SkipAll
-		case isImage(at):
 			return fs.SkipAll
 		}
 		return nil

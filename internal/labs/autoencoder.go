@@ -61,7 +61,10 @@ func openAutoencoder(ctx context.Context, cfg config.Autoencoder, opt Options) (
 	t.data = imagesInfo(ds)
 	t.data.Mean, t.data.Std = encoder.Data.Mean, encoder.Data.Std
 	t.build = func(context.Context, Options) (trainable, error) {
-		b := newImageBatches(ds, t.cfg, t.cfg)
+		b, err := newImageBatches(ds, t.cfg, t.cfg)
+		if err != nil {
+			return nil, err
+		}
 		d, err := newDecoder(t.cfg, encoder, b.train.Steps())
 		if err != nil {
 			b.close()

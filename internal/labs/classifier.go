@@ -142,14 +142,21 @@ type imageBatches struct {
 }
 
 // newImageBatches makes the batches of cfg's training on ds, split by the settings by. The caller must close them.
-func newImageBatches(ds *data.Dataset, cfg, by config.Training) imageBatches {
+// Batches that do not fit into the memory are an error.
+func newImageBatches(ds *data.Dataset, cfg, by config.Training) (imageBatches, error) {
+	t := ds.Train
+	n := int64(batchesAhead+2) * int64(cfg.Train.BatchSize) // and the network's own
+	if err := engine.Fits(fmt.Sprintf("batches of %d images of %dx%d pixels in %d channels", cfg.Train.BatchSize, t.W, t.H, t.C),
+		4*n*int64(t.H*t.W*t.C)); err != nil {
+		return imageBatches{}, err
+	}
 	s := split(ds, by)
 	loader := data.NewAugmentedLoader(s.train, cfg.Train.BatchSize, cfg.Seed, augment(cfg.Data.Augment))
 	b := imageBatches{ds, s.train.First(whiteningImages), s.test, data.NewPrefetch(loader, batchesAhead), nil}
 	if len(s.val.Index) > 0 {
 		b.val = data.NewLoader(s.val, evalBatch, false, 0)
 	}
-	return b
+	return b, nil
 }
 
 func (b imageBatches) close() { b.train.Close() }
@@ -177,7 +184,10 @@ func (b imageBatches) whiten(c *classifier, sz size) error {
 // views are those of test-time augmentation.
 func newImageClassifier(ds *data.Dataset, cfg config.Training, sz size, views config.Views,
 	build func(steps int) (*classifier, error)) (*imageClassifier, error) {
-	b := newImageBatches(ds, cfg, cfg)
+	b, err := newImageBatches(ds, cfg, cfg)
+	if err != nil {
+		return nil, err
+	}
 	c, err := build(b.train.Steps())
 	if err == nil {
 		err = b.whiten(c, sz)

@@ -178,7 +178,10 @@ func robustOn(ctx context.Context, ds *data.Dataset, original *Network, cfg conf
 	info := imagesInfo(ds)
 	info.Mean, info.Std = original.Data.Mean, original.Data.Std
 	build := func(_ context.Context, opt Options) (trainable, error) {
-		b := newImageBatches(ds, h.cfg.Training(), h.cfg.Classifier().Training)
+		b, err := newImageBatches(ds, h.cfg.Training(), h.cfg.Classifier().Training)
+		if err != nil {
+			return nil, err
+		}
 		sz := sizeOf(ds, info, opt)
 		d, err := newRobustClassifier(h, sz, b.train.Steps())
 		if err == nil && h.cfg.Scratch {

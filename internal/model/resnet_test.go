@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"strings"
@@ -158,6 +159,24 @@ func near(t *testing.T, what string, got, want []float32) {
 		if d := math.Abs(float64(got[i] - want[i])); !(d <= 2e-5*largest) {
 			t.Errorf("%s[%d] = %g, want %g (direct %v)", what, i, got[i], want[i], kernel.ConvDirect())
 			return
+		}
+	}
+}
+
+// TestResNetOfSmallImages: images that the stages cannot halve are refused with the numbers.
+func TestResNetOfSmallImages(t *testing.T) {
+	for name, least := range map[string]int{"resnet20": 4, "resnet18": 8} {
+		m, err := New(Spec{Name: name, Res: true}, CIFAR10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for side, fits := range map[int]bool{least: true, least - 1: false, 1: false} {
+			g := nn.NewGraph(nn.Shapes())
+			m.Logits(g, g.Input("x", 1, least, side, 3), 10)
+			want := fmt.Sprintf("images of %dx%d pixels are too small for %s: ", side, least, m.Name())
+			if err := g.Err(); fits && err != nil || !fits && (err == nil || !strings.Contains(err.Error(), want)) {
+				t.Errorf("%s, images of %dx%d: %v", name, side, least, err)
+			}
 		}
 	}
 }

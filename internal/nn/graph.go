@@ -6,6 +6,7 @@ import (
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"dla/internal/engine"
 	"dla/internal/kernel"
 )
 
@@ -46,9 +47,17 @@ func (g *Graph) Fail(layer string, err error) *G.Node {
 	return nil
 }
 
-// Input adds a float32 leaf of the given shape, zero until it is written to.
+// Input adds a float32 leaf of the given shape, zero until it is written to. One that takes more memory than the machine
+// has is an error of g.
 func (g *Graph) Input(name string, shape ...int) *G.Node {
-	if g.params.shapes {
+	bytes := int64(4)
+	for _, d := range shape {
+		bytes *= int64(d)
+	}
+	if err := engine.Fits("batches of the shape "+fmt.Sprint(shape), bytes); err != nil {
+		g.Fail(name, err)
+	}
+	if g.params.shapes || g.err != nil {
 		return G.NewTensor(g.ExprGraph, tensor.Float32, len(shape), G.WithShape(shape...), G.WithName(name))
 	}
 	n := tensor.Shape(shape).TotalSize()
