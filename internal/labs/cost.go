@@ -100,13 +100,17 @@ func imagesCost(cfg config.Training, opt Options, build func(sz size, steps int)
 	return timed(c, m.job(), cfg, n, steps)
 }
 
+// timing is how long steps are timed: five of most networks, one of the largest.
+const timing = 5 * time.Second
+
 // timed completes the cost c of a training on n samples with steps steps per epoch. It times a few steps on blank
 // samples.
 func timed(c TrainingCost, job train.Job, cfg config.Training, n, steps int) (Cost, error) {
 	c.Steps, c.Threads, c.Kernel = cfg.Train.TotalSteps(steps), kernel.Threads(), kernel.Level()
 	c.TrainFLOPs *= float64(n) * float64(c.Steps) / float64(steps)
 	best := time.Duration(1<<63 - 1)
-	for range 5 {
+	began := time.Now()
+	for i := 0; i == 0 || i < 5 && time.Since(began) < timing; i++ {
 		start := time.Now()
 		if _, err := job.Program.TrainStep(0, 0, cfg.Train.BatchSize); err != nil {
 			return nil, err
