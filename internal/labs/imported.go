@@ -59,6 +59,7 @@ func ImportNetwork(ctx context.Context, i Import, opt Options) (Checkpoint, reco
 	if err != nil {
 		return Checkpoint{}, res, err
 	}
+	defer n.file.Close() // read only
 	ds, err := readImages(ctx, config.Data{Name: i.Data}, opt)
 	if err != nil {
 		return Checkpoint{}, res, err
@@ -167,9 +168,8 @@ func fileSHA256(path string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// fill reads the weights of the network for images like those of s, and closes the file.
+// fill reads the weights of the network for images like those of s.
 func (n *foreign) fill(s *data.Set) error {
-	defer n.file.Close()
 	m, err := model.New(n.spec, model.PixelsFor(s.C))
 	if err != nil {
 		return err

@@ -2,8 +2,10 @@ package model
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -150,6 +152,54 @@ func TestLargeNetworks(t *testing.T) {
 	} {
 		if _, err := New(c.s, CIFAR10); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: error %v, want one with %q", c.s, err, c.want)
+		}
+	}
+}
+
+// TestExportedToTorchAndBack: what is exported to PyTorch of any network of the zoo is that network here again, bit for
+// bit, with the sizes that the weights tell.
+func TestExportedToTorchAndBack(t *testing.T) {
+	for _, n := range Zoo {
+		s := Spec{Name: n.Name, Res: n.Skips}
+		switch {
+		case n.Name == "mlp":
+			s.Depth, s.Width = 2, 8
+		case slices.Contains([]string{"resnet18", "wrn28-10", "speedrun", "resnet110"}, n.Name):
+			s.Width = 4
+		}
+		over := func(s Spec, p *nn.Params) *nn.Params {
+			m, err := New(s, CIFAR10)
+			if err != nil {
+				t.Fatalf("%s: %v", n.Name, err)
+			}
+			return buildOver(t, p, m)
+		}
+		ours := over(s, nn.NewParams(3))
+		path := filepath.Join(t.TempDir(), "model.pt")
+		file, err := os.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(torch.Write(file, StateDict(ours)), file.Close()); err != nil {
+			t.Fatalf("%s: %v", n.Name, err)
+		}
+		f, err := torch.Open(path)
+		if err != nil {
+			t.Fatalf("%s: %v", n.Name, err)
+		}
+		found, classes, err := Spec{Name: n.Name, Res: n.Skips}.FromTorch(f.Reader)
+		if err != nil || classes != 10 {
+			t.Fatalf("%s: %d classes, %v", n.Name, classes, err)
+		}
+		back := over(found, nn.Blank())
+		if err := ReadTorch(f.Reader, back); err != nil {
+			t.Fatalf("%s: %v", n.Name, err)
+		}
+		f.Close()
+		for i, q := range back.List() {
+			if !slices.Equal(q.Data, ours.List()[i].Data) {
+				t.Errorf("%s: %s is another", n.Name, q.Name)
+			}
 		}
 	}
 }
