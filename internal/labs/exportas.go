@@ -48,11 +48,12 @@ func ExportAs(root, from, dir, format string) (Checkpoint, error) {
 	return Checkpoint{}, fmt.Errorf("no format is called %q; want one of %s", format, strings.Join(ExportFormats, ", "))
 }
 
-// classifiesText reports whether from names a classifier of sentences, as FindSentiment finds it.
+// classifiesText reports whether from names a classifier of sentences, as FindSentiment finds it. An encoder alone is
+// none.
 func classifiesText(root, from string) bool {
 	for _, dir := range []string{from, filepath.Join(CheckpointsDir, from)} {
 		if lora.IsFolder(dir) || isHuggingFace(dir) {
-			return true
+			return !holdsEncoder(dir)
 		}
 	}
 	for _, root := range []string{root, run.DefaultRoot} {

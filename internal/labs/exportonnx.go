@@ -27,9 +27,6 @@ func exportONNX(root, from, dir string) (Checkpoint, error) {
 		return Checkpoint{}, err
 	}
 	if classifiesText(root, from) {
-		if holdsEncoder(from) {
-			return exportEncoderONNX(from, dir)
-		}
 		return exportSentimentONNX(root, from, dir)
 	}
 	k, err := findKept(root, from)
