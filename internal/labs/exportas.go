@@ -51,7 +51,7 @@ func ExportAs(root, from, dir, format string) (Checkpoint, error) {
 // classifiesText reports whether from names a classifier of sentences, as FindSentiment finds it. An encoder alone is
 // none.
 func classifiesText(root, from string) bool {
-	for _, dir := range []string{from, filepath.Join(CheckpointsDir, from)} {
+	for _, dir := range checkpointPlaces(from) {
 		if lora.IsFolder(dir) || isHuggingFace(dir) {
 			return !holdsEncoder(dir)
 		}
@@ -185,7 +185,7 @@ func (s *Sentiment) checkpoint(root, from string) Checkpoint {
 
 // recordOfText returns the record and the result of the classifier of sentences that from names; false if it has none.
 func recordOfText(root, from string) (rec run.Record, res record.Classifier, ok bool) {
-	for _, dir := range []string{from, filepath.Join(CheckpointsDir, from)} {
+	for _, dir := range checkpointPlaces(from) {
 		if lora.IsFolder(dir) || isHuggingFace(dir) {
 			rec, err := run.ReadFolder(dir)
 			return rec, res, err == nil && record.Read(rec, &res) == nil
