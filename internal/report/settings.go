@@ -79,9 +79,24 @@ func nameSettings(all []*group) {
 			}
 			for _, g := range gs {
 				if v := g.settings[key]; len(count) > 1 && v != usual {
-					g.differences = append(g.differences, key[strings.LastIndexByte(key, '.')+1:]+" "+strings.Trim(v, `"`))
+					g.differences = append(g.differences, keyName(key)+" "+strings.Trim(v, `"`))
 				}
 			}
 		}
 	}
+}
+
+// keyName returns the name of a setting beside its value: the last part of its key, and the group in which it is only
+// understood there, as muon lr, which is not lr, and average for average.kind.
+func keyName(key string) string {
+	parts := strings.Split(key, ".")
+	last, group := parts[len(parts)-1], ""
+	if len(parts) > 1 {
+		group = parts[len(parts)-2]
+	}
+	switch group {
+	case "muon", "average", "triangle":
+		return strings.TrimSuffix(group+" "+last, " kind")
+	}
+	return last
 }

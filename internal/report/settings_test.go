@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"dla/internal/config"
+	"dla/internal/run"
 )
 
 // TestOtherSettingsAreNotSeeds: runs of one network with different settings are rows of their own, named by what
@@ -33,4 +34,18 @@ func TestOtherSettingsAreNotSeeds(t *testing.T) {
 	table = tableOf(t, Table, recordOf(t, root, "lab1/resnet", "plain20", 0, usual, "1", nil),
 		recordOf(t, root, "lab1/resnet", "plain20", 0, noisy, "1", nil))
 	wantText(t, table, "20 layers plain, flip true", "20 layers plain, flip false")
+}
+
+// TestSettingsOfGroupsAreNamedWithThem: the rate of muon is not said to be that of the rest.
+func TestSettingsOfGroupsAreNamedWithThem(t *testing.T) {
+	root := t.TempDir()
+	usual := config.DefaultFor("speedrun")
+	fast, averaged, peaked := usual, usual, usual
+	fast.Train.Muon.LR, averaged.Train.Average.Kind, averaged.Train.Average.Every = 0.5, config.AverageEMA, 7
+	peaked.Train.Triangle.Peak, peaked.Train.LR = 0.5, 1
+	var recs []run.Record
+	for _, c := range []config.Resnet{usual, fast, averaged, peaked} {
+		recs = append(recs, recordOf(t, root, "lab1/resnet", "speedrun", 0, c, "1", nil))
+	}
+	wantText(t, tableOf(t, Table, recs...), "muon lr 0.5", "average every 7, average ema", "lr 1, triangle peak 0.5")
 }
