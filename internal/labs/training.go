@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -124,6 +125,9 @@ func (t *training) Run(ctx context.Context, r *run.Run, opt Options) (record.Res
 	res, err := evaluate(ctx, m, live, finishedTraining{out, r, weights.Fingerprint(live), nil, opt.Sink, opt.elapsed})
 	if interrupted(ctx) { // an incomplete evaluation is not recorded
 		return nil, &stopped{train.Interrupted, "by a signal, before the end of the evaluation on the test set"}
+	}
+	if errors.Is(err, train.ErrDiverged) { // without validation nothing has evaluated the weights before
+		err = fmt.Errorf("%w on the test set; %s", err, train.Remedy)
 	}
 	return res, err
 }

@@ -2,6 +2,7 @@ package labs
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"dla/internal/data"
 	"dla/internal/run"
+	"dla/internal/train"
 )
 
 // TestTrainingOnAllImages: with data.val 0 every training image is trained on, the last epoch's weights are evaluated,
@@ -106,5 +108,15 @@ func TestTrainingOnAllImagesResumes(t *testing.T) {
 	if second.ID != first.ID || second.Result.WeightsSHA256 != whole.Result.WeightsSHA256 ||
 		second.Result.Test != whole.Result.Test {
 		t.Errorf("resumed: %+v\nwant %+v", second.Result, whole.Result)
+	}
+}
+
+// TestDivergenceWithoutValidation: it is found on the test set, and the error says what to do.
+func TestDivergenceWithoutValidation(t *testing.T) {
+	cfg := tiny(true)
+	cfg.Data.Val, cfg.Train.Steps, cfg.Train.LR, cfg.Train.Schedule = 0, 1, 1e25, "constant"
+	_, err := trainOn(context.Background(), set(t, cfg.Data.Name), cfg, options(t, t.TempDir()))
+	if !errors.Is(err, train.ErrDiverged) || !strings.Contains(err.Error(), "on the test set; "+train.Remedy) {
+		t.Errorf("error %v", err)
 	}
 }

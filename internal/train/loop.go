@@ -218,6 +218,9 @@ func (l *loop) epoch(ctx context.Context, before float64) (Reason, error) {
 		if ctx.Err() != nil {
 			return Interrupted, l.save(nil, before) // all steps done, validation to be repeated
 		}
+		if errors.Is(err, ErrDiverged) {
+			return "", l.diverged("the loss of the validation", "after")
+		}
 		if err != nil {
 			return "", err
 		}
@@ -335,11 +338,18 @@ func (l *loop) finite(when string) error {
 	return nil
 }
 
+// diverged returns the error of what is not finite, at the step that is not done yet or after the last one.
 func (l *loop) diverged(what, when string) error {
+	step := l.st.Step // from 0
+	if when == "after" {
+		step--
+	}
 	return fmt.Errorf("%w: %s is not finite %s epoch %d, step %d (lr %g); nothing was saved since the last "+
-		"checkpoint; try a smaller train.lr or train.clip_norm",
-		ErrDiverged, what, when, l.st.Epoch+1, l.st.Step+1, l.lr(l.st.Step))
+		"checkpoint; %s", ErrDiverged, what, when, l.st.Epoch+1, step+1, l.lr(step), Remedy)
 }
+
+// Remedy says what to do about ErrDiverged in a training.
+const Remedy = "try a smaller train.lr (for muon's filters train.muon.lr), or train.clip_norm"
 
 // save writes a checkpoint. If best is not nil, the current weights become the best ones.
 func (l *loop) save(best *run.Best, before float64) error {

@@ -548,6 +548,24 @@ func TestDivergenceIsAnError(t *testing.T) {
 	}
 }
 
+// TestDivergenceAtTheLastStep: weights that are finite, and of which the loss is not, are found by the validation. The
+// error has the step and the remedy as well.
+func TestDivergenceAtTheLastStep(t *testing.T) {
+	r := create(t, t.TempDir())
+	defer r.Close()
+	sched, err := optim.NewSchedule(optim.ScheduleConfig{Name: "constant"}, 1e25, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, _ := job(t, r, func(j *train.Job) { j.Schedule, j.Steps = sched, 1 })
+	_, err = j.Fit(context.Background())
+	if !errors.Is(err, train.ErrDiverged) || !strings.Contains(err.Error(),
+		"the loss of the validation is not finite after epoch 1, step 1 (lr 1e+25)") ||
+		!strings.Contains(err.Error(), train.Remedy) {
+		t.Fatalf("error %v: want ErrDiverged with step and remedy", err)
+	}
+}
+
 // TestStepsAllocateNothing covers the whole step: batch, forward, backward, clipping, update.
 func TestStepsAllocateNothing(t *testing.T) {
 	for _, m := range networks {
