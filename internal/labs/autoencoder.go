@@ -112,7 +112,8 @@ func FindEncoder(root string, cfg config.Autoencoder) (*Network, error) {
 	g := nn.NewGraph(nn.NewParams(0))
 	if (model.AutoEncoder{Encoder: n.Model}).Reconstruct(g, g.Input("x",
 		append([]int{1}, n.row()...)...)); g.Err() != nil {
-		return nil, fmt.Errorf("the encoder %s: %w; name a convolutional network", n.Source, g.Err())
+		return nil, fmt.Errorf("the encoder %s: %w; name a convolutional network whose features are 1/2, 1/4 or 1/8 of "+
+			"the images' size, such as a ResNet of 32x32", n.Source, g.Err())
 	}
 	return n, nil
 }

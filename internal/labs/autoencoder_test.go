@@ -241,6 +241,13 @@ func TestAutoencoderRefuses(t *testing.T) {
 		!strings.Contains(err.Error(), "name a convolutional network") {
 		t.Errorf("an MLP: %v", err)
 	}
+	small := config.DefaultFor("speedrun")
+	small.Data.Name, small.Data.Limit, small.Model.Width, small.Train.Epochs = data.SyntheticShapes, 4, 1, 1
+	if _, err := FindEncoder(root, tinyAutoencoder(trained(t, root, small).ID)); err == nil ||
+		!strings.Contains(err.Error(), "features of 3x3 pixels do not become images of 32x32") ||
+		!strings.Contains(err.Error(), "whose features are 1/2, 1/4 or 1/8 of the images' size") {
+		t.Errorf("a network with features of 3x3: %v", err)
+	}
 	if _, err := FindEncoder(root, tinyAutoencoder("nobody")); err == nil ||
 		!strings.Contains(err.Error(), `the encoder: "nobody" is neither a folder with a checkpoint`) {
 		t.Errorf("nobody: %v", err)
