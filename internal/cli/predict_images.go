@@ -42,8 +42,8 @@ white on black.
 
 Where files lie in sub-folders of a FOLDER that are named as the network's classes, their accuracy is printed.
 
-CHECKPOINT is a name under checkpoints/ (` + "`dla models ls`" + `), a folder with a checkpoint or the id of a
-finished run.
+CHECKPOINT is a name under checkpoints/ (` + "`dla models ls`" + `), the folder of a checkpoint or of a finished run, or
+a run's id.
 
 --attack changes each image within --eps: towards --target, or away from the class that its folder names, or
 else from the predicted one. A row then has the labels before and after. Attacks run with the settings of

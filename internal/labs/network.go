@@ -59,8 +59,8 @@ func checkpointPlaces(from string) []string {
 // its run lie beside it.
 const modelName = "model.safetensors"
 
-// FindNetwork loads the trained network that from names: a checkpoint's folder, the name of one under
-// checkpoints/, or the id of a finished run under root or under runs.
+// FindNetwork loads the trained network that from names: the folder of a checkpoint or of a finished run, the name of a
+// checkpoint under checkpoints/, or the id of a finished run under root or under runs.
 func FindNetwork(root, from string) (*Network, error) {
 	k, err := findKept(root, from)
 	if err != nil {
@@ -122,6 +122,9 @@ func findKept(root, from string) (keptWeights, error) {
 			return keptFolder(dir)
 		}
 	}
+	if in, id, ok := runFolder(from); ok {
+		return keptRun(in, id)
+	}
 	if st, err := os.Stat(from); err == nil && st.IsDir() {
 		return keptWeights{}, fmt.Errorf("%s holds no %s; make it with `%s`", from, modelName,
 			run.Command("", "models", "export", "RUN_ID", from))
@@ -141,6 +144,21 @@ func findKept(root, from string) (keptWeights, error) {
 			from, strings.Join(CheckpointDirs(), " or "), err)
 	}
 	return k, nil
+}
+
+// runFolder returns the folder of runs that the run's folder dir lies in, and its id, as a shell completes runs/ID. ok is
+// false for any other folder.
+func runFolder(dir string) (root, id string, ok bool) {
+	if _, err := os.Stat(filepath.Join(dir, "env.json")); err != nil {
+		return "", "", false
+	}
+	if name := filepath.Base(dir); name == "." || name == ".." {
+		if abs, err := filepath.Abs(dir); err == nil {
+			dir = abs
+		}
+	}
+	dir = filepath.Clean(dir)
+	return filepath.Dir(dir), filepath.Base(dir), true
 }
 
 // otherKind is the error of a trained network, or a run, of another kind than the one wanted.

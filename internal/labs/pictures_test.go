@@ -299,6 +299,19 @@ func TestOtherKindsOfNetworks(t *testing.T) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
+	for _, from := range []string{filepath.Join(root, tr.ID), filepath.Join(root, tr.ID) + "/"} {
+		if n, err := FindNetwork("elsewhere", from); err != nil || n.Source != tr.ID {
+			t.Errorf("%s: %v", from, err)
+		}
+	}
+	t.Chdir(filepath.Join(root, tr.ID))
+	if n, err := FindNetwork("elsewhere", "."); err != nil || n.Source != tr.ID {
+		t.Errorf("the folder that one is in: %v", err)
+	}
+	if _, err := FindSentiment("elsewhere", filepath.Join(root, tr.ID)); err == nil ||
+		!strings.Contains(err.Error(), tr.ID+" takes images") {
+		t.Errorf("a run's folder: %v", err)
+	}
 	want := adapter + " classifies sentences, not images; use `dla lab3 predict " + adapter + " TEXT`"
 	if _, err := FindNetwork(root, adapter); err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)

@@ -47,7 +47,9 @@ func FindSentiment(root, from string) (*Sentiment, error) {
 			return nil, classifiesImages("", from)
 		}
 	}
-	if st, err := os.Stat(from); err == nil && st.IsDir() {
+	if in, id, ok := runFolder(from); ok {
+		root, from = in, id
+	} else if st, err := os.Stat(from); err == nil && st.IsDir() {
 		return nil, fmt.Errorf("%s holds neither an adapter (%s) nor a model (config.json); name one that `dla lab3 "+
 			"finetune` made", from, lora.ConfigName)
 	}
