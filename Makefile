@@ -104,6 +104,7 @@ lab1-cnn: build ## the CNNs, ResNets and plain networks on CIFAR-10
 	./dla lab1 resnet --config configs/lab1/resnet-short.yaml --model resnet20 --res both --out results/lab1/resnet20 --resume
 	./dla lab1 resnet --config configs/lab1/resnet-short.yaml --model resnet20,resnet32,resnet56 --res both --epochs 10 --grad-norms --out results/lab1/depth --resume
 	./dla lab1 resnet --config configs/lab1/resnet-short.yaml --model resnet20 --width 32 --epochs 24 --out results/lab1/wide --resume
+	./dla lab1 resnet --config configs/lab1/resnet-muon.yaml --seeds 3 --out results/lab1/resnet20-muon --resume
 	$(MAKE) figures
 
 lab1-distill: build ## the teacher, and the student with and without it

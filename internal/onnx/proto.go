@@ -271,10 +271,15 @@ func (m *Model) write(w io.Writer, most int64) error {
 			float64(most)/1e9)
 	}
 	to := bufio.NewWriterSize(w, 1<<16)
-	to.Write(head)  // the first error sticks
-	to.Write(graph) // the same
+	for _, b := range [][]byte{head, graph} {
+		if _, err := to.Write(b); err != nil {
+			return err
+		}
+	}
 	for i, t := range m.initials {
-		to.Write(heads[i])
+		if _, err := to.Write(heads[i]); err != nil {
+			return err
+		}
 		if err := t.write(to); err != nil {
 			return err
 		}
