@@ -244,7 +244,7 @@ func TestOtherFilesAreNoReasonForSyntheticDigits(t *testing.T) {
 	_, err := Load(context.Background(), "cifar10", Options{Dir: jpeg.folder(t.TempDir()), Cache: t.TempDir(),
 		Offline: true})
 	if err == nil || !strings.Contains(err.Error(),
-		"cifar10 holds notes (0 bytes, text/plain; charset=utf-8); wanted: cifar-10-binary.tar.gz, or cifar10-png.tar.gz, or the folder cifar-10-batches-bin, or the folders train and test of images by class") {
+		"cifar10 holds notes (0 bytes, text/plain; charset=utf-8); wanted: cifar-10-binary.tar.gz, or cifar10-png.tar.gz, or cifar-10-python.tar.gz, or the folder cifar-10-batches-py, or the folder cifar-10-batches-bin, or the folders train and test of images by class") {
 		t.Errorf("cifar10: %v", err)
 	}
 	reviews := tree{"rotten_tomatoes/reviews.csv": []byte("a,b")}
