@@ -92,8 +92,12 @@ func against(tried []record.Tried, only func(record.Tried) bool) string {
 	if other == some[0].Normalization {
 		other = some[1].Shortcut
 	}
-	return fmt.Sprintf(" (%.2f %% of %s training images; %s: %.2f %% of %s)", 100*some[0].Accuracy, thousands(some[0].N),
-		other, 100*some[1].Accuracy, thousands(some[1].N))
+	by := ""
+	if some[0].Accuracy == some[1].Accuracy && some[0].N == some[1].N {
+		by = ", chosen by the smaller loss"
+	}
+	return fmt.Sprintf(" (%.2f %% of %s training images; %s: %.2f %% of %s%s)", 100*some[0].Accuracy, thousands(some[0].N),
+		other, 100*some[1].Accuracy, thousands(some[1].N), by)
 }
 
 // isFile reports whether path is there and no folder.
