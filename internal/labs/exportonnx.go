@@ -53,7 +53,9 @@ func exportONNX(root, from, dir string) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	about(m, n.Data.Name, n.Weights, n.ClassNames())
+	if err := writable(m, n.Data.Name, n.Weights, n.ClassNames()); err != nil {
+		return Checkpoint{}, err
+	}
 	names, _ := json.Marshal(n.ClassNames()) // strings always can be
 	return Checkpoint{Name: dir, Network: n.Name, Data: n.Data.Name, Params: n.Params.Count(),
 			TestAccuracy: &n.Result.Test.Accuracy},
@@ -70,8 +72,8 @@ func onnxImages(i data.Description) string {
 		"x = np.random.rand(1, " + shapeOf(i) + ").astype(np.float32)  # an image: pixels from 0 to 1\n"
 }
 
-// about says in m where it comes from.
-func about(m *onnx.Model, set, fingerprint string, classes []string) {
+// writable says in m where it comes from. A model that is too large for a file is an error.
+func writable(m *onnx.Model, set, fingerprint string, classes []string) error {
 	release, revision, _ := buildinfo.Version()
 	m.Producer, m.Version = "dla", release
 	m.Meta = map[string]string{"data": set, "weights_sha256": fingerprint, "revision": revision}
@@ -79,6 +81,10 @@ func about(m *onnx.Model, set, fingerprint string, classes []string) {
 		names, _ := json.Marshal(classes) // strings always can be
 		m.Meta["classes"] = string(names)
 	}
+	if err := m.Fits(); err != nil {
+		return fmt.Errorf("%w; use --to %s or %s", err, FormatPyTorch, FormatHuggingFace)
+	}
+	return nil
 }
 
 func exportAutoencoderONNX(k keptWeights, dir string) (Checkpoint, error) {
@@ -96,7 +102,9 @@ func exportAutoencoderONNX(k keptWeights, dir string) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	about(m, a.Data.Name, a.Weights, nil)
+	if err := writable(m, a.Data.Name, a.Weights, nil); err != nil {
+		return Checkpoint{}, err
+	}
 	t := a.Result.Test
 	c := card{name: a.Name, library: "onnx", pipeline: "image-to-image", about: fmt.Sprintf("An autoencoder of images, "+
 		"trained on %s. It takes images [n, %s] with pixels from 0 to 1 and gives their reconstructions, of the same "+
@@ -128,7 +136,9 @@ func exportSentimentONNX(root, from, dir string) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	about(m, c.Data, weights.Fingerprint(stateOf(p)), s.Labels)
+	if err := writable(m, c.Data, weights.Fingerprint(stateOf(p)), s.Labels); err != nil {
+		return Checkpoint{}, err
+	}
 	config, err := arch.ConfigFor(s.base.dir, s.Labels)
 	if err != nil {
 		return Checkpoint{}, err
@@ -204,7 +214,9 @@ func exportEncoderONNX(name, dir string) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	about(m, "", e.Content, nil)
+	if err := writable(m, "", e.Content, nil); err != nil {
+		return Checkpoint{}, err
+	}
 	how := "the mean of the tokens"
 	if pooling.CLS {
 		how = "the first token"
@@ -213,8 +225,9 @@ func exportEncoderONNX(name, dir string) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	c := card{name: short, library: "onnx", pipeline: "sentence-similarity", about: fmt.Sprintf("The sentence encoder %s. It "+
-		"takes tokens and gives vectors [n, %d], %s, not normalised to length 1.", name, e.Width, how), base: name,
+	c := card{name: short, library: "onnx", pipeline: "sentence-similarity", base: name,
+		about: fmt.Sprintf("The sentence encoder %s. It takes tokens and gives vectors [n, %d], %s, not normalised to length 1.",
+			name, e.Width, how),
 		python: onnxSentences(e.Frozen.MaxLength()) + "(vectors,) = session.run([\"embeddings\"], feed)\n" +
 			"print(vectors.shape)"}
 	return Checkpoint{Name: dir, Network: short, Params: e.Parameters()}, exportFiles(dir, e.dir, e.dir, []exportFile{

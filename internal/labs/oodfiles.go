@@ -52,8 +52,8 @@ type givenScores struct {
 const maxGiven = 64
 
 // readScores reads the scores in the file at path of the images of p, in the order of the names of its detectors, and
-// returns the SHA-256 (hex) of the file. If want is not empty, another content is an error. Scores that are missing, too
-// few or too many, and what is no score, are errors.
+// returns the SHA-256 (hex) of the file. If want is not empty, another content is an error. Scores that are missing,
+// too few or too many, and what is no score, are errors.
 func readScores(path, want string, p *oodData) (all []givenScores, sha string, err error) {
 	fail := func(format string, args ...any) ([]givenScores, string, error) {
 		return nil, "", fmt.Errorf("%s: %s; `dla lab4 ood --save FOLDER` writes what detectors need, and %s in the layout "+

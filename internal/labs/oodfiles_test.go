@@ -101,8 +101,8 @@ func givenSets() *oodData {
 
 // TestReadScoresRefuses what is not the scores of the images; the error names the file and where to get an example.
 func TestReadScoresRefuses(t *testing.T) {
-	in, out := npz.Array{Name: "x/in", Shape: []int{3}, Data: []float32{1, 2, 3}}, npz.Array{Name: "x/out-a", Shape: []int{2},
-		Data: []int64{4, 5}}
+	in := npz.Array{Name: "x/in", Shape: []int{3}, Data: []float32{1, 2, 3}}
+	out := npz.Array{Name: "x/out-a", Shape: []int{2}, Data: []int64{4, 5}}
 	write := func(arrays ...npz.Array) string {
 		t.Helper()
 		path := filepath.Join(t.TempDir(), "s.npz")
@@ -112,7 +112,8 @@ func TestReadScoresRefuses(t *testing.T) {
 		return path
 	}
 	all, sha, err := readScores(write(in, out), "", givenSets())
-	if err != nil || len(all) != 1 || all[0].Name != "x" || !slices.Equal(all[0].out[0], []float64{4, 5}) || len(sha) != 64 {
+	if err != nil || len(all) != 1 || all[0].Name != "x" || !slices.Equal(all[0].out[0], []float64{4, 5}) ||
+		len(sha) != 64 {
 		t.Errorf("%+v, %v", all, err)
 	}
 	named := func(a npz.Array, name string) npz.Array { a.Name = name; return a }

@@ -167,7 +167,8 @@ func (m ResNet) python() string {
 			zeros = "new // 2, new - new // 2"
 		}
 		shortcut = `
-        s = self.conv1.stride[0]  # the shortcut has no parameters (option A): every s-th pixel, and zeros for new channels`
+        # The shortcut has no parameters (option A): every s-th pixel, and zeros for new channels.
+        s = self.conv1.stride[0]`
 		if m.PadBoth {
 			shortcut += `
         new = y.shape[1] - x.shape[1]`
@@ -293,8 +294,8 @@ class Network(Images):
 `, m.Width, speedrunNorm.Eps, speedrunNorm.Momentum)
 }
 
-// StateDict returns the parameters of p as PyTorch has them: the weights of convolutions [k, k, in, out] as [out, in, k,
-// k], all others as they are.
+// StateDict returns the parameters of p as PyTorch has them: the weights of convolutions [k, k, in, out] as
+// [out, in, k, k], all others as they are.
 func StateDict(p *nn.Params) (ts []weights.Tensor) {
 	for _, q := range p.List() {
 		t := weights.Tensor{Name: q.Name, Shape: q.Shape, Data: q.Data}

@@ -52,8 +52,8 @@ var classes = []string{"a", "b", "c", "d", "e", "f", "g", "\"h\"", "größe", "j
 
 // TestPyTorchModules: each network of the zoo has a module, and those in testdata are the ones that TestPyTorch ran.
 func TestPyTorchModules(t *testing.T) {
-	kept := []string{"mlp-d2-res", "cnn-small-res", "cnn-small-plain", "plain20", "resnet20", "resnet20-b", "resnet18", "wrn28-2",
-		"speedrun"}
+	kept := []string{"mlp-d2-res", "cnn-small-res", "cnn-small-plain", "plain20", "resnet20", "resnet20-b", "resnet18",
+		"wrn28-2", "speedrun"}
 	for _, m := range pythonNetworks(t) {
 		module, err := PyTorch(m, Images{32, 32, 3, classes})
 		if err != nil {

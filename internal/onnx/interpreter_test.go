@@ -9,8 +9,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// A reader and an interpreter of models: of the ops that are written here, and slow, so that tests need no other program.
-// TestOnnxruntime compares with one.
+// A reader and an interpreter of models: of the ops that are written here, and slow, so that tests need no other
+// program. TestOnnxruntime compares with one.
 
 // fields are those of a message by number: uint64 of varints, []byte of strings and messages, float32.
 type fields map[protowire.Number][]any
@@ -224,7 +224,8 @@ func load(b []byte) (m *loaded, err error) {
 			}
 		}
 		if _, ok := m.weights[t.text(tensorName)]; ok || count(a.dims) != len(a.v) {
-			return fmt.Errorf("the weight %q of shape %v has %d elements, or is there twice", t.text(tensorName), a.dims, len(a.v))
+			return fmt.Errorf("the weight %q of shape %v has %d elements, or is there twice", t.text(tensorName), a.dims,
+				len(a.v))
 		}
 		m.weights[t.text(tensorName)] = a
 		return nil
@@ -242,8 +243,8 @@ func load(b []byte) (m *loaded, err error) {
 	return m, err
 }
 
-// run computes the output. A result that is named twice, an input that nothing gives and a weight that nothing takes are
-// errors.
+// run computes the output. A result that is named twice, an input that nothing gives and a weight that nothing takes
+// are errors.
 func (m *loaded) run(inputs map[string]array) (out array, err error) {
 	defer func() {
 		if r := recover(); r != nil {

@@ -280,7 +280,8 @@ func (t *translation) pool(x string, mean bool) string {
 		return t.emit("GatherND", []string{x, first}, attribute{"batch_dims", 1})
 	}
 	mask := t.emit("Unsqueeze", []string{t.floatMask(), t.integers("axes", 2)})
-	sum := t.emit("ReduceSum", []string{t.emit("Mul", []string{x, mask}), t.integers("sequence", 1)}, attribute{"keepdims", 0})
-	count := t.emit("ReduceSum", []string{mask, t.integers("sequence", 1)}, attribute{"keepdims", 0})
-	return t.emit("Div", []string{sum, count})
+	sum := func(x string) string {
+		return t.emit("ReduceSum", []string{x, t.integers("sequence", 1)}, attribute{"keepdims", 0})
+	}
+	return t.emit("Div", []string{sum(t.emit("Mul", []string{x, mask})), sum(mask)})
 }

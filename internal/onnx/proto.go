@@ -9,7 +9,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -224,60 +226,73 @@ type Model struct {
 // MaxSize bounds a file: a message of protocol buffers has at most 2 GB.
 const MaxSize = 1<<31 - 1
 
-// Write writes the model to w: graph and weights in one file. A model of more than MaxSize is an error, before anything
-// is written.
-func (m *Model) Write(w io.Writer) error {
-	return m.write(w, MaxSize)
+// Fits is an error if the model has more than MaxSize bytes.
+func (m *Model) Fits() error { return m.fits(MaxSize) }
+
+func (m *Model) fits(most int64) error {
+	if size := m.layOut().size; size > most {
+		return fmt.Errorf("the model has %.2f GB, and a file of ONNX holds at most %.2f GB with its weights",
+			float64(size)/1e9, float64(most)/1e9)
+	}
+	return nil
 }
 
-func (m *Model) write(w io.Writer, most int64) error {
-	var graph message
+// layout is the file but for the weights.
+type layout struct {
+	head  message   // up to and with the length of the graph
+	graph message   // without weights
+	heads []message // before each weight
+	size  int64     // of the file
+}
+
+func (m *Model) layOut() (l layout) {
 	for _, n := range m.nodes {
-		graph.message(graphNode, n.message())
+		l.graph.message(graphNode, n.message())
 	}
-	graph.text(graphName, m.Name)
+	l.graph.text(graphName, m.Name)
 	for _, v := range m.inputs {
-		graph.message(graphInput, v.message())
+		l.graph.message(graphInput, v.message())
 	}
 	for _, v := range m.outputs {
-		graph.message(graphOutput, v.message())
+		l.graph.message(graphOutput, v.message())
 	}
-	var heads []message
-	length := int64(len(graph))
+	length := int64(len(l.graph))
 	for _, t := range m.initials {
 		head := protowire.AppendTag(nil, graphInitial, protowire.BytesType)
 		head = protowire.AppendVarint(head, uint64(t.size()))
-		heads = append(heads, head)
+		l.heads = append(l.heads, head)
 		length += int64(len(head)) + t.size()
 	}
-	var head message
-	head.number(modelIRVersion, irVersion)
-	head.text(modelProducer, m.Producer)
-	head.text(modelProducerVersion, m.Version)
-	head.text(modelDoc, m.Doc)
+	l.head.number(modelIRVersion, irVersion)
+	l.head.text(modelProducer, m.Producer)
+	l.head.text(modelProducerVersion, m.Version)
+	l.head.text(modelDoc, m.Doc)
 	var set message
 	set.number(opsetVersion, opset)
-	head.message(modelOpset, set)
-	for _, key := range sortedKeys(m.Meta) {
+	l.head.message(modelOpset, set)
+	for _, key := range slices.Sorted(maps.Keys(m.Meta)) {
 		var e message
 		e.text(entryKey, key)
 		e.text(entryValue, m.Meta[key])
-		head.message(modelMeta, e)
+		l.head.message(modelMeta, e)
 	}
-	head = protowire.AppendTag(head, modelGraph, protowire.BytesType)
-	head = protowire.AppendVarint(head, uint64(length))
-	if total := int64(len(head)) + length; total > most {
-		return fmt.Errorf("the model has %.2f GB, and a file of ONNX holds at most %.2f GB with its weights", float64(total)/1e9,
-			float64(most)/1e9)
-	}
+	l.head = protowire.AppendTag(l.head, modelGraph, protowire.BytesType)
+	l.head = protowire.AppendVarint(l.head, uint64(length))
+	l.size = int64(len(l.head)) + length
+	return l
+}
+
+// Write writes the model, which Fits, to w: graph and weights in one file.
+func (m *Model) Write(w io.Writer) error {
+	l := m.layOut()
 	to := bufio.NewWriterSize(w, 1<<16)
-	for _, b := range [][]byte{head, graph} {
-		if _, err := to.Write(b); err != nil {
+	for _, part := range []message{l.head, l.graph} {
+		if _, err := to.Write(part); err != nil {
 			return err
 		}
 	}
 	for i, t := range m.initials {
-		if _, err := to.Write(heads[i]); err != nil {
+		if _, err := to.Write(l.heads[i]); err != nil {
 			return err
 		}
 		if err := t.write(to); err != nil {

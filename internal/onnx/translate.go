@@ -8,7 +8,6 @@ package onnx
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 
 	G "gorgonia.org/gorgonia"
@@ -67,8 +66,10 @@ func Images(g *nn.Graph, x, result *G.Node, h, w, c int, name, output string) (*
 // called output in the model, [sentences, width].
 func Sentences(g *nn.Graph, in nn.Packed, result *G.Node, name, output string) (*Model, error) {
 	t := newTranslation(g, name)
-	t.m.inputs = []value{{InputIDs, int64s, []any{"batch", "sequence"}}, {AttentionMask, int64s, []any{"batch", "sequence"}}}
-	t.taken[InputIDs], t.taken[AttentionMask] = true, true
+	for _, name := range []string{InputIDs, AttentionMask} {
+		t.m.inputs = append(t.m.inputs, value{name, int64s, []any{"batch", "sequence"}})
+		t.taken[name] = true
+	}
 	t.names[in.IDs], t.tokens[in.IDs] = InputIDs, true
 	t.names[in.Positions], t.names[in.Offsets] = "", "" // the mask says both
 	return t.finish(result, output)
@@ -220,5 +221,3 @@ func (t *translation) plain(n *G.Node) string {
 }
 
 func elements(n *G.Node) []float32 { return n.Value().Data().([]float32) }
-
-func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

@@ -37,7 +37,8 @@ class Block(nn.Module):
 
     def forward(self, x):
         y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        s = self.conv1.stride[0]  # the shortcut has no parameters (option A): every s-th pixel, and zeros for new channels
+        # The shortcut has no parameters (option A): every s-th pixel, and zeros for new channels.
+        s = self.conv1.stride[0]
         y = y + F.pad(x[:, :, ::s, ::s], (0, 0, 0, 0, 0, y.shape[1] - x.shape[1]))
         return F.relu(y)
 
