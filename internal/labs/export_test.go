@@ -91,6 +91,34 @@ func TestExportIsWhole(t *testing.T) {
 	holds(one, "nothing")
 }
 
+// TestExportAsIsWhole: whatever fails, a folder for other programs is whole or not there, and nothing else is left.
+func TestExportAsIsWhole(t *testing.T) {
+	root, dir := t.TempDir(), t.TempDir()
+	id := trained(t, root, tiny(true)).ID
+	to := filepath.Join(dir, "net")
+	for format, files := range map[string][]string{FormatPyTorch: {"README.md", "model.pt", "model.py"},
+		FormatONNX: {"README.md", "model.onnx"}} {
+		faults(t, func() error { _, err := ExportAs(root, id, to, format); return err }, func(failed string) {
+			if list := names(t, dir); len(list) > 0 && (!slices.Equal(list, []string{"net"}) ||
+				!slices.Equal(names(t, to), files)) {
+				t.Errorf("%s, %s fails: left are %v", format, failed, list)
+			}
+			if err := os.RemoveAll(to); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if list := names(t, to); !slices.Equal(list, files) {
+			t.Errorf("%s: %v", format, list)
+		}
+		if _, err := ExportAs(root, id, to, format); err == nil || !strings.Contains(err.Error(), "is not empty") {
+			t.Errorf("%s: a folder was overwritten, error %v", format, err)
+		}
+		if err := os.RemoveAll(to); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestForeignFoldersStay: weights of Hugging Face's form, adapters that PEFT has saved and whatever else is no
 // checkpoint of ours is neither replaced nor taken for one.
 func TestForeignFoldersStay(t *testing.T) {
