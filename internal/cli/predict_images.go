@@ -70,7 +70,8 @@ those of the saved image, which is rounded to 8 bits.`,
 				return nil, cobra.ShellCompDirectiveDefault
 			}
 			ids, _ := completeRuns(&o.runs)(c, args, prefix)
-			if list, err := os.ReadDir(labs.CheckpointsDir); err == nil {
+			for _, dir := range labs.CheckpointDirs() {
+				list, _ := os.ReadDir(dir) // none where it is not there
 				for _, e := range list {
 					ids = append(ids, e.Name())
 				}
@@ -198,6 +199,9 @@ func (o imageOptions) say(s *Streams, n *labs.Network, p labs.PictureOptions, go
 	if len(got.OtherFolders) > 0 {
 		fmt.Fprintf(s.Err, "not in the accuracy, since the network has no such class: %s\n",
 			firstNames(got.OtherFolders))
+	}
+	if a := p.Attack; a != nil && a.Eps < 1 && !strings.HasSuffix(a.Name, "-l2") {
+		fmt.Fprintf(s.Err, "an epsilon below 1/255 changes no value of an image of 8 bits\n")
 	}
 	if got.Sheet != nil {
 		fmt.Fprintf(s.Err, "%d attacked images in %s; contact sheet: %s\n", got.Classified, p.Save,
