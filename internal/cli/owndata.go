@@ -100,7 +100,8 @@ func completeSetOrPath(_ *cobra.Command, args []string, _ string) ([]cobra.Compl
 }
 
 // withProgress calls do with a progress display. An interrupt is an ExitError.
-func withProgress(cmd *cobra.Command, s *Streams, do func(ctx context.Context, progress func(data.Progress)) error) error {
+func withProgress(cmd *cobra.Command, s *Streams,
+	do func(ctx context.Context, progress func(data.Progress)) error) error {
 	ctx, code, stop := interruptible(cmd.Context())
 	defer stop()
 	progress := newProgress(s)
@@ -152,13 +153,14 @@ func (d described) print(out io.Writer) error {
 			fmt.Fprintf(w, "%s\t%s\n", f.key, f.v)
 		}
 	}
-	fmt.Fprintf(w, "images\t%dx%d pixels in %d channels, mean %.4f, standard deviation %.4f\n", d.Width, d.Height, d.Channels,
-		d.Mean, d.Std)
+	fmt.Fprintf(w, "images\t%dx%d pixels in %d channels, mean %.4f, standard deviation %.4f\n", d.Width, d.Height,
+		d.Channels, d.Mean, d.Std)
 	for _, n := range d.Notes {
 		fmt.Fprintf(w, "note\t%s\n", n)
 	}
 	fmt.Fprintln(w, "\nCLASS\tTRAIN\tVAL\tTEST")
-	for _, c := range slices.Concat(d.Classes, []classImages{{"all", d.Images["train"], d.Images["val"], d.Images["test"]}}) {
+	all := classImages{"all", d.Images["train"], d.Images["val"], d.Images["test"]}
+	for _, c := range append(slices.Clip(d.Classes), all) {
 		fmt.Fprintf(w, "%s\t%d\t%d\t%d\n", c.Name, c.Train, c.Val, c.Test)
 	}
 	return w.Flush()
@@ -190,15 +192,15 @@ func verifyOwn(cmd *cobra.Command, s *Streams, path string, how data.Reading, as
 		if ds.Val != nil {
 			val = ds.Val.N
 		}
-		fmt.Fprintf(s.Out, "%s: %d + %d + %d images for training, validation and test, of %d classes\n", ds.Name, ds.Train.N, val,
-			ds.Test.N, len(ds.Train.Classes))
+		fmt.Fprintf(s.Out, "%s: %d + %d + %d images for training, validation and test, of %d classes\n", ds.Name,
+			ds.Train.N, val, ds.Test.N, len(ds.Train.Classes))
 		for _, f := range damaged {
 			fmt.Fprintf(s.Out, "  damaged: %s\n", f)
 		}
 	}
 	if len(damaged) > 0 {
-		return fmt.Errorf("%s has damaged files (%d), such as %s; put good copies in their place, or leave them out with --set "+
-			"data.skip_damaged=true in a training", path, len(damaged), damaged[0])
+		return fmt.Errorf("%s has damaged files (%d), such as %s; put good copies in their place, or leave them out with "+
+			"--set data.skip_damaged=true in a training", path, len(damaged), damaged[0])
 	}
 	return nil
 }

@@ -308,8 +308,8 @@ var (
 // cifar100Forms are the archives of CIFAR-100, which read reads.
 func cifar100Forms(read func(context.Context, string, func(n, total int64)) (*Set, *Set, error)) []Form {
 	archive := func(name string, file File) Form {
-		return Form{Name: name, Files: []File{file}, Mirrors: []string{"https://www.cs.toronto.edu/~kriz/"}, read: read, slow: true,
-			ordered: true}
+		return Form{Name: name, Files: []File{file}, Mirrors: []string{"https://www.cs.toronto.edu/~kriz/"}, read: read,
+			slow: true, ordered: true}
 	}
 	return []Form{
 		archive("binary", File{"cifar-100-binary.tar.gz", 168513733,
@@ -319,8 +319,8 @@ func cifar100Forms(read func(context.Context, string, func(n, total int64)) (*Se
 	}
 }
 
-// emnistForms are those of one of EMNIST's sets, which one archive holds. The files of byclass and bymerge are larger than
-// a reader takes.
+// emnistForms are those of one of EMNIST's sets, which one archive holds. The files of byclass and bymerge are larger
+// than a reader takes.
 func emnistForms(part string) []Form {
 	return []Form{{
 		Name:    "idx in zip",

@@ -228,7 +228,8 @@ func (l labels100) read(ctx context.Context, tree string, done func(n, total int
 
 // checkNames returns the names of the classes, if they are as many different ones as there are to be.
 func (l labels100) checkNames(names []string) ([]string, error) {
-	if different := len(slices.Compact(slices.Sorted(slices.Values(names)))); len(names) != l.classes || different != l.classes {
+	different := len(slices.Compact(slices.Sorted(slices.Values(names))))
+	if len(names) != l.classes || different != l.classes {
 		return nil, fmt.Errorf("lists %d classes, %d different ones, want %d", len(names), different, l.classes)
 	}
 	return names, nil

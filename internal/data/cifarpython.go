@@ -14,12 +14,13 @@ import (
 	"dla/internal/pickle"
 )
 
-// The archives of CIFAR for Python hold pickles of Python 2: a dictionary with data, an array of numpy with a row of 3072
-// bytes for each image, a red, a green and a blue plane, and lists of labels. They are read without running anything.
+// The archives of CIFAR for Python hold pickles of Python 2: a dictionary with data, an array of numpy with a row of
+// 3072 bytes for each image, a red, a green and a blue plane, and lists of labels. They are read without running
+// anything.
 
 // cifarPythonBatches are the files of CIFAR-10, in the order of cifarBatches, with the one of class names.
-var cifarPythonBatches = []string{"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch",
-	"batches.meta"}
+var cifarPythonBatches = []string{"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5",
+	"test_batch", "batches.meta"}
 
 // isCIFARPython says whether name is a file of CIFAR-10 in Python's form.
 func isCIFARPython(name string) bool {

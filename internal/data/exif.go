@@ -7,8 +7,9 @@ import (
 )
 
 // A camera that was held upright or upside down stores the picture as its sensor saw it and notes in the EXIF data how
-// to turn it. Of all that EXIF data holds only this one number is wanted, a tag in the first table of a TIFF header. The
-// lines below read no more than that; a library would bring the parsing of all other tags, of makers' notes and previews.
+// to turn it. Of all that EXIF data holds only this one number is wanted, a tag in the first table of a TIFF header.
+// The lines below read no more than that; a library would bring the parsing of all other tags, of makers' notes and
+// previews.
 
 // orientation returns how the image file b is to be turned, as EXIF numbers it: 1 is as it is, 2 to 8 see orient. Files
 // without EXIF data, or with damaged ones, are not turned.

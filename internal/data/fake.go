@@ -10,8 +10,8 @@ import (
 // FakeName is what the noise images are called as a set of outliers.
 const FakeName = "fake"
 
-// Fake draws n images with the size and channels of like, nil standing for 32x32 pixels in colour. Every value is uniform
-// in 0 … 255. Image i depends on seed and i alone: a larger n only adds images.
+// Fake draws n images with the size and channels of like, nil standing for 32x32 pixels in colour. Every value is
+// uniform in 0 … 255. Image i depends on seed and i alone: a larger n only adds images.
 //
 // It serves as torchvision.datasets.FakeData, which is another noise: that draws each value from the
 // standard normal distribution, multiplies by 255 and keeps the low byte, which comes out nearly uniform;

@@ -12,9 +12,9 @@ const noClass = "images"
 
 // Folder reads any images at path, which is a folder, zip, tar or tar.gz: to evaluate on, or to train on as outliers.
 // They get the size and channels of like, nil standing for 32x32 pixels in colour. Images of another form are converted
-// (see fitImage); Dataset.Converted says how many and why. If images lie in folders train and test, or in class folders below them, and both hold some, these are the two
-// splits; otherwise Train and Test are the same set of all images. The class of an image is the folder it lies in.
-// Order and fingerprint depend on the images alone, as for every set.
+// (see fitImage); Dataset.Converted says how many and why. If images lie in folders train and test, or in class folders
+// below them, and both hold some, these are the two splits; otherwise Train and Test are the same set of all images.
+// The class of an image is the folder it lies in. Order and fingerprint depend on the images alone, as for every set.
 //
 // Links are followed in a folder and are an error in an archive. Other files are skipped, and one line of opt.Say
 // counts them.

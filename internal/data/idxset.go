@@ -18,9 +18,9 @@ import (
 	"dla/internal/plainfile"
 )
 
-// Many sets have MNIST's form: an idx file of images and one of labels for each part, compressed or not. They are called
-// as MNIST's, with a prefix where several sets lie in one folder: emnist-letters-train-images-idx3-ubyte.gz. EMNIST's
-// images lie on their side, mirrored, as its makers wrote them from MATLAB; they are turned right.
+// Many sets have MNIST's form: an idx file of images and one of labels for each part, compressed or not. They are
+// called as MNIST's, with a prefix where several sets lie in one folder: emnist-letters-train-images-idx3-ubyte.gz.
+// EMNIST's images lie on their side, mirrored, as its makers wrote them from MATLAB; they are turned right.
 
 // idxName takes the name of an idx file apart: prefix, part, images or labels.
 var idxName = regexp.MustCompile(`(?i)^(.*?)(train|training|t10k|test|testing|val|valid|validation)[-_.](images|labels)[-_.]idx[13][-_.]ubyte(?:\.gz)?$`)
@@ -301,8 +301,8 @@ func (d *Dataset) refit(as Reading) error {
 		to.h, to.w = as.Size, as.Size
 	case max(s.H, s.W) > ownSide:
 		to.h, to.w = ownFit, ownFit
-		d.note("the images are scaled to %dx%d, as they have %dx%d pixels; choose another size with --set data.size=64", ownFit,
-			ownFit, s.W, s.H)
+		d.note("the images are scaled to %dx%d, as they have %dx%d pixels; choose another size with --set data.size=64",
+			ownFit, ownFit, s.W, s.H)
 	}
 	if as.Channels > 0 {
 		to.c = as.Channels
@@ -372,7 +372,8 @@ func idxShape(file []byte, dims int) ([]int, error) {
 }
 
 // readPublishedIDX reads the four files, which have been checked, of a set in MNIST's form.
-func readPublishedIDX(files []File, classes []string) func(context.Context, string, func(n, total int64)) (*Set, *Set, error) {
+func readPublishedIDX(files []File, classes []string) func(context.Context, string, func(n, total int64)) (*Set, *Set,
+	error) {
 	return func(_ context.Context, dir string, _ func(n, total int64)) (train, test *Set, err error) {
 		parts := idxParts{}
 		for _, f := range files {

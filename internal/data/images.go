@@ -26,10 +26,10 @@ import (
 	"dla/internal/kernel"
 )
 
-// An image folder is train/CLASS/NAME.png and test/CLASS/NAME.png (or .jpg, .jpeg, .webp, .bmp, .gif), perhaps all below
-// one more folder, in a folder, a zip, a tar or a tar.gz, of which walk says what is read. One goroutine reads the
-// files, as many as there are threads decode them. The sets of the catalogue have a fixed form; those of the user's own
-// are read by readOwnImages, which finds theirs.
+// An image folder is train/CLASS/NAME.png and test/CLASS/NAME.png (or .jpg, .jpeg, .webp, .bmp, .gif), perhaps all
+// below one more folder, in a folder, a zip, a tar or a tar.gz, of which walk says what is read. One goroutine reads
+// the files, as many as there are threads decode them. The sets of the catalogue have a fixed form; those of the user's
+// own are read by readOwnImages, which finds theirs.
 
 // maxSide bounds the images of a set whose size is not known beforehand and which are not made to fit.
 const maxSide = 1024

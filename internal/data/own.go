@@ -21,14 +21,14 @@ import (
 	"dla/internal/atomicfile"
 )
 
-// Data of the user's own are named by their path instead of a set's name: a folder, zip, tar or tar.gz of images by class,
-// of idx files, or of CIFAR's files. They are decoded once; the copy in the cache is of the names, sizes and times of the
-// files, or of the archive, and of how they were read.
+// Data of the user's own are named by their path instead of a set's name: a folder, zip, tar or tar.gz of images by
+// class, of idx files, or of CIFAR's files. They are decoded once; the copy in the cache is of the names, sizes and
+// times of the files, or of the archive, and of how they were read.
 
 // Reading says how data of the user's own are read. The zero value is the usual choice.
 type Reading struct {
-	// Size is the side of the square that images are scaled and cropped to. 0: as they are where all are of one size of at
-	// most 64x64 pixels, else 32.
+	// Size is the side of the square that images are scaled and cropped to. 0: as they are where all are of one size of
+	// at most 64x64 pixels, else 32.
 	Size int `json:"size,omitempty"`
 	// Channels is 3, or 1 for grey. 0: as the images are, and 3 where these are scaled to 32x32 for want of a size.
 	Channels int `json:"channels,omitempty"`
@@ -238,8 +238,8 @@ func lookOwn(ctx context.Context, path string) (tree ownTree, err error) {
 		}
 	}
 	return tree, fmt.Errorf("%s holds no images by class: wanted are folders CLASS/ or train/CLASS/, val/CLASS/ and "+
-		"test/CLASS/ of images (png, jpg, jpeg, webp, bmp or gif), idx files (train-images-idx3-ubyte, …) or those of CIFAR",
-		path)
+		"test/CLASS/ of images (png, jpg, jpeg, webp, bmp or gif), idx files (train-images-idx3-ubyte, …) or those of "+
+		"CIFAR", path)
 }
 
 // readOwnImages reads a folder of images of one size, or makes them fit.
@@ -303,8 +303,8 @@ func partOf(name string) string {
 	return ""
 }
 
-// layout finds the folders that tell the classes of the pictures: those at depth in their paths, or, where these are the
-// parts, the ones below. Folders that all pictures lie in say nothing.
+// layout finds the folders that tell the classes of the pictures: those at depth in their paths, or, where these are
+// the parts, the ones below. Folders that all pictures lie in say nothing.
 func layout(pictures []picture) (depth int, parts bool, err error) {
 	if len(pictures) == 0 {
 		return 0, false, errors.New("holds no images")
@@ -339,8 +339,8 @@ func layout(pictures []picture) (depth int, parts bool, err error) {
 		return 0, false, fmt.Errorf("%s lies in the folder of no class; want CLASS/%s, or take it out", alone,
 			path.Base(alone))
 	case in != "" && out != "":
-		return 0, false, fmt.Errorf("%s lies beside the parts (train, val, test), where %s is; put it into one or take it out",
-			out, in)
+		return 0, false, fmt.Errorf("%s lies beside the parts (train, val, test), where %s is; put it into one or take it "+
+			"out", out, in)
 	}
 	return depth, in != "", nil
 }

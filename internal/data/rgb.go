@@ -100,8 +100,8 @@ type shape struct {
 func (s shape) values() int { return s.h * s.w * s.c }
 
 // fitImage writes the values of the image b of any kind and size up to maxFitSide into dst in the form to, and says
-// what it is and whether it was scaled. The image is turned into RGB by toRGB, into grey where that is wanted, scaled so
-// that it covers the size wanted, and its middle is taken: Resize and CenterCrop of torchvision on images of Pillow,
+// what it is and whether it was scaled. The image is turned into RGB by toRGB, into grey where that is wanted, scaled
+// so that it covers the size wanted, and its middle is taken: Resize and CenterCrop of torchvision on images of Pillow,
 // whose kernel is a triangle that widens as the image shrinks. Of random images 2 % of the values differ from theirs by
 // a level.
 func fitImage(b []byte, to shape, dst []uint8) (k kind, scaled bool, err error) {

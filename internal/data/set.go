@@ -119,8 +119,8 @@ func (d *Dataset) Split(val int, seed uint64) (train, valid Subset) {
 	return train, valid
 }
 
-// drawByClass marks n of the images with these labels. Each class gives as many as its share, drawn by seed and purpose,
-// but where keep is set never all of its images, so that they can be fewer than n.
+// drawByClass marks n of the images with these labels. Each class gives as many as its share, drawn by seed and
+// purpose, but where keep is set never all of its images, so that they can be fewer than n.
 func drawByClass(labels []int32, classes, n int, seed uint64, purpose string, keep bool) []bool {
 	byClass := make([][]int32, classes)
 	for i, l := range labels {

@@ -11,8 +11,8 @@ import (
 
 // A lossy WebP image holds luma from 16 to 235 and two colour planes of half the width and height (RFC 6386). The
 // library gives these planes, and image/color would take them for a JPEG's, whose luma is from 0 to 255: pale pictures.
-// libwebp, and with it Pillow, widens the colour planes by weighing neighbours and converts by the integers below, which
-// are repeated here to the last bit (upsampling.c and yuv.h).
+// libwebp, and with it Pillow, widens the colour planes by weighing neighbours and converts by the integers below,
+// which are repeated here to the last bit (upsampling.c and yuv.h).
 
 func isWebP(b []byte) bool {
 	return len(b) >= 12 && string(b[:4]) == "RIFF" && string(b[8:12]) == "WEBP"

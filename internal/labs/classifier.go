@@ -146,8 +146,8 @@ type imageBatches struct {
 func newImageBatches(ds *data.Dataset, cfg, by config.Training) (imageBatches, error) {
 	t := ds.Train
 	n := int64(batchesAhead+2) * int64(cfg.Train.BatchSize) // and the network's own
-	if err := engine.Fits(fmt.Sprintf("batches of %d images of %dx%d pixels in %d channels", cfg.Train.BatchSize, t.W, t.H, t.C),
-		4*n*int64(t.H*t.W*t.C)); err != nil {
+	what := fmt.Sprintf("batches of %d images of %dx%d pixels in %d channels", cfg.Train.BatchSize, t.W, t.H, t.C)
+	if err := engine.Fits(what, 4*n*int64(t.H*t.W*t.C)); err != nil {
 		return imageBatches{}, err
 	}
 	s := split(ds, by)
