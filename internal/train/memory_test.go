@@ -22,6 +22,8 @@ func TestWhatDoesNotFit(t *testing.T) {
 	}{
 		{64e9, m, 1, "parameters, their gradients and the optimiser's state take 1288.7 GB, and this machine has 64.0 GB of memory"},
 		{8e6, model.MLP{Depth: 2, Width: 16}, 4096,
+			"batches of the shape [4096 784] take 0.0 GB"},
+		{2e7, model.MLP{Depth: 2, Width: 128}, 4096,
 			"the intermediates and gradients of 0.0 GB of weights and inputs take 0.0 GB"},
 		{1e9, model.MLP{Depth: 2, Width: 16}, 64, ""},
 	} {
