@@ -52,7 +52,8 @@ the line of a table.` + ownData + labelledTexts,
 	f.StringVar(&by.Text, "text", "", "column of the texts, by name or number; default: by its usual names")
 	f.StringVar(&by.Label, "label", "", "column of the labels")
 	f.StringVar(&by.Split, "split", "", "column of the splits")
-	f.Float64Var(&by.Val, "val", 0, "size of a validation split of texts to draw: below 1 a share, else a number; 0: a tenth")
+	f.Float64Var(&by.Val, "val", 0,
+		"size of a validation split of texts to draw: below 1 a share, else a number; 0: a tenth")
 	f.Float64Var(&by.Test, "test", 0, "size of a test split of texts to draw")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
@@ -95,7 +96,8 @@ func describeTexts(cmd *cobra.Command, s *Streams, name string, by data.TextOpti
 	if err != nil {
 		return err
 	}
-	d := textsFound{Name: set.Name, Source: set.Source, Fingerprint: set.Fingerprint, Repeats: set.Repeats(), Files: set.Files,
+	d := textsFound{Name: set.Name, Source: set.Source, Fingerprint: set.Fingerprint, Repeats: set.Repeats(),
+		Files:   set.Files,
 		Classes: make([]classFound, len(set.Classes)),
 		Splits:  map[string]int{"train": len(set.Train), "validation": len(set.Val), "test": len(set.Test)}}
 	for i, c := range set.Classes {
@@ -148,7 +150,8 @@ func (d textsFound) write(out io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(out, "longest text: %d characters\n", d.Longest)
-	_, err := fmt.Fprintf(out, "apart from spacing and punctuation %d texts repeat one of another split and %d one of their own split, "+
-		"%d of them with another label\n", d.Repeats.Across, d.Repeats.Within, d.Repeats.OtherLabel)
+	_, err := fmt.Fprintf(out,
+		"apart from spacing and punctuation %d texts repeat one of another split and %d one of their own split, "+
+			"%d of them with another label\n", d.Repeats.Across, d.Repeats.Within, d.Repeats.OtherLabel)
 	return err
 }

@@ -44,7 +44,8 @@ func importNetwork(cmd *cobra.Command, s *Streams, i labs.Import, asJSON bool) e
 	}
 	fmt.Fprintf(s.Out, "%s is %s, %s parameters, of %s\n", file, c.Network, thousands(c.Params), c.Data)
 	writeImported(s, res)
-	fmt.Fprintf(s.Out, "it is in %s; use it by name: --checkpoint %s, --teacher %s, --original %s\n", c.Name, i.Name, i.Name,
+	fmt.Fprintf(s.Out, "it is in %s; use it by name: --checkpoint %s, --teacher %s, --original %s\n", c.Name, i.Name,
+		i.Name,
 		i.Name)
 	return nil
 }

@@ -73,8 +73,9 @@ Settings, later ones take precedence: defaults, --config, flags, --set.`,
 		func() ([]any, error) { return skips(f.Lookup("res").Value.String()) }})
 	addOptimizer(cmd, b)
 	b.bind("conv", "train.conv", "algorithm of convolutions: winograd (where it applies) or direct")
-	b.bind("init", "model.init", "how convolutions begin: random, dirac (the identity as far as there are filters for it), whiten "+
-		"(the first one whitens patches of training images) or whiten+dirac; default: as the network has it")
+	b.bind("init", "model.init",
+		"how convolutions begin: random, dirac (the identity as far as there are filters for it), whiten "+
+			"(the first one whitens patches of training images) or whiten+dirac; default: as the network has it")
 	completeWords(cmd, "init", model.Initials)
 	b.bind("patience", "train.patience", "stop after this many epochs without a better validation accuracy; 0: never")
 	b.bind("grad-norms", "train.grad_norms", "record and draw the gradient norm of each weight tensor")

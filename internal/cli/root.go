@@ -183,7 +183,8 @@ Environment:
 	cmd.SetIn(s.In) // first: the completion command keeps the streams it is made with
 	cmd.SetOut(s.Out)
 	cmd.SetErr(s.Err)
-	cmd.AddCommand(newLab1Cmd(s), newLab3Cmd(s), newLab4Cmd(s), newPredictImagesCmd(s), newRunsCmd(s), newPlotCmd(s), newDataCmd(s),
+	cmd.AddCommand(newLab1Cmd(s), newLab3Cmd(s), newLab4Cmd(s), newPredictImagesCmd(s), newRunsCmd(s), newPlotCmd(s),
+		newDataCmd(s),
 		newModelsCmd(s), newCacheCmd(s), newBenchCmd(s), newVersionCmd(s))
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError(fmt.Errorf("%w; see `%s --help`", suggestFlag(c, err), c.CommandPath()))

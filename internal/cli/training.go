@@ -39,9 +39,11 @@ func (o *trainingFlags) add(cmd *cobra.Command, lab string, b *settingFlags) {
 	f.BoolVar(&o.profile, "profile", false, "time every op of the training steps and print the times; write "+
 		"OUT/cpu.pprof for go tool pprof")
 	if lab == "lab3" {
-		f.Lookup("data").Usage = "set of sentences: " + strings.Join(data.SentenceNames(), ", ") + ", or a FILE or FOLDER of " +
+		f.Lookup("data").Usage = "set of sentences: " + strings.Join(data.SentenceNames(),
+			", ") + ", or a FILE or FOLDER of " +
 			"labelled texts"
-		_ = cmd.RegisterFlagCompletionFunc("data", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		_ = cmd.RegisterFlagCompletionFunc("data", func(*cobra.Command, []string, string) ([]cobra.Completion,
+			cobra.ShellCompDirective) {
 			return data.SentenceNames(), cobra.ShellCompDirectiveDefault // and files
 		})
 		return
@@ -71,8 +73,9 @@ func addViews(cmd *cobra.Command, b *settingFlags) {
 
 // addOptimizer adds the flags of how an image classifier's weights are updated and averaged.
 func addOptimizer(cmd *cobra.Command, b *settingFlags) {
-	b.bind("optimizer", "train.optimizer", "sgd, adamw, or muon for filters of convolutions (rate: train.muon.lr) and sgd "+
-		"for the rest")
+	b.bind("optimizer", "train.optimizer",
+		"sgd, adamw, or muon for filters of convolutions (rate: train.muon.lr) and sgd "+
+			"for the rest")
 	b.bind("average", "train.average.kind", "evaluate and keep an average of the weights: none, ema or lookahead "+
 		"(constants: train.average)")
 	completeWords(cmd, "optimizer", optim.Names)

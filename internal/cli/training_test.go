@@ -13,7 +13,8 @@ import (
 // TestRecipeNamesOptimizerAndAverage: both rates of muon, and an average.
 func TestRecipeNamesOptimizerAndAverage(t *testing.T) {
 	c := config.DefaultFor("small").Training()
-	if line := recipe(c, 1, "images"); !strings.Contains(line, "sgd lr 0.1 momentum 0.9 ") || strings.Contains(line, "average") {
+	if line := recipe(c, 1, "images"); !strings.Contains(line, "sgd lr 0.1 momentum 0.9 ") ||
+		strings.Contains(line, "average") {
 		t.Error(line)
 	}
 	c.Train.Optimizer, c.Train.Average.Kind = "muon", config.AverageEMA

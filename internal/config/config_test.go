@@ -185,7 +185,8 @@ func TestValidate(t *testing.T) {
 		t.Errorf("all images to train on: %v", err)
 	}
 	c.Train.Patience = 3
-	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "train.patience is 3: without validation images") {
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(),
+		"train.patience is 3: without validation images") {
 		t.Errorf("early stopping without validation images: error %v", err)
 	}
 	for copies, want := range map[int]string{0: "", 1: "data.augment.copies is 1", 2: "", 3: "data.augment.copies is 3"} {

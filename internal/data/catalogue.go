@@ -158,8 +158,9 @@ var Catalogue = []Entry{{
 		read:  readCIFAR,
 		slow:  true,
 	}, {
-		Name:    "python",
-		Files:   []File{{"cifar-10-python.tar.gz", 170498071, "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"}},
+		Name: "python",
+		Files: []File{{"cifar-10-python.tar.gz", 170498071,
+			"6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"}},
 		Mirrors: []string{"https://www.cs.toronto.edu/~kriz/"},
 		read:    readCIFAR,
 		slow:    true,
@@ -300,7 +301,8 @@ var (
 	}
 	emnistArchive = File{"gzip.zip", 561753746, "fb9bb67e33772a9cc0b895e4ecf36d2cf35be8b709693c3564cea2a019fcda8e"}
 
-	fashionClasses = []string{"T-shirt or top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
+	fashionClasses = []string{"T-shirt or top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker",
+		"Bag",
 		"Ankle boot"}
 	kmnistClasses = []string{"o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"}
 )

@@ -49,9 +49,10 @@ func TestCIFARPython(t *testing.T) {
 		as           Reading
 		classes      int
 	}{
-		"10":          {readCIFAR, ten.folder(t.TempDir()), "testdata/cifar-10-python.tar.gz", Reading{}, 10},
-		"100":         {readCIFAR100, hundred.folder(t.TempDir()), "testdata/cifar-100-python.tar.gz", Reading{}, 100},
-		"100, coarse": {readCIFAR100Coarse, hundred.folder(t.TempDir()), "testdata/cifar-100-python.tar.gz", Reading{Part: "coarse"}, 20},
+		"10":  {readCIFAR, ten.folder(t.TempDir()), "testdata/cifar-10-python.tar.gz", Reading{}, 10},
+		"100": {readCIFAR100, hundred.folder(t.TempDir()), "testdata/cifar-100-python.tar.gz", Reading{}, 100},
+		"100, coarse": {readCIFAR100Coarse, hundred.folder(t.TempDir()), "testdata/cifar-100-python.tar.gz",
+			Reading{Part: "coarse"}, 20},
 	} {
 		train, test, err := tc.read(context.Background(), tc.binary, quiet)
 		if err != nil {

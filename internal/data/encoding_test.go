@@ -71,7 +71,8 @@ func TestOpenText(t *testing.T) {
 		b, _ := charmap.Windows1252.EncodeRune(r)
 		windows = append(windows, b)
 	}
-	for _, b := range [][]byte{[]byte(long), []byte("\xef\xbb\xbf" + long), utf16Of(long+"🎬", true), utf16Of(long, false), windows} {
+	for _, b := range [][]byte{[]byte(long), []byte("\xef\xbb\xbf" + long), utf16Of(long+"🎬", true), utf16Of(long, false),
+		windows} {
 		want, encoding, err := DecodeText(b)
 		r, as, err2 := openText(bytes.NewReader(b))
 		if err != nil || err2 != nil || as != encoding {

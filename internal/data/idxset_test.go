@@ -74,7 +74,8 @@ func TestOwnIDXSets(t *testing.T) {
 				len(s.Classes) != 3 || s.Reordered() {
 				t.Errorf("%s: %+v", name, s)
 			}
-			if first := s.Classes[0]; first != "0" && name != "labels begin at 1" || first != "1" && name == "labels begin at 1" {
+			if first := s.Classes[0]; first != "0" && name != "labels begin at 1" || first != "1" &&
+				name == "labels begin at 1" {
 				t.Errorf("%s: classes %v", name, s.Classes)
 			}
 			if want == "" {
@@ -100,7 +101,8 @@ func TestEMNIST(t *testing.T) {
 		t.Errorf("classes %v", s.Classes)
 	}
 	gz := tree{}
-	for name, b := range letters.and(idxFiles("emnist-digits-train-*-idx3-ubyte", "emnist-digits-test-*-idx3-ubyte", 6, 0)) {
+	for name, b := range letters.and(idxFiles("emnist-digits-train-*-idx3-ubyte", "emnist-digits-test-*-idx3-ubyte", 6,
+		0)) {
 		if strings.HasSuffix(name, "ubyte") {
 			name, b = name+".gz", zip(b)
 		}
@@ -108,7 +110,8 @@ func TestEMNIST(t *testing.T) {
 	}
 	archive := file(t, "gzip.zip", gz.zip())
 	if _, err := read(t, archive, Reading{}); err == nil ||
-		!strings.Contains(err.Error(), "of several sets: emnist-digits, emnist-letters; name one with --set data.part=letters") {
+		!strings.Contains(err.Error(),
+			"of several sets: emnist-digits, emnist-letters; name one with --set data.part=letters") {
 		t.Errorf("several sets: %v", err)
 	}
 	for _, part := range []string{"letters", "emnist-letters"} {
@@ -116,7 +119,8 @@ func TestEMNIST(t *testing.T) {
 			t.Errorf("%s: %v", part, err)
 		}
 	}
-	if _, err := read(t, archive, Reading{Part: "byclass"}); err == nil || !strings.Contains(err.Error(), "emnist-digits") {
+	if _, err := read(t, archive, Reading{Part: "byclass"}); err == nil ||
+		!strings.Contains(err.Error(), "emnist-digits") {
 		t.Errorf("a part that is not there: %v", err)
 	}
 	train, test, err := readPublishedEMNIST("letters")(context.Background(), archive, quiet)
@@ -150,19 +154,24 @@ func TestOwnIDXMistakes(t *testing.T) {
 	good := idxFiles("train-*-idx3-ubyte", "t10k-*-idx3-ubyte", 12, 0)
 	const images, labels = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 	for want, files := range map[string]tree{
-		"the file of labels of train is missing":               good.with(labels, nil),
-		"the file of images of train is missing":               good.with(images, nil),
-		"there are 11 labels of 12 images":                     good.with(labels, good[labels][:8+11]).with(labels, idx(good[labels][8:8+11], 11)),
+		"the file of labels of train is missing": good.with(labels, nil),
+		"the file of images of train is missing": good.with(images, nil),
+		"there are 11 labels of 12 images": good.with(labels, good[labels][:8+11]).with(labels,
+			idx(good[labels][8:8+11], 11)),
 		"train: the images: truncated":                         good.with(images, good[images][:30]),
 		"train: the images: the magic number is":               good.with(images, []byte("<html><body></body></html>")),
 		"train: the labels: the magic number is":               good.with(labels, good[images]),
 		"claims dimensions [4294967295 4294967295 4294967295]": good.with(images, idx(nil, 1<<32-1, 1<<32-1, 1<<32-1)),
 		"train: the images: gzip":                              good.with(images, []byte{0x1f, 0x8b, 9}),
-		"have 3x2 pixels to train on and 2x3 to test on":       good.with("t10k-images-idx3-ubyte", idx(good["t10k-images-idx3-ubyte"][16:], 6, 3, 2)),
-		"the one class 5":                                      good.with(labels, idx(bytes.Repeat([]byte{5}, 12), 12)).with("t10k-labels-idx1-ubyte", idx(bytes.Repeat([]byte{5}, 6), 6)),
-		"the files of the training images are missing":         good.with(labels, nil).with(images, nil),
-		"the class 9 has no images to train on":                good.with("t10k-labels-idx1-ubyte", idx(bytes.Repeat([]byte{9}, 6), 6)),
-		"there are 0 labels of 0 images of 3x2 pixels":         good.with(labels, idx(nil, 0)).with(images, idx(nil, 0, 2, 3)),
+		"have 3x2 pixels to train on and 2x3 to test on": good.with("t10k-images-idx3-ubyte",
+			idx(good["t10k-images-idx3-ubyte"][16:], 6, 3, 2)),
+		"the one class 5": good.with(labels,
+			idx(bytes.Repeat([]byte{5}, 12), 12)).with("t10k-labels-idx1-ubyte", idx(bytes.Repeat([]byte{5}, 6), 6)),
+		"the files of the training images are missing": good.with(labels, nil).with(images, nil),
+		"the class 9 has no images to train on": good.with("t10k-labels-idx1-ubyte",
+			idx(bytes.Repeat([]byte{9}, 6), 6)),
+		"there are 0 labels of 0 images of 3x2 pixels": good.with(labels, idx(nil, 0)).with(images,
+			idx(nil, 0, 2, 3)),
 	} {
 		dir := files.folder(t.TempDir())
 		_, err := read(t, dir, Reading{})
@@ -172,7 +181,8 @@ func TestOwnIDXMistakes(t *testing.T) {
 	}
 	defer func(m func() int64) { engine.Memory = m }(engine.Memory)
 	engine.Memory = func() int64 { return 200 }
-	if _, err := read(t, good.folder(t.TempDir()), Reading{}); err == nil || !strings.Contains(err.Error(), "more than the memory holds") {
+	if _, err := read(t, good.folder(t.TempDir()), Reading{}); err == nil ||
+		!strings.Contains(err.Error(), "more than the memory holds") {
 		t.Errorf("more than the memory: %v", err)
 	}
 }
@@ -191,7 +201,8 @@ func FuzzIDXSet(f *testing.F) {
 		}
 		s := sets["train"]
 		if s.N < 1 || len(s.Pixels) != s.N*s.H*s.W || len(s.Labels) != s.N || int(slices.Max(s.Labels)) != len(classes)-1 {
-			t.Errorf("%d images of %dx%d, %d values, %d labels of %d classes", s.N, s.H, s.W, len(s.Pixels), len(s.Labels), len(classes))
+			t.Errorf("%d images of %dx%d, %d values, %d labels of %d classes", s.N, s.H, s.W, len(s.Pixels), len(s.Labels),
+				len(classes))
 		}
 	})
 }

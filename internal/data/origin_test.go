@@ -81,7 +81,8 @@ func TestCopiesKeepThePublishedOrder(t *testing.T) {
 			all = append(all, picture{pixels: px, at: at})
 		}
 		sortPictures(all)
-		if s := gather(all, []string{"a"}, shape{h: 1, w: 1, c: 3}, func(picture) bool { return true }); !slices.Equal(s.Published,
+		if s := gather(all, []string{"a"}, shape{h: 1, w: 1, c: 3},
+			func(picture) bool { return true }); !slices.Equal(s.Published,
 			[]int32{0, 1, 2, 3, 4}) || s.Reordered() {
 			t.Fatalf("places %v", s.Published)
 		}

@@ -52,7 +52,8 @@ func (t tree) and(more tree) tree {
 
 // TestOwnDataInAnyShape: parts with and without a validation set, or classes alone, in any packing and case.
 func TestOwnDataInAnyShape(t *testing.T) {
-	parts := ownImages("pets/TRAIN/", 4, 6, 5, "cat", "dog", "emu").and(ownImages("pets/Test/", 2, 6, 5, "cat", "dog", "emu"))
+	parts := ownImages("pets/TRAIN/", 4, 6, 5, "cat", "dog",
+		"emu").and(ownImages("pets/Test/", 2, 6, 5, "cat", "dog", "emu"))
 	for name, tc := range map[string]struct {
 		tree             tree
 		train, val, test int
@@ -69,7 +70,8 @@ func TestOwnDataInAnyShape(t *testing.T) {
 		tc.tree = tc.tree.and(tree{"pets/.DS_Store": []byte("x"), "pets/TRAIN/cat/._0.png": []byte("x"),
 			"pets/TRAIN/Thumbs.db": []byte("x"), "pets/notes.txt": []byte("x"), "__MACOSX/a/b.png": []byte("x")})
 		want := ""
-		for _, path := range []string{tc.tree.folder(filepath.Join(t.TempDir(), "mine")), file(t, "mine.tar", tc.tree.tar(true)),
+		for _, path := range []string{tc.tree.folder(filepath.Join(t.TempDir(), "mine")),
+			file(t, "mine.tar", tc.tree.tar(true)),
 			file(t, "mine.tgz", zip(tc.tree.tar(false))), file(t, "mine.ZIP", tc.tree.zip())} {
 			ds, err := read(t, path, Reading{})
 			if err != nil {
@@ -167,14 +169,17 @@ func TestOwnDataSizes(t *testing.T) {
 		h, w, c int
 		note    string
 	}{
-		"one size":          {plain, Reading{}, 6, 5, 3, ""},
-		"grey":              {greys, Reading{}, 9, 7, 1, ""},
-		"grey as colour":    {greys, Reading{Channels: 3}, 9, 7, 3, ""},
-		"colour as grey":    {plain, Reading{Channels: 1}, 6, 5, 1, ""},
-		"grey and colour":   {greys.with("1/x.png", pngOf(rgb(9, 7, 1))), Reading{}, 9, 7, 3, "converted: 12 grey"},
-		"two sizes":         {turned.with("dog/x.png", pngOf(rgb(40, 30, 1))), Reading{}, 32, 32, 3, "one is 30x40 and others are 5x6"},
-		"grey, two sizes":   {greys.with("1/x.png", pngOf(image.NewGray(image.Rect(0, 0, 3, 3)))), Reading{}, 32, 32, 3, "scaled to 32x32 in colour"},
-		"large":             {ownImages("", 6, 70, 80, "cat", "dog"), Reading{}, 32, 32, 3, "one is 80x70 and others are to be at most 64x64"},
+		"one size":        {plain, Reading{}, 6, 5, 3, ""},
+		"grey":            {greys, Reading{}, 9, 7, 1, ""},
+		"grey as colour":  {greys, Reading{Channels: 3}, 9, 7, 3, ""},
+		"colour as grey":  {plain, Reading{Channels: 1}, 6, 5, 1, ""},
+		"grey and colour": {greys.with("1/x.png", pngOf(rgb(9, 7, 1))), Reading{}, 9, 7, 3, "converted: 12 grey"},
+		"two sizes": {turned.with("dog/x.png", pngOf(rgb(40, 30, 1))), Reading{}, 32, 32, 3,
+			"one is 30x40 and others are 5x6"},
+		"grey, two sizes": {greys.with("1/x.png", pngOf(image.NewGray(image.Rect(0, 0, 3, 3)))), Reading{}, 32, 32, 3,
+			"scaled to 32x32 in colour"},
+		"large": {ownImages("", 6, 70, 80, "cat", "dog"), Reading{}, 32, 32, 3,
+			"one is 80x70 and others are to be at most 64x64"},
 		"a size":            {plain, Reading{Size: 8}, 8, 8, 3, "of another size"},
 		"a size, grey":      {greys, Reading{Size: 8}, 8, 8, 1, "of another size"},
 		"a size, both":      {greys.with("1/x.png", pngOf(rgb(9, 7, 1))), Reading{Size: 8}, 8, 8, 3, "of another size"},
@@ -244,7 +249,8 @@ func TestOwnTestSetIsDrawn(t *testing.T) {
 	for _, l := range ds.Test.Labels {
 		count[l]++
 	}
-	if !slices.Equal(count, []int{9, 10, 0}) && !slices.Equal(count, []int{9, 9, 0}) && !slices.Equal(count, []int{9, 10, 1}) {
+	if !slices.Equal(count, []int{9, 10, 0}) && !slices.Equal(count, []int{9, 9, 0}) &&
+		!slices.Equal(count, []int{9, 10, 1}) {
 		t.Errorf("%v test images of the classes, want equal shares, and the one emu to train on", count)
 	}
 	again := mustRead(t, file(t, "b.zip", pets.zip()), Reading{Test: 20})
@@ -333,8 +339,9 @@ func TestOwnDataBeyondMemory(t *testing.T) {
 }
 
 func TestOwnName(t *testing.T) {
-	for path, want := range map[string]string{"/data/pets": "pets", "/data/pets.tar.gz": "pets", "x/My Pets (2).ZIP": "My-Pets--2",
-		"/a/cifar10": "own-cifar10", "/": "images", "/a/.hidden": "hidden", "/a/Bär": "Bär",
+	for path, want := range map[string]string{"/data/pets": "pets", "/data/pets.tar.gz": "pets",
+		"x/My Pets (2).ZIP": "My-Pets--2",
+		"/a/cifar10":        "own-cifar10", "/": "images", "/a/.hidden": "hidden", "/a/Bär": "Bär",
 		"/a/" + strings.Repeat("é", 50): strings.Repeat("é", 30)} {
 		if got := OwnName(path); got != want {
 			t.Errorf("%s is called %q, want %q", path, got, want)
@@ -376,8 +383,10 @@ func FuzzOwnData(f *testing.F) {
 				continue
 			}
 			for _, s := range ds.sets() {
-				if s.N < 1 || len(s.Pixels) != s.N*s.H*s.W*s.C || len(s.Labels) != s.N || int(slices.Max(s.Labels)) >= len(s.Classes) {
-					t.Errorf("a set of %d images, %dx%dx%d, has %d values and %d labels", s.N, s.H, s.W, s.C, len(s.Pixels), len(s.Labels))
+				if s.N < 1 || len(s.Pixels) != s.N*s.H*s.W*s.C || len(s.Labels) != s.N ||
+					int(slices.Max(s.Labels)) >= len(s.Classes) {
+					t.Errorf("a set of %d images, %dx%dx%d, has %d values and %d labels", s.N, s.H, s.W, s.C, len(s.Pixels),
+						len(s.Labels))
 				}
 			}
 		}

@@ -162,8 +162,9 @@ func TestConv(t *testing.T) {
 		shapes = append(shapes, c, cropped)
 	}
 	// So many channels that all threads share a sum of the weights' gradients, and so many tiles that it takes two sets.
-	shapes = append(shapes, Conv{N: 29, H: 7, W: 1, IC: 16, OC: 240, K: 3, Stride: 1, AnyShape: true}, Conv{N: 2, H: 7, W: 6,
-		IC: 60, OC: 68, K: 3, Stride: 1, AnyShape: true, CropH: 6, CropW: 6})
+	shapes = append(shapes, Conv{N: 29, H: 7, W: 1, IC: 16, OC: 240, K: 3, Stride: 1, AnyShape: true},
+		Conv{N: 2, H: 7, W: 6,
+			IC: 60, OC: 68, K: 3, Stride: 1, AnyShape: true, CropH: 6, CropW: 6})
 	for seed := range uint64(40) {
 		s := rng.New(seed, "conv shapes", 2, 0)
 		c := Conv{N: 1 + s.IntN(6), H: 1 + s.IntN(11), W: 1 + s.IntN(14), IC: 8 + s.IntN(28), OC: 8 + s.IntN(28), K: 3,
@@ -188,7 +189,8 @@ func TestConv(t *testing.T) {
 
 // shape describes the convolution in messages of tests.
 func (c *Conv) shape() string {
-	return fmt.Sprintf("%d x %dx%d to %dx%d, %d to %d channels, window %d, stride %d, valid %v, any shape %v", c.N, c.H, c.W,
+	return fmt.Sprintf("%d x %dx%d to %dx%d, %d to %d channels, window %d, stride %d, valid %v, any shape %v", c.N, c.H,
+		c.W,
 		c.OutH(), c.OutW(), c.IC, c.OC, c.K, c.Stride, c.Valid, c.AnyShape)
 }
 
@@ -296,7 +298,8 @@ func TestConvThreadsDoNotMatter(t *testing.T) {
 	defer SetConvDirect(ConvDirect())
 	levels(t, func(level string) {
 		for _, c := range []Conv{{N: 20, H: 8, W: 8, IC: 16, OC: 32, K: 3, Stride: 1},
-			{N: 20, H: 8, W: 8, IC: 3, OC: 16, K: 3, Stride: 2}, {N: 20, H: 9, W: 7, IC: 3, OC: 16, K: 2, Stride: 1, Valid: true},
+			{N: 20, H: 8, W: 8, IC: 3, OC: 16, K: 3, Stride: 2}, {N: 20, H: 9, W: 7, IC: 3, OC: 16, K: 2, Stride: 1,
+				Valid: true},
 			{N: 20, H: 7, W: 6, IC: 16, OC: 36, K: 3, Stride: 1, CropH: 6, CropW: 5, AnyShape: true},
 			{N: 58, H: 2, W: 1, IC: 16, OC: 240, K: 3, Stride: 1, AnyShape: true}} {
 			for _, direct := range []bool{false, true} {
@@ -333,7 +336,8 @@ func TestConvAllocatesNothing(t *testing.T) {
 				{N: 4, H: 7, W: 7, IC: 24, OC: 12, K: 3, Stride: 1, CropH: 6, CropW: 6, AnyShape: true},
 				{N: 4, H: 3, W: 3, IC: 64, OC: 64, K: 3, Stride: 1, CropH: 2, CropW: 2, AnyShape: true},
 				{N: 4, H: 8, W: 8, IC: 3, OC: 24, K: 2, Stride: 1, Valid: true}} {
-				x, w, y := make([]float32, c.N*c.H*c.W*c.IC), make([]float32, c.K*c.K*c.IC*c.OC), make([]float32, c.N*c.OutH()*c.OutW()*c.OC)
+				x, w, y := make([]float32, c.N*c.H*c.W*c.IC), make([]float32, c.K*c.K*c.IC*c.OC), make([]float32,
+					c.N*c.OutH()*c.OutW()*c.OC)
 				sums, bias := make([]float32, c.N*2*c.OC), make([]float32, c.OC)
 				if n := testing.AllocsPerRun(10, func() {
 					c.Forward(y, x, w, nil, sums)

@@ -84,7 +84,8 @@ type (
 	// g = dy·act'(z), with its sums.
 	normActivateFunc     func(y, x, res *float32, px int, stride uintptr, scale, shift, konst *float32, silu int)
 	normActivateTable    [3]normActivateFunc
-	normActivateGradFunc func(g, dy, x, res *float32, px int, stride uintptr, scale, shift, mean, sum, sumX, konst *float32,
+	normActivateGradFunc func(g, dy, x, res *float32, px int, stride uintptr, scale, shift, mean, sum, sumX,
+		konst *float32,
 		silu int)
 	normActivateGradTable [3]normActivateGradFunc
 

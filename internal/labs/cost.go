@@ -76,7 +76,8 @@ func (c TrainingCost) Total() float64 { return c.TotalSeconds }
 
 // imagesCost returns the cost of the training that build makes for the training split of cfg's data set. build gets the
 // number of steps per epoch and returns TrainFLOPs for one image. No data is read but the user's own.
-func imagesCost(cfg config.Training, opt Options, build func(sz size, steps int) (trainable, TrainingCost, error)) (Cost, error) {
+func imagesCost(cfg config.Training, opt Options, build func(sz size, steps int) (trainable, TrainingCost,
+	error)) (Cost, error) {
 	set, err := describeImages(cfg.Data, opt)
 	if err != nil {
 		return nil, err

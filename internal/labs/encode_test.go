@@ -82,7 +82,8 @@ func TestEncode(t *testing.T) {
 			t.Errorf("%q: ids %v, want %v", s, ids[offsets[i]:offsets[i+1]], want)
 		}
 	}
-	if got := a["truncated"].Data.([]uint8); !slices.Equal(got, []uint8{0, 0, 1}) || len(offsets) != 4 || int(offsets[3]) != len(ids) {
+	if got := a["truncated"].Data.([]uint8); !slices.Equal(got, []uint8{0, 0, 1}) || len(offsets) != 4 ||
+		int(offsets[3]) != len(ids) {
 		t.Errorf("truncated %v, offsets %v of %d", got, offsets, len(ids))
 	}
 	if _, is := a["logits"]; is || e.Classifier != nil {

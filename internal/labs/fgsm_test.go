@@ -376,7 +376,8 @@ func TestSavedSetIsWhatTheAttackLeft(t *testing.T) {
 					correct++
 				}
 			}
-			if correct != s.Correct || !slices.Equal(arrays[0].Shape, []int{60, 32, 32, 3}) || arrays[2].Data.([]int32)[59] != 59 {
+			if correct != s.Correct || !slices.Equal(arrays[0].Shape, []int{60, 32, 32, 3}) ||
+				arrays[2].Data.([]int32)[59] != 59 {
 				t.Errorf("by their logits %d images are right, want %d; index %v", correct, s.Correct, arrays[2].Data)
 			}
 		}

@@ -208,7 +208,8 @@ func headKind(cfg config.Finetune, family string) string {
 // newTuner loads the encoder and makes the model. steps is the number of steps per epoch.
 func newTuner(cfg config.Finetune, tc config.Training, base *SentenceEncoder, classes int, sizes train.SentenceSizes,
 	steps int) (*tuner, error) {
-	u := &tuner{cfg: cfg, base: base, classes: classes, tokens: meanTokens, adapter: adapterOf(cfg), params: nn.NewParams(cfg.Seed)}
+	u := &tuner{cfg: cfg, base: base, classes: classes, tokens: meanTokens, adapter: adapterOf(cfg),
+		params: nn.NewParams(cfg.Seed)}
 	if err := base.Load(base.dir, u.params); err != nil {
 		return nil, err
 	}

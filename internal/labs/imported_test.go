@@ -74,8 +74,9 @@ func TestImportNetwork(t *testing.T) {
 	}
 	best, next := res.Imported.Tried[0], res.Imported.Tried[1]
 	expect(t, res, map[string]bool{
-		"the same weights":              res.WeightsSHA256 == tr.Result.WeightsSHA256,
-		"the best way":                  best.Accuracy > next.Accuracy || best.Accuracy == next.Accuracy && best.Loss < next.Loss,
+		"the same weights": res.WeightsSHA256 == tr.Result.WeightsSHA256,
+		"the best way": best.Accuracy > next.Accuracy || best.Accuracy == next.Accuracy &&
+			best.Loss < next.Loss,
 		"ten ways":                      len(res.Imported.Tried) == 10,
 		"the whole test set":            res.Test.N == 400,
 		"its file":                      res.Imported.File == "theirs.safetensors" && len(res.Imported.SHA256) == 64,
@@ -120,7 +121,8 @@ func TestImportNetworkRefuses(t *testing.T) {
 		i      Import
 		want   string
 	}{
-		"no head":      {weights.Tensor{Name: "x", Shape: []int{1}, Data: []float32{1}}, Import{As: "resnet20", Name: "a"}, "no last layer"},
+		"no head": {weights.Tensor{Name: "x", Shape: []int{1}, Data: []float32{1}}, Import{As: "resnet20", Name: "a"},
+			"no last layer"},
 		"classes":      {head(3), Import{As: "resnet20", Name: "a"}, "3 classes and synthetic-shapes has 10"},
 		"tensors":      {head(10), Import{As: "resnet20", Name: "a"}, "name its network with --as"},
 		"network":      {head(10), Import{As: "resnet21", Name: "a"}, `unknown model "resnet21"`},

@@ -53,7 +53,8 @@ func TestWeightsOfPyTorch(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		original := encoderIn(t, filepath.Join(classifiers, name))
-		want, err := must(FindSentiment(t.TempDir(), filepath.Join(classifiers, name)))(t).Predict(context.Background(), texts)
+		want, err := must(FindSentiment(t.TempDir(), filepath.Join(classifiers, name)))(t).Predict(context.Background(),
+			texts)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,13 +18,15 @@ import (
 // threeMoods writes texts of three classes, which the words that tinyEncoder knows tell apart, and returns their file.
 func threeMoods(t *testing.T) string {
 	t.Helper()
-	words := map[string][]string{"bad": {"dull", "awful", "bland"}, "good": {"bright", "moving", "clever"}, "odd": {"and", "music", "hero"}}
+	words := map[string][]string{"bad": {"dull", "awful", "bland"}, "good": {"bright", "moving", "clever"},
+		"odd": {"and", "music", "hero"}}
 	var b strings.Builder
 	b.WriteString("mood,id,Review text\n")
 	for i := range 60 {
 		for _, mood := range []string{"odd", "good", "bad"} {
 			w := words[mood]
-			fmt.Fprintf(&b, "%s,%d,\"the %s is %s, %s .\"\n", mood, i, []string{"plot", "cast", "story", "camera"}[i%4], w[i%3], w[(i+i/3)%3])
+			fmt.Fprintf(&b, "%s,%d,\"the %s is %s, %s .\"\n", mood, i, []string{"plot", "cast", "story", "camera"}[i%4], w[i%3],
+				w[(i+i/3)%3])
 		}
 	}
 	path := filepath.Join(t.TempDir(), "moods.csv")
@@ -66,7 +68,8 @@ func TestThreeClasses(t *testing.T) {
 		t.Errorf("%+v, %+v", r, r.Finetuned)
 	}
 	by := r.ByClass
-	if by == nil || len(by.Classes) != 3 || by.Classes[1].Name != "good" || by.Classes[1].N != 12 || by.Macro.Recall < 0.8 ||
+	if by == nil || len(by.Classes) != 3 || by.Classes[1].Name != "good" || by.Classes[1].N != 12 ||
+		by.Macro.Recall < 0.8 ||
 		!slices.ContainsFunc(out.Figures, func(f string) bool { return filepath.Base(f) == "confusion.png" }) {
 		t.Errorf("%+v, figures %v", by, out.Figures)
 	}
@@ -76,7 +79,8 @@ func TestThreeClasses(t *testing.T) {
 	}
 	for _, from := range []string{out.ID, filepath.Join(out.Dir, AdapterDir), merged} {
 		s := must(FindSentiment(root, from))(t)
-		p := must(s.Predict(context.Background(), []string{"the plot is dull, awful .", "the cast is clever, bright .", "the story is music, hero ."}))(t)
+		p := must(s.Predict(context.Background(), []string{"the plot is dull, awful .", "the cast is clever, bright .",
+			"the story is music, hero ."}))(t)
 		for i, want := range moods {
 			if got := p.All[i].Label; got == nil || *got != want || !slices.Equal(s.Labels, moods) {
 				t.Errorf("%s: %q is %v, want %s", from, p.All[i].Text, *got, want)
@@ -94,11 +98,13 @@ func TestThreeClasses(t *testing.T) {
 		t.Errorf("%s, want %d parameters", plan[0].Cost.Line(), r.Params)
 	}
 	rec := must(run.Find(root, out.ID))(t)
-	if back := must(settingsOf[config.Finetune](rec))(t); back.Data.Name != file || rec.Env.Data.Name != "moods.csv" || rec.Env.Data.Source != file {
+	if back := must(settingsOf[config.Finetune](rec))(t); back.Data.Name != file || rec.Env.Data.Name != "moods.csv" ||
+		rec.Env.Data.Source != file {
 		t.Errorf("%+v of %+v", back.Data, rec.Env.Data)
 	}
 	cfg.Data = config.SentenceData{Name: "rotten_tomatoes", Label: "mood"}
-	if _, err := Study(context.Background(), []Task{{Settings: cfg}}, opt, nil); err == nil || !strings.Contains(err.Error(), "data.label") {
+	if _, err := Study(context.Background(), []Task{{Settings: cfg}}, opt, nil); err == nil ||
+		!strings.Contains(err.Error(), "data.label") {
 		t.Errorf("a column of a set of the catalogue: error %v", err)
 	}
 }
@@ -121,7 +127,8 @@ func TestManyClasses(t *testing.T) {
 	opt := options(t, root)
 	out := baselineStudy(t, opt, cfg, seeded(cfg, 1))
 	r := out[0].Result.(*record.Classifier)
-	if r.Test.N != 130 || r.Predictions.File != record.WidePredictions || len(r.ByClass.Classes) != 130 || r.ByClass.Classes[129].Name != "129" {
+	if r.Test.N != 130 || r.Predictions.File != record.WidePredictions || len(r.ByClass.Classes) != 130 ||
+		r.ByClass.Classes[129].Name != "129" {
 		t.Errorf("%+v, %+v", r, r.ByClass)
 	}
 	recs := []run.Record{must(run.Find(root, out[0].ID))(t), must(run.Find(root, out[1].ID))(t)}

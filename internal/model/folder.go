@@ -310,7 +310,8 @@ func (e *Encoder) open(dir string) (r *weights.Reader, prefix string, err error)
 
 // WeightForms are the files of weights that are read, in the order they are looked for. An index lists the files in
 // which the weights are.
-var WeightForms = []string{weightsName, weightsName + indexSuffix, "pytorch_model.bin", "pytorch_model.bin" + indexSuffix}
+var WeightForms = []string{weightsName, weightsName + indexSuffix, "pytorch_model.bin",
+	"pytorch_model.bin" + indexSuffix}
 
 const indexSuffix = ".index.json"
 

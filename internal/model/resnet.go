@@ -142,8 +142,9 @@ func (m ResNet) Logits(g *nn.Graph, x *G.Node, classes int) *G.Node {
 // Features maps x [rows, H, W, C] to [rows, H/4, W/4, 4·Width], with four stages to [rows, H/8, W/8, 8·Width].
 func (m ResNet) Features(g *nn.Graph, x *G.Node) *G.Node {
 	if s, least := x.Shape(), 1<<(m.stages()-1); s[1] < least || s[2] < least {
-		return g.Fail("conv1", fmt.Errorf("images of %dx%d pixels are too small for %s: its stages halve them %d times and need "+
-			"%dx%d", s[2], s[1], m.Name(), m.stages()-1, least, least))
+		return g.Fail("conv1",
+			fmt.Errorf("images of %dx%d pixels are too small for %s: its stages halve them %d times and need "+
+				"%dx%d", s[2], s[1], m.Name(), m.stages()-1, least, least))
 	}
 	h := m.standardize(g, x)
 	h = nn.Conv2D(g, "conv1", h, m.Width, 3, 1)

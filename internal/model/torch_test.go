@@ -144,7 +144,8 @@ func TestLargeNetworks(t *testing.T) {
 		s    Spec
 		want string
 	}{
-		{Spec{Name: "resnet20", Res: true, Shortcut: "pads"}, `model.shortcut is "pads", want one of pad, pad-both, projection`},
+		{Spec{Name: "resnet20", Res: true, Shortcut: "pads"},
+			`model.shortcut is "pads", want one of pad, pad-both, projection`},
 		{Spec{Name: "resnet20", Shortcut: "pad"}, "add --res"},
 		{Spec{Name: "small", Res: true, Shortcut: "pad"}, "no choice of shortcuts"},
 		{Spec{Name: "resnet18", Res: true, Shortcut: "pad"}, "has projections"},

@@ -71,7 +71,8 @@ func TestRoundTrip(t *testing.T) {
 	if all, err := ReadFile(path, 1<<20); err != nil || !reflect.DeepEqual(all, arrays) {
 		t.Errorf("error %v", err)
 	}
-	for _, bad := range []Array{{"", []int{1}, []float32{1}}, {"x", []int{2}, []float32{1}}, {"x", []int{1}, []string{"s"}},
+	for _, bad := range []Array{{"", []int{1}, []float32{1}}, {"x", []int{2}, []float32{1}},
+		{"x", []int{1}, []string{"s"}},
 		{"x", []int{-1}, []float32{}}, {"x", []int{1 << 32, 1 << 32}, []float32{}}} {
 		if err := Write(io.Discard, []Array{bad}); err == nil {
 			t.Errorf("%v is written", bad)
@@ -127,7 +128,8 @@ func TestRefused(t *testing.T) {
 		if err := os.WriteFile(path, c.b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ReadFile(path, 1<<10); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
+		if _, err := ReadFile(path, 1<<10); err == nil || !strings.Contains(err.Error(), c.want) ||
+			!strings.Contains(err.Error(), path) {
 			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
 		}
 	}

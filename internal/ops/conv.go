@@ -35,7 +35,8 @@ func Conv2DAnyShape(x, w, b *G.Node) (*G.Node, error) {
 // w [3, 3, in, out], y [N, height, width, out]. The rest is not computed, for layers whose last row and column a
 // pooling throws away.
 func Conv2DCropped(x, w *G.Node, height, width int) (*G.Node, error) {
-	return convolve("conv2d-cropped", convForm{stride: 1, anyShape: true, cropped: true, cropH: height, cropW: width}, x, w,
+	return convolve("conv2d-cropped", convForm{stride: 1, anyShape: true, cropped: true, cropH: height, cropW: width}, x,
+		w,
 		nil)
 }
 

@@ -342,7 +342,8 @@ func fixedNormGraph(scale, add bool, act ops.Activation) func(*testing.T, *G.Exp
 		if act == ops.ActReLU {
 			shift = "beta"
 		}
-		return n.loss(n.do(ops.FixedNorm(x, gamma, fixed.leaf(shift, 4), fixed.leaf("mean", 4), variance, res, 1e-5, act))), n.wrt
+		return n.loss(n.do(ops.FixedNorm(x, gamma, fixed.leaf(shift, 4), fixed.leaf("mean", 4), variance, res, 1e-5,
+			act))), n.wrt
 	}
 }
 

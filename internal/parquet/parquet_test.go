@@ -76,7 +76,8 @@ func TestWriters(t *testing.T) {
 		if err != nil || !slices.Equal(text, want.Text) || !slices.Equal(label, labels) {
 			t.Errorf("%s: another table, error %v: %q %v", name, err, text, label)
 		}
-		if f, err := Open(bytes.NewReader(b), int64(len(b))); err != nil || f.Rows() != len(want.Text) || !f.IsText("text") || f.IsText("label") {
+		if f, err := Open(bytes.NewReader(b), int64(len(b))); err != nil || f.Rows() != len(want.Text) || !f.IsText("text") ||
+			f.IsText("label") {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
@@ -102,7 +103,8 @@ func TestKinds(t *testing.T) {
 func TestNested(t *testing.T) {
 	b := files(t, "good")["good-nested.parquet"]
 	f, err := Open(bytes.NewReader(b), int64(len(b)))
-	if err != nil || !slices.Equal(f.Columns(), []string{"text", "label"}) || f.Metadata("ARROW:schema") == "" || f.Metadata("none") != "" {
+	if err != nil || !slices.Equal(f.Columns(), []string{"text", "label"}) || f.Metadata("ARROW:schema") == "" ||
+		f.Metadata("none") != "" {
 		t.Errorf("columns %q, error %v", f.Columns(), err)
 	}
 }
@@ -110,7 +112,8 @@ func TestNested(t *testing.T) {
 // TestRefused: what is not read is an error that says why.
 func TestRefused(t *testing.T) {
 	bad := files(t, "bad")
-	for name, want := range map[string]string{"lz4": "not read (LZ4)", "brotli": "not read (Brotli)", "list": `column "label": is a list or a group`} {
+	for name, want := range map[string]string{"lz4": "not read (LZ4)", "brotli": "not read (Brotli)",
+		"list": `column "label": is a list or a group`} {
 		b, ok := bad["bad-"+name+".parquet"]
 		if _, _, err := both(b); !ok || err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, want)

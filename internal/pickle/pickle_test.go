@@ -105,7 +105,8 @@ func TestPython2(t *testing.T) {
 		t.Errorf("labels %v", labels)
 	}
 	data, _ := d.Get("data")
-	if want := (&Array{Shape: []int{2, 3}, DType: "|u1", Data: []byte{255, 254, 0, 1, 2, 3}}); !reflect.DeepEqual(data, want) {
+	if want := (&Array{Shape: []int{2, 3}, DType: "|u1", Data: []byte{255, 254, 0, 1, 2, 3}}); !reflect.DeepEqual(data,
+		want) {
 		t.Errorf("data %#v", data)
 	}
 	names, _ := d.Get("filenames")
@@ -155,18 +156,19 @@ func TestRefused(t *testing.T) {
 		"dict in itself":                     {"}q\x00Nh\x00s.", "contains itself"},
 		"list in its tuple":                  {"]q\x00h\x00\x85a.", "contains itself"},
 		"deep tuples":                        {"N" + strings.Repeat("\x85", 1000) + ".", "deeper than 100"},
-		"deep marks":                         {strings.Repeat("(", 1000) + strings.Repeat("t", 1000) + ".", "deeper than 100"},
-		"pop of nothing":                     {"0.", "too little"},
-		"pop below a mark":                   {"(0.", "too little"},
-		"tuple below a mark":                 {"N(\x85.", "too little"},
-		"no mark":                            {"t.", "no mark"},
-		"odd items":                          {"}(Nu.", "no value"},
-		"append to a text":                   {"S'x'\nNa.", "appends to a text"},
-		"no UTF-8":                           {"X\x01\x00\x00\x00\xff.", "not UTF-8"},
-		"unknown opcode":                     {"\xff", "opcode 0xff"},
-		"protocol 9":                         {"\x80\x09N.", "protocol 9"},
-		"empty":                              {"", "cut short"},
-		"no STOP":                            {"N", "cut short"},
+		"deep marks": {strings.Repeat("(", 1000) + strings.Repeat("t", 1000) + ".",
+			"deeper than 100"},
+		"pop of nothing":     {"0.", "too little"},
+		"pop below a mark":   {"(0.", "too little"},
+		"tuple below a mark": {"N(\x85.", "too little"},
+		"no mark":            {"t.", "no mark"},
+		"odd items":          {"}(Nu.", "no value"},
+		"append to a text":   {"S'x'\nNa.", "appends to a text"},
+		"no UTF-8":           {"X\x01\x00\x00\x00\xff.", "not UTF-8"},
+		"unknown opcode":     {"\xff", "opcode 0xff"},
+		"protocol 9":         {"\x80\x09N.", "protocol 9"},
+		"empty":              {"", "cut short"},
+		"no STOP":            {"N", "cut short"},
 		"array of another size": {"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR(I1\n(L9223372036854775807L\nI2\ntcnumpy\ndtype\n" +
 			"(S'u1'\ntRI00\nS'ab'\ntb.", "does not fit"},
 		"array of objects": {"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR(I1\n(I1\ntcnumpy\ndtype\n" +
@@ -213,9 +215,10 @@ func TestBombs(t *testing.T) {
 	large := "T\x00\x00\x10\x00" + strings.Repeat("x", 1<<20)
 	for name, pickle := range map[string]string{
 		"tuples of a tuple twice": "N" + strings.Repeat("q\x00h\x00\x86", 90) + ".",
-		"names":                   "\x80\x04(\x8c\x64" + strings.Repeat("a", 100) + "q\x000" + strings.Repeat("h\x00h\x00\x93", 50000) + "t.",
-		"dictionaries of a list":  pairs + "q\x010(" + strings.Repeat("ccollections\nOrderedDict\nh\x01\x85R", 2000) + "t.",
-		"bytes of a text":         large + "q\x010(" + strings.Repeat("c_codecs\nencode\nh\x01S'latin1'\n\x86R", 2000) + "t.",
+		"names": "\x80\x04(\x8c\x64" + strings.Repeat("a",
+			100) + "q\x000" + strings.Repeat("h\x00h\x00\x93", 50000) + "t.",
+		"dictionaries of a list": pairs + "q\x010(" + strings.Repeat("ccollections\nOrderedDict\nh\x01\x85R", 2000) + "t.",
+		"bytes of a text":        large + "q\x010(" + strings.Repeat("c_codecs\nencode\nh\x01S'latin1'\n\x86R", 2000) + "t.",
 		"arrays of a text": large + "q\x01cnumpy\ndtype\n(S'u1'\ntRq\x02(" + strings.Repeat("cnumpy.core.numeric\n_frombuffer\n(h\x01h\x02(J\x00\x00\x10\x00tS'C'\ntR", 2000) +
 			"t.",
 	} {

@@ -17,7 +17,8 @@ func dots() Dots {
 			{Label: "all parts", Values: []float64{0.9401, 0.9412, 0.9395}, Accent: true},
 			{Label: "without whitening", Values: []float64{0.921, 0.9232}},
 			{Label: "one value", Values: []float64{0.935}},
-			{Label: "a label that is so long that there is no room at all for the whole of it in the figure", Values: []float64{0.938, math.NaN()}},
+			{Label: "a label that is so long that there is no room at all for the whole of it in the figure",
+				Values: []float64{0.938, math.NaN()}},
 			{Label: "nothing", Values: nil},
 		}}
 }

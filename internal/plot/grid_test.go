@@ -22,7 +22,8 @@ func pictures() Grid {
 		Rows: []GridRow{
 			{Label: "image", Cells: []Cell{{colour, "cat\n99.0 %", false},
 				{grey, "a class with a name far too long for its place", false}}},
-			{Label: "what became\nof it", Cells: []Cell{{grey, "dog\n51.2 %", true}, {colour, "", false}, {grey, "bird", false}}},
+			{Label: "what became\nof it", Cells: []Cell{{grey, "dog\n51.2 %", true}, {colour, "", false},
+				{grey, "bird", false}}},
 		}}
 }
 

@@ -16,7 +16,8 @@ import (
 
 // testedOn makes the record of a classifier with the given predictions on data called name. As an older one it has no
 // measures by class; index is the content of its test_index.csv, if any.
-func testedOn(t *testing.T, name string, classes []string, labels, predicted []int32, older bool, index string) run.Record {
+func testedOn(t *testing.T, name string, classes []string, labels, predicted []int32, older bool,
+	index string) run.Record {
 	t.Helper()
 	root := t.TempDir()
 	r, err := run.Create(root, run.Spec{Experiment: "lab1/resnet", Variant: "net", Config: []byte("seed: 0\n"),
@@ -82,12 +83,13 @@ func TestConfusionOfRecords(t *testing.T) {
 	}
 	odd := []string{"a, \"b\"", "c|d\ne"}
 	for name, rec := range map[string]run.Record{
-		"new":          testedOn(t, "moods.csv", odd, labels, predicted, false, ""),
-		"two classes":  testedOn(t, "rotten_tomatoes", nil, labels, predicted, true, ""),
-		"labels":       testedOn(t, "cifar10", nil, cifar, []int32{3, 5, 9}, true, places.String()),
-		"no labels":    testedOn(t, "cifar10", nil, cifar, []int32{3, 5, 9}, true, ""),
-		"other labels": testedOn(t, "cifar10", nil, cifar, []int32{3, 5, 9}, true, strings.Replace(places.String(), ",3,", ",4,", 1)),
-		"unknown":      testedOn(t, "mine", nil, labels, predicted, true, ""),
+		"new":         testedOn(t, "moods.csv", odd, labels, predicted, false, ""),
+		"two classes": testedOn(t, "rotten_tomatoes", nil, labels, predicted, true, ""),
+		"labels":      testedOn(t, "cifar10", nil, cifar, []int32{3, 5, 9}, true, places.String()),
+		"no labels":   testedOn(t, "cifar10", nil, cifar, []int32{3, 5, 9}, true, ""),
+		"other labels": testedOn(t, "cifar10", nil, cifar, []int32{3, 5, 9}, true,
+			strings.Replace(places.String(), ",3,", ",4,", 1)),
+		"unknown": testedOn(t, "mine", nil, labels, predicted, true, ""),
 	} {
 		c, err := Confusion(rec)
 		switch {
@@ -114,14 +116,16 @@ func TestConfusionOfRecords(t *testing.T) {
 }
 
 func TestClassTable(t *testing.T) {
-	rec := testedOn(t, "moods.csv", []string{"bad", "good", "odd"}, []int32{0, 0, 0, 1, 2, 2}, []int32{0, 1, 1, 1, 2, 0}, false, "")
+	rec := testedOn(t, "moods.csv", []string{"bad", "good", "odd"}, []int32{0, 0, 0, 1, 2, 2}, []int32{0, 1, 1, 1, 2, 0},
+		false, "")
 	const head = "| class | n | precision % | recall % | F1 % | most often taken for |\n|---|---:|---:|---:|---:|---|\n"
 	want := head + "| bad | 3 | 50.00 | 33.33 | 40.00 | good (2) |\n| good | 1 | 33.33 | 100.00 | 50.00 |  |\n" +
 		"| odd | 2 | 100.00 | 50.00 | 66.67 | bad (1) |\n| mean over classes (macro) | 6 | 61.11 | 61.11 | 52.22 |  |\n"
 	if got, err := ClassTable(rec, 3); err != nil || got != want {
 		t.Errorf("error %v\n%s\nwant\n%s", err, got, want)
 	}
-	if got, err := ClassTable(rec, 2); err != nil || !strings.Contains(got, "class, 2 of 3 with the lowest F1") || strings.Contains(got, "odd |") {
+	if got, err := ClassTable(rec, 2); err != nil || !strings.Contains(got, "class, 2 of 3 with the lowest F1") ||
+		strings.Contains(got, "odd |") {
 		t.Errorf("error %v\n%s", err, got)
 	}
 	dir := t.TempDir()
@@ -143,7 +147,8 @@ func TestClassTable(t *testing.T) {
 
 // TestReadConfusion: what is no matrix is an error.
 func TestReadConfusion(t *testing.T) {
-	for _, bad := range []string{"", "class\n", "class,a,b\na,1,2\n", "class,a\na,-1\n", "class,a\na,x\n", "class,a\na,1,2\n"} {
+	for _, bad := range []string{"", "class\n", "class,a,b\na,1,2\n", "class,a\na,-1\n", "class,a\na,x\n",
+		"class,a\na,1,2\n"} {
 		if _, _, err := record.ReadConfusion([]byte(bad)); err == nil {
 			t.Errorf("%q was read", bad)
 		}

@@ -76,7 +76,8 @@ func TestFormats(t *testing.T) {
 	if c.Tensors[0].Name != "weight" {
 		t.Errorf("the prefix is left: %s", c.Tensors[0].Name)
 	}
-	if _, err := Open("testdata/module.pt"); err == nil || !strings.Contains(err.Error(), "an object of torch.nn.modules.linear.Linear") {
+	if _, err := Open("testdata/module.pt"); err == nil || !strings.Contains(err.Error(),
+		"an object of torch.nn.modules.linear.Linear") {
 		t.Errorf("a whole model: %v", err)
 	}
 }
@@ -153,26 +154,31 @@ func TestRefused(t *testing.T) {
 		file []byte
 		want string
 	}{
-		"os.system":              {program("cos\nsystem\n(S'id'\ntR."), "wants os.system, which is not loaded"},
-		"eval":                   {program("(dS'w'\ncbuiltins\neval\n(S'1'\ntRs."), "wants builtins.eval, which is not loaded"},
-		"more than the storage":  {pkl("I4\n", "I0\n", "(I5\nt", "(I1\nt"), "beyond its storage"},
-		"offset":                 {pkl("I4\n", "I2\n", "(I3\nt", "(I1\nt"), "beyond its storage"},
-		"negative offset":        {pkl("I4\n", "I-1\n", "(I1\nt", "(I1\nt"), "beyond its storage"},
-		"stride":                 {pkl("I4\n", "I0\n", "(I2\nI2\nt", "(I3\nI1\nt"), "beyond its storage"},
-		"negative stride":        {pkl("I4\n", "I3\n", "(I2\nt", "(I-1\nt"), "strides"},
-		"negative size":          {pkl("I4\n", "I0\n", "(I-2\nt", "(I1\nt"), "shape"},
-		"huge size":              {pkl("I4\n", "I0\n", "(I4294967296\nI4294967296\nt", "(I0\nI0\nt"), "shape"},
-		"huge stride":            {pkl("I4\n", "I0\n", "(I3\nt", "(I9223372036854775807\nt"), "strides"},
-		"huge offset":            {pkl("I4\n", "I9223372036854775807\n", "(I3\nt", "(I1\nt"), "strides"},
-		"many dimensions":        {pkl("I4\n", "I0\n", "("+strings.Repeat("I1\n", 65)+"t", "("+strings.Repeat("I1\n", 65)+"t"), "want a storage"},
-		"storage of the entry":   {pkl("I5\n", "I0\n", "(I5\nt", "(I1\nt"), "too few for 5 elements"},
-		"no such storage":        {archive(t, zip.Store, entry{"a/data.pkl", good}), "no entry"},
-		"two entries":            {archive(t, zip.Store, entry{"a/data.pkl", good}, data, data), "two entries"},
-		"two pickles":            {archive(t, zip.Store, entry{"a/data.pkl", good}, entry{"b/data.pkl", good}, data), "two data.pkl"},
-		"compressed":             {archive(t, zip.Deflate, entry{"a/data.pkl", good}, data), "is compressed"},
-		"no pickle":              {archive(t, zip.Store, data), "without data.pkl"},
-		"TorchScript":            {archive(t, zip.Store, entry{"a/data.pkl", good}, entry{"a/constants.pkl", nil}, data), "TorchScript"},
-		"byte order":             {archive(t, zip.Store, entry{"a/data.pkl", good}, entry{"a/byteorder", []byte("middle")}, data), "byte order"},
+		"os.system": {program("cos\nsystem\n(S'id'\ntR."), "wants os.system, which is not loaded"},
+		"eval": {program("(dS'w'\ncbuiltins\neval\n(S'1'\ntRs."),
+			"wants builtins.eval, which is not loaded"},
+		"more than the storage": {pkl("I4\n", "I0\n", "(I5\nt", "(I1\nt"), "beyond its storage"},
+		"offset":                {pkl("I4\n", "I2\n", "(I3\nt", "(I1\nt"), "beyond its storage"},
+		"negative offset":       {pkl("I4\n", "I-1\n", "(I1\nt", "(I1\nt"), "beyond its storage"},
+		"stride":                {pkl("I4\n", "I0\n", "(I2\nI2\nt", "(I3\nI1\nt"), "beyond its storage"},
+		"negative stride":       {pkl("I4\n", "I3\n", "(I2\nt", "(I-1\nt"), "strides"},
+		"negative size":         {pkl("I4\n", "I0\n", "(I-2\nt", "(I1\nt"), "shape"},
+		"huge size":             {pkl("I4\n", "I0\n", "(I4294967296\nI4294967296\nt", "(I0\nI0\nt"), "shape"},
+		"huge stride":           {pkl("I4\n", "I0\n", "(I3\nt", "(I9223372036854775807\nt"), "strides"},
+		"huge offset":           {pkl("I4\n", "I9223372036854775807\n", "(I3\nt", "(I1\nt"), "strides"},
+		"many dimensions": {pkl("I4\n", "I0\n", "("+strings.Repeat("I1\n", 65)+"t",
+			"("+strings.Repeat("I1\n", 65)+"t"), "want a storage"},
+		"storage of the entry": {pkl("I5\n", "I0\n", "(I5\nt", "(I1\nt"), "too few for 5 elements"},
+		"no such storage":      {archive(t, zip.Store, entry{"a/data.pkl", good}), "no entry"},
+		"two entries":          {archive(t, zip.Store, entry{"a/data.pkl", good}, data, data), "two entries"},
+		"two pickles": {archive(t, zip.Store, entry{"a/data.pkl", good}, entry{"b/data.pkl", good}, data),
+			"two data.pkl"},
+		"compressed": {archive(t, zip.Deflate, entry{"a/data.pkl", good}, data), "is compressed"},
+		"no pickle":  {archive(t, zip.Store, data), "without data.pkl"},
+		"TorchScript": {archive(t, zip.Store, entry{"a/data.pkl", good}, entry{"a/constants.pkl", nil}, data),
+			"TorchScript"},
+		"byte order": {archive(t, zip.Store, entry{"a/data.pkl", good}, entry{"a/byteorder", []byte("middle")},
+			data), "byte order"},
 		"a list":                 {program("]."), "no dictionary"},
 		"no tensors":             {program("}."), "has no tensors"},
 		"a model":                {program("(dS'model'\ncmy\nNet\n(tRs."), "an object of my.Net"},

@@ -14,7 +14,8 @@ import (
 	"dla/internal/weights"
 )
 
-var update = flag.Bool("update", false, "write the golden file anew; then run testdata/written.py, which reads it with PyTorch")
+var update = flag.Bool("update", false,
+	"write the golden file anew; then run testdata/written.py, which reads it with PyTorch")
 
 // golden is the file that testdata/written.py has read with torch.load(weights_only=True).
 var golden = []weights.Tensor{
@@ -50,7 +51,8 @@ func TestWrite(t *testing.T) {
 	defer c.Close()
 	for i, info := range c.Tensors {
 		x := make([]float32, len(golden[i].Data))
-		if err := c.Read(info.Name, x); err != nil || info.Name != golden[i].Name || !slices.Equal(info.Shape, golden[i].Shape) ||
+		if err := c.Read(info.Name, x); err != nil || info.Name != golden[i].Name ||
+			!slices.Equal(info.Shape, golden[i].Shape) ||
 			!slices.Equal(x, golden[i].Data) {
 			t.Errorf("read back: %+v %v, error %v", info, x, err)
 		}
