@@ -33,46 +33,42 @@ func (e *elementwise) gelu(_ *lane, i int) {
 	geluRow(y, x)
 }
 
+func geluRow(y, x []float32) { applyRow(y, x, simd.gelu, geluOne) }
+
 func (e *elementwise) geluGrad(_ *lane, i int) {
 	dx, dy, x := e.part(i)
-	n := len(dx) / simd.floats
-	if n > 0 {
-		simd.geluGrad(&dx[0], &dy[0], &x[0], n, &functionConstants[0])
-	}
-	for j := n * simd.floats; j < len(dx); j++ {
-		dx[j] = dy[j] * geluSlope(x[j])
-	}
-}
-
-func geluRow(y, x []float32) {
-	n := len(y) / simd.floats
-	if n > 0 {
-		simd.gelu(&y[0], &x[0], n, &functionConstants[0])
-	}
-	for j := n * simd.floats; j < len(y); j++ {
-		y[j] = geluOne(x[j])
-	}
+	gradRow(dx, dy, x, simd.geluGrad, geluSlope)
 }
 
 func (e *elementwise) silu(_ *lane, i int) {
 	y, x, _ := e.part(i)
-	n := len(y) / simd.floats
-	if n > 0 {
-		simd.silu(&y[0], &x[0], n, &functionConstants[0])
-	}
-	for j := n * simd.floats; j < len(y); j++ {
-		y[j] = siluOne(x[j])
-	}
+	applyRow(y, x, simd.silu, siluOne)
 }
 
 func (e *elementwise) siluGrad(_ *lane, i int) {
 	dx, dy, x := e.part(i)
+	gradRow(dx, dy, x, simd.siluGrad, siluSlope)
+}
+
+// applyRow is y = f(x), by whole vectors and then one at a time.
+func applyRow(y, x []float32, vectors geluFunc, one func(float32) float32) {
+	n := len(y) / simd.floats
+	if n > 0 {
+		vectors(&y[0], &x[0], n, &functionConstants[0])
+	}
+	for j := n * simd.floats; j < len(y); j++ {
+		y[j] = one(x[j])
+	}
+}
+
+// gradRow is dx = dy·f'(x), by whole vectors and then one at a time.
+func gradRow(dx, dy, x []float32, vectors geluGradFunc, slope func(float32) float32) {
 	n := len(dx) / simd.floats
 	if n > 0 {
-		simd.siluGrad(&dx[0], &dy[0], &x[0], n, &functionConstants[0])
+		vectors(&dx[0], &dy[0], &x[0], n, &functionConstants[0])
 	}
 	for j := n * simd.floats; j < len(dx); j++ {
-		dx[j] = dy[j] * siluSlope(x[j])
+		dx[j] = dy[j] * slope(x[j])
 	}
 }
 
