@@ -180,18 +180,7 @@ func (l labels100) read(ctx context.Context, tree string, done func(n, total int
 	const form = 3
 	var classes []string
 	var pictures []picture
-	seen := make([]bool, len(files))
-	want := func(name string) bool { return !hidden(name) && slices.Contains(files, path.Base(name)) }
-	err = walk(ctx, tree, want, done, func(name string, size int64, r io.Reader) error {
-		at := slices.Index(files, path.Base(name))
-		if seen[at] {
-			return errors.New("occurs twice")
-		}
-		seen[at] = true
-		b := make([]byte, size)
-		if _, err := io.ReadFull(r, b); err != nil {
-			return truncated("the file", err)
-		}
+	seen, err := walkOnce(ctx, tree, files, done, func(at int, b []byte) error {
 		var read []picture
 		var err error
 		switch isTest := at%form == 1; {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"path"
 	"path/filepath"
 	"slices"
@@ -68,17 +67,7 @@ func ownCIFAR(ctx context.Context, at string, as Reading, opt Options,
 // readCIFARPython reads the six pickles of images, and compares the class names where these are there.
 func readCIFARPython(ctx context.Context, tree string, done func(n, total int64)) (train, test *Set, err error) {
 	var batches [6][]picture
-	seen := make([]bool, len(cifarPythonBatches))
-	err = walk(ctx, tree, isCIFARPython, done, func(name string, size int64, r io.Reader) error {
-		at := slices.Index(cifarPythonBatches, path.Base(name))
-		if seen[at] {
-			return errors.New("occurs twice")
-		}
-		seen[at] = true
-		b := make([]byte, size)
-		if _, err := io.ReadFull(r, b); err != nil {
-			return truncated("the file", err)
-		}
+	seen, err := walkOnce(ctx, tree, cifarPythonBatches, done, func(at int, b []byte) error {
 		if at == len(batches) {
 			names, err := pickledTexts(b, "label_names")
 			if err == nil && !slices.Equal(names, cifarClasses) {

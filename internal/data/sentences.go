@@ -9,7 +9,6 @@ import (
 	"hash/maphash"
 	"io"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -112,32 +111,23 @@ type sentenceReader func(ctx context.Context, path string) ([][]string, error)
 
 // linesOf reads the lines of a file for each class, wherever in a folder or archive these lie.
 func linesOf(names ...string) sentenceReader {
-	class := func(name string) int { return slices.Index(names, path.Base(name)) }
 	return func(ctx context.Context, path string) ([][]string, error) {
 		classes := make([][]string, len(names))
-		err := walk(ctx, path, func(name string) bool { return class(name) >= 0 }, func(int64, int64) {},
-			func(name string, size int64, r io.Reader) error {
-				if classes[class(name)] != nil {
-					return errors.New("occurs twice")
-				}
-				b := make([]byte, size)
-				if _, err := io.ReadFull(r, b); err != nil {
-					return truncated("the file", err)
-				}
-				text, _, err := DecodeText(b)
-				if err != nil {
-					return err
-				}
-				if text == "" {
-					return errors.New("is empty")
-				}
-				classes[class(name)] = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-				return nil
-			})
+		seen, err := walkOnce(ctx, path, names, func(int64, int64) {}, func(at int, b []byte) error {
+			text, _, err := DecodeText(b)
+			if err != nil {
+				return err
+			}
+			if text == "" {
+				return errors.New("is empty")
+			}
+			classes[at] = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+			return nil
+		})
 		if err != nil {
 			return nil, err
 		}
-		if i := slices.IndexFunc(classes, func(lines []string) bool { return lines == nil }); i >= 0 {
+		if i := slices.Index(seen, false); i >= 0 {
 			return nil, fmt.Errorf("%s: holds no %s", path, names[i])
 		}
 		return classes, nil

@@ -37,6 +37,28 @@ const (
 // visitor gets a file of a tree: its name with slashes, its size and its content. fs.SkipAll ends the walk.
 type visitor func(name string, size int64, r io.Reader) error
 
+// walkOnce reads the files called names whole, wherever in a folder or archive they lie, calls read with the index of
+// each name, and says which were there. A name that occurs twice is an error.
+func walkOnce(ctx context.Context, tree string, names []string, done func(n, total int64),
+	read func(at int, b []byte) error) (seen []bool, err error) {
+	index := func(name string) int { return slices.Index(names, path.Base(name)) }
+	seen = make([]bool, len(names))
+	want := func(name string) bool { return !hidden(name) && index(name) >= 0 }
+	err = walk(ctx, tree, want, done, func(name string, size int64, r io.Reader) error {
+		at := index(name)
+		if seen[at] {
+			return errors.New("occurs twice")
+		}
+		seen[at] = true
+		b := make([]byte, size)
+		if _, err := io.ReadFull(r, b); err != nil {
+			return truncated("the file", err)
+		}
+		return read(at, b)
+	})
+	return seen, err
+}
+
 // walk visits the files of the folder, zip, tar or tar.gz at path whose names want wants: those of a folder
 // in the order of their names, those of an archive in its own. done hears how many bytes of how many
 // have been read. Hidden files and those that systems put beside the user's are never wanted. Links in a
