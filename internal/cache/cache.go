@@ -197,7 +197,8 @@ func (i Item) Remove() error {
 	return nil
 }
 
-// remove deletes path, which must lie in a folder of dir. A folder is renamed first, so that none is ever in part there.
+// remove deletes path, which must lie in a folder of dir. A folder is renamed first, so that none is ever in part
+// there.
 func remove(dir, path string) error {
 	rel, err := filepath.Rel(dir, path)
 	if err != nil {

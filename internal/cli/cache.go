@@ -23,7 +23,8 @@ func newCacheCmd(s *Streams) *cobra.Command {
 		Short: "List and prune the cache: data sets, decoded copies, features, encoders",
 		Long: `The user's cache folder keeps files of data sets (data), copies of sets decoded or drawn (decoded), features
 computed by networks (features), imported encoders and networks (encoder, network) and remains of killed
-processes (temporary). Decoded copies and features are made again when needed. A decoded copy that is the only copy of a set counts as data.`,
+processes (temporary). Decoded copies and features are made again when needed. A decoded copy that is the
+only copy of a set counts as data.`,
 		Example: "  dla cache ls\n  dla cache prune --days 30 --dry-run",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },

@@ -21,10 +21,10 @@ func newDataDescribeCmd(s *Streams) *cobra.Command {
 		Use:   "describe NAME|PATH",
 		Short: "Describe a set, or your own images or texts: sizes, columns, classes, splits, repeats",
 		Long: `Read a set as a training would, and show what it is. Of images: their size and channels, mean and standard
-deviation, the classes and the images of each, the fingerprint, and what was converted, passed over or drawn. Of labelled
-texts: the files with their encodings and columns, the texts of each class in each split, the longest text, and how many
-texts repeat another, which in another split makes a test too easy. What cannot be read is an error with the file, and
-the line of a table.` + ownData + labelledTexts,
+deviation, the classes and the images of each, the fingerprint, and what was converted, passed over or drawn.
+Of labelled texts: the files with their encodings and columns, the texts of each class in each split, the
+longest text, and how many texts repeat another, which in another split makes a test too easy. What cannot be
+read is an error with the file, and the line of a table.` + ownData + labelledTexts,
 		Example: `  dla data describe cifar10
   dla data describe photos/ --set data.size=64 --json
   dla data describe reviews.csv

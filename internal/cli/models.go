@@ -104,8 +104,8 @@ func newModelsLsCmd(s *Streams) *cobra.Command {
 		Long: `List the networks by the names that --model of other commands takes. Parameters are the trained weights;
 MACs are the multiply-adds of one image's forward pass. Skip connections (--res) change neither.
 
-Below them are the trained networks under checkpoints/ and the imported ones, by the names that --teacher takes, and the encoders on
-this machine, by the names that --encoder takes.`,
+Below them are the trained networks under checkpoints/ and the imported ones, by the names that --teacher
+takes, and the encoders on this machine, by the names that --encoder takes.`,
 		Example: "  dla models ls\n  dla models ls --json",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -180,8 +180,8 @@ func newModelsShowCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show NAME",
 		Short: "Show one network or checkpoint layer by layer, with its parameters, multiply-adds and memory",
-		Long: `Show the layers of one network, of the zoo or of a checkpoint, as the evaluation graph runs them, and the totals. The name of a layer is
-the prefix of its parameters' names; layers without parameters have no name.
+		Long: `Show the layers of one network, of the zoo or of a checkpoint, as the evaluation graph runs them, and
+the totals. The name of a layer is the prefix of its parameters' names; layers without parameters have no name.
 
 Memory is what the engine plans for all intermediates and, in training, the gradients; weights and optimiser
 state come on top. MACs are the multiply-adds of one image by direct convolution: Winograd's algorithm needs

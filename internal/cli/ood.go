@@ -30,7 +30,8 @@ func newOODCmd(s *Streams) *cobra.Command {
 seeded noise, JPEG copies of the test set (a covariate shift, not outliers), any set of images of ` + "`dla data ls`" + `,
 such as svhn and textures, or any folder of images. Images of another size or kind than the classifier's
 are converted as torchvision's Resize and CenterCrop do; output and record give their number. Files that are
-no images (png, jpg, jpeg, webp, bmp, gif) are skipped and counted. Links in a folder are followed; in an archive they are an error.
+no images (png, jpg, jpeg, webp, bmp, gif) are skipped and counted. Links in a folder are followed; in an
+archive they are an error.
 
 Images with the same pixels as an image of the classifier's data, or as an outlier it was trained on, are
 left out of each set and named in output and record: cifar100 has two of cifar10. A set with more than 5 %

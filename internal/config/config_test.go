@@ -331,7 +331,8 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// TestPathsAreKeptWhole: what a path holds comes back as it was, also where it is no UTF-8 or looks like something else.
+// TestPathsAreKeptWhole: what a path holds comes back as it was, also where it is no UTF-8 or looks like something
+// else.
 func TestPathsAreKeptWhole(t *testing.T) {
 	for _, path := range []string{"a b", " a ", "a\xffb/c", "\xfe", "a\nb", "a\x1b[2Jb", "a\tb", "é", "日本", "~", "yes",
 		"0x10", "1e3", "null", "- a", "#a", "'", `"`, `\`, "!!binary eA==", "\u2028", "\ufeffa", "{a: 1}", "a: b"} {

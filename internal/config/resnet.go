@@ -125,8 +125,8 @@ func (t Train) TotalSteps(epochSteps int) int {
 	return t.Steps
 }
 
-// Triangle holds the form of schedule triangle: the rate rises linearly from start·lr to lr, at the fraction peak of all
-// steps, and falls linearly to end·lr.
+// Triangle holds the form of schedule triangle: the rate rises linearly from start·lr to lr, at the fraction peak of
+// all steps, and falls linearly to end·lr.
 type Triangle struct {
 	Start float64 `yaml:"start" json:"start"`
 	Peak  float64 `yaml:"peak" json:"peak"`
@@ -156,8 +156,8 @@ var defaultGroups = Groups{1, 1, 1, 1}
 func (g Groups) IsZero() bool { return g == defaultGroups }
 
 // Muon holds the settings of optimizer muon for the filters of convolutions, which it trains in steps that are nearly
-// orthogonal matrices (https://kellerjordan.github.io/posts/muon). The schedule is that of lr, and filters do not decay:
-// before each step they are scaled to a fixed norm. All other parameters are trained by sgd.
+// orthogonal matrices (https://kellerjordan.github.io/posts/muon). The schedule is that of lr, and filters do not
+// decay: before each step they are scaled to a fixed norm. All other parameters are trained by sgd.
 type Muon struct {
 	LR       float64 `yaml:"lr" json:"lr"`
 	Momentum float64 `yaml:"momentum" json:"momentum"` // Nesterov's
@@ -225,8 +225,8 @@ func DefaultFor(model string) Resnet {
 
 // speedrun sets the recipe of Jordan 2024 (https://arxiv.org/abs/2404.00498) in its form with Muon
 // (https://github.com/KellerJordan/cifar10-airbench, airbench94_muon.py) for 94 % on CIFAR-10. There the loss is summed
-// over the batch, the head's weights have a standard deviation of 1 and its outputs are divided by 256; here the loss is
-// a mean and outputs are divided by 9. The head's rate 0.67 becomes 0.67·2000·(9/256)² = 1.656, that of biases 0.053
+// over the batch, the head's weights have a standard deviation of 1 and its outputs are divided by 256; here the loss
+// is a mean and outputs are divided by 9. The head's rate 0.67 becomes 0.67·2000·(9/256)² = 1.656, that of biases 0.053
 // becomes 0.053·2000 = 106 = 64·1.656, and what decays a weight in a step is 1.656·0.002415 = 0.004.
 func speedrun(c *Resnet) {
 	c.Data.Val, c.Test.Views = 0, ShiftViews

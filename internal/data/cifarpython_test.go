@@ -22,8 +22,8 @@ func cifarRows(n, batch int, labels func(i int) []byte) []byte {
 	return b
 }
 
-// TestCIFARPython: the pickles of Python 2 and 3 give the sets that the binary form gives, in its order, from an archive
-// and from a folder, as sets of the catalogue and by path.
+// TestCIFARPython: the pickles of Python 2 and 3 give the sets that the binary form gives, in its order, from an
+// archive and from a folder, as sets of the catalogue and by path.
 func TestCIFARPython(t *testing.T) {
 	ten := tree{"batches.meta.txt": []byte(strings.Join(cifarClasses, "\n"))}
 	for b, name := range cifarBatches {

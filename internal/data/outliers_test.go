@@ -305,7 +305,8 @@ func TestOverlap(t *testing.T) {
 	}
 }
 
-// TestPeople reads the real set. Of the four pictures that occur twice, one does in the training set, one in the test set, two in both.
+// TestPeople reads the real set. Of the four pictures that occur twice, one does in the training set, one in the test
+// set, two in both.
 func TestPeople(t *testing.T) {
 	path := filepath.Join(os.Getenv("DLA_DATA"), "cifar100_people", "cifar100-people-png.tar.gz")
 	if _, err := os.Stat(path); os.Getenv("DLA_DATA") == "" || err != nil {

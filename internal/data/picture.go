@@ -22,8 +22,8 @@ type Fitter struct {
 	colour int // images of which a network of one channel sees the luma alone
 }
 
-// Fit returns the values [H, W, C] of the image file b of any kind and size up to maxFitSide, as fitImage makes them. It
-// is turned as its EXIF data say.
+// Fit returns the values [H, W, C] of the image file b of any kind and size up to maxFitSide, as fitImage makes them.
+// It is turned as its EXIF data say.
 func (f *Fitter) Fit(b []byte) ([]uint8, error) {
 	to := shape{f.H, f.W, f.C, true}
 	px := make([]uint8, to.values())

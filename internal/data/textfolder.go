@@ -127,8 +127,8 @@ func chooseTexts(all []walkFile, over *passedOver) ([]textFile, error) {
 	return chosen, nil
 }
 
-// readOnce returns an error if the tables of a part have several formats, or lie in several folders, as those of several
-// languages do: the same texts may be in both.
+// readOnce returns an error if the tables of a part have several formats, or lie in several folders, as those of
+// several languages do: the same texts may be in both.
 func readOnce(tables []textFile) error {
 	var first [parts]string
 	for _, t := range tables {

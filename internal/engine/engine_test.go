@@ -134,8 +134,8 @@ func TestSkip(t *testing.T) {
 	}
 }
 
-// TestTogether: the gradients of a layer have the same bits when they run together as when they run one after the other,
-// as they do while they are timed, and so with any number of threads.
+// TestTogether: the gradients of a layer have the same bits when they run together as when they run one after the
+// other, as they do while they are timed, and so with any number of threads.
 func TestTogether(t *testing.T) {
 	before := kernel.Threads()
 	defer kernel.SetThreads(before)

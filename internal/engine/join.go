@@ -6,8 +6,8 @@ import (
 	"dla/internal/kernel"
 )
 
-// join lets neighbours run together that may be single phases of kernels and of which none reads what another writes: the
-// gradients of a linear layer. The threads then wait for each other once.
+// join lets neighbours run together that may be single phases of kernels and of which none reads what another writes:
+// the gradients of a linear layer. The threads then wait for each other once.
 func join(steps []step) {
 	for i := 0; i < len(steps); {
 		next := i + 1

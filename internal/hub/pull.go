@@ -256,8 +256,8 @@ func (p *pull) fetch(ctx context.Context, b blob, name string) (int64, error) {
 	return have, err
 }
 
-// fits looks at the header of the weights b as soon as f, which has n bytes of them, has all of it, and says so. Weights
-// that are not the encoder's are an error: they need not come. A header that cannot be read is none, since the
+// fits looks at the header of the weights b as soon as f, which has n bytes of them, has all of it, and says so.
+// Weights that are not the encoder's are an error: they need not come. A header that cannot be read is none, since the
 // hash is to tell whether the bytes are damaged.
 func (p *pull) fits(f io.ReaderAt, n int64, b blob) (seen bool, err error) {
 	var length [8]byte

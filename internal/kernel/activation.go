@@ -4,8 +4,8 @@ package kernel
 type Activation uint8
 
 // The activations. GELU is x·Φ(x), with Φ the normal distribution function (Hendrycks and Gimpel 2016,
-// https://arxiv.org/abs/1606.08415): exactly, by erf, not by the approximation with tanh. SiLU is x·sigmoid(x) (the same
-// authors; Elfwing et al. 2018, https://arxiv.org/abs/1702.03118). ReLU is max(0, x). All leave NaN as it is.
+// https://arxiv.org/abs/1606.08415): exactly, by erf, not by the approximation with tanh. SiLU is x·sigmoid(x) (the
+// same authors; Elfwing et al. 2018, https://arxiv.org/abs/1702.03118). ReLU is max(0, x). All leave NaN as it is.
 const (
 	ActNone Activation = iota
 	ActReLU

@@ -14,8 +14,8 @@ type Affine struct {
 	phase              phase[Affine]
 }
 
-// Run computes y = x·scale + shift for x [pixels, channels], scale and shift [channels], fewer than FewChannels. y may be
-// x. It allocates nothing but the first time.
+// Run computes y = x·scale + shift for x [pixels, channels], scale and shift [channels], fewer than FewChannels. y may
+// be x. It allocates nothing but the first time.
 func (a *Affine) Run(y, x, scale, shift []float32) {
 	const vector = 16
 	c := len(scale)

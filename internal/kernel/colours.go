@@ -1,9 +1,9 @@
 package kernel
 
-// The gradient of images of three channels at stride 1, the end of the path of every attack. As a product with pixels for
-// rows it would fill three columns of a vector's eight or sixteen. Here the pixels of a row are the columns: dy is turned
-// round first, row by row, to [OC][pixels], and every value that is read goes to three sums. Each sum has the terms of the
-// general algorithm in the same order, and so the same bits.
+// The gradient of images of three channels at stride 1, the end of the path of every attack. As a product with pixels
+// for rows it would fill three columns of a vector's eight or sixteen. Here the pixels of a row are the columns: dy is
+// turned round first, row by row, to [OC][pixels], and every value that is read goes to three sums. Each sum has the
+// terms of the general algorithm in the same order, and so the same bits.
 
 // colourPixels is how many pixels of a row are computed at once.
 const colourPixels = 32

@@ -219,9 +219,9 @@ func FuzzConv(f *testing.F) {
 	})
 }
 
-// TestCroppedConvIsASlice: a cropped convolution is the plain one of which the first rows and columns are taken, and its
-// gradients are the plain one's with zeros for the outputs left out. Few outputs of many are left, so that inputs which
-// no output saw must get a gradient of 0.
+// TestCroppedConvIsASlice: a cropped convolution is the plain one of which the first rows and columns are taken, and
+// its gradients are the plain one's with zeros for the outputs left out. Few outputs of many are left, so that inputs
+// which no output saw must get a gradient of 0.
 func TestCroppedConvIsASlice(t *testing.T) {
 	levels(t, func(level string) {
 		for _, side := range [][2]int{{31, 30}, {15, 14}, {7, 6}, {13, 2}, {4, 4}} {

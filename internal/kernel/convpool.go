@@ -6,8 +6,8 @@ package kernel
 // Pools says whether ForwardPooled can compute the convolution.
 func (c *Conv) Pools() bool { return c.winograd() }
 
-// ForwardPooled is Forward, without a bias, and pool.Forward of its outputs, which are kept nowhere. pool has their size.
-// The results have the bits that they have one after the other.
+// ForwardPooled is Forward, without a bias, and pool.Forward of its outputs, which are kept nowhere. pool has their
+// size. The results have the bits that they have one after the other.
 func (c *Conv) ForwardPooled(pool *MaxPool, y []float32, index []byte, x, w, sums []float32) {
 	if !c.Pools() || pool.N != c.N || pool.H != c.OutH() || pool.W != c.OutW() || pool.C != c.OC {
 		panic("kernel: a convolution that cannot be pooled so")

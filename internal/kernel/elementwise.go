@@ -76,8 +76,8 @@ func BytesToFloats(dst []float32, src []byte) {
 
 var full = []float32{255}
 
-// ColumnSum computes Dst[c] = the sum over r of X[r, c], for X [Rows, Cols]: the gradient of a bias. Its methods allocate
-// nothing.
+// ColumnSum computes Dst[c] = the sum over r of X[r, c], for X [Rows, Cols]: the gradient of a bias. Its methods
+// allocate nothing.
 type ColumnSum struct {
 	Dst, X     []float32
 	Rows, Cols int

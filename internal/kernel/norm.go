@@ -89,9 +89,9 @@ func (m *Norm) Apply(y, x, res, scale, shift []float32, act Activation) {
 	m.run((*Norm).applyImage)
 }
 
-// GradSums is the first pass backward for y = act(x·scale + shift + res): it computes g = dy·act'(·), and sums [N, 2, C]
-// = for each image the sums of g and of g·(x - mean). ReLU needs y for it, GELU and SiLU need scale, shift and res, and
-// compute anew what they were applied to; what an activation does not need may be nil. g may be dy.
+// GradSums is the first pass backward for y = act(x·scale + shift + res): it computes g = dy·act'(·), and sums [N, 2,
+// C] = for each image the sums of g and of g·(x - mean). ReLU needs y for it, GELU and SiLU need scale, shift and res,
+// and compute anew what they were applied to; what an activation does not need may be nil. g may be dy.
 func (m *Norm) GradSums(g, sums, dy, y, x, res, mean, scale, shift []float32, act Activation) {
 	m.check([][]float32{g, dy, x}, [][]float32{mean})
 	m.needs(y, res, scale, shift, act)

@@ -10,8 +10,8 @@ import (
 const largePage = 2 << 20
 
 // largePages asks for large pages for what of s can lie in them. The values of a Winograd convolution lie in dozens of
-// rows far apart, and weights are read megabytes at a time: with pages of 4 KB the processor would look addresses up most
-// of the time. A system that has no large pages says no, and all is as before.
+// rows far apart, and weights are read megabytes at a time: with pages of 4 KB the processor would look addresses up
+// most of the time. A system that has no large pages says no, and all is as before.
 func largePages(s []float32) {
 	begin := uintptr(unsafe.Pointer(&s[0]))
 	from, to := (begin+largePage-1)&^(largePage-1)-begin, (begin+uintptr(4*len(s)))&^(largePage-1)-begin

@@ -48,8 +48,8 @@ func (a *AvgPool) backward(_ *lane, n int) {
 	}
 }
 
-// MaxPool takes the largest of each window of Window x Window pixels, which lie side by side, Window at most 16; rows and
-// columns that fill no window are dropped. H and W are the size of the larger image. Its methods allocate nothing.
+// MaxPool takes the largest of each window of Window x Window pixels, which lie side by side, Window at most 16; rows
+// and columns that fill no window are dropped. H and W are the size of the larger image. Its methods allocate nothing.
 type MaxPool struct {
 	N, H, W, C, Window int
 
@@ -79,8 +79,8 @@ func (p *MaxPool) Forward(y []float32, index []byte, x, sums []float32) {
 // Backward computes dx [N, H, W, C] = dy where index says, and 0 elsewhere.
 func (p *MaxPool) Backward(dx, dy []float32, index []byte) { p.run(dy, dx, index, (*MaxPool).backward) }
 
-// rows calls f with each row of image n, of which large is the larger one: its outputs and their indices, and the rows of
-// the larger image they are made of; then rest with the rows that fill no window.
+// rows calls f with each row of image n, of which large is the larger one: its outputs and their indices, and the rows
+// of the larger image they are made of; then rest with the rows that fill no window.
 func (p *MaxPool) rows(n int, large []float32, f func(small []float32, index []byte, large []float32),
 	rest func(large []float32)) {
 	h, w, row := p.H/p.Window, p.W/p.Window, p.Window*p.W*p.C

@@ -1,7 +1,7 @@
 package kernel
 
-// Part is all the work of a kernel as one phase, which can run beside those of other kernels. Until it has run, the kernel
-// is not to be used for anything else.
+// Part is all the work of a kernel as one phase, which can run beside those of other kernels. Until it has run, the
+// kernel is not to be used for anything else.
 type Part struct {
 	task   task
 	chunks int

@@ -99,11 +99,11 @@ func (s winoSide) size(t int) int {
 	return 3
 }
 
-// newPass says how many tiles an image has, how many images a chunk takes, and how many tiles are transformed at once: so
-// many that the product has rows enough for the weights it reads, and no more. 48 are whole tiles of the microkernels at
-// every point of the maps of 3x3 to 15x15. The gradient of the weights keeps the numbers that it had before there were
-// those maps, since the order of its sums hangs on them in plain Go. The columns of the outputs are taken in groups where
-// the values then fit the second-level cache, and all at once where they would not.
+// newPass says how many tiles an image has, how many images a chunk takes, and how many tiles are transformed at once:
+// so many that the product has rows enough for the weights it reads, and no more. 48 are whole tiles of the
+// microkernels at every point of the maps of 3x3 to 15x15. The gradient of the weights keeps the numbers that it had
+// before there were those maps, since the order of its sums hangs on them in plain Go. The columns of the outputs are
+// taken in groups where the values then fit the second-level cache, and all at once where they would not.
 func (c *Conv) newPass(in, out, u []float32, backward bool) {
 	p := &c.pass
 	*p = winoPass{in: in, out: out, u: u, inH: c.H, inW: c.W, outH: c.OutH(), outW: c.OutW(), from: c.IC, to: c.OC}
@@ -128,7 +128,8 @@ func (c *Conv) newPass(in, out, u []float32, backward bool) {
 }
 
 // winoValues are the values at the points of some tiles: of their inputs, v, and of a group of their outputs, m, both
-// [36][tiles][channels]. From a tile to the next it is rowV and rowM floats, from a point to the next strideV and strideM.
+// [36][tiles][channels]. From a tile to the next it is rowV and rowM floats, from a point to the next strideV and
+// strideM.
 type winoValues struct {
 	v, m                         []float32
 	rowV, rowM, strideV, strideM int
@@ -448,8 +449,8 @@ func (p *winoPass) adjoint(s *winoValues, i int, t winoTile, j0, j1 int) {
 		&winogradConstants[0], &s.tmp[0])
 }
 
-// winoBackwardWeight sums dU, [36][IC][width] for each panel of columns. A small sum fits the caches once for each part of
-// the images: each part is a chunk. A large one would go to memory and back for every few tiles: there all threads
+// winoBackwardWeight sums dU, [36][IC][width] for each panel of columns. A small sum fits the caches once for each part
+// of the images: each part is a chunk. A large one would go to memory and back for every few tiles: there all threads
 // transform a set of images, then all add to the one sum, each at points of its own.
 func (c *Conv) winoBackwardWeight() {
 	c.newPass(c.x, c.y, nil, false)

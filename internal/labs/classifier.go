@@ -326,8 +326,9 @@ func (c *classifier) cost() TrainingCost {
 func (c *classifier) result(e finishedTraining, test record.Test, predictions metrics.Predictions, labels []int32,
 	names []string) (*record.Classifier, error) {
 	res := &record.Classifier{
-		Test: test, BestEpoch: e.BestEpoch, Epochs: e.Epochs, Reason: string(e.Reason), WallSeconds: e.Seconds, ElapsedSeconds: e.elapsed(),
-		Val: e.BestVal.Measure(), LastVal: e.LastVal.Measure(),
+		Test: test, BestEpoch: e.BestEpoch, Epochs: e.Epochs, Reason: string(e.Reason), WallSeconds: e.Seconds,
+		ElapsedSeconds: e.elapsed(),
+		Val:            e.BestVal.Measure(), LastVal: e.LastVal.Measure(),
 		Params: c.params.Count(), MACs: c.macs, PeakBytes: c.net.PeakBytes(),
 		WeightsSHA256: weights.Fingerprint(c.net.State()), LastWeightsSHA256: e.last,
 	}

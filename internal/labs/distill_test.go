@@ -25,8 +25,8 @@ func tinyDistillation(kind string) config.Distill {
 	return c
 }
 
-// TestLogitsAreOfTheImagesSeen: in every epoch and batch of the student's training it is told the teacher's logits of the
-// very images of the batch, by whichever kind of soft labels.
+// TestLogitsAreOfTheImagesSeen: in every epoch and batch of the student's training it is told the teacher's logits of
+// the very images of the batch, by whichever kind of soft labels.
 func TestLogitsAreOfTheImagesSeen(t *testing.T) {
 	root := t.TempDir()
 	opt := options(t, root)

@@ -61,7 +61,8 @@ func checked[C settings](e Experiment, check func(C, Options) error) Experiment 
 	return e
 }
 
-// find returns the experiment called name in records, or what stands for one of an imported network. ok is false if this version does not know it.
+// find returns the experiment called name in records, or what stands for one of an imported network. ok is false if
+// this version does not know it.
 func find(name string) (e Experiment, ok bool) {
 	for _, e := range append(Experiments(), imported()) {
 		if e.Name == name {

@@ -146,8 +146,8 @@ func findKept(root, from string) (keptWeights, error) {
 	return k, nil
 }
 
-// runFolder returns the folder of runs that the run's folder dir lies in, and its id, as a shell completes runs/ID. ok is
-// false for any other folder.
+// runFolder returns the folder of runs that the run's folder dir lies in, and its id, as a shell completes runs/ID. ok
+// is false for any other folder.
 func runFolder(dir string) (root, id string, ok bool) {
 	if _, err := os.Stat(filepath.Join(dir, "env.json")); err != nil {
 		return "", "", false

@@ -52,8 +52,8 @@ func tinyOwn(path string) config.Resnet {
 	return c
 }
 
-// TestTrainingOnOwnImages: size, channels and classes come from the data, the record tells them, and the network and its
-// data are found again by the record, or where they were moved to.
+// TestTrainingOnOwnImages: size, channels and classes come from the data, the record tells them, and the network and
+// its data are found again by the record, or where they were moved to.
 func TestTrainingOnOwnImages(t *testing.T) {
 	dir, root := photos(t, 30, 12, 10), t.TempDir()
 	cache := t.TempDir()

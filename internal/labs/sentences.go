@@ -318,8 +318,8 @@ func loadSentences(ctx context.Context, dc config.SentenceData, opt Options) (*d
 	return data.LoadSentences(ctx, dc.Name, opt.Data)
 }
 
-// sentencesSize returns how many sentences dc's training split has, how many classes there are, and the mean length of a
-// sentence in tokens. Of a set of the catalogue it reads nothing.
+// sentencesSize returns how many sentences dc's training split has, how many classes there are, and the mean length of
+// a sentence in tokens. Of a set of the catalogue it reads nothing.
 func sentencesSize(dc config.SentenceData, e *SentenceEncoder, opt Options) (n, classes, tokens int, err error) {
 	if !data.IsTextPath(dc.Name) {
 		n, classes, err = data.DescribeSentences(dc.Name)

@@ -15,8 +15,8 @@ import (
 	"dla/internal/torch"
 )
 
-// TestFromTorch: networks of PyTorch's programs give PyTorch's logits here, to float32, and with zeros on the wrong side
-// others.
+// TestFromTorch: networks of PyTorch's programs give PyTorch's logits here, to float32, and with zeros on the wrong
+// side others.
 func TestFromTorch(t *testing.T) {
 	b, err := os.ReadFile("testdata/networks.json")
 	if err != nil {

@@ -47,8 +47,8 @@ func (g *Graph) Fail(layer string, err error) *G.Node {
 	return nil
 }
 
-// Input adds a float32 leaf of the given shape, zero until it is written to. One that takes more memory than the machine
-// has is an error of g.
+// Input adds a float32 leaf of the given shape, zero until it is written to. One that takes more memory than the
+// machine has is an error of g.
 func (g *Graph) Input(name string, shape ...int) *G.Node {
 	bytes := int64(4)
 	for _, d := range shape {

@@ -71,8 +71,8 @@ func (p *Params) Freeze() {
 }
 
 // Whiten makes the first convolution [k, k, c, out] whiten patches of images [n, h, w, c], whose values are those that
-// the convolution gets. As many of its filters as there are eigenvalues for become those of WhiteningFilters; the others
-// stay. A network without a convolution of c channels is an error.
+// the convolution gets. As many of its filters as there are eigenvalues for become those of WhiteningFilters; the
+// others stay. A network without a convolution of c channels is an error.
 func (p *Params) Whiten(images []float32, n, h, w, c int) error {
 	at := slices.IndexFunc(p.list, func(q *Param) bool { return len(q.Shape) == 4 })
 	if at < 0 || p.list[at].Shape[2] != c {

@@ -25,8 +25,8 @@ func Conv2DValid(x, w, b *G.Node) (*G.Node, error) {
 }
 
 // Conv2DAnyShape is Conv2D with a 3x3 window at stride 1, which Winograd's algorithm computes for images of all sizes,
-// with any numbers of channels from 8 on, and with a bias b [out] or without, nil. Conv2D leaves to the direct algorithm
-// what it always did, since the two differ in the last bits: networks trained before keep theirs.
+// with any numbers of channels from 8 on, and with a bias b [out] or without, nil. Conv2D leaves to the direct
+// algorithm what it always did, since the two differ in the last bits: networks trained before keep theirs.
 func Conv2DAnyShape(x, w, b *G.Node) (*G.Node, error) {
 	return convolve("conv2d-any-shape", convForm{stride: 1, anyShape: true}, x, w, b)
 }

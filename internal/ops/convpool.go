@@ -7,8 +7,9 @@ import (
 	"dla/internal/kernel"
 )
 
-// convPool is a convolution without bias and the max pooling of its outputs, in one pass: y [N, H'/window, W'/window, out]
-// from x [N, H, W, in] and w [k, k, in, out]. It is made by the engine alone, of two ops, whose gradients stay as they are.
+// convPool is a convolution without bias and the max pooling of its outputs, in one pass: y [N, H'/window, W'/window,
+// out] from x [N, H, W, in] and w [k, k, in, out]. It is made by the engine alone, of two ops, whose gradients stay as
+// they are.
 type convPool struct {
 	base
 	convForm

@@ -644,8 +644,8 @@ func TestLinearAbsorbsGELU(t *testing.T) {
 	equal(t, "y", both.Read(y).F32, apart.Read(y).F32, 1e-6)
 }
 
-// TestConvolutionAbsorbsPooling: where nothing needs what comes before it, and there alone, as TestLinearAbsorbsGELU has
-// it; with the same bits.
+// TestConvolutionAbsorbsPooling: where nothing needs what comes before it, and there alone, as TestLinearAbsorbsGELU
+// has it; with the same bits.
 func TestConvolutionAbsorbsPooling(t *testing.T) {
 	n := &net{t: t, g: G.NewGraph(), seed: 1}
 	z := n.do(ops.Conv2DCropped(n.leaf("x", 3, 7, 7, 16), n.leaf("w", 3, 3, 16, 8), 6, 6))

@@ -140,7 +140,8 @@ func (o *maxPool) grow(out *engine.Tensor) error {
 // DiffWRT says that x has a gradient.
 func (o *maxPool) DiffWRT(int) []bool { return []bool{true} }
 
-// SymDiff gives dy to the first largest pixel of each window. Where that is, Run has noted, so that x is needed no more.
+// SymDiff gives dy to the first largest pixel of each window. Where that is, Run has noted, so that x is needed no
+// more.
 func (o *maxPool) SymDiff(_ G.Nodes, y, dy *G.Node) (G.Nodes, error) {
 	g := &maxPoolGrad{of: o}
 	g.base = newBase("max-pool-dx", g, 4, 4, 4)

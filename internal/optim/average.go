@@ -35,9 +35,9 @@ type Average struct {
 	do    func(o *Average, live, average []float32)
 }
 
-// NewAverage returns the average of state, of which Grad is not used, in a training of total steps. It begins as a copy.
-// A training of fewer steps than Every has one update, after its last: without any the average would be the initial
-// state. Invalid constants are errors.
+// NewAverage returns the average of state, of which Grad is not used, in a training of total steps. It begins as a
+// copy. A training of fewer steps than Every has one update, after its last: without any the average would be the
+// initial state. Invalid constants are errors.
 func NewAverage(cfg AverageConfig, state []Param, total int) (*Average, error) {
 	switch {
 	case !slices.Contains(Averages, cfg.Name):

@@ -203,8 +203,8 @@ func TestMuonAgainstPyTorch(t *testing.T) {
 	}
 }
 
-// TestMuonsRules: a filter with Epochs stays as it is after them, a filter without gradient keeps its direction, and the
-// state goes on from what Slots saved.
+// TestMuonsRules: a filter with Epochs stays as it is after them, a filter without gradient keeps its direction, and
+// the state goes on from what Slots saved.
 func TestMuonsRules(t *testing.T) {
 	ps := filtersAndRest()
 	ps[1].Epochs = 1

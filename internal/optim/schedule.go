@@ -29,8 +29,8 @@ type Schedule struct {
 var Schedules = []string{"constant", "linear", "step", "cosine", "onecycle", "triangle"}
 
 // NewSchedule returns the schedule of cfg for a training of total steps with base rate lr, which is the peak of
-// onecycle and of triangle. The schedules equal PyTorch's, stepped once per optimiser step: step is MultiStepLR; cosine is
-// CosineAnnealingLR with T_max = total and eta_min = 0; onecycle is OneCycleLR with its defaults (pct_start 0.3,
+// onecycle and of triangle. The schedules equal PyTorch's, stepped once per optimiser step: step is MultiStepLR; cosine
+// is CosineAnnealingLR with T_max = total and eta_min = 0; onecycle is OneCycleLR with its defaults (pct_start 0.3,
 // cosine, div_factor 25, final_div_factor 1e4). linear decays to 0 after the warm-up, as transformers'
 // get_linear_schedule_with_warmup does from its second step (its first has the rate 0). triangle rises linearly from
 // Start·lr at the first step to lr at step int(Peak·total), and falls linearly towards End·lr at step total, the one

@@ -99,7 +99,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestViewsInTables: the accuracy with test-time augmentation has a column beside the one without, where it was measured.
+// TestViewsInTables: the accuracy with test-time augmentation has a column beside the one without, where it was
+// measured.
 func TestViewsInTables(t *testing.T) {
 	root := t.TempDir()
 	cfg := config.DefaultDistill("student", "teacher", config.Cached)

@@ -79,8 +79,8 @@ func bestWeights(id, dir string, m manifest) (*weights.File, int, error) {
 	return f, epoch, nil
 }
 
-// WriteFolder writes the record of s, made at once, into the folder dir: its configuration, environment and result. What
-// dla has not trained itself gets a record so.
+// WriteFolder writes the record of s, made at once, into the folder dir: its configuration, environment and result.
+// What dla has not trained itself gets a record so.
 func WriteFolder(dir string, s Spec, result any) error {
 	if err := atomicfile.WriteBytes(filepath.Join(dir, configName), s.Config); err != nil {
 		return err

@@ -1,6 +1,7 @@
-// Package torch writes PyTorch's state dicts (write.go) and reads weights that PyTorch wrote: the zip format of 1.6 and later, the one before it, and safetensors
-// files. Classes and functions that a file names are never run (package pickle): tensors, parameters and their storages
-// are known, the rest of a checkpoint, such as an optimizer's state, is passed over.
+// Package torch writes PyTorch's state dicts (write.go) and reads weights that PyTorch wrote: the zip format of 1.6 and
+// later, the one before it, and safetensors files. Classes and functions that a file names are never run (package
+// pickle): tensors, parameters and their storages are known, the rest of a checkpoint, such as an optimizer's state, is
+// passed over.
 //
 // Formats: https://docs.pytorch.org/docs/stable/notes/serialization.html, torch/serialization.py.
 package torch

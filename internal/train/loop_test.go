@@ -292,8 +292,8 @@ func (w watched) EvalStep(samples int) (train.Stats, error) {
 	return w.Classifier.EvalStep(samples)
 }
 
-// TestAverageIsWhatIsEvaluated: validation evaluates the average of weights and running statistics, the best epoch keeps
-// it and the program ends with it; ema leaves the training as it is without.
+// TestAverageIsWhatIsEvaluated: validation evaluates the average of weights and running statistics, the best epoch
+// keeps it and the program ends with it; ema leaves the training as it is without.
 func TestAverageIsWhatIsEvaluated(t *testing.T) {
 	// fit returns the state that a training ends with and that of its best epoch.
 	fit := func(a optim.AverageConfig, seen func(kind train.Kind, state []float32)) (last, best []float32, epoch int) {
