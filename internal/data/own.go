@@ -295,7 +295,7 @@ func partOf(name string) string {
 	switch strings.ToLower(name) {
 	case "train", "training":
 		return "train"
-	case "val", "valid", "validation":
+	case "val", "valid", "validation", "dev":
 		return "val"
 	case "test", "testing":
 		return "test"

@@ -66,14 +66,14 @@ func chooseTexts(all []walkFile, over *passedOver) ([]textFile, error) {
 		t := textFile{walkFile: f, part: -1}
 		dirs := strings.Split(path.Dir(f.name), "/")
 		for _, d := range dirs {
-			if p := textPart(partFolder, d); p >= 0 {
+			if p := folderPart(d); p >= 0 {
 				t.part = p
 			}
 		}
 		base := path.Base(f.name)
 		base = base[:len(base)-len(path.Ext(base))]
 		if isTable(f.name) {
-			if p := textPart(partName, base); t.part < 0 {
+			if p := filePart(base); t.part < 0 {
 				t.part = p
 			}
 			if tables = append(tables, t); t.part >= 0 {
@@ -85,7 +85,7 @@ func chooseTexts(all []walkFile, over *passedOver) ([]textFile, error) {
 		if slices.ContainsFunc(dirs, unlabelled.MatchString) {
 			continue
 		}
-		if t.class = parent; parent == "." || textPart(partFolder, parent) >= 0 {
+		if t.class = parent; parent == "." || folderPart(parent) >= 0 {
 			t.class = base
 			lines = append(lines, t)
 		} else {

@@ -53,23 +53,18 @@ var (
 		`(?:[-_. ].*|[0-9]*)$`)
 	// unlabelled matches the name of a folder of texts without labels, as that of IMDb's reviews has one.
 	unlabelled = regexp.MustCompile(`(?i)^(unsup|unsupervised|unlabell?ed)$`)
-	// partFolder matches the name of a folder that is a part.
-	partFolder = regexp.MustCompile(`(?i)^(train|training|val|valid|validation|dev|test|testing)$`)
 )
 
-// textPart returns the part that name names by the pattern p; -1: none.
-func textPart(p *regexp.Regexp, name string) int {
-	m := p.FindStringSubmatch(name)
+// folderPart returns the part that a folder called name is; -1: none.
+func folderPart(name string) int { return slices.Index([]string{"train", "val", "test"}, partOf(name)) }
+
+// filePart returns the part that the name of a file, without its suffix, or the value of a column names; -1: none.
+func filePart(name string) int {
+	m := partName.FindStringSubmatch(name)
 	if m == nil {
 		return -1
 	}
-	switch strings.ToLower(m[1]) {
-	case "train", "training":
-		return partTrain
-	case "test", "testing":
-		return partTest
-	}
-	return partVal
+	return folderPart(m[1])
 }
 
 // IsTextPath reports whether name, which a setting gives, is the path of a file or folder of texts, and no set of the
@@ -212,7 +207,7 @@ func (g *gatheredTexts) readFile(ctx context.Context, path string, part int, o T
 		}
 		in := part
 		if part < 0 && r.split != "" {
-			if in = textPart(partName, r.split); in < 0 {
+			if in = filePart(r.split); in < 0 {
 				return fmt.Errorf("%s %d has the split %.40q, want train, validation or test", unit, r.line, r.split)
 			}
 		}
