@@ -1,7 +1,8 @@
 # make help lists the targets.
 VERSION  ?= 0.1.0-dev
 REVISION := $(shell git rev-parse HEAD 2>/dev/null)
-DIRTY    := $(shell test -z "$$(git status --porcelain 2>/dev/null)" && echo false || echo true)
+# Records and figures are made by the binary, not built into it: new ones do not make it another.
+DIRTY    := $(shell test -z "$$(git status --porcelain -- cmd internal go.mod go.sum 2>/dev/null)" && echo false || echo true)
 LDFLAGS  := -s -w -X dla/internal/buildinfo.version=$(VERSION) -X dla/internal/buildinfo.revision=$(REVISION) -X dla/internal/buildinfo.dirty=$(DIRTY)
 # The tests and trainings read real data from here where it is; else MNIST is fetched or drawn.
 ifneq ($(wildcard ../shared/data),)
