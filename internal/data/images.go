@@ -83,7 +83,7 @@ func readImages(ctx context.Context, path string, spec imageSpec, done func(n, t
 }
 
 func newImageReader(spec imageSpec) *imageReader {
-	return &imageReader{spec: spec, known: spec.classes != nil, seen: map[string]bool{}, failedAt: -1}
+	return &imageReader{spec: spec, classes: slices.Clone(spec.classes), seen: map[string]bool{}, failedAt: -1}
 }
 
 // read is readImages, after which r says what it passed over and what it made to fit.
@@ -136,8 +136,8 @@ type imageFile struct {
 }
 
 type imageReader struct {
-	spec       imageSpec
-	known      bool // the classes are
+	spec       imageSpec // whole before the first files are on their way to a decoder
+	classes    []string  // those of spec, or the ones found so far
 	prefix     string
 	outside    bool // some file lies in no part
 	seen       map[string]bool
@@ -211,13 +211,13 @@ func (r *imageReader) visit(name string, size int64, content io.Reader) error {
 	}
 	r.prefix, r.seen[name] = prefix, true
 	r.outside = r.outside || split != "train" && split != "test"
-	label := slices.Index(r.spec.classes, class)
-	if label < 0 && r.known {
+	label := slices.Index(r.classes, class)
+	if label < 0 && r.spec.classes != nil {
 		return fmt.Errorf("is of the unknown class %q; known are %s", class, strings.Join(r.spec.classes, ", "))
 	}
 	if label < 0 && !r.spec.own {
-		label = len(r.spec.classes)
-		r.spec.classes = append(r.spec.classes, class)
+		label = len(r.classes)
+		r.classes = append(r.classes, class)
 	}
 	n := r.next
 	start := len(n.bytes)
@@ -411,12 +411,12 @@ func (r *imageReader) fail(at int, err error) {
 
 // sets brings the pictures into order, with the classes by name where they were not known.
 func (r *imageReader) sets() (train, test *Set, err error) {
-	classes := r.spec.classes
-	if !r.known {
-		classes = slices.Sorted(slices.Values(r.spec.classes))
+	classes := r.classes
+	if r.spec.classes == nil {
+		classes = slices.Sorted(slices.Values(r.classes))
 		for i := range r.pictures {
 			p := &r.pictures[i]
-			at, _ := slices.BinarySearch(classes, r.spec.classes[p.label])
+			at, _ := slices.BinarySearch(classes, r.classes[p.label])
 			p.label = int32(at)
 		}
 	}
