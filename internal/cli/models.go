@@ -56,7 +56,7 @@ func lookupModel(name string, res bool, depth, width int, set string) (model.Mod
 	if err != nil {
 		return nil, set, d, usageError(err)
 	}
-	m, err := model.New(spec, model.PixelsFor(d.C))
+	m, err := model.New(spec, model.PixelsFor(name, d.C))
 	if err != nil {
 		if near, ok := similar(name, model.Names); ok && !slices.Contains(model.Names, name) {
 			err = fmt.Errorf("%w; did you mean %s?", err, near)

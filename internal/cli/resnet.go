@@ -33,7 +33,8 @@ func newResnetCmd(s *Streams) *cobra.Command {
 		Short: "Train MLPs on MNIST and CNNs on CIFAR-10, with and without skip connections",
 		Long: `Train a network with or without skip connections (--res: each block is x + block(x)).
 
---model mlp, on MNIST: 784 -> 128, DEPTH blocks of two 128-wide linear layers with ReLU, a head.
+--model mlp (the default on MNIST, and where --depth is given): 784 -> 128, DEPTH blocks of two 128-wide
+linear layers with ReLU, a head. It takes the pixels of MNIST as they are and standardizes those of other sets.
 --model small, medium, large (the lab's CNNs), resnet20, resnet32, … resnet110 (He et al. 2016; without
 --res the plain networks of the same depth), on CIFAR-10. ` + "`dla models ls`" + ` lists them.
 
@@ -109,19 +110,20 @@ func skips(text string) ([]any, error) {
 var smallTraining = []small{{"data.limit", 512}, {"train.epochs", 2}}
 
 // resnetSettings resolves the settings of every run. The network determines the defaults, or the data set if no network
-// is named.
+// is named; a depth is one of mlp.
 func resnetSettings(o trainingFlags, b *settingFlags) ([]config.Resnet, error) {
 	all, err := resolve(o.experimentFlags, b, o.seeds, layers[config.Resnet]{
 		plain: func() config.Resnet {
 			c := config.DefaultResnet()
-			c.Model.Name = ""
+			c.Model.Name, c.Model.Depth = "", -1
 			return c
 		},
 		decided: func(c config.Resnet) (config.Resnet, error) {
 			name := c.Model.Name
 			if name == "" {
 				name = "mlp"
-				if d, err := data.Describe(c.Data.Name); err == nil && d.C > 1 || data.IsOwn(c.Data.Name) {
+				d, err := data.Describe(c.Data.Name)
+				if c.Model.Depth < 0 && (err == nil && d.C > 1 || data.IsOwn(c.Data.Name)) {
 					name = "small"
 				}
 			}

@@ -293,7 +293,7 @@ func planAutoencoder(cfg config.Autoencoder, opt Options) (Plan, error) {
 	}
 	t := autoencoderTraining(cfg, encoder)
 	return Plan{Variant: t.variant, Seed: cfg.Seed, Config: t.settings, cost: func() (Cost, error) {
-		return imagesCost(t.cfg, opt, func(_ size, steps int) (trainable, TrainingCost, error) {
+		return imagesCost(config.Model{}, t.cfg, opt, func(_ size, steps int) (trainable, TrainingCost, error) {
 			d, err := newDecoder(t.cfg, encoder, steps)
 			if err != nil {
 				return nil, TrainingCost{}, err
@@ -348,7 +348,7 @@ func restoreAutoencoder(k keptWeights) (*Autoencoder, error) {
 	if err := k.mayHold(cfg.Encoder.Model, a.Images); err != nil {
 		return nil, k.unloadable(err)
 	}
-	if a.Model.Encoder, err = network(cfg.Encoder.Model, pixelsOf(a.Data, a.Images.C)); err != nil {
+	if a.Model.Encoder, err = network(cfg.Encoder.Model, pixelsOf(cfg.Encoder.Model, a.Data, a.Images.C)); err != nil {
 		return nil, k.unloadable(err)
 	}
 	a.Name = a.Model.Name()

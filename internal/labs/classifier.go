@@ -74,7 +74,7 @@ func few(names []string) string {
 // pixels. Values that are computed, not published, are shown to the user.
 func standardized(ds *data.Dataset, m config.Model, opt Options) (run.DataInfo, error) {
 	info := imagesInfo(ds)
-	if m.Name == "mlp" { // takes pixels as they are
+	if m.Name == "mlp" && (ds.Name == "mnist" || ds.Name == data.SyntheticDigits) { // lab 1 takes these as they are
 		return info, nil
 	}
 	p, err := once(opt, "moments of "+ds.Fingerprint, func() (p model.Pixels, err error) {
@@ -89,11 +89,11 @@ func standardized(ds *data.Dataset, m config.Model, opt Options) (run.DataInfo, 
 	return info, err
 }
 
-// pixelsOf returns the standardization of a network for images of the given number of channels, from the record of its
-// data.
-func pixelsOf(info run.DataInfo, channels int) model.Pixels {
+// pixelsOf returns the standardization of the network m for images of the given number of channels, from the record of
+// its data.
+func pixelsOf(m config.Model, info run.DataInfo, channels int) model.Pixels {
 	if len(info.Mean) == 0 {
-		return model.PixelsFor(channels)
+		return model.PixelsFor(m.Name, channels)
 	}
 	return model.Pixels{Mean: info.Mean, Std: info.Std}
 }
@@ -101,7 +101,8 @@ func pixelsOf(info run.DataInfo, channels int) model.Pixels {
 // standardizedAlike reports whether networks trained on a and on b standardize alike.
 func standardizedAlike(a, b run.DataInfo) bool {
 	channels := max(len(a.Mean), len(b.Mean))
-	x, y := pixelsOf(a, channels), pixelsOf(b, channels)
+	any := config.Model{} // no set that mlp took as it is has constants now
+	x, y := pixelsOf(any, a, channels), pixelsOf(any, b, channels)
 	return channels == 0 || slices.Equal(x.Mean, y.Mean) && slices.Equal(x.Std, y.Std)
 }
 
@@ -235,12 +236,13 @@ type size struct {
 	pixels                  model.Pixels
 }
 
-// sizeOf returns the size of ds. Pixels are standardized as info says, or as the record of a continued run does.
-func sizeOf(ds *data.Dataset, info run.DataInfo, opt Options) size {
+// sizeOf returns the size of ds for the network m. Pixels are standardized as info says, or as the record of a continued
+// run does.
+func sizeOf(ds *data.Dataset, m config.Model, info run.DataInfo, opt Options) size {
 	if opt.goesOn != nil {
 		info = opt.goesOn.Env.Data
 	}
-	return size{ds.Train.H, ds.Train.W, ds.Train.C, len(ds.Train.Classes), pixelsOf(info, ds.Train.C)}
+	return size{ds.Train.H, ds.Train.W, ds.Train.C, len(ds.Train.Classes), pixelsOf(m, info, ds.Train.C)}
 }
 
 // classifier is a network in training with its optimiser.

@@ -74,10 +74,11 @@ func (c TrainingCost) Line() string {
 // Total returns the time of all steps, in seconds.
 func (c TrainingCost) Total() float64 { return c.TotalSeconds }
 
-// imagesCost returns the cost of the training that build makes for the training split of cfg's data set. build gets the
-// number of steps per epoch and returns TrainFLOPs for one image. No data is read but the user's own.
-func imagesCost(cfg config.Training, opt Options, build func(sz size, steps int) (trainable, TrainingCost,
-	error)) (Cost, error) {
+// imagesCost returns the cost of the training that build makes, for the training split of cfg's data set and the network
+// that of names. build gets the number of steps per epoch and returns TrainFLOPs for one image. No data is read but the
+// user's own.
+func imagesCost(of config.Model, cfg config.Training, opt Options,
+	build func(sz size, steps int) (trainable, TrainingCost, error)) (Cost, error) {
 	set, err := describeImages(cfg.Data, opt)
 	if err != nil {
 		return nil, err
@@ -94,7 +95,7 @@ func imagesCost(cfg config.Training, opt Options, build func(sz size, steps int)
 		n = min(n, cfg.Data.Limit)
 	}
 	steps := (n + cfg.Train.BatchSize - 1) / cfg.Train.BatchSize
-	m, c, err := build(size{set.H, set.W, set.C, set.Classes, model.PixelsFor(set.C)}, steps)
+	m, c, err := build(size{set.H, set.W, set.C, set.Classes, model.PixelsFor(of.Name, set.C)}, steps)
 	if err != nil {
 		return nil, err
 	}

@@ -106,7 +106,7 @@ func newDistilled(ctx context.Context, ds *data.Dataset, info run.DataInfo, teac
 	if err != nil {
 		return nil, err
 	}
-	sz := sizeOf(ds, info, opt)
+	sz := sizeOf(ds, cfg.Model, info, opt)
 	c, err := newImageClassifier(ds, cfg.Training(), sz, cfg.Test.Views, func(steps int) (*classifier, error) {
 		return newStudent(cfg.Classifier(), sz, steps, lossOf(cfg), logits)
 	})

@@ -170,7 +170,7 @@ func fileSHA256(path string) (string, error) {
 
 // fill reads the weights of the network for images like those of s.
 func (n *foreign) fill(s *data.Set) error {
-	m, err := model.New(n.spec, model.PixelsFor(s.C))
+	m, err := model.New(n.spec, model.PixelsFor(n.spec.Name, s.C))
 	if err != nil {
 		return err
 	}
@@ -278,9 +278,6 @@ func (n *foreign) ways(ds *data.Dataset) (all []way) {
 			{"mean and deviation of ImageNet", []float64{0.485, 0.456, 0.406}, []float64{0.229, 0.224, 0.225}},
 		}...)
 	}
-	if n.spec.Name == "mlp" { // takes pixels as they are
-		kinds = kinds[:1]
-	}
 	shortcuts := []string{n.spec.Shortcut}
 	if strings.HasPrefix(n.spec.Name, "resnet") && n.spec.Name != "resnet18" && n.spec.Res && n.spec.Shortcut == "" {
 		shortcuts = []string{model.ShortcutPad, model.ShortcutPadBoth}
@@ -316,9 +313,7 @@ func (n *foreign) write(dir string, w way, m model.Model, ds *data.Dataset, res 
 		}
 	}
 	info := imagesInfo(ds)
-	if w.spec.Name != "mlp" {
-		info.Mean, info.Std = w.pixels.Mean, w.pixels.Std
-	}
+	info.Mean, info.Std = w.pixels.Mean, w.pixels.Std
 	env := opt.Env
 	env.Data = info
 	spec := run.Spec{Experiment: config.ImportedExperiment, Variant: m.Name(), Config: marshal(c),

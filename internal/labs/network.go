@@ -253,7 +253,7 @@ func restore(k keptWeights) (*Network, error) {
 	if err := k.mayHold(training.Model, n.Images); err != nil {
 		return nil, k.unloadable(err)
 	}
-	if n.Model, err = network(training.Model, pixelsOf(n.Data, n.Images.C)); err != nil {
+	if n.Model, err = network(training.Model, pixelsOf(training.Model, n.Data, n.Images.C)); err != nil {
 		return nil, k.unloadable(err)
 	}
 	n.Name = n.Model.Name()

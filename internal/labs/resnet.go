@@ -37,7 +37,7 @@ func resnetOn(ds *data.Dataset, cfg config.Resnet, opt Options) (Job, error) {
 	}
 	info, err := standardized(ds, cfg.Model, opt)
 	build := func(_ context.Context, opt Options) (trainable, error) {
-		sz := sizeOf(ds, info, opt)
+		sz := sizeOf(ds, cfg.Model, info, opt)
 		return newImageClassifier(ds, cfg.Training(), sz, cfg.Test.Views, func(steps int) (*classifier, error) {
 			return newClassifier(cfg.Classifier(), sz, steps)
 		})
@@ -65,7 +65,7 @@ func planResnet(cfg config.Resnet, opt Options) (Plan, error) {
 		return Plan{}, err
 	}
 	return Plan{Variant: name, Seed: cfg.Seed, Config: cfg, cost: func() (Cost, error) {
-		return imagesCost(cfg.Training(), opt, func(sz size, steps int) (trainable, TrainingCost, error) {
+		return imagesCost(cfg.Model, cfg.Training(), opt, func(sz size, steps int) (trainable, TrainingCost, error) {
 			c, err := newClassifier(cfg.Classifier(), sz, steps)
 			if err != nil {
 				return nil, TrainingCost{}, err

@@ -182,7 +182,7 @@ func robustOn(ctx context.Context, ds *data.Dataset, original *Network, cfg conf
 		if err != nil {
 			return nil, err
 		}
-		sz := sizeOf(ds, info, opt)
+		sz := sizeOf(ds, original.Config.Model, info, opt)
 		d, err := newRobustClassifier(h, sz, b.train.Steps())
 		if err == nil && h.cfg.Scratch {
 			err = b.whiten(d.classifier, sz)
@@ -432,7 +432,7 @@ func planRobust(cfg config.Robust, opt Options) (Plan, error) {
 	}
 	name, err := RobustVariant(cfg)
 	return Plan{Variant: name, Seed: cfg.Seed, Config: cfg, cost: func() (Cost, error) {
-		return imagesCost(cfg.Training(), opt, func(sz size, steps int) (trainable, TrainingCost, error) {
+		return imagesCost(cfg.Model, cfg.Training(), opt, func(sz size, steps int) (trainable, TrainingCost, error) {
 			black := &data.Set{N: 1, H: sz.h, W: sz.w, C: sz.channels, Pixels: make([]uint8, sz.h*sz.w*sz.channels)}
 			h := &robustness{cfg: cfg, RobustConfig: robustConfigOf(cfg, []images{{Subset: data.All(black)}})}
 			d, err := newRobustClassifier(h, sz, steps)

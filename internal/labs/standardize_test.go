@@ -101,7 +101,30 @@ func TestSetsAreStandardizedByTheirOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n.Data.Mean != nil || n.Data.Std != nil {
-		t.Errorf("an MLP, which does not standardize, has %v ± %v", n.Data.Mean, n.Data.Std)
+		t.Errorf("an MLP, which takes the lab's digits as they are, has %v ± %v", n.Data.Mean, n.Data.Std)
+	}
+}
+
+// TestMLPOfBrightImages: an MLP learns dark digits on white, which it does not where it takes their pixels as they are.
+func TestMLPOfBrightImages(t *testing.T) {
+	cfg := tiny(true)
+	bright := *set(t, cfg.Data.Name)
+	bright.Name, bright.Fingerprint = "bright", "bright"
+	for _, s := range []**data.Set{&bright.Train, &bright.Test} {
+		inverted := **s
+		inverted.Pixels = slices.Clone(inverted.Pixels)
+		for i, v := range inverted.Pixels {
+			inverted.Pixels[i] = 255 - v
+		}
+		*s = &inverted
+	}
+	cfg.Data.Limit, cfg.Train.Epochs, cfg.Model.Width = 8000, 4, 64
+	tr, err := trainOn(context.Background(), &bright, cfg, options(t, t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tr.Result.Test.Accuracy < 0.5 {
+		t.Errorf("%.1f %% of the test images are right", 100*tr.Result.Test.Accuracy)
 	}
 }
 

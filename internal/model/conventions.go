@@ -16,7 +16,7 @@ func ConventionsOf(m Model) Conventions {
 	var px Pixels
 	switch m := m.(type) {
 	case MLP:
-		return Conventions{Layout: "images as rows of pixels, weights [out, in]"}
+		return Conventions{Layout: "images as rows of pixels, weights [out, in]", Mean: m.Mean, Std: m.Std}
 	case CNN:
 		px = m.Pixels
 	case Speedrun:

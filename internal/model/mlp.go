@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"slices"
 
 	G "gorgonia.org/gorgonia"
 
@@ -11,20 +12,21 @@ import (
 // MLP is the lab's multilayer perceptron: a linear layer to Width with ReLU, Depth blocks of two
 // Width-wide linear layers with ReLU, and a linear head. With Res each block is x + block(x), an
 // identity skip (He et al. 2016, https://arxiv.org/abs/1512.03385), without it block(x): the two
-// variants have the same parameters and start from the same weights.
+// variants have the same parameters and start from the same weights. Pixels without constants are taken as they are.
 type MLP struct {
 	Depth, Width int
 	Res          bool
+	Pixels
 }
 
 var mlpNetwork = Network{Name: "mlp", Skips: true,
 	About: "lab 1: 784 -> 128, DEPTH blocks of two 128-wide layers (here 5), head; on MNIST",
-	Build: func(s Spec, _ Pixels) (Model, error) {
+	Build: func(s Spec, px Pixels) (Model, error) {
 		if s.Depth < 0 || s.Width < 1 {
 			return nil, fmt.Errorf("model mlp of depth %d and width %d: want a depth of at least 0 and a width of at least 1",
 				s.Depth, s.Width)
 		}
-		return MLP{Depth: s.Depth, Width: s.Width, Res: s.Res}, nil
+		return MLP{Depth: s.Depth, Width: s.Width, Res: s.Res, Pixels: px}, nil
 	}}
 
 // Label is d5.
@@ -52,6 +54,10 @@ func (m MLP) Logits(g *nn.Graph, x *G.Node, classes int) *G.Node {
 
 // Features maps x [rows, pixels] to [rows, Width].
 func (m MLP) Features(g *nn.Graph, x *G.Node) *G.Node {
+	if channels := len(m.Mean); channels > 0 {
+		n := x.Shape()[1] / channels // the channels of a pixel lie side by side
+		x = nn.Standardize(g, "standardize", x, slices.Repeat(m.Mean, n), slices.Repeat(m.Std, n))
+	}
 	h := nn.LinearReLU(g, "stem", x, m.Width)
 	for i := range m.Depth {
 		name := fmt.Sprintf("blocks.%d", i)

@@ -44,10 +44,14 @@ var (
 	MNIST = Pixels{Mean: []float64{0.1307}, Std: []float64{0.3081}}
 )
 
-// PixelsFor are the constants that networks were trained with before data sets had their own, by the number of
-// channels: of MNIST for grey, of CIFAR-10 for colour. They also serve where a network is described and not trained.
-func PixelsFor(channels int) Pixels {
-	if channels == 1 {
+// PixelsFor are the constants of networks whose records have none, by the number of channels: of MNIST for grey, of
+// CIFAR-10 for colour, and none for mlp, which then takes pixels as they are. They also serve where a network is
+// described and not trained.
+func PixelsFor(network string, channels int) Pixels {
+	switch {
+	case network == mlpNetwork.Name:
+		return Pixels{}
+	case channels == 1:
 		return MNIST
 	}
 	return CIFAR10

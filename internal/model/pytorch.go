@@ -89,11 +89,14 @@ class Images(nn.Module):
 }
 
 func (m MLP) python() string {
-	skip := ""
+	skip, images, base, x := "", "", "nn.Module", "x"
 	if m.Res {
 		skip = "x + "
 	}
-	return fmt.Sprintf(`
+	if m.Mean != nil {
+		images, base, x = m.Pixels.python()+"\n", "Images", "self.standardize(x)"
+	}
+	return images + fmt.Sprintf(`
 class Block(nn.Module):
     def __init__(self):
         super().__init__()
@@ -103,7 +106,7 @@ class Block(nn.Module):
         return %[2]sF.relu(self.fc2(F.relu(self.fc1(x))))
 
 
-class Network(nn.Module):
+class Network(%[4]s):
     def __init__(self):
         super().__init__()
         self.stem = nn.Linear(CHANNELS * HEIGHT * WIDTH, %[1]d)
@@ -111,9 +114,9 @@ class Network(nn.Module):
         self.head = nn.Linear(%[1]d, len(CLASSES))
 
     def forward(self, x):
-        x = x.permute(0, 2, 3, 1).flatten(1)  # the channels of a pixel side by side
+        x = %[5]s.permute(0, 2, 3, 1).flatten(1)  # the channels of a pixel side by side
         return self.head(self.blocks(F.relu(self.stem(x))))
-`, m.Width, skip, m.Depth)
+`, m.Width, skip, m.Depth, base, x)
 }
 
 func (m CNN) python() string {

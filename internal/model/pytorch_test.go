@@ -43,7 +43,7 @@ func pythonNetworks(t *testing.T) (all []Model) {
 			add(s)
 		}
 	}
-	return append(all, ResNet{Blocks: 3, Width: 16, Res: true, Projection: true, Pixels: CIFAR10},
+	return append(all, MLP{Depth: 1, Width: 8}, ResNet{Blocks: 3, Width: 16, Res: true, Projection: true, Pixels: CIFAR10},
 		ResNet{Blocks: 1, Width: 5, Res: true, PadBoth: true, Pixels: CIFAR10}, Wide{Width: 16, Res: true, Pixels: CIFAR10})
 }
 
