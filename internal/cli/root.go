@@ -174,6 +174,7 @@ Environment:
   dla lab1 resnet --depth 1,2,3,4,5 --res both --seeds 3       # the whole comparison, with figures
   dla predict resnet20 photos/                                 # classify images of your own
   dla runs ls                                                  # list the runs
+  dla serve                                                    # see them train, in the browser
   dla plot --all --out figures                                 # draw the figures again`,
 		Args:          noArgs,
 		SilenceErrors: true,
@@ -185,7 +186,7 @@ Environment:
 	cmd.SetErr(s.Err)
 	cmd.AddCommand(newLab1Cmd(s), newLab3Cmd(s), newLab4Cmd(s), newPredictImagesCmd(s), newRunsCmd(s), newPlotCmd(s),
 		newDataCmd(s),
-		newModelsCmd(s), newCacheCmd(s), newBenchCmd(s), newVersionCmd(s))
+		newModelsCmd(s), newCacheCmd(s), newBenchCmd(s), newServeCmd(s), newVersionCmd(s))
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError(fmt.Errorf("%w; see `%s --help`", suggestFlag(c, err), c.CommandPath()))
 	})

@@ -63,6 +63,14 @@ var palette = []color.NRGBA{
 	{0x8C, 0x6D, 0x31, 0xFF}, // brown
 }
 
+// Palette returns the colours of lines in their order, as #rrggbb, for figures that others draw.
+func Palette() (all []string) {
+	for _, c := range palette {
+		all = append(all, fmt.Sprintf("#%02x%02x%02x", c.R, c.G, c.B))
+	}
+	return all
+}
+
 var (
 	ink   = color.NRGBA{0x22, 0x22, 0x22, 0xFF}
 	grey  = color.NRGBA{0x66, 0x66, 0x66, 0xFF}

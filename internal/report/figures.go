@@ -376,14 +376,13 @@ func (g *group) curve(k kind, all []*group) plot.Curve {
 func (g *group) style(all []*group) plot.Curve {
 	c := plot.Curve{Label: g.label(),
 		Dashed: g.Skips != residual && slices.ContainsFunc(all, func(o *group) bool { return o.Skips == residual })}
-	key := func(g *group) string { return g.Network + g.Method + g.Recipe + strings.Join(g.differences, "") }
 	var networks []string // with their methods and recipes
 	for _, o := range all {
-		if !slices.Contains(networks, key(o)) {
-			networks = append(networks, key(o))
+		if !slices.Contains(networks, o.hue()) {
+			networks = append(networks, o.hue())
 		}
 	}
-	c.Colour = slices.Index(networks, key(g))
+	c.Colour = slices.Index(networks, g.hue())
 	return c
 }
 

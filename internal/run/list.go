@@ -1,6 +1,7 @@
 package run
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,9 @@ import (
 	"dla/internal/plainfile"
 	"dla/internal/spelling"
 )
+
+// Died is the detail of a run that says that it is being trained, and that no process owns.
+const Died = "its process died"
 
 // Summary is a run in a listing.
 type Summary struct {
@@ -80,17 +84,24 @@ func ids(root string) ([]string, error) {
 	}
 	var ids []string
 	for _, e := range dir {
-		if !validID.MatchString(e.Name()) || !isFolder(root, e) {
-			continue
-		}
-		for _, f := range []string{envName, statusName, lockName} {
-			if _, err := os.Stat(filepath.Join(root, e.Name(), f)); err == nil {
-				ids = append(ids, e.Name())
-				break
-			}
+		if validID.MatchString(e.Name()) && isFolder(root, e) && Is(filepath.Join(root, e.Name())) {
+			ids = append(ids, e.Name())
 		}
 	}
 	return ids, nil
+}
+
+// Is reports whether the folder dir is that of a run, which may be damaged.
+func Is(dir string) bool {
+	if !validID.MatchString(filepath.Base(dir)) {
+		return false
+	}
+	for _, f := range []string{envName, statusName, lockName} {
+		if _, err := os.Stat(filepath.Join(dir, f)); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // isFolder reports whether the entry e of root is a folder or a link to one: runs may lie on another disk.
@@ -231,7 +242,10 @@ func readIdentity(id, dir string) (Record, error) {
 }
 
 // read collects the content of the run's files. An error in them makes the run broken.
-func read(root, id string) Record {
+func read(root, id string) Record { return readWith(root, id, parseMetrics) }
+
+// readWith is read with the function that parses metrics.jsonl.
+func readWith(root, id string, parse func(path string, b []byte) ([]Epoch, error)) Record {
 	dir := filepath.Join(root, id)
 	rec, err := readIdentity(id, dir)
 	if errors.Is(err, os.ErrNotExist) && owned(dir) {
@@ -245,7 +259,7 @@ func read(root, id string) Record {
 		}
 	}
 	if err == nil {
-		err = rec.readMetrics()
+		err = rec.readMetrics(parse)
 	}
 	if err == nil && rec.Status == StatusFinished {
 		err = rec.readResult()
@@ -255,7 +269,7 @@ func read(root, id string) Record {
 		return rec
 	}
 	if rec.Status == StatusRunning && !owned(dir) {
-		rec.Status, rec.Detail = StatusInterrupted, "its process died"
+		rec.Status, rec.Detail = StatusInterrupted, Died
 	}
 	return rec
 }
@@ -280,7 +294,7 @@ func (r *Record) intact(name string, b []byte) error {
 }
 
 // readMetrics reads metrics.jsonl. That of a finished run must be unchanged.
-func (r *Record) readMetrics() error {
+func (r *Record) readMetrics(parse func(path string, b []byte) ([]Epoch, error)) error {
 	path := filepath.Join(r.Dir, metricsName)
 	b, err := plainfile.Read(path, MaxFile)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -300,10 +314,10 @@ func (r *Record) readMetrics() error {
 			}
 		}
 	}
-	if r.Metrics, err = parseMetrics(path, b); err != nil {
+	if r.Metrics, err = parse(path, b); err != nil {
 		return err
 	}
-	r.Epochs = len(r.Metrics)
+	r.Epochs = bytes.Count(b, []byte{'\n'})
 	return nil
 }
 

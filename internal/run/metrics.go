@@ -56,10 +56,7 @@ func (m *Measure) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &j); err != nil {
 		return err
 	}
-	*m = Measure{j.Loss, math.NaN()}
-	if j.Accuracy != nil {
-		m.Accuracy = *j.Accuracy
-	}
+	*m = j.measure()
 	return nil
 }
 
@@ -172,10 +169,39 @@ func parseMetrics(path string, b []byte) ([]Epoch, error) {
 		if end < 0 {
 			return all, nil
 		}
-		var e Epoch
-		if err := json.Unmarshal(b[:end], &e); err != nil {
+		e, err := parseEpoch(b[:end])
+		if err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", path, line, err)
 		}
 		all, b = append(all, e), b[end+1:]
 	}
+}
+
+// parseEpoch parses a line of metrics.jsonl in one pass, in half the time that Measure.UnmarshalJSON takes, which has
+// its value scanned twice.
+func parseEpoch(line []byte) (Epoch, error) {
+	e := struct { // Epoch
+		Epoch    int          `json:"epoch"`
+		Step     int          `json:"step"`
+		LR       float64      `json:"lr"`
+		Train    *measureJSON `json:"train"`
+		Val      *measureJSON `json:"val"`
+		GradNorm *float64     `json:"grad_norm"`
+	}{}
+	if err := json.Unmarshal(line, &e); err != nil {
+		return Epoch{}, err
+	}
+	return Epoch{e.Epoch, e.Step, e.LR, e.Train.measure(), e.Val.measure(), e.GradNorm}, nil
+}
+
+// measure returns j; nil is what was not measured.
+func (j *measureJSON) measure() Measure {
+	if j == nil {
+		return Unmeasured()
+	}
+	m := Measure{j.Loss, math.NaN()}
+	if j.Accuracy != nil {
+		m.Accuracy = *j.Accuracy
+	}
+	return m
 }
