@@ -100,15 +100,15 @@ func (d *detail) result(rec run.Record) error {
 		d.Checks = append(d.Checks, check{text(c.What), text(c.Found), c.Word()})
 	}
 	d.Checks = d.Checks[:min(len(d.Checks), mostRows)]
-	md, own, err := report.OwnTable(rec)
-	if err == nil && !own {
-		if md, err = report.Tables([]run.Record{rec}); err == nil {
-			var classes string
-			classes, err = report.ClassTable(rec, math.MaxInt)
-			md += "\n" + classes
-		}
+	md, err := report.StudyTable([]run.Record{rec}) // of a kind of its own
+	if err == nil && md == "" {
+		md, err = report.Tables([]run.Record{rec})
 	}
-	d.Tables = tables(md)
+	if err != nil {
+		return err
+	}
+	classes, err := report.ClassTable(rec, math.MaxInt)
+	d.Tables = tables(md + "\n" + classes)
 	return err
 }
 

@@ -359,8 +359,8 @@ function drawList() {
   const all = listed();
   const look = colours();
   const names = S.grouped ? 'networks' : 'runs';
-  $('listed').textContent = S.runs.size === 0 ? '' :
-    `${all.length} of ${series().size} ${names}` + (S.grouped ? ` · ${S.runs.size} runs` : '');
+  const counted = S.runs.size === 0 ? '' : `${all.length} of ${series().size} ${names}` + (S.grouped ? `, ${S.runs.size} runs` : '');
+  if ($('listed').firstChild.textContent !== counted) $('listed').firstChild.textContent = counted;
   if (S.runs.size === 0) {
     $('runs').replaceChildren(el('p', {class: 'empty'}, 'No runs yet. They appear here when they begin:', el('br'),
       el('code', {textContent: 'dla lab1 resnet --depth 5 --res'})));
@@ -411,7 +411,7 @@ function fillRow(row, s, look) {
   }
   const r = s.first, bits = [];
   if (s.runs.length > 1) bits.push(`${s.runs.length} seeds`); else bits.push(`seed ${r.seed}`);
-  bits.push(r.experiment, r.data + (r.synthetic ? ' (synthetic)' : ''), day(s.started));
+  bits.push(r.data + (r.synthetic ? ' (synthetic)' : ''), r.experiment, day(s.started));
   row.sub.textContent = bits.filter(Boolean).join(' · ');
   row.sub.title = r.folder;
   const value = [];
@@ -453,7 +453,9 @@ function day(ms) {
   if (!ms) return '';
   const p = n => String(n).padStart(2, '0');
   const time = `${p(d.getHours())}:${p(d.getMinutes())}`;
-  return d.toDateString() === now.toDateString() ? time : `${d.getFullYear()}-${p(d.getMonth() + 1)}-${p(d.getDate())} ${time}`;
+  if (d.toDateString() === now.toDateString()) return time;
+  const date = d.toLocaleDateString('en-GB', {day: 'numeric', month: 'short'});
+  return d.getFullYear() === now.getFullYear() ? `${date} ${time}` : `${date} ${d.getFullYear()}`;
 }
 
 // ---- charts

@@ -111,6 +111,7 @@ class Chart {
     this.curves = curves;
     this.opt = opt;
     this.root.hidden = curves.length === 0;
+    this.about.title = opt.about;
     this.about.replaceChildren(opt.warning ? el('strong', {textContent: opt.warning + ' · '}) : '', opt.about);
     if (curves.length === 0) return;
     this.plot.setAttribute('aria-label', this.spec.title + ': ' + curves.slice(0, 12).map(c => {
@@ -151,7 +152,7 @@ class Chart {
         points: {show: alone, size: 7, fill: c.colour, stroke: c.colour}});
       this.which.push(c);
     }
-    const shape = JSON.stringify([series, bands, opt.logx, log, dark.matches, opt.xlabel]);
+    const shape = JSON.stringify([series, bands, opt.logx, log, dark.matches, opt.xlabel, curves.map(c => c.label)]);
     if (this.u && shape === this.shape) {
       const zoom = this.zoomed && {min: this.u.scales.x.min, max: this.u.scales.x.max};
       this.u.setData(data, !zoom);
@@ -172,12 +173,16 @@ class Chart {
     const grey = cssVar('--grey'), light = cssVar('--light'), log = this.logy(), opt = this.opt;
     const font = '12px ' + getComputedStyle(document.body).fontFamily;
     this.font = font;
-    const digits = step => Math.max(0, Math.ceil(-Math.log10(step * (this.spec.percent ? 100 : 1)) - 1e-9));
+    const digits = step => { // that tell ticks apart
+      let v = step * (this.spec.percent ? 100 : 1), n = 0;
+      for (; n < 8 && Math.abs(v - Math.round(v)) > 1e-6 * v; n++) v *= 10;
+      return n;
+    };
     const label = (v, step) => this.spec.percent ? percent(v, digits(step))
       : log || Math.abs(v) >= 1e5 || (v && Math.abs(v) < 1e-3) ? plain(v) : v.toFixed(digits(step));
     const whole = [];
     for (let m = 1; m < 1e12; m *= 10) whole.push(m, 2 * m, 5 * m);
-    const x = {stroke: grey, font, grid: {show: false}, ticks: {stroke: grey, width: 1, size: 4}, size: 42, gap: 3,
+    const x = {stroke: grey, font, grid: {show: false}, ticks: {stroke: grey, width: 1, size: 4}, size: 22, gap: 3,
       label: opt.xlabel, labelFont: font, labelSize: 18, labelGap: 0,
       values: (u, all) => all.map(v => v == null ? '' : v >= 1e5 ? (v / 1000).toLocaleString('en') + 'k' : String(v))};
     if (opt.logx) Object.assign(x, {splits: (u, i, lo, hi) => logTicks(lo, hi), filter: (u, all) => all});
@@ -245,6 +250,7 @@ class Chart {
     ctx.save();
     ctx.font = this.font.replace(/^[\d.]+/, s => s * dpr);
     ctx.textBaseline = 'middle';
+    ctx.textAlign = 'left';
     const left = box.left + box.width + 20 * dpr;
     ends.forEach((e, i) => {
       ctx.strokeStyle = ctx.fillStyle = e.c.colour;
