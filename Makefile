@@ -15,7 +15,7 @@ endif
 export CGO_ENABLED = 0
 GOLANGCI = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help build run test test-long chaos race lint fuzz bench figures figures-check generate generated cross lab1 lab1-mlp lab1-cnn lab1-distill speedrun lab3 lab3-baseline lab3-finetune lab4 lab4-fgsm lab4-autoencoder lab4-ood lab4-robust
+.PHONY: help build run test test-long test-browser chaos race lint fuzz bench figures figures-check generate generated cross lab1 lab1-mlp lab1-cnn lab1-distill speedrun lab3 lab3-baseline lab3-finetune lab4 lab4-fgsm lab4-autoencoder lab4-ood lab4-robust
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ test: ## all fast tests
 
 test-long: ## the long ones as well: 20 kills with SIGKILL on real MNIST, thread counts
 	go test ./... -tags long -timeout 60m
+
+test-browser: ## the live page in a real browser; needs Chromium (Debian: apt-get install chromium fonts-dejavu-core)
+	@# screenshots are kept in the folder that DLA_SCREENSHOTS names
+	go test ./internal/cli -tags browser -run InABrowser -v -timeout 10m
 
 chaos: ## kill every command that writes, fail its system calls (with strace), cut a simulated disk's power; tables of it
 	go test ./internal/cli -tags long -run 'TestChaos|TestPowerLoss|TestKillsAndThreads' -v -timeout 180m

@@ -1,5 +1,5 @@
 // Package cache lists and deletes what is kept under the user's cache folder: data sets, decoded copies of them,
-// features of encoders, imported encoders and networks, and what killed processes have left.
+// features of encoders, imported encoders and networks, indexes of runs, and what killed processes have left.
 package cache
 
 import (
@@ -25,11 +25,12 @@ const (
 	Features  = "features"  // what an encoder gave
 	Encoder   = "encoder"   // an imported one
 	Network   = "network"   // an imported checkpoint
+	Index     = "index"     // what dla serve knows of runs
 	Temporary = "temporary" // left by a process that is gone, or the part that has come of a download
 )
 
 // Prunable are the kinds that Prune chooses from.
-var Prunable = []string{Data, Decoded, Features}
+var Prunable = []string{Data, Decoded, Features, Index}
 
 // Item is something that is kept.
 type Item struct {
@@ -83,7 +84,7 @@ func List() ([]Item, error) {
 		all = append(all, Item{Kind: Decoded, Name: name, Paths: []string{path}})
 	}
 	for _, kind := range []struct{ name, folder string }{{Features, "features"}, {Encoder, "models"},
-		{Network, "checkpoints"}} {
+		{Network, "checkpoints"}, {Index, "index"}} {
 		for _, path := range in(filepath.Join(dir, kind.folder)) {
 			if name := filepath.Base(path); !strings.HasPrefix(name, ".") {
 				all = append(all, Item{Kind: kind.name, Name: strings.TrimSuffix(name, ".safetensors"), Paths: []string{path}})
@@ -99,7 +100,7 @@ func List() ([]Item, error) {
 		}
 	}
 	for _, folder := range append(in(filepath.Join(dir, "data")), filepath.Join(dir, "features"),
-		filepath.Join(dir, "checkpoints"), models) {
+		filepath.Join(dir, "checkpoints"), filepath.Join(dir, "index"), models) {
 		for _, path := range in(folder) {
 			if atomicfile.Abandoned(path) || interrupted(path) {
 				all = append(all, Item{Kind: Temporary, Name: filepath.Base(path), Paths: []string{path}})

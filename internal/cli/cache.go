@@ -22,9 +22,9 @@ func newCacheCmd(s *Streams) *cobra.Command {
 		Use:   "cache",
 		Short: "List and prune the cache: data sets, decoded copies, features, encoders",
 		Long: `The user's cache folder keeps files of data sets (data), copies of sets decoded or drawn (decoded), features
-computed by networks (features), imported encoders and networks (encoder, network) and remains of killed
-processes (temporary). Decoded copies and features are made again when needed. A decoded copy that is the
-only copy of a set counts as data.`,
+computed by networks (features), imported encoders and networks (encoder, network), what dla serve knows of
+runs (index) and remains of killed processes (temporary). Decoded copies, features and indexes are made again
+when needed. A decoded copy that is the only copy of a set counts as data.`,
 		Example: "  dla cache ls\n  dla cache prune --days 30 --dry-run",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -135,14 +135,14 @@ func (r *removal) remove(s *Streams, items []cache.Item) error {
 func newCachePruneCmd(s *Streams) *cobra.Command {
 	var r removal
 	days, most := -1.0, -1.0
-	kinds := []string{cache.Decoded, cache.Features}
+	kinds := []string{cache.Decoded, cache.Features, cache.Index}
 	cmd := &cobra.Command{
 		Use:   "prune",
 		Short: "Delete from the cache by age and size, and remains of killed processes",
 		Long: `Delete what has not been used for --days, then the least recently used until at most --max-mb are
-left. Only the kinds decoded and features, which are made again when needed, are deleted unless --kind names others.
-Remains of killed processes are always deleted. Nothing outside the cache folder is touched. On a terminal the
-command asks, elsewhere it needs --yes.`,
+left. Only the kinds decoded, features and index, which are made again when needed, are deleted unless --kind
+names others. Remains of killed processes are always deleted. Nothing outside the cache folder is touched. On a
+terminal the command asks, elsewhere it needs --yes.`,
 		Example: "  dla cache prune --days 30 --dry-run\n" +
 			"  dla cache prune --kind decoded,features,data --max-mb 500 --yes",
 		Args: noArgs,

@@ -178,3 +178,11 @@ func TestDataRm(t *testing.T) {
 		t.Errorf("outside are %q", got)
 	}
 }
+
+// TestCacheHasIndexes: what dla serve knows of runs is listed, and deleted by default, since it is made again.
+func TestCacheHasIndexes(t *testing.T) {
+	keep(t, map[string][2]int{"index/ab12.json": {100, 1}})
+	want(t, 0, []string{"cache", "ls"}, "index", "ab12.json")
+	want(t, 0, []string{"cache", "prune", "--max-mb", "0", "--yes"}, "index ab12.json")
+	want(t, 0, []string{"cache", "ls"}, "nothing is kept in")
+}
