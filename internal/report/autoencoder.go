@@ -20,6 +20,9 @@ func autoencoderResultOf(r run.Record) (res record.Autoencoder, err error) {
 	return res, record.Read(r, &res)
 }
 
+// reconstructionLoss is what the figures of autoencoders show.
+const reconstructionLoss = "mean squared error of pixels in [0, 1]"
+
 // autoencoderFigures draws the loss of autoencoders in training and validation against the epoch, and the
 // reconstructions of the first one if it is finished, before and after training, as PNG and SVG into dir, with
 // figures.json.
@@ -31,9 +34,8 @@ func autoencoderFigures(recs []run.Record, dir string) ([]string, error) {
 		return nil, fmt.Errorf("figures: %w", err)
 	}
 	gs := groups(recs)
-	const mse = "mean squared error of pixels in [0, 1]"
 	fig := plot.Figure{Title: "Reconstruction loss", Subtitle: subtitle(recs, gs, "mean and range"),
-		Warning: warning(recs), XLabel: "epoch", YLabel: mse, Log: true}
+		Warning: warning(recs), XLabel: "epoch", YLabel: reconstructionLoss, Log: true}
 	for i, g := range gs {
 		for _, k := range []kind{
 			{label: "training", value: func(e run.Epoch) float64 { return e.Train.Loss }},

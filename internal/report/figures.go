@@ -93,6 +93,19 @@ var kinds = []kind{
 	{"accuracy", "Validation accuracy", "accuracy", true, false, func(e run.Epoch) float64 { return e.Val.Accuracy }},
 }
 
+// measured says what a figure of k shows of g.
+func (g *group) measured(k kind) string {
+	switch {
+	case k.name == "loss" && g.Method == distilled:
+		return "cross-entropy; distilled: with the soft-label loss"
+	case k.name == "loss" && g.robust():
+		return "cross-entropy with the outlier loss"
+	case g.robust():
+		return k.label + ", mean of clean and attacked images"
+	}
+	return k.label
+}
+
 // trace is an entry of figures.json: a run that a figure was made from.
 type trace struct {
 	Run           string `json:"run"`
@@ -237,13 +250,8 @@ func trainingFigures(recs []run.Record, dir string) ([]string, error) {
 				continue // without validation images
 			}
 			fig.Curves = append(fig.Curves, curve)
-			switch {
-			case k.name == "loss" && g.Method == distilled:
-				fig.YLabel = "cross-entropy; distilled: with the soft-label loss"
-			case k.name == "loss" && g.robust():
-				fig.YLabel = "cross-entropy with the outlier loss"
-			case g.robust():
-				fig.YLabel = k.label + ", mean of clean and attacked images"
+			if label := g.measured(k); label != k.label {
+				fig.YLabel = label
 			}
 		}
 		if len(fig.Curves) == 0 {

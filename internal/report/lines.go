@@ -20,6 +20,9 @@ type Line struct {
 	Hue      string `json:"hue"`      // lines of the same have one colour: a network with and without skip connections
 	Residual bool   `json:"residual"` // with skip connections; lines of networks without are dashed beside it
 	Rank     int    `json:"rank"`     // its place in tables, from 0; runs that differ by seed alone share it
+
+	// Measured says what the figures "loss", "val_loss" and "accuracy" show of it.
+	Measured map[string]string `json:"measured"`
 }
 
 // Lines returns the line of each record of recs, in figures and tables of them all.
@@ -31,7 +34,14 @@ func Lines(recs []run.Record) []Line {
 	lines := make([]Line, len(recs))
 	for rank, g := range groups(recs) {
 		for _, r := range g.runs {
-			lines[at[r.Dir]] = Line{Label: g.label(), Hue: g.hue(), Residual: g.Skips == residual, Rank: rank}
+			l := Line{Label: g.label(), Hue: g.hue(), Residual: g.Skips == residual, Rank: rank, Measured: map[string]string{}}
+			for _, k := range kinds {
+				l.Measured[k.name] = g.measured(k)
+				if r.Experiment == "lab4/autoencoder" {
+					l.Measured[k.name] = reconstructionLoss
+				}
+			}
+			lines[at[r.Dir]] = l
 		}
 	}
 	return lines

@@ -637,6 +637,7 @@ func TestEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	s := New([]string{t.TempDir()}, Options{})
 	ended := make(chan error)
 	go func() { ended <- s.Serve(ctx, l) }()

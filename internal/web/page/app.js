@@ -27,7 +27,7 @@ function series() {
     let s = known.get(id);
     if (!s) {
       known.set(id, s = {id, group: r.group, runs: [], g, label: S.grouped ? g.label : `${g.label}, seed ${r.seed}`,
-        hue: S.grouped ? g.hue : r.key, rank: g.rank, residual: g.residual});
+        hue: S.grouped ? g.hue : r.key, rank: g.rank, residual: g.residual, measured: g.measured});
     }
     s.runs.push(r);
   }
@@ -470,11 +470,11 @@ const charts = [
 ].map(spec => new Chart(spec));
 
 // curveOf returns the points of s of one kind: of several seeds their mean and range at each x that any has reached.
-function curveOf(s, at, look) {
+function curveOf(s, {at, name}, look) {
   const all = s.runs.map(r => S.curves.get(r.key)).filter(Boolean)
     .map(c => c.points.filter(p => p[at] != null)).filter(ps => ps.length);
   if (!all.length) return null;
-  const c = {id: s.id, label: line(s).label, ...look};
+  const c = {id: s.id, label: line(s).label, measured: ((line(s).measured || {})[name]), ...look};
   if (all.length === 1) {
     c.x = all[0].map(p => p[S.x]);
     c.mean = all[0].map(p => p[at]);
@@ -512,9 +512,10 @@ function drawView() {
   const each = Math.max(1, ...all.flatMap(s => s.runs.map(r => (S.curves.get(r.key) || {each: 1}).each)));
   let any = false;
   for (const chart of charts) {
-    const curves = all.map(s => curveOf(s, chart.spec.at, look.get(s.id))).filter(Boolean);
+    const curves = all.map(s => curveOf(s, chart.spec, look.get(s.id))).filter(Boolean);
     const log = chart.spec.log && S.logy ? ', logarithmic' : '';
-    const about = [chart.spec.about + log, sets.slice(0, 3).join(', '), seeds];
+    const shown = [...new Set(curves.map(c => c.measured).filter(Boolean))];
+    const about = [(shown.length === 1 ? shown[0] : shown.find(m => m !== chart.spec.about) || chart.spec.about) + log, sets.slice(0, 3).join(', '), seeds];
     if (S.smooth) about.push('smoothed');
     if (each > 1) about.push(`each point the mean of ${each} epochs`);
     chart.show(curves, {xlabel: S.x ? 'step' : 'epoch', logx: S.logx, logy: S.logy, about: about.filter(Boolean).join(' · '),

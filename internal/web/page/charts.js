@@ -45,7 +45,7 @@ function logTicks(lo, hi) {
 function plain(v) {
   if (v == null || Number.isNaN(v)) return '–';
   const a = Math.abs(v);
-  if (a !== 0 && (a < 1e-3 || a >= 1e7)) return v.toExponential(2);
+  if (a !== 0 && (a < 1e-3 || a >= 1e7)) return Number(v.toPrecision(3)).toExponential();
   return String(Number(v.toPrecision(4)));
 }
 const percent = (v, digits = 2) => v == null ? '–' : (100 * v).toFixed(digits) + ' %';
@@ -251,6 +251,7 @@ class Chart {
     ctx.font = this.font.replace(/^[\d.]+/, s => s * dpr);
     ctx.textBaseline = 'middle';
     ctx.textAlign = 'left';
+    ctx.setLineDash([]);
     const left = box.left + box.width + 20 * dpr;
     ends.forEach((e, i) => {
       ctx.strokeStyle = ctx.fillStyle = e.c.colour;
@@ -261,9 +262,9 @@ class Chart {
       ctx.stroke();
       let text = e.c.label;
       const most = (room - 24) * dpr;
-      if (ctx.measureText(text).width > most) {
-        while (text.length > 3 && ctx.measureText(text + '…').width > most) text = text.slice(0, -1);
-        text += '…';
+      for (let n = text.length; n > 4 && ctx.measureText(text).width > most; n--) { // what tells names apart is at their ends
+        const head = Math.floor(n * .4);
+        text = e.c.label.slice(0, head) + '…' + e.c.label.slice(e.c.label.length - (n - head));
       }
       ctx.fillText(text, left, ys[i]);
     });
