@@ -28,6 +28,7 @@ type experimentFlags struct {
 	dryRun     bool
 	fastDevRun bool
 	json       bool
+	events     bool // --tensorboard
 	dataAt     string // see labs.Options
 }
 
@@ -46,6 +47,13 @@ func (o *experimentFlags) add(cmd *cobra.Command, lab string, b *settingFlags) {
 	f.BoolVar(&o.fastDevRun, "fast-dev-run", false,
 		"quick check that everything works: two epochs of 512 images; other flags and --set take precedence")
 	f.BoolVar(&o.json, "json", false, "with --dry-run: print JSON")
+	addEvents(cmd, &o.events)
+}
+
+// addEvents adds the flag of event files.
+func addEvents(cmd *cobra.Command, events *bool) {
+	cmd.Flags().BoolVar(events, "tensorboard", false, "write event files for TensorBoard, wandb and aim into the run's "+
+		"folder while it trains: tensorboard --logdir OUT")
 }
 
 // addOtherKernels adds the flag that allows resuming a run with other kernels.
@@ -88,7 +96,7 @@ type session struct {
 func (o experimentFlags) begin(cmd *cobra.Command, s *Streams) *session {
 	x := &session{progress: newProgress(s)}
 	x.opt = labOptions(s, o.out, x.progress)
-	x.opt.Resume, x.opt.OtherKernels, x.opt.DataAt = o.resume, o.kernels, o.dataAt
+	x.opt.Resume, x.opt.OtherKernels, x.opt.DataAt, x.opt.TensorBoard = o.resume, o.kernels, o.dataAt, o.events
 	var stop func()
 	x.ctx, x.code, stop = interruptible(cmd.Context())
 	x.close = func() error {

@@ -17,7 +17,7 @@ import (
 func newRunsCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "runs",
-		Short: "Run records: list, show, compare, resume, remove",
+		Short: "Run records: list, show, compare, export, resume, remove",
 		Example: `  dla runs ls
   dla runs compare 20261124-093015-mlp-d5-res-s0 20261124-093512-mlp-d5-plain-s0`,
 		Args: noArgs,
@@ -26,7 +26,7 @@ func newRunsCmd(s *Streams) *cobra.Command {
 	var root string
 	cmd.PersistentFlags().StringVar(&root, "out", run.DefaultRoot, "directory of run records")
 	cmd.AddCommand(newRunsLsCmd(s, &root), newRunsShowCmd(s, &root), newRunsCompareCmd(s, &root),
-		newRunsResumeCmd(s, &root), newRunsRmCmd(s, &root))
+		newRunsResumeCmd(s, &root), newRunsRmCmd(s, &root), newRunsExportCmd(s, &root))
 	return cmd
 }
 
@@ -92,7 +92,7 @@ func completeRuns(root *string) func(*cobra.Command, []string, string) ([]string
 
 func newRunsResumeCmd(s *Streams, root *string) *cobra.Command {
 	var maxTime time.Duration
-	var kernels, keep bool
+	var kernels, keep, events bool
 	var at string
 	cmd := &cobra.Command{
 		Use:   "resume ID",
@@ -102,13 +102,15 @@ func newRunsResumeCmd(s *Streams, root *string) *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeRuns(root),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return resumeRun(cmd, s, trainingFlags{experimentFlags: experimentFlags{out: *root, kernels: kernels, dataAt: at},
+			return resumeRun(cmd, s, trainingFlags{experimentFlags: experimentFlags{out: *root, kernels: kernels, events: events,
+				dataAt: at},
 				maxTime: maxTime, keep: keep}, args[0])
 		},
 	}
 	addOtherKernels(cmd, &kernels)
 	addDataAt(cmd, &at)
 	addKeepCheckpoints(cmd, &keep)
+	addEvents(cmd, &events)
 	cmd.Flags().DurationVar(&maxTime, "max-time", 0, "stop with a checkpoint after this time; exit code 3")
 	return cmd
 }

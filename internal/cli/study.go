@@ -155,6 +155,7 @@ func resumeRun(cmd *cobra.Command, s *Streams, o trainingFlags, id string) (err 
 	if rec, err := run.Find(root, id); err == nil { // else Resume reports the error
 		x.progress.items = itemsOf(rec)
 		if rec.Status == run.StatusFinished {
+			labs.CompleteEvents(rec, x.opt)
 			files, err := labs.CompleteFigures(rec)
 			if err == nil && files != nil {
 				fmt.Fprintf(s.Out, "run %s was finished without its figures; they are drawn now: %s\n", rec.ID,

@@ -110,7 +110,7 @@ func Do(ctx context.Context, job Job, opt Options) (Outcome, error) {
 			return Outcome{}, err
 		}
 		if rec != nil && rec.Status == run.StatusFinished {
-			return reused(*rec)
+			return reused(*rec, opt)
 		}
 		if rec != nil {
 			return goOn(ctx, *rec, job, opt)
@@ -172,14 +172,20 @@ func goOn(ctx context.Context, rec run.Record, job Job, opt Options) (Outcome, e
 // finish completes the run r of job, unless it is stopped, draws its figures and closes it.
 func finish(ctx context.Context, r *run.Run, job Job, opt Options) (o Outcome, err error) {
 	finished := false
+	events := newBoard(r.Dir(), opt)
 	defer func() {
 		if err != nil && !finished {
 			err = errors.Join(err, r.SetStatus(run.StatusFailed, err.Error()))
 		}
+		events.close()
 		err = errors.Join(err, r.Close())
 	}()
 	spec := job.Spec()
 	o = Outcome{ID: r.ID(), Dir: r.Dir(), Variant: spec.Variant, Seed: spec.Seed}
+	if opt.goesOn == nil {
+		events.start()
+	}
+	opt.Sink = events.sink(opt.Sink)
 	res, err := job.Run(ctx, r, opt)
 	var stop *stopped
 	switch {
@@ -211,17 +217,21 @@ func finish(ctx context.Context, r *run.Run, job Job, opt Options) (o Outcome, e
 	if err != nil {
 		return o, err
 	}
-	o.Figures, err = draw(rec)
+	if o.Figures, err = draw(rec); err == nil {
+		events.end()
+	}
 	return o, err
 }
 
 // reused returns the finished run rec as an outcome.
-func reused(rec run.Record) (o Outcome, err error) {
+func reused(rec run.Record, opt Options) (o Outcome, err error) {
 	o = Outcome{ID: rec.ID, Dir: rec.Dir, Variant: rec.Variant, Seed: rec.Seed, Reason: train.Finished, Reused: true}
 	if o.Result, err = ResultOf(rec); err != nil {
 		return o, err
 	}
-	o.Figures, err = CompleteFigures(rec)
+	if o.Figures, err = CompleteFigures(rec); err == nil {
+		CompleteEvents(rec, opt)
+	}
 	return o, err
 }
 

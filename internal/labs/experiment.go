@@ -155,6 +155,8 @@ type Options struct {
 	// the data lie now.
 	DataAt string
 
+	TensorBoard bool // keep event files for TensorBoard; a run that was begun with them keeps them anyway
+
 	KeepCheckpoints bool // keep the checkpoints of finished trainings, not their best weights alone
 
 	OtherKernels bool // continue runs begun with other kernels, with other bits, as their records then say

@@ -20,14 +20,9 @@ const figuresName = "figures"
 func draw(rec run.Record) (files []string, err error) {
 	dir := filepath.Join(rec.Dir, figuresName)
 	err = atomicfile.NewFolder(dir, 0o777, func(tmp string) error {
-		if files, err = report.Figures([]run.Record{rec}, tmp); err != nil {
+		if files, err = drawInto(rec, tmp); err != nil {
 			return err
 		}
-		more, err := report.ClassFigures(rec, tmp)
-		if err != nil {
-			return err
-		}
-		files = append(files, more...)
 		for i, f := range files {
 			below, err := filepath.Rel(tmp, f)
 			if err != nil {
@@ -38,6 +33,16 @@ func draw(rec run.Record) (files []string, err error) {
 		return nil
 	})
 	return files, err
+}
+
+// drawInto is draw into another folder.
+func drawInto(rec run.Record, dir string) ([]string, error) {
+	files, err := report.Figures([]run.Record{rec}, dir)
+	if err != nil {
+		return nil, err
+	}
+	more, err := report.ClassFigures(rec, dir)
+	return append(files, more...), err
 }
 
 // CompleteFigures draws the figures of the finished run rec if a process was killed before it drew them; nil if they
