@@ -21,9 +21,11 @@ type Streams struct {
 	Out    io.Writer
 	Err    io.Writer
 	InTTY  bool // In is a terminal: commands may ask questions
+	OutTTY bool // Out is a terminal: runs watch may draw a screen
 	ErrTTY bool // Err is a terminal: commands may draw progress bars
 
-	bars io.Writer // unescaped Err for bars, whose control characters the terminal must act on
+	screen io.Writer // unescaped Out for screens, as bars
+	bars   io.Writer // unescaped Err for bars, whose control characters the terminal must act on
 }
 
 // barsOut returns the stream that bars are drawn on.
@@ -37,8 +39,9 @@ func (s *Streams) barsOut() io.Writer {
 // Terminal returns the streams of the process.
 func Terminal() *Streams {
 	tty := func(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
-	return &Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, InTTY: tty(os.Stdin), ErrTTY: tty(os.Stderr) &&
-		os.Getenv("TERM") != "dumb"}
+	dumb := os.Getenv("TERM") == "dumb"
+	return &Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, InTTY: tty(os.Stdin), OutTTY: tty(os.Stdout) && !dumb,
+		ErrTTY: tty(os.Stderr) && !dumb}
 }
 
 // Exit codes, beside 0 and 128 + signal.
@@ -69,7 +72,8 @@ func usageError(err error) error { return &ExitError{exitUsage, err} }
 // Main runs the command line args and returns the exit code.
 func Main(args []string, s *Streams) int {
 	out, errOut := &shown{w: s.Out}, &shown{w: s.Err}
-	code := execute(args, &Streams{In: s.In, Out: out, Err: errOut, InTTY: s.InTTY, ErrTTY: s.ErrTTY, bars: s.Err})
+	code := execute(args, &Streams{In: s.In, Out: out, Err: errOut, InTTY: s.InTTY, OutTTY: s.OutTTY, ErrTTY: s.ErrTTY,
+		screen: s.Out, bars: s.Err})
 	if err := out.close(); err != nil && code == 0 { // else an error has been printed already
 		fmt.Fprintf(errOut, "dla: the output is incomplete: %v; the records are whole, so print it again where "+
 			"there is room\n", err)

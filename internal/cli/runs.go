@@ -17,7 +17,7 @@ import (
 func newRunsCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "runs",
-		Short: "Run records: list, show, compare, export, resume, remove",
+		Short: "Run records: list, watch, show, compare, export, resume, remove",
 		Example: `  dla runs ls
   dla runs compare 20261124-093015-mlp-d5-res-s0 20261124-093512-mlp-d5-plain-s0`,
 		Args: noArgs,
@@ -26,7 +26,7 @@ func newRunsCmd(s *Streams) *cobra.Command {
 	var root string
 	cmd.PersistentFlags().StringVar(&root, "out", run.DefaultRoot, "directory of run records")
 	cmd.AddCommand(newRunsLsCmd(s, &root), newRunsShowCmd(s, &root), newRunsCompareCmd(s, &root),
-		newRunsResumeCmd(s, &root), newRunsRmCmd(s, &root), newRunsExportCmd(s, &root))
+		newRunsResumeCmd(s, &root), newRunsRmCmd(s, &root), newRunsExportCmd(s, &root), newRunsWatchCmd(s, &root))
 	return cmd
 }
 

@@ -5,13 +5,14 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"unicode"
 	"unicode/utf8"
 )
 
 // shown escapes control characters in a command's output. The output holds names from files that others may have made,
-// and a terminal acts on control characters: it would clear the screen or show one name for another. All but newline
-// and tab are written as Go and JSON write them, \u001b, and bytes that are not UTF-8 as \x9b. Only progress bars
-// bypass it.
+// and a terminal acts on control characters: it would clear the screen or show one name for another. So do characters
+// that turn the direction of writing. All but newline and tab are written as Go and JSON write them, \u001b, and bytes
+// that are not UTF-8 as \x9b. Only progress bars and screens bypass it.
 //
 // It keeps the first error, so that a failed write (a full disk) is reported.
 type shown struct {
@@ -51,7 +52,7 @@ func escaped(text []byte) []byte {
 		switch {
 		case r == utf8.RuneError && n == 1:
 			out = fmt.Appendf(out, `\x%02x`, text[i])
-		case r < ' ' && r != '\n' && r != '\t', r >= 0x7f && r < 0xa0:
+		case r < ' ' && r != '\n' && r != '\t', r >= 0x7f && r < 0xa0, turns(r):
 			out = fmt.Appendf(out, `\u%04x`, r)
 		default:
 			out = append(out, text[i:i+n]...)
@@ -59,6 +60,11 @@ func escaped(text []byte) []byte {
 		i += n
 	}
 	return out
+}
+
+// turns reports whether r turns the direction of the text around it, or breaks a line.
+func turns(r rune) bool {
+	return unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'
 }
 
 // close writes an incomplete last character and returns the first error.

@@ -20,6 +20,7 @@ func TestShown(t *testing.T) {
 		"a\rb\bc\x00d\x7f":                     `a\u000db\u0008c\u0000d\u007f`,
 		"\u009b31m, \u0085":                    `\u009b31m, \u0085`,
 		"\x9b31m \xff \xe2\x28":                `\x9b31m \xff \xe2(`,
+		"a\u202eb\u2066c\u200f\u2028שלום":      `a\u202eb\u2066c\u200f\u2028שלום`,
 		"cut \xf0\x9f\x99":                     `cut \xf0\x9f\x99`,
 		"\xe2\x82a":                            `\xe2\x82a`,
 	} {
