@@ -29,6 +29,7 @@ type experimentFlags struct {
 	fastDevRun bool
 	json       bool
 	events     bool // --tensorboard
+	sparkline  bool
 	dataAt     string // see labs.Options
 }
 
@@ -48,6 +49,7 @@ func (o *experimentFlags) add(cmd *cobra.Command, lab string, b *settingFlags) {
 		"quick check that everything works: two epochs of 512 images; other flags and --set take precedence")
 	f.BoolVar(&o.json, "json", false, "with --dry-run: print JSON")
 	addEvents(cmd, &o.events)
+	f.BoolVar(&o.sparkline, "sparkline", false, "on a terminal draw the training loss of the epochs beside the progress bar")
 }
 
 // addEvents adds the flag of event files.
@@ -98,7 +100,9 @@ func (o experimentFlags) begin(cmd *cobra.Command, s *Streams) *session {
 	x.opt = labOptions(s, o.out, x.progress)
 	x.opt.Resume, x.opt.OtherKernels, x.opt.DataAt, x.opt.TensorBoard = o.resume, o.kernels, o.dataAt, o.events
 	var stop func()
+	x.progress.sparkline = o.sparkline
 	x.ctx, x.code, stop = interruptible(cmd.Context())
+	context.AfterFunc(x.ctx, x.progress.title.restore) // a second Ctrl-C leaves at once
 	x.close = func() error {
 		x.progress.Close()
 		stop()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"dla/internal/data"
 	"dla/internal/train"
+	"dla/internal/watch"
 )
 
 // progressView shows the progress of a training: on a terminal a bar for the epoch, and everywhere one line per
@@ -33,6 +35,13 @@ type progressView struct {
 	done  int           // items, since began
 	first int           // steps done before began
 
+	rest      remaining
+	all       atomic.Int64 // nanoseconds to the end of the command; negative: not known
+	title     titleLine
+	sparkline bool      // draw the losses of the epochs
+	losses    []float64 // of the present training's epochs
+	spark     atomic.Pointer[string]
+
 	download     string // action and file of a download
 	downloadMark int64
 }
@@ -43,12 +52,39 @@ const refresh = 100 * time.Millisecond
 // heartbeat is the interval between lines off a terminal, for passes that print no closing line.
 const heartbeat = 30 * time.Second
 
-func newProgress(s *Streams) *progressView { return &progressView{s: s, items: "images"} }
+func newProgress(s *Streams) *progressView {
+	p := &progressView{s: s, items: "images", title: titleLine{s: s}}
+	p.all.Store(-1)
+	p.rest.start([]string{""}, time.Now())
+	return p
+}
+
+// Ended notes the end of a run of the command.
+func (p *progressView) Ended(reused bool) {
+	p.Flush()
+	p.rest.ended(reused, time.Now())
+	p.losses = nil
+}
+
+// leftText returns how long the command goes on, after the words of prefix; "" where that is not known or nothing.
+func (p *progressView) leftText(prefix string) string {
+	if d, ok := p.rest.left(time.Now()); ok && d >= time.Second {
+		return prefix + watch.Short(d)
+	}
+	return ""
+}
 
 // Event shows one event of the training loop.
 func (p *progressView) Event(e train.Event) {
 	switch e.Kind {
+	case train.EpochStart, train.Step, train.EpochEnd:
+		p.rest.event(e, time.Now())
+	}
+	switch e.Kind {
 	case train.EpochStart:
+		if e.Epoch <= len(p.losses) {
+			p.losses = p.losses[:0]
+		}
 		p.pass(fmt.Sprintf("epoch %d/%d ", e.Epoch, e.Epochs), e.Step)
 	case train.EvalStart:
 		p.pass(cmp.Or(e.Message, "evaluation")+" ", 0)
@@ -56,13 +92,19 @@ func (p *progressView) Event(e train.Event) {
 		p.step(e)
 	case train.EpochEnd:
 		p.Flush()
+		p.losses = append(p.losses, e.TrainLoss)
+		p.showRemaining(e, time.Now())
 		best := ""
+		if !p.s.ErrTTY { // else the bar and the title say it
+			best = p.leftText("  left ")
+		}
 		if e.Best {
-			best = "  * best"
+			best += "  * best"
 		}
 		if math.IsNaN(e.ValLoss) { // no validation images
-			fmt.Fprintf(p.s.Err, "epoch %*d/%d  loss %.4f  acc %6.2f %%  %6.0f %s/s  %5.1f s\n",
-				len(fmt.Sprint(e.Epochs)), e.Epoch, e.Epochs, e.TrainLoss, 100*e.TrainAcc, e.Throughput, p.unit(), e.Seconds)
+			fmt.Fprintf(p.s.Err, "epoch %*d/%d  loss %.4f  acc %6.2f %%  %6.0f %s/s  %5.1f s%s\n",
+				len(fmt.Sprint(e.Epochs)), e.Epoch, e.Epochs, e.TrainLoss, 100*e.TrainAcc, e.Throughput, p.unit(), e.Seconds,
+				best)
 			return
 		}
 		if math.IsNaN(e.ValAcc) {
@@ -105,6 +147,7 @@ func (p *progressView) step(e train.Event) {
 	p.acc.Store(math.Float64bits(e.Accuracy))
 	p.rate.Store(uint64(float64(p.done) / elapsed.Seconds()))
 	p.left.Store(int64(elapsed) / int64(max(e.Step-p.first, 1)) * int64(e.Steps-e.Step))
+	p.showRemaining(e, now)
 	if p.bar == nil {
 		p.bars = mpb.New(mpb.WithOutput(p.s.barsOut()), mpb.WithAutoRefresh(), mpb.WithWidth(100),
 			mpb.WithRefreshRate(refresh))
@@ -113,6 +156,30 @@ func (p *progressView) step(e train.Event) {
 			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return p.readings() })))
 	}
 	p.bar.SetCurrent(int64(e.Step))
+}
+
+// showRemaining updates, on a terminal, what is left of the command, beside the bar and in the terminal's title.
+func (p *progressView) showRemaining(e train.Event, now time.Time) {
+	if !p.s.ErrTTY {
+		return
+	}
+	d, ok := p.rest.left(now)
+	if !ok {
+		d = -1
+	}
+	p.all.Store(int64(d))
+	title := "dla"
+	if n := len(p.rest.kinds); n > 1 {
+		title += fmt.Sprintf(" %d/%d", p.rest.at+1, n)
+	}
+	if title += ": " + strings.TrimSpace(p.name); ok {
+		title += ", " + watch.Short(d) + " left"
+	}
+	p.title.set(title, now)
+	if p.sparkline && e.Kind == train.Step {
+		text := " " + sparkline(append(p.losses[:len(p.losses):len(p.losses)], e.Loss))
+		p.spark.Store(&text)
+	}
 }
 
 // readings returns the numbers beside the bar. The drawing goroutine calls it.
@@ -127,8 +194,15 @@ func (p *progressView) readings() string {
 	case math.IsNaN(lossValue): // attacks report no loss
 		loss = fmt.Sprintf(" acc %.2f %%", 100*acc)
 	}
-	return fmt.Sprintf("%s  %d %s/s  ETA %s", loss, p.rate.Load(), p.unit(),
+	text := fmt.Sprintf("%s  %d %s/s  ETA %s", loss, p.rate.Load(), p.unit(),
 		time.Duration(p.left.Load()).Round(time.Second))
+	if all := time.Duration(p.all.Load()); all >= time.Second {
+		text += ", all " + watch.Short(all)
+	}
+	if spark := p.spark.Load(); spark != nil {
+		text = *spark + text
+	}
+	return text
 }
 
 // unit returns a short name of the items: img for images.
@@ -179,4 +253,7 @@ func (p *progressView) Flush() {
 }
 
 // Close ends the display.
-func (p *progressView) Close() { p.Flush() }
+func (p *progressView) Close() {
+	p.Flush()
+	p.title.restore()
+}

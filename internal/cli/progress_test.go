@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,13 +17,31 @@ func epoch(p *progressView, pause time.Duration) {
 	p.Event(train.Event{Kind: train.EpochStart, Epoch: 3, Epochs: 10, Steps: 4})
 	for i := 1; i <= 4; i++ {
 		time.Sleep(pause)
-		p.Event(train.Event{Kind: train.Step, Step: i, Steps: 4, Items: 128, Loss: 0.5, Accuracy: 0.75})
+		p.Event(train.Event{Kind: train.Step, Epoch: 3, Epochs: 10, Step: i, Steps: 4, Items: 128, Loss: 0.5, Accuracy: 0.75})
 	}
 	p.Event(train.Event{Kind: train.EvalStart, Steps: 1})
 	p.Event(train.Event{Kind: train.EvalStep, Step: 1, Steps: 1, Items: 128})
 	p.Event(train.Event{Kind: train.EpochEnd, Epoch: 3, Epochs: 10, TrainLoss: 0.0512, TrainAcc: 0.9841, ValLoss: 0.0701,
 		ValAcc: 0.979, Throughput: 12345, Seconds: 4.06, Best: true})
 	p.Close()
+}
+
+// terminal is a stream that several may write to.
+type terminal struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (t *terminal) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.Write(b)
+}
+
+func (t *terminal) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.String()
 }
 
 const epochLine = "epoch  3/10  loss 0.0512  acc  98.41 %  val_loss 0.0701  val_acc  97.90 %   12345 img/s    4.1 s  * best\n"
@@ -38,6 +57,21 @@ func TestProgressOffATerminalIsOneLineAnEpoch(t *testing.T) {
 	}
 }
 
+// TestProgressOffATerminalSaysWhatIsLeft of the whole command: the log of a study is all that its user has.
+func TestProgressOffATerminalSaysWhatIsLeft(t *testing.T) {
+	var out bytes.Buffer
+	p := newProgress(&Streams{Err: &out})
+	p.rest.start([]string{"a", "a", "b"}, time.Now())
+	e := train.Event{Kind: train.EpochStart, Epoch: 1, Epochs: 10, Steps: 4, ValLoss: math.NaN()}
+	p.Event(e)
+	p.rest.trains = time.Now().Add(-10100 * time.Millisecond)
+	e.Kind = train.EpochEnd
+	p.Event(e)
+	if want := "    0.0 s  left 4m53s\n"; !strings.HasSuffix(out.String(), want) { // 9 + 10 + 10 epochs
+		t.Errorf("printed %q, want %q", out.String(), want)
+	}
+}
+
 func TestProgressOnATerminalDrawsABar(t *testing.T) {
 	for name, tc := range map[string]struct{ noColor, want, not string }{
 		"colour":   {"", "\x1b[36m█", "==="},
@@ -45,10 +79,14 @@ func TestProgressOnATerminalDrawsABar(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("NO_COLOR", tc.noColor)
-			var out bytes.Buffer
-			epoch(newProgress(&Streams{Err: &out, ErrTTY: true}), refresh+20*time.Millisecond)
+			t.Setenv("TERM", "xterm")
+			out := &terminal{}
+			p := newProgress(&Streams{Err: out, ErrTTY: true})
+			p.sparkline = true
+			epoch(p, refresh+20*time.Millisecond)
 			got := out.String()
-			for _, want := range []string{"epoch 3/10", "3/4", "loss 0.5000  acc 75.00 %", "img/s  ETA", tc.want} {
+			for _, want := range []string{"epoch 3/10", "3/4", " ▄ loss 0.5000  acc 75.00 %", "img/s  ETA", ", all ", tc.want,
+				"\x1b[22;2t\x1b]2;dla: epoch 3/10, "} {
 				if !strings.Contains(got, want) {
 					t.Errorf("%q is missing from %q", want, got)
 				}
@@ -56,8 +94,9 @@ func TestProgressOnATerminalDrawsABar(t *testing.T) {
 			if strings.Contains(got, tc.not) {
 				t.Errorf("%q in %q", tc.not, got)
 			}
-			if !strings.HasSuffix(got, epochLine) {
-				t.Errorf("ends with %q, want the line of the epoch", got[max(0, len(got)-200):])
+			got, titled := strings.CutSuffix(got, "\x1b]2;\x07\x1b[23;2t")
+			if !strings.HasSuffix(got, epochLine) || !titled {
+				t.Errorf("ends with %q, want the line of the epoch, and the title restored", got[max(0, len(got)-200):])
 			}
 		})
 	}
@@ -67,10 +106,10 @@ func TestProgressOnATerminalDrawsABar(t *testing.T) {
 // nothing that counts.
 func TestProgressStepsAreFree(t *testing.T) {
 	for _, tty := range []bool{false, true} {
-		var out bytes.Buffer
-		p := newProgress(&Streams{Err: &out, ErrTTY: tty})
+		p := newProgress(&Streams{Err: &terminal{}, ErrTTY: tty})
+		p.sparkline = true
 		p.Event(train.Event{Kind: train.EpochStart, Epoch: 1, Epochs: 1, Steps: 1 << 30})
-		e := train.Event{Kind: train.Step, Step: 1, Steps: 1 << 30, Items: 128}
+		e := train.Event{Kind: train.Step, Epoch: 1, Epochs: 1, Step: 1, Steps: 1 << 30, Items: 128}
 		if n := testing.AllocsPerRun(1000, func() { p.Event(e) }); n != 0 {
 			t.Errorf("terminal %v: %v allocations a step", tty, n)
 		}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -53,10 +54,15 @@ func (o trainingFlags) run(cmd *cobra.Command, s *Streams, st study) (err error)
 	}
 	fmt.Fprintln(s.Err, st.line)
 	n := len(st.tasks)
+	x.progress.rest.start(kindsOf(st.tasks), time.Now())
 	all, err := labs.Study(x.ctx, st.tasks, x.opt, func(i int, t labs.Outcome) {
-		x.progress.Flush()
+		x.progress.Ended(t.Reused)
 		if n > 1 && t.Done() {
-			fmt.Fprintf(s.Err, "[%d/%d] %s\n", i+1, n, reached(t))
+			left := ""
+			if i+1 < n {
+				left = x.progress.leftText("; left: ")
+			}
+			fmt.Fprintf(s.Err, "[%d/%d] %s%s\n", i+1, n, reached(t), left)
 		}
 	})
 	x.progress.Close()
