@@ -172,7 +172,7 @@ func goOn(ctx context.Context, rec run.Record, job Job, opt Options) (Outcome, e
 // finish completes the run r of job, unless it is stopped, draws its figures and closes it.
 func finish(ctx context.Context, r *run.Run, job Job, opt Options) (o Outcome, err error) {
 	finished := false
-	events := newBoard(r.Dir(), opt)
+	events := newEventWriter(r.Dir(), opt)
 	defer func() {
 		if err != nil && !finished {
 			err = errors.Join(err, r.SetStatus(run.StatusFailed, err.Error()))

@@ -32,8 +32,8 @@ import (
 // eventsName is the folder of a run's event file.
 const eventsName = "tensorboard"
 
-// board keeps the event file of a run. Whatever fails is said once, and the run goes on without it.
-type board struct {
+// eventWriter keeps the event file of a run. Whatever fails is said once, and the run goes on without it.
+type eventWriter struct {
 	*run.Follower
 	dir  string
 	say  func(format string, args ...any)
@@ -43,18 +43,18 @@ type board struct {
 	off  bool     // something has failed
 }
 
-// newBoard returns the board of the run in dir; nil where it is to have none. A run that has event files keeps them up.
-func newBoard(dir string, opt Options) *board {
-	b := &board{Follower: run.Follow(dir), dir: filepath.Join(dir, eventsName), say: opt.Say}
-	if _, err := os.Lstat(b.dir); err != nil && !opt.TensorBoard {
+// newEventWriter returns the eventWriter of the run in dir; nil where it is to have none. A run that has event files keeps them up.
+func newEventWriter(dir string, opt Options) *eventWriter {
+	w := &eventWriter{Follower: run.Follow(dir), dir: filepath.Join(dir, eventsName), say: opt.Say}
+	if _, err := os.Lstat(w.dir); err != nil && !opt.TensorBoard {
 		return nil
 	}
-	return b
+	return w
 }
 
-// sink returns next with the board after it.
-func (b *board) sink(next train.Sink) train.Sink {
-	if b == nil {
+// sink returns next with w after it.
+func (w *eventWriter) sink(next train.Sink) train.Sink {
+	if w == nil {
 		return next
 	}
 	return func(e train.Event) {
@@ -62,102 +62,102 @@ func (b *board) sink(next train.Sink) train.Sink {
 			next(e)
 		}
 		if e.Kind == train.EpochEnd {
-			b.try(b.grow)
+			w.try(w.grow)
 		}
 	}
 }
 
 // start shows a new run before its first epoch.
-func (b *board) start() {
-	if b != nil {
-		b.try(b.grow)
+func (w *eventWriter) start() {
+	if w != nil {
+		w.try(w.grow)
 	}
 }
 
 // end adds what a finished run has beside its epochs, and closes the file.
-func (b *board) end() {
-	if b == nil {
+func (w *eventWriter) end() {
+	if w == nil {
 		return
 	}
-	b.try(b.grow)
-	b.try(func() error {
+	w.try(w.grow)
+	w.try(func() error {
 		var l tensorboard.Log
-		if err := addEnd(&l, b.Follower, filepath.Join(b.Dir, figuresName)); err != nil {
+		if err := addEnd(&l, w.Follower, filepath.Join(w.Dir, figuresName)); err != nil {
 			return err
 		}
-		return b.append(l)
+		return w.append(l)
 	})
-	b.close()
+	w.close()
 }
 
-func (b *board) try(write func() error) {
-	if b.off {
+func (w *eventWriter) try(write func() error) {
+	if w.off {
 		return
 	}
 	if err := write(); err != nil {
-		b.off = true
-		b.say("the event file for TensorBoard cannot be written (%v); the run goes on without it, and `%s` writes it "+
-			"later", err, run.Command(filepath.Dir(b.Dir), "runs", "export", "--tensorboard", "DIR", b.ID))
+		w.off = true
+		w.say("the event file for TensorBoard cannot be written (%v); the run goes on without it, and `%s` writes it "+
+			"later", err, run.Command(filepath.Dir(w.Dir), "runs", "export", "--tensorboard", "DIR", w.ID))
 	}
 }
 
 // close closes the file.
-func (b *board) close() {
-	if b != nil && b.file != nil {
-		b.try(b.file.Close)
-		b.file = nil
+func (w *eventWriter) close() {
+	if w != nil && w.file != nil {
+		w.try(w.file.Close)
+		w.file = nil
 	}
 }
 
 // grow appends the epochs that are new.
-func (b *board) grow() error {
-	b.Update()
-	if err := b.Damage(); err != nil {
+func (w *eventWriter) grow() error {
+	w.Update()
+	if err := w.Damage(); err != nil {
 		return err
 	}
-	if b.file == nil {
-		b.n = len(b.Metrics)
-		return b.compare(epochEvents(b.Follower, time.Now()))
+	if w.file == nil {
+		w.n = len(w.Metrics)
+		return w.compare(epochEvents(w.Follower, time.Now()))
 	}
 	var l tensorboard.Log
-	for ; b.n < len(b.Metrics); b.n++ {
-		m := b.Metrics[b.n]
+	for ; w.n < len(w.Metrics); w.n++ {
+		m := w.Metrics[w.n]
 		l.Scalars(time.Now(), m.Epoch, epochScalars(m))
 	}
-	return b.append(l)
+	return w.append(l)
 }
 
 // compare opens the file and makes it hold l and nothing else.
-func (b *board) compare(l tensorboard.Log) error {
-	path, old, err := b.find()
+func (w *eventWriter) compare(l tensorboard.Log) error {
+	path, old, err := w.find()
 	if err != nil {
 		return err
 	}
 	keep, rest := tensorboard.Continue(old, l)
-	if b.file, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o666); err != nil {
+	if w.file, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o666); err != nil {
 		return err
 	}
-	b.size = int64(keep)
+	w.size = int64(keep)
 	if keep < len(old) {
-		if err := b.file.Truncate(b.size); err != nil {
+		if err := w.file.Truncate(w.size); err != nil {
 			return err
 		}
 	}
-	return b.append(rest)
+	return w.append(rest)
 }
 
 // find returns the path and content of the run's event file. One that is to be made has no content.
-func (b *board) find() (path string, content []byte, err error) {
-	if err := atomicfile.MkdirAll(b.dir, 0o777); err != nil {
+func (w *eventWriter) find() (path string, content []byte, err error) {
+	if err := atomicfile.MkdirAll(w.dir, 0o777); err != nil {
 		return "", nil, err
 	}
-	list, err := os.ReadDir(b.dir)
+	list, err := os.ReadDir(w.dir)
 	if err != nil {
 		return "", nil, err
 	}
 	for _, e := range list {
 		if tensorboard.IsFileName(e.Name()) {
-			path = filepath.Join(b.dir, e.Name())
+			path = filepath.Join(w.dir, e.Name())
 			if err := plainfile.Own(path); err != nil {
 				return "", nil, err
 			}
@@ -165,34 +165,34 @@ func (b *board) find() (path string, content []byte, err error) {
 			return path, content, err
 		}
 	}
-	return filepath.Join(b.dir, tensorboard.FileName(time.Now())), nil, nil
+	return filepath.Join(w.dir, tensorboard.FileName(time.Now())), nil, nil
 }
 
 // append appends l.
-func (b *board) append(l tensorboard.Log) error {
-	err := atomicfile.Check("write", b.file.Name())
+func (w *eventWriter) append(l tensorboard.Log) error {
+	err := atomicfile.Check("write", w.file.Name())
 	if err == nil {
-		_, err = b.file.WriteAt(l, b.size)
+		_, err = w.file.WriteAt(l, w.size)
 	}
-	b.size += int64(len(l))
+	w.size += int64(len(l))
 	return err
 }
 
 // CompleteEvents brings the event file of the finished run rec up to date: a process was killed before it had written
 // all of it, or the run was made without one and opt asks for it now.
 func CompleteEvents(rec run.Record, opt Options) {
-	b := newBoard(rec.Dir, opt)
-	if b == nil || rec.Status != run.StatusFinished {
+	w := newEventWriter(rec.Dir, opt)
+	if w == nil || rec.Status != run.StatusFinished {
 		return
 	}
-	defer b.close()
-	b.try(func() error {
-		b.Update()
-		l := epochEvents(b.Follower, time.Time{})
-		if err := addEnd(&l, b.Follower, filepath.Join(b.Dir, figuresName)); err != nil {
+	defer w.close()
+	w.try(func() error {
+		w.Update()
+		l := epochEvents(w.Follower, time.Time{})
+		if err := addEnd(&l, w.Follower, filepath.Join(w.Dir, figuresName)); err != nil {
 			return err
 		}
-		return b.compare(l)
+		return w.compare(l)
 	})
 }
 

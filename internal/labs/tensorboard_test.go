@@ -293,8 +293,8 @@ func TestTensorBoardNeverFailsATraining(t *testing.T) {
 
 // TestTensorBoardSteps: a step of a training with event files allocates nothing for them.
 func TestTensorBoardSteps(t *testing.T) {
-	b := newBoard(t.TempDir(), Options{TensorBoard: true, Say: func(string, ...any) {}})
-	sink := b.sink(nil)
+	w := newEventWriter(t.TempDir(), Options{TensorBoard: true, Say: func(string, ...any) {}})
+	sink := w.sink(nil)
 	e := train.Event{Kind: train.Step, Step: 1, Steps: 10}
 	if n := testing.AllocsPerRun(100, func() { sink(e) }); n != 0 {
 		t.Errorf("%v allocations a step", n)
