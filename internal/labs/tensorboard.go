@@ -40,7 +40,8 @@ type eventWriter struct {
 	file *os.File // nil until this process has brought it up to date
 	size int64    // bytes of it that are whole
 	n    int      // epochs in it
-	off  bool     // something has failed
+	last time.Time
+	off  bool // something has failed
 }
 
 // newEventWriter returns the eventWriter of the run in dir; nil where it is to have none. A run that has event files keeps them up.
@@ -116,13 +117,14 @@ func (w *eventWriter) grow() error {
 		return err
 	}
 	if w.file == nil {
-		w.n = len(w.Metrics)
-		return w.compare(epochEvents(w.Follower, time.Now()))
+		w.n, w.last = len(w.Metrics), time.Now()
+		return w.compare(epochEvents(w.Follower, w.last))
 	}
 	var l tensorboard.Log
 	for ; w.n < len(w.Metrics); w.n++ {
 		m := w.Metrics[w.n]
-		l.Scalars(time.Now(), m.Epoch, epochScalars(m))
+		w.last = after(w.last, time.Now())
+		l.Scalars(w.last, m.Epoch, epochScalars(m))
 	}
 	return w.append(l)
 }
@@ -251,7 +253,7 @@ func figuresOf(rec run.Record) (dir string, done func(), err error) {
 }
 
 // epochEvents returns the events of f's settings and epochs. The steps are epochs. The last epoch, which is logged a
-// moment later, has the time now; any other of which the log does not say when it ended has that of the epoch before.
+// moment later, has the time now.
 func epochEvents(f *run.Follower, now time.Time) tensorboard.Log {
 	t := f.Env.Started
 	l := tensorboard.New(t)
@@ -259,15 +261,23 @@ func epochEvents(f *run.Follower, now time.Time) tensorboard.Log {
 	l.Text(t, 0, "config", verbatim(string(f.Config)))
 	l.Text(t, 0, "run", verbatim(about(f.Record)))
 	for i, m := range f.Metrics {
-		switch {
-		case !f.Ended[i].IsZero():
-			t = f.Ended[i]
-		case i+1 == len(f.Metrics) && !now.IsZero():
-			t = now
+		ended := f.Ended[i]
+		if ended.IsZero() && i+1 == len(f.Metrics) {
+			ended = now
 		}
+		t = after(t, ended)
 		l.Scalars(t, m.Epoch, epochScalars(m))
 	}
 	return l
+}
+
+// after returns t, or where that is no later than before, or not known, an instant after before: aim takes a value that
+// is not later than the one before for one that it has.
+func after(before, t time.Time) time.Time {
+	if least := before.Add(time.Millisecond); t.Before(least) {
+		return least
+	}
+	return t
 }
 
 // lastTime returns when f's last epoch ended, or where the log does not say when it began.
@@ -286,7 +296,7 @@ func addEnd(l *tensorboard.Log, f *run.Follower, figures string) error {
 	if err != nil {
 		return err
 	}
-	step, t := 0, lastTime(f)
+	step, t := 0, after(lastTime(f), time.Time{})
 	if n := len(f.Metrics); n > 0 {
 		step = f.Metrics[n-1].Epoch
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -288,6 +289,25 @@ func TestTensorBoardNeverFailsATraining(t *testing.T) {
 		}
 		_, b := eventFile(t, filepath.Join(tr.Dir, eventsName))
 		sameEvents(t, fmt.Sprintf("after %d writes", after), b, wantEvents(t, tr.Dir))
+	}
+}
+
+// TestTensorBoardTimes: every epoch is later than the one before, though the log says nothing of some and a clock was
+// put back; or aim would leave it out.
+func TestTensorBoardTimes(t *testing.T) {
+	start := time.Unix(1e9, 0)
+	f := &run.Follower{}
+	f.Env.Started = start
+	for i, ended := range []time.Time{{}, start.Add(time.Minute), {}, start.Add(time.Second), start.Add(time.Hour)} {
+		f.Metrics, f.Ended = append(f.Metrics, run.Epoch{Epoch: i + 1}), append(f.Ended, ended)
+	}
+	var times []float64
+	for b := []byte(epochEvents(f, time.Time{})); len(b) > 0; b = b[16+binary.LittleEndian.Uint64(b):] {
+		times = append(times, math.Float64frombits(binary.LittleEndian.Uint64(b[13:]))-1e9)
+	}
+	want := []float64{0, 0, 0, 0, 0.001, 60, 60.001, 60.002, 3600}
+	if !slices.EqualFunc(times, want, func(a, b float64) bool { return math.Abs(a-b) < 1e-6 }) {
+		t.Errorf("times %v, want %v", times, want)
 	}
 }
 
