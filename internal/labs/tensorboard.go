@@ -260,12 +260,12 @@ func epochEvents(f *run.Follower, now time.Time) tensorboard.Log {
 	l.Begin(t, hparams(f.Record))
 	l.Text(t, 0, "config", verbatim(string(f.Config)))
 	l.Text(t, 0, "run", verbatim(about(f.Record)))
+	ended := f.Ended()
+	if n := len(ended); n > 0 && ended[n-1].IsZero() {
+		ended[n-1] = now
+	}
 	for i, m := range f.Metrics {
-		ended := f.Ended[i]
-		if ended.IsZero() && i+1 == len(f.Metrics) {
-			ended = now
-		}
-		t = after(t, ended)
+		t = after(t, ended[i])
 		l.Scalars(t, m.Epoch, epochScalars(m))
 	}
 	return l
@@ -282,7 +282,7 @@ func after(before, t time.Time) time.Time {
 
 // lastTime returns when f's last epoch ended, or where the log does not say when it began.
 func lastTime(f *run.Follower) time.Time {
-	for _, t := range slices.Backward(f.Ended) {
+	for _, t := range slices.Backward(f.Ended()) {
 		if !t.IsZero() {
 			return t
 		}

@@ -296,10 +296,21 @@ func TestTensorBoardNeverFailsATraining(t *testing.T) {
 // put back; or aim would leave it out.
 func TestTensorBoardTimes(t *testing.T) {
 	start := time.Unix(1e9, 0)
-	f := &run.Follower{}
+	dir := filepath.Join(t.TempDir(), "a")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f := run.Follow(dir)
 	f.Env.Started = start
+	log := ""
 	for i, ended := range []time.Time{{}, start.Add(time.Minute), {}, start.Add(time.Second), start.Add(time.Hour)} {
-		f.Metrics, f.Ended = append(f.Metrics, run.Epoch{Epoch: i + 1}), append(f.Ended, ended)
+		f.Metrics = append(f.Metrics, run.Epoch{Epoch: i + 1})
+		if !ended.IsZero() {
+			log += fmt.Sprintf(`{"time":%q,"msg":"epoch","epoch":%d}`+"\n", ended.Format(time.RFC3339), i+1)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "log.jsonl"), []byte(log), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	var times []float64
 	for b := []byte(epochEvents(f, time.Time{})); len(b) > 0; b = b[16+binary.LittleEndian.Uint64(b):] {

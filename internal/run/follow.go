@@ -16,8 +16,7 @@ import (
 // Follower reads a run's folder again and again while its process trains. It asks the process nothing, writes nothing,
 // and reads of metrics.jsonl and log.jsonl only what is new.
 type Follower struct {
-	Record             // Metrics grow; all else is as of the last change of its files
-	Ended  []time.Time // when each of Metrics was recorded; zero where log.jsonl does not say
+	Record // Metrics grow; all else is as of the last change of its files
 
 	state   string // of the files that tell status and result, and whether a process owns the run
 	metrics tail
@@ -58,7 +57,7 @@ func (f *Follower) Update() {
 	if state := f.stateNow(); state != f.state {
 		f.state = state
 		f.Record = read(filepath.Dir(f.Dir), f.ID)
-		f.again()
+		f.metrics.at = f.lines
 	}
 	if f.Status == StatusBroken {
 		return
@@ -71,7 +70,7 @@ func (f *Follower) Update() {
 }
 
 // again makes the next grow read metrics.jsonl from its begin.
-func (f *Follower) again() { f.Metrics, f.Ended, f.metrics.at, f.Epochs = nil, nil, 0, 0 }
+func (f *Follower) again() { f.Metrics, f.metrics.at, f.Epochs = nil, 0, 0 }
 
 // stateNow describes the files that tell what the run is and how far it has come, and whether a process owns it.
 func (f *Follower) stateNow() string {
@@ -104,9 +103,12 @@ func (f *Follower) grow() error {
 	}
 	f.Metrics = append(f.Metrics, more...)
 	f.Epochs = len(f.Metrics)
-	if b, err = f.log.more(); err != nil { // after metrics.jsonl: an epoch is logged a moment later
-		return err
-	}
+	return nil
+}
+
+// Ended returns when each of Metrics was recorded, zero where log.jsonl does not say: it does so a moment later.
+func (f *Follower) Ended() []time.Time {
+	b, _ := f.log.more() // a log that cannot be read says nothing
 	for line := range bytes.Lines(b) {
 		var e struct {
 			Msg   string    `json:"msg"`
@@ -117,10 +119,11 @@ func (f *Follower) grow() error {
 			f.times[e.Epoch] = e.Time
 		}
 	}
-	for i := max(0, len(f.Ended)-1); i < len(f.Metrics); i++ {
-		f.Ended = append(f.Ended[:i], f.times[f.Metrics[i].Epoch])
+	all := make([]time.Time, len(f.Metrics))
+	for i, m := range f.Metrics {
+		all[i] = f.times[m.Epoch]
 	}
-	return nil
+	return all
 }
 
 // tail is a file of lines that grows.

@@ -72,7 +72,10 @@ func (r *Runs) Read(now time.Time) ([]Run, error) {
 			f.settings, f.plan = f.ConfigHash, planOf(f.Config)
 		}
 		n := f.epochs(f.Metrics)
-		all[i] = Run{f.Record, n, left(f.Follower, n, now)}
+		all[i] = Run{f.Record, n, -1}
+		if f.Status == run.StatusRunning && n > 0 && len(f.Metrics) > 0 {
+			all[i].Left = left(f.Record, f.Ended(), n, now)
+		}
 	}
 	for dir := range r.known {
 		if !slices.Contains(folders, dir) {
@@ -111,26 +114,23 @@ func (p plan) epochs(done []run.Epoch) int {
 // recent is the number of epochs that the time of an epoch is estimated from.
 const recent = 9
 
-// left estimates how long f trains until the end of its last epoch, from the median of its recent epochs. It is negative
-// where that is not known.
-func left(f *run.Follower, planned int, now time.Time) time.Duration {
-	n := len(f.Metrics)
-	if f.Status != run.StatusRunning || n == 0 || planned == 0 {
-		return -1
-	}
+// left estimates how long the run r trains until the end of its last epoch, from the median of its recent epochs. ended
+// says when each of its epochs was recorded. It is negative where that is not known.
+func left(r run.Record, ended []time.Time, planned int, now time.Time) time.Duration {
+	n := len(ended)
 	var each []time.Duration
 	var last time.Time
 	for i := max(0, n-recent); i < n; i++ {
-		from := f.Env.Started
+		from := r.Env.Started
 		if i > 0 {
-			from = f.Ended[i-1]
+			from = ended[i-1]
 		}
-		for _, again := range f.Resumed { // an epoch begins with its process at the earliest
-			if again.Started.After(from) && again.Started.Before(f.Ended[i]) {
+		for _, again := range r.Resumed { // an epoch begins with its process at the earliest
+			if again.Started.After(from) && again.Started.Before(ended[i]) {
 				from = again.Started
 			}
 		}
-		if last = f.Ended[i]; from.IsZero() || last.IsZero() {
+		if last = ended[i]; from.IsZero() || last.IsZero() {
 			continue
 		}
 		each = append(each, last.Sub(from))
@@ -141,7 +141,7 @@ func left(f *run.Follower, planned int, now time.Time) time.Duration {
 	slices.Sort(each)
 	end := time.Duration(planned-n) * each[len(each)/2]
 	if !last.IsZero() {
-		for _, again := range f.Resumed {
+		for _, again := range r.Resumed {
 			if again.Started.After(last) {
 				last = again.Started
 			}

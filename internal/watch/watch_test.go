@@ -189,15 +189,12 @@ func TestWatchingChangesNothing(t *testing.T) {
 func TestLeft(t *testing.T) {
 	start := time.Date(2026, 11, 30, 6, 0, 0, 0, time.UTC)
 	at := func(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
-	f := &run.Follower{}
-	f.Status, f.Env.Started = run.StatusRunning, start
-	add := func(seconds int) {
-		f.Metrics = append(f.Metrics, run.Epoch{Epoch: len(f.Metrics) + 1})
-		f.Ended = append(f.Ended, at(seconds))
-	}
+	r := run.Record{Env: run.Env{Started: start}}
+	var ended []time.Time
+	add := func(seconds int) { ended = append(ended, at(seconds)) }
 	check := func(when string, now, want int) {
 		t.Helper()
-		if got := left(f, 10, at(now)); got != time.Duration(want)*time.Second && (want >= 0 || got >= 0) {
+		if got := left(r, ended, 10, at(now)); got != time.Duration(want)*time.Second && (want >= 0 || got >= 0) {
 			t.Errorf("%s: %v, want %d s", when, got, want)
 		}
 	}
@@ -207,15 +204,15 @@ func TestLeft(t *testing.T) {
 	add(22)
 	add(32)
 	check("later", 36, 66)
-	f.Resumed = []run.Env{{Started: at(5000)}}
+	r.Resumed = []run.Env{{Started: at(5000)}}
 	check("resumed", 5004, 66)
 	add(5010)
 	check("an epoch after that", 5010, 60)
 	check("late", 9000, 0)
-	f.Ended[3] = time.Time{}
+	ended[3] = time.Time{}
 	check("not logged yet", 5010, 60)
-	f.Status = run.StatusFinished
-	check("finished", 5010, -1)
+	ended = make([]time.Time, 2)
+	check("not logged at all", 5010, -1)
 }
 
 func TestPlanned(t *testing.T) {
