@@ -104,7 +104,7 @@ func runsOf(root string, args []string) ([]namedRun, error) {
 		}
 		n := len(seen)
 		err = filepath.WalkDir(a, func(path string, e fs.DirEntry, err error) error {
-			if err != nil || !e.IsDir() && e.Type()&fs.ModeSymlink == 0 || !run.IsFolder(path) {
+			if err != nil || !e.IsDir() && e.Type()&fs.ModeSymlink == 0 || !run.Is(path) {
 				return err
 			}
 			name := filepath.Base(path)
@@ -124,7 +124,7 @@ func runsOf(root string, args []string) ([]namedRun, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(seen) == n && !run.IsFolder(a) {
+		if len(seen) == n && !run.Is(a) {
 			return nil, fmt.Errorf("there are no runs under %s", a)
 		}
 	}

@@ -19,9 +19,9 @@ type Follower struct {
 	Record // Metrics grow; all else is as of the last change of its files
 
 	state   string // of the files that tell status and result, and whether a process owns the run
-	metrics tail
-	log     tail
-	times   map[int]time.Time // by epoch
+	metrics Tail
+	logged  int64             // bytes read of log.jsonl
+	times   map[int]time.Time // of epochs, from it
 }
 
 // Follow returns a Follower of the run in the folder dir. Update reads it.
@@ -29,7 +29,6 @@ func Follow(dir string) *Follower {
 	dir = filepath.Clean(dir)
 	f := &Follower{times: map[int]time.Time{}}
 	f.ID, f.Dir = filepath.Base(dir), dir
-	f.metrics.path, f.log.path = filepath.Join(dir, metricsName), filepath.Join(dir, logName)
 	return f
 }
 
@@ -42,35 +41,29 @@ func Folders(root string) ([]string, error) {
 	return all, err
 }
 
-// IsFolder reports whether dir is the folder of a run.
-func IsFolder(dir string) bool {
-	for _, f := range []string{envName, statusName, lockName} {
-		if _, err := os.Stat(filepath.Join(dir, f)); err == nil {
-			return validID.MatchString(filepath.Base(filepath.Clean(dir)))
-		}
-	}
-	return false
-}
-
 // Update reads what is new. A run that is not readable becomes broken, as in List.
 func (f *Follower) Update() {
 	if state := f.stateNow(); state != f.state {
 		f.state = state
-		f.Record = read(filepath.Dir(f.Dir), f.ID)
-		f.metrics.at = f.lines
+		f.Record, f.metrics = Glance(f.Dir), Tail{Dir: f.Dir}
+		f.Metrics = nil // Tail reads them
 	}
 	if f.Status == StatusBroken {
 		return
 	}
-	if err := f.grow(); err != nil {
+	epochs, again, err := f.metrics.Next()
+	if err != nil {
 		f.state = "" // the next Update may find it whole
 		f.Status, f.Detail, f.broken = StatusBroken, err.Error(), err
-		f.again()
+		f.Metrics, f.Epochs = nil, 0
+		return
 	}
+	if again {
+		f.Metrics = nil
+	}
+	f.Metrics = append(f.Metrics, epochs...)
+	f.Epochs = len(f.Metrics)
 }
-
-// again makes the next grow read metrics.jsonl from its begin.
-func (f *Follower) again() { f.Metrics, f.metrics.at, f.Epochs = nil, 0, 0 }
 
 // stateNow describes the files that tell what the run is and how far it has come, and whether a process owns it.
 func (f *Follower) stateNow() string {
@@ -84,31 +77,9 @@ func (f *Follower) stateNow() string {
 	return state
 }
 
-// grow reads the epochs that are new. A resumed run is cut back to its checkpoint, and then all are read.
-func (f *Follower) grow() error {
-	if f.metrics.cut() {
-		f.again()
-	}
-	b, err := f.metrics.more()
-	if err != nil {
-		return err
-	}
-	more, err := parseMetrics(f.metrics.path, b)
-	if err != nil {
-		return err
-	}
-	if n := len(f.Metrics); n > 0 && len(more) > 0 && more[0].Epoch != f.Metrics[n-1].Epoch+1 {
-		f.again() // cut back and grown again since the last time
-		return f.grow()
-	}
-	f.Metrics = append(f.Metrics, more...)
-	f.Epochs = len(f.Metrics)
-	return nil
-}
-
 // Ended returns when each of Metrics was recorded, zero where log.jsonl does not say: it does so a moment later.
 func (f *Follower) Ended() []time.Time {
-	b, _ := f.log.more() // a log that cannot be read says nothing
+	b, _ := f.newLog() // a log that cannot be read says nothing
 	for line := range bytes.Lines(b) {
 		var e struct {
 			Msg   string    `json:"msg"`
@@ -126,39 +97,28 @@ func (f *Follower) Ended() []time.Time {
 	return all
 }
 
-// tail is a file of lines that grows.
-type tail struct {
-	path string
-	at   int64 // bytes read
-}
-
-// cut reports whether the file is shorter than what was read of it.
-func (t *tail) cut() bool {
-	st, err := os.Stat(t.path)
-	return err == nil && st.Size() < t.at
-}
-
-// more returns the whole lines that were not read before. A file that is not there has none.
-func (t *tail) more() ([]byte, error) {
-	f, size, err := plainfile.Open(t.path)
+// newLog returns the whole lines of log.jsonl that were not read before. A log that is not there has none.
+func (f *Follower) newLog() ([]byte, error) {
+	path := filepath.Join(f.Dir, logName)
+	file, size, err := plainfile.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	if size-t.at > MaxFile {
-		return nil, fmt.Errorf("%s has more than %d bytes; put a good copy in its place", t.path, MaxFile)
+	defer file.Close()
+	if size-f.logged > MaxFile {
+		return nil, fmt.Errorf("%s has more than %d bytes; put a good copy in its place", path, MaxFile)
 	}
-	if size <= t.at {
+	if size <= f.logged {
 		return nil, nil
 	}
-	b, err := io.ReadAll(io.NewSectionReader(f, t.at, size-t.at))
+	b, err := io.ReadAll(io.NewSectionReader(file, f.logged, size-f.logged))
 	if err != nil {
 		return nil, err
 	}
 	b = b[:bytes.LastIndexByte(b, '\n')+1]
-	t.at += int64(len(b))
+	f.logged += int64(len(b))
 	return b, nil
 }

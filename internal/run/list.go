@@ -49,7 +49,6 @@ type Record struct {
 	Metrics []Epoch         `json:"metrics"`
 
 	broken error             // why it is broken, if its status is StatusBroken
-	lines  int64             // bytes of metrics.jsonl that Metrics was read from
 	sha256 map[string]string // of its files, from status.json
 }
 
@@ -318,7 +317,7 @@ func (r *Record) readMetrics(parse func(path string, b []byte) ([]Epoch, error))
 	if r.Metrics, err = parse(path, b); err != nil {
 		return err
 	}
-	r.Epochs, r.lines = bytes.Count(b, []byte{'\n'}), int64(bytes.LastIndexByte(b, '\n')+1)
+	r.Epochs = bytes.Count(b, []byte{'\n'})
 	return nil
 }
 
