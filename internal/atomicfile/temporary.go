@@ -106,6 +106,11 @@ func abandoned(path, owner, process, start string) bool {
 	if owner != host() {
 		return untouched(path)
 	}
+	return ended(process, start)
+}
+
+// ended says whether the process of this host that began at start is gone.
+func ended(process, start string) bool {
 	pid, err := strconv.Atoi(process)
 	if err != nil || pid < 1 {
 		return false
@@ -115,6 +120,19 @@ func abandoned(path, owner, process, start string) bool {
 	}
 	ticks, ended := started(pid)
 	return ended || ticks != 0 && start != "0" && start != strconv.FormatUint(ticks, 10)
+}
+
+// Owner is this process in names: HOST-PID-START, as in those of temporary files.
+func Owner() string { return strings.TrimSuffix(strings.TrimPrefix(self(), ".dla-tmp-"), "-") }
+
+// Gone says whether the process that Owner called so is gone. known is false for one of another host, or of another
+// container, of which that cannot be told from here.
+func Gone(owner string) (gone, known bool) {
+	parts := strings.Split(owner, "-")
+	if len(parts) != 3 || parts[0] != host() {
+		return false, false
+	}
+	return ended(parts[1], parts[2]), true
 }
 
 // untouched says whether nothing at path or in it has changed for foreignAge.

@@ -165,8 +165,8 @@ func newRootCmd(s *Streams) *cobra.Command {
 Python, no GPU. Every run leaves a record; every figure is drawn from records; a run that is
 stopped, even by kill -9, resumes to the same bits.
 
-Exit codes: 0 done; 1 failed; 2 usage error; 3 stopped by --max-time; 130, 143 stopped by
-Ctrl-C or SIGTERM. A stopped run can be resumed.
+Exit codes: 0 done; 1 failed; 2 usage error; 3 stopped by --max-time; 130, 143, 138 stopped by
+Ctrl-C, SIGTERM or SIGUSR1. A stopped run can be resumed.
 
 Environment:
   DLA_DATA         folder with data sets (mnist/train-images-idx3-ubyte.gz, …), searched first
@@ -188,7 +188,7 @@ Environment:
 	cmd.SetIn(s.In) // first: the completion command keeps the streams it is made with
 	cmd.SetOut(s.Out)
 	cmd.SetErr(s.Err)
-	cmd.AddCommand(newLab1Cmd(s), newLab3Cmd(s), newLab4Cmd(s), newPredictImagesCmd(s), newRunsCmd(s), newPlotCmd(s),
+	cmd.AddCommand(newLab1Cmd(s), newLab3Cmd(s), newLab4Cmd(s), newPredictImagesCmd(s), newSweepCmd(s), newRunsCmd(s), newPlotCmd(s),
 		newDataCmd(s),
 		newModelsCmd(s), newCacheCmd(s), newBenchCmd(s), newServeCmd(s), newVersionCmd(s))
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {

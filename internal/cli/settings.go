@@ -185,27 +185,61 @@ func resolve[C any](o experimentFlags, b *settingFlags, seeds int, l layers[C]) 
 	if err != nil {
 		return nil, err
 	}
+	points, err := o.points(b)
+	if err != nil {
+		return nil, err
+	}
+	var file config.File
+	if o.config != "" {
+		if file, err = config.ReadFile(o.config); err != nil {
+			return nil, err
+		}
+	}
+	if seedSet := o.givenBy(b, "seed"); seedSet != "" && seedSet != "--seed" { // by --set: all seeds are the same
+		seeds = 1
+	}
 	var all distinct[C]
 	for _, combination := range combinations {
-		for i := range seeds {
-			c, err := resolveOne(o, b, l, combination, uint64(i))
+		for _, point := range points {
+			c, err := resolveOne(o, b, l, file, combination, point)
 			if err != nil {
 				return nil, err
 			}
-			all.add(c)
+			first, err := config.Get(&c, "seed")
+			if err != nil {
+				return nil, err
+			}
+			for i := range seeds {
+				if err := config.SetValue(&c, "seed", first.(uint64)+uint64(i)); err != nil {
+					return nil, err
+				}
+				all.add(c)
+			}
 		}
 	}
 	return all.list, nil
 }
 
-// resolveOne returns the settings of one run. seed is added to the first seed.
-func resolveOne[C any](o experimentFlags, b *settingFlags, l layers[C], combination []assignment,
-	seed uint64) (C, error) {
-	apply := func(c *C) error {
-		if o.config != "" {
-			if err := config.LoadFile(c, o.config); err != nil {
-				return err
+// points returns the assignments of each combination of --grid and --random, in `dla sweep`.
+func (o experimentFlags) points(b *settingFlags) ([][]string, error) {
+	space := spaceOf(b.flags)
+	for _, key := range space.Keys() {
+		if by := o.givenBy(b, key); by != "" {
+			if !strings.HasPrefix(by, "--") {
+				by = "--set " + by
 			}
+			return nil, fmt.Errorf("%s is varied, and given by %s as well", key, by)
+		}
+	}
+	return space.Points()
+}
+
+// resolveOne returns the settings of the run from the first seed. file is that of --config.
+func resolveOne[C any](o experimentFlags, b *settingFlags, l layers[C], file config.File, combination []assignment,
+	point []string) (C, error) {
+	apply := func(c *C) error {
+		if err := file.Set(c); err != nil {
+			return err
 		}
 		if err := b.apply(c); err != nil {
 			return err
@@ -220,19 +254,17 @@ func resolveOne[C any](o experimentFlags, b *settingFlags, l layers[C], combinat
 				return err
 			}
 		}
-		first, err := config.Get(c, "seed")
-		if err != nil {
-			return err
-		}
-		if err := config.SetValue(c, "seed", first.(uint64)+seed); err != nil {
-			return err
-		}
 		if err := o.makeSmall(b, c, l.small); err != nil {
 			return err
 		}
 		for _, a := range o.sets {
 			if err := config.Set(c, a); err != nil {
 				return err
+			}
+		}
+		for _, a := range point {
+			if err := config.Assign(c, a); err != nil {
+				return fmt.Errorf("%s: %w", a, err)
 			}
 		}
 		return nil

@@ -38,6 +38,9 @@ func tasksOf[C any](all []C) []labs.Task {
 // run makes the runs of st and shows their results, or with --dry-run their cost. Every experiment's command calls it.
 func (o trainingFlags) run(cmd *cobra.Command, s *Streams, st study) (err error) {
 	o.setThreads()
+	if w := sweepOf(cmd); w != nil {
+		return w.begin(cmd, s, o, st)
+	}
 	if o.dryRun {
 		return o.plan(s, st)
 	}

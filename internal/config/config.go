@@ -24,30 +24,62 @@ import (
 // maxFile bounds a configuration file: nobody writes a larger one by hand.
 const maxFile = 1 << 20
 
-// LoadFile reads the YAML file path into dst, a pointer to a struct. Settings that the file lacks keep their values.
-func LoadFile(dst any, path string) error {
-	b, err := plainfile.Read(path, maxFile)
-	if err != nil {
-		return fmt.Errorf("configuration: %w", err)
-	}
-	return Load(dst, b, path)
+// File is a parsed YAML file of settings, which may be set in many structs.
+type File struct {
+	name string
+	root *yaml.Node // nil: nothing is set
 }
 
-// Load reads YAML text into dst, as LoadFile does. Errors call the text name.
-func Load(dst any, text []byte, name string) error {
+// ReadFile parses the YAML file path.
+func ReadFile(path string) (File, error) {
+	b, err := plainfile.Read(path, maxFile)
+	if err != nil {
+		return File{}, fmt.Errorf("configuration: %w", err)
+	}
+	return Parse(b, path)
+}
+
+// Parse parses YAML text. Errors call it name.
+func Parse(text []byte, name string) (File, error) {
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	var doc yaml.Node
 	err := d.Decode(&doc)
 	if errors.Is(err, io.EOF) {
-		return nil // empty: nothing is set
+		return File{name: name}, nil
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return File{}, fmt.Errorf("%s: %w", name, err)
 	}
 	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%s: holds more than one YAML document", name)
+		return File{}, fmt.Errorf("%s: holds more than one YAML document", name)
 	}
-	return setAll(dst, doc.Content[0], "", name)
+	return File{name, doc.Content[0]}, nil
+}
+
+// Set sets the settings of f in dst, a pointer to a struct. Settings that f lacks keep their values.
+func (f File) Set(dst any) error {
+	if f.root == nil {
+		return nil
+	}
+	return setAll(dst, f.root, "", f.name)
+}
+
+// LoadFile reads the YAML file path into dst, a pointer to a struct. Settings that the file lacks keep their values.
+func LoadFile(dst any, path string) error {
+	f, err := ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return f.Set(dst)
+}
+
+// Load reads YAML text into dst, as LoadFile does. Errors call the text name.
+func Load(dst any, text []byte, name string) error {
+	f, err := Parse(text, name)
+	if err != nil {
+		return err
+	}
+	return f.Set(dst)
 }
 
 // setAll sets every leaf under n, whose key path is prefix.
@@ -86,31 +118,34 @@ func setAll(dst any, n *yaml.Node, prefix, name string) error {
 
 // Set makes one assignment, such as "train.lr=0.05", in dst.
 func Set(dst any, assignment string) error {
+	if err := Assign(dst, assignment); err != nil {
+		return fmt.Errorf("--set %s: %w", assignment, err)
+	}
+	return nil
+}
+
+// Assign is Set whose errors do not name the flag that gave the assignment.
+func Assign(dst any, assignment string) error {
 	key, value, ok := strings.Cut(assignment, "=")
 	if !ok {
-		return fmt.Errorf("--set %s: want key=value, such as train.lr=0.05", assignment)
+		return fmt.Errorf("want key=value, such as train.lr=0.05")
 	}
 	key = strings.TrimSpace(key)
 	field, err := find(dst, key)
 	if err != nil {
-		return fmt.Errorf("--set %s: %w", assignment, err)
+		return err
 	}
 	if field.Kind() == reflect.Struct {
-		return fmt.Errorf("--set %s: %s is a group of settings; its keys are %s", assignment, key,
-			strings.Join(Keys(dst, key), ", "))
+		return fmt.Errorf("%s is a group of settings; its keys are %s", key, strings.Join(Keys(dst, key), ", "))
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal([]byte(value), &doc); err != nil || len(doc.Content) != 1 {
-		return fmt.Errorf("--set %s: %q is not a value", assignment, value)
+		return fmt.Errorf("%q is not a value", value)
 	}
 	if v := doc.Content[0]; v.LineComment != "" {
-		return fmt.Errorf("--set %s: %q would be read as a comment; put the value in quotes: \"…\"", assignment,
-			v.LineComment)
+		return fmt.Errorf("%q would be read as a comment; put the value in quotes: \"…\"", v.LineComment)
 	}
-	if err := setField(field, key, doc.Content[0]); err != nil {
-		return fmt.Errorf("--set %s: %w", assignment, err)
-	}
-	return nil
+	return setField(field, key, doc.Content[0])
 }
 
 // setField decodes v into field without conversions, which would hide mistakes.
@@ -308,6 +343,33 @@ func Get(c any, key string) (any, error) {
 		return nil, err
 	}
 	return field.Interface(), nil
+}
+
+// Differences returns the settings of b, by key, that differ from those of a. Both are structs of the same type.
+func Differences(a, b any) map[string]any {
+	all := map[string]any{}
+	var walk func(x, y reflect.Value, prefix string)
+	walk = func(x, y reflect.Value, prefix string) {
+		for i := range x.NumField() {
+			p, q := x.Field(i), y.Field(i)
+			switch p.Kind() {
+			case reflect.Struct:
+				walk(p, q, prefix+keyOf(x.Type().Field(i))+".")
+				continue
+			case reflect.Slice:
+				if reflect.DeepEqual(p.Interface(), q.Interface()) {
+					continue
+				}
+			default:
+				if p.Equal(q) {
+					continue
+				}
+			}
+			all[prefix+keyOf(x.Type().Field(i))] = q.Interface()
+		}
+	}
+	walk(reflect.ValueOf(a), reflect.ValueOf(b), "")
+	return all
 }
 
 // SetValue sets the setting key of the struct that dst points to. A value of another type is an error.

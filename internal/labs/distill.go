@@ -167,7 +167,7 @@ func teacherOf(ctx context.Context, ds *data.Dataset, cfg config.Distill, opt Op
 
 // trainedTeacher trains the teacher of cfg, unless a finished run of that training exists.
 func trainedTeacher(ctx context.Context, ds *data.Dataset, cfg config.Distill, opt Options) (*Network, error) {
-	opt.goesOn = nil
+	opt.goesOn, opt.part = nil, Part{}
 	job, err := resnetOn(ds, cfg.TeacherTraining(), opt)
 	if err != nil {
 		return nil, err

@@ -22,6 +22,7 @@ type Outcome struct {
 	Result  record.Result // nil unless Done
 	Reused  bool          // it is an earlier finished run with the same settings and data
 	Figures []string
+	Seconds float64 // of training, by all processes of the run, where it did not fail
 }
 
 // Done reports whether the run is finished.
@@ -29,8 +30,9 @@ func (o Outcome) Done() bool { return o.Result != nil }
 
 // stopped is the error of a run that was stopped and can be resumed.
 type stopped struct {
-	reason train.Reason
-	detail string
+	reason  train.Reason
+	detail  string
+	seconds float64
 }
 
 func (s *stopped) Error() string { return "stopped: " + string(s.reason) }
@@ -173,6 +175,7 @@ func goOn(ctx context.Context, rec run.Record, job Job, opt Options) (Outcome, e
 func finish(ctx context.Context, r *run.Run, job Job, opt Options) (o Outcome, err error) {
 	finished := false
 	events := newEventWriter(r.Dir(), opt)
+	r.Guard = opt.part.Guard
 	defer func() {
 		if err != nil && !finished {
 			err = errors.Join(err, r.SetStatus(run.StatusFailed, err.Error()))
@@ -191,15 +194,18 @@ func finish(ctx context.Context, r *run.Run, job Job, opt Options) (o Outcome, e
 	switch {
 	case errors.As(err, &stop):
 	case err != nil && interrupted(ctx) && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))):
-		stop = &stopped{train.Interrupted, "by a signal"}
+		stop = &stopped{train.Interrupted, "by a signal", 0}
 	case err != nil:
 		return o, err
 	}
 	if stop != nil {
-		o.Reason = stop.reason
+		o.Reason, o.Seconds = stop.reason, stop.seconds
 		status := run.StatusInterrupted
-		if stop.reason == train.OutOfTime {
+		switch stop.reason {
+		case train.OutOfTime, train.Halted:
 			status = run.StatusPaused
+		case Trained:
+			status = run.StatusTrained
 		}
 		return o, r.SetStatus(status, stop.detail)
 	}
@@ -207,7 +213,7 @@ func finish(ctx context.Context, r *run.Run, job Job, opt Options) (o Outcome, e
 		return o, err
 	}
 	finished = true
-	o.Result, o.Reason = res, train.Finished
+	o.Result, o.Reason, o.Seconds = res, train.Finished, res.Seconds()
 	if !opt.KeepCheckpoints {
 		r.DropCheckpoints()
 	}
@@ -229,6 +235,7 @@ func reused(rec run.Record, opt Options) (o Outcome, err error) {
 	if o.Result, err = ResultOf(rec); err != nil {
 		return o, err
 	}
+	o.Seconds = o.Result.Seconds()
 	if o.Figures, err = CompleteFigures(rec); err == nil {
 		CompleteEvents(rec, opt)
 	}

@@ -161,6 +161,7 @@ type Options struct {
 
 	OtherKernels bool // continue runs begun with other kernels, with other bits, as their records then say
 
+	part     Part        // of a trial's training; zero: all of it
 	deadline time.Time   // from MaxTime; zero: none
 	loaded   *loaded     // shared by the jobs of a study
 	goesOn   *run.Record // the run to continue; nil: a new one

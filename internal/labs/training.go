@@ -111,20 +111,27 @@ func (t *training) Run(ctx context.Context, r *run.Run, opt Options) (record.Res
 	job.Epochs, job.Patience, job.ClipNorm, job.GradNorms = c.Epochs, c.Patience, c.ClipNorm, c.GradNorms
 	job.Average = averageOf(c.Average)
 	job.Steps, job.MaxTime, job.CheckpointEvery, job.Run, job.Sink = c.Steps, opt.timeLeft(), time.Minute, r, opt.Sink
+	job.Halt = opt.part.Halt
 	out, err := job.Fit(ctx)
 	switch {
 	case err != nil:
 		return nil, err
 	case out.Reason == train.Interrupted:
-		return nil, &stopped{out.Reason, "by a signal"}
+		return nil, &stopped{out.Reason, "by a signal", out.Seconds}
 	case out.Reason == train.OutOfTime:
-		return nil, &stopped{out.Reason, "by --max-time"}
+		return nil, &stopped{out.Reason, "by --max-time", out.Seconds}
+	case out.Reason == train.Halted:
+		return nil, &stopped{out.Reason, fmt.Sprintf("by the sweep's early stopping, after %d epochs", out.Epochs),
+			out.Seconds}
+	case opt.part.Untested:
+		return nil, &stopped{Trained, "a trial of a sweep; it is not evaluated on the test set", out.Seconds}
 	}
 
 	live := job.Program.State()
 	res, err := evaluate(ctx, m, live, finishedTraining{out, r, weights.Fingerprint(live), nil, opt.Sink, opt.elapsed})
 	if interrupted(ctx) { // an incomplete evaluation is not recorded
-		return nil, &stopped{train.Interrupted, "by a signal, before the end of the evaluation on the test set"}
+		return nil, &stopped{train.Interrupted, "by a signal, before the end of the evaluation on the test set",
+			out.Seconds}
 	}
 	if errors.Is(err, train.ErrDiverged) { // without validation nothing has evaluated the weights before
 		err = fmt.Errorf("%w on the test set; %s", err, train.Remedy)

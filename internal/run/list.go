@@ -159,12 +159,12 @@ func Examine(root, id string) (Record, error) {
 
 // resolve returns the full id of the run whose id is, or uniquely begins with, id.
 func resolve(root, id string) (string, error) {
+	if validID.MatchString(id) && Is(filepath.Join(root, id)) { // without reading root, which may hold thousands
+		return id, nil
+	}
 	all, err := ids(root)
 	if err != nil {
 		return "", err
-	}
-	if slices.Contains(all, id) {
-		return id, nil
 	}
 	var match []string
 	for _, x := range all {
@@ -235,7 +235,7 @@ func readIdentity(id, dir string) (Record, error) {
 		return rec, err
 	}
 	switch st.Status {
-	case StatusRunning, StatusInterrupted, StatusPaused, StatusFailed, StatusFinished:
+	case StatusRunning, StatusInterrupted, StatusPaused, StatusTrained, StatusFailed, StatusFinished:
 		return rec, nil
 	}
 	return rec, fmt.Errorf("%s: unknown status %q", filepath.Join(dir, statusName), st.Status)

@@ -4,7 +4,7 @@
 //	config.yaml      the resolved configuration
 //	env.json         version, machine, kernels and data fingerprint at the start; the SHA-256 of config.yaml
 //	resumed.json     the same for each time it was resumed
-//	status.json      running, interrupted, paused, failed or finished; then the SHA-256 of the record's files
+//	status.json      running, interrupted, paused, trained, failed or finished; then the SHA-256 of the record's files
 //	metrics.jsonl    one line an epoch; nothing in it depends on time or machine load
 //	log.jsonl        times and warnings
 //	manifest.json    which checkpoint files are current, with their SHA-256 (checkpoint.go)
@@ -45,6 +45,7 @@ const (
 	StatusRunning     Status = "running"
 	StatusInterrupted Status = "interrupted" // by a signal, or its process died
 	StatusPaused      Status = "paused"      // by a time limit
+	StatusTrained     Status = "trained"     // all epochs are done; not evaluated on the test set: a trial of a sweep
 	StatusFailed      Status = "failed"
 	StatusFinished    Status = "finished"
 	StatusBroken      Status = "broken"
@@ -166,6 +167,10 @@ type Run struct {
 	manifest manifest
 	restored bool // manifest and metrics match the disk
 	finished bool
+
+	// Guard is called before each write to the record, where not nil, and fails it by returning an error: the process
+	// may have lost the run to one on another machine, whose lock this one does not see.
+	Guard func() error
 }
 
 // Create makes a new run under root, named after time, variant and seed. This process owns it.
@@ -187,18 +192,26 @@ func Create(root string, s Spec) (*Run, error) {
 		if _, err := os.Lstat(filepath.Join(root, id)); err == nil {
 			continue
 		}
-		r := &Run{id: id, restored: true}
-		err := r.begin(root, s)
-		if err == nil {
-			return r, nil
-		}
-		err = errors.Join(err, r.Close())
+		r, err := CreateAs(root, id, s)
 		if errors.Is(err, atomicfile.ErrNotEmpty) { // another process began one of the same name in the meantime
 			continue
 		}
-		return nil, fmt.Errorf("no run can be recorded under %s: %w; free some space there or choose another folder "+
-			"with --out", root, err)
+		return r, err
 	}
+}
+
+// CreateAs is Create of a run called id, under a root that is there. If there is one, the error wraps
+// atomicfile.ErrNotEmpty.
+func CreateAs(root, id string, s Spec) (*Run, error) {
+	if !validID.MatchString(id) {
+		return nil, fmt.Errorf("%q is not a valid name of a run", id)
+	}
+	r := &Run{id: id, restored: true}
+	if err := r.begin(root, s); err != nil {
+		return nil, fmt.Errorf("no run can be recorded under %s: %w; free some space there or choose another folder "+
+			"with --out", root, errors.Join(err, r.Close()))
+	}
+	return r, nil
 }
 
 // begin makes the run's folder, in one step: there is none of which nobody can tell what it was to be.
@@ -417,7 +430,7 @@ func (r *Run) SetStatus(s Status, detail string) error {
 	if err := r.open(); err != nil {
 		return err
 	}
-	if !slices.Contains([]Status{StatusRunning, StatusInterrupted, StatusPaused, StatusFailed}, s) {
+	if !slices.Contains([]Status{StatusRunning, StatusInterrupted, StatusPaused, StatusTrained, StatusFailed}, s) {
 		return fmt.Errorf("run %s cannot be given the status %q", r.id, s)
 	}
 	return r.writeStatus(statusFile{Status: s, Detail: detail})
@@ -469,6 +482,9 @@ func (r *Run) open() error {
 	}
 	if r.lock == nil {
 		return fmt.Errorf("run %s is closed", r.id)
+	}
+	if r.Guard != nil {
+		return r.Guard()
 	}
 	return nil
 }

@@ -39,6 +39,10 @@ type Job struct {
 	MaxTime         time.Duration // of this process; 0: none
 	CheckpointEvery time.Duration // interval within an epoch; 0: at the end of each epoch only
 
+	// Halt is asked before each epoch but the first, with the number of those that are done, whether the training ends
+	// here for now. The checkpoint is that of the last epoch, and the training can go on from it. nil: never.
+	Halt func(epochs int) bool
+
 	Run  *run.Run
 	Sink Sink
 }
@@ -46,12 +50,13 @@ type Job struct {
 // Reason says why Fit returned.
 type Reason string
 
-// The reasons. A run that was interrupted or out of time can be resumed.
+// The reasons. A run that was interrupted, halted or out of time can be resumed.
 const (
 	Finished    Reason = "finished"
 	EarlyStop   Reason = "early stop"
 	OutOfTime   Reason = "max time"
 	Interrupted Reason = "interrupted"
+	Halted      Reason = "halted" // by Job.Halt
 )
 
 // Outcome is the result of Fit.
@@ -136,6 +141,10 @@ func (j *Job) Fit(ctx context.Context) (Outcome, error) {
 	before := l.st.Seconds
 	reason := Finished
 	for l.st.Epoch < l.epochs && !l.st.Stopped {
+		if j.Halt != nil && l.st.Epoch > 0 && l.st.Step == 0 && j.Halt(l.st.Epoch) {
+			reason = Halted
+			break
+		}
 		var err error
 		if reason, err = l.epoch(ctx, before); err != nil {
 			return Outcome{}, err
