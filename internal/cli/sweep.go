@@ -65,7 +65,7 @@ func newSweepCmd(s *Streams) *cobra.Command {
 		lab.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 		cmd.AddCommand(lab)
 	}
-	cmd.AddCommand(newSweepRunCmd(s))
+	cmd.AddCommand(newSweepRunCmd(s), newSweepStatusCmd(s), newSweepResultsCmd(s), newSweepTestCmd(s))
 	return cmd
 }
 

@@ -117,7 +117,7 @@ func ended(s *Streams, f *sweep.Folder, states []sweep.State, code int, w workFl
 	if w.only != 0 {
 		states = states[w.only-1 : w.only]
 	} else if !w.child {
-		if err := results(s, f, states); err != nil {
+		if err := showResults(s, f, states, false); err != nil {
 			return err
 		}
 	}
@@ -326,10 +326,4 @@ func summaryOfLeft(states []sweep.State) string {
 		}
 	}
 	return summary(left)
-}
-
-// results prints what a sweep has come to.
-func results(s *Streams, f *sweep.Folder, states []sweep.State) error {
-	fmt.Fprintf(s.Out, "%s in %s\n", summary(states), f.Dir)
-	return nil
 }
