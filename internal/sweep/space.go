@@ -201,7 +201,7 @@ func (s Space) Points() ([][]string, error) {
 }
 
 // draw returns draw i, from 0. It depends on the seed, the key and i alone, so that more draws, or draws of another
-// setting, change none. Numbers have five significant digits, which every machine computes alike.
+// setting, change none. Numbers have six significant digits, which every machine computes alike.
 func (a Axis) draw(seed uint64, i int) string {
 	r := rng.New(seed, "sweep "+a.Key, 0, uint64(i))
 	switch a.Kind {
@@ -216,8 +216,8 @@ func (a Axis) draw(seed uint64, i int) string {
 	return rounded(a.Lo + (a.Hi-a.Lo)*r.Float64())
 }
 
-// rounded returns x with five significant digits.
+// rounded returns x with six significant digits.
 func rounded(x float64) string {
-	v, _ := strconv.ParseFloat(strconv.FormatFloat(x, 'g', 5, 64), 64) // what is formatted parses
+	v, _ := strconv.ParseFloat(strconv.FormatFloat(x, 'g', 6, 64), 64) // what is formatted parses
 	return strconv.FormatFloat(v, 'g', -1, 64)
 }
