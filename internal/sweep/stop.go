@@ -135,9 +135,9 @@ func (p *Plan) promoted(states []State) []int {
 			}
 		}
 	}
-	// come returns the settings all of whose trials have come to rung k, the best first.
-	come := func(k int) []*settings {
-		var all []*settings
+	// come returns the settings all of whose trials have come to rung k, the best first, without those that diverged,
+	// and the number of all of them.
+	come := func(k int) (all []*settings, n int) {
 		value := map[*settings]float64{}
 		for _, g := range groups {
 			sum, n, whole := 0.0, 0, true
@@ -157,10 +157,10 @@ func (p *Plan) promoted(states []State) []int {
 			}
 		}
 		slices.SortStableFunc(all, func(a, b *settings) int { return p.Objective.compare(value[a], value[b]) })
-		for len(all) > 0 && math.IsNaN(value[all[len(all)-1]]) { // what has diverged is not promoted
+		for n = len(all); len(all) > 0 && math.IsNaN(value[all[len(all)-1]]); {
 			all = all[:len(all)-1]
 		}
-		return all
+		return all, n
 	}
 	promote := func(k, most int, all []*settings) {
 		for _, g := range all[:min(most, len(all))] {
@@ -168,8 +168,8 @@ func (p *Plan) promoted(states []State) []int {
 		}
 	}
 	for k := top - 1; k >= 0; k-- {
-		all := come(k)
-		promote(k, len(all)/p.Stop.Eta, all)
+		all, n := come(k)
+		promote(k, n/p.Stop.Eta, all)
 	}
 	allowed := func() (all []int, idle bool) {
 		all, idle = make([]int, len(states)), true
@@ -183,12 +183,12 @@ func (p *Plan) promoted(states []State) []int {
 		return all, idle
 	}
 	all, idle := allowed()
-	if !idle || len(come(top)) > 0 {
+	if at, _ := come(top); !idle || len(at) > 0 {
 		return all
 	}
 	// Nothing is left to do and nobody came to the top, since a rung had fewer than Eta settings: the best goes on.
 	for k := top - 1; k >= 0; k-- {
-		if at := come(k); len(at) > 0 {
+		if at, _ := come(k); len(at) > 0 {
 			promote(k, 1, at)
 			break
 		}
