@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -160,4 +161,51 @@ func bitsOf(t *testing.T, dir, id string) string {
 		t.Fatalf("%s: %v", id, err)
 	}
 	return fmt.Sprintf("%s\n%s\n%s", read("config.yaml"), read("metrics.jsonl"), m.Checkpoints[0].Best.SHA256)
+}
+
+// TestSIGUSR1: the signal that a scheduler sends before a time limit stops a training with its checkpoint; a SIGTERM
+// after it does not cut the saving short; the same command goes on.
+func TestSIGUSR1(t *testing.T) {
+	for _, name := range []string{"XDG_CACHE_HOME", "HOME", "LocalAppData"} {
+		t.Setenv(name, filepath.Dir(t.TempDir()))
+	}
+	t.Setenv("DLA_DATA", "")
+	dir := filepath.Join(t.TempDir(), "study")
+	begin := []string{"sweep", "lab1", "resnet", "--depth", "1", "--width", "16", "--data", "synthetic-digits", "--set",
+		"data.limit=256", "--set", "data.val=256", "--epochs", "100000", "--out", dir}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	c := exec.Command(exe, begin...)
+	c.Args[0] = "dla"
+	c.Stderr, c.Stdout = &said, &said
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	manifest := filepath.Join(dir, sweep.RunID(1), "manifest.json")
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) { // until it trains
+		if _, err := os.Stat(manifest); err == nil {
+			break
+		}
+		if time.Since(began) > time.Minute {
+			_ = c.Process.Kill()
+			t.Fatal("it does not begin")
+		}
+	}
+	for _, s := range []os.Signal{syscall.SIGUSR1, syscall.SIGTERM, syscall.SIGUSR1} {
+		if err := c.Process.Signal(s); err != nil {
+			break // it has ended
+		}
+	}
+	if _ = c.Wait(); c.ProcessState.ExitCode() != 138 {
+		t.Errorf("exit code %d, want 138\n%s", c.ProcessState.ExitCode(), said.String())
+	}
+	want(t, 0, []string{"sweep", "status", dir}, "1 stopped")
+	rec, err := run.Find(dir, sweep.RunID(1))
+	if err != nil || rec.Status != run.StatusInterrupted || !rec.Saved() {
+		t.Errorf("%+v, %v", rec.Summary, err)
+	}
+	want(t, 3, []string{"sweep", "run", dir, "--trial", "1", "--max-time", "1ms"}, "Continue with: dla sweep run")
 }

@@ -168,7 +168,7 @@ type trialMaker struct {
 func (m *trialMaker) worker(only int) *sweep.Worker {
 	p := m.session.progress
 	return &sweep.Worker{Folder: m.folder, Only: only, Train: m.train,
-		Begun: func(_ sweep.Trial, done, _ int) { m.done = done },
+		Begun: func(_ sweep.Trial, done int) { m.done = done },
 		Ended: func(s sweep.State, err error) {
 			p.Flush()
 			fmt.Fprintf(m.s.Err, "[%d/%d] trial %d  %s: %s\n", m.done+1, len(m.folder.Plan.Trials), s.N, m.folder.Plan.Line(s.Trial),
@@ -186,7 +186,7 @@ func (m *trialMaker) reached(s sweep.State, err error) string {
 	line := string(s.Status)
 	if v := s.Last(); !math.IsNaN(v) {
 		o := m.folder.Plan.Objective
-		line += fmt.Sprintf(", %s %s after %d epochs", o.Measure, o.Format(v), len(s.Curve))
+		line += fmt.Sprintf(", %s %s at epoch %d", o.Measure, o.Format(v), len(s.Curve))
 	}
 	line += fmt.Sprintf(", %.1f s", s.Seconds)
 	if err != nil {

@@ -32,7 +32,7 @@ type Worker struct {
 	// Train makes, or goes on with, the run called id under the folder.
 	Train func(ctx context.Context, t Trial, id string, p Part) (Attempt, error)
 	Only  int                      // the only trial to make; 0: all
-	Begun func(t Trial, i, n int)  // before an attempt; i is the number of trials that are done, of n
+	Begun func(t Trial, done int)  // before an attempt; done is the number of other trials that are, or were halted
 	Ended func(s State, err error) // after it; err is that of a failure
 	Waits func(states []State)     // when others have all work
 }
@@ -108,11 +108,11 @@ func (w *Worker) attempt(ctx context.Context, t task, states []State) (State, er
 	if w.Begun != nil {
 		done := 0
 		for _, s := range states {
-			if s.Done() || s.Status == Halted || s.Status == Diverged {
+			if s.N != t.n && (s.Done() || s.Status == Halted || s.Status == Diverged) {
 				done++
 			}
 		}
-		w.Begun(trial, done, len(states))
+		w.Begun(trial, done)
 	}
 	a, err := w.Train(ctx, trial, RunID(t.n), Part{Halt: w.halt(t), Guard: c.Err})
 	return w.ended(c, trial, a, err)
