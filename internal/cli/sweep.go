@@ -28,7 +28,8 @@ who makes which (claims/); an ordinary run for each trial (` + "`dla runs ls --o
 of these. There is no server. The same command again, or ` + "`dla sweep run DIR`" + `, in as many processes as you like,
 on one machine or on several that share the folder, makes what is missing, goes on with what was stopped, bit for bit,
 and tries what failed again, --retries times. What is done is never made again. A command with more trials extends the
-plan; one that lacks some is refused, unless --extend adds its trials to the others.
+plan; one that lacks some is refused, unless --extend adds its trials to the others. A file says the same as the flags:
+configs/sweep/mlp.yaml.
 
 Trials are compared by validation: the accuracy, or for sentences and autoencoders the loss, of the epoch that
 validation selects (--objective). No trial is evaluated on the test set; ` + "`dla sweep test DIR`" + ` does that for the
@@ -46,14 +47,15 @@ func newSweepCmd(s *Streams) *cobra.Command {
 		Example: `  dla sweep lab1 resnet --depth 1 --res --grid train.lr=0.05,0.1 --seeds 2 --out sweeps/lr
   dla sweep lab1 resnet --depth 2 --random train.lr=log:1e-3..1 --random train.batch_size=64,128,256 --trials 20 \
       --stop asha --jobs 2 --out sweeps/search
+  dla sweep --file configs/sweep/mlp.yaml --out sweeps/mlp
   dla sweep lab3 baseline --grid head.hidden=128,512 --grid head.dropout=0.3,0.7 --out sweeps/head
   dla sweep run sweeps/search                        # go on, or help on another machine
   dla sweep status sweeps/search
   dla sweep results sweeps/search
   dla sweep test sweeps/search                       # evaluate the winner on the test set`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	addSweepFile(cmd)
 	lab1 := &cobra.Command{Use: "lab1", Short: "Sweeps of lab1 resnet and distill"}
 	lab1.AddCommand(sweepOver(newResnetCmd(s)), sweepOver(newDistillCmd(s)))
 	lab3 := &cobra.Command{Use: "lab3", Short: "Sweeps of lab3 baseline and finetune"}

@@ -32,25 +32,18 @@ const grid = "grid"
 func Grid(text string) (Axis, error) {
 	key, values, err := cutAxis(text)
 	if err != nil {
-		return Axis{}, fmt.Errorf("--grid %s: %w, such as train.lr=0.05,0.1", text, err)
+		return Axis{}, err
 	}
 	a := Axis{Key: key, Kind: grid}
-	if a.Values, err = list(values); err != nil {
-		return a, fmt.Errorf("--grid %s: %w", text, err)
-	}
-	return a, nil
+	a.Values, err = list(values)
+	return a, err
 }
 
 // Random parses KEY=log:1e-4..1e-1, KEY=lin:a..b, KEY=int:a..b or KEY=a,b,c.
 func Random(text string) (a Axis, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("--random %s: %w", text, err)
-		}
-	}()
 	key, values, err := cutAxis(text)
 	if err != nil {
-		return a, fmt.Errorf("%w, such as train.lr=log:1e-4..1e-1", err)
+		return a, err
 	}
 	a = Axis{Key: key, Kind: "choice"}
 	kind, bounds, ok := strings.Cut(values, ":")
@@ -85,7 +78,7 @@ func cutAxis(text string) (key, values string, err error) {
 	key, values = strings.TrimSpace(key), strings.TrimSpace(values)
 	switch {
 	case !ok || key == "" || values == "":
-		return key, values, errors.New("want KEY=VALUES")
+		return key, values, errors.New("want KEY=VALUES, such as train.lr=0.05,0.1")
 	case key == "seed":
 		return key, values, errors.New("seeds are grouped, not compared: use --seeds")
 	}
