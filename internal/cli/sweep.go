@@ -265,11 +265,17 @@ func (w *sweepFlags) plan(settings []any) (*sweep.Plan, error) {
 // keep writes plan into the folder dir. A plan that is there is extended by it, if need be.
 func (w *sweepFlags) keep(s *Streams, dir string, plan *sweep.Plan, settings []any) error {
 	if !sweep.Is(dir) {
-		if all, err := run.List(dir); err != nil || len(all) > 0 {
-			return errors.Join(err, fmt.Errorf("%s holds runs and no sweep; choose another folder with --out", dir))
+		all, err := run.List(dir)
+		if err != nil {
+			return err
 		}
-		fmt.Fprintf(s.Err, "planned: %s in %s\n", counted(plan), dir)
-		return plan.Write(dir)
+		if !sweep.Is(dir) { // or another process has planned, and begun, in the meantime
+			if len(all) > 0 {
+				return fmt.Errorf("%s holds runs and no sweep; choose another folder with --out", dir)
+			}
+			fmt.Fprintf(s.Err, "planned: %s in %s\n", counted(plan), dir)
+			return plan.Write(dir)
+		}
 	}
 	old, err := sweep.Read(dir)
 	if err != nil {
