@@ -88,6 +88,7 @@ type axisFlag struct {
 	given *[]string
 }
 
+// String returns the axes that were given.
 func (a axisFlag) String() string {
 	if a.given == nil { // pflag asks a zero value for its text
 		return ""

@@ -267,7 +267,7 @@ func makeInProcesses(cmd *cobra.Command, s *Streams, f *sweep.Folder, o training
 	}
 	ends := make(chan error, jobs)
 	for range jobs {
-		c := exec.Command(exe, args...)
+		c := exec.CommandContext(cmd.Context(), exe, args...)
 		c.Args[0] = os.Args[0]
 		c.Stderr, c.Stdout = s.Err, s.Err
 		apart(c)
