@@ -118,6 +118,7 @@ figures/scatter, as PNG and SVG.`,
 // showResults writes the tables and figures of a sweep into its folder and prints the tables.
 func showResults(s *Streams, f *sweep.Folder, states []sweep.State, asJSON bool) error {
 	r := f.Plan.Results(states)
+	r.Outside = f.Outside(states)
 	name, warning := "", ""
 	if i := slices.IndexFunc(states, func(t sweep.State) bool { return t.Run != "" }); i >= 0 {
 		if rec, err := run.Examine(f.Dir, states[i].Run); err == nil && rec.Damage() == nil {

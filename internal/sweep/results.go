@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +24,7 @@ type Results struct {
 	Settings   []Settings   // the best first
 	Importance []Importance // of the varied settings, the most important first
 	Cost       Cost
+	Outside    []int // trials that other commands evaluated on the test set: see Folder.Outside
 }
 
 // Settings holds the trials of equal settings, which differ in their seeds.
@@ -123,6 +126,21 @@ func (r *Results) Winner() *Settings {
 // Tested returns the settings whose trials were evaluated on the test set: the winner alone, if it has not changed since.
 func (r *Results) Tested() []Settings {
 	return slices.DeleteFunc(slices.Clone(r.Settings), func(s Settings) bool { return len(s.Test) == 0 })
+}
+
+// Outside returns the trials that are not Tested and whose runs are finished all the same: another command has evaluated
+// them on the test set.
+func (f *Folder) Outside(states []State) []int {
+	var all []int
+	for _, s := range states {
+		if s.Status != Trained {
+			continue
+		}
+		if _, err := os.Lstat(filepath.Join(f.Dir, s.Run, "result.json")); err == nil {
+			all = append(all, s.N)
+		}
+	}
+	return all
 }
 
 // importance measures the importance of each varied setting. Trials that were stopped early are compared after the
@@ -314,6 +332,10 @@ func (r *Results) Markdown() string {
 	default:
 		fmt.Fprintf(&b, "; the test set was touched for %d settings, since the sweep went on after a test: the best of "+
 			"them by test is no fair estimate.\n", len(tested))
+	}
+	if n := len(r.Outside); n > 0 {
+		fmt.Fprintf(&b, "\nBeside, other commands (such as `dla runs resume`) evaluated %d trials on the test set, such as trial "+
+			"%d.\n", n, r.Outside[0])
 	}
 	if len(r.Importance) > 0 {
 		b.WriteString("\n| setting | rank correlation with the objective | n |\n|---|---:|---:|\n")
