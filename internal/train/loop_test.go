@@ -529,6 +529,43 @@ func TestMaxTime(t *testing.T) {
 	}
 }
 
+// TestHalt: a training that Halt ends after an epoch goes on from there, to the bits of one that it never ended.
+func TestHalt(t *testing.T) {
+	root := t.TempDir()
+	whole := create(t, root)
+	defer whole.Close()
+	j, p := job(t, whole, nil)
+	if _, err := j.Fit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want, metrics := fingerprint(p), metricsOf(t, root, whole.ID())
+	r := create(t, root)
+	id := r.ID()
+	for at := 1; at <= epochs; at++ {
+		var asked []int
+		j, p = job(t, r, func(j *train.Job) {
+			j.Halt = func(done int) bool { asked = append(asked, done); return done >= at }
+		})
+		out, err := j.Fit(t.Context())
+		if reason := map[bool]train.Reason{true: train.Halted, false: train.Finished}[at < epochs]; err != nil ||
+			out.Reason != reason || out.Epochs != at || at < epochs && asked[len(asked)-1] != at {
+			t.Fatalf("%q after epoch %d of %d, asked after %v, error %v", out.Reason, out.Epochs, at, asked, err)
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if at == epochs {
+			break
+		}
+		if r, err = run.Resume(root, id, run.Env{}, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := fingerprint(p); got != want || string(metricsOf(t, root, id)) != string(metrics) {
+		t.Error("it ends in other bits")
+	}
+}
+
 // TestDivergenceIsAnError: a huge learning rate gives NaN; the error names a tensor and the last
 // good checkpoint stays.
 func TestDivergenceIsAnError(t *testing.T) {
