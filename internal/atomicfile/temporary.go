@@ -122,18 +122,29 @@ func ended(process, start string) bool {
 	return ended || ticks != 0 && start != "0" && start != strconv.FormatUint(ticks, 10)
 }
 
-// Owner is this process in names: HOST-PID-START, as in those of temporary files.
-func Owner() string { return strings.TrimSuffix(strings.TrimPrefix(self(), ".dla-tmp-"), "-") }
+// Owner is this process: HOST-PID-START, as in the names of temporary files, and -BOOT, the start of the machine, which
+// tells two of one name apart.
+func Owner() string { return strings.TrimPrefix(self(), ".dla-tmp-") + boot() }
 
-// Gone says whether the process that Owner called so is gone. known is false for one of another host, or of another
-// container, of which that cannot be told from here.
+// Gone says whether the process that Owner called so is gone. known is false for one of another machine or container,
+// or of this one before it was started anew, of which that cannot be told from here.
 func Gone(owner string) (gone, known bool) {
 	parts := strings.Split(owner, "-")
-	if len(parts) != 3 || parts[0] != host() {
+	if len(parts) != 4 || parts[0] != host() || parts[3] != boot() {
 		return false, false
 	}
 	return ended(parts[1], parts[2]), true
 }
+
+// boot is this start of this machine, on Linux; 0 where it is not known.
+var boot = sync.OnceValue(func() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "0"
+	}
+	sum := sha256.Sum256(id)
+	return hex.EncodeToString(sum[:4])
+})
 
 // untouched says whether nothing at path or in it has changed for foreignAge.
 func untouched(path string) bool {

@@ -186,12 +186,19 @@ func (c *Claim) Err() error {
 	return c.lost
 }
 
-// end records what came of the attempt. A lost claim records nothing.
+// end records what came of the attempt. Of a lost claim it records that alone, for those who know that this process
+// lives, and returns the error.
 func (c *Claim) end(a attempt) error {
 	c.stop()
-	if err := c.Err(); err != nil {
-		return err
+	lost := c.Err()
+	if lost != nil {
+		a = attempt{Status: Stopped, Detail: lost.Error()}
 	}
+	return errors.Join(lost, c.write(a))
+}
+
+// write replaces the claim by a.
+func (c *Claim) write(a attempt) error {
 	a.Trial, a.Attempt, a.Owner, a.Host, a.PID = c.a.Trial, c.a.Attempt, c.a.Owner, c.a.Host, c.a.PID
 	a.Job, a.Restart, a.Target, a.Beat = c.a.Job, c.a.Restart, c.a.Target, c.a.Beat
 	b, err := json.Marshal(a)

@@ -28,11 +28,18 @@ func folder(t *testing.T) (string, func() *Folder) {
 	}
 }
 
-// fast shortens the times of claims for a test.
+// fast shortens the pauses of workers for a test.
 func fast(t *testing.T) {
-	a, b, c := beatEvery, staleAfter, pollEvery
-	beatEvery, staleAfter, pollEvery = 5*time.Millisecond, 200*time.Millisecond, 5*time.Millisecond
-	t.Cleanup(func() { beatEvery, staleAfter, pollEvery = a, b, c })
+	was := pollEvery
+	pollEvery = 5 * time.Millisecond
+	t.Cleanup(func() { pollEvery = was })
+}
+
+// hasty shortens the times of claims for a test.
+func hasty(t *testing.T) {
+	a, b := beatEvery, staleAfter
+	beatEvery, staleAfter = 5*time.Millisecond, 600*time.Millisecond
+	t.Cleanup(func() { beatEvery, staleAfter = a, b })
 }
 
 func statusOf(t *testing.T, f *Folder, n int) State {
@@ -47,7 +54,7 @@ func statusOf(t *testing.T, f *Folder, n int) State {
 // foreign writes the claim of a process of another host.
 func foreign(t *testing.T, dir string, a attempt) {
 	t.Helper()
-	a.Owner, a.Host, a.Status = "00000000-1-1", "elsewhere", Running
+	a.Owner, a.Host, a.Status = "00000000-1-1-0", "elsewhere", Running
 	b, err := json.Marshal(a)
 	if err != nil {
 		t.Fatal(err)
@@ -84,10 +91,10 @@ func TestOneTakerWins(t *testing.T) {
 // TestForeignClaims: a claim of another host is taken over when its count stands still by this host's clock, not before,
 // however old its file is.
 func TestForeignClaims(t *testing.T) {
-	fast(t)
+	hasty(t)
 	dir, open := folder(t)
 	f := open()
-	for beat := range 5 { // it lives
+	for beat := range 12 { // it lives, for longer than that
 		foreign(t, dir, attempt{Trial: 1, Attempt: 1, Beat: beat})
 		old := time.Now().Add(-time.Hour) // clocks differ
 		if err := os.Chtimes(filepath.Join(dir, claimsDir, claimName(1, 1)), old, old); err != nil {
@@ -96,7 +103,7 @@ func TestForeignClaims(t *testing.T) {
 		if s := statusOf(t, f, 1); s.Status != Running || s.Host != "elsewhere" {
 			t.Fatalf("%+v", s)
 		}
-		time.Sleep(staleAfter / 2)
+		time.Sleep(staleAfter / 8)
 	}
 	if !f.alive(statusOf(t, f, 1)) {
 		t.Error("its count has moved, and it is not known to live")
@@ -104,7 +111,7 @@ func TestForeignClaims(t *testing.T) {
 	if s := statusOf(t, open(), 1); s.Status != Running { // a new observer has not seen it stand still
 		t.Errorf("%+v", s)
 	}
-	time.Sleep(staleAfter + staleAfter/2)
+	time.Sleep(staleAfter + staleAfter/4)
 	if s := statusOf(t, f, 1); s.Status != Stopped || s.Attempts != 1 {
 		t.Errorf("%+v", s)
 	}
@@ -115,7 +122,7 @@ func TestForeignClaims(t *testing.T) {
 	if s := statusOf(t, f, 2); s.Status != Running {
 		t.Errorf("%+v", s)
 	}
-	time.Sleep(staleAfter + staleAfter/2)
+	time.Sleep(staleAfter + staleAfter/4)
 	if s := statusOf(t, f, 2); s.Status != Stopped {
 		t.Errorf("%+v", s)
 	}
@@ -123,7 +130,7 @@ func TestForeignClaims(t *testing.T) {
 
 // TestDeadProcesses: the claim of a process of this host that is gone is taken over at once, one that lives never.
 func TestDeadProcesses(t *testing.T) {
-	fast(t)
+	hasty(t)
 	dir, open := folder(t)
 	c, err := take(dir, 1, 1, 0, func(error) {})
 	if err != nil || c == nil {
@@ -132,7 +139,7 @@ func TestDeadProcesses(t *testing.T) {
 	c.stop() // counting: it hangs, and lives
 	f := open()
 	statusOf(t, f, 1)
-	time.Sleep(2 * staleAfter)
+	time.Sleep(staleAfter + staleAfter/4)
 	if s := statusOf(t, f, 1); s.Status != Running || !f.alive(s) {
 		t.Errorf("%+v", s)
 	}
@@ -142,7 +149,7 @@ func TestDeadProcesses(t *testing.T) {
 		t.Fatal(err)
 	}
 	parts := strings.Split(c.a.Owner, "-")
-	gone := strings.Replace(string(b), c.a.Owner, parts[0]+"-999999999-1", 1)
+	gone := strings.Replace(string(b), c.a.Owner, parts[0]+"-999999999-1-"+parts[3], 1)
 	if err := os.WriteFile(path, []byte(gone), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -166,11 +173,11 @@ func TestRestartedJobs(t *testing.T) {
 
 // TestLostClaims: who lost a claim notices, is cancelled, and records nothing any more.
 func TestLostClaims(t *testing.T) {
-	fast(t)
+	hasty(t)
 	dir, open := folder(t)
 	for n, lose := range map[int]func(c *Claim){
-		1: func(*Claim) { foreign(t, dir, attempt{Trial: 1, Attempt: 2}) }, // taken over
-		2: func(c *Claim) { c.stop(); time.Sleep(staleAfter) },             // could not count
+		1: func(*Claim) { foreign(t, dir, attempt{Trial: 1, Attempt: 2}) },      // taken over
+		2: func(c *Claim) { c.stop(); time.Sleep(staleAfter/2 + staleAfter/8) }, // could not count
 	} {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		c, err := take(dir, n, 1, 0, cancel)
@@ -192,8 +199,8 @@ func TestLostClaims(t *testing.T) {
 		if err := c.end(attempt{Status: Trained, Curve: []float64{1}}); !errors.Is(err, ErrLost) {
 			t.Errorf("trial %d: %v", n, err)
 		}
-		if s := statusOf(t, open(), n); s.Status == Trained {
-			t.Errorf("%+v", s)
+		if s := statusOf(t, open(), n); s.Status != map[int]Status{1: Running, 2: Stopped}[n] {
+			t.Errorf("%+v", s) // taken over, or free for anybody
 		}
 	}
 }
@@ -210,5 +217,46 @@ func TestNamesOfClaims(t *testing.T) {
 		if _, _, ok := parseClaim(name); ok {
 			t.Errorf("%s is taken for a claim", name)
 		}
+	}
+}
+
+// TestNamesakes: a machine of the same name is another one, and so is this one before it was started anew.
+func TestNamesakes(t *testing.T) {
+	dir, open := folder(t)
+	c, err := take(dir, 1, 1, 0, func(error) {})
+	if err != nil || c == nil {
+		t.Fatal(c, err)
+	}
+	c.stop()
+	path := filepath.Join(dir, claimsDir, claimName(1, 1))
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := strings.Split(c.a.Owner, "-")
+	other := strings.Replace(string(b), c.a.Owner, parts[0]+"-999999999-1-12345678", 1)
+	if err := os.WriteFile(path, []byte(other), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s := statusOf(t, open(), 1); s.Status != Running {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestUnlistedClaims: a claim that the folder does not list yet, as a network file system may, is known by having been
+// met, so that a worker does not try to take it for ever.
+func TestUnlistedClaims(t *testing.T) {
+	dir, open := folder(t)
+	f := open()
+	f.taken[2] = 1
+	if s := statusOf(t, f, 2); s.Status != Running || s.Attempts != 1 {
+		t.Errorf("%+v", s)
+	}
+	if next, _ := f.Plan.next([]State{statusOf(t, f, 2)}, 0); next != nil {
+		t.Errorf("%+v", next)
+	}
+	foreign(t, dir, attempt{Trial: 2, Attempt: 2})
+	if s := statusOf(t, f, 2); s.Status != Running || s.Attempts != 2 || s.Host != "elsewhere" {
+		t.Errorf("%+v", s)
 	}
 }

@@ -70,6 +70,7 @@ type Folder struct {
 	Plan *Plan
 
 	forgiven map[int]int        // failures that do not count, by trial
+	taken    map[int]int        // attempts that others were found to have made, by trial
 	ended    map[string]attempt // claims that change no more
 	looks    map[string]look    // of claims of other hosts
 }
@@ -80,7 +81,8 @@ func Open(dir string) (*Folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Folder{Dir: dir, Plan: p, ended: map[string]attempt{}, looks: map[string]look{}}, nil
+	return &Folder{Dir: dir, Plan: p, taken: map[int]int{}, ended: map[string]attempt{},
+		looks: map[string]look{}}, nil
 }
 
 // RunID returns the id of trial n's run under the folder.
@@ -107,6 +109,9 @@ func (f *Folder) Look() ([]State, error) {
 		if n, k, ok := parseClaim(name); ok && n < len(attempts) {
 			attempts[n] = max(attempts[n], k)
 		}
+	}
+	for n, k := range f.taken {
+		attempts[n] = max(attempts[n], k)
 	}
 	states := make([]State, len(f.Plan.Trials))
 	for i, t := range f.Plan.Trials {
@@ -170,10 +175,7 @@ func (f *Folder) attempt(n, k int, last bool) (attempt, error) {
 		return a, nil
 	}
 	a, content, ok, err := readAttempt(filepath.Join(f.Dir, claimsDir, name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return attempt{Status: Stopped, Detail: "its claim is missing"}, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // missing: a network file system may show it later
 		return a, err
 	}
 	if !ok {

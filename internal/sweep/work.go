@@ -72,8 +72,9 @@ func (w *Worker) Run(ctx context.Context) ([]State, error) {
 		waited = false
 		s, err := w.attempt(ctx, *t, states)
 		switch {
-		case errors.Is(err, errTaken) || errors.Is(err, ErrLost):
-			continue
+		case errors.Is(err, errTaken):
+			w.Folder.taken[t.n] = t.attempt // a network file system may list it later
+		case errors.Is(err, ErrLost):
 		case err != nil && s.Status != Failed && s.Status != Diverged:
 			return states, err
 		case s.Status == Failed:
@@ -120,8 +121,8 @@ func (w *Worker) attempt(ctx context.Context, t task, states []State) (State, er
 
 // ended records what came of an attempt.
 func (w *Worker) ended(c *Claim, t Trial, a Attempt, err error) (State, error) {
-	if lost := c.Err(); lost != nil {
-		return State{}, lost
+	if c.Err() != nil {
+		return State{}, c.end(attempt{})
 	}
 	end := attempt{Status: a.Status, Seconds: a.Seconds, Test: a.Test}
 	if err != nil {
