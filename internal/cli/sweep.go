@@ -60,7 +60,7 @@ func newSweepCmd(s *Streams) *cobra.Command {
 	lab1.AddCommand(sweepOver(newResnetCmd(s)), sweepOver(newDistillCmd(s)))
 	lab3 := &cobra.Command{Use: "lab3", Short: "Sweeps of lab3 baseline and finetune"}
 	lab3.AddCommand(sweepOver(newBaselineCmd(s)), sweepOver(newFinetuneCmd(s)))
-	lab4 := &cobra.Command{Use: "lab4", Short: "Sweeps of lab4 autoencoder and robust"}
+	lab4 := &cobra.Command{Use: "lab4", Short: "Sweeps of lab4 autoencoder and robust; the others train nothing"}
 	lab4.AddCommand(sweepOver(newAutoencoderCmd(s)), sweepOver(newRobustCmd(s)))
 	for _, lab := range []*cobra.Command{lab1, lab3, lab4} {
 		lab.Args = noArgs

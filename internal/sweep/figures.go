@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -50,20 +51,27 @@ func (r *Results) Search(data, warning string) plot.Search {
 	return f
 }
 
-// variable returns the axis of a setting. Numbers above 0 that span a factor of 30 are on a logarithmic axis.
+// fewValues is the largest number of different numbers that an axis shows one by one, as it shows words.
+const fewValues = 6
+
+// variable returns the axis of a setting. Many numbers above 0 that span a factor of 30 are on a logarithmic axis.
 func variable(key string, values []string) plot.Variable {
 	v := plot.Variable{Label: key}
-	x, ok := ordered(values)
-	if ok && !slices.Contains(values, "true") && !slices.Contains(values, "false") {
-		v.Values, v.Log = x, slices.Min(x) > 0 && slices.Max(x) >= 30*slices.Min(x)
-		return v
-	}
 	for _, s := range values {
 		if !slices.Contains(v.Names, s) {
 			v.Names = append(v.Names, s)
 		}
 	}
-	slices.Sort(v.Names)
+	x, numbers := ordered(values)
+	if numbers && len(v.Names) > fewValues {
+		return plot.Variable{Label: key, Values: x, Log: slices.Min(x) > 0 && slices.Max(x) >= 30*slices.Min(x)}
+	}
+	slices.SortFunc(v.Names, func(a, b string) int {
+		if numbers {
+			return cmp.Compare(x[slices.Index(values, a)], x[slices.Index(values, b)])
+		}
+		return cmp.Compare(a, b)
+	})
 	for _, s := range values {
 		v.Values = append(v.Values, float64(slices.Index(v.Names, s)))
 	}

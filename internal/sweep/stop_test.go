@@ -184,3 +184,22 @@ func TestRanks(t *testing.T) {
 		t.Errorf("correlation ratio %g", got)
 	}
 }
+
+// TestAxes: few numbers stand side by side, as words do, in their order; many are on an axis, logarithmic if they span
+// much.
+func TestAxes(t *testing.T) {
+	few := variable("batch", []string{"256", "64", "1024", "64"})
+	if !slices.Equal(few.Names, []string{"64", "256", "1024"}) || !slices.Equal(few.Values, []float64{1, 0, 2, 0}) {
+		t.Errorf("%+v", few)
+	}
+	words := variable("model", []string{"small", "mlp"})
+	if !slices.Equal(words.Names, []string{"mlp", "small"}) || !slices.Equal(words.Values, []float64{1, 0}) {
+		t.Errorf("%+v", words)
+	}
+	for text, log := range map[string]bool{"1 2 3 4 5 6 7": false, "0.001 0.01 0.1 0.2 0.3 0.4 0.5": true,
+		"0 1 2 3 4 5 600": false} {
+		if v := variable("x", strings.Fields(text)); v.Names != nil || v.Log != log || len(v.Values) != 7 {
+			t.Errorf("%s: %+v", text, v)
+		}
+	}
+}
