@@ -169,7 +169,11 @@ func (s Search) parallel(c draw.Canvas) error {
 			c.StrokeLine2(draw.LineStyle{Color: grey, Width: vg.Points(0.6)}, x(a)-3, at, x(a), at)
 			st := tick
 			st.XAlign = text.XRight
-			c.FillText(st, vg.Point{X: x(a) - 5, Y: at}, cut(t.Label, tick, room/2))
+			label := cut(t.Label, tick, room/2)
+			w, h := tick.Width(label), tick.Font.Size/2
+			c.FillPolygon(color.NRGBA{0xFF, 0xFF, 0xFF, 0xC8}, []vg.Point{{X: x(a) - 6 - w, Y: at - h}, {X: x(a) - 4, Y: at - h},
+				{X: x(a) - 4, Y: at + h}, {X: x(a) - 6 - w, Y: at + h}}) // so that it can be read over the lines
+			c.FillText(st, vg.Point{X: x(a) - 5, Y: at}, label)
 		}
 	}
 	return nil
