@@ -18,6 +18,10 @@ import (
 
 const lockName = "lock"
 
+// ErrOwned is wrapped by the error of a run whose lock another process holds. A file server may keep the lock of a
+// machine that is gone for a while.
+var ErrOwned = errors.New("being trained by another process")
+
 // take locks the run in dir for this process. It retries for a while, since a reader may hold the lock for an instant
 // (owned).
 func take(id, dir string) (*flock.Flock, error) {
@@ -33,7 +37,7 @@ func take(id, dir string) (*flock.Flock, error) {
 	case err != nil && !errors.Is(err, context.DeadlineExceeded):
 		return nil, fmt.Errorf("run %s: its lock cannot be taken: %w; check the permissions of %s", id, err, dir)
 	}
-	return nil, fmt.Errorf("run %s is being trained by another process; stop that one first", id)
+	return nil, fmt.Errorf("run %s is %w; stop that one first", id, ErrOwned)
 }
 
 // owned reports whether a live process holds the lock of the run in dir. It creates nothing.

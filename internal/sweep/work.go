@@ -75,6 +75,11 @@ func (w *Worker) Run(ctx context.Context) ([]State, error) {
 		case errors.Is(err, errTaken):
 			w.Folder.taken[t.n] = t.attempt // a network file system may list it later
 		case errors.Is(err, ErrLost):
+		case errors.Is(err, run.ErrOwned):
+			select {
+			case <-ctx.Done():
+			case <-time.After(staleAfter):
+			}
 		case err != nil && s.Status != Failed && s.Status != Diverged:
 			return states, err
 		case s.Status == Failed:
@@ -127,7 +132,10 @@ func (w *Worker) ended(c *Claim, t Trial, a Attempt, err error) (State, error) {
 	end := attempt{Status: a.Status, Seconds: a.Seconds, Test: a.Test}
 	if err != nil {
 		end.Detail = err.Error()
-		if end.Status != Diverged {
+		switch {
+		case errors.Is(err, run.ErrOwned): // as a file server may say for a while, of a machine that is gone
+			end.Status = Stopped
+		case end.Status != Diverged:
 			end.Status = Failed
 		}
 	}

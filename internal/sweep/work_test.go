@@ -150,6 +150,30 @@ func TestRetries(t *testing.T) {
 	}
 }
 
+// TestLockedRuns: a trial whose run's lock is held, as a file server holds that of a machine that is gone for a while, is
+// tried again when it is free; that is no failure.
+func TestLockedRuns(t *testing.T) {
+	fast(t)
+	hasty(t)
+	dir, open := folder(t)
+	r, err := run.CreateAs(dir, RunID(1), run.Spec{Experiment: "lab1/resnet", Variant: "mlp", Config: []byte("a: 1\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := open()
+	w := &Worker{Folder: f, Train: simulated(t, f, nil), Ended: func(s State, err error) {
+		if s.N == 1 && err != nil {
+			_ = r.Close()
+		}
+	}}
+	if _, err := w.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s := statusOf(t, open(), 1); s.Status != Trained || s.Attempts != 2 || s.Failures != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
 // TestOnly: a worker for one trial makes that one, and says who has it if another process does.
 func TestOnly(t *testing.T) {
 	fast(t)
