@@ -292,6 +292,9 @@ func (w *sweepFlags) keep(s *Streams, dir string, plan *sweep.Plan, settings []a
 	}
 	if c.Added == 0 {
 		fmt.Fprintf(s.Err, "planned before: %s in %s\n", counted(old), dir)
+		if c.Retries {
+			return old.Write(dir)
+		}
 		return nil
 	}
 	n := len(old.Trials)

@@ -216,7 +216,8 @@ func (m *trialMaker) train(ctx context.Context, t sweep.Trial, id string, p swee
 	if err != nil {
 		return sweep.Attempt{}, err
 	}
-	o, err := labs.Trial(ctx, settings, id, labs.Part{Untested: !p.Test, Halt: p.Halt, Guard: p.Guard}, opt)
+	o, err := labs.Trial(ctx, settings, id, labs.Part{Untested: !p.Test, Halt: p.Halt, Guard: p.Guard, Data: p.Data},
+		opt)
 	a := sweep.Attempt{Seconds: o.Seconds}
 	switch {
 	case errors.Is(err, train.ErrDiverged):

@@ -25,6 +25,18 @@ type Part struct {
 	Untested bool
 	Halt     func(epochs int) bool // see train.Job; nil: never
 	Guard    func() error          // see run.Run; nil: none
+	// Data is called, where not nil, before anything is recorded, with the name and the fingerprint of the data that were
+	// found here. An error ends the trial.
+	Data func(name, fingerprint string) error
+}
+
+// checkData calls p.Data with job's data.
+func (p Part) checkData(job Job) error {
+	if p.Data == nil {
+		return nil
+	}
+	d := job.Spec().Env.Data
+	return p.Data(d.Name, d.Fingerprint)
 }
 
 // Sharing returns opt for several calls of Trial, which then share what they read.
@@ -65,6 +77,9 @@ func Trial(ctx context.Context, settings any, id string, p Part, opt Options) (O
 	opt.part, opt.began, opt.Resume = p, time.Now(), true
 	if _, err := os.Lstat(filepath.Join(opt.Root, id)); errors.Is(err, fs.ErrNotExist) {
 		return open(ctx, settings, opt, func(job Job) (Outcome, error) {
+			if err := p.checkData(job); err != nil {
+				return Outcome{}, err
+			}
 			r, err := run.CreateAs(opt.Root, id, specOf(job, opt))
 			if err != nil {
 				return Outcome{}, err
@@ -84,7 +99,7 @@ func Trial(ctx context.Context, settings any, id string, p Part, opt Options) (O
 	}
 	opt.goesOn = &rec
 	return open(ctx, settings, opt, func(job Job) (Outcome, error) {
-		if err := sameFingerprint(rec, job.Spec().Env.Data.Fingerprint); err != nil {
+		if err := errors.Join(p.checkData(job), sameFingerprint(rec, job.Spec().Env.Data.Fingerprint)); err != nil {
 			return Outcome{}, err
 		}
 		if !sameSettings(rec, specOf(job, opt)) {

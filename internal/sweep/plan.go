@@ -4,6 +4,7 @@
 //	plan.jsonl       a line on the study, then a line for each trial: its settings, numbered once and for ever
 //	claims/N-K       who makes, or made, the K-th attempt at trial N, and what came of it (claim.go)
 //	00007-NAME/      the run of trial 7, an ordinary run: the folder is one of runs as well
+//	data.json        which data the trials are trained on, by name and fingerprint
 //	trials.csv, results.md, figures/   derived from the above, and drawn again at will
 //
 // A trial is a training of its own, validated after each epoch. Trials are compared by validation alone; the test set
@@ -223,8 +224,9 @@ func (p *Plan) Trial(n int) (Trial, error) {
 
 // Change says what Extend did to a plan.
 type Change struct {
-	Added   int // trials
-	Missing int // trials of the folder's plan that the new one lacks
+	Added   int  // trials
+	Missing int  // trials of the folder's plan that the new one lacks
+	Retries bool // another number of retries
 }
 
 // Extend appends the trials of settings that p lacks. All that was planned stays, under its number. A study of another
@@ -275,6 +277,8 @@ func (p *Plan) Extend(study Study, settings []any, defaults any, keep bool) (Cha
 	if c.Added = len(p.Trials) - n; c.Added > 0 {
 		p.Command, p.Epochs = study.Command, max(p.Epochs, study.Epochs)
 	}
+	c.Retries = p.Retries != study.Retries
+	p.Retries = study.Retries
 	return c, err
 }
 
@@ -286,7 +290,6 @@ func (p *Plan) same(study Study) error {
 	}{
 		{"experiment", p.Experiment, study.Experiment}, {"--objective", p.Objective, study.Objective},
 		{"rule of early stopping", p.Stop, study.Stop}, {"number of epochs", p.Epochs, study.Epochs},
-		{"--retries", p.Retries, study.Retries},
 	} {
 		if d.old != d.here && (d.what != "number of epochs" || p.Stop.Rule != "") {
 			return fmt.Errorf("the plan there has another %s: %v, not %v; choose another folder with --out", d.what,

@@ -84,6 +84,12 @@ func TestPlansAreForEver(t *testing.T) {
 			t.Errorf("trial %d of settings %d differs in %v", i+1, p.Trials[i].Settings, d)
 		}
 	}
+	again := study()
+	again.Retries = 5
+	if c, err := p.Extend(again, rates(3, 0.1, 0.2, 0.3), defaults(), false); err != nil || c != (Change{Retries: true}) ||
+		p.Retries != 5 {
+		t.Errorf("other retries: %+v, %v", c, err)
+	}
 	other := study()
 	other.Objective.Measure = ValLoss
 	if _, err := p.Extend(other, rates(3, 0.1, 0.2, 0.3), defaults(), true); err == nil ||

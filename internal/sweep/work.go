@@ -17,6 +17,7 @@ type Part struct {
 	Test  bool // evaluate the trained trial on the test set, as the winner
 	Halt  func(epochs int) bool
 	Guard func() error
+	Data  func(name, fingerprint string) error
 }
 
 // Attempt is what came of training a trial.
@@ -120,7 +121,7 @@ func (w *Worker) attempt(ctx context.Context, t task, states []State) (State, er
 		}
 		w.Begun(trial, done)
 	}
-	a, err := w.Train(ctx, trial, RunID(t.n), Part{Halt: w.halt(t), Guard: c.Err})
+	a, err := w.Train(ctx, trial, RunID(t.n), Part{Halt: w.halt(t), Guard: c.Err, Data: f.sameData(trial)})
 	return w.ended(c, trial, a, err)
 }
 
@@ -133,6 +134,8 @@ func (w *Worker) ended(c *Claim, t Trial, a Attempt, err error) (State, error) {
 	if err != nil {
 		end.Detail = err.Error()
 		switch {
+		case errors.Is(err, errOtherData): // another machine may have the right ones
+			end.Status = Stopped
 		case errors.Is(err, run.ErrOwned): // as a file server may say for a while, of a machine that is gone
 			end.Status = Stopped
 		case end.Status != Diverged:

@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"math"
 	"os"
@@ -240,5 +241,35 @@ func TestWinnerAloneIsTested(t *testing.T) {
 	if err != nil || !strings.HasPrefix(string(table), "trial,settings,train.lr,seed,status,epochs,val_acc,seconds,attempts,run\n"+
 		"1,1,0.1,0,trained,9,0.777") {
 		t.Errorf("%s, %v", table, err)
+	}
+}
+
+// TestOtherData: a machine that has other data than the trials before makes none, and uses up no retries.
+func TestOtherData(t *testing.T) {
+	fast(t)
+	_, open := folder(t)
+	for i, fingerprint := range []string{"aa", "bb", "aa"} {
+		f := open()
+		train := simulated(t, f, nil)
+		w := &Worker{Folder: f, Only: i%2 + 1, Train: func(ctx context.Context, trial Trial, id string, p Part) (Attempt, error) {
+			if err := p.Data("mnist", fingerprint); err != nil {
+				return Attempt{}, err
+			}
+			return train(ctx, trial, id, p)
+		}}
+		_, err := w.Run(t.Context())
+		if i == 1 && (err == nil || !strings.Contains(err.Error(), "trained on mnist with fingerprint aa…, and this machine has mnist "+
+			"with bb…")) || i != 1 && err != nil {
+			t.Errorf("%s: %v", fingerprint, err)
+		}
+	}
+	if s := statusOf(t, open(), 2); s.Status != Stopped || s.Failures != 0 {
+		t.Errorf("%+v", s)
+	}
+	f := open()
+	trial := f.Plan.Trials[0]
+	trial.Set = map[string]json.RawMessage{"data.name": json.RawMessage(`"cifar10"`)}
+	if err := f.sameData(trial)("cifar10", "cc"); err != nil { // data may be varied
+		t.Error(err)
 	}
 }
