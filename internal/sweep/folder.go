@@ -54,7 +54,7 @@ func (s State) Done() bool { return s.Status == Trained || s.Status == Tested }
 // has not come so far.
 func (s State) Value(epochs int) float64 {
 	switch n := len(s.Curve); {
-	case s.Status == Diverged || n == 0 || n < epochs && !s.Done():
+	case s.Status == Diverged || n == 0 || epochs < 1 || n < epochs && !s.Done():
 		return math.NaN()
 	default:
 		return s.Curve[min(epochs, n)-1]

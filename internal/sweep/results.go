@@ -33,10 +33,10 @@ type Settings struct {
 	Values  []string  `json:"values"`         // of the varied settings, as --set takes them
 	Seeds   int       `json:"seeds"`          // trials planned
 	Trained int       `json:"trained"`        // of them to the end
-	Epochs  int       `json:"epochs"`         // that all of them have come to
+	Epochs  int       `json:"epochs"`         // that all of them that have begun have come to
 	Mean    float64   `json:"mean"`           // of the objective after these; NaN where nothing was measured
 	SD      float64   `json:"sd"`             // over the seeds; NaN for one
-	Each    []float64 `json:"each"`           // the objective of each trial
+	Each    []float64 `json:"each"`           // the objective of each trial that has begun
 	Test    []Test    `json:"test,omitempty"` // of the trials that were tested
 }
 
@@ -88,7 +88,7 @@ func (p *Plan) Results(states []State) *Results {
 		for _, i := range g.trials {
 			if st := states[i]; st.Done() {
 				s.Trained++
-			} else if st.Status != Diverged {
+			} else if st.Status != Diverged && len(st.Curve) > 0 {
 				s.Epochs = min(s.Epochs, len(st.Curve))
 			}
 			if st := states[i]; st.Test != nil {
@@ -98,11 +98,17 @@ func (p *Plan) Results(states []State) *Results {
 		for _, v := range p.Varied {
 			s.Values = append(s.Values, plain(p.value(states[g.trials[0]].Trial, v)))
 		}
-		if s.Epochs == math.MaxInt {
+		switch {
+		case s.Epochs < math.MaxInt:
+		case s.Trained > 0: // all that have begun, to the end, though some may have ended before the last epoch
 			s.Epochs = p.Epochs
+		default:
+			s.Epochs = 0
 		}
 		for _, i := range g.trials {
-			s.Each = append(s.Each, states[i].Value(s.Epochs))
+			if st := states[i]; len(st.Curve) > 0 || st.Status == Diverged {
+				s.Each = append(s.Each, st.Value(s.Epochs))
+			}
 		}
 		s.Mean, s.SD = metrics.MeanStd(s.Each)
 		r.Settings = append(r.Settings, s)

@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"encoding/json"
 	"math"
 	"slices"
 	"strings"
@@ -201,5 +202,39 @@ func TestAxes(t *testing.T) {
 		if v := variable("x", strings.Fields(text)); v.Names != nil || v.Log != log || len(v.Values) != 7 {
 			t.Errorf("%s: %+v", text, v)
 		}
+	}
+}
+
+// TestResultsSoFar: settings of which a seed has not begun are shown by those that have; what has none has no mean; a
+// seed that diverged leaves none.
+func TestResultsSoFar(t *testing.T) {
+	p := planned(t, study(), rates(2, 0.1, 0.2, 0.3, 0.4))
+	states := make([]State, len(p.Trials))
+	for i, trial := range p.Trials {
+		states[i] = State{Trial: trial, Status: Waiting}
+	}
+	states[0].Status, states[0].Curve = Trained, []float64{0.5, 0.6}
+	states[2].Status, states[2].Curve = Stopped, []float64{0.7}
+	states[3].Status, states[3].Curve = Trained, []float64{0.8, 0.9}
+	states[4].Status, states[4].Curve = Diverged, []float64{0.9}
+	states[5].Status, states[5].Curve = Trained, []float64{0.9, 0.9}
+	r := p.Results(states)
+	for _, s := range r.Settings {
+		want := map[int]struct {
+			epochs int
+			mean   float64
+		}{1: {9, 0.6}, 2: {1, 0.75}, 3: {9, math.NaN()}, 4: {0, math.NaN()}}[s.N]
+		if s.Epochs != want.epochs || !(math.Abs(s.Mean-want.mean) < 1e-12 || math.IsNaN(s.Mean) && math.IsNaN(want.mean)) {
+			t.Errorf("%+v, want %+v", s, want)
+		}
+	}
+	if b := r.Winner(); b == nil || b.N != 1 {
+		t.Errorf("%+v", b)
+	}
+	if text := r.Markdown(); !strings.Contains(text, "| 3 | 0.3 | 1 of 2 | 9 | - |") {
+		t.Error(text)
+	}
+	if _, err := json.Marshal(r.Settings); err != nil {
+		t.Error(err)
 	}
 }
