@@ -92,7 +92,7 @@ func Trial(ctx context.Context, settings any, id string, p Part, opt Options) (O
 		return Outcome{}, err
 	}
 	if rec.Status == run.StatusFinished {
-		return reused(rec)
+		return reused(rec, opt)
 	}
 	if err := rec.SameKernels(opt.Env); err != nil && !opt.OtherKernels {
 		return Outcome{}, err
