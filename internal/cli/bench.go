@@ -17,6 +17,7 @@ import (
 	"dla/internal/bench"
 	"dla/internal/buildinfo"
 	"dla/internal/kernel"
+	"dla/internal/table"
 )
 
 // benchOptions holds the flags of `dla bench`.
@@ -27,8 +28,8 @@ type benchOptions struct {
 	peer       string
 	profile    bool
 	cpuprofile string
-	json       bool
-	child      bool
+	tableFlags
+	child bool
 }
 
 func newBenchCmd(s *Streams) *cobra.Command {
@@ -65,6 +66,7 @@ sentences per second, ours over the peer's.`,
   dla bench steps resnet110 --cpuprofile cpu.prof
   dla bench encoders minilm --profile
   dla bench memory
+  dla bench steps --format markdown
   dla bench steps eval fgsm --peer "python3 torch_bench.py --compile" --json
   dla bench steps eval speedrun --batch 1000 --peer "python3 torch_speedrun.py 1000"`,
 		ValidArgsFunction: completeCases,
@@ -78,7 +80,7 @@ sentences per second, ours over the peer's.`,
 		"has are run")
 	f.BoolVar(&o.profile, "profile", false, "print the time of each op of steps, eval, fgsm and encoders")
 	f.StringVar(&o.cpuprofile, "cpuprofile", "", "write a CPU profile for go tool pprof to this file")
-	f.BoolVar(&o.json, "json", false, "print JSON")
+	o.add(cmd)
 	f.BoolVar(&o.child, "child", false, "measure memory in this very process")
 	_ = f.MarkHidden("child") // fails for an unknown flag only
 	return cmd
@@ -191,8 +193,8 @@ func runBench(cmd *cobra.Command, s *Streams, words []string, o benchOptions) (e
 		}
 		defer func() { err = errors.Join(err, stopProfile()) }()
 	}
-	table := newBenchTable(s, cases, o)
-	if !o.json {
+	timed := newBenchTable(s, cases, o)
+	if o.asText() {
 		fmt.Fprintf(s.Out, "%s, threads %d, %s kernels; peak %.1f GFLOP/s, measured; batch %d\n", rep.CPU, rep.Threads,
 			rep.Kernel, rep.PeakGFLOPS, o.batch)
 	}
@@ -210,14 +212,17 @@ func runBench(cmd *cobra.Command, s *Streams, words []string, o benchOptions) (e
 			return err
 		}
 		rep.Results = append(rep.Results, r)
-		if !o.json {
-			table.row(r)
+		if o.asText() {
+			timed.row(r)
 		}
 	}
-	if o.json {
+	if o.asJSON() {
 		return writeJSON(s.Out, rep)
 	}
-	table.notes(rep.Results)
+	if !o.asText() {
+		return o.write(s.Out, timed.tables(rep.Results))
+	}
+	timed.notes(rep.Results)
 	return nil
 }
 
@@ -264,46 +269,73 @@ func newBenchTable(s *Streams, cases []bench.Case, o benchOptions) *benchTable {
 	return t
 }
 
-// benchColumn is one column; rate formats a number and leaves 0 out.
+// benchColumn is one column; a value of 0 is left out.
 type benchColumn struct {
-	title string
-	cell  func(bench.Result) string
+	title, format string
+	of            func(bench.Result) float64
 }
 
-func rate(format string, v float64) string {
+func (c benchColumn) cell(r bench.Result) string {
+	v := c.of(r)
 	if v == 0 {
 		return "-"
 	}
-	return fmt.Sprintf(format, v)
+	return fmt.Sprintf(c.format, v)
 }
 
 var (
 	timeColumns = []benchColumn{
-		{"min ms", func(r bench.Result) string { return rate("%.3f", 1e3*r.Min) }},
-		{"median ms", func(r bench.Result) string { return rate("%.3f", 1e3*r.Median) }},
-		{"n", func(r bench.Result) string { return rate("%.0f", float64(r.N)) }},
+		{"min ms", "%.3f", func(r bench.Result) float64 { return 1e3 * r.Min }},
+		{"median ms", "%.3f", func(r bench.Result) float64 { return 1e3 * r.Median }},
+		{"n", "%.0f", func(r bench.Result) float64 { return float64(r.N) }},
 	}
-	rateColumn  = benchColumn{"per s", func(r bench.Result) string { return rate("%.1f", r.PerS) }}
+	rateColumn  = benchColumn{"per s", "%.1f", func(r bench.Result) float64 { return r.PerS }}
 	flopColumns = []benchColumn{
-		{"GFLOP/s", func(r bench.Result) string { return rate("%.1f", r.GFLOPS) }},
-		{"of peak", func(r bench.Result) string { return rate("%.0f %%", 100*r.PeakShare) }},
+		{"GFLOP/s", "%.1f", func(r bench.Result) float64 { return r.GFLOPS }},
+		{"of peak", "%.0f %%", func(r bench.Result) float64 { return 100 * r.PeakShare }},
 	}
-	byteColumn  = benchColumn{"GB/s", func(r bench.Result) string { return rate("%.1f", r.GBs) }}
-	planColumn  = benchColumn{"plan MB", func(r bench.Result) string { return rate("%.1f", float64(r.PlanBytes)/1e6) }}
-	rssColumn   = benchColumn{"peak MB", func(r bench.Result) string { return rate("%.1f", float64(r.RSSBytes)/1e6) }}
+	byteColumn  = benchColumn{"GB/s", "%.1f", func(r bench.Result) float64 { return r.GBs }}
+	planColumn  = benchColumn{"plan MB", "%.1f", func(r bench.Result) float64 { return float64(r.PlanBytes) / 1e6 }}
+	rssColumn   = benchColumn{"peak MB", "%.1f", func(r bench.Result) float64 { return float64(r.RSSBytes) / 1e6 }}
 	peerColumns = []benchColumn{
 		rateColumn,
-		{"peer fp32", func(r bench.Result) string { return rate("%.1f", r.Peer.FP32.PerS) }},
-		{"ratio", func(r bench.Result) string { return rate("%.2f", r.Peer.Ratio) }},
-		{"peer bf16", func(r bench.Result) string {
+		{"peer fp32", "%.1f", func(r bench.Result) float64 { return r.Peer.FP32.PerS }},
+		{"ratio", "%.2f", func(r bench.Result) float64 { return r.Peer.Ratio }},
+		{"peer bf16", "%.1f", func(r bench.Result) float64 {
 			if r.Peer.BF16 == nil {
-				return "-"
+				return 0
 			}
-			return rate("%.1f", r.Peer.BF16.PerS)
+			return r.Peer.BF16.PerS
 		}},
-		{"ratio", func(r bench.Result) string { return rate("%.2f", r.Peer.RatioBF16) }},
+		{"ratio", "%.2f", func(r bench.Result) float64 { return r.Peer.RatioBF16 }},
 	}
 )
+
+// tables returns a table for each group of results, and one for the ops of each that was profiled.
+func (t *benchTable) tables(all []bench.Result) (ts table.Tables) {
+	var group *table.Table
+	var costs table.Tables
+	for i, r := range all {
+		columns := t.columns(r.Group)
+		if i == 0 || r.Group != all[i-1].Group {
+			heads := []string{"case"}
+			for _, c := range columns {
+				heads = append(heads, c.title)
+			}
+			group = table.New("l"+strings.Repeat("r", len(columns)), heads...).Titled(r.Group)
+			ts.Add(group)
+		}
+		row := []any{r.Case}
+		for _, c := range columns {
+			row = append(row, shownAs(c.cell(r), c.of(r)))
+		}
+		group.Row(row...)
+		if r.Costs != nil {
+			costs.Add(costTable(r.Costs).Titled(r.Group + " " + r.Case))
+		}
+	}
+	return append(ts, costs...)
+}
 
 func (t *benchTable) columns(group string) []benchColumn {
 	switch {

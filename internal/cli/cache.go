@@ -3,18 +3,17 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"dla/internal/cache"
 	"dla/internal/data"
+	"dla/internal/table"
 )
 
 func newCacheCmd(s *Streams) *cobra.Command {
@@ -34,7 +33,7 @@ when needed. A decoded copy that is the only copy of a set counts as data.`,
 }
 
 func newCacheLsCmd(s *Streams) *cobra.Command {
-	var asJSON bool
+	var o tableFlags
 	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "List the cache by kind, least recently used first",
@@ -47,36 +46,36 @@ time of the last write.`,
 			if err != nil {
 				return err
 			}
-			if asJSON {
+			if o.asJSON() {
 				return writeJSON(s.Out, append([]cache.Item{}, all...))
 			}
 			dir, err := cache.Dir()
 			if err != nil {
 				return err
 			}
-			if len(all) == 0 {
+			if len(all) == 0 && o.asText() {
 				fmt.Fprintf(s.Out, "nothing is kept in %s\n", dir)
 				return nil
 			}
-			if err := writeItems(s.Out, all); err != nil {
+			if err := o.write(s.Out, itemTable(all)); err != nil || !o.asText() {
 				return err
 			}
 			fmt.Fprintf(s.Out, "\n%s in %s\n", inMB(bytesOf(all)), dir)
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	o.add(cmd)
 	return cmd
 }
 
-func writeItems(out io.Writer, all []cache.Item) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "KIND\tNAME\tSIZE\tLAST USED\tWHERE")
+// itemTable lists what is kept in the cache.
+func itemTable(all []cache.Item) table.Tables {
+	t := table.New("", "KIND", "NAME", "SIZE", "LAST USED", "WHERE")
 	for _, i := range all {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", i.Kind, i.Name, inMB(i.Bytes), i.Used.Format(time.DateOnly),
+		t.Row(i.Kind, i.Name, shownAs(inMB(i.Bytes), float64(i.Bytes)), i.Used.Format(time.DateOnly),
 			strings.Join(i.Paths, " "))
 	}
-	return w.Flush()
+	return table.Of(t)
 }
 
 func inMB(bytes int64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/1e6) }
@@ -102,7 +101,7 @@ func (r *removal) flags(cmd *cobra.Command) {
 func (r *removal) remove(s *Streams, items []cache.Item) error {
 	if !r.dry && len(items) > 0 {
 		if !r.yes && s.InTTY {
-			if err := writeItems(s.Err, items); err != nil {
+			if err := table.Write(s.Err, table.Text, itemTable(items)); err != nil {
 				return err
 			}
 		}

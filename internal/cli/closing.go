@@ -35,10 +35,10 @@ func closing(s *Streams, all []labs.Outcome, root string, asJSON bool) error {
 	for _, t := range all {
 		printChecks(s.Out, t, len(all) > 1)
 	}
-	if table, err := report.StudyTable(recs); err != nil {
+	if ts, err := report.StudyTable(recs); err != nil {
 		return err
-	} else if table != "" {
-		fmt.Fprintf(s.Out, "%s\n", table)
+	} else if ts != nil {
+		fmt.Fprintf(s.Out, "%s\n", ts.Page())
 	}
 	if len(all) > 1 {
 		if err := drawStudy(s, all, recs, root); err != nil {
@@ -51,8 +51,8 @@ func closing(s *Streams, all []labs.Outcome, root string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	if classes != "" {
-		fmt.Fprintf(s.Out, "%s\n", classes)
+	if classes != nil {
+		fmt.Fprintf(s.Out, "%s\n", classes.Page())
 	}
 	closingOne(s, all[0], recs[0], root)
 	return failedChecks(all)

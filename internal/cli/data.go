@@ -6,11 +6,11 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"dla/internal/data"
+	"dla/internal/table"
 )
 
 func newDataCmd(s *Streams) *cobra.Command {
@@ -142,11 +142,11 @@ func completeSet(most int) cobra.CompletionFunc {
 }
 
 func newDataLsCmd(s *Streams) *cobra.Command {
-	var asJSON bool
+	var o tableFlags
 	cmd := &cobra.Command{
 		Use:     "ls",
 		Short:   "List the data sets and where they are",
-		Example: "  dla data ls\n  dla data ls --json",
+		Example: "  dla data ls\n  dla data ls --format csv",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			all, err := locations(cmd.Context(), nil, false, nil)
@@ -161,23 +161,21 @@ func newDataLsCmd(s *Streams) *cobra.Command {
 			for _, e := range data.BuiltIn {
 				all = append(all, location{Name: e.Name, About: e.About, Status: "built in"})
 			}
-			if asJSON {
+			if o.asJSON() {
 				return writeJSON(s.Out, all)
 			}
-			w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "NAME\tSTATUS\tFORM\tSIZE\tWHERE\tWHAT")
+			t := table.New("", "NAME", "STATUS", "FORM", "SIZE", "WHERE", "WHAT")
 			for _, l := range all {
-				size := ""
+				size := table.Cell{Text: "-"}
 				if l.Bytes > 0 {
-					size = fmt.Sprintf("%.1f MB", float64(l.Bytes)/1e6)
+					size = shownAs(inMB(l.Bytes), float64(l.Bytes))
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, l.Status, dash(l.Form), dash(size), dash(l.Dir),
-					l.About)
+				t.Row(l.Name, l.Status, dash(l.Form), size, dash(l.Dir), l.About)
 			}
-			return w.Flush()
+			return o.write(s.Out, table.Of(t))
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	o.add(cmd)
 	return cmd
 }
 
@@ -311,7 +309,7 @@ is said.`,
 				return err
 			}
 			if len(names) == 1 && data.HoldsTexts(names[0]) {
-				return describeTexts(cmd, s, names[0], data.TextOptions{}, asJSON)
+				return describeTexts(cmd, s, names[0], data.TextOptions{}, &tableFlags{format: table.Text, json: asJSON})
 			}
 			if len(names) == 1 && data.IsOwn(names[0]) {
 				return verifyOwn(cmd, s, names[0], how, asJSON)

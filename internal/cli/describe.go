@@ -5,16 +5,16 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"dla/internal/data"
+	"dla/internal/table"
 )
 
 func newDataDescribeCmd(s *Streams) *cobra.Command {
-	var asJSON bool
+	var o tableFlags
 	var as reading
 	var by data.TextOptions
 	cmd := &cobra.Command{
@@ -28,7 +28,8 @@ read is an error with the file, and the line of a table.` + ownData + labelledTe
 		Example: `  dla data describe cifar10
   dla data describe photos/ --set data.size=64 --json
   dla data describe reviews.csv
-  dla data describe ag_news --text Description --label 'Class Index' --json`,
+  dla data describe ag_news --text Description --label 'Class Index' --json
+  dla data describe photos/ --format csv                 # images of each class`,
 		Args: cobra.ExactArgs(1),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			if len(args) > 0 {
@@ -38,13 +39,13 @@ read is an error with the file, and the line of a table.` + ownData + labelledTe
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if slices.Contains(data.SentenceNames(), args[0]) || data.HoldsTexts(args[0]) {
-				return describeTexts(cmd, s, args[0], by, asJSON)
+				return describeTexts(cmd, s, args[0], by, &o)
 			}
 			how, err := as.resolve()
 			if err != nil {
 				return err
 			}
-			return describeImages(cmd, s, args[0], how, asJSON)
+			return describeImages(cmd, s, args[0], how, &o)
 		},
 	}
 	as.flag(cmd)
@@ -55,7 +56,7 @@ read is an error with the file, and the line of a table.` + ownData + labelledTe
 	f.Float64Var(&by.Val, "val", 0,
 		"size of a validation split of texts to draw: below 1 a share, else a number; 0: a tenth")
 	f.Float64Var(&by.Test, "test", 0, "size of a test split of texts to draw")
-	f.BoolVar(&asJSON, "json", false, "print JSON")
+	o.add(cmd)
 	return cmd
 }
 
@@ -79,7 +80,7 @@ type classFound struct {
 }
 
 // describeTexts prints what a set of labelled texts holds.
-func describeTexts(cmd *cobra.Command, s *Streams, name string, by data.TextOptions, asJSON bool) error {
+func describeTexts(cmd *cobra.Command, s *Streams, name string, by data.TextOptions, o *tableFlags) error {
 	ctx, code, stop := interruptible(cmd.Context())
 	defer stop()
 	opt := data.Options{Say: func(format string, args ...any) { fmt.Fprintf(s.Err, format+"\n", args...) }}
@@ -112,10 +113,23 @@ func describeTexts(cmd *cobra.Command, s *Streams, name string, by data.TextOpti
 	for _, t := range set.Text {
 		d.Longest = max(d.Longest, utf8.RuneCountInString(t))
 	}
-	if asJSON {
+	switch {
+	case o.asJSON():
 		return writeJSON(s.Out, d)
+	case !o.asText():
+		return o.write(s.Out, table.Of(d.table()))
 	}
 	return d.write(s.Out)
+}
+
+// table returns the texts of each class in each split.
+func (d textsFound) table() *table.Table {
+	t := table.New("lrrr", "class", "train", "validation", "test")
+	rows := slices.Concat(d.Classes, []classFound{{"all", d.Splits["train"], d.Splits["validation"], d.Splits["test"]}})
+	for _, c := range rows {
+		t.Row(oneLineOf(c.Name), c.Train, c.Val, c.Test)
+	}
+	return t
 }
 
 func (d textsFound) write(out io.Writer) error {
@@ -140,15 +154,7 @@ func (d textsFound) write(out io.Writer) error {
 		}
 		fmt.Fprintf(out, "  %s: %s\n", f.Path, strings.Join(notes, ", "))
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "class\ttrain\tvalidation\ttest\t")
-	rows := slices.Concat(d.Classes, []classFound{{"all", d.Splits["train"], d.Splits["validation"], d.Splits["test"]}})
-	for _, c := range rows {
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t\n", oneLineOf(c.Name), c.Train, c.Val, c.Test)
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
+	fmt.Fprint(out, d.table().String())
 	fmt.Fprintf(out, "longest text: %d characters\n", d.Longest)
 	_, err := fmt.Fprintf(out,
 		"apart from spacing and punctuation %d texts repeat one of another split and %d one of their own split, "+

@@ -3,9 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -14,6 +12,7 @@ import (
 	"dla/internal/hub"
 	"dla/internal/labs"
 	"dla/internal/model"
+	"dla/internal/table"
 )
 
 func newModelsPullCmd(s *Streams) *cobra.Command {
@@ -142,23 +141,22 @@ func putEncoders(cmd *cobra.Command, s *Streams, args []string, asJSON bool,
 	return nil
 }
 
-// writeEncoders lists encoders as a table.
-func writeEncoders(out io.Writer, all []hub.Encoder) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ENCODER\tPARAMETERS\tSIZE\tTYPE\tSOURCE\tWHERE")
+// encoderTable lists encoders.
+func encoderTable(all []hub.Encoder) *table.Table {
+	t := table.New("", "ENCODER", "PARAMETERS", "SIZE", "TYPE", "SOURCE", "WHERE")
 	for _, e := range all {
-		size, where := "-", e.Dir
+		size, where := table.Cell{Text: "-"}, e.Dir
 		switch {
 		case e.Source == "absent":
 			where = "get it with `dla models pull " + e.Name + "`"
 		case e.Broken != "":
 			where = "broken: " + e.Broken
 		default:
-			size = fmt.Sprintf("%.1f MB", float64(e.Bytes)/1e6)
+			size = shownAs(inMB(e.Bytes), float64(e.Bytes))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", e.Name, dashed(e.Params), size, dash(e.ModelType), e.Source, where)
+		t.Row(e.Name, shownAs(dashed(e.Params), float64(e.Params)), size, dash(e.ModelType), e.Source, where)
 	}
-	return w.Flush()
+	return t
 }
 
 func shortNames() []string {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -16,6 +15,7 @@ import (
 	"dla/internal/labs"
 	"dla/internal/model"
 	"dla/internal/record"
+	"dla/internal/table"
 )
 
 func newModelsCmd(s *Streams) *cobra.Command {
@@ -97,7 +97,7 @@ func listNetworks(zoo []model.Network) []listedModel {
 }
 
 func newModelsLsCmd(s *Streams) *cobra.Command {
-	var asJSON bool
+	var o tableFlags
 	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "List networks with their parameters and multiply-adds, shipped checkpoints, and encoders",
@@ -106,7 +106,7 @@ MACs are the multiply-adds of one image's forward pass. Skip connections (--res)
 
 Below them are the trained networks under checkpoints/ and the imported ones, by the names that --teacher
 takes, and the encoders on this machine, by the names that --encoder takes.`,
-		Example: "  dla models ls\n  dla models ls --json",
+		Example: "  dla models ls\n  dla models ls --json\n  dla models ls --format csv",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			all := listNetworks(model.Zoo)
@@ -122,49 +122,49 @@ takes, and the encoders on this machine, by the names that --encoder takes.`,
 			if err != nil {
 				return err
 			}
-			if asJSON {
+			if o.asJSON() {
 				return writeJSON(s.Out, struct {
 					Networks    []listedModel     `json:"networks"`
 					Checkpoints []labs.Checkpoint `json:"checkpoints"`
 					Encoders    []hub.Encoder     `json:"encoders"`
 				}{all, append([]labs.Checkpoint{}, trained...), encoders})
 			}
-			w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "NAME\tPARAMETERS\tMACS/IMAGE\tINPUT\tWHAT")
-			for _, m := range all {
-				if m.Broken != "" {
-					fmt.Fprintf(w, "%s\t-\t-\t-\tbroken: %s\n", m.Name, m.Broken)
-					continue
-				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", m.Name, thousands(m.Params), inMillions(m.MACs), shape(m.Input),
-					m.About)
-			}
-			if len(trained) > 0 {
-				fmt.Fprintln(w, "\nCHECKPOINT\tPARAMETERS\tTEST\tDATA\tNETWORK")
-			}
-			for _, c := range trained {
-				if c.Broken != "" {
-					fmt.Fprintf(w, "%s\t-\t-\t-\tbroken: %s\n", c.Name, c.Broken)
-					continue
-				}
-				reached := "-"
-				if c.TestAccuracy != nil {
-					reached = fmt.Sprintf("%.2f %%", 100**c.TestAccuracy)
-				}
-				if c.TestMSE != nil {
-					reached = fmt.Sprintf("MSE %.4f", *c.TestMSE)
-				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", c.Name, thousands(c.Params), reached, c.Data, c.Network)
-			}
-			if err := w.Flush(); err != nil {
-				return err
-			}
-			fmt.Fprintln(s.Out)
-			return writeEncoders(s.Out, encoders)
+			return o.write(s.Out, modelTables(all, trained, encoders))
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	o.add(cmd)
 	return cmd
+}
+
+// modelTables returns the tables of networks, checkpoints, if there are any, and encoders.
+func modelTables(all []listedModel, trained []labs.Checkpoint, encoders []hub.Encoder) table.Tables {
+	networks := table.New("", "NAME", "PARAMETERS", "MACS/IMAGE", "INPUT", "WHAT")
+	for _, m := range all {
+		if m.Broken != "" {
+			networks.Row(m.Name, "-", "-", "-", "broken: "+m.Broken)
+			continue
+		}
+		networks.Row(m.Name, shownAs(thousands(m.Params), float64(m.Params)),
+			shownAs(inMillions(m.MACs), float64(m.MACs)), shape(m.Input), m.About)
+	}
+	ts := table.Of(networks)
+	checkpoints := table.New("", "CHECKPOINT", "PARAMETERS", "TEST", "DATA", "NETWORK")
+	for _, c := range trained {
+		if c.Broken != "" {
+			checkpoints.Row(c.Name, "-", "-", "-", "broken: "+c.Broken)
+			continue
+		}
+		reached := inPercent(c.TestAccuracy)
+		if c.TestMSE != nil {
+			reached = table.Number("MSE %.4f", *c.TestMSE)
+		}
+		checkpoints.Row(c.Name, shownAs(thousands(c.Params), float64(c.Params)), reached, c.Data, c.Network)
+	}
+	if len(trained) > 0 {
+		ts.Add(checkpoints)
+	}
+	ts.Add(encoderTable(encoders))
+	return ts
 }
 
 // plannedBatch is the batch size for the memory in `dla models show`: that of every preset.
@@ -175,7 +175,7 @@ func newModelsShowCmd(s *Streams) *cobra.Command {
 		res          bool
 		width, depth int
 		data         string
-		json         bool
+		tableFlags
 	}
 	cmd := &cobra.Command{
 		Use:   "show NAME",
@@ -239,7 +239,7 @@ a quarter of them for most 3x3 convolutions.`,
 				return err
 			}
 			conventions := model.ConventionsOf(m)
-			if o.json {
+			if o.asJSON() {
 				v := struct {
 					Data string `json:"data"`
 					bench.Network
@@ -254,13 +254,12 @@ a quarter of them for most 3x3 convolutions.`,
 				}
 				return writeJSON(s.Out, v)
 			}
-			w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "LAYER\tWHAT\tOUTPUT\tPARAMETERS\tMACS")
+			layers := table.New("", "LAYER", "WHAT", "OUTPUT", "PARAMETERS", "MACS")
 			for _, l := range n.Layers {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", dash(l.Name), l.Op, shape(l.Output), dashed(l.Params),
-					dashed(l.MACs))
+				layers.Row(dash(l.Name), l.Op, shape(l.Output), shownAs(dashed(l.Params), float64(l.Params)),
+					shownAs(dashed(l.MACs), float64(l.MACs)))
 			}
-			if err := w.Flush(); err != nil {
+			if err := o.write(s.Out, table.Of(layers)); err != nil || !o.asText() {
 				return err
 			}
 			fmt.Fprintf(s.Out, "\n%s on %s (%s)\n", n.Name, name, shape([]int{set.H, set.W, set.C}))
@@ -296,7 +295,7 @@ a quarter of them for most 3x3 convolutions.`,
 		"width of the layers of mlp, or of the first stage of a ResNet (16 in the paper)")
 	f.StringVar(&o.data, "data", "", "data set of the input images: mnist, cifar10; default: mnist for mlp, else "+
 		"cifar10")
-	f.BoolVar(&o.json, "json", false, "print JSON")
+	o.add(cmd)
 	completeWords(cmd, "data", []string{"mnist", "cifar10"})
 	return cmd
 }

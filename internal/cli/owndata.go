@@ -6,12 +6,12 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"dla/internal/config"
 	"dla/internal/data"
+	"dla/internal/table"
 )
 
 // reading holds the settings of `dla data` commands that read data of the user's own, as a training has them.
@@ -62,7 +62,7 @@ type classImages struct {
 }
 
 // describeImages prints what a set of images is.
-func describeImages(cmd *cobra.Command, s *Streams, name string, how data.Reading, asJSON bool) error {
+func describeImages(cmd *cobra.Command, s *Streams, name string, how data.Reading, o *tableFlags) error {
 	var d described
 	err := withProgress(cmd, s, func(ctx context.Context, progress func(data.Progress)) error {
 		ds, err := data.Read(ctx, name, how, data.Options{Progress: progress})
@@ -74,8 +74,11 @@ func describeImages(cmd *cobra.Command, s *Streams, name string, how data.Readin
 	if err != nil {
 		return err
 	}
-	if asJSON {
+	if o.asJSON() {
 		return writeJSON(s.Out, d)
+	}
+	if !o.asText() {
+		return o.write(s.Out, table.Of(d.table()))
 	}
 	return d.print(s.Out)
 }
@@ -145,25 +148,31 @@ func describeSet(name string, ds *data.Dataset) described {
 
 // print writes d for people.
 func (d described) print(out io.Writer) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "name\t%s\n", d.Name)
+	facts := table.New("", "", "")
+	facts.NoHead = true
+	facts.Row("name", d.Name)
 	for _, f := range []struct{ key, v string }{{"what", d.About}, {"licence", d.Licence}, {"from", d.Source},
 		{"fingerprint", d.Fingerprint}} {
 		if f.v != "" {
-			fmt.Fprintf(w, "%s\t%s\n", f.key, f.v)
+			facts.Row(f.key, f.v)
 		}
 	}
-	fmt.Fprintf(w, "images\t%dx%d pixels in %d channels, mean %.4f, standard deviation %.4f\n", d.Width, d.Height,
-		d.Channels, d.Mean, d.Std)
+	facts.Row("images", fmt.Sprintf("%dx%d pixels in %d channels, mean %.4f, standard deviation %.4f", d.Width,
+		d.Height, d.Channels, d.Mean, d.Std))
 	for _, n := range d.Notes {
-		fmt.Fprintf(w, "note\t%s\n", n)
+		facts.Row("note", n)
 	}
-	fmt.Fprintln(w, "\nCLASS\tTRAIN\tVAL\tTEST")
+	return table.Write(out, table.Text, table.Of(facts, d.table()))
+}
+
+// table returns the images of each class in each part.
+func (d described) table() *table.Table {
+	t := table.New("", "CLASS", "TRAIN", "VAL", "TEST")
 	all := classImages{"all", d.Images["train"], d.Images["val"], d.Images["test"]}
 	for _, c := range append(slices.Clip(d.Classes), all) {
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\n", c.Name, c.Train, c.Val, c.Test)
+		t.Row(c.Name, c.Train, c.Val, c.Test)
 	}
-	return w.Flush()
+	return t
 }
 
 // verifyOwn reads the user's own data at path whole, as how says, and lists their damaged files, which are an error.

@@ -17,10 +17,10 @@ func newPlotCmd(s *Streams) *cobra.Command {
 	var o struct {
 		runs, out string
 		all       bool
-		json      bool
 		table     bool
 		readme    bool
 		check     bool
+		tableFlags
 	}
 	cmd := &cobra.Command{
 		Use:   "plot [RUN…]",
@@ -39,7 +39,7 @@ nothing, prints what would change, and fails if anything would.`,
   dla plot '*-mlp-d5-*' --out figures/d5
   dla plot --all --runs results/lab1/mlp --table
   dla plot --readme --check`,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.check && !o.readme {
 				return usageError(fmt.Errorf("--check needs --readme"))
 			}
@@ -54,17 +54,27 @@ nothing, prints what would change, and fails if anything would.`,
 			if err != nil {
 				return err
 			}
-			if o.json {
+			if o.asJSON() {
 				return writeJSON(s.Out, map[string]any{"runs": len(recs), "files": files})
 			}
+			to := s.Out
 			if o.table {
-				t, err := report.Tables(recs)
+				ts, err := report.Tables(recs)
 				if err != nil {
 					return err
 				}
-				fmt.Fprintln(s.Out, t)
+				fmt.Fprintln(s.Out, ts.Page())
+			} else if cmd.Flags().Changed("format") {
+				ts, err := report.Tables(recs)
+				if err != nil {
+					return err
+				}
+				if err := o.write(s.Out, ts); err != nil {
+					return err
+				}
+				to = s.Err // only the table goes to a program
 			}
-			fmt.Fprintf(s.Out, "%d runs drawn: %s\n", len(recs), strings.Join(files, " "))
+			fmt.Fprintf(to, "%d runs drawn: %s\n", len(recs), strings.Join(files, " "))
 			return nil
 		},
 	}
@@ -72,11 +82,13 @@ nothing, prints what would change, and fails if anything would.`,
 	f.StringVar(&o.runs, "runs", run.DefaultRoot, "directory of run records")
 	f.StringVar(&o.out, "out", "figures", "directory for the figures")
 	f.BoolVar(&o.all, "all", false, "draw every finished run")
-	f.BoolVar(&o.json, "json", false, "print JSON")
 	f.BoolVar(&o.table, "table", false, "also print the results as a Markdown table")
 	f.BoolVar(&o.readme, "readme", false,
 		"draw the figures and write the tables of README.md and of the pages under results")
 	f.BoolVar(&o.check, "check", false, "with --readme: change nothing, and fail if anything would change")
+	o.add(cmd)
+	f.Lookup("format").Usage = "also print the results as tables: markdown, csv, latex or text"
+	f.Lookup("json").Usage = "print JSON: the files"
 	cmd.ValidArgsFunction = completeRuns(&o.runs)
 	return cmd
 }

@@ -6,7 +6,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -14,20 +13,21 @@ import (
 	"dla/internal/labs"
 	"dla/internal/plainfile"
 	"dla/internal/run"
+	"dla/internal/table"
 )
 
 // predictFlags are the flags that `dla predict` and `dla lab3 predict` share.
 type predictFlags struct {
 	runs    string
 	threads int
-	json    bool
+	tableFlags
 }
 
 func (o *predictFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.runs, "out", run.DefaultRoot, "directory of run records")
 	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one per core; results do not depend on it")
-	f.BoolVar(&o.json, "json", false, "print JSON")
+	o.tableFlags.add(cmd)
 }
 
 // setThreads sets the number of worker threads.
@@ -66,6 +66,7 @@ olora, which change the encoder. Other settings that change the result (such as 
 		Example: `  dla lab3 predict 20261124-0930 "a film to remember"
   dla lab3 predict runs/20261124-093015-minilm-lora-qv-r8-s0/adapter -f reviews.txt
   dla lab3 predict models/minilm-rt "flat" "warm and funny" --json
+  dla lab3 predict 20261124-0930 -f reviews.txt --format csv
   echo "not bad at all" | dla lab3 predict 20261124-0930`,
 		Args: cobra.MinimumNArgs(1),
 		ValidArgsFunction: func(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
@@ -216,7 +217,7 @@ func runPredict(cmd *cobra.Command, s *Streams, o predictOptions, from string, t
 	if len(empty) > 0 {
 		fmt.Fprintf(s.Err, "%s: nothing to classify\n", numbered(kind, empty))
 	}
-	if o.json {
+	if o.asJSON() {
 		return writeJSON(s.Out, struct {
 			Model     string            `json:"model"`
 			Source    string            `json:"source"`
@@ -226,15 +227,16 @@ func runPredict(cmd *cobra.Command, s *Streams, o predictOptions, from string, t
 			Rate      float64           `json:"tokens_per_second"`
 		}{c.Name, c.Source, c.Params, p.All, p.Seconds, rate})
 	}
-	w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
+	t := table.New("", "class", "probability", "text")
+	t.NoHead = true
 	for _, one := range p.All {
 		if one.Label == nil {
-			fmt.Fprintf(w, "-\t-\t(nothing to classify)\n")
+			t.Row("-", "-", "(nothing to classify)")
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%.4f\t%s\n", *one.Label, one.Score(), oneLineOf(one.Text))
+		t.Row(*one.Label, table.Number("%.4f", one.Score()), oneLineOf(one.Text))
 	}
-	if err := w.Flush(); err != nil {
+	if err := o.write(s.Out, table.Of(t)); err != nil {
 		return err
 	}
 	fmt.Fprintf(s.Err, "%s, %d parameters: %d sentences, %d tokens, %.0f tokens/s\n", c.Name, c.Params,

@@ -6,13 +6,13 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"dla/internal/attack"
 	"dla/internal/config"
 	"dla/internal/labs"
+	"dla/internal/table"
 )
 
 // imageOptions are the flags of `dla predict`.
@@ -53,6 +53,7 @@ those of the saved image, which is rounded to 8 bits.`,
 		Example: `  dla predict resnet20 cat.jpg dog.png
   dla predict resnet20 photos/ --top 3 --views shift
   dla predict RUN_ID photos/ --json
+  dla predict resnet20 photos/ --format csv > classes.csv
   curl -s https://example.org/cat.jpg | dla predict resnet20 -
   dla predict resnet20 cat.jpg --attack fgsm --eps 8/255 --save attacked
   dla predict resnet20 photos/ --attack pgd --eps 4 --target ship --save attacked`,
@@ -166,9 +167,12 @@ func runPredictImages(cmd *cobra.Command, s *Streams, o imageOptions, from strin
 		return err
 	}
 	o.say(s, n, p, got)
-	if o.json {
+	switch {
+	case o.asJSON():
 		err = writeImagesJSON(s, n, p, got)
-	} else {
+	case !o.asText():
+		err = o.write(s.Out, table.Of(imageTable(p, got)))
+	default:
 		err = writeImages(s, p, got)
 	}
 	if failed := len(got.All) - got.Classified; err == nil && failed > 0 {
@@ -221,29 +225,49 @@ func firstNames(names []string) string {
 	return text
 }
 
-// writeImages prints a row for each picture, then the accuracy and the success of the attack.
-func writeImages(s *Streams, p labs.PictureOptions, got labs.PicturePredictions) error {
+// imageTable returns a row for each picture: its classes with their probabilities, those after an attack, and its file.
+func imageTable(p labs.PictureOptions, got labs.PicturePredictions) *table.Table {
 	columns := 1
 	for _, one := range got.All {
 		columns = max(columns, len(one.Top))
 	}
-	w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
+	classes := func(which string) (heads []string) {
+		for i := range columns {
+			head := "class" + which
+			if i > 0 {
+				head += fmt.Sprintf(" %d", i+1)
+			}
+			heads = append(heads, head, strings.Replace(head, "class", "probability", 1))
+		}
+		return heads
+	}
+	heads := classes("")
+	if p.Attack != nil {
+		heads = append(append(heads, "attack"), classes(" after")...)
+	}
+	t := table.New("", append(heads, "file")...)
+	t.NoHead = true
 	for _, one := range got.All {
 		file := oneLineOf(one.File)
 		if one.Label == nil {
 			file += " (" + oneLineOf(one.Error) + ")"
 		}
-		fmt.Fprint(w, cells(one.Label, one.Probability, one.Top, columns))
+		row := cells(one.Label, one.Probability, one.Top, columns)
 		if p.Attack != nil {
 			after, p, top := (*string)(nil), (*float64)(nil), []labs.ClassScore(nil)
 			if a := one.Attacked; a != nil {
 				after, p, top = &a.Label, &a.Probability, a.Top
 			}
-			fmt.Fprint(w, "->\t", cells(after, p, top, columns))
+			row = append(append(row, "->"), cells(after, p, top, columns)...)
 		}
-		fmt.Fprintf(w, "%s\n", file)
+		t.Row(append(row, file)...)
 	}
-	if err := w.Flush(); err != nil {
+	return t
+}
+
+// writeImages prints imageTable, then the accuracy and the success of the attack.
+func writeImages(s *Streams, p labs.PictureOptions, got labs.PicturePredictions) error {
+	if err := table.Write(s.Out, table.Text, table.Of(imageTable(p, got))); err != nil {
 		return err
 	}
 	share := func(what string, f *labs.Share, of string) {
@@ -268,18 +292,19 @@ func writeImages(s *Streams, p labs.PictureOptions, got labs.PicturePredictions)
 }
 
 // cells returns the cells of a row: so many classes with their probabilities, the first of which is label.
-func cells(label *string, p *float64, top []labs.ClassScore, columns int) string {
+func cells(label *string, p *float64, top []labs.ClassScore, columns int) []any {
+	all := make([]any, 2*columns)
 	if label == nil {
-		return "-\t-\t" + strings.Repeat("\t\t", columns-1)
+		all[0], all[1] = "-", "-"
+		return all
 	}
 	if len(top) == 0 {
 		top = []labs.ClassScore{{Label: *label, Probability: *p}}
 	}
-	var b strings.Builder
-	for _, c := range top {
-		fmt.Fprintf(&b, "%s\t%.4f\t", oneLineOf(c.Label), c.Probability)
+	for i, c := range top {
+		all[2*i], all[2*i+1] = oneLineOf(c.Label), table.Number("%.4f", c.Probability)
 	}
-	return b.String()
+	return all
 }
 
 // writeImagesJSON prints the predictions as JSON.

@@ -5,24 +5,23 @@ import (
 	"fmt"
 	"os"
 	"runtime/pprof"
-	"strings"
 
 	"dla/internal/engine"
+	"dla/internal/table"
 )
 
-// costTable formats the times of a compiled graph's ops, the most expensive first.
-func costTable(costs []engine.OpCost) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%-28s %-20s %5s %10s %7s %9s\n", "op", "output", "steps", "ms a run", "share", "GFLOP/s")
+// costTable returns the times of a compiled graph's ops, the most expensive first.
+func costTable(costs []engine.OpCost) *table.Table {
+	t := table.New("llrrrr", "op", "output", "steps", "ms a run", "share", "GFLOP/s")
 	for _, c := range costs {
-		rate := ""
+		var rate table.Cell
 		if c.FLOPs > 0 {
-			rate = fmt.Sprintf(" %9.1f", c.FLOPs/c.Seconds/1e9)
+			rate = table.Number("%.1f", c.FLOPs/c.Seconds/1e9)
 		}
-		fmt.Fprintf(&b, "%-28s %-20s %5d %10.3f %5.1f %%%s\n", c.Op, c.Shape, c.Steps,
-			1e3*c.Seconds*float64(c.Steps)/float64(c.Runs), 100*c.Share, rate)
+		t.Row(c.Op, c.Shape, c.Steps, table.Number("%.3f", 1e3*c.Seconds*float64(c.Steps)/float64(c.Runs)),
+			shownAs(fmt.Sprintf("%.1f %%", 100*c.Share), c.Share), rate)
 	}
-	return b.String()
+	return t
 }
 
 // startCPUProfile writes a profile, for go tool pprof, to path until stop is called.

@@ -5,74 +5,107 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"dla/internal/run"
+	"dla/internal/table"
 )
 
 func newRunsCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "runs",
-		Short: "Run records: list, watch, show, compare, export, resume, remove",
+		Short: "Run records: list, watch, show, compare, tabulate, annotate, export, resume, remove",
 		Example: `  dla runs ls
-  dla runs compare 20261124-093015-mlp-d5-res-s0 20261124-093512-mlp-d5-plain-s0`,
+  dla runs compare 20261124-093015-mlp-d5-res-s0 20261124-093512-mlp-d5-plain-s0
+  dla runs table --format latex`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var root string
 	cmd.PersistentFlags().StringVar(&root, "out", run.DefaultRoot, "directory of run records")
 	cmd.AddCommand(newRunsLsCmd(s, &root), newRunsShowCmd(s, &root), newRunsCompareCmd(s, &root),
+		newRunsTableCmd(s, &root), newRunsDiffCmd(s, &root), newRunsNoteCmd(s, &root), newRunsTagCmd(s, &root),
 		newRunsResumeCmd(s, &root), newRunsRmCmd(s, &root), newRunsExportCmd(s, &root), newRunsWatchCmd(s, &root))
 	return cmd
 }
 
 func newRunsLsCmd(s *Streams, root *string) *cobra.Command {
-	var asJSON bool
+	var o tableFlags
+	var tags []string
 	cmd := &cobra.Command{
 		Use:     "ls",
+		Aliases: []string{"list"},
 		Short:   "List the runs, oldest first",
-		Example: "  dla runs ls\n  dla runs ls --json",
+		Example: "  dla runs ls\n  dla runs ls --tag final\n  dla runs ls --json\n  dla runs ls --format csv > runs.csv",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			all, err := run.List(*root)
 			if err != nil {
 				return err
 			}
-			if asJSON {
+			total := len(all)
+			all = slices.DeleteFunc(all, func(r run.Summary) bool { return !r.Tagged(tags) })
+			if o.asJSON() {
 				return writeJSON(s.Out, append([]run.Summary{}, all...)) // [], not null, for no runs
 			}
-			if len(all) == 0 {
+			if len(all) == 0 && o.asText() {
+				if total > 0 {
+					fmt.Fprintf(s.Out, "none of the %d runs under %s has the tag %s\n", total, *root,
+						strings.Join(tags, " and "))
+					return nil
+				}
 				fmt.Fprintf(s.Out, "no runs under %s; start with: %s\n", *root,
 					run.Command(*root, "lab1", "resnet", "--depth", "5", "--res"))
 				return nil
 			}
-			w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "ID\tEXPERIMENT\tVARIANT\tSEED\tSTATUS\tEPOCHS\tTEST ACC")
-			for _, r := range all {
-				acc := "-"
-				if r.TestAccuracy != nil {
-					acc = fmt.Sprintf("%.2f %%", 100**r.TestAccuracy)
-				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%d\t%s\n", r.ID, dash(r.Experiment), dash(r.Variant), r.Seed,
-					r.Status, r.Epochs, acc)
-			}
-			if err := w.Flush(); err != nil {
-				return err
-			}
-			for _, r := range all {
-				if r.Status == run.StatusBroken {
-					fmt.Fprintf(s.Out, "%s is broken: %s\n", r.ID, r.Detail)
-				}
-			}
-			return nil
+			return o.write(s.Out, listing(all))
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	o.add(cmd)
+	addTags(cmd, root, &tags)
 	return cmd
+}
+
+// addTags adds the flag that selects runs by their tags.
+func addTags(cmd *cobra.Command, root *string, tags *[]string) {
+	cmd.Flags().StringArrayVar(tags, "tag", nil, "only runs with this tag; repeatable: with all of them")
+	// fails for an unknown flag only
+	_ = cmd.RegisterFlagCompletionFunc("tag", completeTags(root))
+}
+
+// listing returns the table of runs, and which of them are broken.
+func listing(all []run.Summary) table.Tables {
+	t := table.New("", "ID", "EXPERIMENT", "VARIANT", "SEED", "STATUS", "EPOCHS", "TEST ACC", "TAGS", "NOTE")
+	var broken []string
+	for _, r := range all {
+		t.Row(r.ID, dash(r.Experiment), dash(r.Variant), r.Seed, string(r.Status), r.Epochs, inPercent(r.TestAccuracy),
+			strings.Join(r.Tags, ","), firstLine(r.Note))
+		if r.Status == run.StatusBroken {
+			broken = append(broken, fmt.Sprintf("%s is broken: %s", r.ID, r.Detail))
+		}
+	}
+	ts := table.Of(t.DropEmpty("TAGS", "NOTE"))
+	if broken != nil {
+		ts.Say("%s", strings.Join(broken, "\n"))
+	}
+	return ts
+}
+
+// firstLine returns the beginning of a note, for a table.
+func firstLine(note string) string {
+	const most = 60 // characters
+	line, _, more := strings.Cut(strings.TrimSpace(note), "\n")
+	if runes := []rune(line); len(runes) > most {
+		line, more = string(runes[:most]), true
+	}
+	if more {
+		line += "…"
+	}
+	return line
 }
 
 // completeRuns completes run ids in the shell.

@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
 	"dla/internal/record"
 	"dla/internal/run"
+	"dla/internal/table"
 )
 
 // comparison is one run's column in `dla runs compare`.
@@ -38,12 +38,12 @@ type comparison struct {
 }
 
 func newRunsCompareCmd(s *Streams, root *string) *cobra.Command {
-	var asJSON bool
+	var o tableFlags
 	cmd := &cobra.Command{
 		Use:   "compare ID ID…",
 		Short: "Compare the settings and results of runs",
 		Example: "  dla runs compare 20261124-093015-mlp-d5-res-s0 20261124-093512-mlp-d5-plain-s0\n  dla " +
-			"runs compare 20261124-0930 20261124-0935 --json",
+			"runs compare 20261124-0930 20261124-0935 --json\n  dla runs compare 20261124-0930 20261124-0935 --format csv",
 		Args:              cobra.MinimumNArgs(2),
 		ValidArgsFunction: completeRuns(root),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -73,13 +73,20 @@ func newRunsCompareCmd(s *Streams, root *string) *cobra.Command {
 					cols[i].Differs[k] = settings[i][k]
 				}
 			}
-			if asJSON {
+			switch {
+			case o.asJSON():
 				return writeJSON(s.Out, cols)
+			case o.format == table.CSV:
+				return o.write(s.Out, table.Of(comparisonRows(cols, keys)))
 			}
-			return printComparison(s, cols, keys)
+			ts := comparisonTable(cols, keys)
+			if slices.ContainsFunc(cols, func(c comparison) bool { return c.Fingerprint != cols[0].Fingerprint }) {
+				ts.Say("NOTE: these runs used different data; their accuracies are not comparable")
+			}
+			return o.write(s.Out, ts)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	o.add(cmd)
 	return cmd
 }
 
@@ -151,16 +158,58 @@ func differing(settings []map[string]any) []string {
 	return keys
 }
 
-func printComparison(s *Streams, cols []comparison, keys []string) error {
-	w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
-	row := func(name string, cell func(comparison) string) {
-		fmt.Fprint(w, name)
-		for _, c := range cols {
-			fmt.Fprint(w, "\t", cell(c))
+// comparisonRows returns a row for each run, for programs.
+func comparisonRows(cols []comparison, keys []string) *table.Table {
+	heads := slices.Concat([]string{"run", "variant", "seed", "status", "data", "synthetic"}, keys, []string{"epochs",
+		"best epoch", "last loss", "last val_loss", "best val_accuracy", "test accuracy", "test mse", "wall seconds"})
+	t := table.New("", heads...)
+	number := func(v *float64) table.Cell {
+		if v == nil {
+			return table.Cell{}
 		}
-		fmt.Fprintln(w)
+		return table.Number("%g", *v)
 	}
-	row("run", func(c comparison) string { return c.ID })
+	within := func(v *float64, ci []float64) table.Cell {
+		c := number(v)
+		if v != nil && len(ci) == 2 {
+			c = table.Interval(c.Text, *v, ci[0], ci[1])
+		}
+		return c
+	}
+	for _, c := range cols {
+		row := []any{c.ID, c.Variant, c.Seed, string(c.Status), c.Data, c.Synthetic}
+		for _, k := range keys {
+			row = append(row, fmt.Sprint(c.Differs[k]))
+		}
+		row = append(row, c.Epochs, c.BestEpoch)
+		if c.Epochs > 0 {
+			row = append(row, c.LastLoss, number(c.LastValLoss), number(c.BestValAcc))
+		} else {
+			row = append(row, nil, nil, nil)
+		}
+		accuracy, mse := within(c.TestAccuracy, c.TestCI95), table.Cell{}
+		if c.TestMSE != nil {
+			accuracy, mse = table.Cell{}, within(c.TestMSE, c.TestCI95)
+		}
+		t.Row(append(row, accuracy, mse, number(c.WallSeconds))...)
+	}
+	return t
+}
+
+// comparisonTable returns a column for each run, for readers.
+func comparisonTable(cols []comparison, keys []string) table.Tables {
+	heads := []string{"run"}
+	for _, c := range cols {
+		heads = append(heads, c.ID)
+	}
+	t := table.New("", heads...)
+	row := func(name string, cell func(comparison) string) {
+		all := []any{name}
+		for _, c := range cols {
+			all = append(all, cell(c))
+		}
+		t.Row(all...)
+	}
 	row("status", func(c comparison) string { return string(c.Status) })
 	row("data", func(c comparison) string {
 		if c.Synthetic {
@@ -251,11 +300,5 @@ func printComparison(s *Streams, cols []comparison, keys []string) error {
 			return "-"
 		})
 	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if slices.ContainsFunc(cols, func(c comparison) bool { return c.Fingerprint != cols[0].Fingerprint }) {
-		fmt.Fprintln(s.Out, "\nNOTE: these runs used different data; their accuracies are not comparable")
-	}
-	return nil
+	return table.Of(t)
 }

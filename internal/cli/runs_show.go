@@ -5,7 +5,7 @@ import (
 	"io"
 	"math"
 	"slices"
-	"text/tabwriter"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,15 +14,16 @@ import (
 	"dla/internal/record"
 	"dla/internal/report"
 	"dla/internal/run"
+	"dla/internal/table"
 )
 
 func newRunsShowCmd(s *Streams, root *string) *cobra.Command {
-	var asJSON bool
+	var o tableFlags
 	cmd := &cobra.Command{
 		Use:               "show ID",
 		Short:             "Show one run: settings, environment, metrics, result",
 		Long:              "Show one run. A unique beginning of the id is enough.",
-		Example:           "  dla runs show 20261124-093015-mlp-d5-res-s0\n  dla runs show 20261124-0930 --json",
+		Example:           "  dla runs show 20261124-093015-mlp-d5-res-s0\n  dla runs show 20261124-0930 --json\n  dla runs show 20261124-0930 --format csv",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeRuns(root),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -30,16 +31,23 @@ func newRunsShowCmd(s *Streams, root *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if asJSON {
+			if o.asJSON() {
 				return writeJSON(s.Out, struct {
 					run.Record
 					Config string `json:"config"`
 				}{r, string(r.Config)})
 			}
+			if !o.asText() {
+				ts, err := shownTables(r)
+				if err != nil {
+					return err
+				}
+				return o.write(s.Out, ts)
+			}
 			return show(s, r, *root)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	o.add(cmd)
 	return cmd
 }
 
@@ -111,6 +119,39 @@ func showTests(w io.Writer, res *record.Classifier) {
 	}
 }
 
+// epochTable returns the metrics of each epoch. Those of validation are left out where there was none.
+func epochTable(metrics []run.Epoch) *table.Table {
+	t := table.New("rrrrrr", "epoch", "loss", "acc %", "val_loss", "val_acc %", "lr")
+	if len(metrics) > 0 && !slices.ContainsFunc(metrics, validated) {
+		t = table.New("rrrr", "epoch", "loss", "acc %", "lr")
+	}
+	for _, m := range metrics {
+		row := []any{m.Epoch, shownAs(loss(m.Train), m.Train.Loss), shownAs(percent(m.Train), 100*m.Train.Accuracy)}
+		if len(t.Columns) == 6 {
+			row = append(row, shownAs(loss(m.Val), m.Val.Loss), shownAs(percent(m.Val), 100*m.Val.Accuracy))
+		}
+		t.Row(append(row, table.Number("%.4g", m.LR))...)
+	}
+	return t
+}
+
+// shownTables returns the tables of a run: those of an evaluation, or the epochs and the classes of a training.
+func shownTables(r run.Record) (table.Tables, error) {
+	if err := r.Damage(); err != nil {
+		return nil, err
+	}
+	ts, own, err := report.OwnTable(r)
+	if err != nil || own {
+		return ts, err
+	}
+	ts = table.Of(epochTable(r.Metrics).Titled("epochs"))
+	classes, err := report.ClassTable(r, math.MaxInt)
+	if err == nil && classes != nil {
+		ts.Add(classes.Titled("classes"))
+	}
+	return ts, err
+}
+
 func show(s *Streams, r run.Record, root string) error {
 	w := s.Out
 	fmt.Fprintf(w, "run       %s\nstatus    %s", r.ID, r.Status)
@@ -118,6 +159,12 @@ func show(s *Streams, r run.Record, root string) error {
 		fmt.Fprintf(w, " (%s)", r.Detail)
 	}
 	fmt.Fprintf(w, "\nfolder    %s\n", r.Dir)
+	if len(r.Tags) > 0 {
+		fmt.Fprintf(w, "tags      %s\n", strings.Join(r.Tags, ", "))
+	}
+	if r.Note != "" {
+		fmt.Fprintf(w, "note      %s\n", strings.ReplaceAll(r.Note, "\n", "\n          "))
+	}
 	if r.Status == run.StatusBroken {
 		fmt.Fprintf(w, "\nnext: put back a good copy, or %s\n", r.Command("rm"))
 		return nil
@@ -139,12 +186,12 @@ func show(s *Streams, r run.Record, root string) error {
 		fmt.Fprintf(w, "resumed   %s, by %s\n", again.Started.Format(time.RFC3339), programOf(again))
 	}
 	fmt.Fprintf(w, "\n%s\n", r.Config)
-	table, own, err := report.OwnTable(r)
+	results, own, err := report.OwnTable(r)
 	switch {
 	case err != nil:
 		return err
 	case own && res != nil:
-		fmt.Fprintln(w, table)
+		fmt.Fprintln(w, results.Page())
 		if c, ok := res.(*record.Classifier); ok {
 			showTests(w, c)
 		}
@@ -154,22 +201,7 @@ func show(s *Streams, r run.Record, root string) error {
 		next(w, run.Command(root, "runs", "resume", r.ID))
 		return nil
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	if len(r.Metrics) == 0 || slices.ContainsFunc(r.Metrics, validated) {
-		fmt.Fprintln(t, "epoch\tloss\tacc %\tval_loss\tval_acc %\tlr\t")
-		for _, m := range r.Metrics {
-			fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%.4g\t\n", m.Epoch, loss(m.Train), percent(m.Train), loss(m.Val),
-				percent(m.Val), m.LR)
-		}
-	} else {
-		fmt.Fprintln(t, "epoch\tloss\tacc %\tlr\t")
-		for _, m := range r.Metrics {
-			fmt.Fprintf(t, "%d\t%s\t%s\t%.4g\t\n", m.Epoch, loss(m.Train), percent(m.Train), m.LR)
-		}
-	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
+	fmt.Fprint(w, epochTable(r.Metrics).String())
 	if res == nil {
 		if r.Status != run.StatusRunning {
 			next(w, run.Command(root, "runs", "resume", r.ID))
@@ -202,8 +234,8 @@ func show(s *Streams, r run.Record, root string) error {
 	if err != nil {
 		return err
 	}
-	if classes != "" {
-		fmt.Fprintf(w, "\n%s\n", classes)
+	if classes != nil {
+		fmt.Fprintf(w, "\n%s\n", classes.Page())
 	}
 	fmt.Fprintf(w, "wall time %.1f s", res.Seconds())
 	if c, ok := res.(*record.Classifier); ok && c.ElapsedSeconds != nil {

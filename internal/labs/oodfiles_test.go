@@ -68,7 +68,7 @@ func TestScoresOfOthers(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", name, mine, ours)
 		}
 	}
-	table := must(report.OODTable(a.Record, "fake"))(t)
+	table := must(report.OODTable(a.Record, "fake"))(t).Page()
 	if !strings.Contains(table, "| my energy |") || !strings.Contains(table, "| scores of mine.npz |") {
 		t.Errorf("the table has not the scores:\n%s", table)
 	}

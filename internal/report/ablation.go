@@ -3,12 +3,12 @@ package report
 import (
 	"fmt"
 	"path/filepath"
-	"strconv"
 
 	"dla/internal/atomicfile"
 	"dla/internal/metrics"
 	"dla/internal/plot"
 	"dla/internal/run"
+	"dla/internal/table"
 )
 
 // part is a part of the recipe of Jordan 2024 (https://arxiv.org/abs/2404.00498) that an ablation leaves out.
@@ -105,29 +105,29 @@ func ablation(recs []run.Record) ([]ablated, error) {
 	return append(kept, ablated{label: "without test-time augmentation", views: rows[0].plain}), nil
 }
 
-// ablationTable returns the accuracies of ablation as a Markdown table, with the difference from all parts in points.
-func ablationTable(recs []run.Record) (string, error) {
+// ablationTable returns the accuracies of ablation as a table, with the difference from all parts in points.
+func ablationTable(recs []run.Record) (table.Tables, error) {
 	rows, err := ablation(recs)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	t := newTable("lrrrr", "recipe", "seeds", "test accuracy %, test-time augmentation", "difference, points",
+	t := table.New("lrrrr", "recipe", "seeds", "test accuracy %, test-time augmentation", "difference, points",
 		"test accuracy %")
 	whole, _ := metrics.MeanStd(rows[0].views)
 	for i, a := range rows {
 		mean, _ := metrics.MeanStd(a.views)
-		difference := ""
+		var difference table.Cell
 		if i > 0 {
-			difference = fmt.Sprintf("%+.2f", 100*(mean-whole))
+			difference = table.Number("%+.2f", 100*(mean-whole))
 		}
 		plain := spread(percent(a.plain))
 		views := spread(percent(a.views))
 		if len(a.plain) == 0 { // the last row is of plain accuracies
-			plain, views = views, ""
+			plain, views = views, table.Cell{}
 		}
-		t.row(a.label, strconv.Itoa(len(a.views)), views, difference, plain)
+		t.Row(a.label, len(a.views), views, difference, plain)
 	}
-	return t.String(), nil
+	return table.Of(t.Mark(table.Largest, false, viewsHead, testHead)), nil
 }
 
 func percent(fractions []float64) []float64 {

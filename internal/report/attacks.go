@@ -14,6 +14,7 @@ import (
 	"dla/internal/plot"
 	"dla/internal/record"
 	"dla/internal/run"
+	"dla/internal/table"
 )
 
 // attackResult holds what figures and tables use from the result of lab4 fgsm.
@@ -249,32 +250,28 @@ func (r attackResult) rate(targeted bool, eps float64) string {
 	return fmt.Sprintf("accuracy without attack %.1f %%", 100*r.Test.Accuracy)
 }
 
-// Attacks returns the runs of lab4 fgsm as Markdown tables: the sweep over epsilon, other attacks, the transfer matrix
+// Attacks returns the runs of lab4 fgsm as tables: the sweep over epsilon, other attacks, the transfer matrix
 // and the self-checks.
-func Attacks(recs []run.Record) (string, error) {
-	var b strings.Builder
-	for i, r := range recs {
+func Attacks(recs []run.Record) (ts table.Tables, err error) {
+	for _, r := range recs {
 		res, err := attacksOf(r)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		if i > 0 {
-			b.WriteString("\n")
-		}
-		res.table(&b)
-		fmt.Fprintf(&b, "\n%s on %s, %d test images, accuracy %.2f %%; seed %d, %s kernels. "+
-			"Epsilon is in steps of 1/255; confidence is the mean probability of the predicted class.\n",
+		ts = append(ts, res.tables()...)
+		ts.Say("%s on %s, %d test images, accuracy %.2f %%; seed %d, %s kernels. "+
+			"Epsilon is in steps of 1/255; confidence is the mean probability of the predicted class.",
 			res.Network, setName(r), res.Test.N, 100*res.Test.Accuracy, r.Seed, r.Env.Kernel)
 	}
-	return b.String(), nil
+	return ts, nil
 }
 
-func (r attackResult) table(b *strings.Builder) {
-	percent := func(list []attack.Outcome, eps float64, value func(attack.Outcome) float64) string {
+func (r attackResult) tables() table.Tables {
+	percent := func(list []attack.Outcome, eps float64, value func(attack.Outcome) float64) table.Cell {
 		if i := slices.IndexFunc(list, func(o attack.Outcome) bool { return o.Eps == eps }); i >= 0 {
-			return fmt.Sprintf("%.2f", 100*value(list[i]))
+			return table.Number("%.2f", 100*value(list[i]))
 		}
-		return "–"
+		return table.Cell{Text: absent}
 	}
 	accuracy := func(o attack.Outcome) float64 { return o.Accuracy }
 	success := func(o attack.Outcome) float64 { return o.Success.Value }
@@ -282,30 +279,31 @@ func (r attackResult) table(b *strings.Builder) {
 	confidence := func(o attack.Outcome) float64 { return o.Confidence }
 	noise, fgsm, pgd := r.of("noise", false), r.of("fgsm", false), r.of("pgd", false)
 	targeted, targetedPGD := r.of("fgsm", true), r.of("pgd", true)
-	sweep := newTable("rrrrrrrr", "epsilon", "noise: accuracy %", "FGSM: accuracy %",
+	sweep := table.New("rrrrrrrr", "epsilon", "noise: accuracy %", "FGSM: accuracy %",
 		"FGSM, rounded to 8 bits: accuracy %", "FGSM: confidence %",
 		fmt.Sprintf("PGD-%d: accuracy %%", r.steps), "targeted FGSM: success %", fmt.Sprintf("targeted PGD-%d: success %%",
 			r.steps))
 	for _, o := range fgsm {
-		sweep.row(o.Eps, percent(noise, o.Eps, accuracy), percent(fgsm, o.Eps, accuracy), percent(fgsm, o.Eps, rounded),
+		sweep.Row(o.Eps, percent(noise, o.Eps, accuracy), percent(fgsm, o.Eps, accuracy), percent(fgsm, o.Eps, rounded),
 			percent(fgsm, o.Eps, confidence), percent(pgd, o.Eps, accuracy), percent(targeted, o.Eps, success),
 			percent(targetedPGD, o.Eps, success))
 	}
-	b.WriteString(sweep.String())
-	r.others(b)
-	r.matrix(b)
-	checks := newTable("lll", "self-check", "result", "found")
+	ts := table.Of(sweep)
+	r.others(&ts)
+	r.matrix(&ts)
+	checks := table.New("lll", "self-check", "result", "found")
 	for _, c := range r.Checks {
-		checks.row(c.What, c.Word(), c.Found)
+		checks.Row(c.What, c.Word(), c.Found)
 	}
-	b.WriteString("\n" + checks.String())
+	ts.Add(checks)
+	return ts
 }
 
 // inSweep are the attacks that have columns in the table of the sweep.
 var inSweep = []string{"fgsm", "noise", "pgd"}
 
-// others writes the attacks that have no column in the sweep: those in L2, and those by other methods.
-func (r attackResult) others(b *strings.Builder) {
+// others adds the attacks that have no column in the sweep: those in L2, and those by other methods.
+func (r attackResult) others(ts *table.Tables) {
 	others := slices.DeleteFunc(slices.Clone(r.Attacks.Attacks), func(o attack.Outcome) bool {
 		return o.Norm != attack.L2 && slices.Contains(inSweep, o.Attack)
 	})
@@ -316,20 +314,22 @@ func (r attackResult) others(b *strings.Builder) {
 	if slices.ContainsFunc(others, func(o attack.Outcome) bool { return o.Targeted }) {
 		heads, align = append(heads, "success %"), align+"r"
 	}
-	t := newTable(align, heads...)
+	t := table.New(align, heads...)
 	for _, o := range others {
 		label, radius := r.label(o.Attack), fmt.Sprintf("%g/255", o.Eps)
 		if o.Norm == attack.L2 {
 			label, radius = label+", L2", fmt.Sprint(o.Eps)
 		}
-		success := ""
+		var success table.Cell
 		if o.Targeted {
-			label, success = label+", targeted", fmt.Sprintf("%.2f", 100*o.Success.Value)
+			label, success = label+", targeted", table.Number("%.2f", 100*o.Success.Value)
 		}
-		t.row(label, radius, o.N, fmt.Sprintf("%.2f", 100*o.Accuracy), fmt.Sprintf("%.2f-%.2f", 100*o.CI95[0], 100*o.CI95[1]),
-			success)
+		lo, hi := 100*o.CI95[0], 100*o.CI95[1]
+		bounds := table.Interval(fmt.Sprintf("%.2f-%.2f", lo, hi), 100*o.Accuracy, lo, hi)
+		bounds.Value.N = o.N
+		t.Row(label, radius, o.N, table.Number("%.2f", 100*o.Accuracy), bounds, success)
 	}
-	b.WriteString("\n" + t.String())
+	ts.Add(t)
 }
 
 // label returns the display name of an attack, with the steps of PGD.
@@ -343,8 +343,8 @@ func (r attackResult) label(name string) string {
 	return attack.Label(name)
 }
 
-// matrix writes the accuracy of each network on images crafted on another one.
-func (r attackResult) matrix(b *strings.Builder) {
+// matrix adds the accuracy of each network on images crafted on another one.
+func (r attackResult) matrix(ts *table.Tables) {
 	var on []string
 	for _, t := range r.Transfer {
 		if !slices.Contains(on, t.On) {
@@ -358,28 +358,29 @@ func (r attackResult) matrix(b *strings.Builder) {
 	for _, network := range on {
 		heads = append(heads, network+": accuracy %")
 	}
-	m := newTable("l"+strings.Repeat("r", len(on)), heads...)
+	m := table.New("l"+strings.Repeat("r", len(on)), heads...)
 	for list := range slices.Chunk(r.Transfer, len(on)) {
 		row := []any{fmt.Sprintf("%s, %s at %g/255", list[0].For, attack.Label(list[0].Attack), list[0].Eps)}
 		for _, t := range list {
-			row = append(row, fmt.Sprintf("%.2f", 100*t.Accuracy()))
+			row = append(row, table.Number("%.2f", 100*t.Accuracy()))
 		}
-		m.row(row...)
+		m.Row(row...)
 	}
-	fmt.Fprintf(b, "\n%s\nOn the first %d test images.\n", m, r.Transfer[0].N)
+	ts.Add(m)
+	ts.Say("On the first %d test images.", r.Transfer[0].N)
 }
 
 // examplesTable returns the predictions in a figure of examples as a table.
-func examplesTable(targeted bool) func([]run.Record) (string, error) {
-	return func(recs []run.Record) (string, error) {
-		t := newTable("rlll", "test image", "class", "before", "after")
+func examplesTable(targeted bool) func([]run.Record) (table.Tables, error) {
+	return func(recs []run.Record) (table.Tables, error) {
+		t := table.New("rlll", "test image", "class", "before", "after")
 		if targeted {
-			t = newTable("rllll", "test image", "class", "target class", "before", "after")
+			t = table.New("rllll", "test image", "class", "target class", "before", "after")
 		}
 		for _, r := range recs {
 			res, err := attacksOf(r)
 			if err != nil {
-				return "", err
+				return nil, err
 			}
 			for _, e := range res.shown {
 				if e.Targeted != targeted {
@@ -390,9 +391,9 @@ func examplesTable(targeted bool) func([]run.Record) (string, error) {
 				if targeted {
 					row = append(row, res.Classes[e.Goal])
 				}
-				t.row(append(row, predicted(e.Before), predicted(e.After))...)
+				t.Row(append(row, predicted(e.Before), predicted(e.After))...)
 			}
 		}
-		return t.String(), nil
+		return table.Of(t), nil
 	}
 }

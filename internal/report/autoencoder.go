@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 
 	"dla/internal/atomicfile"
-	"dla/internal/metrics"
 	"dla/internal/plot"
 	"dla/internal/record"
 	"dla/internal/run"
+	"dla/internal/table"
 )
 
 // autoencoderResultOf reads the result of an autoencoder's training.
@@ -117,12 +117,13 @@ func pictureAt(img image.Image, x, y, h, w int) plot.Picture {
 	return p
 }
 
-// autoencoderTable returns the finished runs of recs as a Markdown table, one row per encoder: mean and sample
+// autoencoderTable returns the finished runs of recs as a table, one row per encoder: mean and sample
 // standard deviation over seeds.
-func autoencoderTable(recs []run.Record) (string, error) {
-	t := newTable("lrrrrrrrr", "autoencoder", "encoder parameters, frozen", "decoder parameters, trained",
+func autoencoderTable(recs []run.Record) (table.Tables, error) {
+	t := table.New("lrrrrrrrrl", "autoencoder", "encoder parameters, frozen", "decoder parameters, trained",
 		"MFLOP per image", "seeds",
-		"best epoch", "validation MSE", "test MSE", "wall time, s")
+		"best epoch", "validation MSE", "test MSE", "wall time, s", tagsHead)
+	t.Mark(table.Least, false, "validation MSE").Mark(table.Least, true, "test MSE")
 	for _, g := range groups(recs) {
 		var val, test, wall []float64
 		var last record.Autoencoder
@@ -132,20 +133,19 @@ func autoencoderTable(recs []run.Record) (string, error) {
 			}
 			var err error
 			if last, err = autoencoderResultOf(r); err != nil {
-				return "", err
+				return nil, err
 			}
 			if !last.Encoder.Unchanged {
-				return "", fmt.Errorf("run %s does not record that its encoder stayed unchanged", r.ID)
+				return nil, fmt.Errorf("run %s does not record that its encoder stayed unchanged", r.ID)
 			}
 			val, test, wall = append(val, last.Val.Loss), append(test, last.Test.MSE), append(wall, last.WallSeconds)
 		}
 		if len(test) == 0 {
 			continue
 		}
-		seconds, _ := metrics.MeanStd(wall)
-		t.row(g.label(), last.Encoder.Params, last.Params, fmt.Sprintf("%.1f", 2*float64(last.MACs)/1e6), len(test),
-			last.BestEpoch,
-			spreadOf("%.5f", val), spreadOf("%.5f", test), fmt.Sprintf("%.1f", seconds))
+		t.Row(g.label(), last.Encoder.Params, last.Params, table.Number("%.1f", 2*float64(last.MACs)/1e6), len(test),
+			last.BestEpoch, table.Spread("%.5f", val), table.Spread("%.5f", test).Within(last.Test.CI95[0], last.Test.CI95[1]),
+			meanOf("%.1f", wall), g.tags())
 	}
-	return t.String(), nil
+	return table.Of(t.DropEmpty(tagsHead)), nil
 }

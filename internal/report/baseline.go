@@ -10,6 +10,7 @@ import (
 	"dla/internal/plot"
 	"dla/internal/record"
 	"dla/internal/run"
+	"dla/internal/table"
 )
 
 // baselineExperiment is lab3 baseline's name in records.
@@ -85,13 +86,13 @@ func baselineGroups(recs []run.Record) []*group {
 	return gs
 }
 
-// Baseline returns the finished runs of recs as a Markdown table, one row per encoder: means and sample standard
+// Baseline returns the finished runs of recs as a table, one row per encoder: means and sample standard
 // deviations over seeds, and the Wilson interval of the mean test accuracy. An encoder of the lab without a run has a
 // row that says so.
-func Baseline(recs []run.Record) (string, error) {
-	t := newTable("lrrrrrrr", "frozen encoder", "size (parameters)", "trained in the head", "seeds", "train_acc %",
-		"val_acc %",
-		"test accuracy %", "95 % interval")
+func Baseline(recs []run.Record) (table.Tables, error) {
+	t := table.New("lrrrrrrrl", "frozen encoder", "size (parameters)", "trained in the head", "seeds", "train_acc %",
+		"val_acc %", testHead, "95 % interval", tagsHead)
+	t.Mark(table.Largest, false, "val_acc %", testHead)
 	var seen []string
 	gs := baselineGroups(recs)
 	row := func(g *group) error {
@@ -115,8 +116,8 @@ func Baseline(recs []run.Record) (string, error) {
 			return nil
 		}
 		name, _ := EncoderName(g.variant)
-		t.row(name, last.Encoder.Params, last.Params, len(test), spread(train), spread(val), spread(test),
-			wilson(test, last.Test.N))
+		t.Row(name, last.Encoder.Params, last.Params, len(test), spread(train), spread(val), spread(test),
+			wilson(test, last.Test.N), g.tags())
 		seen = append(seen, name)
 		return nil
 	}
@@ -124,20 +125,20 @@ func Baseline(recs []run.Record) (string, error) {
 		for _, g := range gs {
 			if _, at := EncoderName(g.variant); at == i {
 				if err := row(g); err != nil {
-					return "", err
+					return nil, err
 				}
 			}
 		}
 		if !slices.Contains(seen, e.name) {
-			t.row(e.name, fmt.Sprintf("not run here: `dla models pull %s`, `dla lab3 baseline --encoder %s`", e.short, e.short))
+			t.Row(e.name, fmt.Sprintf("not run here: `dla models pull %s`, `dla lab3 baseline --encoder %s`", e.short, e.short))
 		}
 	}
 	for _, g := range gs {
 		if _, at := EncoderName(g.variant); at == len(sentenceEncoders) {
 			if err := row(g); err != nil {
-				return "", err
+				return nil, err
 			}
 		}
 	}
-	return t.String(), nil
+	return table.Of(t.DropEmpty(tagsHead)), nil
 }

@@ -14,6 +14,7 @@ import (
 	"dla/internal/plot"
 	"dla/internal/record"
 	"dla/internal/run"
+	"dla/internal/table"
 )
 
 // Confused is the confusion matrix of a run's test, with the names of the classes.
@@ -102,13 +103,12 @@ func indexedLabels(b []byte) (labels []int32, ok bool) {
 	return labels, true
 }
 
-// ClassTable returns the measures by class of the classifier that r trained as a Markdown table, with their means: of
-// all classes in their order, or where there are more than most, of those of the lowest F1. It is empty where a record
-// gives none.
-func ClassTable(r run.Record, most int) (string, error) {
+// ClassTable returns the measures by class of the classifier that r trained as a table, with their means: of all classes in
+// their order, or where there are more than most, of those of the lowest F1. It is nil where a record gives none.
+func ClassTable(r run.Record, most int) (*table.Table, error) {
 	c, err := Confusion(r)
 	if err != nil || c == nil {
-		return "", err
+		return nil, err
 	}
 	all := c.Counts.ByClass()
 	macro := metrics.Macro(all)
@@ -122,8 +122,8 @@ func ClassTable(r run.Record, most int) (string, error) {
 		order = order[:most]
 		head = fmt.Sprintf("class, %d of %d with the lowest F1", most, len(all))
 	}
-	percent := func(v float64) string { return fmt.Sprintf("%.2f", 100*v) }
-	t := newTable("lrrrrl", head, "n", "precision %", "recall %", "F1 %", "most often taken for")
+	percent := func(v float64) table.Cell { return table.Number("%.2f", 100*v) }
+	t := table.New("lrrrrl", head, "n", "precision %", "recall %", "F1 %", "most often taken for")
 	for _, i := range order {
 		s, other := all[i], -1
 		for j, n := range c.Counts[i] {
@@ -135,14 +135,14 @@ func ClassTable(r run.Record, most int) (string, error) {
 		if other >= 0 {
 			taken = fmt.Sprintf("%s (%d)", c.Names[other], c.Counts[i][other])
 		}
-		t.row(c.Names[i], s.N, percent(s.Precision), percent(s.Recall), percent(s.F1), taken)
+		t.Row(c.Names[i], s.N, percent(s.Precision), percent(s.Recall), percent(s.F1), taken)
 	}
 	n := 0
 	for _, s := range all {
 		n += s.N
 	}
-	t.row("mean over classes (macro)", n, percent(macro.Precision), percent(macro.Recall), percent(macro.F1), "")
-	return t.String(), nil
+	t.Row("mean over classes (macro)", n, percent(macro.Precision), percent(macro.Recall), percent(macro.F1), "")
+	return t, nil
 }
 
 // ClassFigures draws the confusion matrix of the classifier that r trained as confusion.png and confusion.svg into dir,

@@ -99,7 +99,7 @@ func TestConfusionOfRecords(t *testing.T) {
 			if c != nil {
 				t.Errorf("%s: %v", name, c)
 			}
-			if table, err := ClassTable(rec, 20); table != "" || err != nil {
+			if table, err := ClassTable(rec, 20); table != nil || err != nil {
 				t.Errorf("%s: error %v, table\n%s", name, err, table)
 			}
 		case name == "labels":
@@ -121,11 +121,11 @@ func TestClassTable(t *testing.T) {
 	const head = "| class | n | precision % | recall % | F1 % | most often taken for |\n|---|---:|---:|---:|---:|---|\n"
 	want := head + "| bad | 3 | 50.00 | 33.33 | 40.00 | good (2) |\n| good | 1 | 33.33 | 100.00 | 50.00 |  |\n" +
 		"| odd | 2 | 100.00 | 50.00 | 66.67 | bad (1) |\n| mean over classes (macro) | 6 | 61.11 | 61.11 | 52.22 |  |\n"
-	if got, err := ClassTable(rec, 3); err != nil || got != want {
+	if got, err := ClassTable(rec, 3); err != nil || got.Page() != want {
 		t.Errorf("error %v\n%s\nwant\n%s", err, got, want)
 	}
-	if got, err := ClassTable(rec, 2); err != nil || !strings.Contains(got, "class, 2 of 3 with the lowest F1") ||
-		strings.Contains(got, "odd |") {
+	if got, err := ClassTable(rec, 2); err != nil || !strings.Contains(got.Page(), "class, 2 of 3 with the lowest F1") ||
+		strings.Contains(got.Page(), "odd |") {
 		t.Errorf("error %v\n%s", err, got)
 	}
 	dir := t.TempDir()

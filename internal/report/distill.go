@@ -5,38 +5,35 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strings"
 
 	"dla/internal/config"
 	"dla/internal/metrics"
 	"dla/internal/record"
 	"dla/internal/run"
+	"dla/internal/table"
 )
 
-// Distillation returns the finished runs of recs as two Markdown tables: the networks, one row per variant, with the
-// gain by distillation; and McNemar's test of each distilled student against the student that was trained with the
-// same seed and recipe but without a teacher, which is found among recs by its settings.
-func Distillation(recs []run.Record) (string, error) {
-	heads := []string{"network", "parameters", "seeds", "val_acc %, best epoch", "test accuracy %",
-		viewsHead, "gain, points"}
-	optional := []int{5, 3} // columns that are left out where they are empty, last to first
-	var rows [][]any
-	tests := newTable("lrrrr", "McNemar's test", "seed", "only distilled correct", "only undistilled correct", "p")
-	tested := false
+// Distillation returns the finished runs of recs as two tables: the networks, one row per variant, with the gain by
+// distillation; and McNemar's test of each distilled student against the student that was trained with the same seed
+// and recipe but without a teacher, which is found among recs by its settings.
+func Distillation(recs []run.Record) (table.Tables, error) {
+	t := table.New("lrrrrrrl", "network", "parameters", "seeds", valBest, testHead, viewsHead, "gain, points", tagsHead)
+	t.Mark(table.Largest, false, valBest, viewsHead).Mark(table.Largest, true, testHead)
+	tests := table.New("lrrrr", "McNemar's test", "seed", "only distilled correct", "only undistilled correct", "p")
 	for _, g := range groups(recs) {
 		var test, val, gain []float64
 		views := viewed{}
 		var pairs []pair
-		params := 0
+		var last record.Classifier
 		for _, r := range g.runs {
 			if r.Result == nil {
 				continue
 			}
 			res, err := resultOf(r)
 			if err != nil {
-				return "", err
+				return nil, err
 			}
-			params = res.Params
+			last = res
 			test, val = append(test, 100*res.Test.Accuracy), addMeasured(val, res.Val)
 			views.add(res.TestViews)
 			if g.Method != distilled {
@@ -44,7 +41,7 @@ func Distillation(recs []run.Record) (string, error) {
 			}
 			p, ok, err := compare(r, recs)
 			if err != nil {
-				return "", err
+				return nil, err
 			}
 			if ok {
 				gain, pairs = append(gain, p.gain), append(pairs, p)
@@ -53,34 +50,19 @@ func Distillation(recs []run.Record) (string, error) {
 		if len(test) == 0 {
 			continue
 		}
-		gained := ""
-		if len(gain) > 0 {
-			gained = "+" + spread(gain)
-			if gain, _ := metrics.MeanStd(gain); gain < 0 {
-				gained = gained[1:]
-			}
+		gained := spread(gain)
+		if gained.Value != nil && !(gained.Value.Mean < 0) {
+			gained.Text = "+" + gained.Text
 		}
-		rows = append(rows, []any{g.label(), params, len(test), spread(val), spread(test), views.cell(), gained})
+		t.Row(g.label(), last.Params, len(test), spread(val), accuracyCell(test, last.Test.N), views.cell(), gained,
+			g.tags())
 		mcNemarRows(tests, g.label(), pairs)
-		tested = tested || len(pairs) > 0
 	}
-	for _, at := range optional {
-		if slices.ContainsFunc(rows, func(r []any) bool { return r[at] != "" }) {
-			continue
-		}
-		heads = slices.Delete(heads, at, at+1)
-		for i := range rows {
-			rows[i] = slices.Delete(rows[i], at, at+1)
-		}
+	t.DropEmpty(viewsHead, valBest, tagsHead)
+	if len(tests.Rows) == 0 {
+		return table.Of(t), nil
 	}
-	t := newTable("l"+strings.Repeat("r", len(heads)-1), heads...)
-	for _, r := range rows {
-		t.row(r...)
-	}
-	if !tested {
-		return t.String(), nil
-	}
-	return t.String() + "\n" + tests.String(), nil
+	return table.Of(t, tests), nil
 }
 
 // pair compares two runs of one seed, such as a distilled student and its baseline.
@@ -92,14 +74,16 @@ type pair struct {
 
 // mcNemarRows adds a row of McNemar's test for each pair. There is none for all seeds together: they share the test
 // images, so their counts are not independent.
-func mcNemarRows(t *mdTable, label string, pairs []pair) {
+func mcNemarRows(t *table.Table, label string, pairs []pair) {
 	for _, p := range pairs {
 		test := metrics.McNemar(p.only, p.baseline)
 		exact := ""
 		if test.Exact {
 			exact = " (exact)"
 		}
-		t.row(label, p.seed, p.only, p.baseline, fmt.Sprintf("%.2g%s", test.P, exact))
+		c := table.Number("%.2g", test.P)
+		c.Text += exact
+		t.Row(label, p.seed, p.only, p.baseline, c)
 	}
 }
 

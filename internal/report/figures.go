@@ -21,6 +21,7 @@ import (
 	"dla/internal/plainfile"
 	"dla/internal/plot"
 	"dla/internal/run"
+	"dla/internal/table"
 )
 
 // group is the runs of one variant with the same settings, which differ by seed only.
@@ -119,30 +120,30 @@ type trace struct {
 // own are the experiments that train nothing: how a single record of one is drawn, and its table.
 var own = map[string]struct {
 	figures func(run.Record, string) ([]string, error)
-	table   func([]run.Record) (string, error)
+	table   func([]run.Record) (table.Tables, error)
 }{"lab4/fgsm": {AttackFigures, Attacks}, "lab4/ood": {OODFigures, oodTable("")}}
 
 // OwnTable returns the tables of the record of an evaluation; ok is false for a training.
-func OwnTable(r run.Record) (table string, ok bool, err error) {
+func OwnTable(r run.Record) (ts table.Tables, ok bool, err error) {
 	o, ok := own[r.Experiment]
 	if !ok || r.Result == nil {
-		return "", ok, nil
+		return nil, ok, nil
 	}
-	table, err = o.table([]run.Record{r})
-	return table, true, err
+	ts, err = o.table([]run.Record{r})
+	return ts, true, err
 }
 
 // Tables returns Table of the trainings among recs, then the tables of every other record.
-func Tables(recs []run.Record) (string, error) {
+func Tables(recs []run.Record) (table.Tables, error) {
 	var trainings []run.Record
-	var all []string
+	var all table.Tables
 	for _, r := range recs {
 		t, ok, err := OwnTable(r)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		if ok {
-			all = append(all, t)
+			all = append(all, t...)
 		} else {
 			trainings = append(trainings, r)
 		}
@@ -150,18 +151,18 @@ func Tables(recs []run.Record) (string, error) {
 	if len(trainings) > 0 {
 		t, err := Table(trainings)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		all = append([]string{t}, all...)
+		all = append(t, all...)
 	}
-	return strings.Join(all, "\n"), nil
+	return all, nil
 }
 
 // kindOfTraining is an experiment whose runs share figures and a table of their own.
 type kindOfTraining struct {
 	experiment, folder string
 	figures            func([]run.Record, string) ([]string, error)
-	table              func([]run.Record) (string, error)
+	table              func([]run.Record) (table.Tables, error)
 }
 
 var kindsOfTraining = []kindOfTraining{
@@ -407,6 +408,19 @@ func (g *group) label() string {
 		}
 	}
 	return strings.Join(append([]string{label}, g.differences...), ", ")
+}
+
+// tags returns the tags of g's runs in words.
+func (g *group) tags() string {
+	var all []string
+	for _, r := range g.runs {
+		for _, t := range r.Tags {
+			if !slices.Contains(all, t) {
+				all = append(all, t)
+			}
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 // writeTraces writes figures.json.

@@ -11,6 +11,7 @@ import (
 	"dla/internal/metrics"
 	"dla/internal/record"
 	"dla/internal/run"
+	"dla/internal/table"
 )
 
 // findingsTable is the kind of table that quotes cells of other tables.
@@ -38,7 +39,7 @@ type Number struct {
 // findings returns the list as a Markdown table. An accuracy without standard deviation or interval gets its 95 %
 // Wilson interval.
 func findings(list []Finding, tables map[string]madeTable) (string, error) {
-	t := newTable("llllll", "lab", "finding", "measured", "n", "command", "details")
+	t := table.New("llllll", "lab", "finding", "measured", "n", "command", "details")
 	for i, f := range list {
 		if f.Lab == "" || f.Finding == "" || f.Measure == "" || f.Command == "" || f.Link == "" || len(f.Numbers) == 0 {
 			return "", fmt.Errorf("finding %d needs lab, finding, measure, numbers, command and link", i+1)
@@ -56,12 +57,12 @@ func findings(list []Finding, tables map[string]madeTable) (string, error) {
 			numbers = append(numbers, strings.TrimSpace(n.Label+" "+q.text))
 			seeds, on = appendNew(seeds, q.seeds), appendNew(on, q.on)
 		}
-		t.row(f.Lab, f.Finding, f.Measure+": "+strings.Join(numbers, ", "),
+		t.Row(f.Lab, f.Finding, f.Measure+": "+strings.Join(numbers, ", "),
 			strings.Join(append(seedWords(seeds), on...), ", "),
 			"`"+f.Command+"`", "["+strings.TrimSuffix(strings.TrimPrefix(pathOf(f.Link), "results/"),
 				"/README.md")+"]("+f.Link+")")
 	}
-	return t.String(), nil
+	return t.Page(), nil
 }
 
 // pathOf returns link without its anchor.

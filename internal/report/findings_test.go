@@ -106,13 +106,3 @@ func TestEvaluatedOn(t *testing.T) {
 		}
 	}
 }
-
-// TestCellsStayCells: a name from a record cannot end a cell or a row.
-func TestCellsStayCells(t *testing.T) {
-	table := newTable("lr", "name", "n")
-	table.row("a|b\nc", 3)
-	table.row("d")
-	if want := "| name | n |\n|---|---:|\n| a\\|b c | 3 |\n| d |  |\n"; table.String() != want {
-		t.Errorf("%q, want %q", table, want)
-	}
-}

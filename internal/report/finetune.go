@@ -1,25 +1,24 @@
 package report
 
 import (
-	"fmt"
 	"path/filepath"
 	"strings"
 
 	"dla/internal/config"
-	"dla/internal/metrics"
 	"dla/internal/record"
 	"dla/internal/run"
+	"dla/internal/table"
 )
 
-// Finetuning returns the finished runs of recs as two Markdown tables: one row per variant, with means and sample
+// Finetuning returns the finished runs of recs as two tables: one row per variant, with means and sample
 // standard deviations over seeds and the Wilson interval of the mean test accuracy; and McNemar's test of each
 // variant against full fine-tuning of the same encoder from the same seed, on the same sentences.
-func Finetuning(recs []run.Record) (string, error) {
-	t := newTable("lllrrrrrrr", "encoder", "trained", "head", "trainable parameters", "% of all", "seeds", "val_acc %",
-		"test accuracy %", "95 % interval", "wall time, s")
-	tests := newTable("lrrrr", "McNemar's test against all weights", "seed", "only this one correct",
+func Finetuning(recs []run.Record) (table.Tables, error) {
+	t := table.New("lllrrrrrrrl", "encoder", "trained", "head", "trainable parameters", "% of all", "seeds", "val_acc %",
+		testHead, "95 % interval", "wall time, s", tagsHead)
+	t.Mark(table.Largest, false, "val_acc %", testHead)
+	tests := table.New("lrrrr", "McNemar's test against all weights", "seed", "only this one correct",
 		"only all weights correct", "p")
-	tested := false
 	for _, g := range groups(recs) {
 		var val, test, wall []float64
 		var last finetuned
@@ -30,13 +29,13 @@ func Finetuning(recs []run.Record) (string, error) {
 			}
 			var err error
 			if last, err = finetunedOf(r); err != nil {
-				return "", err
+				return nil, err
 			}
 			val, test, wall = append(val, 100*last.Val.Accuracy), append(test, 100*last.Test.Accuracy), append(wall,
 				last.WallSeconds)
 			p, ok, err := besideFull(r, recs)
 			if err != nil {
-				return "", err
+				return nil, err
 			}
 			if ok {
 				pairs = append(pairs, p)
@@ -45,17 +44,16 @@ func Finetuning(recs []run.Record) (string, error) {
 		if len(test) == 0 {
 			continue
 		}
-		seconds, _ := metrics.MeanStd(wall)
-		t.row(g.Network, g.Method, last.head(g.Network), last.Params,
-			fmt.Sprintf("%.2f", 100*float64(last.Params)/float64(max(1, last.Finetuned.Total))),
-			len(test), spread(val), spread(test), wilson(test, last.Test.N), fmt.Sprintf("%.0f", seconds))
+		t.Row(g.Network, g.Method, last.head(g.Network), last.Params,
+			table.Number("%.2f", 100*float64(last.Params)/float64(max(1, last.Finetuned.Total))),
+			len(test), spread(val), spread(test), wilson(test, last.Test.N), meanOf("%.0f", wall), g.tags())
 		mcNemarRows(tests, g.label(), pairs)
-		tested = tested || len(pairs) > 0
 	}
-	if !tested {
-		return t.String(), nil
+	t.DropEmpty(tagsHead)
+	if len(tests.Rows) == 0 {
+		return table.Of(t), nil
 	}
-	return t.String() + "\n" + tests.String(), nil
+	return table.Of(t, tests), nil
 }
 
 // finetuned holds what tables use from the result of a fine-tuning.

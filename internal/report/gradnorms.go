@@ -12,6 +12,7 @@ import (
 	"dla/internal/metrics"
 	"dla/internal/plot"
 	"dla/internal/run"
+	"dla/internal/table"
 )
 
 // gradNorms draws the norm of the gradient against the layer, from input to output, in the first and in the last
@@ -105,24 +106,24 @@ func gradientFigure(recs []run.Record, dir string) ([]string, error) {
 	return append(files, name), err
 }
 
-// gradientTable returns both ends of that figure's lines as a Markdown table, one row per variant.
-func gradientTable(recs []run.Record) (string, error) {
+// gradientTable returns both ends of that figure's lines as a table, one row per variant.
+func gradientTable(recs []run.Record) (table.Tables, error) {
 	recs, err := withGradNorms(recs)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	t := newTable("lrrrrrr", "network", "layers", "seeds", "first epoch: first layer", "last layer",
+	t := table.New("lrrrrrr", "network", "layers", "seeds", "first epoch: first layer", "last layer",
 		"last epoch: first layer", "last layer")
-	norm := func(v float64) string { return fmt.Sprintf("%.2g", v) }
+	norm := func(v float64) table.Cell { return table.Number("%.2g", v) }
 	for _, g := range groups(recs) {
 		first, last, err := g.gradNorms()
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		n := len(first)
-		t.row(g.label(), n, len(g.runs), norm(first[0]), norm(first[n-1]), norm(last[0]), norm(last[n-1]))
+		t.Row(g.label(), n, len(g.runs), norm(first[0]), norm(first[n-1]), norm(last[0]), norm(last[n-1]))
 	}
-	return t.String(), nil
+	return table.Of(t), nil
 }
 
 // gradNorms returns the norms of the first and of the last epoch by layer, as means over g's seeds. All of these must

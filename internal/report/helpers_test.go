@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"dla/internal/run"
+	"dla/internal/table"
 )
 
 // writeFile writes text to path, with its folders.
@@ -112,12 +113,12 @@ func damage(t *testing.T, rec run.Record, name, text string) {
 	writeFile(t, filepath.Join(rec.Dir, name), text)
 }
 
-// tableOf calls table with recs and fails t on an error.
-func tableOf(t *testing.T, table func([]run.Record) (string, error), recs ...run.Record) string {
+// tableOf calls tables with recs, fails t on an error, and returns what a page shows.
+func tableOf(t *testing.T, tables func([]run.Record) (table.Tables, error), recs ...run.Record) string {
 	t.Helper()
-	text, err := table(recs)
+	ts, err := tables(recs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return text
+	return ts.Page()
 }

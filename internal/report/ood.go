@@ -13,6 +13,7 @@ import (
 	"dla/internal/plot"
 	"dla/internal/record"
 	"dla/internal/run"
+	"dla/internal/table"
 )
 
 // oodOf reads the result of an evaluation of detectors.
@@ -30,11 +31,11 @@ func only(recs []run.Record) (run.Record, error) {
 }
 
 // oodTable returns a function that makes the table of one set of outliers.
-func oodTable(set string) func([]run.Record) (string, error) {
-	return func(recs []run.Record) (string, error) {
+func oodTable(set string) func([]run.Record) (table.Tables, error) {
+	return func(recs []run.Record) (table.Tables, error) {
 		rec, err := only(recs)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		return OODTable(rec, set)
 	}
@@ -53,24 +54,24 @@ const (
 )
 
 // oodOverview returns AUROC and both kinds of FPR95 for every detector and set of the only record of recs, as a
-// Markdown table sorted by AUROC on the first set.
-func oodOverview(recs []run.Record) (string, error) {
+// table sorted by AUROC on the first set.
+func oodOverview(recs []run.Record) (table.Tables, error) {
 	rec, err := only(recs)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	res, err := oodOf(rec)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if len(res.Sets) == 0 {
-		return "", fmt.Errorf("run %s: no set was evaluated", rec.ID)
+		return nil, fmt.Errorf("run %s: no set was evaluated", rec.ID)
 	}
 	heads := []string{"detector"}
 	for _, s := range res.Sets {
 		heads = append(heads, short(s)+": AUROC", fpr95In, fpr95Out)
 	}
-	t := newTable("l"+strings.Repeat("rrr", len(res.Sets)), heads...)
+	t := table.New("l"+strings.Repeat("rrr", len(res.Sets)), heads...)
 	for _, x := range scoresOn(res, res.Sets[0].Name) {
 		row := []any{detectorOf(res, x.Detector).Label}
 		for _, s := range res.Sets {
@@ -79,31 +80,34 @@ func oodOverview(recs []run.Record) (string, error) {
 					y.Detector == x.Detector
 			})
 			if i < 0 {
-				return "", fmt.Errorf("run %s: there is no score of %s on %s", rec.ID, x.Detector, s.Name)
+				return nil, fmt.Errorf("run %s: there is no score of %s on %s", rec.ID, x.Detector, s.Name)
 			}
 			y := res.Scores[i]
-			out := absent
+			out := table.Cell{Text: absent}
 			if y.FPR95Out.Known {
-				out = fmt.Sprintf("%.1f", 100*y.FPR95Out.Value)
+				out = table.Number("%.1f", 100*y.FPR95Out.Value)
 			}
-			row = append(row, fmt.Sprintf("%.1f", 100*y.AUROC), fmt.Sprintf("%.1f", 100*y.FPR95), out)
+			row = append(row, table.Number("%.1f", 100*y.AUROC), table.Number("%.1f", 100*y.FPR95), out)
 		}
-		t.row(row...)
+		t.Row(row...)
 	}
+	for _, s := range res.Sets {
+		t.Mark(table.Largest, false, short(s)+": AUROC")
+	}
+	ts := table.Of(t.Mark(table.Least, false, fpr95In, fpr95Out))
 	if res.Note != "" {
-		return t.String() + fmt.Sprintf("\nNOTE: %s.\n", res.Note), nil
+		ts.Say("NOTE: %s.", res.Note)
 	}
-	return t.String(), nil
+	return ts, nil
 }
 
-// OODTable returns the detectors of rec on the set called set, or on all sets if that is empty, as Markdown tables with
+// OODTable returns the detectors of rec on the set called set, or on all sets if that is empty, as tables with
 // the best detector first: each measure in percent with its 95 % interval.
-func OODTable(rec run.Record, set string) (string, error) {
+func OODTable(rec run.Record, set string) (ts table.Tables, err error) {
 	res, err := oodOf(rec)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	var b strings.Builder
 	found := false
 	for _, s := range res.Sets {
 		if set != "" && s.Name != set {
@@ -112,20 +116,21 @@ func OODTable(rec run.Record, set string) (string, error) {
 		found = true
 		scores := scoresOn(res, s.Name)
 		if len(scores) == 0 {
-			return "", fmt.Errorf("there are no scores of the set %s", s.Name)
+			return nil, fmt.Errorf("there are no scores of the set %s", s.Name)
 		}
-		fmt.Fprintf(&b, "%s (%d images) against %s (%d)", res.In.About, res.In.N, today.Replace(s.About), s.N)
+		altered := ""
 		if s.Shift {
-			b.WriteString(": the same images altered, so a detector that judges content alone reaches an AUROC of 50")
+			altered = ": the same images altered, so a detector that judges content alone reaches an AUROC of 50"
 		}
-		fmt.Fprintf(&b, ". Classifier %s, test accuracy %.2f %%.\n\n", res.Network, 100*res.TestAccuracy)
+		ts.Say("%s (%d images) against %s (%d)%s. Classifier %s, test accuracy %.2f %%.", res.In.About, res.In.N,
+			today.Replace(s.About), s.N, altered, res.Network, 100*res.TestAccuracy)
 		if left := s.Copies(); left != "" {
-			fmt.Fprintf(&b, "Of the set %s %s.\n\n", s.Name, left)
+			ts.Say("Of the set %s %s.", s.Name, left)
 		}
 		if res.Note != "" {
-			fmt.Fprintf(&b, "NOTE: %s.\n\n", res.Note)
+			ts.Say("NOTE: %s.", res.Note)
 		}
-		t := newTable("lrrrrrrl", "detector", "AUROC", fmt.Sprintf("AUPR in (chance %.1f)", 100*scores[0].BaseIn),
+		t := table.New("lrrrrrrl", "detector", "AUROC", fmt.Sprintf("AUPR in (chance %.1f)", 100*scores[0].BaseIn),
 			fmt.Sprintf("AUPR out (chance %.1f)",
 				100*scores[0].BaseOut), fpr95In, fpr95Out, "detection accuracy", "hyperparameter")
 		for _, x := range scores {
@@ -137,29 +142,30 @@ func OODTable(rec run.Record, set string) (string, error) {
 			if d.File != "" {
 				setting = "scores of " + d.File
 			}
-			out := absent
+			out := table.Cell{Text: absent}
 			if x.FPR95Out.Known {
 				out = interval(x.FPR95Out.Value, x.CI95.FPR95Out.Value)
 			}
-			t.row(d.Label, interval(x.AUROC, x.CI95.AUROC), interval(x.AUPRIn, x.CI95.AUPRIn),
+			t.Row(d.Label, interval(x.AUROC, x.CI95.AUROC), interval(x.AUPRIn, x.CI95.AUPRIn),
 				interval(x.AUPROut, x.CI95.AUPROut), interval(x.FPR95, x.CI95.FPR95), out,
 				interval(x.Accuracy, x.CI95.Accuracy), setting)
 		}
-		b.WriteString(t.String() + "\n")
+		t.Mark(table.Largest, false, "AUROC", t.Columns[2].Head, t.Columns[3].Head, "detection accuracy")
+		ts.Add(t.Mark(table.Least, false, fpr95In, fpr95Out))
 	}
 	if !found {
-		return "", fmt.Errorf("the set %s was not evaluated", set)
+		return nil, fmt.Errorf("the set %s was not evaluated", set)
 	}
-	fmt.Fprintf(&b, "Values are percentages, with 95 %% bootstrap intervals from %d resamples in brackets. %s "+
+	ts.Say("Values are percentages, with 95 %% bootstrap intervals from %d resamples in brackets. %s "+
 		"Detection accuracy is that of the best threshold, with both kinds of image weighted equally. "+
 		"Hyperparameters were chosen on %d %s; none of these is evaluated. "+
-		"Sign check: the AUROC of a perfect detector is %g, of its negation %g, of a constant %g.\n",
+		"Sign check: the AUROC of a perfect detector is %g, of its negation %g, of a constant %g.",
 		res.Resamples, fpr95Note, res.Tuning.In, res.Tuning.About, res.Signs.Perfect, res.Signs.Negated, res.Signs.Constant)
-	return b.String(), nil
+	return ts, nil
 }
 
-func interval(v float64, ci [2]float64) string {
-	return fmt.Sprintf("%.2f (%.2f–%.2f)", 100*v, 100*ci[0], 100*ci[1])
+func interval(v float64, ci [2]float64) table.Cell {
+	return table.Interval(fmt.Sprintf("%.2f (%.2f–%.2f)", 100*v, 100*ci[0], 100*ci[1]), 100*v, 100*ci[0], 100*ci[1])
 }
 
 // scoresOn returns the scores on a set, the best AUROC first.

@@ -101,7 +101,7 @@ func TestOODTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantText(t, all, "the same images altered", leftOutLine+"\n", "against FakeData", "against pets")
+	wantText(t, all.Page(), "the same images altered", leftOutLine+"\n", "against FakeData", "against pets")
 	wantError(t, "the set people was not evaluated", func() error {
 		_, err := OODTable(rec, "people")
 		return err

@@ -19,6 +19,7 @@ import (
 	"dla/internal/atomicfile"
 	"dla/internal/plainfile"
 	"dla/internal/run"
+	"dla/internal/table"
 )
 
 // Section is a part of a page that is made from committed records: a folder of figures and a table.
@@ -37,11 +38,11 @@ type Section struct {
 const frontPage = "README.md"
 
 // measurementTables are made from the measurements in a folder rather than from run records.
-var measurementTables = map[string]func(dir string) (string, error){"speed": Speed, "speed-summary": SpeedSummary}
+var measurementTables = map[string]func(dir string) (table.Tables, error){"speed": Speed, "speed-summary": SpeedSummary}
 
 // sectionKinds are the kinds of table, each with its figures if it has any.
 var sectionKinds = map[string]struct {
-	table   func([]run.Record) (string, error)
+	table   func([]run.Record) (table.Tables, error)
 	figures func([]run.Record, string) ([]string, error)
 	set     string // the set of outliers that the table shows, out of several in a record
 }{
@@ -154,6 +155,7 @@ func (s Section) records(root string) ([]run.Record, error) {
 		if err != nil {
 			return nil, err
 		}
+		rec.Annotation = run.Annotation{} // whoever has the record wrote it: a page does not depend on it
 		recs = append(recs, rec)
 	}
 	if len(recs) == 0 {
@@ -239,8 +241,9 @@ type madeTable struct {
 
 // make draws the section's figures and returns those that changed, and its table.
 func (s Section) make(root string, check bool) (changed []string, made madeTable, err error) {
-	if table := measurementTables[s.Table]; table != nil {
-		made.text, err = table(filepath.Join(root, s.Runs))
+	if measured := measurementTables[s.Table]; measured != nil {
+		ts, err := measured(filepath.Join(root, s.Runs))
+		made.text = ts.Page()
 		return nil, made, err
 	}
 	recs, err := s.records(root)
@@ -256,7 +259,8 @@ func (s Section) make(root string, check bool) (changed []string, made madeTable
 	if made.n, made.on, err = evaluatedOn(recs, kind.set); err != nil {
 		return nil, made, err
 	}
-	made.text, err = kind.table(recs)
+	ts, err := kind.table(recs)
+	made.text = ts.Page()
 	return changed, made, err
 }
 

@@ -15,6 +15,7 @@ import (
 	"dla/internal/plot"
 	"dla/internal/record"
 	"dla/internal/run"
+	"dla/internal/table"
 )
 
 // robustOf reads the comparison in r's result; nil if r is not a finished run of lab4 robust.
@@ -78,62 +79,56 @@ type estimate struct {
 }
 
 // cell returns the numbers of several runs as mean and standard deviation, and the number of one run with its interval.
-func cell(all []estimate, scale float64, format string) string {
+func cell(all []estimate, scale float64, format string) table.Cell {
 	var vs []float64
 	for _, e := range all {
 		vs = append(vs, scale*e.v)
 	}
-	mean, sd := metrics.MeanStd(vs)
-	if math.IsNaN(mean) {
-		return absent
+	c := table.Spread(format, vs)
+	if c.Value == nil || math.IsNaN(c.Value.Mean) {
+		return table.Cell{Text: absent}
 	}
-	text := fmt.Sprintf(format, mean)
-	switch ci := all[0].ci; {
-	case !math.IsNaN(sd):
-		return text + fmt.Sprintf(" ± "+strings.Replace(format, "+", "", 1), sd)
-	case ci != nil:
-		return text + fmt.Sprintf(" ("+format+" to "+format+")", scale*ci[0], scale*ci[1])
+	if ci := all[0].ci; ci != nil && len(all) == 1 {
+		lo, hi := scale*ci[0], scale*ci[1]
+		c = c.Within(lo, hi)
+		c.Text += fmt.Sprintf(" ("+format+" to "+format+")", lo, hi)
 	}
-	return text
+	return c
 }
 
-// Robust returns the finished runs of lab4 robust among recs as Markdown tables, one per variant: every measure before
+// Robust returns the finished runs of lab4 robust among recs as tables, one per variant: every measure before
 // and after adversarial training, and the self-checks.
-func Robust(recs []run.Record) (string, error) {
-	var b strings.Builder
+func Robust(recs []run.Record) (ts table.Tables, err error) {
 	for _, g := range groups(recs) {
 		all, err := g.compared()
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		if len(all) == 0 {
 			continue
 		}
-		if b.Len() > 0 {
-			b.WriteString("\n")
-		}
-		g.writeRobust(&b, all)
+		ts = append(ts, g.robustTables(all)...)
 	}
-	if b.Len() == 0 {
-		return "", fmt.Errorf("none of the runs is a finished one of lab4 robust")
+	if len(ts) == 0 {
+		return nil, fmt.Errorf("none of the runs is a finished one of lab4 robust")
 	}
-	return b.String(), nil
+	return ts, nil
 }
 
-func (g *group) writeRobust(b *strings.Builder, all []*record.Robust) {
+func (g *group) robustTables(all []*record.Robust) table.Tables {
 	first := all[0]
 	seeds := ""
 	if len(all) > 1 {
 		seeds = fmt.Sprintf(", %d seeds", len(all))
 	}
-	t := newTable("lrrr", g.label()+seeds, "before", "after", "change")
+	t := table.New("lrrr", g.label()+seeds, "before", "after", "change")
 	line := func(label string, scale float64, format string, of func(*record.Robust) change) {
 		var before, after, difference []estimate
 		for _, r := range all {
 			c := of(r)
 			before, after, difference = append(before, c.before), append(after, c.after), append(difference, c.difference)
 		}
-		t.row(label, cell(before, scale, format), cell(after, scale, format), cell(difference, scale, "%+"+format[1:]))
+		t.Row(label, cell(before, scale, format), cell(after, scale, format), cell(difference, scale, "%+"+format[1:]))
 	}
 	line(fmt.Sprintf("test accuracy %%, %d images", first.Clean.N), 100, "%.2f", func(r *record.Robust) change {
 		c := &r.Clean
@@ -187,13 +182,13 @@ func (g *group) writeRobust(b *strings.Builder, all []*record.Robust) {
 			}
 		}
 	}
-	b.WriteString(t.String() + "\n")
+	var b strings.Builder
 	for i, c := range all {
 		exact := ""
 		if c.Clean.Exact {
 			exact = ", exact"
 		}
-		fmt.Fprintf(b, "McNemar's test of clean accuracy, seed %d: %d test images are correct only before, %d only after, "+
+		fmt.Fprintf(&b, "McNemar's test of clean accuracy, seed %d: %d test images are correct only before, %d only after, "+
 			"p = %.2g%s.\n",
 			g.runs[i].Seed, c.Clean.OnlyBefore, c.Clean.OnlyAfter, c.Clean.P, exact)
 	}
@@ -202,7 +197,7 @@ func (g *group) writeRobust(b *strings.Builder, all []*record.Robust) {
 		trained = append(trained, fmt.Sprintf("%s, %d images", s.About, s.N))
 	}
 	if len(trained) > 0 {
-		fmt.Fprintf(b, "Training outliers, none of which is evaluated: %s.\n", strings.Join(trained, "; "))
+		fmt.Fprintf(&b, "Training outliers, none of which is evaluated: %s.\n", strings.Join(trained, "; "))
 	}
 	left := slices.Clone(first.Trained)
 	for _, s := range first.Sets {
@@ -210,18 +205,21 @@ func (g *group) writeRobust(b *strings.Builder, all []*record.Robust) {
 	}
 	for _, s := range left {
 		if text := s.Copies(); text != "" {
-			fmt.Fprintf(b, "Of the set %s %s.\n", s.Name, text)
+			fmt.Fprintf(&b, "Of the set %s %s.\n", s.Name, text)
 		}
 	}
-	fmt.Fprintf(b, "Intervals are 95 %% intervals: Wilson's for accuracies; from %d bootstrap resamples for AUROC, FPR95 and "+
+	fmt.Fprintf(&b, "Intervals are 95 %% intervals: Wilson's for accuracies; from %d bootstrap resamples for AUROC, FPR95 and "+
 		"changes of max softmax, the last of differences per image. %s\n", first.Resamples, fpr95Note)
-	checks := newTable("lrll", "self-check", "seed", "result", "found")
+	checks := table.New("lrll", "self-check", "seed", "result", "found")
 	for i, c := range all {
 		for _, k := range c.Checks {
-			checks.row(k.What, g.runs[i].Seed, k.Word(), k.Found)
+			checks.Row(k.What, g.runs[i].Seed, k.Word(), k.Found)
 		}
 	}
-	b.WriteString("\n" + checks.String())
+	ts := table.Of(t)
+	ts.Say("%s", b.String())
+	ts.Add(checks)
+	return ts
 }
 
 // attackName returns the display name of the attack of o.

@@ -12,6 +12,7 @@ import (
 	"dla/internal/metrics"
 	"dla/internal/plainfile"
 	"dla/internal/run"
+	"dla/internal/table"
 )
 
 // speeds is a file that `dla bench --peer … --json` wrote, to which the date and the peer's version were added by hand.
@@ -82,21 +83,22 @@ func (j job) ratio() float64 {
 	return peer / ours
 }
 
-// table returns the medians of the jobs as a Markdown table; empty if there are no jobs.
-func (j jobs) table() string {
+// table returns the medians of the jobs as a table; nil if there are no jobs.
+func (j jobs) table() *table.Table {
 	if len(j.Jobs) == 0 {
-		return ""
+		return nil
 	}
-	t := newTable("lrrr", "job", "ours", "peer", "ratio")
+	t := table.New("lrrr", "job", "ours", "peer", "ratio")
 	for _, job := range j.Jobs {
 		label := job.Job
 		if job.Note != "" {
 			label += " (" + job.Note + ")"
 		}
-		t.row(label, fmt.Sprintf("%.4g %s", metrics.Median(job.Ours), job.Unit),
-			fmt.Sprintf("%.4g %s", metrics.Median(job.Peer), job.Unit), fmt.Sprintf("%.2f", job.ratio()))
+		ours, peer := table.Number("%.4g", metrics.Median(job.Ours)), table.Number("%.4g", metrics.Median(job.Peer))
+		ours.Text, peer.Text = ours.Text+" "+job.Unit, peer.Text+" "+job.Unit
+		t.Row(label, ours, peer, table.Number("%.2f", job.ratio()))
 	}
-	return t.String()
+	return t
 }
 
 // speedGroup is the measurements in one file, with their label in tables.
@@ -131,29 +133,29 @@ func readSpeeds(dir string) ([]speedGroup, error) {
 	return all, nil
 }
 
-// Speed returns the measurements in dir as Markdown tables, ours beside the peer's: training steps, evaluation, input
+// Speed returns the measurements in dir as tables, ours beside the peer's: training steps, evaluation, input
 // gradients, sentence encoders and whole jobs.
-func Speed(dir string) (string, error) {
+func Speed(dir string) (table.Tables, error) {
 	groups, err := readSpeeds(dir)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	j, err := readJobs(dir)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	t := newTable("llrrrr", "", "network", "ours, per second", "peer, per second", "ratio",
+	t := table.New("llrrrr", "", "network", "ours, per second", "peer, per second", "ratio",
 		"ratio to the peer in bfloat16")
 	var dates []string
 	for _, g := range groups {
 		dates = append(dates, g.Date)
 		for _, r := range g.Results {
-			half := absent
+			half := table.Cell{Text: absent}
 			if r.Peer.BF16Ratio > 0 {
-				half = fmt.Sprintf("%.2f", r.Peer.BF16Ratio)
+				half = table.Number("%.2f", r.Peer.BF16Ratio)
 			}
-			t.row(g.label, r.Case, fmt.Sprintf("%.0f", r.Images), fmt.Sprintf("%.0f", r.Peer.FP32.PerS),
-				fmt.Sprintf("%.2f", r.Peer.Ratio), half)
+			t.Row(g.label, r.Case, table.Number("%.0f", r.Images), table.Number("%.0f", r.Peer.FP32.PerS),
+				table.Number("%.2f", r.Peer.Ratio), half)
 		}
 	}
 	date := slices.Min(dates)
@@ -161,27 +163,28 @@ func Speed(dir string) (string, error) {
 		date += " to " + last
 	}
 	about := groups[len(groups)-1]
-	text := t.String() + fmt.Sprintf("\n%s, %d threads, %s kernels, float32; measured peak %.0f GFLOP/s; "+
-		"peer: %s, its fastest memory layout; %s, measured in turn, medians.\n",
+	ts := table.Of(t)
+	ts.Say("%s, %d threads, %s kernels, float32; measured peak %.0f GFLOP/s; "+
+		"peer: %s, its fastest memory layout; %s, measured in turn, medians.",
 		about.CPU, about.Threads, about.Kernel, about.Peak, about.Peer, date)
-	if table := j.table(); table != "" {
-		text += "\n" + table
+	if t := j.table(); t != nil {
+		ts.Add(t)
 	}
-	return text, nil
+	return ts, nil
 }
 
 // SpeedSummary returns Speed in a few rows: for each kind of work the smallest and the largest ratio.
-func SpeedSummary(dir string) (string, error) {
+func SpeedSummary(dir string) (table.Tables, error) {
 	groups, err := readSpeeds(dir)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	j, err := readJobs(dir)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	about := groups[len(groups)-1]
-	t := newTable("lrrr", "work", "cases", "ratio to the peer in float32", "ratio to the peer in bfloat16")
+	t := table.New("lrrr", "work", "cases", "ratio to the peer in float32", "ratio to the peer in bfloat16")
 	for _, g := range groups {
 		var ratios, half []float64
 		for _, r := range g.Results {
@@ -190,7 +193,7 @@ func SpeedSummary(dir string) (string, error) {
 				half = append(half, r.Peer.BF16Ratio)
 			}
 		}
-		t.row(g.label, len(ratios), ratioRange(ratios), ratioRange(half))
+		t.Row(g.label, len(ratios), ratioRange(ratios), ratioRange(half))
 	}
 	var speed, memory []float64
 	for _, job := range j.Jobs {
@@ -201,12 +204,14 @@ func SpeedSummary(dir string) (string, error) {
 		}
 	}
 	if len(speed) > 0 {
-		t.row("whole command", len(speed), ratioRange(speed))
+		t.Row("whole command", len(speed), ratioRange(speed))
 	}
 	if len(memory) > 0 {
-		t.row("peak memory", len(memory), ratioRange(memory))
+		t.Row("peak memory", len(memory), ratioRange(memory))
 	}
-	return t.String() + fmt.Sprintf("\n%s, %d threads; peer: %s.\n", about.CPU, about.Threads, about.Peer), nil
+	ts := table.Of(t)
+	ts.Say("%s, %d threads; peer: %s.", about.CPU, about.Threads, about.Peer)
+	return ts, nil
 }
 
 // ratioRange returns the smallest and the largest of ratios.

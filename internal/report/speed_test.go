@@ -19,9 +19,9 @@ func TestSpeed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantText(t, got, "| training step | net | 1000 | 500 | 2.00 | 1.25 |", "a CPU, 2 threads, avx2 kernels",
+	wantText(t, got.Page(), "| training step | net | 1000 | 500 | 2.00 | 1.25 |", "a CPU, 2 threads, avx2 kernels",
 		"measured peak 100 GFLOP/s", "Peer 1")
-	wantNoText(t, got, "alone") // has no peer
+	wantNoText(t, got.Page(), "alone") // has no peer
 	writeFile(t, filepath.Join(dir, "eval.json"), "{")
 	wantError(t, "eval.json", speed)
 }
@@ -35,7 +35,10 @@ func TestJobs(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		return j.table()
+		if t := j.table(); t != nil {
+			return t.Page()
+		}
+		return ""
 	}
 	if got := table(); got != "" {
 		t.Errorf("without a file: %q", got)
@@ -71,6 +74,6 @@ func TestSpeedSummary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantText(t, got, "| training step | 2 | 1.50–2.50 | 1.25 |\n", "| whole command | 2 | 0.50–3.00 |  |\n",
+	wantText(t, got.Page(), "| training step | 2 | 1.50–2.50 | 1.25 |\n", "| whole command | 2 | 0.50–3.00 |  |\n",
 		"| peak memory | 1 | 4.00 |  |\n", "a CPU, 2 threads; peer: Peer 1.")
 }

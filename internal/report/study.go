@@ -4,11 +4,12 @@ import (
 	"slices"
 
 	"dla/internal/run"
+	"dla/internal/table"
 )
 
 // StudyTable returns the table that a command prints after a study, whose runs are recs. It is empty for a single
 // training without a table of its own.
-func StudyTable(recs []run.Record) (string, error) {
+func StudyTable(recs []run.Record) (table.Tables, error) {
 	has := func(experiment string) bool {
 		return slices.ContainsFunc(recs, func(r run.Record) bool { return r.Experiment == experiment })
 	}
@@ -20,6 +21,6 @@ func StudyTable(recs []run.Record) (string, error) {
 	case len(recs) > 1:
 		return Tables(recs)
 	}
-	table, _, err := OwnTable(recs[0])
-	return table, err
+	own, _, err := OwnTable(recs[0])
+	return own, err
 }

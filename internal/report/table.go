@@ -3,7 +3,6 @@ package report
 import (
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 
@@ -14,6 +13,7 @@ import (
 	"dla/internal/model"
 	"dla/internal/record"
 	"dla/internal/run"
+	"dla/internal/table"
 )
 
 // resultOf reads the result of a classifier's training.
@@ -28,41 +28,42 @@ type row struct {
 	layers                  model.Layers
 	result                  record.Classifier // of its last seed, for values that all seeds share
 	tests, vals, last, wall []float64
+	tags                    string
 	views                   viewed
 	lastTests               []float64 // of the last epoch's weights, of the runs where they were tested
 }
 
-// Table returns the finished runs of recs as a Markdown table, one row per variant: mean and sample standard deviation
-// over seeds. The column of convolution layers is left out if no network has any; so are columns of what was measured
-// for none of them, such as the validation accuracy of trainings on all images. The kindsOfTraining have tables of
-// their own.
-func Table(recs []run.Record) (string, error) {
+// Table returns the finished runs of recs as a table, one row per variant: mean and sample standard deviation over
+// seeds. The column of convolution layers is left out if no network has any; so are columns of what was measured for
+// none of them, such as the validation accuracy of trainings on all images. The kindsOfTraining have tables of their
+// own.
+func Table(recs []run.Record) (table.Tables, error) {
 	for _, k := range kindsOfTraining {
 		its, others := k.separate(recs)
 		if len(its) == 0 {
 			continue
 		}
-		table, err := k.table(its)
+		own, err := k.table(its)
 		if err != nil || len(others) == 0 {
-			return table, err
+			return own, err
 		}
 		rest, err := Table(others)
-		return rest + "\n" + table, err
+		return append(rest, own...), err
 	}
 	var rows []row
 	lastTested := false // beside other weights that were selected
 	for _, g := range groups(recs) {
-		w := row{label: g.label(), views: viewed{}}
+		w := row{label: g.label(), tags: g.tags(), views: viewed{}}
 		for _, r := range g.runs {
 			if r.Result == nil {
 				continue
 			}
 			res, err := resultOf(r)
 			if err != nil {
-				return "", err
+				return nil, err
 			}
 			if w.layers, err = layersOf(r); err != nil {
-				return "", err
+				return nil, err
 			}
 			w.result = res
 			w.tests, w.wall = append(w.tests, 100*res.Test.Accuracy), append(w.wall, res.WallSeconds)
@@ -79,53 +80,59 @@ func Table(recs []run.Record) (string, error) {
 	}
 	columns := []struct {
 		head string
-		cell func(row) string
+		cell func(row) any
 	}{
-		{"network", func(r row) string { return r.label }},
-		{"blocks", func(r row) string { return fmt.Sprint(r.layers.Blocks) }},
-		{"conv layers", func(r row) string { return fmt.Sprint(r.layers.Convs) }},
-		{"parameters", func(r row) string { return fmt.Sprint(r.result.Params) }},
-		{"MFLOP per image", func(r row) string { return fmt.Sprintf("%.1f", 2*float64(r.result.MACs)/1e6) }},
-		{"seeds", func(r row) string { return fmt.Sprint(len(r.tests)) }},
-		{"val_acc %, best epoch", func(r row) string { return spread(r.vals) }},
-		{"val_acc %, last epoch", func(r row) string { return spread(r.last) }},
-		{"test accuracy %", func(r row) string { return spread(r.tests) }},
-		{viewsHead, func(r row) string { return r.views.cell() }},
-		{"test accuracy %, last epoch", func(r row) string {
+		{"network", func(r row) any { return r.label }},
+		{"blocks", func(r row) any { return r.layers.Blocks }},
+		{"conv layers", func(r row) any { return r.layers.Convs }},
+		{"parameters", func(r row) any { return r.result.Params }},
+		{"MFLOP per image", func(r row) any { return table.Number("%.1f", 2*float64(r.result.MACs)/1e6) }},
+		{"seeds", func(r row) any { return len(r.tests) }},
+		{valBest, func(r row) any { return spread(r.vals) }},
+		{valLast, func(r row) any { return spread(r.last) }},
+		{testHead, func(r row) any { return accuracyCell(r.tests, r.result.Test.N) }},
+		{viewsHead, func(r row) any { return r.views.cell() }},
+		{testLast, func(r row) any {
 			if !lastTested || len(r.lastTests) < len(r.tests) {
 				return ""
 			}
 			return spread(r.lastTests)
 		}},
-		{"wall time, s", func(r row) string {
-			mean, _ := metrics.MeanStd(r.wall)
-			return fmt.Sprintf("%.1f", mean)
-		}},
+		{"wall time, s", func(r row) any { return meanOf("%.1f", r.wall) }},
+		{tagsHead, func(r row) any { return r.tags }},
 	}
 	if !slices.ContainsFunc(rows, func(r row) bool { return r.layers.Convs > 0 }) {
 		columns = slices.Delete(columns, 2, 3)
 	}
 	var heads []string
-	cells := make([][]any, len(rows))
 	for _, c := range columns {
-		var column []string
-		for _, r := range rows {
-			column = append(column, c.cell(r))
-		}
-		if len(rows) > 0 && !slices.ContainsFunc(column, func(cell string) bool { return cell != "" }) {
-			continue // measured for none of the networks
-		}
 		heads = append(heads, c.head)
-		for i, cell := range column {
-			cells[i] = append(cells[i], cell)
+	}
+	t := table.New("l"+strings.Repeat("r", len(heads)-2)+"l", heads...)
+	for _, r := range rows {
+		var cells []any
+		for _, c := range columns {
+			cells = append(cells, c.cell(r))
 		}
+		t.Row(cells...)
 	}
-	t := newTable("l"+strings.Repeat("r", len(heads)-1), heads...)
-	for _, row := range cells {
-		t.row(row...)
+	t.DropEmpty(heads...) // measured for none of the networks
+	if len(rows) == 0 {
+		t = table.New(strings.Repeat("r", len(heads)-1), heads[:len(heads)-1]...)
 	}
-	return t.String(), nil
+	t.Mark(table.Largest, false, valBest, valLast, viewsHead, testLast).Mark(table.Largest, true, testHead)
+	return table.Of(t), nil
 }
+
+// Heads of columns.
+const (
+	valBest   = "val_acc %, best epoch"
+	valLast   = "val_acc %, last epoch"
+	testHead  = "test accuracy %"
+	testLast  = "test accuracy %, last epoch"
+	viewsHead = "test accuracy %, test-time augmentation"
+	tagsHead  = "tags"
+)
 
 // layersOf counts the layers of r's network.
 func layersOf(r run.Record) (model.Layers, error) {
@@ -145,10 +152,22 @@ func layersOf(r run.Record) (model.Layers, error) {
 }
 
 // wilson returns the 95 % Wilson interval of the mean of accuracies, given in percent, on n examples.
-func wilson(accuracies []float64, n int) string {
+func wilson(accuracies []float64, n int) table.Cell {
 	mean, _ := metrics.MeanStd(accuracies)
 	lo, hi := metrics.WilsonMean(mean/100, n)
-	return fmt.Sprintf("%.2f–%.2f, n = %d", 100*lo, 100*hi, n)
+	c := table.Interval(fmt.Sprintf("%.2f–%.2f, n = %d", 100*lo, 100*hi, n), mean, 100*lo, 100*hi)
+	c.Value.N = n
+	return c
+}
+
+// accuracyCell returns spread of accuracies in percent, with the Wilson interval on n examples where there is one seed.
+func accuracyCell(accuracies []float64, n int) table.Cell {
+	c := spread(accuracies)
+	if len(accuracies) != 1 || n == 0 {
+		return c
+	}
+	lo, hi := metrics.WilsonMean(accuracies[0]/100, n)
+	return c.Within(100*lo, 100*hi)
 }
 
 // addMeasured appends the accuracy of m in percent to all, if there is one.
@@ -158,9 +177,6 @@ func addMeasured(all []float64, m run.Measure) []float64 {
 	}
 	return append(all, 100*m.Accuracy)
 }
-
-// viewsHead is the head of the column of viewed.
-const viewsHead = "test accuracy %, test-time augmentation"
 
 // viewed collects the test accuracies with test-time augmentation of runs, in percent, by the name of the views.
 type viewed map[string][]float64
@@ -172,26 +188,29 @@ func (a viewed) add(v *record.Views) {
 	}
 }
 
-// cell returns "94.01 ± 0.12 (shift)", and "" where there is none.
-func (a viewed) cell() string {
+// cell returns "94.01 ± 0.12 (shift)", and an empty cell where there is none.
+func (a viewed) cell() table.Cell {
 	var all []string
+	var only *table.Value
 	for _, name := range slices.Sorted(maps.Keys(a)) {
-		all = append(all, fmt.Sprintf("%s (%s)", spread(a[name]), name))
+		c := spread(a[name])
+		only = c.Value
+		all = append(all, fmt.Sprintf("%s (%s)", c.Text, name))
 	}
-	return strings.Join(all, ", ")
+	if len(all) != 1 {
+		only = nil // numbers of different views
+	}
+	return table.Cell{Text: strings.Join(all, ", "), Value: only}
 }
 
-// spread returns mean ± standard deviation, the value alone if there is only one, or "" if there is none.
-func spread(x []float64) string { return spreadOf("%.2f", x) }
+// spread returns mean ± standard deviation, the value alone if there is only one, or an empty cell if there is none.
+func spread(x []float64) table.Cell { return table.Spread("%.2f", x) }
 
-// spreadOf is spread with a number format of its own.
-func spreadOf(format string, x []float64) string {
-	if len(x) == 0 {
-		return ""
+// meanOf returns the cell of a mean that is shown alone.
+func meanOf(format string, x []float64) table.Cell {
+	c := table.Spread(format, x)
+	if c.Value != nil {
+		c.Text = fmt.Sprintf(format, c.Value.Mean)
 	}
-	mean, sd := metrics.MeanStd(x)
-	if math.IsNaN(sd) {
-		return fmt.Sprintf(format, mean)
-	}
-	return fmt.Sprintf(format+" ± "+format, mean, sd)
+	return c
 }

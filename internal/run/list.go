@@ -35,6 +35,8 @@ type Summary struct {
 	Epochs      int       `json:"epochs"` // recorded so far
 	// Accuracy on the test set; nil before the run is finished and for results without one.
 	TestAccuracy *float64 `json:"test_accuracy,omitempty"`
+
+	Annotation
 }
 
 // Record holds all that is known of a run.
@@ -248,6 +250,7 @@ func read(root, id string) Record { return readWith(root, id, parseMetrics) }
 func readWith(root, id string, parse func(path string, b []byte) ([]Epoch, error)) Record {
 	dir := filepath.Join(root, id)
 	rec, err := readIdentity(id, dir)
+	rec.Annotation = annotationOf(dir)
 	if errors.Is(err, os.ErrNotExist) && owned(dir) {
 		rec.Status, rec.Detail = StatusRunning, "starting"
 		return rec

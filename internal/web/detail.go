@@ -17,6 +17,7 @@ import (
 	"dla/internal/plainfile"
 	"dla/internal/report"
 	"dla/internal/run"
+	tabular "dla/internal/table"
 )
 
 const (
@@ -100,15 +101,18 @@ func (d *detail) result(rec run.Record) error {
 		d.Checks = append(d.Checks, check{text(c.What), text(c.Found), c.Word()})
 	}
 	d.Checks = d.Checks[:min(len(d.Checks), mostRows)]
-	md, err := report.StudyTable([]run.Record{rec}) // of a kind of its own
-	if err == nil && md == "" {
-		md, err = report.Tables([]run.Record{rec})
+	ts, err := report.StudyTable([]run.Record{rec}) // of a kind of its own
+	if err == nil && ts == nil {
+		ts, err = report.Tables([]run.Record{rec})
 	}
 	if err != nil {
 		return err
 	}
 	classes, err := report.ClassTable(rec, math.MaxInt)
-	d.Tables = tables(md + "\n" + classes)
+	if classes != nil {
+		ts.Add(classes)
+	}
+	d.Tables = tables(ts)
 	return err
 }
 
@@ -190,41 +194,27 @@ func logOf(dir string) []string {
 	return all[max(0, len(all)-logLines):]
 }
 
-// tables returns the tables of Markdown text that package report wrote; what stands between them is their captions.
-func tables(md string) (all []table) {
+// tables returns the tables of package report; what stands between them is their captions.
+func tables(ts tabular.Tables) (all []table) {
 	var caption []string
-	lines := strings.Split(md, "\n")
-	for i := 0; i < len(lines); i++ {
-		if !strings.HasPrefix(lines[i], "|") {
-			if line := strings.TrimSpace(lines[i]); line != "" {
-				caption = append(caption, text(strings.TrimLeft(line, "# ")))
-			}
+	for _, p := range ts {
+		if p.Table == nil {
+			caption = append(caption, text(strings.Join(strings.Fields(p.Text), " ")))
 			continue
 		}
-		t := table{Caption: strings.Join(caption, " "), Heads: cells(lines[i]), Rows: [][]string{}}
+		t := table{Caption: strings.Join(caption, " "), Rows: [][]string{}}
 		caption = nil
-		if i+1 < len(lines) && strings.HasPrefix(lines[i+1], "|---") {
-			i++
-			for _, c := range cells(lines[i]) {
-				t.Right = append(t.Right, strings.HasSuffix(c, ":"))
-			}
+		for _, c := range p.Table.Columns {
+			t.Heads, t.Right = append(t.Heads, text(c.Head)), append(t.Right, c.Right)
 		}
-		for i+1 < len(lines) && strings.HasPrefix(lines[i+1], "|") {
-			i++
-			if len(t.Rows) < mostRows {
-				t.Rows = append(t.Rows, cells(lines[i]))
+		for _, r := range p.Table.Rows[:min(len(p.Table.Rows), mostRows)] {
+			var row []string
+			for _, c := range r {
+				row = append(row, text(c.Text))
 			}
+			t.Rows = append(t.Rows, row)
 		}
 		all = append(all, t)
-	}
-	return all
-}
-
-// cells returns the cells of a row, without their escapes.
-func cells(line string) (all []string) {
-	line = strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(line), "|"), "|")
-	for _, c := range strings.Split(strings.ReplaceAll(line, `\|`, "\x00"), "|") {
-		all = append(all, text(strings.ReplaceAll(strings.TrimSpace(c), "\x00", "|")))
 	}
 	return all
 }
@@ -281,11 +271,11 @@ func (s *Server) compare(w http.ResponseWriter, r *http.Request) {
 			len(finished) == 1 {
 			of = report.Tables
 		}
-		md, err := of(finished)
+		ts, err := of(finished)
 		if err != nil {
 			c.Note = text(err.Error())
 		}
-		c.Tables = append(c.Tables, tables(md)...)
+		c.Tables = append(c.Tables, tables(ts)...)
 	}
 	reply(w, c)
 }

@@ -21,6 +21,7 @@ import (
 	"dla/internal/config"
 	"dla/internal/record"
 	"dla/internal/run"
+	tabular "dla/internal/table"
 )
 
 // begin begins a run under root with the settings of lab1 resnet on MNIST.
@@ -663,9 +664,16 @@ func TestEnd(t *testing.T) {
 	t.Error("the page was not told")
 }
 
-// TestTables: Markdown becomes cells.
+// TestTables: the text before a table is its caption.
 func TestTables(t *testing.T) {
-	all := tables("Two seeds\n\n| a | b |\n|---|---:|\n| x \\| y | 1 |\n\n### then\n| c |\n|---|\n")
+	var ts tabular.Tables
+	ts.Say("Two seeds")
+	first := tabular.New("lr", "a", "b")
+	first.Row("x | y", 1)
+	ts.Add(first)
+	ts.Say("then")
+	ts.Add(tabular.New("l", "c"))
+	all := tables(ts)
 	if fmt.Sprint(all) != "[{Two seeds [a b] [false true] [[x | y 1]]} {then [c] [false] []}]" {
 		t.Errorf("%v", all)
 	}
