@@ -21,15 +21,17 @@ func newRunsCmd(s *Streams) *cobra.Command {
 		Short: "Run records: list, watch, show, compare, tabulate, annotate, export, resume, remove",
 		Example: `  dla runs ls
   dla runs compare 20261124-093015-mlp-d5-res-s0 20261124-093512-mlp-d5-plain-s0
-  dla runs table --format latex`,
+  dla runs table --format latex
+  dla runs reproduce 20261124-093015-mlp-d5-res-s0`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var root string
 	cmd.PersistentFlags().StringVar(&root, "out", run.DefaultRoot, "directory of run records")
 	cmd.AddCommand(newRunsLsCmd(s, &root), newRunsShowCmd(s, &root), newRunsCompareCmd(s, &root),
-		newRunsTableCmd(s, &root), newRunsDiffCmd(s, &root), newRunsNoteCmd(s, &root), newRunsTagCmd(s, &root),
-		newRunsResumeCmd(s, &root), newRunsRmCmd(s, &root), newRunsExportCmd(s, &root), newRunsWatchCmd(s, &root))
+		newRunsTableCmd(s, &root), newRunsDiffCmd(s, &root), newRunsReproduceCmd(s, &root), newRunsNoteCmd(s, &root),
+		newRunsTagCmd(s, &root), newRunsResumeCmd(s, &root), newRunsRmCmd(s, &root), newRunsExportCmd(s, &root),
+		newRunsWatchCmd(s, &root))
 	return cmd
 }
 
@@ -83,7 +85,7 @@ func listing(all []run.Summary) table.Tables {
 	var broken []string
 	for _, r := range all {
 		t.Row(r.ID, dash(r.Experiment), dash(r.Variant), r.Seed, string(r.Status), r.Epochs, inPercent(r.TestAccuracy),
-			strings.Join(r.Tags, ","), firstLine(r.Note))
+			strings.Join(r.Tags, ","), table.Short(r.Note, 60))
 		if r.Status == run.StatusBroken {
 			broken = append(broken, fmt.Sprintf("%s is broken: %s", r.ID, r.Detail))
 		}
@@ -93,19 +95,6 @@ func listing(all []run.Summary) table.Tables {
 		ts.Say("%s", strings.Join(broken, "\n"))
 	}
 	return ts
-}
-
-// firstLine returns the beginning of a note, for a table.
-func firstLine(note string) string {
-	const most = 60 // characters
-	line, _, more := strings.Cut(strings.TrimSpace(note), "\n")
-	if runes := []rune(line); len(runes) > most {
-		line, more = string(runes[:most]), true
-	}
-	if more {
-		line += "…"
-	}
-	return line
 }
 
 // completeRuns completes run ids in the shell.

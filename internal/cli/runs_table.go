@@ -36,7 +36,7 @@ seeds. Several tables in csv have a first column with the number of the table.`,
 			if err != nil {
 				return err
 			}
-			done, others := finished(recs)
+			done, others := finished(onlyOnce(s, recs))
 			if len(done) == 0 {
 				return fmt.Errorf("none of the %d runs is finished; `%s` says what they are", len(recs),
 					run.Command(*root, "runs", "ls"))

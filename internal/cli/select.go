@@ -14,10 +14,14 @@ import (
 )
 
 // selectRuns returns the runs that args name, each once: an id under root, its beginning or a pattern, the folder of a
-// run, or a folder of runs, also some folders down. Without args they are those under root. tags leaves those that have
+// run, or a folder of runs, or where it holds none itself, of those some folders down. Without args they are those under root. tags leaves those that have
 // all of them. A broken run that is named itself is an error; others are said and left out.
 func selectRuns(s *Streams, root string, args, tags []string) ([]run.Record, error) {
 	if len(args) == 0 {
+		if _, err := os.Stat(root); err != nil {
+			return nil, fmt.Errorf("there are no runs under %s; start with `%s`, or name the folder of runs", root,
+				run.Command(root, "lab1", "resnet", "--depth", "5", "--res"))
+		}
 		args = []string{root}
 	}
 	var recs []run.Record
@@ -121,6 +125,7 @@ func runFolders(dir string) (all []string, one bool, err error) {
 		if err != nil {
 			return err
 		}
+		var here, below []string
 		for _, e := range list {
 			at := filepath.Join(dir, e.Name())
 			st, err := os.Stat(at) // runs may be links to another disk
@@ -129,11 +134,18 @@ func runFolders(dir string) (all []string, one bool, err error) {
 			}
 			switch {
 			case isRun(at):
-				all = append(all, at)
-			case depth > 1 && e.Type()&fs.ModeSymlink == 0:
-				if err := walk(at, depth-1); err != nil && !errors.Is(err, fs.ErrPermission) {
-					return err
-				}
+				here = append(here, at)
+			case e.Type()&fs.ModeSymlink == 0 && e.Name() != reproducedName:
+				below = append(below, at)
+			}
+		}
+		all = append(all, here...)
+		if len(here) > 0 || depth == 1 {
+			return nil
+		}
+		for _, at := range below {
+			if err := walk(at, depth-1); err != nil && !errors.Is(err, fs.ErrPermission) {
+				return err
 			}
 		}
 		return nil
@@ -150,6 +162,28 @@ func isRun(dir string) bool {
 		}
 	}
 	return false
+}
+
+// onlyOnce leaves of runs with equal settings and data the last finished one, or the last if none is: a run made twice
+// is no second sample. It says which it leaves out.
+func onlyOnce(s *Streams, recs []run.Record) (kept []run.Record) {
+	type key struct{ experiment, variant, config, data string }
+	best := map[key]run.Record{}
+	of := func(r run.Record) key { return key{r.Experiment, r.Variant, r.ConfigHash, r.Fingerprint} }
+	for _, r := range recs {
+		old, twice := best[of(r)]
+		if !twice || old.Status != run.StatusFinished || r.Status == run.StatusFinished && !r.Started.Before(old.Started) {
+			best[of(r)] = r
+		}
+	}
+	for _, r := range recs {
+		if b := best[of(r)]; b.Dir != r.Dir {
+			fmt.Fprintf(s.Err, "left out: %s (%s) has the settings, the seed and the data of %s\n", r.ID, r.Status, b.ID)
+			continue
+		}
+		kept = append(kept, r)
+	}
+	return kept
 }
 
 // finished divides recs into finished runs and others.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -219,7 +220,7 @@ func finish(ctx context.Context, r *run.Run, job Job, opt Options) (o Outcome, e
 	}
 
 	// Draw the figures from the record alone.
-	rec, err := run.Find(opt.Root, r.ID())
+	rec, err := run.Find(filepath.Dir(r.Dir()), r.ID())
 	if err != nil {
 		return o, err
 	}

@@ -89,7 +89,7 @@ func byNumbers(a, b string) int {
 
 // DiffTable returns the differences of runs a and b as a table. Of numbers it has b - a.
 func DiffTable(a, b run.Record, ds []Difference) *table.Table {
-	t := table.New("llrrr", "part", "what", a.ID, b.ID, "difference")
+	t := table.New("llllr", "part", "what", a.ID, b.ID, "difference")
 	if a.ID == b.ID {
 		t.Columns[2].Head, t.Columns[3].Head = a.Dir, b.Dir
 	}
@@ -113,8 +113,14 @@ func valueCell(text string) table.Cell {
 		c.Text = text
 		return c
 	}
-	return table.Cell{Text: text}
+	if hash(text) {
+		return table.Short(text, 12)
+	}
+	return table.Short(text, 60)
 }
+
+// hash reports whether text is a SHA-256 in hex.
+func hash(text string) bool { return len(text) == 64 && strings.Trim(text, "0123456789abcdef") == "" }
 
 // Flatten returns the settings of r by their keys, such as train.lr.
 func Flatten(r run.Record) (map[string]string, error) {
@@ -293,6 +299,12 @@ func Matches(recorded, again run.Record) ([]Match, error) {
 			m.Again += ", …"
 		}
 	}
+	slices.SortStableFunc(all, func(a, b Match) int { // after the metrics the weights
+		rank := func(m Match) int {
+			return slices.Index([]bool{m.What == "metrics", strings.HasPrefix(m.What, "weights"), true}, true)
+		}
+		return rank(a) - rank(b)
+	})
 	return append(all, m), nil
 }
 
@@ -336,18 +348,7 @@ func MatchTable(matches []Match) *table.Table {
 		if !m.Same {
 			same = "NO"
 		}
-		t.Row(m.What, short12(m.Recorded), short12(m.Again), same)
+		t.Row(m.What, valueCell(m.Recorded), valueCell(m.Again), same)
 	}
 	return t
-}
-
-// short12 shortens a SHA-256.
-func short12(text string) string {
-	if len(text) == 64 && strings.Trim(text, "0123456789abcdef") == "" {
-		return text[:12] + "…"
-	}
-	if text == "" {
-		return absent
-	}
-	return text
 }

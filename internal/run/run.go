@@ -11,6 +11,7 @@
 //	checkpoints/     safetensors
 //	result.json      the result of a finished run
 //	figures/
+//	annotation.json  what its owner says about the run: a note, tags; no part of the record
 //
 // One process owns a run: it holds a lock that the system releases when the process dies, so a killed run needs no
 // clean-up. Nothing writes to a finished run.

@@ -63,6 +63,9 @@ func number(v float64) string {
 	if math.IsNaN(v) {
 		return ""
 	}
+	if v == math.Trunc(v) && math.Abs(v) < 1<<53 {
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	}
 	return strconv.FormatFloat(v, 'g', -1, 64)
 }
 
@@ -95,7 +98,7 @@ func fields(key, kind string) []string {
 func (c Cell) values(kind string) []string {
 	switch {
 	case kind == kindText:
-		return []string{c.Text}
+		return []string{c.full()}
 	case kind == kindNumber && c.Value == nil:
 		return []string{c.remark()}
 	case kind == kindNumber && c.Value.literal != "":
@@ -114,6 +117,14 @@ func (c Cell) values(kind string) []string {
 		all = append(all, text)
 	}
 	return all
+}
+
+// full returns the text for programs.
+func (c Cell) full() string {
+	if c.Full != "" {
+		return c.Full
+	}
+	return c.Text
 }
 
 // remark returns the text of a cell that has no number, without signs for nothing.

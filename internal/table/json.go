@@ -69,7 +69,7 @@ func (c Cell) toJSON(kind string) any {
 	v := c.Value
 	switch {
 	case kind == kindText:
-		return c.Text
+		return c.full()
 	case v == nil && c.remark() == "":
 		return nil
 	case v == nil:

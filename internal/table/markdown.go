@@ -99,7 +99,7 @@ func EscapeMarkdown(text string) string {
 		switch {
 		case strings.ContainsRune("\\`*[]<>|~&$@", r),
 			r == '_' && (!word(before) || !word(after)),
-			strings.ContainsRune("#+-=", r) && before == '\n' && !unicode.IsDigit(after), // a heading or a list
+			strings.ContainsRune("#+-=", r) && before == '\n' && (after == ' ' || after == r), // a heading, a list or a rule
 			r == '!' && after == '[',
 			r == '.' && unicode.IsDigit(before) && lineOfDigits(text[:i]) && !word(after), // a numbered list
 			r == ':' && strings.HasPrefix(text[i:], "://"):                                // a bare address would become a link

@@ -41,6 +41,7 @@ const (
 type Cell struct {
 	Text  string
 	Value *Value
+	Full  string // what programs read in place of Text, where that is shortened
 }
 
 // Value is the number of a cell in full precision, in the unit of the column's head. What is unknown is NaN.
@@ -63,7 +64,19 @@ const (
 
 // Number returns the cell of a plain number, shown in a format such as "%.2f".
 func Number(format string, v float64) Cell {
-	return Cell{fmt.Sprintf(format, v), plain(v)}
+	return Cell{Text: fmt.Sprintf(format, v), Value: plain(v)}
+}
+
+// Short returns the cell of a text of which readers see the first characters alone.
+func Short(text string, characters int) Cell {
+	line, _, more := strings.Cut(strings.TrimSpace(text), "\n")
+	if runes := []rune(line); len(runes) > characters {
+		line, more = string(runes[:characters]), true
+	}
+	if !more {
+		return Cell{Text: line}
+	}
+	return Cell{Text: line + "…", Full: text}
 }
 
 func plain(v float64) *Value {
@@ -80,7 +93,7 @@ func Spread(format string, x []float64) Cell {
 	v := &Value{N: len(x), format: format}
 	v.Mean, v.SD = metrics.MeanStd(x)
 	v.Lower, v.Upper = metrics.Student(x)
-	c := Cell{fmt.Sprintf(format, v.Mean), v}
+	c := Cell{Text: fmt.Sprintf(format, v.Mean), Value: v}
 	if len(x) > 1 {
 		c.Text += fmt.Sprintf(" ± "+strings.Replace(format, "+", "", 1), v.SD)
 		v.Of = Seeds
@@ -102,7 +115,7 @@ func (c Cell) Within(lower, upper float64) Cell {
 
 // Interval returns the cell of an estimate from n examples, whose text shows its interval.
 func Interval(text string, v, lower, upper float64) Cell {
-	return Cell{text, &Value{N: 1, Mean: v, SD: math.NaN(), Lower: lower, Upper: upper, Of: Examples}}
+	return Cell{Text: text, Value: &Value{N: 1, Mean: v, SD: math.NaN(), Lower: lower, Upper: upper, Of: Examples}}
 }
 
 // bounds returns the interval as readers see it; "" if there is none.
@@ -170,9 +183,9 @@ func cellOf(v any) Cell {
 		}
 		p := plain(f)
 		p.literal = text
-		return Cell{text, p}
+		return Cell{Text: text, Value: p}
 	case float64:
-		return Cell{fmt.Sprint(v), plain(v)}
+		return Cell{Text: fmt.Sprint(v), Value: plain(v)}
 	}
 	return Cell{Text: fmt.Sprint(v)}
 }
