@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
+
+	"dla/internal/labs"
 )
 
 // Streams holds the streams of a command. Results go to Out, messages and progress to Err.
@@ -26,6 +28,8 @@ type Streams struct {
 
 	screen io.Writer // unescaped Out for screens, as bars
 	bars   io.Writer // unescaped Err for bars, whose control characters the terminal must act on
+
+	planned func(tasks []labs.Task, root string) // receives the runs of a study, of which none is made then; nil: they are
 }
 
 // barsOut returns the stream that bars are drawn on.
@@ -179,7 +183,8 @@ Environment:
   dla predict resnet20 photos/                                 # classify images of your own
   dla runs ls                                                  # list the runs
   dla serve                                                    # see them train, in the browser
-  dla plot --all --out figures                                 # draw the figures again`,
+  dla plot --all --out figures                                 # draw the figures again
+  dla report -o report.html                                    # a report of all runs in one file`,
 		Args:          noArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -188,9 +193,9 @@ Environment:
 	cmd.SetIn(s.In) // first: the completion command keeps the streams it is made with
 	cmd.SetOut(s.Out)
 	cmd.SetErr(s.Err)
-	cmd.AddCommand(newLab1Cmd(s), newLab3Cmd(s), newLab4Cmd(s), newPredictImagesCmd(s), newSweepCmd(s), newRunsCmd(s), newPlotCmd(s),
-		newDataCmd(s),
-		newModelsCmd(s), newCacheCmd(s), newBenchCmd(s), newServeCmd(s), newVersionCmd(s))
+	cmd.AddCommand(newLab1Cmd(s), newLab3Cmd(s), newLab4Cmd(s), newPredictImagesCmd(s), newSweepCmd(s), newRunsCmd(s),
+		newPlotCmd(s), newReportCmd(s), newServeCmd(s), newDataCmd(s), newModelsCmd(s), newCacheCmd(s), newBenchCmd(s),
+		newVersionCmd(s))
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError(fmt.Errorf("%w; see `%s --help`", suggestFlag(c, err), c.CommandPath()))
 	})

@@ -37,6 +37,10 @@ func tasksOf[C any](all []C) []labs.Task {
 
 // run makes the runs of st and shows their results, or with --dry-run their cost. Every experiment's command calls it.
 func (o trainingFlags) run(cmd *cobra.Command, s *Streams, st study) (err error) {
+	if s.planned != nil {
+		s.planned(st.tasks, o.out)
+		return nil
+	}
 	o.setThreads()
 	if w := sweepOf(cmd); w != nil {
 		return w.begin(cmd, s, o, st)

@@ -112,7 +112,8 @@ func save(base string, w, h vg.Length, drawing func(draw.Canvas) error) ([]strin
 }
 
 // pngInSVG corrects the media type of embedded pictures: gonum/plot writes PNG and declares JPEG, which some viewers
-// believe.
+// believe. It also replaces characters in names from records that no XML may hold, which would make the drawing
+// unreadable.
 type pngInSVG struct{ io.WriterTo }
 
 // WriteTo implements io.WriterTo.
@@ -121,7 +122,13 @@ func (s pngInSVG) WriteTo(w io.Writer) (int64, error) {
 	if _, err := s.WriterTo.WriteTo(&b); err != nil {
 		return 0, err
 	}
-	n, err := w.Write(bytes.ReplaceAll(b.Bytes(), []byte("data:image/jpg;base64,"), []byte("data:image/png;base64,")))
+	text := bytes.Map(func(r rune) rune {
+		if r < ' ' && r != '\n' && r != '\t' && r != '\r' || r == 0xFFFE || r == 0xFFFF {
+			return '\uFFFD'
+		}
+		return r
+	}, b.Bytes())
+	n, err := w.Write(bytes.ReplaceAll(text, []byte("data:image/jpg;base64,"), []byte("data:image/png;base64,")))
 	return int64(n), err
 }
 

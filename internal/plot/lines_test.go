@@ -2,7 +2,10 @@ package plot
 
 import (
 	"bytes"
+	"encoding/xml"
+	"errors"
 	"flag"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -137,5 +140,25 @@ func TestSpread(t *testing.T) {
 				break
 			}
 		}
+	}
+}
+
+// TestNamesInSVG: a name with characters that no XML may hold leaves the drawing readable.
+func TestNamesInSVG(t *testing.T) {
+	f := Figure{Title: "a\x1b[31m<b>", Curves: []Curve{{Label: "\x00\uffff", X: []float64{1, 2}, Mean: []float64{1, 2}}}}
+	base := filepath.Join(t.TempDir(), "figure")
+	if _, err := f.Save(base); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(base + ".svg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := xml.NewDecoder(bytes.NewReader(b))
+	for err == nil {
+		_, err = d.Token()
+	}
+	if !errors.Is(err, io.EOF) || !bytes.Contains(b, []byte("&lt;b&gt;")) {
+		t.Errorf("%v in\n%s", err, b)
 	}
 }
