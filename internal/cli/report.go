@@ -1,10 +1,10 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -47,7 +47,9 @@ What a study lacks is told from the commands that its runs record, with the conf
 			}
 			recs = onlyOnce(s, recs)
 			c := document.Content{Runs: recs, Again: reportCommand(args, o.runs, o.file, o.tags)}
-			c.Missing, c.Unknown = unfinishedStudies(recs)
+			if c.Missing, c.Unknown, err = unfinishedStudies(recs); err != nil {
+				return err
+			}
 			files, err := document.Write(o.file, c)
 			if err != nil {
 				return err
@@ -81,60 +83,97 @@ func reportCommand(args []string, root, file string, tags []string) string {
 	return run.Command(root, append(all, "-o", file)...)
 }
 
-// unfinishedStudies asks the commands that recs record which runs they make, and returns those that recs lack, and the
-// commands that cannot tell.
-func unfinishedStudies(recs []run.Record) (missing []document.Missing, unknown []document.Unknown) {
-	type study struct {
-		args []string
-		recs []run.Record
+// unfinishedStudies asks the commands that recs record which runs they make. It returns those that neither recs nor the
+// folders of recs hold, the unfinished ones in these folders, and the commands that cannot tell.
+func unfinishedStudies(recs []run.Record) (missing []document.Missing, unknown []document.Unknown, err error) {
+	all, err := withNeighbours(recs)
+	if err != nil {
+		return nil, nil, err
 	}
-	var studies []study
+	var studies [][]string
 	for _, r := range recs {
-		if len(r.Env.Command) < 2 {
-			continue
+		if len(r.Env.Command) < 3 || !isExperiment(r.Env.Command[1:]) {
+			continue // imported, or made again: no study asks for it
 		}
 		args := r.Env.Command[1:]
-		i := slices.IndexFunc(studies, func(s study) bool { return slices.Equal(s.args, args) })
-		if i < 0 {
-			i = len(studies)
-			studies = append(studies, study{args: args})
+		if !slices.ContainsFunc(studies, func(s []string) bool { return slices.Equal(s, args) }) {
+			studies = append(studies, args)
 		}
-		studies[i].recs = append(studies[i].recs, r)
 	}
-	for _, st := range studies {
-		planned, err := plannedBy(st.args)
-		command := run.Command("", st.args...)
+	for _, args := range studies {
+		planned, err := plannedBy(args)
+		command := run.Command("", args...)
 		if err != nil {
 			unknown = append(unknown, document.Unknown{Command: command, Why: inOneLine(err)})
 			continue
 		}
 		again := command
-		if !slices.Contains(st.args, "--resume") {
+		if !slices.Contains(args, "--resume") {
 			again += " --resume"
 		}
-		for _, p := range labs.Missing(planned, recs) {
+		for _, p := range labs.Missing(planned, all) {
 			name := p.Variant
 			if name == "" {
 				name = p.Experiment
 			}
-			m := document.Missing{Variant: name, Seed: p.Seed, Command: again}
+			m := document.Missing{Variant: name, Seed: p.Seed, State: "not begun", Command: again}
 			if !slices.Contains(missing, m) {
 				missing = append(missing, m)
 			}
 		}
 	}
-	return missing, unknown
+	for _, r := range all[len(recs):] {
+		ofStudy := func(args []string) bool {
+			return len(r.Env.Command) > 0 && slices.Equal(args, r.Env.Command[1:])
+		}
+		if r.Status != run.StatusFinished && r.Damage() == nil && slices.ContainsFunc(studies, ofStudy) {
+			missing = append(missing, document.Missing{Variant: r.Variant, Seed: r.Seed, State: string(r.Status),
+				Command: r.Command("resume")})
+		}
+	}
+	return missing, unknown, nil
+}
+
+// withNeighbours returns recs and the other runs in their folders: a report of some runs of a study does not say that
+// the others were never begun.
+func withNeighbours(recs []run.Record) ([]run.Record, error) {
+	all := slices.Clone(recs)
+	var roots []string
+	for _, r := range recs {
+		root := filepath.Dir(r.Dir)
+		if slices.Contains(roots, root) {
+			continue
+		}
+		roots = append(roots, root)
+		list, err := run.List(root)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range list {
+			dir := filepath.Join(root, s.ID)
+			if slices.ContainsFunc(recs, func(r run.Record) bool { return r.Dir == dir }) {
+				continue
+			}
+			other, err := run.Examine(root, s.ID)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, other)
+		}
+	}
+	return all, nil
+}
+
+// isExperiment reports whether args begin with the command of an experiment.
+func isExperiment(args []string) bool {
+	return slices.ContainsFunc(labs.Experiments(), func(e labs.Experiment) bool {
+		return len(args) >= 2 && e.Name == args[0]+"/"+args[1]
+	})
 }
 
 // plannedBy returns the runs that the command dla args makes, without making any: it stops where they are known. args
-// come from a record, so nothing but an experiment is tried.
+// come from a record, and are those of an experiment.
 func plannedBy(args []string) (planned []labs.Planned, err error) {
-	isExperiment := func(e labs.Experiment) bool {
-		return len(args) >= 2 && e.Name == args[0]+"/"+args[1]
-	}
-	if !slices.ContainsFunc(labs.Experiments(), isExperiment) {
-		return nil, errors.New("its runs were begun by another command than that of an experiment")
-	}
 	var said strings.Builder
 	known := false
 	s := &Streams{In: strings.NewReader(""), Out: io.Discard, Err: &said, planned: func(tasks []labs.Task, root string) {

@@ -16,7 +16,7 @@ import (
 // Content is what a report is made from.
 type Content struct {
 	Runs     []run.Record // none broken
-	Missing  []Missing    // runs of studies that were never begun
+	Missing  []Missing    // runs of their studies that are not among them: never begun, or not finished
 	Unknown  []Unknown    // studies of which nobody can tell whether they are complete
 	Again    string       // the command that makes the report again
 	Notes    []string     // remarks on the report itself, such as broken runs that it leaves out
@@ -28,7 +28,8 @@ type Content struct {
 type Missing struct {
 	Variant string // or the experiment, where the variant is not known
 	Seed    uint64
-	Command string // makes it
+	State   string // not begun, interrupted, …
+	Command string // makes it, or continues it
 }
 
 // Unknown is a study whose settings cannot be told, with the reason.

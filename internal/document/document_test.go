@@ -76,7 +76,7 @@ func content(t *testing.T, root string) Content {
 	stopped.Status, stopped.Result = run.StatusInterrupted, nil
 	stopped.Detail = hostile
 	c.Runs = append(c.Runs, stopped)
-	c.Missing = []Missing{{hostile, 7, hostile}}
+	c.Missing = []Missing{{hostile, 7, "not begun", hostile}}
 	c.Unknown = []Unknown{{hostile, hostile}}
 	c.Again = "dla report"
 	return c

@@ -34,11 +34,16 @@ func notRun(c *Content) (blocks []Block, err error) {
 		}
 		t.Row(r.Variant, r.Seed, state, command)
 	}
+	begun := len(t.Rows)
 	for _, m := range c.Missing {
-		t.Row(m.Variant, m.Seed, "not begun", m.Command)
+		t.Row(m.Variant, m.Seed, m.State, m.Command)
 	}
 	if len(t.Rows) > 0 {
 		blocks = append(blocks, Block{Table: t})
+	}
+	if len(t.Rows) > begun {
+		blocks = append(blocks, Block{Text: "Not begun is what the commands would make now, with the configuration files " +
+			"that they name."})
 	}
 	for _, u := range c.Unknown {
 		blocks = append(blocks, Block{Text: fmt.Sprintf("Whether this study is complete cannot be told: %s.", u.Why)},

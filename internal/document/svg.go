@@ -80,8 +80,11 @@ func titleOf(svg []byte, name string) string {
 // colours are those of figures that follow the reader's choice of a light or dark page.
 var colours = strings.NewReplacer("#FFFFFF", "var(--paper)", "#222222", "var(--ink)", "#333333", "var(--ink)",
 	"#666666", "var(--grey)", "#E4E4E4", "var(--line)", "#B00020", "var(--red)",
-	"#0072B2", "var(--blue)", "#8C6D31", "var(--brown)",
-	"font-family:Liberation Sans;", "font-family:'Liberation Sans',Arial,Helvetica,sans-serif;")
+	"#0072B2", "var(--blue)", "#8C6D31", "var(--brown)")
+
+// defaults are styles that the page has for all drawings: they are most of the bytes of a text.
+var defaults = strings.NewReplacer("font-family:Liberation Sans;", "", "font-variant:normal;", "", "font-weight:normal;",
+	"", "font-style:normal;", "")
 
 // svgHead matches the begin of a drawing.
 var svgHead = regexp.MustCompile(`(?s)^.*?<svg width="([0-9.]+)pt" height="[0-9.]+pt"`)
@@ -89,7 +92,7 @@ var svgHead = regexp.MustCompile(`(?s)^.*?<svg width="([0-9.]+)pt" height="[0-9.
 // inline returns a drawing that checkSVG has passed, for a page: as wide as there is room. Drawings of pictures and maps
 // of colours keep their white ground.
 func inline(svg []byte) template.HTML {
-	text := string(svg)
+	text := defaults.Replace(string(svg))
 	class := "plot"
 	if strings.Contains(text, "<image") || strings.Contains(text, ">Confusion matrix<") {
 		class = "picture"

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"dla/internal/config"
+	"dla/internal/report"
 	"dla/internal/run"
 )
 
@@ -26,7 +27,7 @@ func PlannedOf(tasks []Task, opt Options) (all []Planned) {
 		e := experimentOf(t.Settings)
 		p := Planned{Experiment: e.Name, settings: t.Settings}
 		if plan, err := e.Plan(t.Settings, opt); err == nil {
-			p.Variant, p.Seed = plan.Variant, plan.Seed
+			p.Variant, p.Seed, p.settings = plan.Variant, plan.Seed, plan.Config
 		}
 		if seed, err := config.Get(t.Settings, "seed"); err == nil {
 			p.Seed, _ = seed.(uint64)
@@ -36,25 +37,50 @@ func PlannedOf(tasks []Task, opt Options) (all []Planned) {
 	return all
 }
 
-// Missing returns the runs of planned that recs lack: first by their settings, then by experiment, variant and seed,
-// since a run may record more than was asked for, such as the weights that it found. A record stands for one of them.
+// Missing returns the runs of planned that recs lack. A record stands for one run, of the same experiment and settings;
+// what the planned settings leave empty, such as the weights of an encoder, a run records as it found it.
 func Missing(planned []Planned, recs []run.Record) []Planned {
-	left := slices.Clone(recs)
-	take := func(same func(run.Record) bool) bool {
-		i := slices.IndexFunc(left, same)
-		if i >= 0 {
-			left = slices.Delete(left, i, i+1)
+	settings := make([]map[string]string, len(recs))
+	for i, r := range recs {
+		if c, err := Settings(r); err == nil {
+			settings[i] = flat(c)
 		}
-		return i >= 0
 	}
-	planned = slices.DeleteFunc(slices.Clone(planned), func(p Planned) bool {
-		yaml, err := config.Marshal(p.settings)
-		spec := run.Spec{Config: yaml}
-		return err == nil && take(func(r run.Record) bool { return r.Experiment == p.Experiment && sameSettings(r, spec) })
+	taken := make([]bool, len(recs))
+	return slices.DeleteFunc(slices.Clone(planned), func(p Planned) bool {
+		want := flat(p.settings)
+		for i, r := range recs {
+			if !taken[i] && r.Experiment == p.Experiment && fits(want, settings[i]) {
+				taken[i] = true
+				return true
+			}
+		}
+		return false
 	})
-	return slices.DeleteFunc(planned, func(p Planned) bool {
-		return take(func(r run.Record) bool {
-			return r.Experiment == p.Experiment && r.Variant == p.Variant && r.Seed == p.Seed
-		})
-	})
+}
+
+// flat returns settings by their keys; nil for none.
+func flat(settings any) map[string]string {
+	yaml, err := config.Marshal(settings)
+	if err != nil {
+		return nil
+	}
+	all, err := report.Flatten(run.Record{Config: yaml})
+	if err != nil {
+		return nil
+	}
+	return all
+}
+
+// fits reports whether the settings got are those of want, where these are not empty.
+func fits(want, got map[string]string) bool {
+	if want == nil || len(want) != len(got) {
+		return false
+	}
+	for k, v := range want {
+		if g, ok := got[k]; !ok || v != "" && v != "[]" && v != g {
+			return false
+		}
+	}
+	return true
 }
