@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,6 +15,7 @@ import (
 	"dla/internal/kernel"
 	"dla/internal/labs"
 	"dla/internal/run"
+	"dla/internal/table"
 )
 
 // experimentFlags holds the flags that every experiment has beside its settings.
@@ -30,7 +32,8 @@ type experimentFlags struct {
 	json       bool
 	events     bool // --tensorboard
 	sparkline  bool
-	dataAt     string // see labs.Options
+	format     formatName // of the results; "": as for readers
+	dataAt     string     // see labs.Options
 }
 
 // add adds the flags to cmd. configs/LAB holds its configurations. A command may give a flag a more specific usage.
@@ -50,6 +53,9 @@ func (o *experimentFlags) add(cmd *cobra.Command, lab string, b *settingFlags) {
 	f.BoolVar(&o.json, "json", false, "with --dry-run: print JSON")
 	addEvents(cmd, &o.events)
 	f.BoolVar(&o.sparkline, "sparkline", false, "on a terminal draw the training loss of the epochs beside the progress bar")
+	f.Var(&o.format, "format", "print the results as tables alone ("+strings.Join(table.Formats, ", ")+
+		"), and all else to standard error")
+	completeWords(cmd, "format", table.Formats)
 }
 
 // addEvents adds the flag of event files.

@@ -14,6 +14,7 @@ import (
 	"dla/internal/labs"
 	"dla/internal/report"
 	"dla/internal/run"
+	"dla/internal/table"
 	"dla/internal/train"
 )
 
@@ -83,6 +84,14 @@ func (o trainingFlags) run(cmd *cobra.Command, s *Streams, st study) (err error)
 	if last := all[len(all)-1]; !last.Done() {
 		return stopped(s, last, x.code(), o.out, n > 1)
 	}
+	if o.format != "" && !o.json {
+		if err := writeResultTables(s, all, o.out, o.format); err != nil {
+			return err
+		}
+		rest := *s
+		rest.Out = s.Err
+		s = &rest
+	}
 	if err := closing(s, all, o.out, o.json); err != nil {
 		return err
 	}
@@ -90,6 +99,23 @@ func (o trainingFlags) run(cmd *cobra.Command, s *Streams, st study) (err error)
 		return st.after(all)
 	}
 	return nil
+}
+
+// writeResultTables prints the results of finished runs as `dla runs table` does.
+func writeResultTables(s *Streams, all []labs.Outcome, root string, format formatName) error {
+	var recs []run.Record
+	for _, t := range all {
+		rec, err := run.Find(root, t.ID)
+		if err != nil {
+			return err
+		}
+		recs = append(recs, rec)
+	}
+	ts, err := report.Results(recs)
+	if err != nil {
+		return err
+	}
+	return table.Write(s.Out, string(format), ts)
 }
 
 // reached summarises the result of a finished run of a study in one line.
