@@ -28,7 +28,7 @@ func writeMarkdown(path string, p page) ([]string, error) {
 				fmt.Fprintf(&b, "> **Note:** %s\n", quoted(x.Warning))
 			case x.Facts != nil:
 				for _, f := range x.Facts {
-					fmt.Fprintf(&b, "- **%s:** %s\n", table.EscapeMarkdown(f.Name), inline1(f.Value))
+					fmt.Fprintf(&b, "- **%s:** %s\n", table.EscapeMarkdown(f.Name), oneLine(f.Value))
 				}
 			case x.Code != "":
 				b.WriteString(fenced(x.Code))
@@ -38,7 +38,7 @@ func writeMarkdown(path string, p page) ([]string, error) {
 				figures = append(figures, x.Figure)
 				fmt.Fprintf(&b, "![%s](<%s/%s.svg>)\n", table.EscapeMarkdown(x.Figure.Alt), name, x.Figure.Name)
 			case x.Details != nil:
-				fmt.Fprintf(&b, "**%s**\n", inline1(x.Details.Summary))
+				fmt.Fprintf(&b, "**%s**\n", oneLine(x.Details.Summary))
 				write(x.Details.Blocks)
 			default:
 				b.WriteString(table.EscapeMarkdown(x.Text) + "\n")
@@ -87,8 +87,8 @@ func onlyFigures(dir string) error {
 	return nil
 }
 
-// inline1 returns text in one line of Markdown.
-func inline1(text string) string {
+// oneLine returns text in one line of Markdown.
+func oneLine(text string) string {
 	return table.EscapeMarkdown(strings.Join(strings.Fields(text), " "))
 }
 

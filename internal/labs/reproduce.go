@@ -24,18 +24,19 @@ func Reproduce(ctx context.Context, rec run.Record, into string, opt Options) (O
 		return Outcome{}, err
 	}
 	opt = opt.begun()
+	opt.goesOn = &rec // on the same data, standardized alike, with the same encoder
 	return open(ctx, c, opt, func(job Job) (Outcome, error) {
 		if err := sameFingerprint(rec, job.Spec().Env.Data.Fingerprint); err != nil {
 			return Outcome{}, err
 		}
 		spec := specOf(job, opt)
+		spec.Env.Data = rec.Env.Data // compared above; an older record lacks what a new one has
 		begun, err := earlier(into, spec, job)
 		if err != nil {
 			return Outcome{}, err
 		}
 		var r *run.Run
 		if begun != nil && begun.Status != run.StatusFinished {
-			opt.goesOn = begun
 			r, err = run.Resume(into, begun.ID, opt.Env, opt.OtherKernels)
 		} else {
 			r, err = run.Create(into, spec)

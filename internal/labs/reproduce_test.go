@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"dla/internal/config"
+	"dla/internal/data"
 	"dla/internal/report"
 	"dla/internal/run"
 )
@@ -119,6 +120,25 @@ func TestReproduceRefuses(t *testing.T) {
 	}
 	if n := runsUnder(t, root); n != 1 {
 		t.Errorf("%d runs, want the one that was there", n)
+	}
+}
+
+// TestReproduceOlder: a run that an earlier version made is standardized as its record says, not as a new one.
+func TestReproduceOlder(t *testing.T) {
+	ctx, root, into := context.Background(), t.TempDir(), t.TempDir()
+	cfg := tiny(true)
+	cfg.Data.Name = data.SyntheticShapes
+	rec := must(run.Find(root, trained(t, root, cfg).ID))(t)
+	if len(rec.Env.Data.Mean) != 3 {
+		t.Fatalf("%+v", rec.Env.Data)
+	}
+	rec.Env.Data.Mean, rec.Env.Data.Std = nil, nil // mlp took such images as they were
+	again := must(run.Find(into, must(Reproduce(ctx, rec, into, options(t, root)))(t).ID))(t)
+	if again.Env.Data.Mean != nil || again.Env.Data.Fingerprint != rec.Env.Data.Fingerprint {
+		t.Errorf("%+v, want %+v", again.Env.Data, rec.Env.Data)
+	}
+	if again.Metrics[0] == rec.Metrics[0] {
+		t.Error("the images were standardized")
 	}
 }
 
