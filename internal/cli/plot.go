@@ -58,21 +58,19 @@ nothing, prints what would change, and fails if anything would.`,
 				return writeJSON(s.Out, map[string]any{"runs": len(recs), "files": files})
 			}
 			to := s.Out
-			if o.table {
+			if formatted := cmd.Flags().Changed("format"); formatted || o.table {
 				ts, err := report.Tables(recs)
-				if err != nil {
+				switch {
+				case err != nil:
 					return err
+				case !formatted:
+					fmt.Fprintln(s.Out, ts.Page())
+				default:
+					if err := o.write(s.Out, ts); err != nil {
+						return err
+					}
+					to = s.Err // only the table goes to a program
 				}
-				fmt.Fprintln(s.Out, ts.Page())
-			} else if cmd.Flags().Changed("format") {
-				ts, err := report.Tables(recs)
-				if err != nil {
-					return err
-				}
-				if err := o.write(s.Out, ts); err != nil {
-					return err
-				}
-				to = s.Err // only the table goes to a program
 			}
 			fmt.Fprintf(to, "%d runs drawn: %s\n", len(recs), strings.Join(files, " "))
 			return nil

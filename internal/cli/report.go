@@ -41,12 +41,17 @@ What a study lacks is told from the commands that its runs record, with the conf
 			if err := document.CheckName(o.file); err != nil {
 				return usageError(fmt.Errorf("-o %w", err))
 			}
-			recs, err := selectRuns(s, o.runs, args, o.tags)
+			recs, left, err := selectRuns(o.runs, args, o.tags)
 			if err != nil {
 				return err
 			}
-			recs = onlyOnce(s, recs)
+			recs, twice := onlyOnce(recs)
+			left = append(left, twice...)
+			sayLeft(s, left)
 			c := document.Content{Runs: recs, Again: reportCommand(args, o.runs, o.file, o.tags)}
+			for _, l := range left {
+				c.Notes = append(c.Notes, "Left out: "+l+".")
+			}
 			if c.Missing, c.Unknown, err = unfinishedStudies(recs); err != nil {
 				return err
 			}
@@ -145,20 +150,14 @@ func withNeighbours(recs []run.Record) ([]run.Record, error) {
 			continue
 		}
 		roots = append(roots, root)
-		list, err := run.List(root)
+		ids, err := run.IDs(root)
 		if err != nil {
 			return nil, err
 		}
-		for _, s := range list {
-			dir := filepath.Join(root, s.ID)
-			if slices.ContainsFunc(recs, func(r run.Record) bool { return r.Dir == dir }) {
-				continue
+		for _, id := range ids {
+			if dir := filepath.Join(root, id); !slices.ContainsFunc(recs, func(r run.Record) bool { return r.Dir == dir }) {
+				all = append(all, run.At(dir))
 			}
-			other, err := run.Examine(root, s.ID)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, other)
 		}
 	}
 	return all, nil

@@ -29,7 +29,7 @@ of runs. ` + "`dla runs compare`" + ` shows results side by side, also equal one
 		RunE: func(_ *cobra.Command, args []string) error {
 			var two [2]run.Record
 			for i, a := range args {
-				r, err := oneRun(s, *root, a)
+				r, err := oneRun(*root, a)
 				if err != nil {
 					return err
 				}
@@ -53,8 +53,8 @@ of runs. ` + "`dla runs compare`" + ` shows results side by side, also equal one
 }
 
 // oneRun returns the run that arg names, which must be whole.
-func oneRun(s *Streams, root, arg string) (run.Record, error) {
-	recs, err := selectRuns(s, root, []string{arg}, nil)
+func oneRun(root, arg string) (run.Record, error) {
+	recs, _, err := selectRuns(root, []string{arg}, nil)
 	if err != nil {
 		return run.Record{}, err
 	}

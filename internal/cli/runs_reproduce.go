@@ -47,7 +47,7 @@ is stopped, the same command goes on where it was.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeRuns(root),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			rec, err := oneRun(s, *root, args[0])
+			rec, err := oneRun(*root, args[0])
 			if err != nil {
 				return err
 			}

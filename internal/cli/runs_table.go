@@ -32,11 +32,13 @@ seeds. Several tables in csv have a first column with the number of the table.`,
   dla runs table --tag final --format csv > results.csv`,
 		ValidArgsFunction: completeRuns(root),
 		RunE: func(_ *cobra.Command, args []string) error {
-			recs, err := selectRuns(s, *root, args, tags)
+			recs, left, err := selectRuns(*root, args, tags)
 			if err != nil {
 				return err
 			}
-			done, others := finished(onlyOnce(s, recs))
+			recs, twice := onlyOnce(recs)
+			sayLeft(s, append(left, twice...))
+			done, others := finished(recs)
 			if len(done) == 0 {
 				return fmt.Errorf("none of the %d runs is finished; `%s` says what they are", len(recs),
 					run.Command(*root, "runs", "ls"))

@@ -14,100 +14,90 @@ import (
 )
 
 // selectRuns returns the runs that args name, each once: an id under root, its beginning or a pattern, the folder of a
-// run, or a folder of runs, or where it holds none itself, of those some folders down. Without args they are those under root. tags leaves those that have
-// all of them. A broken run that is named itself is an error; others are said and left out.
-func selectRuns(s *Streams, root string, args, tags []string) ([]run.Record, error) {
+// run, or a folder of runs, or where it holds none itself, those some folders down. Without args they are those under
+// root. tags leaves those that have all of them. A broken run that is named itself is an error; others are left out, and
+// left says so.
+func selectRuns(root string, args, tags []string) (recs []run.Record, left []string, err error) {
 	if len(args) == 0 {
 		if _, err := os.Stat(root); err != nil {
-			return nil, fmt.Errorf("there are no runs under %s; start with `%s`, or name the folder of runs", root,
+			return nil, nil, fmt.Errorf("there are no runs under %s; start with `%s`, or name the folder of runs", root,
 				run.Command(root, "lab1", "resnet", "--depth", "5", "--res"))
 		}
 		args = []string{root}
 	}
-	var recs []run.Record
-	add := func(dir string, ids ...string) error {
-		for _, id := range ids {
-			r, err := run.Examine(dir, id)
-			if err != nil {
-				return err
-			}
-			if !slices.ContainsFunc(recs, func(o run.Record) bool { return o.Dir == r.Dir }) {
-				recs = append(recs, r)
-			}
-		}
-		return nil
+	ids, err := run.IDs(root)
+	if err != nil {
+		return nil, nil, err
 	}
-	var named []string // folders of runs that are named themselves
-	for _, a := range args {
-		all, err := run.List(root)
-		if err != nil {
-			return nil, err
+	seen := map[string]bool{}
+	add := func(dirs ...string) {
+		for _, dir := range dirs {
+			if dir = filepath.Clean(dir); !seen[dir] {
+				seen[dir] = true
+				recs = append(recs, run.At(dir))
+			}
 		}
-		known := func(s run.Summary) bool { return s.ID == a }
+	}
+	named := map[string]bool{} // folders of runs that are named themselves
+	for _, a := range args {
 		st, statErr := os.Stat(a)
 		switch {
-		case slices.ContainsFunc(all, known):
-			named = append(named, filepath.Join(root, a))
-			err = add(root, a)
+		case slices.Contains(ids, a):
+			named[filepath.Join(root, a)] = true
+			add(filepath.Join(root, a))
 		case statErr == nil && st.IsDir():
-			dirs, one, findErr := runFolders(a)
-			if err = findErr; err != nil {
-				break
+			dirs, one, err := runFolders(a)
+			if err != nil {
+				return nil, nil, err
 			}
 			if one {
-				named = append(named, filepath.Clean(dirs[0]))
+				named[dirs[0]] = true
 			}
-			for _, d := range dirs {
-				if err = add(filepath.Dir(d), filepath.Base(d)); err != nil {
-					break
-				}
-			}
+			add(dirs...)
 		case strings.ContainsAny(a, "*?["):
-			var ids []string
-			for _, s := range all {
-				ok, err := path.Match(a, s.ID)
+			matched := false
+			for _, id := range ids {
+				ok, err := path.Match(a, id)
 				if err != nil {
-					return nil, usageError(fmt.Errorf("pattern %q: %w", a, err))
+					return nil, nil, usageError(fmt.Errorf("pattern %q: %w", a, err))
 				}
 				if ok {
-					ids = append(ids, s.ID)
+					matched = true
+					add(filepath.Join(root, id))
 				}
 			}
-			if len(ids) == 0 {
-				return nil, fmt.Errorf("no run under %s matches %q; `%s` lists them", root, a,
+			if !matched {
+				return nil, nil, fmt.Errorf("no run under %s matches %q; `%s` lists them", root, a,
 					run.Command(root, "runs", "ls"))
 			}
-			err = add(root, ids...)
 		default:
-			var r run.Record
-			if r, err = run.Examine(root, a); err == nil {
-				named = append(named, filepath.Clean(r.Dir))
-				err = add(root, r.ID)
+			r, err := run.Examine(root, a)
+			if err != nil {
+				return nil, nil, err
 			}
-		}
-		if err != nil {
-			return nil, err
+			named[filepath.Clean(r.Dir)] = true
+			add(r.Dir)
 		}
 	}
 	var whole []run.Record
 	for _, r := range recs {
 		switch {
-		case r.Damage() != nil && slices.Contains(named, filepath.Clean(r.Dir)):
-			return nil, r.Damage()
+		case r.Damage() != nil && named[filepath.Clean(r.Dir)]:
+			return nil, nil, r.Damage()
 		case r.Damage() != nil:
-			fmt.Fprintf(s.Err, "left out: %s is broken: %s\n", r.ID, r.Detail)
+			left = append(left, fmt.Sprintf("%s is broken: %s", r.ID, r.Detail))
 		case r.Tagged(tags):
 			whole = append(whole, r)
 		}
 	}
 	if len(whole) == 0 && len(tags) > 0 && len(recs) > 0 {
-		return nil, fmt.Errorf("none of the %d runs has the tag %s; `%s` shows the tags", len(recs),
+		return nil, nil, fmt.Errorf("none of the %d runs has the tag %s; `%s` shows the tags", len(recs),
 			strings.Join(tags, " and "), run.Command(root, "runs", "ls"))
 	}
 	if len(whole) == 0 {
-		return nil, fmt.Errorf("there are no runs in %s", strings.Join(args, ", "))
+		return nil, nil, fmt.Errorf("there are no runs in %s", strings.Join(args, ", "))
 	}
-	return whole, nil
+	return whole, left, nil
 }
 
 // maxDepth is how many folders down runs are looked for: results/lab1/cnn/ID and no further.
@@ -116,8 +106,11 @@ const maxDepth = 4
 // runFolders returns the folders of runs in dir, which may be one itself: then one is set.
 func runFolders(dir string) (all []string, one bool, err error) {
 	if isRun(dir) {
-		abs, err := filepath.Abs(dir) // "." has a name of its own there
-		return []string{abs}, true, err
+		dir = filepath.Clean(dir)
+		if dir == "." || strings.HasSuffix(dir, "..") { // it has a name of its own as an absolute path
+			dir, err = filepath.Abs(dir)
+		}
+		return []string{dir}, true, err
 	}
 	var walk func(dir string, depth int) error
 	walk = func(dir string, depth int) error {
@@ -165,8 +158,8 @@ func isRun(dir string) bool {
 }
 
 // onlyOnce leaves of runs with equal settings and data the last finished one, or the last if none is: a run made twice
-// is no second sample. It says which it leaves out.
-func onlyOnce(s *Streams, recs []run.Record) (kept []run.Record) {
+// is no second sample. left says which it leaves out.
+func onlyOnce(recs []run.Record) (kept []run.Record, left []string) {
 	type key struct{ experiment, variant, config, data string }
 	best := map[key]run.Record{}
 	of := func(r run.Record) key { return key{r.Experiment, r.Variant, r.ConfigHash, r.Fingerprint} }
@@ -178,12 +171,19 @@ func onlyOnce(s *Streams, recs []run.Record) (kept []run.Record) {
 	}
 	for _, r := range recs {
 		if b := best[of(r)]; b.Dir != r.Dir {
-			fmt.Fprintf(s.Err, "left out: %s (%s) has the settings, the seed and the data of %s\n", r.ID, r.Status, b.ID)
+			left = append(left, fmt.Sprintf("%s (%s) has the settings, the seed and the data of %s", r.ID, r.Status, b.ID))
 			continue
 		}
 		kept = append(kept, r)
 	}
-	return kept
+	return kept, left
+}
+
+// sayLeft prints what is left out.
+func sayLeft(s *Streams, left []string) {
+	for _, l := range left {
+		fmt.Fprintf(s.Err, "left out: %s\n", l)
+	}
 }
 
 // finished divides recs into finished runs and others.

@@ -36,7 +36,7 @@ func Reproduce(ctx context.Context, rec run.Record, into string, opt Options) (O
 			return Outcome{}, err
 		}
 		var r *run.Run
-		if begun != nil && begun.Status != run.StatusFinished {
+		if begun != nil && begun.Status != run.StatusFinished && begun.SameKernels(opt.Env) == nil {
 			r, err = run.Resume(into, begun.ID, opt.Env, opt.OtherKernels)
 		} else {
 			r, err = run.Create(into, spec)
