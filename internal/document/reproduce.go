@@ -27,7 +27,7 @@ func howToReproduce(c *Content) (blocks []Block, err error) {
 		return fmt.Sprintf("%.12s", r.Env.Revision)
 	})
 	if len(revisions) > 0 {
-		checkout := []string{run.Quote("git", "checkout", revisions[len(revisions)-1]), "make"}
+		checkout := []string{run.Quote("git", "checkout", revisions[len(revisions)-1]), "make build"}
 		comment := "the program"
 		if len(revisions) > 1 {
 			comment = fmt.Sprintf("the program; the runs were made by %d revisions, this is that of the last",
