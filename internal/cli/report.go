@@ -156,7 +156,7 @@ func withNeighbours(recs []run.Record) ([]run.Record, error) {
 		}
 		for _, id := range ids {
 			if dir := filepath.Join(root, id); !slices.ContainsFunc(recs, func(r run.Record) bool { return r.Dir == dir }) {
-				all = append(all, run.At(dir))
+				all = append(all, run.Read(dir))
 			}
 		}
 	}

@@ -34,7 +34,7 @@ func selectRuns(root string, args, tags []string) (recs []run.Record, left []str
 		for _, dir := range dirs {
 			if dir = filepath.Clean(dir); !seen[dir] {
 				seen[dir] = true
-				recs = append(recs, run.At(dir))
+				recs = append(recs, run.Read(dir))
 			}
 		}
 	}

@@ -159,10 +159,6 @@ func Examine(root, id string) (Record, error) {
 	return read(root, id), nil
 }
 
-// At reads the run in the folder dir, which may be broken. Of many runs it is faster than Examine, which looks for the
-// id among all.
-func At(dir string) Record { return read(filepath.Dir(dir), filepath.Base(dir)) }
-
 // IDs returns the ids of the runs under root, oldest first. A missing root holds no runs.
 func IDs(root string) ([]string, error) { return ids(root) }
 
