@@ -105,7 +105,8 @@ func (b *browser) js(expression string) any {
 // until waits until the expression is true.
 func (b *browser) until(expression string) {
 	b.Helper()
-	for end := time.Now().Add(90 * time.Second); b.js("Boolean("+expression+")") != true; time.Sleep(30 * time.Millisecond) {
+	end := time.Now().Add(90 * time.Second)
+	for ; b.js("Boolean("+expression+")") != true; time.Sleep(30 * time.Millisecond) {
 		if time.Now().After(end) {
 			b.Fatalf("not so: %s\nthe page: %.3000s", expression, b.js("document.body.innerText"))
 		}
@@ -170,7 +171,8 @@ func TestPageInABrowser(t *testing.T) {
 	script := `<script>window.hacked=1</script><img src=x onerror="window.hacked=2">`
 	hostile, err := run.Create(filepath.Join(dir, "runs"), run.Spec{Experiment: script, Variant: "hostile",
 		Label: &run.Label{Network: script}, Config: []byte("seed: 0\n\"" + strings.ReplaceAll(script, `"`, `'`) + "\": 1\n"),
-		Env: run.Env{Command: []string{script, strings.Repeat("x", 1<<20)}, Data: run.DataInfo{Name: "<b>bold", Source: script}}})
+		Env: run.Env{Command: []string{script, strings.Repeat("x", 1<<20)},
+			Data: run.DataInfo{Name: "<b>bold", Source: script}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +188,8 @@ func TestPageInABrowser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	large, err := run.Create(filepath.Join(dir, "runs"), run.Spec{Experiment: "lab1/resnet", Variant: "large", Config: text})
+	large, err := run.Create(filepath.Join(dir, "runs"),
+		run.Spec{Experiment: "lab1/resnet", Variant: "large", Config: text})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,10 +213,11 @@ func TestPageInABrowser(t *testing.T) {
 	b.until(`document.getElementById('panel').innerText.includes('About')`)
 	b.want(`document.getElementById('panel').innerText.includes('<script>window.hacked=1</script>')`, true)
 	b.want(`typeof window.hacked`, "undefined")
-	b.want(`document.scripts.length`, 3)
+	b.want(`document.scripts.length`, 5)
 	b.want(`document.querySelectorAll('#runs img, #panel img, #attention img, b b').length`, 0)
 	b.want(`document.body.innerText.length < 100000`, true)
-	b.want(`[...document.querySelectorAll('#runs .status')].map(s => s.className).sort().join()`, "status broken,status failed")
+	b.want(`[...document.querySelectorAll('#runs .status')].map(s => s.className).sort().join()`,
+		"status broken,status failed")
 	b.js(`show('results'); selectNone(); S.touched = false`)
 
 	// A run that trains.
@@ -229,7 +233,7 @@ func TestPageInABrowser(t *testing.T) {
 	for b.js(`[...S.runs.values()].some(r => r.status === 'running')`) == true {
 		lengths[b.js(`charts[0].curves && charts[0].curves.length === 1 && charts[0].curves[0].mean.length`)] = true
 		if len(lengths) == 4 {
-			b.want(`document.querySelector('#runs .running') !== null && document.querySelector('#runs progress').value > 0`, true)
+			b.want(`document.querySelector('#runs .running') && document.querySelector('#runs progress').value > 0`, true)
 		}
 	}
 	if err := training.Wait(); err != nil {
@@ -306,7 +310,8 @@ func TestPageInABrowser(t *testing.T) {
 	b.until(`!document.querySelector('[data-chart=loss] .tip').hidden`)
 	b.want(`document.querySelector('[data-chart=loss] .tip h4').textContent`, "epoch 2")
 	b.js(`document.activeElement.blur()`)
-	b.want(`[...document.querySelectorAll('button, input, select')].filter(e => !(e.textContent || e.getAttribute('aria-label') || e.labels && e.labels.length)).length`, 0)
+	b.want(`[...document.querySelectorAll('button, input, select')]
+		.filter(e => !(e.textContent || e.getAttribute('aria-label') || e.labels && e.labels.length)).length`, 0)
 
 	b.look("light", 1440, 1000, "light")
 	b.look("dark", 1440, 1000, "dark")
@@ -331,7 +336,8 @@ func TestPageInABrowser(t *testing.T) {
 		}
 	}
 	for _, m := range b.console {
-		if !strings.Contains(m, "403") && !strings.Contains(m, "ERR_CONNECTION_REFUSED") && !strings.Contains(m, "ERR_INCOMPLETE") {
+		if !strings.Contains(m, "403") && !strings.Contains(m, "ERR_CONNECTION_REFUSED") &&
+			!strings.Contains(m, "ERR_INCOMPLETE") {
 			t.Errorf("the console: %s", m)
 		}
 	}

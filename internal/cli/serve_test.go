@@ -127,7 +127,8 @@ func TestServeRefuses(t *testing.T) {
 	} {
 		var out, errs bytes.Buffer
 		code := Main(append([]string{"serve"}, c.args...), &Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
-		if code != c.code || !strings.Contains(errs.String(), c.want) || strings.Count(errs.String(), "\n") != 1 || out.Len() > 0 {
+		if code != c.code || !strings.Contains(errs.String(), c.want) || strings.Count(errs.String(), "\n") != 1 ||
+			out.Len() > 0 {
 			t.Errorf("%v: %d, %q %q", c.args, code, errs.String(), out.String())
 		}
 		if runtime.GOOS != "windows" && c.args[0] == "--port" && c.args[1] == port &&

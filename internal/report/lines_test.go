@@ -24,8 +24,8 @@ func TestLines(t *testing.T) {
 	for _, l := range all {
 		got = append(got, fmt.Sprintf("%d %s %v", l.Rank, l.Label, l.Residual))
 	}
-	want := "2 d5 residual, lr 0.1 true|0 d1 plain false|1 d5 plain false|2 d5 residual, lr 0.1 true|3 d5 residual, lr 0.5 true|" +
-		"4 20 layers residual, adversarially fine-tuned true"
+	want := "2 d5 residual, lr 0.1 true|0 d1 plain false|1 d5 plain false|2 d5 residual, lr 0.1 true|" +
+		"3 d5 residual, lr 0.5 true|4 20 layers residual, adversarially fine-tuned true"
 	if got := strings.Join(got, "|"); got != want {
 		t.Errorf("lines %s, want %s", got, want)
 	}
@@ -52,8 +52,9 @@ func TestSameButSeed(t *testing.T) {
 		}
 	}
 	seen := map[string]string{}
-	for what, key := range map[string]string{"first": first, "experiment": of("lab4/robust", "x", "seed: 0\ntrain:\n  lr: 0.1\n"),
-		"data": of("lab1/resnet", "y", "seed: 0\ntrain:\n  lr: 0.1\n"), "rate": of("lab1/resnet", "x", "train:\n  lr: 0.2\n"),
+	for what, key := range map[string]string{"first": first,
+		"experiment": of("lab4/robust", "x", "seed: 0\ntrain:\n  lr: 0.1\n"),
+		"data":       of("lab1/resnet", "y", "seed: 0\ntrain:\n  lr: 0.1\n"), "rate": of("lab1/resnet", "x", "train:\n  lr: 0.2\n"),
 		"another key":   of("lab1/resnet", "x", "train:\n  lr: 0.1\nfgsm:\n  eps: [1, 2]\n"),
 		"its value":     of("lab1/resnet", "x", "train:\n  lr: 0.1\nfgsm:\n  eps: [1, 3]\n"),
 		"a nested seed": of("lab1/resnet", "x", "train:\n  lr: 0.1\nteacher:\n  seed: 1\n"),

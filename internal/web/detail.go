@@ -14,6 +14,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"dla/internal/config"
+	"dla/internal/labs"
 	"dla/internal/plainfile"
 	"dla/internal/report"
 	"dla/internal/run"
@@ -156,6 +158,17 @@ func settings(config []byte) (all []pair) {
 	}
 	walk("", doc.Content[0])
 	return all
+}
+
+// settings returns all settings of the run. Those that an older record lacks have their defaults, where this version
+// knows the experiment.
+func (it *item) settings() []pair {
+	if c, err := labs.Settings(it.light()); err == nil {
+		if b, err := config.Marshal(c); err == nil {
+			return settings(b)
+		}
+	}
+	return settings(it.Config)
 }
 
 // logOf returns the last lines of log.jsonl in words.
@@ -318,7 +331,7 @@ func differences(its []*item) (all []difference) {
 	values := make([]map[string]string, len(its))
 	for i, it := range its {
 		values[i] = map[string]string{}
-		for _, p := range append([]pair{{"data", text(it.Data)}}, settings(it.Config)...) {
+		for _, p := range append([]pair{{"data", text(it.Data)}}, it.settings()...) {
 			if _, ok := values[i][p[0]]; !ok {
 				values[i][p[0]] = p[1]
 			}

@@ -106,8 +106,9 @@ func TestThousandRuns(t *testing.T) {
 	}
 }
 
-// TestFiftyPages: 50 open pages on a run of 100,000 records that goes on take less than 1 % of the machine's time, which
-// is what a training that uses all of it could lose. The pages' own time, in this process too, is counted as well.
+// TestFiftyPages: 50 open pages on a run of 100,000 records that goes on take less than 1 % of the machine's time,
+// which is what a training that uses all of it could lose. The pages' own time, in this process too, is counted as
+// well.
 func TestFiftyPages(t *testing.T) {
 	root := t.TempDir()
 	r := begin(t, root, "long", 0, func(c *config.Resnet, _ *run.Spec) { c.Train.Epochs = 200000 })
@@ -172,8 +173,8 @@ func TestFiftyPages(t *testing.T) {
 	share := 100 * cpu.Seconds() / wall.Seconds() / float64(runtime.NumCPU())
 	cancel()
 	ended.Wait()
-	t.Logf("%d open pages on %d records: %v of processor time in %v: %.2f %% of %d cores; %d bytes were sent", pages, records,
-		cpu, wall, share, runtime.NumCPU(), bytes)
+	t.Logf("%d open pages on %d records: %v of processor time in %v: %.2f %% of %d cores; %d bytes were sent", pages,
+		records, cpu, wall, share, runtime.NumCPU(), bytes)
 	if share >= 1 {
 		t.Errorf("they take %.2f %%", share)
 	}

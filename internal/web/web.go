@@ -1,5 +1,5 @@
-// Package web serves a live page of run records on this machine. It reads records and writes nothing but an index, which
-// it can make again. A training knows nothing of it: the page looks at the files that the training writes anyway.
+// Package web serves a live page of run records on this machine. It reads records and writes nothing but an index,
+// which it can make again. A training knows nothing of it: the page looks at the files that the training writes anyway.
 //
 //	web.go      who may ask for what, and the routes
 //	folders.go  finds the runs, and what has changed since
@@ -9,7 +9,7 @@
 //	stream.go   tells the pages what is new
 //	detail.go   one run, and the comparison of several
 //	figures.go  the pictures in a run's folder
-//	page/       the page: one script, one style sheet, and uPlot, which draws its charts
+//	page/       the page: list.js, view.js, charts.js, app.js, and uPlot, which draws lines fast
 package web
 
 import (
@@ -25,6 +25,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -140,6 +141,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	return <-stopped
 }
 
+// kindsOfPage are the media types of the page's files.
+var kindsOfPage = map[string]string{".html": "text/html", ".js": "text/javascript", ".css": "text/css",
+	".LICENSE": "text/plain"}
+
 // Handler returns the routes behind all checks.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
@@ -147,16 +152,21 @@ func (s *Server) Handler() http.Handler {
 	if err != nil {
 		panic(err) // unreachable: it is embedded
 	}
-	for _, f := range []struct{ path, name, kind string }{{"/{$}", "index.html", "text/html"},
-		{"/app.js", "app.js", "text/javascript"}, {"/charts.js", "charts.js", "text/javascript"},
-		{"/uplot.js", "uplot.js", "text/javascript"}, {"/style.css", "style.css", "text/css"},
-		{"/uplot.css", "uplot.css", "text/css"}, {"/uplot.LICENSE", "uplot.LICENSE", "text/plain"}} {
-		content, err := fs.ReadFile(files, f.name)
+	names, err := fs.Glob(files, "*")
+	if err != nil {
+		panic(err) // unreachable: the pattern is good
+	}
+	for _, name := range names {
+		content, err := fs.ReadFile(files, name)
 		if err != nil {
 			panic(err) // unreachable: it is embedded
 		}
-		mux.HandleFunc("GET "+f.path, func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", f.kind+"; charset=utf-8")
+		kind, route := kindsOfPage[path.Ext(name)], "/"+name
+		if name == "index.html" {
+			route = "/{$}"
+		}
+		mux.HandleFunc("GET "+route, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", kind+"; charset=utf-8")
 			_, _ = w.Write(content) // the page is gone
 		})
 	}
@@ -212,7 +222,8 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	})
 }
 
-// loopback reports whether host, of a request, names this machine itself. Its port may be that of a tunnel from another.
+// loopback reports whether host, of a request, names this machine itself. Its port may be that of a tunnel from
+// another.
 func loopback(host string) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {

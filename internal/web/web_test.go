@@ -51,8 +51,8 @@ func begin(t testing.TB, root, variant string, seed uint64, change func(*config.
 // epoch records epoch n of r.
 func epoch(t testing.TB, r *run.Run, n int) {
 	t.Helper()
-	err := r.AppendMetrics(run.Epoch{Epoch: n, Step: 10 * n, LR: 0.1, Train: run.Measure{Loss: 1 / float64(n), Accuracy: 0.5},
-		Val: run.Measure{Loss: 2 / float64(n), Accuracy: 0.6}})
+	err := r.AppendMetrics(run.Epoch{Epoch: n, Step: 10 * n, LR: 0.1,
+		Train: run.Measure{Loss: 1 / float64(n), Accuracy: 0.5}, Val: run.Measure{Loss: 2 / float64(n), Accuracy: 0.6}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,8 +85,14 @@ func serve(t testing.TB, opt Options, dirs ...string) (*Server, string) {
 	return s, l.URL
 }
 
-// get returns the answer to a request with headers, given in pairs. Host is one of them.
-func get(t testing.TB, method, address string, headers ...string) (*http.Response, string) {
+// answer is the head of a response.
+type answer struct {
+	StatusCode int
+	Header     http.Header
+}
+
+// get returns the answer to a request with headers, given in pairs, and its content. Host is one of them.
+func get(t testing.TB, method, address string, headers ...string) (answer, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, address, nil)
 	if err != nil {
@@ -108,7 +114,7 @@ func get(t testing.TB, method, address string, headers ...string) (*http.Respons
 	if err != nil {
 		t.Fatal(err)
 	}
-	return res, string(b)
+	return answer{res.StatusCode, res.Header}, string(b)
 }
 
 // follower is a page that follows a stream.
@@ -130,7 +136,8 @@ func follow(t testing.TB, address string, keys ...string) *follower {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/api/stream?"+url.Values{"run": keys}.Encode(), nil)
+	address += "/api/stream?" + url.Values{"run": keys}.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +241,8 @@ func TestWhoMayAsk(t *testing.T) {
 		{"the page without a slash", "GET", "/secret", 302, nil},
 		{"by the name localhost", "GET", "/secret/", 200, []string{"Host", "localhost" + port}},
 		{"through a tunnel", "GET", "/secret/", 200, []string{"Host", "localhost:9999"}},
-		{"from its own script", "GET", "/secret/api/compare", 200, []string{"Origin", address, "Sec-Fetch-Site", "same-origin"}},
+		{"from its own script", "GET", "/secret/api/compare", 200,
+			[]string{"Origin", address, "Sec-Fetch-Site", "same-origin"}},
 		{"by a link on another site", "GET", "/secret/", 200,
 			[]string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}},
 		{"no token", "GET", "/", 403, nil},
@@ -248,7 +256,8 @@ func TestWhoMayAsk(t *testing.T) {
 		{"another site", "GET", "/secret/api/run", 403, []string{"Origin", "http://evil.example"}},
 		{"another port", "GET", "/secret/api/run", 403, []string{"Origin", "http://127.0.0.1:1"}},
 		{"a page in a sandbox", "GET", "/secret/api/run", 403, []string{"Origin", "null"}},
-		{"another site's picture", "GET", "/secret/file", 403, []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors"}},
+		{"another site's picture", "GET", "/secret/file", 403,
+			[]string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors"}},
 		{"another site's frame", "GET", "/secret/", 403,
 			[]string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe"}},
 		{"writing", "POST", "/secret/api/run", 405, nil},
@@ -276,15 +285,15 @@ func TestWhoMayAsk(t *testing.T) {
 
 // TestPageFetchesNothing: what the page is made of names no other host, and puts no data into markup.
 func TestPageFetchesNothing(t *testing.T) {
-	for _, name := range []string{"index.html", "app.js", "charts.js", "style.css", "uplot.js", "uplot.css"} {
+	for _, name := range []string{"index.html", "app.js", "list.js", "view.js", "charts.js", "style.css", "uplot.js", "uplot.css"} {
 		b, err := pageFiles.ReadFile("page/" + name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		text := strings.NewReplacer("http://www.w3.org/2000/svg", "", "https://github.com/leeoniya/uPlot", "").Replace(string(b))
+		harmless := strings.NewReplacer("http://www.w3.org/2000/svg", "", "https://github.com/leeoniya/uPlot", "")
 		for _, bad := range []string{"http://", "https://", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write",
 			"eval(", "@import", "srcdoc"} {
-			if strings.Contains(strings.ReplaceAll(text, "http://www.w3.org/2000/svg", ""), bad) {
+			if strings.Contains(harmless.Replace(string(b)), bad) {
 				t.Errorf("%s has %s", name, bad)
 			}
 		}
@@ -328,7 +337,8 @@ func TestLive(t *testing.T) {
 	for _, seed := range []uint64{1, 2} {
 		finish(t, begin(t, filepath.Join(root, "study"), "mlp-d5-res", seed, nil), 0.9+float64(seed)/100)
 	}
-	other := begin(t, filepath.Join(root, "study"), "mlp-d5-res", 0, func(c *config.Resnet, _ *run.Spec) { c.Train.LR = 0.5 })
+	other := begin(t, filepath.Join(root, "study"), "mlp-d5-res", 0,
+		func(c *config.Resnet, _ *run.Spec) { c.Train.LR = 0.5 })
 	page.until("seeds are one group", func() bool {
 		g := page.groups[page.runs[key].Group]
 		return len(page.runs) == 4 && len(page.groups) == 2 && g.Seeds == 3
@@ -369,7 +379,8 @@ func TestStates(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(broken.Dir(), "config.yaml"), []byte("a: 1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	stale := begin(t, root, "stale", 0, func(_ *config.Resnet, s *run.Spec) { s.Env.Started = time.Now().Add(-125 * time.Minute) })
+	stale := begin(t, root, "stale", 0,
+		func(_ *config.Resnet, s *run.Spec) { s.Env.Started = time.Now().Add(-125 * time.Minute) })
 	epoch(t, stale, 1)
 	err := filepath.WalkDir(stale.Dir(), func(path string, _ os.DirEntry, err error) error {
 		return errors.Join(err, os.Chtimes(path, time.Time{}, time.Now().Add(-2*time.Hour)))
@@ -481,10 +492,11 @@ func TestFiles(t *testing.T) {
 	for _, p := range all {
 		names = append(names, fmt.Sprintf("%v %s", p.Study, p.Name))
 	}
-	if want := []string{"true lab1-resnet/accuracy.png", "false figures/loss.png", "false sheet.PNG"}; !slices.Equal(names, want) {
+	want := []string{"true lab1-resnet/accuracy.png", "false figures/loss.png", "false sheet.PNG"}
+	if !slices.Equal(names, want) {
 		t.Errorf("pictures %q, want %q", names, want)
 	}
-	file := func(name, study string) (*http.Response, string) {
+	file := func(name, study string) (answer, string) {
 		return get(t, "GET", address+"/file?"+url.Values{"run": {key}, "name": {name}, "study": {study}}.Encode())
 	}
 	if res, body := file("figures/loss.png", ""); body != "a picture" || res.Header.Get("Content-Type") != "image/png" {
