@@ -32,8 +32,8 @@ self-checks, and how to resume what was stopped. It only reads, and a training d
 other machines show as well if their folder is shared.
 
 The page is for this machine alone: it is served on 127.0.0.1, and its address holds a random token, which
-other users do not know. From elsewhere, use a tunnel: ssh -L 7070:127.0.0.1:7070 MACHINE, and open the same
-address here. It needs no network.
+other users do not know. To see it on another machine, type there ssh -L 7070:127.0.0.1:7070 MACHINE, and open
+the same address there. It needs no network.
 
 Keys on the page: / filters, arrows move, Space selects, Enter shows a run, ? lists all of them.`,
 		Example: `  dla serve                               # the runs under runs/

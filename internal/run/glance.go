@@ -29,8 +29,10 @@ func Read(dir string) Record { return read(filepath.Dir(dir), filepath.Base(dir)
 // in dir.
 func Owned(dir string) bool { return owned(dir) }
 
-// recorded are the files that a record is read from.
-var recorded = [...]string{envName, configName, statusName, resumedName, manifestName, resultName, metricsName}
+// recorded are the files that a record is read from, and of them the last growing ones change while a run goes on.
+var recorded = [...]string{envName, configName, statusName, resumedName, resultName, manifestName, metricsName}
+
+const growing = 2
 
 // Stamp is the sizes of a record's files and the times of their last changes. A record with the same Stamp is the same,
 // unless it was changed in the instant before the Stamp was taken.
@@ -58,10 +60,10 @@ func (s Stamp) Newest() (t int64) {
 	return t
 }
 
-// Grown reports whether metrics.jsonl alone differs between s and the later Stamp now.
+// Grown reports whether the run has gone on between s and the later Stamp now, and nothing else has happened: metrics
+// and checkpoints alone differ.
 func (s Stamp) Grown(now Stamp) bool {
-	last := len(recorded) - 1
-	was := s[last]
-	s[last] = now[last]
-	return s == now && was != now[last]
+	was := s
+	copy(s[len(s)-growing:], now[len(s)-growing:])
+	return s == now && was != now
 }

@@ -81,9 +81,13 @@ func TestStamp(t *testing.T) {
 	}
 	put(t, filepath.Join(r.Dir(), metricsName), lines(7))
 	grown := StampOf(r.Dir())
-	if !after.Grown(grown) || before.Grown(grown) || grown.Grown(grown) {
-		t.Error("Grown is not of metrics.jsonl alone")
+	if !before.Grown(after) || !after.Grown(grown) || grown.Grown(grown) {
+		t.Error("a run that goes on has not grown")
 	}
+	if err := r.SetStatus(StatusInterrupted, "by a test"); err != nil || grown.Grown(StampOf(r.Dir())) {
+		t.Errorf("a run of another status has grown; %v", err)
+	}
+	grown = StampOf(r.Dir())
 	if err := os.Chtimes(filepath.Join(r.Dir(), envName), time.Time{}, time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
 	}

@@ -21,8 +21,9 @@ const (
 	fullLook = 30 * time.Second
 	// racy is how long after the change of a file another one may leave its time as it is.
 	racy = 2 * time.Second
-	// deepest is how many folders deep runs are looked for.
-	deepest = 6
+	// deepest is how many folders deep runs are looked for, and mostFolders in how many folders.
+	deepest     = 6
+	mostFolders = 10000
 	// silence is how long a training says nothing before it is called stale: at least that long, and several epochs.
 	silence       = 10 * time.Minute
 	silentEpochs  = 5
@@ -39,6 +40,7 @@ type tree struct {
 	rows    encoded // of runs
 	groups  encoded // of runs that differ by seed alone
 	lines   lines
+	cut     bool              // there are more folders than are looked into
 	same    map[string]string // key of a group by what it is made of
 	known   map[string]facts  // from the index, by absolute path, until the first look
 }
@@ -62,8 +64,27 @@ type item struct {
 	touched bool      // its row may have changed
 }
 
+// newTree returns a tree of dirs, without those that lie in another of them.
 func newTree(dirs []string) *tree {
-	return &tree{dirs: dirs, folders: map[string]*folder{}, items: map[string]*item{}, byKey: map[string]*item{},
+	paths := make([]string, len(dirs))
+	for i, d := range dirs {
+		paths[i] = d
+		if abs, err := filepath.Abs(d); err == nil {
+			paths[i] = abs
+		}
+	}
+	var tops []string
+	for i, d := range dirs {
+		within := false
+		for j := range dirs {
+			rel, err := filepath.Rel(paths[j], paths[i])
+			within = within || err == nil && filepath.IsLocal(rel) && (rel != "." || j < i)
+		}
+		if !within {
+			tops = append(tops, d)
+		}
+	}
+	return &tree{dirs: tops, folders: map[string]*folder{}, items: map[string]*item{}, byKey: map[string]*item{},
 		rows: encoded{}, groups: encoded{}, same: map[string]string{}}
 }
 
@@ -128,6 +149,10 @@ func (t *tree) list(dir string, depth int, all bool, now time.Time, found func(d
 	st, err := os.Stat(dir)
 	if err != nil || !st.IsDir() || depth > deepest {
 		delete(t.folders, dir)
+		return
+	}
+	if f == nil && len(t.folders) >= mostFolders+len(t.items) {
+		t.cut = true
 		return
 	}
 	if f == nil || all && !f.isRun || !f.changed.Equal(st.ModTime()) && !f.isRun {
@@ -292,6 +317,7 @@ type list struct {
 	GoneGroups []string          `json:"gone_groups,omitempty"`
 	Dirs       []string          `json:"dirs,omitempty"`
 	Palette    []string          `json:"palette,omitempty"`
+	Cut        int               `json:"cut,omitempty"` // folders that were looked into, where there are more
 }
 
 // change returns the list of what has changed as JSON, nil where nothing has.
@@ -333,6 +359,9 @@ func (t *tree) whole(join func()) []byte {
 		Groups: slices.AppendSeq([]json.RawMessage{}, maps.Values(t.groups)), Palette: palette()}
 	for _, d := range t.dirs {
 		l.Dirs = append(l.Dirs, text(d))
+	}
+	if t.cut {
+		l.Cut = mostFolders
 	}
 	join()
 	b, err := json.Marshal(l)

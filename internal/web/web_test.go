@@ -676,6 +676,35 @@ func TestEnd(t *testing.T) {
 	t.Error("the page was not told")
 }
 
+// TestFolders: runs are found in folders of folders, once, whichever folders are named; a folder may be a run itself.
+func TestFolders(t *testing.T) {
+	root := t.TempDir()
+	r := begin(t, filepath.Join(root, "a", "b"), "x", 0, nil)
+	begin(t, filepath.Join(root, "c"), "y", 0, nil)
+	for _, dir := range []string{".hidden/d", "c/figures/e", "0/1/2/3/4/5/6/7/8"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin(t, filepath.Join(root, ".hidden"), "z", 0, nil)
+	t.Chdir(root)
+	for _, c := range []struct {
+		dirs []string
+		n    int
+	}{
+		{[]string{root}, 2}, {[]string{"."}, 2}, {[]string{root, root + "/a", ".", "c"}, 2}, {[]string{"c", "a"}, 2},
+		{[]string{"c", root}, 2}, {[]string{r.Dir()}, 1}, {[]string{"none"}, 0}, {nil, 0},
+	} {
+		tr := newTree(c.dirs)
+		for range 2 {
+			tr.look(true, func(string, []byte) {})
+			if tr.len() != c.n || len(tr.byKey) != c.n || len(tr.rows) != c.n {
+				t.Errorf("%q: %d runs, %d keys, %d rows, want %d", c.dirs, tr.len(), len(tr.byKey), len(tr.rows), c.n)
+			}
+		}
+	}
+}
+
 // TestTables: the text before a table is its caption.
 func TestTables(t *testing.T) {
 	var ts tabular.Tables

@@ -64,6 +64,7 @@ function takeList(l) {
     S.groups.clear();
     S.palette = l.palette || S.palette;
     $('dirs').textContent = (l.dirs || []).join('  ');
+    if (l.cut) $('dirs').textContent += ` (only ${l.cut} of the folders in them)`;
     $('dirs').title = (l.dirs || []).join('\n');
     document.title = 'dla · ' + (l.dirs || []).join(' ');
   }
