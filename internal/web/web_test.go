@@ -374,6 +374,11 @@ func TestStates(t *testing.T) {
 		t.Fatal(err)
 	}
 	failed.Close()
+	trained := begin(t, root, "trained", 0, nil)
+	if err := trained.SetStatus(run.StatusTrained, ""); err != nil {
+		t.Fatal(err)
+	}
+	trained.Close()
 	broken := begin(t, root, "broken", 0, nil)
 	broken.Close()
 	if err := os.WriteFile(filepath.Join(broken.Dir(), "config.yaml"), []byte("a: 1\n"), 0o600); err != nil {
@@ -404,6 +409,7 @@ func TestStates(t *testing.T) {
 	want(dead, "interrupted", run.Died, true)
 	want(paused, "paused", "time is up", true)
 	want(failed, "failed", "the loss is NaN", true)
+	want(trained, "trained", "", false)
 	want(broken, "broken", "config.yaml is not what the run began with", false)
 	want(stale, "stale", "written nothing for 2h", false)
 	want(afar, "interrupted", run.Died, true)

@@ -31,7 +31,7 @@ const S = {
   pictures: null,
 };
 
-const states = ['running', 'stale', 'failed', 'broken', 'interrupted', 'paused', 'finished'];
+const states = ['running', 'stale', 'failed', 'broken', 'interrupted', 'paused', 'trained', 'finished'];
 const point = {epoch: 0, step: 1, lr: 2, loss: 3, acc: 4, valLoss: 5, valAcc: 6, norm: 7};
 
 let known = null; // series by id, until something changes
@@ -358,10 +358,11 @@ function fillRow(row, s, look) {
       const left = training.left != null ? ` · ${seconds(training.left)} left` : '';
       value.push(el('div', {class: 'sub', textContent: `epoch ${training.epochs}${left}`}));
       if (training.share != null) value.push(el('progress', {max: 1, value: training.share}));
-    } else
-      value.push(
-        el('div', {class: 'sub', textContent: r.epochs ? `epoch ${Math.max(...s.runs.map(r => r.epochs))}` : ''}),
-      );
+    } else {
+      const reached = r.epochs ? [`epoch ${Math.max(...s.runs.map(r => r.epochs))}`] : [];
+      if (s.val != null) reached.push(`val. ${percent(s.val)}`);
+      value.push(el('div', {class: 'sub', textContent: reached.join(', ')}));
+    }
   }
   row.value.replaceChildren(...value);
 }

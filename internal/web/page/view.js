@@ -107,7 +107,7 @@ function drawView() {
 function drawAttention(all) {
   const bad = all
     .flatMap(s => s.runs)
-    .filter(r => !['running', 'finished'].includes(r.status) || (r.status === 'running' && r.detail));
+    .filter(r => !['running', 'trained', 'finished'].includes(r.status) || (r.status === 'running' && r.detail));
   const sign = JSON.stringify(bad);
   if (drawAttention.sign === sign) return;
   drawAttention.sign = sign;
