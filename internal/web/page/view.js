@@ -397,6 +397,7 @@ function open(id) {
     changed();
   }
   show('run');
+  document.querySelector('.tabs').scrollIntoView({block: 'start'});
 }
 
 let detailing = 0;
