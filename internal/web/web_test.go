@@ -285,7 +285,8 @@ func TestWhoMayAsk(t *testing.T) {
 
 // TestPageFetchesNothing: what the page is made of names no other host, and puts no data into markup.
 func TestPageFetchesNothing(t *testing.T) {
-	for _, name := range []string{"index.html", "app.js", "list.js", "view.js", "charts.js", "style.css", "uplot.js", "uplot.css"} {
+	for _, name := range []string{"index.html", "app.js", "list.js", "view.js", "charts.js", "style.css", "uplot.js",
+		"uplot.css"} {
 		b, err := pageFiles.ReadFile("page/" + name)
 		if err != nil {
 			t.Fatal(err)

@@ -1,5 +1,6 @@
 'use strict';
-// The page: what it is told by api/stream, what is selected, and its controls. list.js draws the list, view.js the rest.
+// The page: what it is told by api/stream, what is selected, and its controls. list.js draws the list, view.js the
+// rest.
 
 // ---- the stream
 

@@ -406,21 +406,19 @@ class Chart {
       if (Math.abs(u.valToPos(r.v, 'y') - y) < Math.abs(u.valToPos(nearest.v, 'y') - y)) nearest = r;
     const most = 14,
       from = Math.max(0, Math.min(rows.length - most, rows.indexOf(nearest) - most / 2));
-    const shown = rows
-      .slice(from, from + most)
-      .map(r =>
-        el(
-          'div',
-          {class: r === nearest ? 'near' : ''},
-          swatch(r.c),
-          el('span', {class: 'label', textContent: r.c.label}),
-          el('span', {
-            class: 'num',
-            textContent:
-              this.word(r.v) + (r.lo != null && r.lo !== r.hi ? ` (${this.word(r.lo)} to ${this.word(r.hi)})` : ''),
-          }),
-        ),
-      );
+    const shown = rows.slice(from, from + most).map(r =>
+      el(
+        'div',
+        {class: r === nearest ? 'near' : ''},
+        swatch(r.c),
+        el('span', {class: 'label', textContent: r.c.label}),
+        el('span', {
+          class: 'num',
+          textContent:
+            this.word(r.v) + (r.lo != null && r.lo !== r.hi ? ` (${this.word(r.lo)} to ${this.word(r.hi)})` : ''),
+        }),
+      ),
+    );
     if (rows.length > shown.length) shown.push(el('div', {textContent: `${rows.length - shown.length} more`}));
     this.tip.replaceChildren(el('h4', {textContent: `${this.opt.xlabel} ${u.data[0][idx]}`}), ...shown);
     this.tip.hidden = false;

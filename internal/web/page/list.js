@@ -327,7 +327,7 @@ function fillRow(row, s, look) {
   const r = s.first,
     bits = [];
   if (s.runs.length > 1) bits.push(`${s.runs.length} seeds`);
-  else bits.push(`seed ${r.seed}`);
+  else if (S.grouped) bits.push(`seed ${r.seed}`);
   bits.push(r.data + (r.synthetic ? ' (synthetic)' : ''), r.experiment, day(s.started));
   row.sub.textContent = bits.filter(Boolean).join(' · ');
   row.sub.title = r.folder;

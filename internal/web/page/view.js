@@ -54,8 +54,9 @@ function drawView() {
       : `${runs} ${runs === 1 ? 'run' : 'runs'}`;
   $('smoothed').textContent = S.smooth ? S.smooth.toFixed(2) : 'off';
   const counts = [...new Set(all.map(s => s.runs.length))].sort((a, b) => a - b);
-  const seeds =
-    !counts.length || counts[counts.length - 1] === 1
+  const seeds = !S.grouped
+    ? 'one line a run'
+    : !counts.length || counts[counts.length - 1] === 1
       ? '1 seed'
       : (counts.length > 1 ? `${counts[0]} to ${counts[counts.length - 1]}` : counts[0]) +
         ' seeds each: mean and range';
@@ -333,7 +334,7 @@ function drawSettings(all, look) {
       c.settings.map(d => [
         el('code', {textContent: d.key}),
         ...d.values.map(v =>
-          v === '' ? '–' : /^[0-9a-f]{40,}$/.test(v) ? [el('span', {textContent: v.slice(0, 12) + '…', title: v})] : v,
+          v === '' ? '–' : /^[0-9a-f]{40,}$/.test(v) ? el('span', {textContent: v.slice(0, 12) + '…', title: v}) : v,
         ),
       ]),
     ),
