@@ -131,8 +131,8 @@ type row struct {
 	N          int    `json:"n,omitempty"`
 	MSE        number `json:"mse"`
 	Reached    string `json:"reached,omitempty"`
-	Held       int    `json:"held,omitempty"`
-	Failed     int    `json:"failed,omitempty"`
+	Held       int    `json:"held"`
+	Failed     int    `json:"failed"`
 }
 
 // row returns what the list shows of the run.
