@@ -317,7 +317,7 @@ type list struct {
 	GoneGroups []string          `json:"gone_groups,omitempty"`
 	Dirs       []string          `json:"dirs,omitempty"`
 	Palette    []string          `json:"palette,omitempty"`
-	Cut        int               `json:"cut,omitempty"` // folders that were looked into, where there are more
+	Cut        int               `json:"cut"` // folders that were looked into, where there are more
 }
 
 // change returns the list of what has changed as JSON, nil where nothing has.
