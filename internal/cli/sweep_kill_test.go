@@ -126,6 +126,19 @@ func compareSweeps(t *testing.T, straight, broken string, trials int) {
 		if err != nil || len(claims) != s.Attempts {
 			t.Errorf("trial %d has %d claims of %d attempts, %v", s.N, len(claims), s.Attempts, err)
 		}
+		made := 0
+		for _, c := range claims {
+			b, err := os.ReadFile(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bytes.Contains(b, []byte(`"status":"trained"`)) {
+				made++
+			}
+		}
+		if made != 1 {
+			t.Errorf("trial %d was made %d times", s.N, made)
+		}
 		if a, b := bitsOf(t, straight, s.Run), bitsOf(t, broken, s.Run); a != b {
 			t.Errorf("trial %d:\n%s\nwant\n%s", s.N, b, a)
 		}

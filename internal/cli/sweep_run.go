@@ -74,6 +74,9 @@ by Ctrl-C, SIGTERM, SIGUSR1, with the checkpoint kept: the same command goes on.
 	return cmd
 }
 
+// maxTimeGrace is how long a training may take to end after --max-time.
+const maxTimeGrace = 10 * time.Second
+
 // makeTrials makes what is left of the sweep in o.out.
 func makeTrials(cmd *cobra.Command, s *Streams, o trainingFlags, w workFlags) error {
 	f, err := sweep.Open(o.out)
@@ -95,8 +98,14 @@ func makeTrials(cmd *cobra.Command, s *Streams, o trainingFlags, w workFlags) er
 	if err != nil {
 		return err
 	}
+	if o.maxTime > 0 { // trainings end by themselves; this ends waiting for others
+		var cancel context.CancelFunc
+		x.ctx, cancel = context.WithTimeout(x.ctx, o.maxTime+maxTimeGrace)
+		defer cancel()
+	}
 	t := &trialMaker{s: s, session: x, folder: f}
 	states, err := t.worker(w.only).Run(x.ctx)
+	t.outOfTime = t.outOfTime || errors.Is(x.ctx.Err(), context.DeadlineExceeded)
 	if err = errors.Join(err, x.close()); err != nil {
 		return err
 	}
