@@ -154,7 +154,7 @@ func sweepOver(cmd *cobra.Command) *cobra.Command {
 	f.Lookup("out").DefValue = ""
 	f.Lookup("dry-run").Usage = "print the trials and what they will cost, and stop"
 	f.Lookup("json").Usage = "with --dry-run: print JSON"
-	for _, name := range []string{"resume", "profile", "keep-checkpoints", "merge", "tensorboard"} { // sweeps always resume
+	for _, name := range []string{"resume", "profile", "keep-checkpoints", "merge", "tensorboard", "format"} {
 		if own := f.Lookup(name); own != nil {
 			own.Hidden = true
 		}
@@ -168,7 +168,7 @@ func sweepOver(cmd *cobra.Command) *cobra.Command {
 		labOf(cmd) + " --random train.lr=log:1e-4..1e-1 --trials 20 --stop asha --out sweeps/search"
 	own := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		for _, name := range []string{"profile", "keep-checkpoints", "merge", "tensorboard"} {
+		for _, name := range []string{"profile", "keep-checkpoints", "merge", "tensorboard", "format"} {
 			if f.Changed(name) {
 				return usageError(fmt.Errorf("--%s is of a single training, not of a sweep", name))
 			}

@@ -13,6 +13,7 @@ import (
 	"dla/internal/report"
 	"dla/internal/run"
 	"dla/internal/sweep"
+	"dla/internal/table"
 )
 
 // openSweep opens the sweep in dir and reads the state of its trials.
@@ -93,7 +94,7 @@ func bestLine(r *sweep.Results, b sweep.Settings) string {
 }
 
 func newSweepResultsCmd(s *Streams) *cobra.Command {
-	var asJSON bool
+	var o tableFlags
 	cmd := &cobra.Command{
 		Use:   "results DIR",
 		Short: "Write and show the tables and figures of a sweep",
@@ -101,25 +102,34 @@ func newSweepResultsCmd(s *Streams) *cobra.Command {
 results.md, the best settings with their number of seeds and spread, how much each varied setting matters (Spearman's
 rank correlation with the objective), and the cost of what early stopping left out; figures/parallel and
 figures/scatter, as PNG and SVG.`,
-		Example: "  dla sweep results sweeps/lr\n  dla sweep results sweeps/lr --json",
-		Args:    cobra.ExactArgs(1),
+		Example: "  dla sweep results sweeps/lr\n  dla sweep results sweeps/lr --json\n" +
+			"  dla sweep results sweeps/lr --format latex",
+		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			f, states, err := openSweep(args[0])
 			if err != nil {
 				return err
 			}
-			return showResults(s, f, states, asJSON)
+			if o.asText() || o.asJSON() {
+				return showResults(s, f, states, o.asJSON())
+			}
+			r, _, _, err := writeSweep(f, states)
+			if err != nil {
+				return err
+			}
+			return o.write(s.Out, r.Tables())
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	o.add(cmd)
+	cmd.Flags().Lookup("json").Usage = "print JSON"
 	return cmd
 }
 
-// showResults writes the tables and figures of a sweep into its folder and prints the tables.
-func showResults(s *Streams, f *sweep.Folder, states []sweep.State, asJSON bool) error {
-	r := f.Plan.Results(states)
+// writeSweep writes the tables and figures of a sweep into its folder.
+func writeSweep(f *sweep.Folder, states []sweep.State) (r *sweep.Results, files []string, warning string, err error) {
+	r = f.Plan.Results(states)
 	r.Outside = f.Outside(states)
-	name, warning := "", ""
+	name := ""
 	if i := slices.IndexFunc(states, func(t sweep.State) bool { return t.Run != "" }); i >= 0 {
 		if rec, err := run.Examine(f.Dir, states[i].Run); err == nil && rec.Damage() == nil {
 			if name = data.Title(rec.Env.Data.Name); rec.Env.Data.Synthetic {
@@ -127,7 +137,13 @@ func showResults(s *Streams, f *sweep.Folder, states []sweep.State, asJSON bool)
 			}
 		}
 	}
-	files, err := r.Write(f.Dir, name, warning)
+	files, err = r.Write(f.Dir, name, warning)
+	return r, files, warning, err
+}
+
+// showResults writes the tables and figures of a sweep into its folder and prints the tables.
+func showResults(s *Streams, f *sweep.Folder, states []sweep.State, asJSON bool) error {
+	r, files, warning, err := writeSweep(f, states)
 	if err != nil {
 		return err
 	}
@@ -142,7 +158,11 @@ func showResults(s *Streams, f *sweep.Folder, states []sweep.State, asJSON bool)
 	if warning != "" {
 		fmt.Fprintf(s.Out, "NOTE: %s\n", warning)
 	}
-	fmt.Fprintf(s.Out, "%s in %s\n\n%s\n%s\n", summary(states), f.Dir, r.Markdown(), strings.Join(files, " "))
+	fmt.Fprintf(s.Out, "%s in %s\n\n", summary(states), f.Dir)
+	if err := table.Write(s.Out, table.Text, r.Tables()); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.Out, "\n%s\n", strings.Join(files, " "))
 	best := r.Winner()
 	switch {
 	case summaryOfLeft(states) != "":

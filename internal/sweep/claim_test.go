@@ -88,8 +88,8 @@ func TestOneTakerWins(t *testing.T) {
 	}
 }
 
-// TestForeignClaims: a claim of another host is taken over when its count stands still by this host's clock, not before,
-// however old its file is.
+// TestForeignClaims: a claim of another host is taken over when its count stands still by this host's clock, not
+// before, however old its file is.
 func TestForeignClaims(t *testing.T) {
 	hasty(t)
 	dir, open := folder(t)

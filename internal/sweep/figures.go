@@ -28,8 +28,8 @@ func (r *Results) Search(data, warning string) plot.Search {
 	for _, s := range r.Settings {
 		seeds = max(seeds, s.Seeds)
 	}
-	f := plot.Search{Title: "Sweep of " + r.Experiment, Warning: warning, Smaller: r.Objective.Measure == ValLoss, Best: -1,
-		Subtitle: fmt.Sprintf("%s · %d settings of %d seeds: mean", data, len(r.Settings), seeds)}
+	f := plot.Search{Title: "Sweep of " + r.Experiment, Warning: warning, Smaller: r.Objective.Measure == ValLoss,
+		Best: -1, Subtitle: fmt.Sprintf("%s · %d settings of %d seeds: mean", data, len(r.Settings), seeds)}
 	if seeds == 1 {
 		f.Subtitle = fmt.Sprintf("%s · %d settings of 1 seed", data, len(r.Settings))
 	}
@@ -104,7 +104,7 @@ func (r *Results) Write(dir, data, warning string) ([]string, error) {
 	}
 	var files []string
 	for name, text := range map[string]string{tableName: table, resultsName: "# Sweep of " + r.Experiment + "\n\n" +
-		r.Markdown()} {
+		r.Tables().Page()} {
 		path := filepath.Join(dir, name)
 		if err := atomicfile.WriteBytes(path, []byte(text)); err != nil {
 			return nil, err

@@ -15,6 +15,7 @@ import (
 	"gonum.org/v1/gonum/stat"
 
 	"dla/internal/metrics"
+	"dla/internal/table"
 )
 
 // Results holds what a sweep has come to, for tables and figures. All of it is derived from the plan and the claims.
@@ -129,13 +130,13 @@ func (r *Results) Winner() *Settings {
 	return &r.Settings[0]
 }
 
-// Tested returns the settings whose trials were evaluated on the test set: the winner alone, if it has not changed since.
+// Tested returns the settings whose trials were evaluated on the test set: the winner alone, if it has not changed.
 func (r *Results) Tested() []Settings {
 	return slices.DeleteFunc(slices.Clone(r.Settings), func(s Settings) bool { return len(s.Test) == 0 })
 }
 
-// Outside returns the trials that are not Tested and whose runs are finished all the same: another command has evaluated
-// them on the test set.
+// Outside returns the trials that are not Tested and whose runs are finished all the same: another command has
+// evaluated them on the test set.
 func (f *Folder) Outside(states []State) []int {
 	var all []int
 	for _, s := range states {
@@ -186,7 +187,9 @@ func (r *Results) importance() {
 		}
 		r.Importance = append(r.Importance, im)
 	}
-	slices.SortStableFunc(r.Importance, func(a, b Importance) int { return cmp.Compare(math.Abs(b.Rank), math.Abs(a.Rank)) })
+	slices.SortStableFunc(r.Importance, func(a, b Importance) int {
+		return cmp.Compare(math.Abs(b.Rank), math.Abs(a.Rank))
+	})
 }
 
 // ordered returns values as numbers; false and true are 0 and 1. ok is false for words.
@@ -291,29 +294,38 @@ func (r *Results) CSV() (string, error) {
 	return b.String(), w.Error()
 }
 
-// mostRows bounds the settings in Markdown; trials.csv has all of them.
+// mostRows bounds the settings in tables for readers; trials.csv has all of them.
 const mostRows = 20
 
-// Markdown returns the tables: the best settings, the importance of each varied setting and the cost.
-func (r *Results) Markdown() string {
-	var b strings.Builder
-	cell := strings.NewReplacer("|", `\|`, "\n", " ", "\r", " ")
-	row := func(cells ...string) {
-		for _, c := range cells {
-			b.WriteString("| " + cell.Replace(c) + " ")
-		}
-		b.WriteString("|\n")
+// Tables returns the best settings, the importance of each varied setting and the cost, with what is to be said of
+// them.
+func (r *Results) Tables() table.Tables {
+	scale, format, head, best := 100.0, "%.2f", r.Objective.Measure+" %", table.Largest
+	if r.Objective.Measure == ValLoss {
+		scale, format, head, best = 1, "%.5f", ValLoss, table.Least
 	}
-	head := []string{"settings"}
+	heads := []string{"settings"}
 	for _, v := range r.Varied {
-		head = append(head, v.Key)
+		heads = append(heads, v.Key)
 	}
-	head = append(head, "seeds", "epochs", r.Objective.Measure+", mean ± sd", "test")
-	row(head...)
-	b.WriteString(strings.Repeat("|---", len(head)) + "|\n")
-	for i, s := range r.Settings {
-		if i == mostRows {
-			break
+	t := table.New("l"+strings.Repeat("r", len(r.Varied)+4), append(heads, "seeds", "epochs", head, "test")...)
+	for _, s := range r.Settings[:min(mostRows, len(r.Settings))] {
+		row := []any{s.N}
+		for _, v := range s.Values {
+			cell := table.Cell{Text: v}
+			if x, err := strconv.ParseFloat(v, 64); err == nil {
+				cell = table.Number("%g", x)
+				cell.Text = v
+			}
+			row = append(row, cell)
+		}
+		var each []float64
+		for _, v := range s.Each {
+			each = append(each, scale*v)
+		}
+		objective := table.Spread(format, each)
+		if math.IsNaN(s.Mean) {
+			objective = table.Cell{Text: "-"}
 		}
 		seeds := fmt.Sprintf("%d of %d", s.Trained, s.Seeds)
 		if s.Trained == s.Seeds {
@@ -323,42 +335,43 @@ func (r *Results) Markdown() string {
 		for _, t := range s.Test {
 			tests = append(tests, strings.TrimPrefix(t.Reached, "test accuracy "))
 		}
-		row(append(append([]string{strconv.Itoa(s.N)}, s.Values...), seeds, strconv.Itoa(s.Epochs),
-			r.Objective.spread(s.Mean, s.SD), strings.Join(tests, ", "))...)
+		t.Row(append(row, seeds, s.Epochs, objective, strings.Join(tests, ", "))...)
 	}
+	ts := table.Of(t.DropEmpty("test").Mark(best, false, head))
 	if n := len(r.Settings) - mostRows; n > 0 {
-		fmt.Fprintf(&b, "\n%d further settings are in trials.csv.\n", n)
+		ts.Say("%d further settings are in %s.", n, tableName)
 	}
-	fmt.Fprintf(&b, "\nSettings are compared by %s of the epoch that validation selects", r.Objective.Measure)
+	by := fmt.Sprintf("Settings are compared by %s of the epoch that validation selects, mean ± sd", r.Objective.Measure)
 	switch tested := r.Tested(); len(tested) {
 	case 0:
-		b.WriteString("; none was evaluated on the test set.\n")
+		ts.Say("%s; none was evaluated on the test set.", by)
 	case 1:
-		fmt.Fprintf(&b, "; the test set was touched for settings %d alone.\n", tested[0].N)
+		ts.Say("%s; the test set was touched for settings %d alone.", by, tested[0].N)
 	default:
-		fmt.Fprintf(&b, "; the test set was touched for %d settings, since the sweep went on after a test: the best of "+
-			"them by test is no fair estimate.\n", len(tested))
+		ts.Say("%s; the test set was touched for %d settings, since the sweep went on after a test: the best of them by "+
+			"test is no fair estimate.", by, len(tested))
 	}
 	if n := len(r.Outside); n > 0 {
-		fmt.Fprintf(&b, "\nBeside, other commands (such as `dla runs resume`) evaluated %d trials on the test set, such as trial "+
-			"%d.\n", n, r.Outside[0])
+		ts.Say("Beside, other commands (such as `dla runs resume`) evaluated %d trials on the test set, such as trial %d.", n,
+			r.Outside[0])
 	}
 	if len(r.Importance) > 0 {
-		b.WriteString("\n| setting | rank correlation with the objective | n |\n|---|---:|---:|\n")
+		t := table.New("lrr", "setting", "rank correlation with the objective", "n")
 		for _, im := range r.Importance {
-			value := fmt.Sprintf("%+.2f", im.Rank)
+			rank := table.Number("%+.2f", im.Rank)
 			if im.Words {
-				value = fmt.Sprintf("%.2f (of words: correlation ratio)", im.Rank)
+				rank.Text = fmt.Sprintf("%.2f (of words: correlation ratio)", im.Rank)
 			}
-			row(im.Key, value, strconv.Itoa(im.N))
+			t.Row(im.Key, rank, im.N)
 		}
+		ts.Add(t)
 	}
 	if c := r.Cost; c.Stopped > 0 {
-		fmt.Fprintf(&b, "\nEarly stopping (%s): %d trials were stopped; %d epochs were trained of the %d that all would "+
-			"have taken (%.0f %%). The stopped ones would have taken %.0f s more, beside %.0f s.\n", r.Stop, c.Stopped, c.Epochs,
-			c.Full, 100*float64(c.Epochs)/float64(c.Full), c.Saved, c.Seconds)
+		ts.Say("Early stopping (%s): %d trials were stopped; %d epochs were trained of the %d that all would have taken "+
+			"(%.0f %%). The stopped ones would have taken %.0f s more, beside %.0f s.", r.Stop, c.Stopped, c.Epochs, c.Full,
+			100*float64(c.Epochs)/float64(c.Full), c.Saved, c.Seconds)
 	}
-	return b.String()
+	return ts
 }
 
 // spread formats a mean with its standard deviation.

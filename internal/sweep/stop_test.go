@@ -231,7 +231,7 @@ func TestResultsSoFar(t *testing.T) {
 	if b := r.Winner(); b == nil || b.N != 1 {
 		t.Errorf("%+v", b)
 	}
-	if text := r.Markdown(); !strings.Contains(text, "| 3 | 0.3 | 1 of 2 | 9 | - |") {
+	if text := r.Tables().Page(); !strings.Contains(text, "| 3 | 0.3 | 1 of 2 | 9 | - |") {
 		t.Error(text)
 	}
 	if _, err := json.Marshal(r.Settings); err != nil {

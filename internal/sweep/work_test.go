@@ -14,10 +14,10 @@ import (
 	"dla/internal/run"
 )
 
-// simulated trains a trial of rates without a network: after e epochs its accuracy is 1 - |lr - 0.3| - 0.2/e. It goes on
-// from where the run was, as a training does. stop, where not nil, is asked before each epoch.
-func simulated(t *testing.T, f *Folder, stop func(n, epoch int) error) func(context.Context, Trial, string, Part) (Attempt,
-	error) {
+// simulated trains a trial of rates without a network: after e epochs its accuracy is 1 - |lr - 0.3| - 0.2/e. It goes
+// on from where the run was, as a training does. stop, where not nil, is asked before each epoch.
+func simulated(t *testing.T, f *Folder,
+	stop func(n, epoch int) error) func(context.Context, Trial, string, Part) (Attempt, error) {
 	return func(ctx context.Context, trial Trial, id string, p Part) (Attempt, error) {
 		c := *defaults()
 		if err := f.Plan.Set(trial.N, &c); err != nil {
@@ -151,8 +151,8 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-// TestLockedRuns: a trial whose run's lock is held, as a file server holds that of a machine that is gone for a while, is
-// tried again when it is free; that is no failure.
+// TestLockedRuns: a trial whose run's lock is held, as a file server holds that of a machine that is gone for a while,
+// is tried again when it is free; that is no failure.
 func TestLockedRuns(t *testing.T) {
 	fast(t)
 	hasty(t)
@@ -230,16 +230,17 @@ func TestWinnerAloneIsTested(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := f.Plan.Results(states)
-	if tested := r.Tested(); len(tested) != 1 || tested[0].N != 3 || !strings.Contains(r.Markdown(), "settings 3 alone") {
-		t.Errorf("%+v\n%s", tested, r.Markdown())
+	if tested := r.Tested(); len(tested) != 1 || tested[0].N != 3 ||
+		!strings.Contains(r.Tables().Page(), "settings 3 alone") {
+		t.Errorf("%+v\n%s", tested, r.Tables().Page())
 	}
 	files, err := r.Write(dir, "toy data", "")
 	if err != nil || len(files) != 6 {
 		t.Fatalf("%v, %v", files, err)
 	}
 	table, err := os.ReadFile(filepath.Join(dir, "trials.csv"))
-	if err != nil || !strings.HasPrefix(string(table), "trial,settings,train.lr,seed,status,epochs,val_acc,seconds,attempts,run\n"+
-		"1,1,0.1,0,trained,9,0.777") {
+	if err != nil || !strings.HasPrefix(string(table),
+		"trial,settings,train.lr,seed,status,epochs,val_acc,seconds,attempts,run\n"+"1,1,0.1,0,trained,9,0.777") {
 		t.Errorf("%s, %v", table, err)
 	}
 }
@@ -251,15 +252,16 @@ func TestOtherData(t *testing.T) {
 	for i, fingerprint := range []string{"aa", "bb", "aa"} {
 		f := open()
 		train := simulated(t, f, nil)
-		w := &Worker{Folder: f, Only: i%2 + 1, Train: func(ctx context.Context, trial Trial, id string, p Part) (Attempt, error) {
+		w := &Worker{Folder: f, Only: i%2 + 1}
+		w.Train = func(ctx context.Context, trial Trial, id string, p Part) (Attempt, error) {
 			if err := p.Data("mnist", fingerprint); err != nil {
 				return Attempt{}, err
 			}
 			return train(ctx, trial, id, p)
-		}}
+		}
 		_, err := w.Run(t.Context())
-		if i == 1 && (err == nil || !strings.Contains(err.Error(), "trained on mnist with fingerprint aa…, and this machine has mnist "+
-			"with bb…")) || i != 1 && err != nil {
+		if i == 1 && (err == nil || !strings.Contains(err.Error(),
+			"trained on mnist with fingerprint aa…, and this machine has mnist with bb…")) || i != 1 && err != nil {
 			t.Errorf("%s: %v", fingerprint, err)
 		}
 	}
