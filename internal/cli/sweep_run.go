@@ -147,21 +147,7 @@ func ended(s *Streams, f *sweep.Folder, states []sweep.State, code int, w workFl
 func sweepCommand(verb, dir string) string { return run.Command("", "sweep", verb, dir) }
 
 // summary counts the trials of each status: 12 trained, 2 running.
-func summary(states []sweep.State) string {
-	var parts []string
-	for _, status := range sweep.Statuses {
-		n := 0
-		for _, t := range states {
-			if t.Status == status {
-				n++
-			}
-		}
-		if n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, status))
-		}
-	}
-	return strings.Join(parts, ", ")
-}
+func summary(states []sweep.State) string { return sweep.Summary(states) }
 
 // trialMaker trains the trials of a folder in this process.
 type trialMaker struct {

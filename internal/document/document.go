@@ -74,6 +74,7 @@ var sections = []struct {
 	make      func(*Content) ([]Block, error)
 }{
 	{"what", "What was run", whatWasRun},
+	{"sweeps", "Sweeps", sweeps},
 	{"results", "Results", results},
 	{"figures", "Figures", figures},
 	{"checks", "Self-checks", selfChecks},

@@ -44,24 +44,29 @@ func evaluation(r run.Record) bool {
 	return is && err == nil
 }
 
-// figuresOf draws recs in a temporary folder and returns the figures.
-func figuresOf(recs []run.Record) (all []*Figure, err error) {
+// figuresOf draws recs and returns the figures.
+func figuresOf(recs []run.Record) ([]*Figure, error) {
+	return drawnBy(func(dir string) ([]string, error) {
+		files, err := report.Figures(recs, dir)
+		if err != nil || len(recs) != 1 {
+			return files, err
+		}
+		more, err := report.ClassFigures(recs[0], dir)
+		return append(files, more...), err
+	})
+}
+
+// drawnBy returns the figures that draw draws in a temporary folder.
+func drawnBy(draw func(dir string) (files []string, err error)) (all []*Figure, err error) {
 	atomicfile.Sweep(os.TempDir())
 	tmp := atomicfile.Temporary(os.TempDir())
 	if err := os.Mkdir(tmp, 0o700); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
-	files, err := report.Figures(recs, tmp)
+	files, err := draw(tmp)
 	if err != nil {
 		return nil, err
-	}
-	if len(recs) == 1 {
-		more, err := report.ClassFigures(recs[0], tmp)
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, more...)
 	}
 	for _, file := range files {
 		if filepath.Ext(file) != ".svg" {

@@ -7,6 +7,7 @@ import (
 	"dla/internal/config"
 	"dla/internal/labs"
 	"dla/internal/run"
+	"dla/internal/sweep"
 	"dla/internal/table"
 )
 
@@ -15,7 +16,7 @@ import (
 func notRun(c *Content) (blocks []Block, err error) {
 	t := table.New("lrll", "run", "seed", "state", "command that continues")
 	for _, r := range c.Runs {
-		if r.Status == run.StatusFinished {
+		if r.Status == run.StatusFinished || sweep.Is(filepath.Dir(r.Dir)) { // trials are told of with their sweep
 			continue
 		}
 		state := string(r.Status)

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Status is the state of a trial.
@@ -45,6 +46,23 @@ type State struct {
 	target  int  // the epoch that the trial was claimed to come to; 0: none was, or the last
 	claimed bool // by a process that is not known to be gone
 	owner   string
+}
+
+// Summary counts the trials of each status: 12 trained, 2 running.
+func Summary(states []State) string {
+	var parts []string
+	for _, status := range Statuses {
+		n := 0
+		for _, s := range states {
+			if s.Status == status {
+				n++
+			}
+		}
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, status))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // Done reports whether s was trained to its end.
