@@ -25,8 +25,8 @@ func newReportCmd(s *Streams) *cobra.Command {
 		Use:   "report [RUN|FOLDER…]",
 		Short: "Write a report of runs as one file: HTML or Markdown",
 		Long: `Write a report of runs from their records alone: what was run (commands, revision, data, machine), tables with n,
-spread and intervals, figures, sweeps, self-checks, what was not run or stopped, with the command that continues it, and how
-to reproduce it. RUN is an id, the beginning of one or a pattern; FOLDER is the folder of a run or of runs. Without any,
+spread and intervals, figures, sweeps, self-checks, what was not run or stopped, with the command that continues it, and
+how to reproduce it. RUN is an id, the beginning of one or a pattern; FOLDER is the folder of a run or of runs. Without any,
 all runs under --out are reported.
 
 -o names the file. HTML is one file with its figures inside; it needs no network, runs no script, and prints well.
