@@ -140,6 +140,15 @@ func (r Record) Saved() bool {
 	return err != nil || len(m.Checkpoints) > 0 // Restore reports a damaged one
 }
 
+// Position returns the completed epochs of the newest checkpoint and the steps behind them; zero where there is none.
+func (r Record) Position() (epoch, step int) {
+	m, err := readManifest(filepath.Join(r.Dir, manifestName))
+	if err != nil || len(m.Checkpoints) == 0 {
+		return 0, 0
+	}
+	return m.Checkpoints[0].Epoch, m.Checkpoints[0].Step
+}
+
 // Find reads the run whose id is, or uniquely begins with, id. A broken run is an error that names the remedy: none of
 // its content is reliable.
 func Find(root, id string) (Record, error) {

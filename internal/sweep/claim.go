@@ -24,6 +24,7 @@ import (
 
 	"dla/internal/atomicfile"
 	"dla/internal/plainfile"
+	"dla/internal/slurm"
 )
 
 // Times of claims. Tests shorten them.
@@ -39,7 +40,7 @@ type attempt struct {
 	Owner   string  `json:"owner"` // see atomicfile.Owner
 	Host    string  `json:"host"`
 	PID     int     `json:"pid"`
-	Job     string  `json:"job,omitempty"`     // of Slurm
+	Job     string  `json:"job,omitempty"`     // of Slurm: 123_4 for a task of an array
 	Restart int     `json:"restart,omitempty"` // of that job, from 0
 	Target  int     `json:"target,omitempty"`  // the epoch to come to; 0: the last
 	Beat    int     `json:"beat"`              // counted up while the owner lives
@@ -77,9 +78,8 @@ func parseClaim(name string) (n, k int, ok bool) {
 // self describes this process.
 func self() attempt {
 	host, _ := os.Hostname() // for people to read
-	a := attempt{Owner: atomicfile.Owner(), Host: host, PID: os.Getpid(), Job: os.Getenv("SLURM_JOB_ID"), Status: Running}
-	a.Restart, _ = strconv.Atoi(os.Getenv("SLURM_RESTART_COUNT")) // 0 where it has not been restarted
-	return a
+	t, _ := slurm.Here()
+	return attempt{Owner: atomicfile.Owner(), Host: host, PID: os.Getpid(), Job: t.ID, Restart: t.Restarts, Status: Running}
 }
 
 // Claim is an attempt that this process makes.

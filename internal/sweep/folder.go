@@ -37,7 +37,7 @@ type State struct {
 	Failures int       `json:"failures,omitempty"` // attempts with an error
 	Host     string    `json:"host,omitempty"`     // of the last attempt
 	PID      int       `json:"pid,omitempty"`
-	Job      string    `json:"job,omitempty"` // of Slurm
+	Job      string    `json:"job,omitempty"` // of Slurm: 123_4
 	Detail   string    `json:"detail,omitempty"`
 	Seconds  float64   `json:"seconds,omitempty"` // of training
 	Curve    []float64 `json:"curve,omitempty"`   // the objective after each epoch
@@ -67,6 +67,12 @@ func Summary(states []State) string {
 
 // Done reports whether s was trained to its end.
 func (s State) Done() bool { return s.Status == Trained || s.Status == Tested }
+
+// Dead returns s as the state of a trial whose process is known to have died, for the reason given.
+func (s State) Dead(reason string) State {
+	s.Status, s.Detail, s.claimed = Stopped, reason, false
+	return s
+}
 
 // Value returns the objective after so many epochs, or at the end of a shorter training; NaN for one that diverged or
 // has not come so far.

@@ -73,26 +73,45 @@ type task struct {
 	target     int // epochs; 0: to the end
 }
 
+// allowed returns the epochs that each trial may come to; 0 for one that nobody may take now.
+func (p *Plan) allowed(states []State) []int {
+	all := make([]int, len(states))
+	for i := range states {
+		all[i] = p.Epochs
+	}
+	if p.Stop.Rule == ASHA {
+		all = p.promoted(states)
+	}
+	for i, s := range states {
+		if s.claimed || !p.open(s) || s.Status == Halted && (p.Stop.Rule == Median || len(s.Curve) >= all[i]) {
+			all[i] = 0
+		}
+	}
+	return all
+}
+
+// Left returns the numbers of the trials that may be taken now.
+func (p *Plan) Left(states []State) []int {
+	var left []int
+	for i, epochs := range p.allowed(states) {
+		if epochs > 0 {
+			left = append(left, states[i].N)
+		}
+	}
+	return left
+}
+
 // next returns the trial to take next, nil where there is none: any, or trial only where it is not 0. busy reports
 // whether others are being made, so that there may be one later.
 func (p *Plan) next(states []State, only int) (t *task, busy bool) {
-	allowed := make([]int, len(states)) // epochs that a trial may come to
-	for i := range states {
-		allowed[i] = p.Epochs
-	}
-	if p.Stop.Rule == ASHA {
-		allowed = p.promoted(states)
-	}
+	allowed := p.allowed(states)
 	best := -1
 	for i, s := range states {
 		if only != 0 && s.N != only {
 			continue
 		}
 		busy = busy || s.claimed
-		if s.claimed || !p.open(s) || s.Status == Halted && (p.Stop.Rule == Median || len(s.Curve) >= allowed[i]) {
-			continue
-		}
-		if best < 0 || allowed[i] > allowed[best] { // the highest rung first
+		if allowed[i] > 0 && (best < 0 || allowed[i] > allowed[best]) { // the highest rung first
 			best = i
 		}
 	}

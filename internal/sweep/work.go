@@ -33,6 +33,7 @@ type Worker struct {
 	// Train makes, or goes on with, the run called id under the folder.
 	Train func(ctx context.Context, t Trial, id string, p Part) (Attempt, error)
 	Only  int                      // the only trial to make; 0: all
+	Leave bool                     // end where others have all work, instead of waiting for what they leave
 	Begun func(t Trial, done int)  // before an attempt; done is the number of other trials that are, or were halted
 	Ended func(s State, err error) // after it; err is that of a failure
 	Waits func(states []State)     // when others have all work
@@ -52,7 +53,7 @@ func (w *Worker) Run(ctx context.Context) ([]State, error) {
 			return nil, err
 		}
 		t, busy := w.Folder.Plan.next(states, w.Only)
-		if ctx.Err() != nil || t == nil && !busy {
+		if ctx.Err() != nil || t == nil && (!busy || w.Leave && w.Only == 0) {
 			return states, nil
 		}
 		if t == nil {
