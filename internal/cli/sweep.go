@@ -37,7 +37,9 @@ winner alone.
 
 --stop asha ends trainings early by asynchronous successive halving (Li et al. 2020): of the settings that have come to
 a rung (--min-epochs, then --eta times as many, …), one in --eta goes on, from its checkpoint. --stop median ends a
-training that is worse than the median of the others after as many epochs.`
+training that is worse than the median of the others after as many epochs.
+
+` + slurmLong
 
 func newSweepCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
@@ -50,6 +52,7 @@ func newSweepCmd(s *Streams) *cobra.Command {
   dla sweep --file configs/sweep/mlp.yaml --out sweeps/mlp
   dla sweep lab3 baseline --grid head.hidden=128,512 --grid head.dropout=0.3,0.7 --out sweeps/head
   dla sweep run sweeps/search                        # go on, or help on another machine
+  dla sweep run sweeps/search --slurm --time 2:00:00 # or have the cluster make what is left
   dla sweep status sweeps/search
   dla sweep results sweeps/search
   dla sweep test sweeps/search                       # evaluate the winner on the test set`,
@@ -67,7 +70,8 @@ func newSweepCmd(s *Streams) *cobra.Command {
 		lab.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 		cmd.AddCommand(lab)
 	}
-	cmd.AddCommand(newSweepRunCmd(s), newSweepStatusCmd(s), newSweepResultsCmd(s), newSweepTestCmd(s))
+	cmd.AddCommand(newSweepRunCmd(s), newSweepStatusCmd(s), newSweepResultsCmd(s), newSweepTestCmd(s),
+		newSweepCancelCmd(s), newSweepLogsCmd(s))
 	return cmd
 }
 
@@ -79,6 +83,7 @@ type sweepFlags struct {
 	retries   int
 	jobs      int
 	extend    bool
+	cluster   slurmFlags
 }
 
 // axisFlag is the flag --grid or --random.
@@ -149,6 +154,7 @@ func sweepOver(cmd *cobra.Command) *cobra.Command {
 	f.IntVar(&w.stop.Min, "min-epochs", 1, "with --stop: epochs before a trial may be stopped")
 	f.IntVar(&w.retries, "retries", 2, "attempts at a trial after a failed one")
 	f.IntVar(&w.jobs, "jobs", 1, "processes to make trials with here; the threads are divided among them")
+	w.cluster.add(cmd)
 	f.BoolVar(&w.extend, "extend", false, "add the trials of this command to a plan that has others")
 	f.Lookup("out").Usage = "folder of the sweep (required)"
 	f.Lookup("out").DefValue = ""
@@ -207,6 +213,12 @@ func (w *sweepFlags) begin(cmd *cobra.Command, s *Streams, o trainingFlags, st s
 	if err != nil {
 		return usageError(err)
 	}
+	if err := w.cluster.check(cmd); err != nil {
+		return err
+	}
+	if o.dryRun && w.cluster.on {
+		return w.cluster.dryRun(cmd, s, o, plan)
+	}
 	if o.dryRun {
 		return w.show(s, o, plan, tasks)
 	}
@@ -218,6 +230,9 @@ func (w *sweepFlags) begin(cmd *cobra.Command, s *Streams, o trainingFlags, st s
 	}
 	if err := w.keep(s, o.out, plan, settings); err != nil {
 		return err
+	}
+	if w.cluster.on {
+		return w.cluster.run(cmd, s, o, workFlags{}, false)
 	}
 	return makeTrials(cmd, s, o, workFlags{jobs: w.jobs})
 }

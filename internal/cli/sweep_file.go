@@ -69,6 +69,11 @@ func flagOf(name string, v *yaml.Node) (flags []string, err error) {
 		return flags, nil
 	case v.Kind == yaml.MappingNode:
 		return nil, errors.New("want a value, or a list of values")
+	case v.Kind == yaml.SequenceNode && name == "sbatch-arg": // whose values may hold commas
+		for _, e := range v.Content {
+			flags = append(flags, "--"+name+"="+e.Value)
+		}
+		return flags, nil
 	case name == "set":
 		return nil, errors.New("want keys and values, such as train.lr: 0.05")
 	}
@@ -110,6 +115,8 @@ func addSweepFile(cmd *cobra.Command) {
 	f.StringVar(&out, "out", "", "folder of the sweep")
 	f.IntVar(&jobs, "jobs", 1, "processes to make trials with here; the threads are divided among them")
 	f.IntVar(&threads, "threads", 0, "worker threads; 0: one per core; results do not depend on it")
+	var cluster slurmFlags
+	cluster.add(cmd)
 	f.Bool("extend", false, "add the trials of the file to a plan that has others")
 	f.Bool("dry-run", false, "print the trials and what they will cost, and stop")
 	f.Bool("json", false, "with --dry-run: print JSON")
@@ -131,6 +138,7 @@ func addSweepFile(cmd *cobra.Command) {
 				args = append(args, "--"+name+"="+given.Value.String())
 			}
 		}
+		args = append(args, cluster.given(f)...)
 		root := cmd.Root()
 		root.SetArgs(args)
 		if err := root.ExecuteContext(cmd.Context()); err != nil {

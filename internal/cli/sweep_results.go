@@ -31,22 +31,29 @@ func newSweepStatusCmd(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status DIR",
 		Short: "Count the trials of a sweep: waiting, running, stopped, failed, trained",
-		Long: `Show what has come of the trials of the sweep in the folder DIR, from its files alone. A trial whose process
-on this machine is gone is stopped; one that another machine has claimed is running as long as nobody has taken it over.`,
+		Long: `Show what has come of the trials of the sweep in the folder DIR, from its files. A trial whose process on this
+machine is gone is stopped; one that another machine has claimed is running as long as nobody has taken it over. If
+trials were submitted to Slurm, squeue is asked second: what is in the queue, why it waits, and whether a task that
+claimed a trial has ended. A job that Slurm has forgotten changes nothing in what the folder says.`,
 		Example: "  dla sweep status sweeps/lr\n  dla sweep status sweeps/lr --json | jq '.trials[] | select(.status == \"failed\")'",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			f, states, err := openSweep(args[0])
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f, err := sweep.Open(args[0])
+			if err != nil {
+				return err
+			}
+			v, err := lookAt(cmd.Context(), f)
 			if err != nil {
 				return err
 			}
 			if asJSON {
-				return writeJSON(s.Out, struct {
-					sweep.Study
-					Trials []sweep.State `json:"trials"`
-				}{f.Plan.Study, states})
+				return v.json(s, f)
 			}
-			return showStatus(s, f, states)
+			if err := showStatus(s, f, v.states); err != nil {
+				return err
+			}
+			v.show(s, f)
+			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -71,8 +78,12 @@ func showStatus(s *Streams, f *sweep.Folder, states []sweep.State) error {
 			if shown++; shown > most {
 				continue
 			}
-			fmt.Fprintf(w, "trial %d\t%s\t%s\tattempt %d, process %d on %s\t%s\n", t.N, t.Status, f.Plan.Line(t.Trial),
-				t.Attempts, t.PID, t.Host, t.Detail)
+			by := fmt.Sprintf("process %d on %s", t.PID, t.Host)
+			if t.Job != "" {
+				by += ", task " + t.Job
+			}
+			fmt.Fprintf(w, "trial %d\t%s\t%s\tattempt %d, %s\t%s\n", t.N, t.Status, f.Plan.Line(t.Trial), t.Attempts, by,
+				t.Detail)
 		}
 	}
 	if err := w.Flush(); err != nil {

@@ -17,6 +17,7 @@ import (
 	"dla/internal/kernel"
 	"dla/internal/labs"
 	"dla/internal/run"
+	"dla/internal/slurm"
 	"dla/internal/sweep"
 	"dla/internal/train"
 )
@@ -24,14 +25,21 @@ import (
 // workFlags says how a process makes trials.
 type workFlags struct {
 	jobs  int
-	only  int  // the only trial to make; 0: all
-	child bool // of a process that makes the tables
-	retry bool // what has failed as often as the plan allows
+	only  []int // the only trials to make; none: all
+	child bool  // of a process that makes the tables
+	retry bool  // what has failed as often as the plan allows
+
+	submission string // of slurm, of which this process is a task; "": none
 }
+
+// names reports whether w makes the trial n.
+func (w workFlags) names(n int) bool { return len(w.only) == 0 || slices.Contains(w.only, n) }
 
 func newSweepRunCmd(s *Streams) *cobra.Command {
 	var o trainingFlags
 	var w workFlags
+	var cluster slurmFlags
+	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "run DIR",
 		Short: "Make the trials of a sweep that are missing, beside other processes that do",
@@ -42,32 +50,45 @@ once on the same machine, elsewhere when it has given no sign of life for a minu
 
 --trial N makes the trial N alone. If another process has it, the command ends with an error.
 
+With --slurm the trials are submitted to Slurm instead, as ` + "`dla sweep --help`" + ` describes.
+
 Exit codes: 0 the trials are done, or stopped early; 1 one has failed; 3 stopped by --max-time; 130, 143, 138 stopped
 by Ctrl-C, SIGTERM, SIGUSR1, with the checkpoint kept: the same command goes on.`,
 		Example: `  dla sweep run sweeps/lr
   dla sweep run sweeps/lr --jobs 2
   dla sweep run sweeps/lr --trial 7 --threads 4
-  dla sweep run /shared/sweeps/lr --max-time 2h`,
+  dla sweep run /shared/sweeps/lr --max-time 2h
+  dla sweep run /shared/sweeps/lr --slurm --time 2:00:00 --cpus 8`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if w.jobs < 1 || w.only < 0 || w.jobs > 1 && w.only > 0 {
+			if w.jobs < 1 || w.jobs > 1 && len(w.only) > 0 {
 				return usageError(errors.New("--jobs is at least 1, and --trial is made by one process"))
 			}
-			if err := o.check(); err != nil {
+			if err := errors.Join(o.check(), cluster.check(cmd)); err != nil {
 				return err
 			}
 			o.out = args[0]
+			if cluster.on || dryRun {
+				if len(w.only) > 0 {
+					return usageError(errors.New("--slurm submits all trials that are left; leave --trial out"))
+				}
+				return cluster.run(cmd, s, o, w, dryRun)
+			}
 			o.setThreads()
 			return makeTrials(cmd, s, o, w)
 		},
 	}
 	f := cmd.Flags()
-	f.IntVar(&w.only, "trial", 0, "make this trial alone")
+	f.IntSliceVar(&w.only, "trial", nil, "make this trial alone, or several: 3,7")
 	f.IntVar(&w.jobs, "jobs", 1, "processes to make trials with; the threads are divided among them")
 	f.IntVar(&o.threads, "threads", 0, "worker threads; 0: one per core; results do not depend on it")
 	f.DurationVar(&o.maxTime, "max-time", 0, "stop with a checkpoint after this time, such as 90s or 2h; exit code 3")
 	addOtherKernels(cmd, &o.kernels)
 	addDataAt(cmd, &o.dataAt)
+	cluster.add(cmd)
+	f.BoolVar(&dryRun, "dry-run", false, "with --slurm: print the scripts, and stop")
+	f.StringVar(&w.submission, "submission", "", "submission of Slurm of which the process is a task")
+	f.Lookup("submission").Hidden = true
 	f.BoolVar(&w.retry, "retry", false, "try trials again that have failed as often as the plan allows")
 	f.BoolVar(&w.child, "child", false, "print no tables at the end")
 	f.Lookup("child").Hidden = true
@@ -83,8 +104,14 @@ func makeTrials(cmd *cobra.Command, s *Streams, o trainingFlags, w workFlags) er
 	if err != nil {
 		return err
 	}
-	if _, err := f.Plan.Trial(max(1, w.only)); err != nil {
-		return usageError(err)
+	for _, n := range w.only {
+		if _, err := f.Plan.Trial(n); err != nil {
+			return usageError(err)
+		}
+	}
+	if w.submission != "" && slurm.Cancelled(f.Dir, w.submission) {
+		fmt.Fprintf(s.Err, "the submission %s is cancelled: its tasks make no trials\n", w.submission)
+		return nil
 	}
 	if w.jobs > 1 {
 		return makeInProcesses(cmd, s, f, o, w)
@@ -103,15 +130,18 @@ func makeTrials(cmd *cobra.Command, s *Streams, o trainingFlags, w workFlags) er
 		x.ctx, cancel = context.WithTimeout(x.ctx, o.maxTime+maxTimeGrace)
 		defer cancel()
 	}
-	t := &trialMaker{s: s, session: x, folder: f}
-	states, err := t.worker(w.only).Run(x.ctx)
+	t := &trialMaker{s: s, session: x, folder: f, submission: w.submission}
+	states, err := t.make(w)
 	t.outOfTime = t.outOfTime || errors.Is(x.ctx.Err(), context.DeadlineExceeded)
-	if err = errors.Join(err, x.close()); err != nil {
-		return err
-	}
 	code := x.code()
 	if code == 0 && t.outOfTime {
 		code = exitMaxTime
+	}
+	if w.submission != "" && code != 0 && err == nil {
+		code, err = t.leaveTask(w, states, code)
+	}
+	if err = errors.Join(err, x.close()); err != nil {
+		return err
 	}
 	return ended(s, f, states, code, w)
 }
@@ -123,9 +153,11 @@ func ended(s *Streams, f *sweep.Folder, states []sweep.State, code int, w workFl
 			sweepCommand("run", f.Dir))
 		return &ExitError{Code: code}
 	}
-	if w.only != 0 {
-		states = states[w.only-1 : w.only]
-	} else if !w.child {
+	switch {
+	case len(w.only) > 0:
+		states = slices.DeleteFunc(states, func(t sweep.State) bool { return !w.names(t.N) })
+	case w.child || w.submission != "": // another process, or job, makes the tables
+	default:
 		if err := showResults(s, f, states, false); err != nil {
 			return err
 		}
@@ -157,6 +189,34 @@ type trialMaker struct {
 	opt       *labs.Options // shared by all trials
 	outOfTime bool
 	done      int
+
+	submission string // see workFlags
+	moved      bool   // a trial of it has ended, or has come further than this process found it
+}
+
+// make makes the trials that w names, one after the other, or all. A trial that fails does not keep the next ones.
+func (m *trialMaker) make(w workFlags) ([]sweep.State, error) {
+	if len(w.only) == 0 {
+		all := m.worker(0)
+		all.Leave = m.submission != ""
+		return all.Run(m.session.ctx)
+	}
+	var states []sweep.State
+	var failed error
+	for _, n := range w.only {
+		if m.submission != "" && slurm.Cancelled(m.folder.Dir, m.submission) {
+			break
+		}
+		var err error
+		if states, err = m.worker(n).Run(m.session.ctx); err != nil && len(w.only) > 1 {
+			err = fmt.Errorf("trial %d: %w", n, err)
+		}
+		failed = errors.Join(failed, err)
+		if m.outOfTime || m.session.ctx.Err() != nil {
+			break
+		}
+	}
+	return states, failed
 }
 
 // worker returns the worker that makes all trials, or the only one.
@@ -191,7 +251,7 @@ func (m *trialMaker) reached(s sweep.State, err error) string {
 }
 
 // train makes, or goes on with, the run of a trial.
-func (m *trialMaker) train(ctx context.Context, t sweep.Trial, id string, p sweep.Part) (sweep.Attempt, error) {
+func (m *trialMaker) train(ctx context.Context, t sweep.Trial, id string, p sweep.Part) (a sweep.Attempt, err error) {
 	if m.opt == nil {
 		opt := m.session.opt.Sharing()
 		sink := opt.Sink
@@ -211,9 +271,13 @@ func (m *trialMaker) train(ctx context.Context, t sweep.Trial, id string, p swee
 	if err != nil {
 		return sweep.Attempt{}, err
 	}
+	if m.submission != "" {
+		before := m.position(id)
+		defer func() { m.moved = m.moved || a.Status != sweep.Stopped || m.position(id) != before }()
+	}
 	o, err := labs.Trial(ctx, settings, id, labs.Part{Untested: !p.Test, Halt: p.Halt, Guard: p.Guard, Data: p.Data},
 		opt)
-	a := sweep.Attempt{Seconds: o.Seconds}
+	a = sweep.Attempt{Seconds: o.Seconds}
 	switch {
 	case errors.Is(err, train.ErrDiverged):
 		a.Status = sweep.Diverged
@@ -233,6 +297,16 @@ func (m *trialMaker) train(ctx context.Context, t sweep.Trial, id string, p swee
 		m.outOfTime = m.outOfTime || o.Reason == train.OutOfTime
 	}
 	return a, err
+}
+
+// position returns how far the run called id has come.
+func (m *trialMaker) position(id string) [2]int {
+	rec, err := run.Examine(m.folder.Dir, id)
+	if err != nil { // it has not begun
+		return [2]int{}
+	}
+	epoch, step := rec.Position()
+	return [2]int{epoch, step}
 }
 
 // makeInProcesses makes the trials of f in so many processes of their own.
