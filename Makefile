@@ -12,10 +12,14 @@ endif
 ifneq ($(wildcard ../shared/models),)
 export DLA_MODELS ?= $(abspath ../shared/models)
 endif
+# A script that starts a Slurm for make test-slurm; else that of the repository does.
+ifneq ($(wildcard ../shared/slurm/slurm-up.sh),)
+export DLA_SLURM_UP ?= $(abspath ../shared/slurm/slurm-up.sh)
+endif
 export CGO_ENABLED = 0
 GOLANGCI = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help build run test test-long test-browser chaos race lint fuzz bench figures figures-check generate generated cross lab1 lab1-mlp lab1-cnn lab1-distill speedrun lab3 lab3-baseline lab3-finetune lab4 lab4-fgsm lab4-autoencoder lab4-ood lab4-robust
+.PHONY: help build run test test-long test-browser test-slurm chaos race lint fuzz bench figures figures-check generate generated cross lab1 lab1-mlp lab1-cnn lab1-distill speedrun lab3 lab3-baseline lab3-finetune lab4 lab4-fgsm lab4-autoencoder lab4-ood lab4-robust
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +39,9 @@ test-long: ## the long ones as well: 20 kills with SIGKILL on real MNIST, thread
 test-browser: ## the live page in a real browser; needs Chromium (Debian: apt-get install chromium fonts-dejavu-core)
 	@# screenshots are kept in the folder that DLA_SCREENSHOTS names
 	go test ./internal/cli -tags browser -run InABrowser -v -timeout 10m
+
+test-slurm: ## a sweep on a real Slurm, which is started here (root may install Debian's packages); skipped without it
+	go test -tags slurm -count=1 -v -timeout 20m -run 'TestCluster$$|TestSlurm$$' ./internal/slurm ./internal/cli
 
 chaos: ## kill every command that writes, fail its system calls (with strace), cut a simulated disk's power; tables of it
 	go test ./internal/cli -tags long -run 'TestChaos|TestPowerLoss|TestKillsAndThreads' -v -timeout 180m
