@@ -49,7 +49,7 @@ chaos: ## kill every command that writes, fail its system calls (with strace), c
 race: ## the concurrent packages under the race detector (needs cgo and a C compiler)
 	@# without the tests that count allocations, the detector makes its own, and without long sums in plain
 	@# Go on many shapes, which are no more concurrent than the tests that are left
-	CGO_ENABLED=1 go test -race -skip 'Allocate|Hostile|TestCIFAR10|TestConv$$|Outside|PassesAgree|LossCurve' ./internal/kernel ./internal/train ./internal/run ./internal/data ./internal/text ./internal/optim ./internal/download
+	CGO_ENABLED=1 go test -race -skip 'Allocate|Hostile|TestCIFAR10|TestConv$$|Outside|PassesAgree|LossCurve' ./internal/kernel ./internal/train ./internal/run ./internal/data ./internal/text ./internal/optim ./internal/download ./internal/web ./internal/sweep
 
 lint: ## gofmt, go vet, golangci-lint
 	@test -z "$$(gofmt -l cmd internal)" || { gofmt -l cmd internal; echo "these files want gofmt"; exit 1; }

@@ -40,13 +40,13 @@ type attempt struct {
 	Owner   string  `json:"owner"` // see atomicfile.Owner
 	Host    string  `json:"host"`
 	PID     int     `json:"pid"`
-	Job     string  `json:"job,omitempty"`     // of Slurm: 123_4 for a task of an array
-	Restart int     `json:"restart,omitempty"` // of that job, from 0
-	Target  int     `json:"target,omitempty"`  // the epoch to come to; 0: the last
-	Beat    int     `json:"beat"`              // counted up while the owner lives
-	Status  Status  `json:"status"`            // Running, or what came of it
-	Detail  string  `json:"detail,omitempty"`  // of a failure
-	Seconds float64 `json:"seconds,omitempty"` // of training, in all attempts
+	Job     string  `json:"job,omitempty"`    // of Slurm: 123_4 for a task of an array
+	Restart int     `json:"restart"`          // of that job, from 0
+	Target  int     `json:"target"`           // the epoch to come to; 0: the last
+	Beat    int     `json:"beat"`             // counted up while the owner lives
+	Status  Status  `json:"status"`           // Running, or what came of it
+	Detail  string  `json:"detail,omitempty"` // of a failure
+	Seconds float64 `json:"seconds"`          // of training, in all attempts
 	// Curve is the objective after each epoch: that of the epoch selected so far.
 	Curve []float64 `json:"curve,omitempty"`
 	Test  *Test     `json:"test,omitempty"` // of the winner

@@ -32,15 +32,15 @@ var Statuses = []Status{Waiting, Running, Stopped, Failed, Halted, Diverged, Tra
 type State struct {
 	Trial
 	Status   Status    `json:"status"`
-	Run      string    `json:"run"`                // its id under the folder, where it has begun
-	Attempts int       `json:"attempts,omitempty"` //
-	Failures int       `json:"failures,omitempty"` // attempts with an error
-	Host     string    `json:"host,omitempty"`     // of the last attempt
-	PID      int       `json:"pid,omitempty"`
+	Run      string    `json:"run"`            // its id under the folder, where it has begun
+	Attempts int       `json:"attempts"`       //
+	Failures int       `json:"failures"`       // attempts with an error
+	Host     string    `json:"host,omitempty"` // of the last attempt
+	PID      int       `json:"pid"`
 	Job      string    `json:"job,omitempty"` // of Slurm: 123_4
 	Detail   string    `json:"detail,omitempty"`
-	Seconds  float64   `json:"seconds,omitempty"` // of training
-	Curve    []float64 `json:"curve,omitempty"`   // the objective after each epoch
+	Seconds  float64   `json:"seconds"`         // of training
+	Curve    []float64 `json:"curve,omitempty"` // the objective after each epoch
 	Test     *Test     `json:"test,omitempty"`
 
 	target  int  // the epoch that the trial was claimed to come to; 0: none was, or the last

@@ -9,9 +9,9 @@ import (
 
 // Stop is the rule by which trials are stopped early.
 type Stop struct {
-	Rule string `json:"rule,omitempty"`       // "", ASHA or Median
-	Eta  int    `json:"eta,omitempty"`        // ASHA: of the settings of a rung, one in so many is promoted
-	Min  int    `json:"min_epochs,omitempty"` // epochs of the first rung; Median: before the first comparison
+	Rule string `json:"rule,omitempty"` // "", ASHA or Median
+	Eta  int    `json:"eta"`            // ASHA: of the settings of a rung, one in so many is promoted
+	Min  int    `json:"min_epochs"`     // epochs of the first rung; Median: before the first comparison
 }
 
 // The rules.
