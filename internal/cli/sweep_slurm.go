@@ -41,32 +41,32 @@ type slurmFlags struct {
 var slurmFlagNames = []string{"slurm", "partition", "time", "cpus", "mem", "array-parallelism", "account", "qos",
 	"constraint", "sbatch-arg", "trials-per-task"}
 
-func (o *slurmFlags) add(cmd *cobra.Command) {
+func (c *slurmFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.BoolVar(&o.on, "slurm", false, "submit the trials that are left to Slurm, as job arrays (dla sweep --help)")
-	f.StringVar(&o.Partition, "partition", "", "with --slurm: partition of the cluster")
-	f.StringVar(&o.Time, "time", "", "with --slurm: time limit of a task, after which it goes back into the queue: "+
+	f.BoolVar(&c.on, "slurm", false, "submit the trials that are left to Slurm, as job arrays (dla sweep --help)")
+	f.StringVar(&c.Partition, "partition", "", "with --slurm: partition of the cluster")
+	f.StringVar(&c.Time, "time", "", "with --slurm: time limit of a task, after which it goes back into the queue: "+
 		"minutes, 2:00:00 or 1-12")
-	f.IntVar(&o.CPUs, "cpus", 1, "with --slurm: processors of a task, as many as its threads")
-	f.StringVar(&o.Mem, "mem", "", "with --slurm: memory of a task, such as 4G")
-	f.IntVar(&o.Parallelism, "array-parallelism", 0, "with --slurm: tasks that run at the same time; 0: no bound")
-	f.StringVar(&o.Account, "account", "", "with --slurm: account that is charged")
-	f.StringVar(&o.QOS, "qos", "", "with --slurm: quality of service")
-	f.StringVar(&o.Constraint, "constraint", "", "with --slurm: features that a node must have")
-	f.StringArrayVar(&o.Args, "sbatch-arg", nil,
+	f.IntVar(&c.CPUs, "cpus", 1, "with --slurm: processors of a task, as many as its threads")
+	f.StringVar(&c.Mem, "mem", "", "with --slurm: memory of a task, such as 4G")
+	f.IntVar(&c.Parallelism, "array-parallelism", 0, "with --slurm: tasks that run at the same time; 0: no bound")
+	f.StringVar(&c.Account, "account", "", "with --slurm: account that is charged")
+	f.StringVar(&c.QOS, "qos", "", "with --slurm: quality of service")
+	f.StringVar(&c.Constraint, "constraint", "", "with --slurm: features that a node must have")
+	f.StringArrayVar(&c.Args, "sbatch-arg", nil,
 		"with --slurm: one more option of sbatch, such as --sbatch-arg=--gres=gpu:1; repeatable")
-	f.IntVar(&o.PerTask, "trials-per-task", 1,
+	f.IntVar(&c.PerTask, "trials-per-task", 1,
 		"with --slurm: trials that a task makes, one after the other; for short ones")
 }
 
 // check returns a usage error for flags that do not go together.
-func (o *slurmFlags) check(cmd *cobra.Command) error {
+func (c *slurmFlags) check(cmd *cobra.Command) error {
 	for _, name := range slurmFlagNames {
-		if cmd.Flags().Changed(name) && !o.on {
+		if cmd.Flags().Changed(name) && !c.on {
 			return usageError(fmt.Errorf("--%s is of a submission to Slurm; add --slurm", name))
 		}
 	}
-	if !o.on {
+	if !c.on {
 		return nil
 	}
 	for name, instead := range map[string]string{"jobs": "--array-parallelism", "threads": "--cpus",
@@ -75,20 +75,20 @@ func (o *slurmFlags) check(cmd *cobra.Command) error {
 			return usageError(fmt.Errorf("--%s is of this machine's processes; with --slurm use %s", name, instead))
 		}
 	}
-	if err := o.Check(); err != nil {
+	if err := c.Check(); err != nil {
 		return usageError(err)
 	}
 	return nil
 }
 
 // given returns the flags of a submission that were given in f, as a command takes them.
-func (o *slurmFlags) given(f *pflag.FlagSet) []string {
+func (c *slurmFlags) given(f *pflag.FlagSet) []string {
 	var args []string
 	for _, name := range slurmFlagNames {
 		switch given := f.Lookup(name); {
 		case !given.Changed:
 		case name == "sbatch-arg":
-			for _, a := range o.Args {
+			for _, a := range c.Args {
 				args = append(args, "--sbatch-arg="+a)
 			}
 		default:
@@ -98,7 +98,7 @@ func (o *slurmFlags) given(f *pflag.FlagSet) []string {
 	return args
 }
 
-// run submits the trials of the sweep in o.out that are left and in no task, or with dryRun prints the scripts.
+// run submits the trials of the sweep in c.out that are left and in no task, or with dryRun prints the scripts.
 func (c *slurmFlags) run(cmd *cobra.Command, s *Streams, o trainingFlags, w workFlags, dryRun bool) error {
 	if !c.on {
 		return usageError(errors.New("--dry-run is of a submission to Slurm; add --slurm"))

@@ -29,8 +29,10 @@ func Read(dir string) Record { return read(filepath.Dir(dir), filepath.Base(dir)
 // in dir.
 func Owned(dir string) bool { return owned(dir) }
 
-// recorded are the files that a record is read from, and of them the last growing ones change while a run goes on.
-var recorded = [...]string{envName, configName, statusName, resumedName, resultName, manifestName, metricsName}
+// recorded are the files that a record and its annotation are read from, and of them the last growing ones change while
+// a run goes on.
+var recorded = [...]string{envName, configName, statusName, resumedName, resultName, annotationName, manifestName,
+	metricsName}
 
 const growing = 2
 

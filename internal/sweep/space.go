@@ -49,7 +49,7 @@ func Random(text string) (a Axis, err error) {
 	kind, bounds, ok := strings.Cut(values, ":")
 	if !ok || !slices.Contains([]string{"log", "lin", "int"}, kind) {
 		if a.Values, err = list(values); err == nil && len(a.Values) == 1 && strings.Contains(values, "..") {
-			err = errors.New("a range begins with log:, lin: or int:")
+			err = errors.New("a range begins with its kind, such as log:1e-4..1e-1; kinds are log, lin and int")
 		}
 		return a, err
 	}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 
 	"dla/internal/run"
@@ -54,7 +57,7 @@ func (w *Worker) Run(ctx context.Context) ([]State, error) {
 		}
 		t, busy := w.Folder.Plan.next(states, w.Only)
 		if ctx.Err() != nil || t == nil && (!busy || w.Leave && w.Only == 0) {
-			return states, nil
+			return states, nil //nolint:nilerr // the caller knows that it ended ctx
 		}
 		if t == nil {
 			if w.Only != 0 && w.Folder.alive(states[w.Only-1]) {
@@ -166,11 +169,14 @@ func (w *Worker) ended(c *Claim, t Trial, a Attempt, err error) (State, error) {
 
 // curve returns the objective after each epoch of the run called id; nil if it has not begun.
 func (f *Folder) curve(id string) ([]float64, error) {
-	rec, err := run.Examine(f.Dir, id)
-	if err != nil {
-		return nil, nil // it did not come so far
+	if _, err := os.Lstat(filepath.Join(f.Dir, id)); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
-	if err := rec.Damage(); err != nil {
+	rec, err := run.Examine(f.Dir, id)
+	if err == nil {
+		err = rec.Damage()
+	}
+	if err != nil {
 		return nil, err
 	}
 	return f.Plan.Objective.Curve(rec.Metrics)

@@ -277,11 +277,11 @@ func (s *Screen) table() []string {
 			width[i] = max(width[i], ansi.StringWidth(c))
 		}
 	}
-	shown, used := 1, 2
+	shown, used := len(columns), 2
 	for _, w := range width[1:] {
 		used += 2 + w
 	}
-	for shown = len(columns); shown > 3 && used+min(width[0], 24) > s.w; shown-- {
+	for ; shown > 3 && used+min(width[0], 24) > s.w; shown-- {
 		used -= 2 + width[shown-1]
 	}
 	width[0] = max(8, min(width[0], s.w-used))

@@ -53,6 +53,8 @@ type facts struct {
 	Seconds  float64
 	Held     int // self-checks
 	Failed   int
+
+	run.Annotation
 }
 
 // factsOf reads the run in dir, whose files have the stamp s.
@@ -60,7 +62,8 @@ func factsOf(dir string, s run.Stamp) facts {
 	r := run.Glance(dir)
 	f := facts{Stamp: s, Experiment: r.Experiment, Variant: r.Variant, Seed: r.Seed, Status: string(r.Status),
 		Detail: r.Detail, Started: r.Started, Fingerprint: r.Fingerprint, Data: r.Env.Data.Name,
-		Synthetic: r.Env.Data.Synthetic, Label: r.Label, Config: r.Config, Epochs: r.Epochs}
+		Synthetic: r.Env.Data.Synthetic, Label: r.Label, Config: r.Config, Epochs: r.Epochs,
+		Annotation: r.Annotation}
 	if len(r.Metrics) > 0 {
 		f.Last = &r.Metrics[0]
 	}
@@ -133,6 +136,9 @@ type row struct {
 	Reached    string `json:"reached,omitempty"`
 	Held       int    `json:"held"`
 	Failed     int    `json:"failed"`
+
+	Note string   `json:"note,omitempty"` // of the user
+	Tags []string `json:"tags,omitempty"`
 }
 
 // row returns what the list shows of the run.
@@ -142,7 +148,11 @@ func (it *item) row(now time.Time) row {
 		Experiment: text(it.Experiment), Variant: text(it.Variant), Seed: strconv.FormatUint(it.Seed, 10), Status: status,
 		Detail: text(detail), Started: it.Started.UnixMilli(), Data: text(it.Data), Synthetic: it.Synthetic,
 		Epochs: it.Epochs, Share: nan, Seconds: nan, Left: nan, Loss: nan, ValLoss: nan, ValAcc: nan,
-		Accuracy: of(it.Accuracy), N: it.N, MSE: of(it.MSE), Reached: text(it.Reached), Held: it.Held, Failed: it.Failed}
+		Accuracy: of(it.Accuracy), N: it.N, MSE: of(it.MSE), Reached: text(it.Reached), Held: it.Held, Failed: it.Failed,
+		Note: text(it.Note)}
+	for _, t := range it.Tags {
+		r.Tags = append(r.Tags, text(t))
+	}
 	if it.Started.IsZero() {
 		r.Started = it.Stamp.Newest() / 1e6
 	}

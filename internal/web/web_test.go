@@ -141,7 +141,7 @@ func follow(t testing.TB, address string, keys ...string) *follower {
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := http.DefaultClient.Do(req) //nolint:bodyclose // the goroutine closes it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -573,6 +573,28 @@ func TestCompare(t *testing.T) {
 	if d.Error != "" || len(d.Checks) != 2 || d.Checks[1] != (check{"this", "not so", "FAILS"}) || len(d.Tables) == 0 ||
 		!slices.Contains(d.Settings, pair{"train.epochs", "4"}) || d.About[0][0] != "data" {
 		t.Errorf("%+v", d)
+	}
+}
+
+// TestAnnotations: the list has the tags and the note of a run, also those that it gets while it is looked at.
+func TestAnnotations(t *testing.T) {
+	root := t.TempDir()
+	r := begin(t, root, "a", 0, nil)
+	finish(t, r, 0.5)
+	tr := newTree([]string{root})
+	tr.look(true, func(string, []byte) {})
+	if got := tr.items[r.Dir()].row(time.Now()); got.Tags != nil || got.Note != "" {
+		t.Errorf("tags %q and note %q", got.Tags, got.Note)
+	}
+	if _, _, err := run.Annotate(root, r.ID(), func(a *run.Annotation) {
+		a.Note, a.Tags = "the one to \x1b[31mkeep", []string{"final"}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	tr.look(true, func(string, []byte) {})
+	got := tr.items[r.Dir()].row(time.Now())
+	if !slices.Equal(got.Tags, []string{"final"}) || got.Note != text("the one to \x1b[31mkeep") {
+		t.Errorf("tags %q and note %q", got.Tags, got.Note)
 	}
 }
 

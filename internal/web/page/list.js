@@ -101,11 +101,17 @@ function series() {
       }
     }
     s.text = s.runs
-      .map(r => [s.label, r.id, r.folder, r.experiment, r.variant, r.data, r.status, 'seed' + r.seed].join(' '))
+      .flatMap(r => [r.id, r.folder, r.experiment, r.variant, r.data, r.status, 'seed' + r.seed, r.note, ...hashes(r)])
+      .concat(s.label)
       .join(' ')
       .toLowerCase();
   }
   return known;
+}
+
+// hashes returns the tags of a run as the list shows them.
+function hashes(r) {
+  return (r.tags || []).map(t => '#' + t);
 }
 
 // wanted says whether the filters let s through.
@@ -128,8 +134,9 @@ function matches(s, word) {
     const v = {acc: 100 * (s.mean ?? s.val ?? NaN), loss: s.first.loss ?? NaN, epochs: s.first.epochs}[limit[1]];
     return limit[2] === '<' ? v < Number(limit[3]) : v > Number(limit[3]);
   }
-  const field = word.match(/^(seed|status|experiment|data|folder|id):(.+)$/);
+  const field = word.match(/^(seed|status|experiment|data|folder|id|tag):(.+)$/);
   if (!field) return s.text.includes(word);
+  if (field[1] === 'tag') return s.runs.some(r => (r.tags || []).some(t => t.toLowerCase() === field[2]));
   return s.runs.some(r => (field[1] === 'seed' ? r.seed === field[2] : r[field[1]].toLowerCase().includes(field[2])));
 }
 
@@ -329,6 +336,7 @@ function fillRow(row, s, look) {
   if (s.runs.length > 1) bits.push(`${s.runs.length} seeds`);
   else if (S.grouped) bits.push(`seed ${r.seed}`);
   bits.push(r.data + (r.synthetic ? ' (synthetic)' : ''), r.experiment, day(s.started));
+  bits.push(...new Set(s.runs.flatMap(hashes)));
   row.sub.textContent = bits.filter(Boolean).join(' · ');
   row.sub.title = r.folder;
   const value = [];

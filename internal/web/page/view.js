@@ -472,7 +472,9 @@ function drawRun(all) {
       'result',
       r.reached + (r.n ? `, n = ${r.n}` : '') + (r.seconds != null ? `, in ${seconds(r.seconds)}` : ''),
     ]);
-  if (d.note) about.push(['note', d.note]);
+  if (d.note) about.push(['remark', d.note]);
+  if (r.tags) about.push(['tags', r.tags.join(', ')]);
+  if (r.note) about.push(['note', r.note]);
   about.push(
     ['folder', el('span', {class: 'mono', textContent: d.dir})],
     ...(d.about || []).map(([k, v]) => [k, k === 'command' ? el('code', {textContent: v}) : v]),
