@@ -44,7 +44,7 @@ func Up(t *testing.T) {
 	t.Cleanup(func() {
 		cmd := exec.Command(filepath.Join(filepath.Dir(script), "slurm-down.sh"))
 		cmd.Env = env
-		if out, err := cmd.CombinedOutput(); err != nil {
+		if out, err := cmd.CombinedOutput(); err != nil && !t.Skipped() {
 			t.Errorf("%v: %s", err, out)
 		}
 	})
