@@ -144,9 +144,9 @@ func TestSlurm(t *testing.T) {
 		t.Fatal(err)
 	}
 	slurmtest.Eventually(t, "the death of trial 3", func() bool { return look()[2].Status == sweep.Stopped })
-	if said := do(0, "sweep", "run", study, "--slurm"); !strings.Contains(said, "submitting 1 trials") {
-		t.Errorf("what is missing is submitted again:\n%s", said)
-	}
+	slurmtest.Eventually(t, "trial 3 to leave the queue and be submitted again", func() bool {
+		return strings.Contains(do(0, "sweep", "run", study, "--slurm"), "submitting 1 trials")
+	})
 	submit(failing)
 	submit(short, "--trials-per-task", "3", "--array-parallelism", "2")
 	slurmtest.Eventually(t, "an empty queue", func() bool { return slurmtest.Do(t, "squeue", "-h") == "" })
