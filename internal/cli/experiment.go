@@ -52,7 +52,8 @@ func (o *experimentFlags) add(cmd *cobra.Command, lab string, b *settingFlags) {
 		"quick check that everything works: two epochs of 512 images; other flags and --set take precedence")
 	f.BoolVar(&o.json, "json", false, "with --dry-run: print JSON")
 	addEvents(cmd, &o.events)
-	f.BoolVar(&o.sparkline, "sparkline", false, "on a terminal draw the training loss of the epochs beside the progress bar")
+	f.BoolVar(&o.sparkline, "sparkline", false,
+		"on a terminal draw the training loss of the epochs beside the progress bar")
 	f.Var(&o.format, "format", "print the results as tables alone ("+strings.Join(table.Formats, ", ")+
 		"), and all else to standard error")
 	completeWords(cmd, "format", table.Formats)

@@ -14,8 +14,8 @@ import (
 	"dla/internal/train"
 )
 
-// remaining estimates how long a command goes on: the rest of the training that runs, and each run that is to come, which
-// takes as long as those before it with the same settings but the seed, or as all before it where there is none.
+// remaining estimates how long a command goes on: the rest of the training that runs, and each run that is to come,
+// which takes as long as those before it with the same settings but the seed, or as all before it where there is none.
 type remaining struct {
 	kinds []string // of the command's runs: their settings but the seed
 	at    int      // the present run

@@ -110,7 +110,8 @@ func TestTitle(t *testing.T) {
 }
 
 func TestSparkline(t *testing.T) {
-	for want, values := range map[string][]float64{"": nil, "▄": {3}, "▄▄": {2, 2}, "█▅▁": {2, 1.2, 0}, "▁ █": {0, math.NaN(), 1},
+	for want, values := range map[string][]float64{"": nil, "▄": {3}, "▄▄": {2, 2}, "█▅▁": {2, 1.2, 0},
+		"▁ █": {0, math.NaN(), 1},
 		strings.Repeat("▁", sparkWidth-1) + "█": append(make([]float64, 100), 1)} {
 		if got := sparkline(values); got != want {
 			t.Errorf("%v: %q, want %q", values, got, want)

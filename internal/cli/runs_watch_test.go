@@ -14,8 +14,8 @@ import (
 	"dla/internal/config"
 )
 
-// TestWatchForeignRuns: records of others, with texts that a terminal would act on and of any length, are shown in their
-// place on the screen and nowhere else.
+// TestWatchForeignRuns: records of others, with texts that a terminal would act on and of any length, are shown in
+// their place on the screen and nowhere else.
 func TestWatchForeignRuns(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "runs \x1b[2J\u202e")
 	write := func(path, content string) {

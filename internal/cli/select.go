@@ -15,8 +15,8 @@ import (
 
 // selectRuns returns the runs that args name, each once: an id under root, its beginning or a pattern, the folder of a
 // run, or a folder of runs, or where it holds none itself, those some folders down. Without args they are those under
-// root. tags leaves those that have all of them. A broken run that is named itself is an error; others are left out, and
-// left says so.
+// root. tags leaves those that have all of them. A broken run that is named itself is an error; others are left out,
+// and left says so.
 func selectRuns(root string, args, tags []string) (recs []run.Record, left []string, err error) {
 	if len(args) == 0 {
 		if _, err := os.Stat(root); err != nil {

@@ -12,9 +12,9 @@ import (
 	"dla/internal/train"
 )
 
-// TestOverheadOfATrial: from the claim of a trial to the first step of its training little time passes, since all trials
-// of a process share their data. The bound is far above what was measured (internal/sweep/README.md): tests share a
-// machine.
+// TestOverheadOfATrial: from the claim of a trial to the first step of its training little time passes, since all
+// trials of a process share their data. The bound is far above what was measured (internal/sweep/README.md): tests
+// share a machine.
 func TestOverheadOfATrial(t *testing.T) {
 	for _, name := range []string{"XDG_CACHE_HOME", "HOME", "LocalAppData"} {
 		t.Setenv(name, filepath.Dir(t.TempDir()))

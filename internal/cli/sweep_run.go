@@ -226,7 +226,8 @@ func (m *trialMaker) worker(only int) *sweep.Worker {
 		Begun: func(_ sweep.Trial, done int) { m.done = done },
 		Ended: func(s sweep.State, err error) {
 			p.Flush()
-			fmt.Fprintf(m.s.Err, "[%d/%d] trial %d  %s: %s\n", m.done+1, len(m.folder.Plan.Trials), s.N, m.folder.Plan.Line(s.Trial),
+			fmt.Fprintf(m.s.Err, "[%d/%d] trial %d  %s: %s\n", m.done+1, len(m.folder.Plan.Trials), s.N,
+				m.folder.Plan.Line(s.Trial),
 				m.reached(s, err))
 		},
 		Waits: func(states []sweep.State) {

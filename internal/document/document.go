@@ -89,8 +89,8 @@ type page struct {
 	Sections     []Section
 }
 
-// Write writes the report of c to path, whole or not at all: HTML for .html and .htm, Markdown for .md and .markdown. It
-// returns the files and folders it wrote.
+// Write writes the report of c to path, whole or not at all: HTML for .html and .htm, Markdown for .md and .markdown.
+// It returns the files and folders it wrote.
 func Write(path string, c Content) ([]string, error) {
 	write := map[string]func(string, page) ([]string, error){".html": writeHTML, ".htm": writeHTML, ".md": writeMarkdown,
 		".markdown": writeMarkdown}[strings.ToLower(filepath.Ext(path))]

@@ -38,7 +38,8 @@ func runOf(t *testing.T, root, id, name string, seed uint64, accuracy float64) r
 			Threads: 2, Kernel: "avx2", Started: time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC),
 			Data:    run.DataInfo{Name: "mnist", Source: name, Fingerprint: "f"},
 			Command: []string{"/usr/bin/dla", "lab1", "resnet", name}}}
-	result := map[string]any{"test": map[string]any{"n": 100, "accuracy": accuracy}, "val": map[string]any{"accuracy": 0.5},
+	result := map[string]any{"test": map[string]any{"n": 100, "accuracy": accuracy},
+		"val":      map[string]any{"accuracy": 0.5},
 		"last_val": map[string]any{"accuracy": 0.5}, "params": 1000, "macs": 2000000, "wall_seconds": 10.0,
 		"checks": []map[string]any{{"name": name, "found": name, "passed": seed == 0}}}
 	if err := run.WriteFolder(dir, spec, result); err != nil {
@@ -143,7 +144,8 @@ func TestMarkdown(t *testing.T) {
 			code = !code
 		}
 		acts := regexp.MustCompile(`\\.`).ReplaceAllString(line, "") // without what is escaped
-		if !code && (strings.ContainsAny(acts, "`\x1b") && !strings.HasPrefix(line, "```") || strings.Contains(acts, "<img") ||
+		if !code && (strings.ContainsAny(acts, "`\x1b") && !strings.HasPrefix(line, "```") ||
+			strings.Contains(acts, "<img") ||
 			strings.Contains(acts, "](java")) {
 			t.Errorf("%.200q", line)
 		}

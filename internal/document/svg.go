@@ -83,14 +83,15 @@ var colours = strings.NewReplacer("#FFFFFF", "var(--paper)", "#222222", "var(--i
 	"#0072B2", "var(--blue)", "#8C6D31", "var(--brown)")
 
 // defaults are styles that the page has for all drawings: they are most of the bytes of a text.
-var defaults = strings.NewReplacer("font-family:Liberation Sans;", "", "font-variant:normal;", "", "font-weight:normal;",
+var defaults = strings.NewReplacer("font-family:Liberation Sans;", "", "font-variant:normal;", "",
+	"font-weight:normal;",
 	"", "font-style:normal;", "")
 
 // svgHead matches the begin of a drawing.
 var svgHead = regexp.MustCompile(`(?s)^.*?<svg width="([0-9.]+)pt" height="[0-9.]+pt"`)
 
-// inline returns a drawing that checkSVG has passed, for a page: as wide as there is room. Drawings of pictures and maps
-// of colours keep their white ground.
+// inline returns a drawing that checkSVG has passed, for a page: as wide as there is room. Drawings of pictures and
+// maps of colours keep their white ground.
 func inline(svg []byte) template.HTML {
 	text := defaults.Replace(string(svg))
 	class := "plot"

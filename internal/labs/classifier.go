@@ -236,8 +236,8 @@ type size struct {
 	pixels                  model.Pixels
 }
 
-// sizeOf returns the size of ds for the network m. Pixels are standardized as info says, or as the record of a continued
-// run does.
+// sizeOf returns the size of ds for the network m. Pixels are standardized as info says, or as the record of a
+// continued run does.
 func sizeOf(ds *data.Dataset, m config.Model, info run.DataInfo, opt Options) size {
 	if opt.goesOn != nil {
 		info = opt.goesOn.Env.Data

@@ -74,9 +74,9 @@ func (c TrainingCost) Line() string {
 // Total returns the time of all steps, in seconds.
 func (c TrainingCost) Total() float64 { return c.TotalSeconds }
 
-// imagesCost returns the cost of the training that build makes, for the training split of cfg's data set and the network
-// that of names. build gets the number of steps per epoch and returns TrainFLOPs for one image. No data is read but the
-// user's own.
+// imagesCost returns the cost of the training that build makes, for the training split of cfg's data set and the
+// network that of names. build gets the number of steps per epoch and returns TrainFLOPs for one image. No data is read
+// but the user's own.
 func imagesCost(of config.Model, cfg config.Training, opt Options,
 	build func(sz size, steps int) (trainable, TrainingCost, error)) (Cost, error) {
 	set, err := describeImages(cfg.Data, opt)

@@ -23,11 +23,11 @@ import (
 	"dla/internal/train"
 )
 
-// An event file for TensorBoard is made from a run's record, as its figures are. While a run trains it grows by an epoch
-// at a time, each when its checkpoint is saved. A process that resumes the run first compares the file with what it is to
-// hold, now that metrics.jsonl has been cut back to the checkpoint, cuts off what differs and goes on. So there is one
-// file in which no epoch is twice and no record is half a one, whichever program reads it. TensorBoard's own way is
-// another file with an event that takes later steps back; wandb and aim do not know it.
+// An event file for TensorBoard is made from a run's record, as its figures are. While a run trains it grows by an
+// epoch at a time, each when its checkpoint is saved. A process that resumes the run first compares the file with what
+// it is to hold, now that metrics.jsonl has been cut back to the checkpoint, cuts off what differs and goes on. So
+// there is one file in which no epoch is twice and no record is half a one, whichever program reads it. TensorBoard's
+// own way is another file with an event that takes later steps back; wandb and aim do not know it.
 
 // eventsName is the folder of a run's event file.
 const eventsName = "tensorboard"
@@ -44,7 +44,8 @@ type eventWriter struct {
 	off  bool // something has failed
 }
 
-// newEventWriter returns the eventWriter of the run in dir; nil where it is to have none. A run that has event files keeps them up.
+// newEventWriter returns the eventWriter of the run in dir; nil where it is to have none. A run that has event files
+// keeps them up.
 func newEventWriter(dir string, opt Options) *eventWriter {
 	w := &eventWriter{Follower: run.Follow(dir), dir: filepath.Join(dir, eventsName), say: opt.Say}
 	if _, err := os.Lstat(w.dir); err != nil && !opt.TensorBoard {

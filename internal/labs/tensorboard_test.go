@@ -120,7 +120,8 @@ func wantEvents(t *testing.T, dir string) []string {
 func sameEvents(t *testing.T, what string, b []byte, want []string) {
 	t.Helper()
 	if got := eventsIn(t, b); !slices.Equal(got, want) {
-		t.Errorf("%s: %d events\n%s\nwant %d\n%s", what, len(got), strings.Join(got, "\n"), len(want), strings.Join(want, "\n"))
+		t.Errorf("%s: %d events\n%s\nwant %d\n%s", what, len(got), strings.Join(got, "\n"), len(want),
+			strings.Join(want, "\n"))
 	}
 }
 
@@ -250,8 +251,8 @@ func readByTensorBoard(t *testing.T, root, dir string, want []string) {
 	})
 }
 
-// TestTensorBoardNeverFailsATraining: where the event file cannot be written, one line says so, the training ends in the
-// same bits, and the file is made later.
+// TestTensorBoardNeverFailsATraining: where the event file cannot be written, one line says so, the training ends in
+// the same bits, and the file is made later.
 func TestTensorBoardNeverFailsATraining(t *testing.T) {
 	cfg := tiny(true)
 	whole := trained(t, t.TempDir(), cfg)

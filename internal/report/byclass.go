@@ -103,8 +103,9 @@ func indexedLabels(b []byte) (labels []int32, ok bool) {
 	return labels, true
 }
 
-// ClassTable returns the measures by class of the classifier that r trained as a table, with their means: of all classes in
-// their order, or where there are more than most, of those of the lowest F1. It is nil where a record gives none.
+// ClassTable returns the measures by class of the classifier that r trained as a table, with their means: of all
+// classes in their order, or where there are more than most, of those of the lowest F1. It is nil where a record gives
+// none.
 func ClassTable(r run.Record, most int) (*table.Table, error) {
 	c, err := Confusion(r)
 	if err != nil || c == nil {

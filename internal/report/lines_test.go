@@ -54,7 +54,8 @@ func TestSameButSeed(t *testing.T) {
 	seen := map[string]string{}
 	for what, key := range map[string]string{"first": first,
 		"experiment": of("lab4/robust", "x", "seed: 0\ntrain:\n  lr: 0.1\n"),
-		"data":       of("lab1/resnet", "y", "seed: 0\ntrain:\n  lr: 0.1\n"), "rate": of("lab1/resnet", "x", "train:\n  lr: 0.2\n"),
+		"data":       of("lab1/resnet", "y", "seed: 0\ntrain:\n  lr: 0.1\n"), "rate": of("lab1/resnet", "x",
+			"train:\n  lr: 0.2\n"),
 		"another key":   of("lab1/resnet", "x", "train:\n  lr: 0.1\nfgsm:\n  eps: [1, 2]\n"),
 		"its value":     of("lab1/resnet", "x", "train:\n  lr: 0.1\nfgsm:\n  eps: [1, 3]\n"),
 		"a nested seed": of("lab1/resnet", "x", "train:\n  lr: 0.1\nteacher:\n  seed: 1\n"),

@@ -69,7 +69,8 @@ func TestFollow(t *testing.T) {
 	put(t, filepath.Join(f.Dir, metricsName), lines(4)+"hello\n")
 	check("what is no metric", StatusBroken, "")
 	put(t, filepath.Join(f.Dir, metricsName), lines(4))
-	put(t, filepath.Join(f.Dir, logName), "{\"msg\":\"ep\n\x00\x00\n[]\n"+`{"msg":"epoch","epoch":1,"time":"2026-01-02T03:04:05Z"}`+"\n")
+	put(t, filepath.Join(f.Dir, logName),
+		"{\"msg\":\"ep\n\x00\x00\n[]\n"+`{"msg":"epoch","epoch":1,"time":"2026-01-02T03:04:05Z"}`+"\n")
 	check("repaired", StatusRunning, "1t2t3t4")
 	if err := r.Close(); err != nil {
 		t.Fatal(err)

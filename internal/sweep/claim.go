@@ -79,7 +79,8 @@ func parseClaim(name string) (n, k int, ok bool) {
 func self() attempt {
 	host, _ := os.Hostname() // for people to read
 	t, _ := slurm.Here()
-	return attempt{Owner: atomicfile.Owner(), Host: host, PID: os.Getpid(), Job: t.ID, Restart: t.Restarts, Status: Running}
+	return attempt{Owner: atomicfile.Owner(), Host: host, PID: os.Getpid(), Job: t.ID, Restart: t.Restarts,
+		Status: Running}
 }
 
 // Claim is an attempt that this process makes.

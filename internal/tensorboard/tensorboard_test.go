@@ -124,8 +124,8 @@ func TestScalarsReadBack(t *testing.T) {
 	}
 }
 
-// TestContinue cuts a file at every byte, damages it at every byte and adds what does not belong: what is there and what
-// is appended give the whole file again, with the times that were there.
+// TestContinue cuts a file at every byte, damages it at every byte and adds what does not belong: what is there and
+// what is appended give the whole file again, with the times that were there.
 func TestContinue(t *testing.T) {
 	full := func(shift float64) Log {
 		l := New(at(1 + shift))

@@ -30,8 +30,8 @@ type Screen struct {
 	help   bool
 }
 
-// NewScreen returns the screen of runs. title says what they are. shown escapes what a terminal would act on; every text
-// of a record passes through it.
+// NewScreen returns the screen of runs. title says what they are. shown escapes what a terminal would act on; every
+// text of a record passes through it.
 func NewScreen(runs *Runs, title string, shown func(string) string) *Screen {
 	return &Screen{runs: runs, title: title, shown: shown, marked: map[string]bool{}, w: 80, h: 24}
 }
@@ -208,7 +208,8 @@ func (s *Screen) count() string {
 func (s *Screen) lines() []string {
 	count := s.count()
 	head := s.cut("dla runs watch: "+s.title, s.w-len(count)-2)
-	lines := []string{"\x1b[1m" + head + "\x1b[0m" + strings.Repeat(" ", max(2, s.w-ansi.StringWidth(head)-len(count))) + count}
+	lines := []string{"\x1b[1m" + head + "\x1b[0m" + strings.Repeat(" ",
+		max(2, s.w-ansi.StringWidth(head)-len(count))) + count}
 	switch {
 	case s.err != nil:
 		lines = append(lines, s.cut(s.err.Error(), s.w))

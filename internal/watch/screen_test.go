@@ -63,7 +63,8 @@ func screen(w, h int, all []Run, keys ...string) *Screen {
 }
 
 func press(key string) tea.KeyPressMsg {
-	codes := map[string]rune{"down": tea.KeyDown, "up": tea.KeyUp, "tab": tea.KeyTab, "space": tea.KeySpace, "end": tea.KeyEnd,
+	codes := map[string]rune{"down": tea.KeyDown, "up": tea.KeyUp, "tab": tea.KeyTab, "space": tea.KeySpace,
+		"end":  tea.KeyEnd,
 		"home": tea.KeyHome, "pgdown": tea.KeyPgDown, "left": tea.KeyLeft, "esc": tea.KeyEscape}
 	if c, ok := codes[key]; ok {
 		return tea.KeyPressMsg{Code: c}
@@ -162,7 +163,8 @@ func TestKeys(t *testing.T) {
 		t.Errorf("after a reading: %q, row %d", s.at, s.index())
 	}
 	s.Update(reading{err: errors.New("permission denied")})
-	if text := strings.Join(s.lines(), "\n"); !strings.Contains(text, "permission denied") || !strings.Contains(text, all[1].ID) {
+	if text := strings.Join(s.lines(), "\n"); !strings.Contains(text, "permission denied") ||
+		!strings.Contains(text, all[1].ID) {
 		t.Errorf("after an error:\n%s", text)
 	}
 	for _, key := range []string{"q", "esc", "ctrl+c"} {
@@ -189,8 +191,9 @@ func TestKeys(t *testing.T) {
 // TestChart: what is not a number, and one value alone.
 func TestChart(t *testing.T) {
 	nan := math.NaN()
-	for name, values := range map[string][]float64{"nothing": nil, "no number": {nan, nan}, "infinite": {math.Inf(1), 1, 2},
-		"one": {3}, "gap": {1, nan, 3}, "tiny": {1e-300, 1e-310}, "huge": {1e300, -1e300}} {
+	for name, values := range map[string][]float64{"nothing": nil, "no number": {nan, nan},
+		"infinite": {math.Inf(1), 1, 2},
+		"one":      {3}, "gap": {1, nan, 3}, "tiny": {1e-300, 1e-310}, "huge": {1e300, -1e300}} {
 		for _, log := range []bool{false, true} {
 			lines := chart([]curve{{values: values}}, metrics[0], log, 40, 8)
 			if len(lines) != 8 {

@@ -17,7 +17,8 @@ import (
 	"dla/internal/run"
 )
 
-// every is the interval between readings, and pause how long Lines waits for the next run of a study. Tests replace them.
+// every is the interval between readings, and pause how long Lines waits for the next run of a study. Tests replace
+// them.
 var every, pause = time.Second, 10 * time.Second
 
 // Run is a run as it was read last.
@@ -206,7 +207,8 @@ func row(r Run) []string {
 	if r.TestAccuracy != nil {
 		test = fmt.Sprintf("%.2f %%", 100**r.TestAccuracy)
 	}
-	return []string{r.ID, string(r.Status), epoch, leftText, last(r, "loss"), last(r, "val_loss"), last(r, "val_acc"), test}
+	return []string{r.ID, string(r.Status), epoch, leftText, last(r, "loss"), last(r, "val_loss"), last(r, "val_acc"),
+		test}
 }
 
 var columns = []string{"RUN", "STATUS", "EPOCH", "LEFT", "LOSS", "VAL LOSS", "VAL ACC", "TEST ACC"}

@@ -19,8 +19,9 @@ import (
 // begin begins a run of 3 epochs under root.
 func begin(t *testing.T, root, variant string) *run.Run {
 	t.Helper()
-	r, err := run.Create(root, run.Spec{Experiment: "lab1/resnet", Variant: variant, Config: []byte("train:\n  epochs: 3\n"),
-		Env: run.Env{Started: time.Now()}})
+	r, err := run.Create(root, run.Spec{Experiment: "lab1/resnet", Variant: variant,
+		Config: []byte("train:\n  epochs: 3\n"),
+		Env:    run.Env{Started: time.Now()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,8 +32,9 @@ func begin(t *testing.T, root, variant string) *run.Run {
 // epoch records an epoch of r.
 func epoch(t *testing.T, r *run.Run, n int) {
 	t.Helper()
-	err := r.AppendMetrics(run.Epoch{Epoch: n, Step: 10 * n, LR: 0.1, Train: run.Measure{Loss: 1 / float64(n), Accuracy: 0.5},
-		Val: run.Measure{Loss: 2 / float64(n), Accuracy: 0.25}})
+	err := r.AppendMetrics(run.Epoch{Epoch: n, Step: 10 * n, LR: 0.1,
+		Train: run.Measure{Loss: 1 / float64(n), Accuracy: 0.5},
+		Val:   run.Measure{Loss: 2 / float64(n), Accuracy: 0.25}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +96,8 @@ func TestLines(t *testing.T) {
 	out.wait(t, "first-s0  epoch 2/3")
 	epoch(t, first, 3)
 	out.wait(t, "first-s0  epoch 3/3")
-	if err := errors.Join(first.Finish(map[string]any{"test": map[string]any{"accuracy": 0.975}}), first.Close()); err != nil {
+	if err := errors.Join(first.Finish(map[string]any{"test": map[string]any{"accuracy": 0.975}}),
+		first.Close()); err != nil {
 		t.Fatal(err)
 	}
 	out.wait(t, "first-s0  finished")
@@ -127,7 +130,8 @@ second-s0  failed  the disk is full; continue with: dla runs resume second-s0 --
 	if _, err := Lines(context.Background(), out, Of(first.Dir(), before.Dir()), false); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"epoch 3/3", "finished  test accuracy", "before-s0  interrupted  its process died; continue with"} {
+	for _, want := range []string{"epoch 3/3", "finished  test accuracy",
+		"before-s0  interrupted  its process died; continue with"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing:\n%s", want, out)
 		}
@@ -229,7 +233,8 @@ func TestPlanned(t *testing.T) {
 }
 
 func TestShort(t *testing.T) {
-	for d, want := range map[time.Duration]string{0: "0s", 59400 * time.Millisecond: "59s", 59600 * time.Millisecond: "1m00s",
+	for d, want := range map[time.Duration]string{0: "0s", 59400 * time.Millisecond: "59s",
+		59600 * time.Millisecond:                     "1m00s",
 		3*time.Hour + 7*time.Minute + 29*time.Second: "3h07m", 50 * time.Hour: "2d02h"} {
 		if got := Short(d); got != want {
 			t.Errorf("%v: %s, want %s", d, got, want)
