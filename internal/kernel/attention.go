@@ -294,18 +294,10 @@ func (h *head) sumBuckets(d []float32) {
 // multiply is c [m, n] = a·b, or aᵀ·b, for n whole vectors, by one thread.
 func (l *lane) multiply(c []float32, ldc int, a []float32, lda int, transposed bool, b []float32, ldb, m, n, k int) {
 	l.brgemm = brgemm{lda: uintptr(4 * lda), ldb: uintptr(4 * ldb), ldc: uintptr(4 * ldc), k: k, segs: 1}
-	t := tiles(m, simd.rows[2])
 	for j := 0; j < n; {
 		vectors := min(2, (n-j)/simd.floats)
-		l.b = at(b, j)
-		for i := range t {
-			row := cut(m, i, t)
-			if l.a = at(a, row); !transposed {
-				l.a = at(a, row*lda)
-			}
-			l.c = at(c, row*ldc+j)
-			l.brgemm.run(transposed, vectors, cut(m, i+1, t)-row)
-		}
+		l.a, l.b, l.c = at(a, 0), at(b, j), at(c, j)
+		l.brgemm.run(transposed, vectors, m)
 		j += simd.width(vectors)
 	}
 }

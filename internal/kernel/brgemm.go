@@ -12,7 +12,8 @@ import "unsafe"
 //
 // A_s(r, k) stands at a + s·segA + r·lda + 4·k, or, transposed, at a + s·segA + 4·r + k·lda; B_s[k] at
 // b + s·segB + k·ldb; row r of C at c + r·ldc. All strides are in bytes; k and segs are at least 1. A
-// matrix product has one segment, a 3x3 convolution three, one for each row of the window.
+// matrix product has one segment, a 3x3 convolution three, one for each row of the window. The call goes on to the tiles
+// of the rows below, as many as tiles says, 0 being 1.
 //
 // The generated code knows the offsets: keep the order.
 type brgemm struct {
@@ -27,6 +28,7 @@ type brgemm struct {
 	segA, segB uintptr        // 64, 72
 	bias       unsafe.Pointer // 80
 	flags      uintptr        // 88
+	tiles      int            // 96
 }
 
 const (
@@ -36,12 +38,22 @@ const (
 
 func at(s []float32, i int) unsafe.Pointer { return unsafe.Pointer(&s[i]) }
 
-// run computes a tile of rows by vectors.
-func (p *brgemm) run(transposed bool, vectors, rows int) {
-	t := 0
+// run computes n rows by vectors, in tiles of sizes that differ by one at most, the larger first. It leaves a and c
+// where the rows after the larger tiles begin.
+func (p *brgemm) run(transposed bool, vectors, n int) {
+	count := tiles(n, simd.rows[vectors])
+	rows, larger := n/count, n%count
+	t, step := 0, p.lda
 	if transposed {
-		t = 1
+		t, step = 1, 4
 	}
+	if larger > 0 {
+		p.tiles = larger
+		simd.brgemm[t][vectors][rows+1]((*byte)(unsafe.Pointer(p)))
+		done := uintptr(larger * (rows + 1))
+		p.a, p.c = unsafe.Add(p.a, done*step), unsafe.Add(p.c, done*p.ldc)
+	}
+	p.tiles = count - larger
 	simd.brgemm[t][vectors][rows]((*byte)(unsafe.Pointer(p)))
 }
 
@@ -78,6 +90,7 @@ func (p *brgemm) portable(transposed bool, cols, rows int) {
 	if transposed {
 		rowStep, kStep = 1, int(p.lda/4)
 	}
+	rows *= max(1, p.tiles)
 	lastA := (p.segs-1)*int(p.segA/4) + (rows-1)*rowStep + (p.k-1)*kStep
 	lastB := (p.segs-1)*int(p.segB/4) + (p.k-1)*int(p.ldb/4) + cols - 1
 	a, b := unsafe.Slice((*float32)(p.a), lastA+1), unsafe.Slice((*float32)(p.b), lastB+1)

@@ -215,16 +215,15 @@ func (c *Conv) forwardImage(l *lane, n int) {
 			// Rows of the window that lie wholly in the margin are left out.
 			s0, s1 := max(0, m-r*c.Stride), min(c.K, c.H+m-r*c.Stride)
 			l.segs = s1 - s0
+			l.b = at(c.packed, c.K*c.K*c.IC*j+s0*c.K*c.IC*width)
+			if whole {
+				l.a, l.c = at(x, (r*c.Stride+s0)*row), at(y, r*cols*c.OC+j)
+				l.brgemm.run(false, vectors, cols)
+				continue
+			}
 			for t := range tileCount {
 				q, next := cut(cols, t, tileCount), cut(cols, t+1, tileCount)
-				l.a = at(x, (r*c.Stride+s0)*row+q*c.Stride*c.IC)
-				l.b = at(c.packed, c.K*c.K*c.IC*j+s0*c.K*c.IC*width)
-				if whole {
-					l.c = at(y, (r*cols+q)*c.OC+j)
-					l.brgemm.run(false, vectors, next-q)
-					continue
-				}
-				l.c = at(edge, 0)
+				l.a, l.c = at(x, (r*c.Stride+s0)*row+q*c.Stride*c.IC), at(edge, 0)
 				l.brgemm.run(false, vectors, next-q)
 				for i := range next - q {
 					dst := y[(r*cols+q+i)*c.OC+j:][:valid]
@@ -324,16 +323,15 @@ func (c *Conv) backwardDataImage(l *lane, n int) {
 						}
 						continue
 					}
+					l.b = at(packed, 0)
+					if whole {
+						l.a, l.c = at(dy, (r+startRow+before)*row+(startCol+before)*c.OC), at(dx, to)
+						l.brgemm.run(false, vectors, cols)
+						continue
+					}
 					for t := range tileCount {
 						q, next := cut(cols, t, tileCount), cut(cols, t+1, tileCount)
-						l.a = at(dy, (r+startRow+before)*row+(q+startCol+before)*c.OC)
-						l.b = at(packed, 0)
-						if whole {
-							l.c = at(dx, to+q*c.Stride*c.IC)
-							l.brgemm.run(false, vectors, next-q)
-							continue
-						}
-						l.c = at(edge, 0)
+						l.a, l.c = at(dy, (r+startRow+before)*row+(q+startCol+before)*c.OC), at(edge, 0)
 						l.brgemm.run(false, vectors, next-q)
 						for i := range next - q {
 							dst, src := dx[to+(q+i)*c.Stride*c.IC:][:valid], edge[i*width:]
@@ -401,7 +399,6 @@ func (c *Conv) backwardWeightPart(l *lane, part int) {
 		for r := 0; r < oh; r += rowsAtOnce {
 			for j := 0; j < padded; j += wide {
 				vectors := vectorsFor(padded - j)
-				tileCount := tiles(perRow, simd.rows[vectors])
 				for kh := range c.K {
 					// Output rows whose window has its row kh inside the image.
 					r0, r1 := r, min(r+rowsAtOnce, oh)
@@ -415,12 +412,8 @@ func (c *Conv) backwardWeightPart(l *lane, part int) {
 						continue
 					}
 					l.segs, l.b = r1-r0, at(dy, r0*ow*padded+j)
-					for t := range tileCount {
-						i, next := cut(perRow, t, tileCount), cut(perRow, t+1, tileCount)
-						l.a = at(x, (r0*c.Stride+kh)*row+i)
-						l.c = at(sum, (kh*perRow+i)*padded+j)
-						l.brgemm.run(true, vectors, next-i)
-					}
+					l.a, l.c = at(x, (r0*c.Stride+kh)*row), at(sum, kh*perRow*padded+j)
+					l.brgemm.run(true, vectors, perRow)
 				}
 			}
 		}

@@ -236,11 +236,9 @@ func (g *Gemm) multiply(l *lane, chunk int) {
 					l.flags |= relu
 				}
 			} else {
-				l.c, l.ldc = at(scratch, edge), uintptr(4*width)
+				l.ldc = uintptr(4 * width)
 			}
-			for t := t0; t < t1; t++ {
-				i, n := cut(g.M, t, g.rowTiles), cut(g.M, t+1, g.rowTiles)
-				n -= i
+			rows := func(i, n int) {
 				switch {
 				case copyA && g.TransA: // as [k][rows]
 					l.a, l.lda = at(scratch, i-row0), uintptr(4*(row1-row0))
@@ -251,14 +249,17 @@ func (g *Gemm) multiply(l *lane, chunk int) {
 				default:
 					l.a, l.lda = at(g.A, i*g.LDA+k0), uintptr(4*g.LDA)
 				}
-				if whole {
-					l.c = at(g.C, i*g.LDC+j)
-				}
 				l.brgemm.run(g.TransA, vectors, n)
-				if whole {
-					continue
-				}
-				for r := range n {
+			}
+			if whole {
+				l.c = at(g.C, row0*g.LDC+j)
+				rows(row0, row1-row0)
+			}
+			for t := t0; !whole && t < t1; t++ {
+				i, next := cut(g.M, t, g.rowTiles), cut(g.M, t+1, g.rowTiles)
+				l.c = at(scratch, edge)
+				rows(i, next-i)
+				for r := range next - i {
 					g.finish(g.C[(i+r)*g.LDC+j:][:cols], scratch[edge+r*width:], j, !first || g.Accumulate, last)
 				}
 			}

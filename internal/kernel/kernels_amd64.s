@@ -6,11 +6,19 @@
 
 // func brgemmAVX512_1x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_1x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_1x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), BX
+	MOVQ   40(AX), DX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -31,16 +39,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -75,31 +83,46 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z1, Z1, Z1
 	VMAXPS Z0, Z1, Z0
 
 store:
-	MOVQ    DX, AX
-	VMOVUPS Z0, (AX)
+	MOVQ    DX, CX
+	VMOVUPS Z0, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x01, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_1x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_1x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_1x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), BX
+	MOVQ   40(AX), DX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -120,16 +143,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -164,31 +187,44 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z1, Z1, Z1
 	VMAXPS Z0, Z1, Z0
 
 store:
-	MOVQ    DX, AX
-	VMOVUPS Z0, (AX)
+	MOVQ    DX, CX
+	VMOVUPS Z0, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x04, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_2x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_2x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_2x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -213,16 +249,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -262,13 +298,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z2, Z2, Z2
@@ -278,18 +314,33 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x02, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_2x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_2x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_2x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -314,16 +365,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -363,13 +414,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z2, Z2, Z2
@@ -379,18 +430,31 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x08, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_3x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_3x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_3x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -419,16 +483,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -473,13 +537,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z3, Z3, Z3
@@ -490,20 +554,35 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x03, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_3x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_3x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_3x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -532,16 +611,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -586,13 +665,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z3, Z3, Z3
@@ -603,20 +682,33 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x0c, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_4x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_4x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_4x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -649,16 +741,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R9
@@ -711,13 +803,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z4, Z4, Z4
@@ -729,22 +821,37 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x04, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_4x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_4x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_4x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -777,16 +884,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -836,13 +943,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z4, Z4, Z4
@@ -854,22 +961,35 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x10, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_5x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_5x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_5x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -906,16 +1026,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R9
@@ -973,13 +1093,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z5, Z5, Z5
@@ -992,24 +1112,39 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x05, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_5x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_5x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_5x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -1046,16 +1181,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -1110,13 +1245,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z5, Z5, Z5
@@ -1129,24 +1264,37 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x14, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_6x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_6x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_6x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -1187,16 +1335,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R9
@@ -1259,13 +1407,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z6, Z6, Z6
@@ -1279,26 +1427,41 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z5, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x06, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_6x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_6x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_6x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -1339,16 +1502,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -1408,13 +1571,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z6, Z6, Z6
@@ -1428,26 +1591,39 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z5, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x18, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_7x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_7x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_7x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -1492,16 +1668,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R10
@@ -1572,13 +1748,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z7, Z7, Z7
@@ -1593,28 +1769,43 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x07, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_7x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_7x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_7x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -1659,16 +1850,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -1733,13 +1924,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z7, Z7, Z7
@@ -1754,28 +1945,41 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x1c, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_8x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_8x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_8x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -1824,16 +2028,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R10
@@ -1909,13 +2113,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z8, Z8, Z8
@@ -1931,30 +2135,45 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z7, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x08, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_8x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_8x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_8x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -2003,16 +2222,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -2082,13 +2301,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z8, Z8, Z8
@@ -2104,30 +2323,43 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z7, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x20, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_9x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_9x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_9x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -2180,16 +2412,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R10
@@ -2270,13 +2502,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z9, Z9, Z9
@@ -2293,32 +2525,47 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z7, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x09, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_9x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_9x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_9x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -2371,16 +2618,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -2455,13 +2702,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z9, Z9, Z9
@@ -2478,32 +2725,45 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z7, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x24, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_10x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_10x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_10x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -2560,16 +2820,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R10
@@ -2658,13 +2918,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z10, Z10, Z10
@@ -2682,34 +2942,49 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z7, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z9, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x0a, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_10x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_10x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_10x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -2766,16 +3041,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -2855,13 +3130,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z10, Z10, Z10
@@ -2879,34 +3154,47 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z7, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z9, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x28, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_11x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_11x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_11x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -2967,16 +3255,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R10
@@ -3070,13 +3358,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z11, Z11, Z11
@@ -3095,36 +3383,51 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z7, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z9, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x0b, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_11x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_11x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_11x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -3185,16 +3488,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -3279,13 +3582,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z11, Z11, Z11
@@ -3304,36 +3607,49 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z7, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z9, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x2c, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_12x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_12x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_12x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -3398,16 +3714,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R10
@@ -3506,13 +3822,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z12, Z12, Z12
@@ -3532,38 +3848,53 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z7, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z9, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z11, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x0c, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_12x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_12x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_12x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -3628,16 +3959,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -3727,13 +4058,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z12, Z12, Z12
@@ -3753,38 +4084,51 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z7, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z9, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z11, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x30, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_13x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_13x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_13x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -3853,16 +4197,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R10
@@ -3969,13 +4313,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z13, Z13, Z13
@@ -3996,40 +4340,55 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z7, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z9, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z11, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z12, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x0d, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_13x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_13x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_13x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -4098,16 +4457,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -4202,13 +4561,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z13, Z13, Z13
@@ -4229,40 +4588,53 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z7, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z9, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z11, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z12, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x34, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_14x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_14x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_14x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -4335,16 +4707,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R10
@@ -4456,13 +4828,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z14, Z14, Z14
@@ -4484,42 +4856,57 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z7, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z9, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z11, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z12, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z13, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x0e, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_14x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_14x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_14x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -4592,16 +4979,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -4701,13 +5088,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z14, Z14, Z14
@@ -4729,42 +5116,55 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z7, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z9, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z11, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z12, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z13, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x38, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_15x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_15x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_15x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -4841,16 +5241,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R10
@@ -4967,13 +5367,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z15, Z15, Z15
@@ -4996,44 +5396,59 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z7, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z9, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z11, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z12, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z13, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z14, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x0f, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_15x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_15x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_15x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -5110,16 +5525,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -5224,13 +5639,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z15, Z15, Z15
@@ -5253,44 +5668,57 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z7, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z9, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z11, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z12, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z13, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z14, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x3c, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_16x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_16x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_16x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -5371,16 +5799,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R10
@@ -5505,13 +5933,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z16, Z16, Z16
@@ -5535,46 +5963,61 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z7, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z9, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z11, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z12, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z13, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z14, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z15, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x10, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_16x1(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_16x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_16x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -5655,16 +6098,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -5774,13 +6217,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z16, Z16, Z16
@@ -5804,46 +6247,59 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z7, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z9, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z11, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z12, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z13, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z14, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z15, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x40, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_1x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_1x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_1x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), BX
+	MOVQ   40(AX), DX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -5868,16 +6324,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -5927,13 +6383,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z2, Z2, Z2
@@ -5941,19 +6397,34 @@ next:
 	VMAXPS Z1, Z2, Z1
 
 store:
-	MOVQ    DX, AX
-	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
+	MOVQ    DX, CX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x01, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_1x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_1x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_1x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), BX
+	MOVQ   40(AX), DX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -5978,16 +6449,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -6037,13 +6508,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z2, Z2, Z2
@@ -6051,19 +6522,32 @@ next:
 	VMAXPS Z1, Z2, Z1
 
 store:
-	MOVQ    DX, AX
-	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
+	MOVQ    DX, CX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x04, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_2x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_2x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_2x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -6095,16 +6579,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -6169,13 +6653,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z4, Z4, Z4
@@ -6188,19 +6672,34 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x02, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_2x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_2x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_2x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -6232,16 +6731,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -6306,13 +6805,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z4, Z4, Z4
@@ -6325,19 +6824,32 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x08, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_3x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_3x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_3x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -6376,16 +6888,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -6465,13 +6977,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z6, Z6, Z6
@@ -6486,22 +6998,37 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
 	VMOVUPS Z5, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x03, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_3x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_3x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_3x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -6540,16 +7067,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -6629,13 +7156,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z6, Z6, Z6
@@ -6650,22 +7177,35 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
 	VMOVUPS Z5, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x0c, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_4x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_4x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_4x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -6711,16 +7251,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R9
@@ -6818,13 +7358,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z8, Z8, Z8
@@ -6841,25 +7381,40 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
 	VMOVUPS Z5, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
 	VMOVUPS Z7, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x04, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_4x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_4x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_4x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -6905,16 +7460,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -7009,13 +7564,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z8, Z8, Z8
@@ -7032,25 +7587,38 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
 	VMOVUPS Z5, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
 	VMOVUPS Z7, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x10, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_5x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_5x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_5x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -7103,16 +7671,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R9
@@ -7225,13 +7793,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z10, Z10, Z10
@@ -7250,28 +7818,43 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
 	VMOVUPS Z5, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
 	VMOVUPS Z7, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
 	VMOVUPS Z9, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x05, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_5x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_5x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_5x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -7324,16 +7907,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -7443,13 +8026,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z10, Z10, Z10
@@ -7468,28 +8051,41 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
 	VMOVUPS Z5, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
 	VMOVUPS Z7, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
 	VMOVUPS Z9, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x14, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_6x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_6x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_6x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -7549,16 +8145,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R9
@@ -7686,13 +8282,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z12, Z12, Z12
@@ -7713,31 +8309,46 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
 	VMOVUPS Z5, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
 	VMOVUPS Z7, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
 	VMOVUPS Z9, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
 	VMOVUPS Z11, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x06, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_6x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_6x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_6x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -7797,16 +8408,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -7931,13 +8542,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z12, Z12, Z12
@@ -7958,31 +8569,44 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
 	VMOVUPS Z5, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
 	VMOVUPS Z7, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
 	VMOVUPS Z9, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
 	VMOVUPS Z11, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x18, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_7x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_7x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_7x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -8049,16 +8673,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R10
@@ -8204,13 +8828,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z14, Z14, Z14
@@ -8233,34 +8857,49 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
 	VMOVUPS Z5, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
 	VMOVUPS Z7, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
 	VMOVUPS Z9, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
 	VMOVUPS Z11, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z12, (CX)
 	VMOVUPS Z13, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x07, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_7x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_7x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_7x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -8327,16 +8966,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -8476,13 +9115,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z14, Z14, Z14
@@ -8505,34 +9144,47 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
 	VMOVUPS Z5, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
 	VMOVUPS Z7, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
 	VMOVUPS Z9, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
 	VMOVUPS Z11, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z12, (CX)
 	VMOVUPS Z13, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x1c, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_8x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_8x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_8x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -8606,16 +9258,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R10
@@ -8776,13 +9428,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z16, Z16, Z16
@@ -8807,37 +9459,52 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
 	VMOVUPS Z5, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
 	VMOVUPS Z7, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
 	VMOVUPS Z9, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
 	VMOVUPS Z11, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z12, (CX)
 	VMOVUPS Z13, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z14, (CX)
 	VMOVUPS Z15, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x08, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_8x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_8x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_8x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -8911,16 +9578,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -9075,13 +9742,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z16, Z16, Z16
@@ -9106,37 +9773,50 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
 	VMOVUPS Z5, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
 	VMOVUPS Z7, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
 	VMOVUPS Z9, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
 	VMOVUPS Z11, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z12, (CX)
 	VMOVUPS Z13, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z14, (CX)
 	VMOVUPS Z15, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x20, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_9x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_9x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_9x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -9217,16 +9897,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R10
@@ -9402,13 +10082,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z18, Z18, Z18
@@ -9435,40 +10115,55 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
 	VMOVUPS Z5, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
 	VMOVUPS Z7, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
 	VMOVUPS Z9, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
 	VMOVUPS Z11, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z12, (CX)
 	VMOVUPS Z13, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z14, (CX)
 	VMOVUPS Z15, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z16, (CX)
 	VMOVUPS Z17, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x09, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_9x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_9x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_9x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -9549,16 +10244,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -9728,13 +10423,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z18, Z18, Z18
@@ -9761,40 +10456,53 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
 	VMOVUPS Z5, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
 	VMOVUPS Z7, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
 	VMOVUPS Z9, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
 	VMOVUPS Z11, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z12, (CX)
 	VMOVUPS Z13, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z14, (CX)
 	VMOVUPS Z15, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z16, (CX)
 	VMOVUPS Z17, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x24, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_10x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_10x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_10x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -9882,16 +10590,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R10
@@ -10085,13 +10793,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z20, Z20, Z20
@@ -10120,43 +10828,58 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
 	VMOVUPS Z5, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
 	VMOVUPS Z7, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
 	VMOVUPS Z9, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
 	VMOVUPS Z11, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z12, (CX)
 	VMOVUPS Z13, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z14, (CX)
 	VMOVUPS Z15, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z16, (CX)
 	VMOVUPS Z17, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z18, (CX)
 	VMOVUPS Z19, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x0a, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_10x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_10x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_10x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -10244,16 +10967,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -10438,13 +11161,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z20, Z20, Z20
@@ -10473,43 +11196,56 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
 	VMOVUPS Z5, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
 	VMOVUPS Z7, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
 	VMOVUPS Z9, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
 	VMOVUPS Z11, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z12, (CX)
 	VMOVUPS Z13, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z14, (CX)
 	VMOVUPS Z15, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z16, (CX)
 	VMOVUPS Z17, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z18, (CX)
 	VMOVUPS Z19, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x28, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_11x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_11x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_11x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -10604,16 +11340,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R10
@@ -10822,13 +11558,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z22, Z22, Z22
@@ -10859,46 +11595,61 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
 	VMOVUPS Z5, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
 	VMOVUPS Z7, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
 	VMOVUPS Z9, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
 	VMOVUPS Z11, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z12, (CX)
 	VMOVUPS Z13, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z14, (CX)
 	VMOVUPS Z15, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z16, (CX)
 	VMOVUPS Z17, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z18, (CX)
 	VMOVUPS Z19, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z20, (CX)
 	VMOVUPS Z21, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x0b, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_11x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_11x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_11x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -10993,16 +11744,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -11202,13 +11953,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z22, Z22, Z22
@@ -11239,46 +11990,59 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
 	VMOVUPS Z5, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
 	VMOVUPS Z7, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
 	VMOVUPS Z9, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
 	VMOVUPS Z11, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z12, (CX)
 	VMOVUPS Z13, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z14, (CX)
 	VMOVUPS Z15, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z16, (CX)
 	VMOVUPS Z17, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z18, (CX)
 	VMOVUPS Z19, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z20, (CX)
 	VMOVUPS Z21, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x2c, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_12x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_12x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_12x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -11380,16 +12144,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R10
@@ -11613,13 +12377,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z24, Z24, Z24
@@ -11652,49 +12416,64 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
 	VMOVUPS Z5, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
 	VMOVUPS Z7, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
 	VMOVUPS Z9, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
 	VMOVUPS Z11, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z12, (CX)
 	VMOVUPS Z13, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z14, (CX)
 	VMOVUPS Z15, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z16, (CX)
 	VMOVUPS Z17, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z18, (CX)
 	VMOVUPS Z19, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z20, (CX)
 	VMOVUPS Z21, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z22, (CX)
 	VMOVUPS Z23, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x0c, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_12x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_12x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_12x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -11796,16 +12575,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -12020,13 +12799,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z24, Z24, Z24
@@ -12059,49 +12838,62 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
 	VMOVUPS Z5, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
 	VMOVUPS Z7, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
 	VMOVUPS Z9, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
 	VMOVUPS Z11, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z12, (CX)
 	VMOVUPS Z13, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z14, (CX)
 	VMOVUPS Z15, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z16, (CX)
 	VMOVUPS Z17, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z18, (CX)
 	VMOVUPS Z19, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z20, (CX)
 	VMOVUPS Z21, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z22, (CX)
 	VMOVUPS Z23, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x30, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_13x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_13x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_13x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -12210,16 +13002,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R10
@@ -12461,13 +13253,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z26, Z26, Z26
@@ -12502,52 +13294,67 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
 	VMOVUPS Z5, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
 	VMOVUPS Z7, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
 	VMOVUPS Z9, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
 	VMOVUPS Z11, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z12, (CX)
 	VMOVUPS Z13, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z14, (CX)
 	VMOVUPS Z15, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z16, (CX)
 	VMOVUPS Z17, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z18, (CX)
 	VMOVUPS Z19, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z20, (CX)
 	VMOVUPS Z21, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z22, (CX)
 	VMOVUPS Z23, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z24, (CX)
 	VMOVUPS Z25, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x0d, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_13x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_13x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_13x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -12656,16 +13463,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -12895,13 +13702,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z26, Z26, Z26
@@ -12936,52 +13743,65 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
 	VMOVUPS Z5, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
 	VMOVUPS Z7, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
 	VMOVUPS Z9, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
 	VMOVUPS Z11, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z12, (CX)
 	VMOVUPS Z13, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z14, (CX)
 	VMOVUPS Z15, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z16, (CX)
 	VMOVUPS Z17, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z18, (CX)
 	VMOVUPS Z19, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z20, (CX)
 	VMOVUPS Z21, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z22, (CX)
 	VMOVUPS Z23, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z24, (CX)
 	VMOVUPS Z25, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x34, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX512_14x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmAVX512_14x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX512_14x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -13097,16 +13917,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R10
@@ -13363,13 +14183,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z28, Z28, Z28
@@ -13406,55 +14226,70 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
 	VMOVUPS Z5, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
 	VMOVUPS Z7, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
 	VMOVUPS Z9, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
 	VMOVUPS Z11, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z12, (CX)
 	VMOVUPS Z13, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z14, (CX)
 	VMOVUPS Z15, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z16, (CX)
 	VMOVUPS Z17, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z18, (CX)
 	VMOVUPS Z19, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z20, (CX)
 	VMOVUPS Z21, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z22, (CX)
 	VMOVUPS Z23, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z24, (CX)
 	VMOVUPS Z25, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z26, (CX)
 	VMOVUPS Z27, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x0e, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX512_14x2(p *byte)
 // Requires: AVX, AVX512F
-TEXT ·brgemmTAVX512_14x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX512_14x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VPXORD Z0, Z0, Z0
@@ -13570,16 +14405,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -13824,13 +14659,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VPXORD Z28, Z28, Z28
@@ -13867,45 +14702,50 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Z0, (CX)
 	VMOVUPS Z1, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z2, (CX)
 	VMOVUPS Z3, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z4, (CX)
 	VMOVUPS Z5, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z6, (CX)
 	VMOVUPS Z7, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z8, (CX)
 	VMOVUPS Z9, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z10, (CX)
 	VMOVUPS Z11, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z12, (CX)
 	VMOVUPS Z13, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z14, (CX)
 	VMOVUPS Z15, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z16, (CX)
 	VMOVUPS Z17, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z18, (CX)
 	VMOVUPS Z19, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z20, (CX)
 	VMOVUPS Z21, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z22, (CX)
 	VMOVUPS Z23, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z24, (CX)
 	VMOVUPS Z25, 64(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Z26, (CX)
 	VMOVUPS Z27, 64(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x38, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
@@ -14100,9 +14940,9 @@ output:
 	VZEROUPPER
 	RET
 
-// func winoInputAVX512(top *float32, mid *float32, bottom *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, edges int)
+// func winoInputAVX512(top *float32, mid *float32, bottom *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr, edges int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·winoInputAVX512(SB), NOSPLIT, $0-88
+TEXT ·winoInputAVX512(SB), NOSPLIT, $8-96
 	MOVQ  ps+32(FP), AX
 	MOVQ  pts+40(FP), CX
 	MOVQ  ptst+48(FP), DX
@@ -14118,7 +14958,7 @@ TEXT ·winoInputAVX512(SB), NOSPLIT, $0-88
 	LEAQ  (R9)(DI*1), R11
 	LEAQ  (R11)(DI*1), R12
 	LEAQ  (R12)(DI*1), DI
-	MOVQ  edges+80(FP), R13
+	MOVQ  edges+88(FP), R13
 	MOVQ  R13, R14
 	ANDQ  $0x01, R14
 	DECQ  R14
@@ -14129,8 +14969,26 @@ TEXT ·winoInputAVX512(SB), NOSPLIT, $0-88
 	KMOVW R13, K2
 	LEAQ  (AX)(AX*2), R13
 	LEAQ  (AX)(AX*4), R14
+	MOVQ  down+80(FP), BP
 
 loop:
+	PREFETCHT0   (R9)(BP*1)
+	PREFETCHT0   64(R9)(BP*1)
+	PREFETCHT0   128(R9)(BP*1)
+	PREFETCHT0   192(R9)(BP*1)
+	PREFETCHT0   (R11)(BP*1)
+	PREFETCHT0   64(R11)(BP*1)
+	PREFETCHT0   128(R11)(BP*1)
+	PREFETCHT0   192(R11)(BP*1)
+	PREFETCHT0   (R12)(BP*1)
+	PREFETCHT0   64(R12)(BP*1)
+	PREFETCHT0   128(R12)(BP*1)
+	PREFETCHT0   192(R12)(BP*1)
+	PREFETCHT0   (DI)(BP*1)
+	PREFETCHT0   64(DI)(BP*1)
+	PREFETCHT0   128(DI)(BP*1)
+	PREFETCHT0   192(DI)(BP*1)
+	ADDQ         $0xc0, BP
 	VMOVUPS.Z    (R8), K1, Z0
 	VMOVUPS.Z    (R9), K1, Z1
 	VMOVUPS.Z    (R11), K1, Z2
@@ -14509,9 +15367,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func winoOutputAVX512(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32)
+// func winoOutputAVX512(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·winoOutputAVX512(SB), NOSPLIT, $0-64
+TEXT ·winoOutputAVX512(SB), NOSPLIT, $0-72
 	MOVQ ps+16(FP), AX
 	MOVQ pts+24(FP), CX
 	MOVQ ptst+32(FP), DX
@@ -14523,30 +15381,48 @@ TEXT ·winoOutputAVX512(SB), NOSPLIT, $0-64
 	LEAQ (R9)(R8*1), R10
 	LEAQ (R10)(R8*1), R8
 	LEAQ (AX)(AX*2), R11
-	LEAQ (DX)(DX*2), R14
-	ADDQ R14, R14
+	MOVQ down+64(FP), R12
+	LEAQ (DX)(DX*2), R15
+	ADDQ R15, R15
 
 loop:
-	MOVQ        CX, R13
-	MOVQ        R13, R12
-	VMOVUPS     (R12), Z0
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z1
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z2
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z3
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z4
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z5
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R13
+	PREFETCHT0  (DI)(R12*1)
+	PREFETCHT0  64(DI)(R12*1)
+	PREFETCHT0  128(DI)(R12*1)
+	PREFETCHT0  192(DI)(R12*1)
+	PREFETCHT0  (R9)(R12*1)
+	PREFETCHT0  64(R9)(R12*1)
+	PREFETCHT0  128(R9)(R12*1)
+	PREFETCHT0  192(R9)(R12*1)
+	PREFETCHT0  (R10)(R12*1)
+	PREFETCHT0  64(R10)(R12*1)
+	PREFETCHT0  128(R10)(R12*1)
+	PREFETCHT0  192(R10)(R12*1)
+	PREFETCHT0  (R8)(R12*1)
+	PREFETCHT0  64(R8)(R12*1)
+	PREFETCHT0  128(R8)(R12*1)
+	PREFETCHT0  192(R8)(R12*1)
+	ADDQ        $0xc0, R12
+	MOVQ        CX, R14
+	MOVQ        R14, R13
+	VMOVUPS     (R13), Z0
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z1
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z2
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z3
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z4
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z5
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R14
 	VSUBPS      Z2, Z1, Z6
 	VADDPS      Z2, Z1, Z1
 	VSUBPS      Z4, Z3, Z2
@@ -14559,25 +15435,25 @@ loop:
 	VFMADD231PS 192(SI), Z2, Z6
 	VMULPS      64(SI), Z1, Z1
 	VFMADD231PS 256(SI), Z3, Z1
-	MOVQ        R13, R12
-	VMOVUPS     (R12), Z3
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z2
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z4
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z7
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z8
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z9
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R13
+	MOVQ        R14, R13
+	VMOVUPS     (R13), Z3
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z2
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z4
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z7
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z8
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z9
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R14
 	VSUBPS      Z4, Z2, Z10
 	VADDPS      Z4, Z2, Z2
 	VSUBPS      Z8, Z7, Z4
@@ -14590,25 +15466,25 @@ loop:
 	VFMADD231PS 192(SI), Z4, Z10
 	VMULPS      64(SI), Z2, Z2
 	VFMADD231PS 256(SI), Z7, Z2
-	MOVQ        R13, R12
-	VMOVUPS     (R12), Z7
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z4
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z8
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z11
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z12
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z13
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R13
+	MOVQ        R14, R13
+	VMOVUPS     (R13), Z7
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z4
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z8
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z11
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z12
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z13
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R14
 	VSUBPS      Z8, Z4, Z14
 	VADDPS      Z8, Z4, Z4
 	VSUBPS      Z12, Z11, Z8
@@ -14621,25 +15497,25 @@ loop:
 	VFMADD231PS 192(SI), Z8, Z14
 	VMULPS      64(SI), Z4, Z4
 	VFMADD231PS 256(SI), Z11, Z4
-	MOVQ        R13, R12
-	VMOVUPS     (R12), Z11
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z8
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z12
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z15
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z16
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z17
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R13
+	MOVQ        R14, R13
+	VMOVUPS     (R13), Z11
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z8
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z12
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z15
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z16
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z17
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R14
 	VSUBPS      Z12, Z8, Z18
 	VADDPS      Z12, Z8, Z8
 	VSUBPS      Z16, Z15, Z12
@@ -14652,25 +15528,25 @@ loop:
 	VFMADD231PS 192(SI), Z12, Z18
 	VMULPS      64(SI), Z8, Z8
 	VFMADD231PS 256(SI), Z15, Z8
-	MOVQ        R13, R12
-	VMOVUPS     (R12), Z15
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z12
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z16
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z19
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z20
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z21
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R13
+	MOVQ        R14, R13
+	VMOVUPS     (R13), Z15
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z12
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z16
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z19
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z20
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z21
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R14
 	VSUBPS      Z16, Z12, Z22
 	VADDPS      Z16, Z12, Z12
 	VSUBPS      Z20, Z19, Z16
@@ -14683,25 +15559,25 @@ loop:
 	VFMADD231PS 192(SI), Z16, Z22
 	VMULPS      64(SI), Z12, Z12
 	VFMADD231PS 256(SI), Z19, Z12
-	MOVQ        R13, R12
-	VMOVUPS     (R12), Z19
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z16
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z20
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z23
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z24
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z25
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R13
+	MOVQ        R14, R13
+	VMOVUPS     (R13), Z19
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z16
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z20
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z23
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z24
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z25
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R14
 	VSUBPS      Z20, Z16, Z26
 	VADDPS      Z20, Z16, Z16
 	VSUBPS      Z24, Z23, Z20
@@ -14788,9 +15664,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func winoOutputAddAVX512(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32)
+// func winoOutputAddAVX512(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·winoOutputAddAVX512(SB), NOSPLIT, $0-64
+TEXT ·winoOutputAddAVX512(SB), NOSPLIT, $0-72
 	MOVQ ps+16(FP), AX
 	MOVQ pts+24(FP), CX
 	MOVQ ptst+32(FP), DX
@@ -14802,30 +15678,48 @@ TEXT ·winoOutputAddAVX512(SB), NOSPLIT, $0-64
 	LEAQ (R9)(R8*1), R10
 	LEAQ (R10)(R8*1), R8
 	LEAQ (AX)(AX*2), R11
-	LEAQ (DX)(DX*2), R14
-	ADDQ R14, R14
+	MOVQ down+64(FP), R12
+	LEAQ (DX)(DX*2), R15
+	ADDQ R15, R15
 
 loop:
-	MOVQ        CX, R13
-	MOVQ        R13, R12
-	VMOVUPS     (R12), Z0
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z1
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z2
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z3
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z4
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z5
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R13
+	PREFETCHT0  (DI)(R12*1)
+	PREFETCHT0  64(DI)(R12*1)
+	PREFETCHT0  128(DI)(R12*1)
+	PREFETCHT0  192(DI)(R12*1)
+	PREFETCHT0  (R9)(R12*1)
+	PREFETCHT0  64(R9)(R12*1)
+	PREFETCHT0  128(R9)(R12*1)
+	PREFETCHT0  192(R9)(R12*1)
+	PREFETCHT0  (R10)(R12*1)
+	PREFETCHT0  64(R10)(R12*1)
+	PREFETCHT0  128(R10)(R12*1)
+	PREFETCHT0  192(R10)(R12*1)
+	PREFETCHT0  (R8)(R12*1)
+	PREFETCHT0  64(R8)(R12*1)
+	PREFETCHT0  128(R8)(R12*1)
+	PREFETCHT0  192(R8)(R12*1)
+	ADDQ        $0xc0, R12
+	MOVQ        CX, R14
+	MOVQ        R14, R13
+	VMOVUPS     (R13), Z0
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z1
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z2
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z3
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z4
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z5
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R14
 	VSUBPS      Z2, Z1, Z6
 	VADDPS      Z2, Z1, Z1
 	VSUBPS      Z4, Z3, Z2
@@ -14838,25 +15732,25 @@ loop:
 	VFMADD231PS 192(SI), Z2, Z6
 	VMULPS      64(SI), Z1, Z1
 	VFMADD231PS 256(SI), Z3, Z1
-	MOVQ        R13, R12
-	VMOVUPS     (R12), Z3
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z2
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z4
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z7
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z8
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z9
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R13
+	MOVQ        R14, R13
+	VMOVUPS     (R13), Z3
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z2
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z4
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z7
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z8
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z9
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R14
 	VSUBPS      Z4, Z2, Z10
 	VADDPS      Z4, Z2, Z2
 	VSUBPS      Z8, Z7, Z4
@@ -14869,25 +15763,25 @@ loop:
 	VFMADD231PS 192(SI), Z4, Z10
 	VMULPS      64(SI), Z2, Z2
 	VFMADD231PS 256(SI), Z7, Z2
-	MOVQ        R13, R12
-	VMOVUPS     (R12), Z7
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z4
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z8
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z11
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z12
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z13
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R13
+	MOVQ        R14, R13
+	VMOVUPS     (R13), Z7
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z4
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z8
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z11
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z12
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z13
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R14
 	VSUBPS      Z8, Z4, Z14
 	VADDPS      Z8, Z4, Z4
 	VSUBPS      Z12, Z11, Z8
@@ -14900,25 +15794,25 @@ loop:
 	VFMADD231PS 192(SI), Z8, Z14
 	VMULPS      64(SI), Z4, Z4
 	VFMADD231PS 256(SI), Z11, Z4
-	MOVQ        R13, R12
-	VMOVUPS     (R12), Z11
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z8
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z12
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z15
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z16
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z17
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R13
+	MOVQ        R14, R13
+	VMOVUPS     (R13), Z11
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z8
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z12
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z15
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z16
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z17
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R14
 	VSUBPS      Z12, Z8, Z18
 	VADDPS      Z12, Z8, Z8
 	VSUBPS      Z16, Z15, Z12
@@ -14931,25 +15825,25 @@ loop:
 	VFMADD231PS 192(SI), Z12, Z18
 	VMULPS      64(SI), Z8, Z8
 	VFMADD231PS 256(SI), Z15, Z8
-	MOVQ        R13, R12
-	VMOVUPS     (R12), Z15
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z12
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z16
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z19
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z20
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z21
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R13
+	MOVQ        R14, R13
+	VMOVUPS     (R13), Z15
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z12
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z16
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z19
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z20
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z21
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R14
 	VSUBPS      Z16, Z12, Z22
 	VADDPS      Z16, Z12, Z12
 	VSUBPS      Z20, Z19, Z16
@@ -14962,25 +15856,25 @@ loop:
 	VFMADD231PS 192(SI), Z16, Z22
 	VMULPS      64(SI), Z12, Z12
 	VFMADD231PS 256(SI), Z19, Z12
-	MOVQ        R13, R12
-	VMOVUPS     (R12), Z19
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z16
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z20
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z23
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z24
-	PREFETCHT0  128(R12)
-	ADDQ        R14, R12
-	VMOVUPS     (R12), Z25
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R13
+	MOVQ        R14, R13
+	VMOVUPS     (R13), Z19
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z16
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z20
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z23
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z24
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Z25
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R14
 	VSUBPS      Z20, Z16, Z26
 	VADDPS      Z20, Z16, Z16
 	VSUBPS      Z24, Z23, Z20
@@ -15083,9 +15977,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func winoDYAVX512(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32)
+// func winoDYAVX512(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·winoDYAVX512(SB), NOSPLIT, $0-64
+TEXT ·winoDYAVX512(SB), NOSPLIT, $0-72
 	MOVQ ps+16(FP), AX
 	MOVQ pts+24(FP), CX
 	MOVQ ptst+32(FP), DX
@@ -15097,8 +15991,26 @@ TEXT ·winoDYAVX512(SB), NOSPLIT, $0-64
 	LEAQ (R9)(R8*1), R10
 	LEAQ (R10)(R8*1), R8
 	LEAQ (AX)(AX*2), R11
+	MOVQ down+64(FP), R12
 
 loop:
+	PREFETCHT0  (DI)(R12*1)
+	PREFETCHT0  64(DI)(R12*1)
+	PREFETCHT0  128(DI)(R12*1)
+	PREFETCHT0  192(DI)(R12*1)
+	PREFETCHT0  (R9)(R12*1)
+	PREFETCHT0  64(R9)(R12*1)
+	PREFETCHT0  128(R9)(R12*1)
+	PREFETCHT0  192(R9)(R12*1)
+	PREFETCHT0  (R10)(R12*1)
+	PREFETCHT0  64(R10)(R12*1)
+	PREFETCHT0  128(R10)(R12*1)
+	PREFETCHT0  192(R10)(R12*1)
+	PREFETCHT0  (R8)(R12*1)
+	PREFETCHT0  64(R8)(R12*1)
+	PREFETCHT0  128(R8)(R12*1)
+	PREFETCHT0  192(R8)(R12*1)
+	ADDQ        $0xc0, R12
 	VMOVUPS     (DI), Z0
 	VMOVUPS     (R9), Z1
 	VMOVUPS     (R10), Z2
@@ -15159,7 +16071,7 @@ loop:
 	VSUBPS      Z23, Z22, Z22
 	VADDPS      Z24, Z20, Z23
 	VSUBPS      Z24, Z20, Z24
-	MOVQ        CX, R12
+	MOVQ        CX, R13
 	VMOVAPS     Z8, Z20
 	VFMADD132PS 64(SI), Z0, Z20
 	VFMADD132PS 256(SI), Z0, Z8
@@ -15171,24 +16083,24 @@ loop:
 	VSUBPS      Z1, Z20, Z20
 	VADDPS      Z26, Z8, Z1
 	VSUBPS      Z26, Z8, Z26
-	VMOVUPS     Z0, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z27, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z20, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z1, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z26, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z14, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
+	VMOVUPS     Z0, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z27, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z20, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z1, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z26, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z14, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
 	VMOVAPS     Z19, Z14
 	VFMADD132PS 64(SI), Z7, Z14
 	VFMADD132PS 256(SI), Z7, Z19
@@ -15200,24 +16112,24 @@ loop:
 	VSUBPS      Z26, Z14, Z14
 	VADDPS      Z1, Z19, Z26
 	VSUBPS      Z1, Z19, Z1
-	VMOVUPS     Z7, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z20, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z14, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z26, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z1, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z25, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
+	VMOVUPS     Z7, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z20, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z14, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z26, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z1, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z25, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
 	VMOVAPS     Z16, Z25
 	VFMADD132PS 64(SI), Z4, Z25
 	VFMADD132PS 256(SI), Z4, Z16
@@ -15229,24 +16141,24 @@ loop:
 	VSUBPS      Z1, Z25, Z25
 	VADDPS      Z26, Z16, Z1
 	VSUBPS      Z26, Z16, Z26
-	VMOVUPS     Z4, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z14, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z25, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z1, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z26, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z22, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
+	VMOVUPS     Z4, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z14, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z25, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z1, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z26, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z22, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
 	VMOVAPS     Z17, Z22
 	VFMADD132PS 64(SI), Z5, Z22
 	VFMADD132PS 256(SI), Z5, Z17
@@ -15258,24 +16170,24 @@ loop:
 	VSUBPS      Z26, Z22, Z22
 	VADDPS      Z1, Z17, Z26
 	VSUBPS      Z1, Z17, Z1
-	VMOVUPS     Z5, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z25, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z22, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z26, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z1, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z23, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
+	VMOVUPS     Z5, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z25, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z22, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z26, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z1, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z23, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
 	VMOVAPS     Z18, Z23
 	VFMADD132PS 64(SI), Z6, Z23
 	VFMADD132PS 256(SI), Z6, Z18
@@ -15287,24 +16199,24 @@ loop:
 	VSUBPS      Z1, Z23, Z23
 	VADDPS      Z26, Z18, Z1
 	VSUBPS      Z26, Z18, Z26
-	VMOVUPS     Z6, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z22, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z23, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z1, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z26, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z24, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
+	VMOVUPS     Z6, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z22, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z23, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z1, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z26, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z24, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
 	VMOVAPS     Z15, Z24
 	VFMADD132PS 64(SI), Z3, Z24
 	VFMADD132PS 256(SI), Z3, Z15
@@ -15316,24 +16228,24 @@ loop:
 	VSUBPS      Z26, Z24, Z24
 	VADDPS      Z1, Z15, Z26
 	VSUBPS      Z1, Z15, Z1
-	VMOVUPS     Z3, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z23, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z24, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z26, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z1, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
-	VMOVUPS     Z21, (R12)
-	PREFETCHT0  128(R12)
-	ADDQ        DX, R12
+	VMOVUPS     Z3, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z23, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z24, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z26, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z1, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Z21, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
 	ADDQ        $0x40, DI
 	ADDQ        $0x40, R9
 	ADDQ        $0x40, R10
@@ -15344,9 +16256,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func winoWeightAVX512(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32)
+// func winoWeightAVX512(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·winoWeightAVX512(SB), NOSPLIT, $0-64
+TEXT ·winoWeightAVX512(SB), NOSPLIT, $0-72
 	MOVQ ps+16(FP), AX
 	MOVQ pts+24(FP), CX
 	MOVQ ptst+32(FP), DX
@@ -15584,9 +16496,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func winoDWeightAVX512(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32)
+// func winoDWeightAVX512(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·winoDWeightAVX512(SB), NOSPLIT, $0-64
+TEXT ·winoDWeightAVX512(SB), NOSPLIT, $0-72
 	MOVQ ps+16(FP), AX
 	MOVQ pts+24(FP), CX
 	MOVQ ptst+32(FP), DX
@@ -18753,11 +19665,19 @@ loop:
 
 // func brgemmAVX2_1x1(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmAVX2_1x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX2_1x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), BX
+	MOVQ   40(AX), DX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -18778,16 +19698,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -18827,31 +19747,46 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y1, Y1, Y1
 	VMAXPS Y0, Y1, Y0
 
 store:
-	MOVQ    DX, AX
-	VMOVUPS Y0, (AX)
+	MOVQ    DX, CX
+	VMOVUPS Y0, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x01, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX2_1x1(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmTAVX2_1x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX2_1x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), BX
+	MOVQ   40(AX), DX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -18872,16 +19807,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -18921,31 +19856,44 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y1, Y1, Y1
 	VMAXPS Y0, Y1, Y0
 
 store:
-	MOVQ    DX, AX
-	VMOVUPS Y0, (AX)
+	MOVQ    DX, CX
+	VMOVUPS Y0, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x04, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX2_2x1(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmAVX2_2x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX2_2x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -18970,16 +19918,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -19029,13 +19977,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y2, Y2, Y2
@@ -19045,18 +19993,33 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y1, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x02, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX2_2x1(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmTAVX2_2x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX2_2x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -19081,16 +20044,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -19140,13 +20103,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y2, Y2, Y2
@@ -19156,18 +20119,31 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y1, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x08, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX2_3x1(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmAVX2_3x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX2_3x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -19196,16 +20172,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -19265,13 +20241,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y3, Y3, Y3
@@ -19282,20 +20258,35 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x03, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX2_3x1(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmTAVX2_3x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX2_3x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -19324,16 +20315,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -19393,13 +20384,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y3, Y3, Y3
@@ -19410,20 +20401,33 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x0c, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX2_4x1(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmAVX2_4x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX2_4x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -19456,16 +20460,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R9
@@ -19538,13 +20542,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y4, Y4, Y4
@@ -19556,22 +20560,37 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y3, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x04, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX2_4x1(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmTAVX2_4x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX2_4x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -19604,16 +20623,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -19683,13 +20702,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y4, Y4, Y4
@@ -19701,22 +20720,35 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y3, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x10, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX2_5x1(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmAVX2_5x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX2_5x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -19753,16 +20785,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R9
@@ -19845,13 +20877,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y5, Y5, Y5
@@ -19864,24 +20896,39 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y4, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x05, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX2_5x1(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmTAVX2_5x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX2_5x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -19918,16 +20965,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -20007,13 +21054,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y5, Y5, Y5
@@ -20026,24 +21073,37 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y4, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x14, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX2_6x1(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmAVX2_6x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX2_6x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -20084,16 +21144,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R9
@@ -20186,13 +21246,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y6, Y6, Y6
@@ -20206,26 +21266,41 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y5, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x06, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX2_6x1(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmTAVX2_6x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX2_6x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -20266,16 +21341,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -20365,13 +21440,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y6, Y6, Y6
@@ -20385,26 +21460,39 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y5, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x18, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX2_7x1(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmAVX2_7x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX2_7x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -20449,16 +21537,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R10
@@ -20564,13 +21652,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y7, Y7, Y7
@@ -20585,28 +21673,43 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y6, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x07, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX2_7x1(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmTAVX2_7x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX2_7x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -20651,16 +21754,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -20760,13 +21863,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y7, Y7, Y7
@@ -20781,28 +21884,41 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y6, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x1c, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX2_8x1(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmAVX2_8x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX2_8x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -20851,16 +21967,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R10
@@ -20976,13 +22092,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y8, Y8, Y8
@@ -20998,30 +22114,45 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y7, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x08, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX2_8x1(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmTAVX2_8x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX2_8x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -21070,16 +22201,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -21189,13 +22320,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y8, Y8, Y8
@@ -21211,30 +22342,43 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y7, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x20, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX2_9x1(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmAVX2_9x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX2_9x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -21287,16 +22431,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R10
@@ -21422,13 +22566,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y9, Y9, Y9
@@ -21445,32 +22589,47 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y7, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y8, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x09, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX2_9x1(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmTAVX2_9x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX2_9x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -21523,16 +22682,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -21652,13 +22811,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y9, Y9, Y9
@@ -21675,32 +22834,45 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y7, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y8, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x24, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX2_10x1(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmAVX2_10x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX2_10x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -21757,16 +22929,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R10
@@ -21905,13 +23077,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y10, Y10, Y10
@@ -21929,34 +23101,49 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y7, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y8, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y9, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x0a, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX2_10x1(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmTAVX2_10x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX2_10x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -22013,16 +23200,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -22152,13 +23339,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y10, Y10, Y10
@@ -22176,34 +23363,47 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y7, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y8, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y9, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x28, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX2_11x1(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmAVX2_11x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX2_11x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -22264,16 +23464,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R10
@@ -22422,13 +23622,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y11, Y11, Y11
@@ -22447,36 +23647,51 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y7, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y8, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y9, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y10, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x0b, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX2_11x1(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmTAVX2_11x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX2_11x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -22537,16 +23752,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -22686,13 +23901,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y11, Y11, Y11
@@ -22711,36 +23926,49 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y7, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y8, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y9, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y10, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x2c, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX2_12x1(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmAVX2_12x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX2_12x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -22805,16 +24033,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R10
@@ -22973,13 +24201,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y12, Y12, Y12
@@ -22999,38 +24227,53 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y7, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y8, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y9, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y10, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y11, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x0c, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX2_12x1(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmTAVX2_12x1(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX2_12x1(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -23095,16 +24338,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -23254,13 +24497,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y12, Y12, Y12
@@ -23280,38 +24523,51 @@ next:
 store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y1, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y3, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y4, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y5, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y6, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y7, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y8, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y9, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y10, (CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y11, (CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x30, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX2_1x2(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmAVX2_1x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX2_1x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), BX
+	MOVQ   40(AX), DX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -23336,16 +24592,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -23395,13 +24651,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y2, Y2, Y2
@@ -23409,19 +24665,34 @@ next:
 	VMAXPS Y1, Y2, Y1
 
 store:
-	MOVQ    DX, AX
-	VMOVUPS Y0, (AX)
-	VMOVUPS Y1, 32(AX)
+	MOVQ    DX, CX
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x01, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX2_1x2(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmTAVX2_1x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX2_1x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), BX
+	MOVQ   40(AX), DX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -23446,16 +24717,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -23505,13 +24776,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y2, Y2, Y2
@@ -23519,19 +24790,32 @@ next:
 	VMAXPS Y1, Y2, Y1
 
 store:
-	MOVQ    DX, AX
-	VMOVUPS Y0, (AX)
-	VMOVUPS Y1, 32(AX)
+	MOVQ    DX, CX
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x04, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX2_2x2(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmAVX2_2x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX2_2x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -23563,16 +24847,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -23637,13 +24921,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y4, Y4, Y4
@@ -23656,19 +24940,34 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
 	VMOVUPS Y3, 32(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x02, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX2_2x2(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmTAVX2_2x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX2_2x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -23700,16 +24999,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -23774,13 +25073,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y4, Y4, Y4
@@ -23793,19 +25092,32 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
 	VMOVUPS Y3, 32(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x08, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX2_3x2(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmAVX2_3x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX2_3x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -23844,16 +25156,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -23933,13 +25245,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y6, Y6, Y6
@@ -23954,22 +25266,37 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
 	VMOVUPS Y3, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y4, (CX)
 	VMOVUPS Y5, 32(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x03, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX2_3x2(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmTAVX2_3x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX2_3x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -24008,16 +25335,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -24097,13 +25424,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y6, Y6, Y6
@@ -24118,22 +25445,35 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
 	VMOVUPS Y3, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y4, (CX)
 	VMOVUPS Y5, 32(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x0c, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX2_4x2(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmAVX2_4x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX2_4x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -24179,16 +25519,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R9
@@ -24286,13 +25626,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y8, Y8, Y8
@@ -24309,25 +25649,40 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
 	VMOVUPS Y3, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y4, (CX)
 	VMOVUPS Y5, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y6, (CX)
 	VMOVUPS Y7, 32(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x04, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX2_4x2(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmTAVX2_4x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX2_4x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -24373,16 +25728,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -24477,13 +25832,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y8, Y8, Y8
@@ -24500,25 +25855,38 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
 	VMOVUPS Y3, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y4, (CX)
 	VMOVUPS Y5, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y6, (CX)
 	VMOVUPS Y7, 32(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x10, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX2_5x2(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmAVX2_5x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX2_5x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -24571,16 +25939,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R9
@@ -24693,13 +26061,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y10, Y10, Y10
@@ -24718,28 +26086,43 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
 	VMOVUPS Y3, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y4, (CX)
 	VMOVUPS Y5, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y6, (CX)
 	VMOVUPS Y7, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y8, (CX)
 	VMOVUPS Y9, 32(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x05, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX2_5x2(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmTAVX2_5x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX2_5x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -24792,16 +26175,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -24911,13 +26294,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y10, Y10, Y10
@@ -24936,28 +26319,41 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
 	VMOVUPS Y3, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y4, (CX)
 	VMOVUPS Y5, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y6, (CX)
 	VMOVUPS Y7, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y8, (CX)
 	VMOVUPS Y9, 32(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x14, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmAVX2_6x2(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmAVX2_6x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmAVX2_6x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -25017,16 +26413,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	LEAQ (SI)(R9*1), R9
@@ -25154,13 +26550,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y12, Y12, Y12
@@ -25181,31 +26577,46 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
 	VMOVUPS Y3, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y4, (CX)
 	VMOVUPS Y5, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y6, (CX)
 	VMOVUPS Y7, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y8, (CX)
 	VMOVUPS Y9, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y10, (CX)
 	VMOVUPS Y11, 32(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	MOVQ    8(AX), CX
+	IMUL3Q  $0x06, CX, CX
+	ADDQ    CX, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
 // func brgemmTAVX2_6x2(p *byte)
 // Requires: AVX, FMA3
-TEXT ·brgemmTAVX2_6x2(SB), NOSPLIT, $24-8
-	MOVQ   p+0(FP), AX
+TEXT ·brgemmTAVX2_6x2(SB), NOSPLIT, $48-8
+	MOVQ p+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 16(SP)
+
+tile:
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
 	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x00, CX
 	JCS    accumulate
 	VXORPS Y0, Y0, Y0
@@ -25265,16 +26676,16 @@ start:
 	MOVQ 8(AX), CX
 	MOVQ 24(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ (AX), SI
-	MOVQ SI, (SP)
+	MOVQ (SP), SI
+	MOVQ SI, 24(SP)
 	MOVQ 16(AX), SI
-	MOVQ SI, 8(SP)
+	MOVQ SI, 32(SP)
 	MOVQ 56(AX), SI
-	MOVQ SI, 16(SP)
+	MOVQ SI, 40(SP)
 
 segment:
-	MOVQ (SP), SI
-	MOVQ 8(SP), DI
+	MOVQ 24(SP), SI
+	MOVQ 32(SP), DI
 	MOVQ 48(AX), R8
 	LEAQ (CX)(CX*2), R9
 	SUBQ $0x04, R8
@@ -25399,13 +26810,13 @@ one:
 next:
 	MOVQ   64(AX), SI
 	MOVQ   72(AX), DI
-	ADDQ   SI, (SP)
-	ADDQ   DI, 8(SP)
-	DECQ   16(SP)
+	ADDQ   SI, 24(SP)
+	ADDQ   DI, 32(SP)
+	DECQ   40(SP)
 	JNZ    segment
 	MOVQ   88(AX), CX
-	MOVQ   32(AX), DX
-	MOVQ   40(AX), AX
+	MOVQ   40(AX), BX
+	MOVQ   8(SP), DX
 	BTQ    $0x01, CX
 	JCC    store
 	VXORPS Y12, Y12, Y12
@@ -25426,21 +26837,26 @@ store:
 	MOVQ    DX, CX
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y2, (CX)
 	VMOVUPS Y3, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y4, (CX)
 	VMOVUPS Y5, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y6, (CX)
 	VMOVUPS Y7, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y8, (CX)
 	VMOVUPS Y9, 32(CX)
-	ADDQ    AX, CX
+	ADDQ    BX, CX
 	VMOVUPS Y10, (CX)
 	VMOVUPS Y11, 32(CX)
+	ADDQ    BX, CX
+	MOVQ    CX, 8(SP)
+	ADDQ    $0x18, (SP)
+	DECQ    16(SP)
+	JG      tile
 	VZEROUPPER
 	RET
 
@@ -25583,1446 +26999,1510 @@ output:
 	VZEROUPPER
 	RET
 
-// func winoInputAVX2(top *float32, mid *float32, bottom *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, edges int)
+// func winoInputAVX2(top *float32, mid *float32, bottom *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr, edges int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·winoInputAVX2(SB), NOSPLIT, $8-88
+TEXT ·winoInputAVX2(SB), NOSPLIT, $8-96
 	MOVQ         ps+32(FP), AX
 	MOVQ         pts+40(FP), CX
 	MOVQ         ptst+48(FP), DX
 	MOVQ         n+56(FP), BX
 	MOVQ         konst+64(FP), SI
 	MOVQ         tmp+72(FP), DI
-	MOVQ         rs+24(FP), R8
-	MOVQ         top+0(FP), R9
-	MOVQ         mid+8(FP), R10
-	MOVQ         bottom+16(FP), R11
+	VMOVUPS      (SI), Y0
+	VMOVUPS      192(SI), Y1
+	VMOVUPS      64(SI), Y2
+	VMOVUPS      256(SI), Y3
+	VMOVUPS      384(SI), Y4
+	VMOVUPS      448(SI), Y5
+	MOVQ         rs+24(FP), SI
+	MOVQ         top+0(FP), R8
+	MOVQ         mid+8(FP), R9
+	MOVQ         bottom+16(FP), R10
+	SUBQ         AX, R8
 	SUBQ         AX, R9
 	SUBQ         AX, R10
-	SUBQ         AX, R11
-	LEAQ         (R10)(R8*1), R12
-	LEAQ         (R12)(R8*1), R13
-	LEAQ         (R13)(R8*1), R8
-	MOVQ         edges+80(FP), R14
-	MOVQ         R14, R15
-	ANDQ         $0x01, R15
-	DECQ         R15
-	VMOVQ        R15, X14
-	VPBROADCASTD X14, Y14
-	SHRQ         $0x01, R14
+	LEAQ         (R9)(SI*1), R11
+	LEAQ         (R11)(SI*1), R12
+	LEAQ         (R12)(SI*1), SI
+	MOVQ         edges+88(FP), R13
+	MOVQ         R13, R14
 	ANDQ         $0x01, R14
 	DECQ         R14
-	VMOVQ        R14, X15
-	VPBROADCASTD X15, Y15
-	LEAQ         (AX)(AX*2), R14
-	LEAQ         (AX)(AX*4), R15
+	VMOVQ        R14, X6
+	VPBROADCASTD X6, Y6
+	SHRQ         $0x01, R13
+	ANDQ         $0x01, R13
+	DECQ         R13
+	VMOVQ        R13, X7
+	VPBROADCASTD X7, Y7
+	LEAQ         (AX)(AX*2), R13
+	LEAQ         (AX)(AX*4), R14
+	MOVQ         down+80(FP), BP
 
 loop:
-	VMASKMOVPS   (R9), Y14, Y0
-	VMASKMOVPS   (R10), Y14, Y1
-	VMASKMOVPS   (R12), Y14, Y2
-	VMASKMOVPS   (R13), Y14, Y3
-	VMASKMOVPS   (R8), Y14, Y4
-	VMASKMOVPS   (R11), Y14, Y5
-	VFMADD132PS  384(SI), Y4, Y0
-	VFNMADD231PS 448(SI), Y2, Y0
-	VFMADD231PS  384(SI), Y1, Y5
-	VFNMADD231PS 448(SI), Y3, Y5
-	VMOVAPS      Y2, Y6
-	VFNMADD132PS 256(SI), Y4, Y6
-	VFNMADD132PS 64(SI), Y4, Y2
-	VMOVAPS      Y1, Y7
-	VFNMADD132PS 256(SI), Y3, Y7
-	VFNMADD132PS 64(SI), Y3, Y1
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  (SI), Y7, Y4
-	VFNMADD231PS (SI), Y7, Y6
-	VMOVAPS      Y2, Y3
-	VFMADD231PS  192(SI), Y1, Y3
-	VFNMADD231PS 192(SI), Y1, Y2
-	VMOVUPS      Y0, (DI)
-	VMOVUPS      Y4, 192(DI)
-	VMOVUPS      Y6, 384(DI)
-	VMOVUPS      Y3, 576(DI)
-	VMOVUPS      Y2, 768(DI)
-	VMOVUPS      Y5, 960(DI)
-	VMOVUPS      (R9)(AX*1), Y5
-	VMOVUPS      (R10)(AX*1), Y2
-	VMOVUPS      (R12)(AX*1), Y3
-	VMOVUPS      (R13)(AX*1), Y6
-	VMOVUPS      (R8)(AX*1), Y4
-	VMOVUPS      (R11)(AX*1), Y0
-	VFMADD132PS  384(SI), Y4, Y5
-	VFNMADD231PS 448(SI), Y3, Y5
-	VFMADD231PS  384(SI), Y2, Y0
-	VFNMADD231PS 448(SI), Y6, Y0
-	VMOVAPS      Y3, Y7
-	VFNMADD132PS 256(SI), Y4, Y7
-	VFNMADD132PS 64(SI), Y4, Y3
-	VMOVAPS      Y2, Y1
-	VFNMADD132PS 256(SI), Y6, Y1
-	VFNMADD132PS 64(SI), Y6, Y2
-	VMOVAPS      Y7, Y4
-	VFMADD231PS  (SI), Y1, Y4
-	VFNMADD231PS (SI), Y1, Y7
-	VMOVAPS      Y3, Y6
-	VFMADD231PS  192(SI), Y2, Y6
-	VFNMADD231PS 192(SI), Y2, Y3
-	VMOVUPS      Y5, 32(DI)
-	VMOVUPS      Y4, 224(DI)
-	VMOVUPS      Y7, 416(DI)
-	VMOVUPS      Y6, 608(DI)
-	VMOVUPS      Y3, 800(DI)
-	VMOVUPS      Y0, 992(DI)
-	VMOVUPS      (R9)(AX*2), Y0
-	VMOVUPS      (R10)(AX*2), Y3
-	VMOVUPS      (R12)(AX*2), Y6
-	VMOVUPS      (R13)(AX*2), Y7
-	VMOVUPS      (R8)(AX*2), Y4
-	VMOVUPS      (R11)(AX*2), Y5
-	VFMADD132PS  384(SI), Y4, Y0
-	VFNMADD231PS 448(SI), Y6, Y0
-	VFMADD231PS  384(SI), Y3, Y5
-	VFNMADD231PS 448(SI), Y7, Y5
-	VMOVAPS      Y6, Y1
-	VFNMADD132PS 256(SI), Y4, Y1
-	VFNMADD132PS 64(SI), Y4, Y6
-	VMOVAPS      Y3, Y2
-	VFNMADD132PS 256(SI), Y7, Y2
-	VFNMADD132PS 64(SI), Y7, Y3
-	VMOVAPS      Y1, Y4
-	VFMADD231PS  (SI), Y2, Y4
-	VFNMADD231PS (SI), Y2, Y1
-	VMOVAPS      Y6, Y7
-	VFMADD231PS  192(SI), Y3, Y7
-	VFNMADD231PS 192(SI), Y3, Y6
-	VMOVUPS      Y0, 64(DI)
-	VMOVUPS      Y4, 256(DI)
-	VMOVUPS      Y1, 448(DI)
-	VMOVUPS      Y7, 640(DI)
-	VMOVUPS      Y6, 832(DI)
-	VMOVUPS      Y5, 1024(DI)
-	VMOVUPS      (R9)(R14*1), Y5
-	VMOVUPS      (R10)(R14*1), Y6
-	VMOVUPS      (R12)(R14*1), Y7
-	VMOVUPS      (R13)(R14*1), Y1
-	VMOVUPS      (R8)(R14*1), Y4
-	VMOVUPS      (R11)(R14*1), Y0
-	VFMADD132PS  384(SI), Y4, Y5
-	VFNMADD231PS 448(SI), Y7, Y5
-	VFMADD231PS  384(SI), Y6, Y0
-	VFNMADD231PS 448(SI), Y1, Y0
-	VMOVAPS      Y7, Y2
-	VFNMADD132PS 256(SI), Y4, Y2
-	VFNMADD132PS 64(SI), Y4, Y7
-	VMOVAPS      Y6, Y3
-	VFNMADD132PS 256(SI), Y1, Y3
-	VFNMADD132PS 64(SI), Y1, Y6
-	VMOVAPS      Y2, Y4
-	VFMADD231PS  (SI), Y3, Y4
-	VFNMADD231PS (SI), Y3, Y2
-	VMOVAPS      Y7, Y1
-	VFMADD231PS  192(SI), Y6, Y1
-	VFNMADD231PS 192(SI), Y6, Y7
-	VMOVUPS      Y5, 96(DI)
-	VMOVUPS      Y4, 288(DI)
-	VMOVUPS      Y2, 480(DI)
-	VMOVUPS      Y1, 672(DI)
-	VMOVUPS      Y7, 864(DI)
-	VMOVUPS      Y0, 1056(DI)
-	VMOVUPS      (R9)(AX*4), Y0
-	VMOVUPS      (R10)(AX*4), Y7
-	VMOVUPS      (R12)(AX*4), Y1
-	VMOVUPS      (R13)(AX*4), Y2
-	VMOVUPS      (R8)(AX*4), Y4
-	VMOVUPS      (R11)(AX*4), Y5
-	VFMADD132PS  384(SI), Y4, Y0
-	VFNMADD231PS 448(SI), Y1, Y0
-	VFMADD231PS  384(SI), Y7, Y5
-	VFNMADD231PS 448(SI), Y2, Y5
-	VMOVAPS      Y1, Y3
-	VFNMADD132PS 256(SI), Y4, Y3
-	VFNMADD132PS 64(SI), Y4, Y1
-	VMOVAPS      Y7, Y6
-	VFNMADD132PS 256(SI), Y2, Y6
-	VFNMADD132PS 64(SI), Y2, Y7
-	VMOVAPS      Y3, Y4
-	VFMADD231PS  (SI), Y6, Y4
-	VFNMADD231PS (SI), Y6, Y3
-	VMOVAPS      Y1, Y2
-	VFMADD231PS  192(SI), Y7, Y2
-	VFNMADD231PS 192(SI), Y7, Y1
-	VMOVUPS      Y0, 128(DI)
-	VMOVUPS      Y4, 320(DI)
-	VMOVUPS      Y3, 512(DI)
-	VMOVUPS      Y2, 704(DI)
-	VMOVUPS      Y1, 896(DI)
-	VMOVUPS      Y5, 1088(DI)
-	VMASKMOVPS   (R9)(R15*1), Y15, Y5
-	VMASKMOVPS   (R10)(R15*1), Y15, Y1
-	VMASKMOVPS   (R12)(R15*1), Y15, Y2
-	VMASKMOVPS   (R13)(R15*1), Y15, Y3
-	VMASKMOVPS   (R8)(R15*1), Y15, Y4
-	VMASKMOVPS   (R11)(R15*1), Y15, Y0
-	VFMADD132PS  384(SI), Y4, Y5
-	VFNMADD231PS 448(SI), Y2, Y5
-	VFMADD231PS  384(SI), Y1, Y0
-	VFNMADD231PS 448(SI), Y3, Y0
-	VMOVAPS      Y2, Y6
-	VFNMADD132PS 256(SI), Y4, Y6
-	VFNMADD132PS 64(SI), Y4, Y2
-	VMOVAPS      Y1, Y7
-	VFNMADD132PS 256(SI), Y3, Y7
-	VFNMADD132PS 64(SI), Y3, Y1
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  (SI), Y7, Y4
-	VFNMADD231PS (SI), Y7, Y6
-	VMOVAPS      Y2, Y3
-	VFMADD231PS  192(SI), Y1, Y3
-	VFNMADD231PS 192(SI), Y1, Y2
-	VMOVUPS      Y5, 160(DI)
-	VMOVUPS      Y4, 352(DI)
-	VMOVUPS      Y6, 544(DI)
-	VMOVUPS      Y3, 736(DI)
-	VMOVUPS      Y2, 928(DI)
-	VMOVUPS      Y0, 1120(DI)
-	MOVQ         CX, BP
-	VMOVUPS      (DI), Y0
-	VMOVUPS      32(DI), Y2
-	VMOVUPS      64(DI), Y3
-	VMOVUPS      96(DI), Y6
-	VMOVUPS      128(DI), Y4
-	VMOVUPS      160(DI), Y5
-	VFMADD132PS  384(SI), Y4, Y0
-	VFNMADD231PS 448(SI), Y3, Y0
-	VFMADD231PS  384(SI), Y2, Y5
-	VFNMADD231PS 448(SI), Y6, Y5
-	VMOVAPS      Y3, Y7
-	VFNMADD132PS 256(SI), Y4, Y7
-	VFNMADD132PS 64(SI), Y4, Y3
-	VMOVAPS      Y2, Y1
-	VFNMADD132PS 256(SI), Y6, Y1
-	VFNMADD132PS 64(SI), Y6, Y2
-	VMOVAPS      Y7, Y4
-	VFMADD231PS  (SI), Y1, Y4
-	VFNMADD231PS (SI), Y1, Y7
-	VMOVAPS      Y3, Y6
-	VFMADD231PS  192(SI), Y2, Y6
-	VFNMADD231PS 192(SI), Y2, Y3
-	VMOVUPS      Y0, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y4, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y7, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y6, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y3, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y5, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      192(DI), Y5
-	VMOVUPS      224(DI), Y3
-	VMOVUPS      256(DI), Y6
-	VMOVUPS      288(DI), Y7
-	VMOVUPS      320(DI), Y4
-	VMOVUPS      352(DI), Y0
-	VFMADD132PS  384(SI), Y4, Y5
-	VFNMADD231PS 448(SI), Y6, Y5
-	VFMADD231PS  384(SI), Y3, Y0
-	VFNMADD231PS 448(SI), Y7, Y0
-	VMOVAPS      Y6, Y1
-	VFNMADD132PS 256(SI), Y4, Y1
-	VFNMADD132PS 64(SI), Y4, Y6
-	VMOVAPS      Y3, Y2
-	VFNMADD132PS 256(SI), Y7, Y2
-	VFNMADD132PS 64(SI), Y7, Y3
-	VMOVAPS      Y1, Y4
-	VFMADD231PS  (SI), Y2, Y4
-	VFNMADD231PS (SI), Y2, Y1
-	VMOVAPS      Y6, Y7
-	VFMADD231PS  192(SI), Y3, Y7
-	VFNMADD231PS 192(SI), Y3, Y6
-	VMOVUPS      Y5, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y4, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y1, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y7, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y6, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y0, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      384(DI), Y0
-	VMOVUPS      416(DI), Y6
-	VMOVUPS      448(DI), Y7
-	VMOVUPS      480(DI), Y1
-	VMOVUPS      512(DI), Y4
-	VMOVUPS      544(DI), Y5
-	VFMADD132PS  384(SI), Y4, Y0
-	VFNMADD231PS 448(SI), Y7, Y0
-	VFMADD231PS  384(SI), Y6, Y5
-	VFNMADD231PS 448(SI), Y1, Y5
-	VMOVAPS      Y7, Y2
-	VFNMADD132PS 256(SI), Y4, Y2
-	VFNMADD132PS 64(SI), Y4, Y7
-	VMOVAPS      Y6, Y3
-	VFNMADD132PS 256(SI), Y1, Y3
-	VFNMADD132PS 64(SI), Y1, Y6
-	VMOVAPS      Y2, Y4
-	VFMADD231PS  (SI), Y3, Y4
-	VFNMADD231PS (SI), Y3, Y2
-	VMOVAPS      Y7, Y1
-	VFMADD231PS  192(SI), Y6, Y1
-	VFNMADD231PS 192(SI), Y6, Y7
-	VMOVUPS      Y0, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y4, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y2, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y1, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y7, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y5, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      576(DI), Y5
-	VMOVUPS      608(DI), Y7
-	VMOVUPS      640(DI), Y1
-	VMOVUPS      672(DI), Y2
-	VMOVUPS      704(DI), Y4
-	VMOVUPS      736(DI), Y0
-	VFMADD132PS  384(SI), Y4, Y5
-	VFNMADD231PS 448(SI), Y1, Y5
-	VFMADD231PS  384(SI), Y7, Y0
-	VFNMADD231PS 448(SI), Y2, Y0
-	VMOVAPS      Y1, Y3
-	VFNMADD132PS 256(SI), Y4, Y3
-	VFNMADD132PS 64(SI), Y4, Y1
-	VMOVAPS      Y7, Y6
-	VFNMADD132PS 256(SI), Y2, Y6
-	VFNMADD132PS 64(SI), Y2, Y7
-	VMOVAPS      Y3, Y4
-	VFMADD231PS  (SI), Y6, Y4
-	VFNMADD231PS (SI), Y6, Y3
-	VMOVAPS      Y1, Y2
-	VFMADD231PS  192(SI), Y7, Y2
-	VFNMADD231PS 192(SI), Y7, Y1
-	VMOVUPS      Y5, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y4, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y3, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y2, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y1, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y0, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      768(DI), Y0
-	VMOVUPS      800(DI), Y1
-	VMOVUPS      832(DI), Y2
-	VMOVUPS      864(DI), Y3
-	VMOVUPS      896(DI), Y4
-	VMOVUPS      928(DI), Y5
-	VFMADD132PS  384(SI), Y4, Y0
-	VFNMADD231PS 448(SI), Y2, Y0
-	VFMADD231PS  384(SI), Y1, Y5
-	VFNMADD231PS 448(SI), Y3, Y5
-	VMOVAPS      Y2, Y6
-	VFNMADD132PS 256(SI), Y4, Y6
-	VFNMADD132PS 64(SI), Y4, Y2
-	VMOVAPS      Y1, Y7
-	VFNMADD132PS 256(SI), Y3, Y7
-	VFNMADD132PS 64(SI), Y3, Y1
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  (SI), Y7, Y4
-	VFNMADD231PS (SI), Y7, Y6
-	VMOVAPS      Y2, Y3
-	VFMADD231PS  192(SI), Y1, Y3
-	VFNMADD231PS 192(SI), Y1, Y2
-	VMOVUPS      Y0, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y4, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y6, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y3, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y2, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y5, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      960(DI), Y5
-	VMOVUPS      992(DI), Y2
-	VMOVUPS      1024(DI), Y3
-	VMOVUPS      1056(DI), Y6
-	VMOVUPS      1088(DI), Y4
-	VMOVUPS      1120(DI), Y0
-	VFMADD132PS  384(SI), Y4, Y5
-	VFNMADD231PS 448(SI), Y3, Y5
-	VFMADD231PS  384(SI), Y2, Y0
-	VFNMADD231PS 448(SI), Y6, Y0
-	VMOVAPS      Y3, Y7
-	VFNMADD132PS 256(SI), Y4, Y7
-	VFNMADD132PS 64(SI), Y4, Y3
-	VMOVAPS      Y2, Y1
-	VFNMADD132PS 256(SI), Y6, Y1
-	VFNMADD132PS 64(SI), Y6, Y2
-	VMOVAPS      Y7, Y4
-	VFMADD231PS  (SI), Y1, Y4
-	VFNMADD231PS (SI), Y1, Y7
-	VMOVAPS      Y3, Y6
-	VFMADD231PS  192(SI), Y2, Y6
-	VFNMADD231PS 192(SI), Y2, Y3
-	VMOVUPS      Y5, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y4, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y7, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y6, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y3, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	VMOVUPS      Y0, (BP)
-	PREFETCHT0   128(BP)
-	ADDQ         DX, BP
-	ADDQ         $0x20, R9
-	ADDQ         $0x20, R10
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
+	PREFETCHT0   (R9)(BP*1)
+	PREFETCHT0   64(R9)(BP*1)
+	PREFETCHT0   (R11)(BP*1)
+	PREFETCHT0   64(R11)(BP*1)
+	PREFETCHT0   (R12)(BP*1)
+	PREFETCHT0   64(R12)(BP*1)
+	PREFETCHT0   (SI)(BP*1)
+	PREFETCHT0   64(SI)(BP*1)
+	ADDQ         $0x60, BP
+	VMASKMOVPS   (R8), Y6, Y8
+	VMASKMOVPS   (R9), Y6, Y9
+	VMASKMOVPS   (R11), Y6, Y10
+	VMASKMOVPS   (R12), Y6, Y11
+	VMASKMOVPS   (SI), Y6, Y12
+	VMASKMOVPS   (R10), Y6, Y13
+	VFMADD132PS  Y4, Y12, Y8
+	VFNMADD231PS Y5, Y10, Y8
+	VFMADD231PS  Y4, Y9, Y13
+	VFNMADD231PS Y5, Y11, Y13
+	VMOVAPS      Y10, Y14
+	VFNMADD132PS Y3, Y12, Y14
+	VFNMADD132PS Y2, Y12, Y10
+	VMOVAPS      Y9, Y15
+	VFNMADD132PS Y3, Y11, Y15
+	VFNMADD132PS Y2, Y11, Y9
+	VMOVAPS      Y14, Y12
+	VFMADD231PS  Y0, Y15, Y12
+	VFNMADD231PS Y0, Y15, Y14
+	VMOVAPS      Y10, Y11
+	VFMADD231PS  Y1, Y9, Y11
+	VFNMADD231PS Y1, Y9, Y10
+	VMOVUPS      Y8, (DI)
+	VMOVUPS      Y12, 192(DI)
+	VMOVUPS      Y14, 384(DI)
+	VMOVUPS      Y11, 576(DI)
+	VMOVUPS      Y10, 768(DI)
+	VMOVUPS      Y13, 960(DI)
+	VMOVUPS      (R8)(AX*1), Y13
+	VMOVUPS      (R9)(AX*1), Y10
+	VMOVUPS      (R11)(AX*1), Y11
+	VMOVUPS      (R12)(AX*1), Y14
+	VMOVUPS      (SI)(AX*1), Y12
+	VMOVUPS      (R10)(AX*1), Y8
+	VFMADD132PS  Y4, Y12, Y13
+	VFNMADD231PS Y5, Y11, Y13
+	VFMADD231PS  Y4, Y10, Y8
+	VFNMADD231PS Y5, Y14, Y8
+	VMOVAPS      Y11, Y15
+	VFNMADD132PS Y3, Y12, Y15
+	VFNMADD132PS Y2, Y12, Y11
+	VMOVAPS      Y10, Y9
+	VFNMADD132PS Y3, Y14, Y9
+	VFNMADD132PS Y2, Y14, Y10
+	VMOVAPS      Y15, Y12
+	VFMADD231PS  Y0, Y9, Y12
+	VFNMADD231PS Y0, Y9, Y15
+	VMOVAPS      Y11, Y14
+	VFMADD231PS  Y1, Y10, Y14
+	VFNMADD231PS Y1, Y10, Y11
+	VMOVUPS      Y13, 32(DI)
+	VMOVUPS      Y12, 224(DI)
+	VMOVUPS      Y15, 416(DI)
+	VMOVUPS      Y14, 608(DI)
+	VMOVUPS      Y11, 800(DI)
+	VMOVUPS      Y8, 992(DI)
+	VMOVUPS      (R8)(AX*2), Y8
+	VMOVUPS      (R9)(AX*2), Y11
+	VMOVUPS      (R11)(AX*2), Y14
+	VMOVUPS      (R12)(AX*2), Y15
+	VMOVUPS      (SI)(AX*2), Y12
+	VMOVUPS      (R10)(AX*2), Y13
+	VFMADD132PS  Y4, Y12, Y8
+	VFNMADD231PS Y5, Y14, Y8
+	VFMADD231PS  Y4, Y11, Y13
+	VFNMADD231PS Y5, Y15, Y13
+	VMOVAPS      Y14, Y9
+	VFNMADD132PS Y3, Y12, Y9
+	VFNMADD132PS Y2, Y12, Y14
+	VMOVAPS      Y11, Y10
+	VFNMADD132PS Y3, Y15, Y10
+	VFNMADD132PS Y2, Y15, Y11
+	VMOVAPS      Y9, Y12
+	VFMADD231PS  Y0, Y10, Y12
+	VFNMADD231PS Y0, Y10, Y9
+	VMOVAPS      Y14, Y15
+	VFMADD231PS  Y1, Y11, Y15
+	VFNMADD231PS Y1, Y11, Y14
+	VMOVUPS      Y8, 64(DI)
+	VMOVUPS      Y12, 256(DI)
+	VMOVUPS      Y9, 448(DI)
+	VMOVUPS      Y15, 640(DI)
+	VMOVUPS      Y14, 832(DI)
+	VMOVUPS      Y13, 1024(DI)
+	VMOVUPS      (R8)(R13*1), Y13
+	VMOVUPS      (R9)(R13*1), Y14
+	VMOVUPS      (R11)(R13*1), Y15
+	VMOVUPS      (R12)(R13*1), Y9
+	VMOVUPS      (SI)(R13*1), Y12
+	VMOVUPS      (R10)(R13*1), Y8
+	VFMADD132PS  Y4, Y12, Y13
+	VFNMADD231PS Y5, Y15, Y13
+	VFMADD231PS  Y4, Y14, Y8
+	VFNMADD231PS Y5, Y9, Y8
+	VMOVAPS      Y15, Y10
+	VFNMADD132PS Y3, Y12, Y10
+	VFNMADD132PS Y2, Y12, Y15
+	VMOVAPS      Y14, Y11
+	VFNMADD132PS Y3, Y9, Y11
+	VFNMADD132PS Y2, Y9, Y14
+	VMOVAPS      Y10, Y12
+	VFMADD231PS  Y0, Y11, Y12
+	VFNMADD231PS Y0, Y11, Y10
+	VMOVAPS      Y15, Y9
+	VFMADD231PS  Y1, Y14, Y9
+	VFNMADD231PS Y1, Y14, Y15
+	VMOVUPS      Y13, 96(DI)
+	VMOVUPS      Y12, 288(DI)
+	VMOVUPS      Y10, 480(DI)
+	VMOVUPS      Y9, 672(DI)
+	VMOVUPS      Y15, 864(DI)
+	VMOVUPS      Y8, 1056(DI)
+	VMOVUPS      (R8)(AX*4), Y8
+	VMOVUPS      (R9)(AX*4), Y15
+	VMOVUPS      (R11)(AX*4), Y9
+	VMOVUPS      (R12)(AX*4), Y10
+	VMOVUPS      (SI)(AX*4), Y12
+	VMOVUPS      (R10)(AX*4), Y13
+	VFMADD132PS  Y4, Y12, Y8
+	VFNMADD231PS Y5, Y9, Y8
+	VFMADD231PS  Y4, Y15, Y13
+	VFNMADD231PS Y5, Y10, Y13
+	VMOVAPS      Y9, Y11
+	VFNMADD132PS Y3, Y12, Y11
+	VFNMADD132PS Y2, Y12, Y9
+	VMOVAPS      Y15, Y14
+	VFNMADD132PS Y3, Y10, Y14
+	VFNMADD132PS Y2, Y10, Y15
+	VMOVAPS      Y11, Y12
+	VFMADD231PS  Y0, Y14, Y12
+	VFNMADD231PS Y0, Y14, Y11
+	VMOVAPS      Y9, Y10
+	VFMADD231PS  Y1, Y15, Y10
+	VFNMADD231PS Y1, Y15, Y9
+	VMOVUPS      Y8, 128(DI)
+	VMOVUPS      Y12, 320(DI)
+	VMOVUPS      Y11, 512(DI)
+	VMOVUPS      Y10, 704(DI)
+	VMOVUPS      Y9, 896(DI)
+	VMOVUPS      Y13, 1088(DI)
+	VMASKMOVPS   (R8)(R14*1), Y7, Y13
+	VMASKMOVPS   (R9)(R14*1), Y7, Y9
+	VMASKMOVPS   (R11)(R14*1), Y7, Y10
+	VMASKMOVPS   (R12)(R14*1), Y7, Y11
+	VMASKMOVPS   (SI)(R14*1), Y7, Y12
+	VMASKMOVPS   (R10)(R14*1), Y7, Y8
+	VFMADD132PS  Y4, Y12, Y13
+	VFNMADD231PS Y5, Y10, Y13
+	VFMADD231PS  Y4, Y9, Y8
+	VFNMADD231PS Y5, Y11, Y8
+	VMOVAPS      Y10, Y14
+	VFNMADD132PS Y3, Y12, Y14
+	VFNMADD132PS Y2, Y12, Y10
+	VMOVAPS      Y9, Y15
+	VFNMADD132PS Y3, Y11, Y15
+	VFNMADD132PS Y2, Y11, Y9
+	VMOVAPS      Y14, Y12
+	VFMADD231PS  Y0, Y15, Y12
+	VFNMADD231PS Y0, Y15, Y14
+	VMOVAPS      Y10, Y11
+	VFMADD231PS  Y1, Y9, Y11
+	VFNMADD231PS Y1, Y9, Y10
+	VMOVUPS      Y13, 160(DI)
+	VMOVUPS      Y12, 352(DI)
+	VMOVUPS      Y14, 544(DI)
+	VMOVUPS      Y11, 736(DI)
+	VMOVUPS      Y10, 928(DI)
+	VMOVUPS      Y8, 1120(DI)
+	MOVQ         CX, R15
+	VMOVUPS      (DI), Y8
+	VMOVUPS      32(DI), Y10
+	VMOVUPS      64(DI), Y11
+	VMOVUPS      96(DI), Y14
+	VMOVUPS      128(DI), Y12
+	VMOVUPS      160(DI), Y13
+	VFMADD132PS  Y4, Y12, Y8
+	VFNMADD231PS Y5, Y11, Y8
+	VFMADD231PS  Y4, Y10, Y13
+	VFNMADD231PS Y5, Y14, Y13
+	VMOVAPS      Y11, Y15
+	VFNMADD132PS Y3, Y12, Y15
+	VFNMADD132PS Y2, Y12, Y11
+	VMOVAPS      Y10, Y9
+	VFNMADD132PS Y3, Y14, Y9
+	VFNMADD132PS Y2, Y14, Y10
+	VMOVAPS      Y15, Y12
+	VFMADD231PS  Y0, Y9, Y12
+	VFNMADD231PS Y0, Y9, Y15
+	VMOVAPS      Y11, Y14
+	VFMADD231PS  Y1, Y10, Y14
+	VFNMADD231PS Y1, Y10, Y11
+	VMOVUPS      Y8, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y12, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y15, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y14, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y11, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y13, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      192(DI), Y13
+	VMOVUPS      224(DI), Y11
+	VMOVUPS      256(DI), Y14
+	VMOVUPS      288(DI), Y15
+	VMOVUPS      320(DI), Y12
+	VMOVUPS      352(DI), Y8
+	VFMADD132PS  Y4, Y12, Y13
+	VFNMADD231PS Y5, Y14, Y13
+	VFMADD231PS  Y4, Y11, Y8
+	VFNMADD231PS Y5, Y15, Y8
+	VMOVAPS      Y14, Y9
+	VFNMADD132PS Y3, Y12, Y9
+	VFNMADD132PS Y2, Y12, Y14
+	VMOVAPS      Y11, Y10
+	VFNMADD132PS Y3, Y15, Y10
+	VFNMADD132PS Y2, Y15, Y11
+	VMOVAPS      Y9, Y12
+	VFMADD231PS  Y0, Y10, Y12
+	VFNMADD231PS Y0, Y10, Y9
+	VMOVAPS      Y14, Y15
+	VFMADD231PS  Y1, Y11, Y15
+	VFNMADD231PS Y1, Y11, Y14
+	VMOVUPS      Y13, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y12, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y9, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y15, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y14, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y8, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      384(DI), Y8
+	VMOVUPS      416(DI), Y14
+	VMOVUPS      448(DI), Y15
+	VMOVUPS      480(DI), Y9
+	VMOVUPS      512(DI), Y12
+	VMOVUPS      544(DI), Y13
+	VFMADD132PS  Y4, Y12, Y8
+	VFNMADD231PS Y5, Y15, Y8
+	VFMADD231PS  Y4, Y14, Y13
+	VFNMADD231PS Y5, Y9, Y13
+	VMOVAPS      Y15, Y10
+	VFNMADD132PS Y3, Y12, Y10
+	VFNMADD132PS Y2, Y12, Y15
+	VMOVAPS      Y14, Y11
+	VFNMADD132PS Y3, Y9, Y11
+	VFNMADD132PS Y2, Y9, Y14
+	VMOVAPS      Y10, Y12
+	VFMADD231PS  Y0, Y11, Y12
+	VFNMADD231PS Y0, Y11, Y10
+	VMOVAPS      Y15, Y9
+	VFMADD231PS  Y1, Y14, Y9
+	VFNMADD231PS Y1, Y14, Y15
+	VMOVUPS      Y8, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y12, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y10, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y9, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y15, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y13, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      576(DI), Y13
+	VMOVUPS      608(DI), Y15
+	VMOVUPS      640(DI), Y9
+	VMOVUPS      672(DI), Y10
+	VMOVUPS      704(DI), Y12
+	VMOVUPS      736(DI), Y8
+	VFMADD132PS  Y4, Y12, Y13
+	VFNMADD231PS Y5, Y9, Y13
+	VFMADD231PS  Y4, Y15, Y8
+	VFNMADD231PS Y5, Y10, Y8
+	VMOVAPS      Y9, Y11
+	VFNMADD132PS Y3, Y12, Y11
+	VFNMADD132PS Y2, Y12, Y9
+	VMOVAPS      Y15, Y14
+	VFNMADD132PS Y3, Y10, Y14
+	VFNMADD132PS Y2, Y10, Y15
+	VMOVAPS      Y11, Y12
+	VFMADD231PS  Y0, Y14, Y12
+	VFNMADD231PS Y0, Y14, Y11
+	VMOVAPS      Y9, Y10
+	VFMADD231PS  Y1, Y15, Y10
+	VFNMADD231PS Y1, Y15, Y9
+	VMOVUPS      Y13, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y12, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y11, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y10, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y9, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y8, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      768(DI), Y8
+	VMOVUPS      800(DI), Y9
+	VMOVUPS      832(DI), Y10
+	VMOVUPS      864(DI), Y11
+	VMOVUPS      896(DI), Y12
+	VMOVUPS      928(DI), Y13
+	VFMADD132PS  Y4, Y12, Y8
+	VFNMADD231PS Y5, Y10, Y8
+	VFMADD231PS  Y4, Y9, Y13
+	VFNMADD231PS Y5, Y11, Y13
+	VMOVAPS      Y10, Y14
+	VFNMADD132PS Y3, Y12, Y14
+	VFNMADD132PS Y2, Y12, Y10
+	VMOVAPS      Y9, Y15
+	VFNMADD132PS Y3, Y11, Y15
+	VFNMADD132PS Y2, Y11, Y9
+	VMOVAPS      Y14, Y12
+	VFMADD231PS  Y0, Y15, Y12
+	VFNMADD231PS Y0, Y15, Y14
+	VMOVAPS      Y10, Y11
+	VFMADD231PS  Y1, Y9, Y11
+	VFNMADD231PS Y1, Y9, Y10
+	VMOVUPS      Y8, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y12, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y14, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y11, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y10, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y13, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      960(DI), Y13
+	VMOVUPS      992(DI), Y10
+	VMOVUPS      1024(DI), Y11
+	VMOVUPS      1056(DI), Y14
+	VMOVUPS      1088(DI), Y12
+	VMOVUPS      1120(DI), Y8
+	VFMADD132PS  Y4, Y12, Y13
+	VFNMADD231PS Y5, Y11, Y13
+	VFMADD231PS  Y4, Y10, Y8
+	VFNMADD231PS Y5, Y14, Y8
+	VMOVAPS      Y11, Y15
+	VFNMADD132PS Y3, Y12, Y15
+	VFNMADD132PS Y2, Y12, Y11
+	VMOVAPS      Y10, Y9
+	VFNMADD132PS Y3, Y14, Y9
+	VFNMADD132PS Y2, Y14, Y10
+	VMOVAPS      Y15, Y12
+	VFMADD231PS  Y0, Y9, Y12
+	VFNMADD231PS Y0, Y9, Y15
+	VMOVAPS      Y11, Y14
+	VFMADD231PS  Y1, Y10, Y14
+	VFNMADD231PS Y1, Y10, Y11
+	VMOVUPS      Y13, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y12, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y15, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y14, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y11, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
+	VMOVUPS      Y8, (R15)
+	PREFETCHT0   128(R15)
+	ADDQ         DX, R15
 	ADDQ         $0x20, R8
+	ADDQ         $0x20, R9
 	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, SI
+	ADDQ         $0x20, R10
 	ADDQ         $0x20, CX
 	DECQ         BX
 	JNZ          loop
 	VZEROUPPER
 	RET
 
-// func winoOutputAVX2(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32)
+// func winoOutputAVX2(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr)
 // Requires: AVX, FMA3, MMX+
-TEXT ·winoOutputAVX2(SB), NOSPLIT, $0-64
-	MOVQ ps+16(FP), AX
-	MOVQ pts+24(FP), CX
-	MOVQ ptst+32(FP), DX
-	MOVQ n+40(FP), BX
-	MOVQ konst+48(FP), SI
-	MOVQ tmp+56(FP), DI
-	MOVQ img+0(FP), R8
-	MOVQ rs+8(FP), R9
-	LEAQ (R8)(R9*1), R10
-	LEAQ (R10)(R9*1), R11
-	LEAQ (R11)(R9*1), R9
-	LEAQ (AX)(AX*2), R12
-	LEAQ (DX)(DX*2), R15
-	ADDQ R15, R15
+TEXT ·winoOutputAVX2(SB), NOSPLIT, $0-72
+	MOVQ    ps+16(FP), AX
+	MOVQ    pts+24(FP), CX
+	MOVQ    ptst+32(FP), DX
+	MOVQ    n+40(FP), BX
+	MOVQ    konst+48(FP), SI
+	MOVQ    tmp+56(FP), DI
+	VMOVUPS (SI), Y0
+	VMOVUPS 192(SI), Y1
+	VMOVUPS 64(SI), Y2
+	VMOVUPS 256(SI), Y3
+	VMOVUPS 128(SI), Y4
+	VMOVUPS 320(SI), Y5
+	MOVQ    img+0(FP), SI
+	MOVQ    rs+8(FP), R8
+	LEAQ    (SI)(R8*1), R9
+	LEAQ    (R9)(R8*1), R10
+	LEAQ    (R10)(R8*1), R8
+	LEAQ    (AX)(AX*2), R11
+	MOVQ    down+64(FP), R12
+	LEAQ    (DX)(DX*2), R15
+	ADDQ    R15, R15
 
 loop:
+	PREFETCHT0  (SI)(R12*1)
+	PREFETCHT0  64(SI)(R12*1)
+	PREFETCHT0  (R9)(R12*1)
+	PREFETCHT0  64(R9)(R12*1)
+	PREFETCHT0  (R10)(R12*1)
+	PREFETCHT0  64(R10)(R12*1)
+	PREFETCHT0  (R8)(R12*1)
+	PREFETCHT0  64(R8)(R12*1)
+	ADDQ        $0x60, R12
 	MOVQ        CX, R14
 	MOVQ        R14, R13
-	VMOVUPS     (R13), Y0
+	VMOVUPS     (R13), Y6
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y1
+	VMOVUPS     (R13), Y7
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y2
+	VMOVUPS     (R13), Y8
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y3
+	VMOVUPS     (R13), Y9
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y4
+	VMOVUPS     (R13), Y10
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y5
+	VMOVUPS     (R13), Y11
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R14
-	VSUBPS      Y2, Y1, Y6
-	VADDPS      Y2, Y1, Y1
-	VSUBPS      Y4, Y3, Y2
-	VADDPS      Y4, Y3, Y3
-	VADDPS      Y1, Y0, Y0
-	VADDPS      Y3, Y0, Y0
-	VFMADD231PS 128(SI), Y6, Y5
-	VFMADD231PS 320(SI), Y2, Y5
-	VMULPS      (SI), Y6, Y6
-	VFMADD231PS 192(SI), Y2, Y6
-	VMULPS      64(SI), Y1, Y1
-	VFMADD231PS 256(SI), Y3, Y1
-	VMOVUPS     Y0, (DI)
-	VMOVUPS     Y6, 192(DI)
-	VMOVUPS     Y1, 384(DI)
-	VMOVUPS     Y5, 576(DI)
+	VSUBPS      Y8, Y7, Y12
+	VADDPS      Y8, Y7, Y7
+	VSUBPS      Y10, Y9, Y8
+	VADDPS      Y10, Y9, Y9
+	VADDPS      Y7, Y6, Y6
+	VADDPS      Y9, Y6, Y6
+	VFMADD231PS Y4, Y12, Y11
+	VFMADD231PS Y5, Y8, Y11
+	VMULPS      Y0, Y12, Y12
+	VFMADD231PS Y1, Y8, Y12
+	VMULPS      Y2, Y7, Y7
+	VFMADD231PS Y3, Y9, Y7
+	VMOVUPS     Y6, (DI)
+	VMOVUPS     Y12, 192(DI)
+	VMOVUPS     Y7, 384(DI)
+	VMOVUPS     Y11, 576(DI)
 	MOVQ        R14, R13
-	VMOVUPS     (R13), Y5
+	VMOVUPS     (R13), Y11
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y1
+	VMOVUPS     (R13), Y7
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Y12
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
 	VMOVUPS     (R13), Y6
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y0
+	VMOVUPS     (R13), Y9
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y3
-	PREFETCHT0  128(R13)
-	ADDQ        R15, R13
-	VMOVUPS     (R13), Y2
+	VMOVUPS     (R13), Y8
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R14
-	VSUBPS      Y6, Y1, Y4
-	VADDPS      Y6, Y1, Y1
-	VSUBPS      Y3, Y0, Y6
-	VADDPS      Y3, Y0, Y0
-	VADDPS      Y1, Y5, Y5
-	VADDPS      Y0, Y5, Y5
-	VFMADD231PS 128(SI), Y4, Y2
-	VFMADD231PS 320(SI), Y6, Y2
-	VMULPS      (SI), Y4, Y4
-	VFMADD231PS 192(SI), Y6, Y4
-	VMULPS      64(SI), Y1, Y1
-	VFMADD231PS 256(SI), Y0, Y1
-	VMOVUPS     Y5, 32(DI)
-	VMOVUPS     Y4, 224(DI)
-	VMOVUPS     Y1, 416(DI)
-	VMOVUPS     Y2, 608(DI)
+	VSUBPS      Y12, Y7, Y10
+	VADDPS      Y12, Y7, Y7
+	VSUBPS      Y9, Y6, Y12
+	VADDPS      Y9, Y6, Y6
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y6, Y11, Y11
+	VFMADD231PS Y4, Y10, Y8
+	VFMADD231PS Y5, Y12, Y8
+	VMULPS      Y0, Y10, Y10
+	VFMADD231PS Y1, Y12, Y10
+	VMULPS      Y2, Y7, Y7
+	VFMADD231PS Y3, Y6, Y7
+	VMOVUPS     Y11, 32(DI)
+	VMOVUPS     Y10, 224(DI)
+	VMOVUPS     Y7, 416(DI)
+	VMOVUPS     Y8, 608(DI)
 	MOVQ        R14, R13
-	VMOVUPS     (R13), Y2
+	VMOVUPS     (R13), Y8
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y1
+	VMOVUPS     (R13), Y7
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y4
+	VMOVUPS     (R13), Y10
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y5
-	PREFETCHT0  128(R13)
-	ADDQ        R15, R13
-	VMOVUPS     (R13), Y0
-	PREFETCHT0  128(R13)
-	ADDQ        R15, R13
-	VMOVUPS     (R13), Y6
-	PREFETCHT0  128(R13)
-	ADDQ        DX, R14
-	VSUBPS      Y4, Y1, Y3
-	VADDPS      Y4, Y1, Y1
-	VSUBPS      Y0, Y5, Y4
-	VADDPS      Y0, Y5, Y5
-	VADDPS      Y1, Y2, Y2
-	VADDPS      Y5, Y2, Y2
-	VFMADD231PS 128(SI), Y3, Y6
-	VFMADD231PS 320(SI), Y4, Y6
-	VMULPS      (SI), Y3, Y3
-	VFMADD231PS 192(SI), Y4, Y3
-	VMULPS      64(SI), Y1, Y1
-	VFMADD231PS 256(SI), Y5, Y1
-	VMOVUPS     Y2, 64(DI)
-	VMOVUPS     Y3, 256(DI)
-	VMOVUPS     Y1, 448(DI)
-	VMOVUPS     Y6, 640(DI)
-	MOVQ        R14, R13
-	VMOVUPS     (R13), Y6
-	PREFETCHT0  128(R13)
-	ADDQ        R15, R13
-	VMOVUPS     (R13), Y1
-	PREFETCHT0  128(R13)
-	ADDQ        R15, R13
-	VMOVUPS     (R13), Y3
-	PREFETCHT0  128(R13)
-	ADDQ        R15, R13
-	VMOVUPS     (R13), Y2
-	PREFETCHT0  128(R13)
-	ADDQ        R15, R13
-	VMOVUPS     (R13), Y5
-	PREFETCHT0  128(R13)
-	ADDQ        R15, R13
-	VMOVUPS     (R13), Y4
-	PREFETCHT0  128(R13)
-	ADDQ        DX, R14
-	VSUBPS      Y3, Y1, Y0
-	VADDPS      Y3, Y1, Y1
-	VSUBPS      Y5, Y2, Y3
-	VADDPS      Y5, Y2, Y2
-	VADDPS      Y1, Y6, Y6
-	VADDPS      Y2, Y6, Y6
-	VFMADD231PS 128(SI), Y0, Y4
-	VFMADD231PS 320(SI), Y3, Y4
-	VMULPS      (SI), Y0, Y0
-	VFMADD231PS 192(SI), Y3, Y0
-	VMULPS      64(SI), Y1, Y1
-	VFMADD231PS 256(SI), Y2, Y1
-	VMOVUPS     Y6, 96(DI)
-	VMOVUPS     Y0, 288(DI)
-	VMOVUPS     Y1, 480(DI)
-	VMOVUPS     Y4, 672(DI)
-	MOVQ        R14, R13
-	VMOVUPS     (R13), Y4
-	PREFETCHT0  128(R13)
-	ADDQ        R15, R13
-	VMOVUPS     (R13), Y1
-	PREFETCHT0  128(R13)
-	ADDQ        R15, R13
-	VMOVUPS     (R13), Y0
+	VMOVUPS     (R13), Y11
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
 	VMOVUPS     (R13), Y6
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y2
-	PREFETCHT0  128(R13)
-	ADDQ        R15, R13
-	VMOVUPS     (R13), Y3
+	VMOVUPS     (R13), Y12
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R14
-	VSUBPS      Y0, Y1, Y5
-	VADDPS      Y0, Y1, Y1
-	VSUBPS      Y2, Y6, Y0
-	VADDPS      Y2, Y6, Y6
-	VADDPS      Y1, Y4, Y4
-	VADDPS      Y6, Y4, Y4
-	VFMADD231PS 128(SI), Y5, Y3
-	VFMADD231PS 320(SI), Y0, Y3
-	VMULPS      (SI), Y5, Y5
-	VFMADD231PS 192(SI), Y0, Y5
-	VMULPS      64(SI), Y1, Y1
-	VFMADD231PS 256(SI), Y6, Y1
-	VMOVUPS     Y4, 128(DI)
-	VMOVUPS     Y5, 320(DI)
-	VMOVUPS     Y1, 512(DI)
-	VMOVUPS     Y3, 704(DI)
+	VSUBPS      Y10, Y7, Y9
+	VADDPS      Y10, Y7, Y7
+	VSUBPS      Y6, Y11, Y10
+	VADDPS      Y6, Y11, Y11
+	VADDPS      Y7, Y8, Y8
+	VADDPS      Y11, Y8, Y8
+	VFMADD231PS Y4, Y9, Y12
+	VFMADD231PS Y5, Y10, Y12
+	VMULPS      Y0, Y9, Y9
+	VFMADD231PS Y1, Y10, Y9
+	VMULPS      Y2, Y7, Y7
+	VFMADD231PS Y3, Y11, Y7
+	VMOVUPS     Y8, 64(DI)
+	VMOVUPS     Y9, 256(DI)
+	VMOVUPS     Y7, 448(DI)
+	VMOVUPS     Y12, 640(DI)
 	MOVQ        R14, R13
-	VMOVUPS     (R13), Y3
+	VMOVUPS     (R13), Y12
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y1
+	VMOVUPS     (R13), Y7
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y5
+	VMOVUPS     (R13), Y9
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y4
+	VMOVUPS     (R13), Y8
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Y11
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Y10
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R14
+	VSUBPS      Y9, Y7, Y6
+	VADDPS      Y9, Y7, Y7
+	VSUBPS      Y11, Y8, Y9
+	VADDPS      Y11, Y8, Y8
+	VADDPS      Y7, Y12, Y12
+	VADDPS      Y8, Y12, Y12
+	VFMADD231PS Y4, Y6, Y10
+	VFMADD231PS Y5, Y9, Y10
+	VMULPS      Y0, Y6, Y6
+	VFMADD231PS Y1, Y9, Y6
+	VMULPS      Y2, Y7, Y7
+	VFMADD231PS Y3, Y8, Y7
+	VMOVUPS     Y12, 96(DI)
+	VMOVUPS     Y6, 288(DI)
+	VMOVUPS     Y7, 480(DI)
+	VMOVUPS     Y10, 672(DI)
+	MOVQ        R14, R13
+	VMOVUPS     (R13), Y10
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Y7
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
 	VMOVUPS     (R13), Y6
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y0
+	VMOVUPS     (R13), Y12
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Y8
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Y9
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R14
-	VSUBPS      Y5, Y1, Y2
-	VADDPS      Y5, Y1, Y1
-	VSUBPS      Y6, Y4, Y5
-	VADDPS      Y6, Y4, Y4
-	VADDPS      Y1, Y3, Y3
-	VADDPS      Y4, Y3, Y3
-	VFMADD231PS 128(SI), Y2, Y0
-	VFMADD231PS 320(SI), Y5, Y0
-	VMULPS      (SI), Y2, Y2
-	VFMADD231PS 192(SI), Y5, Y2
-	VMULPS      64(SI), Y1, Y1
-	VFMADD231PS 256(SI), Y4, Y1
-	VMOVUPS     Y3, 160(DI)
-	VMOVUPS     Y2, 352(DI)
-	VMOVUPS     Y1, 544(DI)
-	VMOVUPS     Y0, 736(DI)
-	VMOVUPS     (DI), Y0
-	VMOVUPS     32(DI), Y1
-	VMOVUPS     64(DI), Y2
-	VMOVUPS     96(DI), Y3
-	VMOVUPS     128(DI), Y4
-	VMOVUPS     160(DI), Y5
-	VSUBPS      Y2, Y1, Y6
-	VADDPS      Y2, Y1, Y1
-	VSUBPS      Y4, Y3, Y2
-	VADDPS      Y4, Y3, Y3
-	VADDPS      Y1, Y0, Y0
-	VADDPS      Y3, Y0, Y0
-	VFMADD231PS 128(SI), Y6, Y5
-	VFMADD231PS 320(SI), Y2, Y5
-	VMULPS      (SI), Y6, Y6
-	VFMADD231PS 192(SI), Y2, Y6
-	VMULPS      64(SI), Y1, Y1
-	VFMADD231PS 256(SI), Y3, Y1
-	VMOVUPS     Y0, (R8)
+	VSUBPS      Y6, Y7, Y11
+	VADDPS      Y6, Y7, Y7
+	VSUBPS      Y8, Y12, Y6
+	VADDPS      Y8, Y12, Y12
+	VADDPS      Y7, Y10, Y10
+	VADDPS      Y12, Y10, Y10
+	VFMADD231PS Y4, Y11, Y9
+	VFMADD231PS Y5, Y6, Y9
+	VMULPS      Y0, Y11, Y11
+	VFMADD231PS Y1, Y6, Y11
+	VMULPS      Y2, Y7, Y7
+	VFMADD231PS Y3, Y12, Y7
+	VMOVUPS     Y10, 128(DI)
+	VMOVUPS     Y11, 320(DI)
+	VMOVUPS     Y7, 512(DI)
+	VMOVUPS     Y9, 704(DI)
+	MOVQ        R14, R13
+	VMOVUPS     (R13), Y9
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Y7
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Y11
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Y10
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Y12
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Y6
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R14
+	VSUBPS      Y11, Y7, Y8
+	VADDPS      Y11, Y7, Y7
+	VSUBPS      Y12, Y10, Y11
+	VADDPS      Y12, Y10, Y10
+	VADDPS      Y7, Y9, Y9
+	VADDPS      Y10, Y9, Y9
+	VFMADD231PS Y4, Y8, Y6
+	VFMADD231PS Y5, Y11, Y6
+	VMULPS      Y0, Y8, Y8
+	VFMADD231PS Y1, Y11, Y8
+	VMULPS      Y2, Y7, Y7
+	VFMADD231PS Y3, Y10, Y7
+	VMOVUPS     Y9, 160(DI)
+	VMOVUPS     Y8, 352(DI)
+	VMOVUPS     Y7, 544(DI)
+	VMOVUPS     Y6, 736(DI)
+	VMOVUPS     (DI), Y6
+	VMOVUPS     32(DI), Y7
+	VMOVUPS     64(DI), Y8
+	VMOVUPS     96(DI), Y9
+	VMOVUPS     128(DI), Y10
+	VMOVUPS     160(DI), Y11
+	VSUBPS      Y8, Y7, Y12
+	VADDPS      Y8, Y7, Y7
+	VSUBPS      Y10, Y9, Y8
+	VADDPS      Y10, Y9, Y9
+	VADDPS      Y7, Y6, Y6
+	VADDPS      Y9, Y6, Y6
+	VFMADD231PS Y4, Y12, Y11
+	VFMADD231PS Y5, Y8, Y11
+	VMULPS      Y0, Y12, Y12
+	VFMADD231PS Y1, Y8, Y12
+	VMULPS      Y2, Y7, Y7
+	VFMADD231PS Y3, Y9, Y7
+	VMOVUPS     Y6, (SI)
+	VMOVUPS     Y12, (SI)(AX*1)
+	VMOVUPS     Y7, (SI)(AX*2)
+	VMOVUPS     Y11, (SI)(R11*1)
+	VMOVUPS     192(DI), Y11
+	VMOVUPS     224(DI), Y7
+	VMOVUPS     256(DI), Y12
+	VMOVUPS     288(DI), Y6
+	VMOVUPS     320(DI), Y9
+	VMOVUPS     352(DI), Y8
+	VSUBPS      Y12, Y7, Y10
+	VADDPS      Y12, Y7, Y7
+	VSUBPS      Y9, Y6, Y12
+	VADDPS      Y9, Y6, Y6
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y6, Y11, Y11
+	VFMADD231PS Y4, Y10, Y8
+	VFMADD231PS Y5, Y12, Y8
+	VMULPS      Y0, Y10, Y10
+	VFMADD231PS Y1, Y12, Y10
+	VMULPS      Y2, Y7, Y7
+	VFMADD231PS Y3, Y6, Y7
+	VMOVUPS     Y11, (R9)
+	VMOVUPS     Y10, (R9)(AX*1)
+	VMOVUPS     Y7, (R9)(AX*2)
+	VMOVUPS     Y8, (R9)(R11*1)
+	VMOVUPS     384(DI), Y8
+	VMOVUPS     416(DI), Y7
+	VMOVUPS     448(DI), Y10
+	VMOVUPS     480(DI), Y11
+	VMOVUPS     512(DI), Y6
+	VMOVUPS     544(DI), Y12
+	VSUBPS      Y10, Y7, Y9
+	VADDPS      Y10, Y7, Y7
+	VSUBPS      Y6, Y11, Y10
+	VADDPS      Y6, Y11, Y11
+	VADDPS      Y7, Y8, Y8
+	VADDPS      Y11, Y8, Y8
+	VFMADD231PS Y4, Y9, Y12
+	VFMADD231PS Y5, Y10, Y12
+	VMULPS      Y0, Y9, Y9
+	VFMADD231PS Y1, Y10, Y9
+	VMULPS      Y2, Y7, Y7
+	VFMADD231PS Y3, Y11, Y7
+	VMOVUPS     Y8, (R10)
+	VMOVUPS     Y9, (R10)(AX*1)
+	VMOVUPS     Y7, (R10)(AX*2)
+	VMOVUPS     Y12, (R10)(R11*1)
+	VMOVUPS     576(DI), Y12
+	VMOVUPS     608(DI), Y7
+	VMOVUPS     640(DI), Y9
+	VMOVUPS     672(DI), Y8
+	VMOVUPS     704(DI), Y11
+	VMOVUPS     736(DI), Y10
+	VSUBPS      Y9, Y7, Y6
+	VADDPS      Y9, Y7, Y7
+	VSUBPS      Y11, Y8, Y9
+	VADDPS      Y11, Y8, Y8
+	VADDPS      Y7, Y12, Y12
+	VADDPS      Y8, Y12, Y12
+	VFMADD231PS Y4, Y6, Y10
+	VFMADD231PS Y5, Y9, Y10
+	VMULPS      Y0, Y6, Y6
+	VFMADD231PS Y1, Y9, Y6
+	VMULPS      Y2, Y7, Y7
+	VFMADD231PS Y3, Y8, Y7
+	VMOVUPS     Y12, (R8)
 	VMOVUPS     Y6, (R8)(AX*1)
-	VMOVUPS     Y1, (R8)(AX*2)
-	VMOVUPS     Y5, (R8)(R12*1)
-	VMOVUPS     192(DI), Y5
-	VMOVUPS     224(DI), Y1
-	VMOVUPS     256(DI), Y6
-	VMOVUPS     288(DI), Y0
-	VMOVUPS     320(DI), Y3
-	VMOVUPS     352(DI), Y2
-	VSUBPS      Y6, Y1, Y4
-	VADDPS      Y6, Y1, Y1
-	VSUBPS      Y3, Y0, Y6
-	VADDPS      Y3, Y0, Y0
-	VADDPS      Y1, Y5, Y5
-	VADDPS      Y0, Y5, Y5
-	VFMADD231PS 128(SI), Y4, Y2
-	VFMADD231PS 320(SI), Y6, Y2
-	VMULPS      (SI), Y4, Y4
-	VFMADD231PS 192(SI), Y6, Y4
-	VMULPS      64(SI), Y1, Y1
-	VFMADD231PS 256(SI), Y0, Y1
-	VMOVUPS     Y5, (R10)
-	VMOVUPS     Y4, (R10)(AX*1)
-	VMOVUPS     Y1, (R10)(AX*2)
-	VMOVUPS     Y2, (R10)(R12*1)
-	VMOVUPS     384(DI), Y2
-	VMOVUPS     416(DI), Y1
-	VMOVUPS     448(DI), Y4
-	VMOVUPS     480(DI), Y5
-	VMOVUPS     512(DI), Y0
-	VMOVUPS     544(DI), Y6
-	VSUBPS      Y4, Y1, Y3
-	VADDPS      Y4, Y1, Y1
-	VSUBPS      Y0, Y5, Y4
-	VADDPS      Y0, Y5, Y5
-	VADDPS      Y1, Y2, Y2
-	VADDPS      Y5, Y2, Y2
-	VFMADD231PS 128(SI), Y3, Y6
-	VFMADD231PS 320(SI), Y4, Y6
-	VMULPS      (SI), Y3, Y3
-	VFMADD231PS 192(SI), Y4, Y3
-	VMULPS      64(SI), Y1, Y1
-	VFMADD231PS 256(SI), Y5, Y1
-	VMOVUPS     Y2, (R11)
-	VMOVUPS     Y3, (R11)(AX*1)
-	VMOVUPS     Y1, (R11)(AX*2)
-	VMOVUPS     Y6, (R11)(R12*1)
-	VMOVUPS     576(DI), Y6
-	VMOVUPS     608(DI), Y1
-	VMOVUPS     640(DI), Y3
-	VMOVUPS     672(DI), Y2
-	VMOVUPS     704(DI), Y5
-	VMOVUPS     736(DI), Y4
-	VSUBPS      Y3, Y1, Y0
-	VADDPS      Y3, Y1, Y1
-	VSUBPS      Y5, Y2, Y3
-	VADDPS      Y5, Y2, Y2
-	VADDPS      Y1, Y6, Y6
-	VADDPS      Y2, Y6, Y6
-	VFMADD231PS 128(SI), Y0, Y4
-	VFMADD231PS 320(SI), Y3, Y4
-	VMULPS      (SI), Y0, Y0
-	VFMADD231PS 192(SI), Y3, Y0
-	VMULPS      64(SI), Y1, Y1
-	VFMADD231PS 256(SI), Y2, Y1
-	VMOVUPS     Y6, (R9)
-	VMOVUPS     Y0, (R9)(AX*1)
-	VMOVUPS     Y1, (R9)(AX*2)
-	VMOVUPS     Y4, (R9)(R12*1)
-	ADDQ        $0x20, R8
-	ADDQ        $0x20, R10
-	ADDQ        $0x20, R11
+	VMOVUPS     Y7, (R8)(AX*2)
+	VMOVUPS     Y10, (R8)(R11*1)
+	ADDQ        $0x20, SI
 	ADDQ        $0x20, R9
+	ADDQ        $0x20, R10
+	ADDQ        $0x20, R8
 	ADDQ        $0x20, CX
 	DECQ        BX
 	JNZ         loop
 	VZEROUPPER
 	RET
 
-// func winoOutputAddAVX2(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32)
+// func winoOutputAddAVX2(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr)
 // Requires: AVX, FMA3, MMX+
-TEXT ·winoOutputAddAVX2(SB), NOSPLIT, $0-64
-	MOVQ ps+16(FP), AX
-	MOVQ pts+24(FP), CX
-	MOVQ ptst+32(FP), DX
-	MOVQ n+40(FP), BX
-	MOVQ konst+48(FP), SI
-	MOVQ tmp+56(FP), DI
-	MOVQ img+0(FP), R8
-	MOVQ rs+8(FP), R9
-	LEAQ (R8)(R9*1), R10
-	LEAQ (R10)(R9*1), R11
-	LEAQ (R11)(R9*1), R9
-	LEAQ (AX)(AX*2), R12
-	LEAQ (DX)(DX*2), R15
-	ADDQ R15, R15
+TEXT ·winoOutputAddAVX2(SB), NOSPLIT, $0-72
+	MOVQ    ps+16(FP), AX
+	MOVQ    pts+24(FP), CX
+	MOVQ    ptst+32(FP), DX
+	MOVQ    n+40(FP), BX
+	MOVQ    konst+48(FP), SI
+	MOVQ    tmp+56(FP), DI
+	VMOVUPS (SI), Y0
+	VMOVUPS 192(SI), Y1
+	VMOVUPS 64(SI), Y2
+	VMOVUPS 256(SI), Y3
+	VMOVUPS 128(SI), Y4
+	VMOVUPS 320(SI), Y5
+	MOVQ    img+0(FP), SI
+	MOVQ    rs+8(FP), R8
+	LEAQ    (SI)(R8*1), R9
+	LEAQ    (R9)(R8*1), R10
+	LEAQ    (R10)(R8*1), R8
+	LEAQ    (AX)(AX*2), R11
+	MOVQ    down+64(FP), R12
+	LEAQ    (DX)(DX*2), R15
+	ADDQ    R15, R15
 
 loop:
+	PREFETCHT0  (SI)(R12*1)
+	PREFETCHT0  64(SI)(R12*1)
+	PREFETCHT0  (R9)(R12*1)
+	PREFETCHT0  64(R9)(R12*1)
+	PREFETCHT0  (R10)(R12*1)
+	PREFETCHT0  64(R10)(R12*1)
+	PREFETCHT0  (R8)(R12*1)
+	PREFETCHT0  64(R8)(R12*1)
+	ADDQ        $0x60, R12
 	MOVQ        CX, R14
 	MOVQ        R14, R13
-	VMOVUPS     (R13), Y0
+	VMOVUPS     (R13), Y6
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y1
+	VMOVUPS     (R13), Y7
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y2
+	VMOVUPS     (R13), Y8
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y3
+	VMOVUPS     (R13), Y9
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y4
+	VMOVUPS     (R13), Y10
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y5
+	VMOVUPS     (R13), Y11
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R14
-	VSUBPS      Y2, Y1, Y6
-	VADDPS      Y2, Y1, Y1
-	VSUBPS      Y4, Y3, Y2
-	VADDPS      Y4, Y3, Y3
-	VADDPS      Y1, Y0, Y0
-	VADDPS      Y3, Y0, Y0
-	VFMADD231PS 128(SI), Y6, Y5
-	VFMADD231PS 320(SI), Y2, Y5
-	VMULPS      (SI), Y6, Y6
-	VFMADD231PS 192(SI), Y2, Y6
-	VMULPS      64(SI), Y1, Y1
-	VFMADD231PS 256(SI), Y3, Y1
-	VMOVUPS     Y0, (DI)
-	VMOVUPS     Y6, 192(DI)
-	VMOVUPS     Y1, 384(DI)
-	VMOVUPS     Y5, 576(DI)
+	VSUBPS      Y8, Y7, Y12
+	VADDPS      Y8, Y7, Y7
+	VSUBPS      Y10, Y9, Y8
+	VADDPS      Y10, Y9, Y9
+	VADDPS      Y7, Y6, Y6
+	VADDPS      Y9, Y6, Y6
+	VFMADD231PS Y4, Y12, Y11
+	VFMADD231PS Y5, Y8, Y11
+	VMULPS      Y0, Y12, Y12
+	VFMADD231PS Y1, Y8, Y12
+	VMULPS      Y2, Y7, Y7
+	VFMADD231PS Y3, Y9, Y7
+	VMOVUPS     Y6, (DI)
+	VMOVUPS     Y12, 192(DI)
+	VMOVUPS     Y7, 384(DI)
+	VMOVUPS     Y11, 576(DI)
 	MOVQ        R14, R13
-	VMOVUPS     (R13), Y5
+	VMOVUPS     (R13), Y11
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y1
+	VMOVUPS     (R13), Y7
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Y12
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
 	VMOVUPS     (R13), Y6
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y0
+	VMOVUPS     (R13), Y9
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y3
-	PREFETCHT0  128(R13)
-	ADDQ        R15, R13
-	VMOVUPS     (R13), Y2
+	VMOVUPS     (R13), Y8
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R14
-	VSUBPS      Y6, Y1, Y4
-	VADDPS      Y6, Y1, Y1
-	VSUBPS      Y3, Y0, Y6
-	VADDPS      Y3, Y0, Y0
-	VADDPS      Y1, Y5, Y5
-	VADDPS      Y0, Y5, Y5
-	VFMADD231PS 128(SI), Y4, Y2
-	VFMADD231PS 320(SI), Y6, Y2
-	VMULPS      (SI), Y4, Y4
-	VFMADD231PS 192(SI), Y6, Y4
-	VMULPS      64(SI), Y1, Y1
-	VFMADD231PS 256(SI), Y0, Y1
-	VMOVUPS     Y5, 32(DI)
-	VMOVUPS     Y4, 224(DI)
-	VMOVUPS     Y1, 416(DI)
-	VMOVUPS     Y2, 608(DI)
+	VSUBPS      Y12, Y7, Y10
+	VADDPS      Y12, Y7, Y7
+	VSUBPS      Y9, Y6, Y12
+	VADDPS      Y9, Y6, Y6
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y6, Y11, Y11
+	VFMADD231PS Y4, Y10, Y8
+	VFMADD231PS Y5, Y12, Y8
+	VMULPS      Y0, Y10, Y10
+	VFMADD231PS Y1, Y12, Y10
+	VMULPS      Y2, Y7, Y7
+	VFMADD231PS Y3, Y6, Y7
+	VMOVUPS     Y11, 32(DI)
+	VMOVUPS     Y10, 224(DI)
+	VMOVUPS     Y7, 416(DI)
+	VMOVUPS     Y8, 608(DI)
 	MOVQ        R14, R13
-	VMOVUPS     (R13), Y2
+	VMOVUPS     (R13), Y8
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y1
+	VMOVUPS     (R13), Y7
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y4
+	VMOVUPS     (R13), Y10
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y5
-	PREFETCHT0  128(R13)
-	ADDQ        R15, R13
-	VMOVUPS     (R13), Y0
-	PREFETCHT0  128(R13)
-	ADDQ        R15, R13
-	VMOVUPS     (R13), Y6
-	PREFETCHT0  128(R13)
-	ADDQ        DX, R14
-	VSUBPS      Y4, Y1, Y3
-	VADDPS      Y4, Y1, Y1
-	VSUBPS      Y0, Y5, Y4
-	VADDPS      Y0, Y5, Y5
-	VADDPS      Y1, Y2, Y2
-	VADDPS      Y5, Y2, Y2
-	VFMADD231PS 128(SI), Y3, Y6
-	VFMADD231PS 320(SI), Y4, Y6
-	VMULPS      (SI), Y3, Y3
-	VFMADD231PS 192(SI), Y4, Y3
-	VMULPS      64(SI), Y1, Y1
-	VFMADD231PS 256(SI), Y5, Y1
-	VMOVUPS     Y2, 64(DI)
-	VMOVUPS     Y3, 256(DI)
-	VMOVUPS     Y1, 448(DI)
-	VMOVUPS     Y6, 640(DI)
-	MOVQ        R14, R13
-	VMOVUPS     (R13), Y6
-	PREFETCHT0  128(R13)
-	ADDQ        R15, R13
-	VMOVUPS     (R13), Y1
-	PREFETCHT0  128(R13)
-	ADDQ        R15, R13
-	VMOVUPS     (R13), Y3
-	PREFETCHT0  128(R13)
-	ADDQ        R15, R13
-	VMOVUPS     (R13), Y2
-	PREFETCHT0  128(R13)
-	ADDQ        R15, R13
-	VMOVUPS     (R13), Y5
-	PREFETCHT0  128(R13)
-	ADDQ        R15, R13
-	VMOVUPS     (R13), Y4
-	PREFETCHT0  128(R13)
-	ADDQ        DX, R14
-	VSUBPS      Y3, Y1, Y0
-	VADDPS      Y3, Y1, Y1
-	VSUBPS      Y5, Y2, Y3
-	VADDPS      Y5, Y2, Y2
-	VADDPS      Y1, Y6, Y6
-	VADDPS      Y2, Y6, Y6
-	VFMADD231PS 128(SI), Y0, Y4
-	VFMADD231PS 320(SI), Y3, Y4
-	VMULPS      (SI), Y0, Y0
-	VFMADD231PS 192(SI), Y3, Y0
-	VMULPS      64(SI), Y1, Y1
-	VFMADD231PS 256(SI), Y2, Y1
-	VMOVUPS     Y6, 96(DI)
-	VMOVUPS     Y0, 288(DI)
-	VMOVUPS     Y1, 480(DI)
-	VMOVUPS     Y4, 672(DI)
-	MOVQ        R14, R13
-	VMOVUPS     (R13), Y4
-	PREFETCHT0  128(R13)
-	ADDQ        R15, R13
-	VMOVUPS     (R13), Y1
-	PREFETCHT0  128(R13)
-	ADDQ        R15, R13
-	VMOVUPS     (R13), Y0
+	VMOVUPS     (R13), Y11
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
 	VMOVUPS     (R13), Y6
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y2
-	PREFETCHT0  128(R13)
-	ADDQ        R15, R13
-	VMOVUPS     (R13), Y3
+	VMOVUPS     (R13), Y12
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R14
-	VSUBPS      Y0, Y1, Y5
-	VADDPS      Y0, Y1, Y1
-	VSUBPS      Y2, Y6, Y0
-	VADDPS      Y2, Y6, Y6
-	VADDPS      Y1, Y4, Y4
-	VADDPS      Y6, Y4, Y4
-	VFMADD231PS 128(SI), Y5, Y3
-	VFMADD231PS 320(SI), Y0, Y3
-	VMULPS      (SI), Y5, Y5
-	VFMADD231PS 192(SI), Y0, Y5
-	VMULPS      64(SI), Y1, Y1
-	VFMADD231PS 256(SI), Y6, Y1
-	VMOVUPS     Y4, 128(DI)
-	VMOVUPS     Y5, 320(DI)
-	VMOVUPS     Y1, 512(DI)
-	VMOVUPS     Y3, 704(DI)
+	VSUBPS      Y10, Y7, Y9
+	VADDPS      Y10, Y7, Y7
+	VSUBPS      Y6, Y11, Y10
+	VADDPS      Y6, Y11, Y11
+	VADDPS      Y7, Y8, Y8
+	VADDPS      Y11, Y8, Y8
+	VFMADD231PS Y4, Y9, Y12
+	VFMADD231PS Y5, Y10, Y12
+	VMULPS      Y0, Y9, Y9
+	VFMADD231PS Y1, Y10, Y9
+	VMULPS      Y2, Y7, Y7
+	VFMADD231PS Y3, Y11, Y7
+	VMOVUPS     Y8, 64(DI)
+	VMOVUPS     Y9, 256(DI)
+	VMOVUPS     Y7, 448(DI)
+	VMOVUPS     Y12, 640(DI)
 	MOVQ        R14, R13
-	VMOVUPS     (R13), Y3
+	VMOVUPS     (R13), Y12
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y1
+	VMOVUPS     (R13), Y7
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y5
+	VMOVUPS     (R13), Y9
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y4
+	VMOVUPS     (R13), Y8
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Y11
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Y10
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R14
+	VSUBPS      Y9, Y7, Y6
+	VADDPS      Y9, Y7, Y7
+	VSUBPS      Y11, Y8, Y9
+	VADDPS      Y11, Y8, Y8
+	VADDPS      Y7, Y12, Y12
+	VADDPS      Y8, Y12, Y12
+	VFMADD231PS Y4, Y6, Y10
+	VFMADD231PS Y5, Y9, Y10
+	VMULPS      Y0, Y6, Y6
+	VFMADD231PS Y1, Y9, Y6
+	VMULPS      Y2, Y7, Y7
+	VFMADD231PS Y3, Y8, Y7
+	VMOVUPS     Y12, 96(DI)
+	VMOVUPS     Y6, 288(DI)
+	VMOVUPS     Y7, 480(DI)
+	VMOVUPS     Y10, 672(DI)
+	MOVQ        R14, R13
+	VMOVUPS     (R13), Y10
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Y7
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
 	VMOVUPS     (R13), Y6
 	PREFETCHT0  128(R13)
 	ADDQ        R15, R13
-	VMOVUPS     (R13), Y0
+	VMOVUPS     (R13), Y12
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Y8
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Y9
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R14
-	VSUBPS      Y5, Y1, Y2
-	VADDPS      Y5, Y1, Y1
-	VSUBPS      Y6, Y4, Y5
-	VADDPS      Y6, Y4, Y4
-	VADDPS      Y1, Y3, Y3
-	VADDPS      Y4, Y3, Y3
-	VFMADD231PS 128(SI), Y2, Y0
-	VFMADD231PS 320(SI), Y5, Y0
-	VMULPS      (SI), Y2, Y2
-	VFMADD231PS 192(SI), Y5, Y2
-	VMULPS      64(SI), Y1, Y1
-	VFMADD231PS 256(SI), Y4, Y1
-	VMOVUPS     Y3, 160(DI)
-	VMOVUPS     Y2, 352(DI)
-	VMOVUPS     Y1, 544(DI)
-	VMOVUPS     Y0, 736(DI)
-	VMOVUPS     (DI), Y0
-	VMOVUPS     32(DI), Y1
-	VMOVUPS     64(DI), Y2
-	VMOVUPS     96(DI), Y3
-	VMOVUPS     128(DI), Y4
-	VMOVUPS     160(DI), Y5
-	VSUBPS      Y2, Y1, Y6
-	VADDPS      Y2, Y1, Y1
-	VSUBPS      Y4, Y3, Y2
-	VADDPS      Y4, Y3, Y3
-	VADDPS      Y1, Y0, Y0
-	VADDPS      Y3, Y0, Y0
-	VFMADD231PS 128(SI), Y6, Y5
-	VFMADD231PS 320(SI), Y2, Y5
-	VMULPS      (SI), Y6, Y6
-	VFMADD231PS 192(SI), Y2, Y6
-	VMULPS      64(SI), Y1, Y1
-	VFMADD231PS 256(SI), Y3, Y1
-	VADDPS      (R8), Y0, Y0
-	VMOVUPS     Y0, (R8)
+	VSUBPS      Y6, Y7, Y11
+	VADDPS      Y6, Y7, Y7
+	VSUBPS      Y8, Y12, Y6
+	VADDPS      Y8, Y12, Y12
+	VADDPS      Y7, Y10, Y10
+	VADDPS      Y12, Y10, Y10
+	VFMADD231PS Y4, Y11, Y9
+	VFMADD231PS Y5, Y6, Y9
+	VMULPS      Y0, Y11, Y11
+	VFMADD231PS Y1, Y6, Y11
+	VMULPS      Y2, Y7, Y7
+	VFMADD231PS Y3, Y12, Y7
+	VMOVUPS     Y10, 128(DI)
+	VMOVUPS     Y11, 320(DI)
+	VMOVUPS     Y7, 512(DI)
+	VMOVUPS     Y9, 704(DI)
+	MOVQ        R14, R13
+	VMOVUPS     (R13), Y9
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Y7
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Y11
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Y10
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Y12
+	PREFETCHT0  128(R13)
+	ADDQ        R15, R13
+	VMOVUPS     (R13), Y6
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R14
+	VSUBPS      Y11, Y7, Y8
+	VADDPS      Y11, Y7, Y7
+	VSUBPS      Y12, Y10, Y11
+	VADDPS      Y12, Y10, Y10
+	VADDPS      Y7, Y9, Y9
+	VADDPS      Y10, Y9, Y9
+	VFMADD231PS Y4, Y8, Y6
+	VFMADD231PS Y5, Y11, Y6
+	VMULPS      Y0, Y8, Y8
+	VFMADD231PS Y1, Y11, Y8
+	VMULPS      Y2, Y7, Y7
+	VFMADD231PS Y3, Y10, Y7
+	VMOVUPS     Y9, 160(DI)
+	VMOVUPS     Y8, 352(DI)
+	VMOVUPS     Y7, 544(DI)
+	VMOVUPS     Y6, 736(DI)
+	VMOVUPS     (DI), Y6
+	VMOVUPS     32(DI), Y7
+	VMOVUPS     64(DI), Y8
+	VMOVUPS     96(DI), Y9
+	VMOVUPS     128(DI), Y10
+	VMOVUPS     160(DI), Y11
+	VSUBPS      Y8, Y7, Y12
+	VADDPS      Y8, Y7, Y7
+	VSUBPS      Y10, Y9, Y8
+	VADDPS      Y10, Y9, Y9
+	VADDPS      Y7, Y6, Y6
+	VADDPS      Y9, Y6, Y6
+	VFMADD231PS Y4, Y12, Y11
+	VFMADD231PS Y5, Y8, Y11
+	VMULPS      Y0, Y12, Y12
+	VFMADD231PS Y1, Y8, Y12
+	VMULPS      Y2, Y7, Y7
+	VFMADD231PS Y3, Y9, Y7
+	VADDPS      (SI), Y6, Y6
+	VMOVUPS     Y6, (SI)
+	VADDPS      (SI)(AX*1), Y12, Y12
+	VMOVUPS     Y12, (SI)(AX*1)
+	VADDPS      (SI)(AX*2), Y7, Y7
+	VMOVUPS     Y7, (SI)(AX*2)
+	VADDPS      (SI)(R11*1), Y11, Y11
+	VMOVUPS     Y11, (SI)(R11*1)
+	VMOVUPS     192(DI), Y11
+	VMOVUPS     224(DI), Y7
+	VMOVUPS     256(DI), Y12
+	VMOVUPS     288(DI), Y6
+	VMOVUPS     320(DI), Y9
+	VMOVUPS     352(DI), Y8
+	VSUBPS      Y12, Y7, Y10
+	VADDPS      Y12, Y7, Y7
+	VSUBPS      Y9, Y6, Y12
+	VADDPS      Y9, Y6, Y6
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y6, Y11, Y11
+	VFMADD231PS Y4, Y10, Y8
+	VFMADD231PS Y5, Y12, Y8
+	VMULPS      Y0, Y10, Y10
+	VFMADD231PS Y1, Y12, Y10
+	VMULPS      Y2, Y7, Y7
+	VFMADD231PS Y3, Y6, Y7
+	VADDPS      (R9), Y11, Y11
+	VMOVUPS     Y11, (R9)
+	VADDPS      (R9)(AX*1), Y10, Y10
+	VMOVUPS     Y10, (R9)(AX*1)
+	VADDPS      (R9)(AX*2), Y7, Y7
+	VMOVUPS     Y7, (R9)(AX*2)
+	VADDPS      (R9)(R11*1), Y8, Y8
+	VMOVUPS     Y8, (R9)(R11*1)
+	VMOVUPS     384(DI), Y8
+	VMOVUPS     416(DI), Y7
+	VMOVUPS     448(DI), Y10
+	VMOVUPS     480(DI), Y11
+	VMOVUPS     512(DI), Y6
+	VMOVUPS     544(DI), Y12
+	VSUBPS      Y10, Y7, Y9
+	VADDPS      Y10, Y7, Y7
+	VSUBPS      Y6, Y11, Y10
+	VADDPS      Y6, Y11, Y11
+	VADDPS      Y7, Y8, Y8
+	VADDPS      Y11, Y8, Y8
+	VFMADD231PS Y4, Y9, Y12
+	VFMADD231PS Y5, Y10, Y12
+	VMULPS      Y0, Y9, Y9
+	VFMADD231PS Y1, Y10, Y9
+	VMULPS      Y2, Y7, Y7
+	VFMADD231PS Y3, Y11, Y7
+	VADDPS      (R10), Y8, Y8
+	VMOVUPS     Y8, (R10)
+	VADDPS      (R10)(AX*1), Y9, Y9
+	VMOVUPS     Y9, (R10)(AX*1)
+	VADDPS      (R10)(AX*2), Y7, Y7
+	VMOVUPS     Y7, (R10)(AX*2)
+	VADDPS      (R10)(R11*1), Y12, Y12
+	VMOVUPS     Y12, (R10)(R11*1)
+	VMOVUPS     576(DI), Y12
+	VMOVUPS     608(DI), Y7
+	VMOVUPS     640(DI), Y9
+	VMOVUPS     672(DI), Y8
+	VMOVUPS     704(DI), Y11
+	VMOVUPS     736(DI), Y10
+	VSUBPS      Y9, Y7, Y6
+	VADDPS      Y9, Y7, Y7
+	VSUBPS      Y11, Y8, Y9
+	VADDPS      Y11, Y8, Y8
+	VADDPS      Y7, Y12, Y12
+	VADDPS      Y8, Y12, Y12
+	VFMADD231PS Y4, Y6, Y10
+	VFMADD231PS Y5, Y9, Y10
+	VMULPS      Y0, Y6, Y6
+	VFMADD231PS Y1, Y9, Y6
+	VMULPS      Y2, Y7, Y7
+	VFMADD231PS Y3, Y8, Y7
+	VADDPS      (R8), Y12, Y12
+	VMOVUPS     Y12, (R8)
 	VADDPS      (R8)(AX*1), Y6, Y6
 	VMOVUPS     Y6, (R8)(AX*1)
-	VADDPS      (R8)(AX*2), Y1, Y1
-	VMOVUPS     Y1, (R8)(AX*2)
-	VADDPS      (R8)(R12*1), Y5, Y5
-	VMOVUPS     Y5, (R8)(R12*1)
-	VMOVUPS     192(DI), Y5
-	VMOVUPS     224(DI), Y1
-	VMOVUPS     256(DI), Y6
-	VMOVUPS     288(DI), Y0
-	VMOVUPS     320(DI), Y3
-	VMOVUPS     352(DI), Y2
-	VSUBPS      Y6, Y1, Y4
-	VADDPS      Y6, Y1, Y1
-	VSUBPS      Y3, Y0, Y6
-	VADDPS      Y3, Y0, Y0
-	VADDPS      Y1, Y5, Y5
-	VADDPS      Y0, Y5, Y5
-	VFMADD231PS 128(SI), Y4, Y2
-	VFMADD231PS 320(SI), Y6, Y2
-	VMULPS      (SI), Y4, Y4
-	VFMADD231PS 192(SI), Y6, Y4
-	VMULPS      64(SI), Y1, Y1
-	VFMADD231PS 256(SI), Y0, Y1
-	VADDPS      (R10), Y5, Y5
-	VMOVUPS     Y5, (R10)
-	VADDPS      (R10)(AX*1), Y4, Y4
-	VMOVUPS     Y4, (R10)(AX*1)
-	VADDPS      (R10)(AX*2), Y1, Y1
-	VMOVUPS     Y1, (R10)(AX*2)
-	VADDPS      (R10)(R12*1), Y2, Y2
-	VMOVUPS     Y2, (R10)(R12*1)
-	VMOVUPS     384(DI), Y2
-	VMOVUPS     416(DI), Y1
-	VMOVUPS     448(DI), Y4
-	VMOVUPS     480(DI), Y5
-	VMOVUPS     512(DI), Y0
-	VMOVUPS     544(DI), Y6
-	VSUBPS      Y4, Y1, Y3
-	VADDPS      Y4, Y1, Y1
-	VSUBPS      Y0, Y5, Y4
-	VADDPS      Y0, Y5, Y5
-	VADDPS      Y1, Y2, Y2
-	VADDPS      Y5, Y2, Y2
-	VFMADD231PS 128(SI), Y3, Y6
-	VFMADD231PS 320(SI), Y4, Y6
-	VMULPS      (SI), Y3, Y3
-	VFMADD231PS 192(SI), Y4, Y3
-	VMULPS      64(SI), Y1, Y1
-	VFMADD231PS 256(SI), Y5, Y1
-	VADDPS      (R11), Y2, Y2
-	VMOVUPS     Y2, (R11)
-	VADDPS      (R11)(AX*1), Y3, Y3
-	VMOVUPS     Y3, (R11)(AX*1)
-	VADDPS      (R11)(AX*2), Y1, Y1
-	VMOVUPS     Y1, (R11)(AX*2)
-	VADDPS      (R11)(R12*1), Y6, Y6
-	VMOVUPS     Y6, (R11)(R12*1)
-	VMOVUPS     576(DI), Y6
-	VMOVUPS     608(DI), Y1
-	VMOVUPS     640(DI), Y3
-	VMOVUPS     672(DI), Y2
-	VMOVUPS     704(DI), Y5
-	VMOVUPS     736(DI), Y4
-	VSUBPS      Y3, Y1, Y0
-	VADDPS      Y3, Y1, Y1
-	VSUBPS      Y5, Y2, Y3
-	VADDPS      Y5, Y2, Y2
-	VADDPS      Y1, Y6, Y6
-	VADDPS      Y2, Y6, Y6
-	VFMADD231PS 128(SI), Y0, Y4
-	VFMADD231PS 320(SI), Y3, Y4
-	VMULPS      (SI), Y0, Y0
-	VFMADD231PS 192(SI), Y3, Y0
-	VMULPS      64(SI), Y1, Y1
-	VFMADD231PS 256(SI), Y2, Y1
-	VADDPS      (R9), Y6, Y6
-	VMOVUPS     Y6, (R9)
-	VADDPS      (R9)(AX*1), Y0, Y0
-	VMOVUPS     Y0, (R9)(AX*1)
-	VADDPS      (R9)(AX*2), Y1, Y1
-	VMOVUPS     Y1, (R9)(AX*2)
-	VADDPS      (R9)(R12*1), Y4, Y4
-	VMOVUPS     Y4, (R9)(R12*1)
-	ADDQ        $0x20, R8
-	ADDQ        $0x20, R10
-	ADDQ        $0x20, R11
+	VADDPS      (R8)(AX*2), Y7, Y7
+	VMOVUPS     Y7, (R8)(AX*2)
+	VADDPS      (R8)(R11*1), Y10, Y10
+	VMOVUPS     Y10, (R8)(R11*1)
+	ADDQ        $0x20, SI
 	ADDQ        $0x20, R9
+	ADDQ        $0x20, R10
+	ADDQ        $0x20, R8
 	ADDQ        $0x20, CX
 	DECQ        BX
 	JNZ         loop
 	VZEROUPPER
 	RET
 
-// func winoDYAVX2(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32)
+// func winoDYAVX2(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr)
 // Requires: AVX, FMA3, MMX+
-TEXT ·winoDYAVX2(SB), NOSPLIT, $0-64
-	MOVQ ps+16(FP), AX
-	MOVQ pts+24(FP), CX
-	MOVQ ptst+32(FP), DX
-	MOVQ n+40(FP), BX
-	MOVQ konst+48(FP), SI
-	MOVQ tmp+56(FP), DI
-	MOVQ img+0(FP), R8
-	MOVQ rs+8(FP), R9
-	LEAQ (R8)(R9*1), R10
-	LEAQ (R10)(R9*1), R11
-	LEAQ (R11)(R9*1), R9
-	LEAQ (AX)(AX*2), R12
+TEXT ·winoDYAVX2(SB), NOSPLIT, $0-72
+	MOVQ    ps+16(FP), AX
+	MOVQ    pts+24(FP), CX
+	MOVQ    ptst+32(FP), DX
+	MOVQ    n+40(FP), BX
+	MOVQ    konst+48(FP), SI
+	MOVQ    tmp+56(FP), DI
+	VMOVUPS (SI), Y0
+	VMOVUPS 192(SI), Y1
+	VMOVUPS 64(SI), Y2
+	VMOVUPS 256(SI), Y3
+	VMOVUPS 128(SI), Y4
+	VMOVUPS 320(SI), Y5
+	MOVQ    img+0(FP), SI
+	MOVQ    rs+8(FP), R8
+	LEAQ    (SI)(R8*1), R9
+	LEAQ    (R9)(R8*1), R10
+	LEAQ    (R10)(R8*1), R8
+	LEAQ    (AX)(AX*2), R11
+	MOVQ    down+64(FP), R12
 
 loop:
-	VMOVUPS     (R8), Y0
-	VMOVUPS     (R10), Y1
-	VMOVUPS     (R11), Y2
-	VMOVUPS     (R9), Y3
-	VMOVAPS     Y2, Y4
-	VFMADD132PS 64(SI), Y0, Y4
-	VFMADD132PS 256(SI), Y0, Y2
-	VMULPS      (SI), Y1, Y5
-	VFMADD231PS 128(SI), Y3, Y5
-	VMULPS      192(SI), Y1, Y6
-	VFMADD231PS 320(SI), Y3, Y6
-	VADDPS      Y5, Y4, Y7
-	VSUBPS      Y5, Y4, Y4
-	VADDPS      Y6, Y2, Y5
-	VSUBPS      Y6, Y2, Y6
-	VMOVUPS     Y0, (DI)
-	VMOVUPS     Y7, 192(DI)
-	VMOVUPS     Y4, 384(DI)
-	VMOVUPS     Y5, 576(DI)
-	VMOVUPS     Y6, 768(DI)
-	VMOVUPS     Y3, 960(DI)
-	VMOVUPS     (R8)(AX*1), Y3
-	VMOVUPS     (R10)(AX*1), Y6
-	VMOVUPS     (R11)(AX*1), Y5
-	VMOVUPS     (R9)(AX*1), Y4
-	VMOVAPS     Y5, Y7
-	VFMADD132PS 64(SI), Y3, Y7
-	VFMADD132PS 256(SI), Y3, Y5
-	VMULPS      (SI), Y6, Y0
-	VFMADD231PS 128(SI), Y4, Y0
-	VMULPS      192(SI), Y6, Y2
-	VFMADD231PS 320(SI), Y4, Y2
-	VADDPS      Y0, Y7, Y1
-	VSUBPS      Y0, Y7, Y7
-	VADDPS      Y2, Y5, Y0
-	VSUBPS      Y2, Y5, Y2
-	VMOVUPS     Y3, 32(DI)
-	VMOVUPS     Y1, 224(DI)
-	VMOVUPS     Y7, 416(DI)
-	VMOVUPS     Y0, 608(DI)
-	VMOVUPS     Y2, 800(DI)
-	VMOVUPS     Y4, 992(DI)
-	VMOVUPS     (R8)(AX*2), Y4
-	VMOVUPS     (R10)(AX*2), Y2
-	VMOVUPS     (R11)(AX*2), Y0
-	VMOVUPS     (R9)(AX*2), Y7
-	VMOVAPS     Y0, Y1
-	VFMADD132PS 64(SI), Y4, Y1
-	VFMADD132PS 256(SI), Y4, Y0
-	VMULPS      (SI), Y2, Y3
-	VFMADD231PS 128(SI), Y7, Y3
-	VMULPS      192(SI), Y2, Y5
-	VFMADD231PS 320(SI), Y7, Y5
-	VADDPS      Y3, Y1, Y6
-	VSUBPS      Y3, Y1, Y1
-	VADDPS      Y5, Y0, Y3
-	VSUBPS      Y5, Y0, Y5
-	VMOVUPS     Y4, 64(DI)
-	VMOVUPS     Y6, 256(DI)
-	VMOVUPS     Y1, 448(DI)
-	VMOVUPS     Y3, 640(DI)
-	VMOVUPS     Y5, 832(DI)
-	VMOVUPS     Y7, 1024(DI)
-	VMOVUPS     (R8)(R12*1), Y7
-	VMOVUPS     (R10)(R12*1), Y5
-	VMOVUPS     (R11)(R12*1), Y3
-	VMOVUPS     (R9)(R12*1), Y1
-	VMOVAPS     Y3, Y6
-	VFMADD132PS 64(SI), Y7, Y6
-	VFMADD132PS 256(SI), Y7, Y3
-	VMULPS      (SI), Y5, Y4
-	VFMADD231PS 128(SI), Y1, Y4
-	VMULPS      192(SI), Y5, Y0
-	VFMADD231PS 320(SI), Y1, Y0
-	VADDPS      Y4, Y6, Y2
-	VSUBPS      Y4, Y6, Y6
-	VADDPS      Y0, Y3, Y4
-	VSUBPS      Y0, Y3, Y0
-	VMOVUPS     Y7, 96(DI)
-	VMOVUPS     Y2, 288(DI)
-	VMOVUPS     Y6, 480(DI)
-	VMOVUPS     Y4, 672(DI)
-	VMOVUPS     Y0, 864(DI)
-	VMOVUPS     Y1, 1056(DI)
+	PREFETCHT0  (SI)(R12*1)
+	PREFETCHT0  64(SI)(R12*1)
+	PREFETCHT0  (R9)(R12*1)
+	PREFETCHT0  64(R9)(R12*1)
+	PREFETCHT0  (R10)(R12*1)
+	PREFETCHT0  64(R10)(R12*1)
+	PREFETCHT0  (R8)(R12*1)
+	PREFETCHT0  64(R8)(R12*1)
+	ADDQ        $0x60, R12
+	VMOVUPS     (SI), Y6
+	VMOVUPS     (R9), Y7
+	VMOVUPS     (R10), Y8
+	VMOVUPS     (R8), Y9
+	VMOVAPS     Y8, Y10
+	VFMADD132PS Y2, Y6, Y10
+	VFMADD132PS Y3, Y6, Y8
+	VMULPS      Y0, Y7, Y11
+	VFMADD231PS Y4, Y9, Y11
+	VMULPS      Y1, Y7, Y12
+	VFMADD231PS Y5, Y9, Y12
+	VADDPS      Y11, Y10, Y13
+	VSUBPS      Y11, Y10, Y10
+	VADDPS      Y12, Y8, Y11
+	VSUBPS      Y12, Y8, Y12
+	VMOVUPS     Y6, (DI)
+	VMOVUPS     Y13, 192(DI)
+	VMOVUPS     Y10, 384(DI)
+	VMOVUPS     Y11, 576(DI)
+	VMOVUPS     Y12, 768(DI)
+	VMOVUPS     Y9, 960(DI)
+	VMOVUPS     (SI)(AX*1), Y9
+	VMOVUPS     (R9)(AX*1), Y12
+	VMOVUPS     (R10)(AX*1), Y11
+	VMOVUPS     (R8)(AX*1), Y10
+	VMOVAPS     Y11, Y13
+	VFMADD132PS Y2, Y9, Y13
+	VFMADD132PS Y3, Y9, Y11
+	VMULPS      Y0, Y12, Y6
+	VFMADD231PS Y4, Y10, Y6
+	VMULPS      Y1, Y12, Y8
+	VFMADD231PS Y5, Y10, Y8
+	VADDPS      Y6, Y13, Y7
+	VSUBPS      Y6, Y13, Y13
+	VADDPS      Y8, Y11, Y6
+	VSUBPS      Y8, Y11, Y8
+	VMOVUPS     Y9, 32(DI)
+	VMOVUPS     Y7, 224(DI)
+	VMOVUPS     Y13, 416(DI)
+	VMOVUPS     Y6, 608(DI)
+	VMOVUPS     Y8, 800(DI)
+	VMOVUPS     Y10, 992(DI)
+	VMOVUPS     (SI)(AX*2), Y10
+	VMOVUPS     (R9)(AX*2), Y8
+	VMOVUPS     (R10)(AX*2), Y6
+	VMOVUPS     (R8)(AX*2), Y13
+	VMOVAPS     Y6, Y7
+	VFMADD132PS Y2, Y10, Y7
+	VFMADD132PS Y3, Y10, Y6
+	VMULPS      Y0, Y8, Y9
+	VFMADD231PS Y4, Y13, Y9
+	VMULPS      Y1, Y8, Y11
+	VFMADD231PS Y5, Y13, Y11
+	VADDPS      Y9, Y7, Y12
+	VSUBPS      Y9, Y7, Y7
+	VADDPS      Y11, Y6, Y9
+	VSUBPS      Y11, Y6, Y11
+	VMOVUPS     Y10, 64(DI)
+	VMOVUPS     Y12, 256(DI)
+	VMOVUPS     Y7, 448(DI)
+	VMOVUPS     Y9, 640(DI)
+	VMOVUPS     Y11, 832(DI)
+	VMOVUPS     Y13, 1024(DI)
+	VMOVUPS     (SI)(R11*1), Y13
+	VMOVUPS     (R9)(R11*1), Y11
+	VMOVUPS     (R10)(R11*1), Y9
+	VMOVUPS     (R8)(R11*1), Y7
+	VMOVAPS     Y9, Y12
+	VFMADD132PS Y2, Y13, Y12
+	VFMADD132PS Y3, Y13, Y9
+	VMULPS      Y0, Y11, Y10
+	VFMADD231PS Y4, Y7, Y10
+	VMULPS      Y1, Y11, Y6
+	VFMADD231PS Y5, Y7, Y6
+	VADDPS      Y10, Y12, Y8
+	VSUBPS      Y10, Y12, Y12
+	VADDPS      Y6, Y9, Y10
+	VSUBPS      Y6, Y9, Y6
+	VMOVUPS     Y13, 96(DI)
+	VMOVUPS     Y8, 288(DI)
+	VMOVUPS     Y12, 480(DI)
+	VMOVUPS     Y10, 672(DI)
+	VMOVUPS     Y6, 864(DI)
+	VMOVUPS     Y7, 1056(DI)
 	MOVQ        CX, R13
-	VMOVUPS     (DI), Y1
-	VMOVUPS     32(DI), Y0
-	VMOVUPS     64(DI), Y4
-	VMOVUPS     96(DI), Y6
-	VMOVAPS     Y4, Y2
-	VFMADD132PS 64(SI), Y1, Y2
-	VFMADD132PS 256(SI), Y1, Y4
-	VMULPS      (SI), Y0, Y7
-	VFMADD231PS 128(SI), Y6, Y7
-	VMULPS      192(SI), Y0, Y3
-	VFMADD231PS 320(SI), Y6, Y3
-	VADDPS      Y7, Y2, Y5
-	VSUBPS      Y7, Y2, Y2
-	VADDPS      Y3, Y4, Y7
-	VSUBPS      Y3, Y4, Y3
-	VMOVUPS     Y1, (R13)
-	PREFETCHT0  128(R13)
-	ADDQ        DX, R13
-	VMOVUPS     Y5, (R13)
-	PREFETCHT0  128(R13)
-	ADDQ        DX, R13
-	VMOVUPS     Y2, (R13)
-	PREFETCHT0  128(R13)
-	ADDQ        DX, R13
+	VMOVUPS     (DI), Y7
+	VMOVUPS     32(DI), Y6
+	VMOVUPS     64(DI), Y10
+	VMOVUPS     96(DI), Y12
+	VMOVAPS     Y10, Y8
+	VFMADD132PS Y2, Y7, Y8
+	VFMADD132PS Y3, Y7, Y10
+	VMULPS      Y0, Y6, Y13
+	VFMADD231PS Y4, Y12, Y13
+	VMULPS      Y1, Y6, Y9
+	VFMADD231PS Y5, Y12, Y9
+	VADDPS      Y13, Y8, Y11
+	VSUBPS      Y13, Y8, Y8
+	VADDPS      Y9, Y10, Y13
+	VSUBPS      Y9, Y10, Y9
 	VMOVUPS     Y7, (R13)
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R13
-	VMOVUPS     Y3, (R13)
+	VMOVUPS     Y11, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Y8, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Y13, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Y9, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Y12, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     192(DI), Y12
+	VMOVUPS     224(DI), Y9
+	VMOVUPS     256(DI), Y13
+	VMOVUPS     288(DI), Y8
+	VMOVAPS     Y13, Y11
+	VFMADD132PS Y2, Y12, Y11
+	VFMADD132PS Y3, Y12, Y13
+	VMULPS      Y0, Y9, Y7
+	VFMADD231PS Y4, Y8, Y7
+	VMULPS      Y1, Y9, Y10
+	VFMADD231PS Y5, Y8, Y10
+	VADDPS      Y7, Y11, Y6
+	VSUBPS      Y7, Y11, Y11
+	VADDPS      Y10, Y13, Y7
+	VSUBPS      Y10, Y13, Y10
+	VMOVUPS     Y12, (R13)
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R13
 	VMOVUPS     Y6, (R13)
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R13
-	VMOVUPS     192(DI), Y6
-	VMOVUPS     224(DI), Y3
-	VMOVUPS     256(DI), Y7
-	VMOVUPS     288(DI), Y2
-	VMOVAPS     Y7, Y5
-	VFMADD132PS 64(SI), Y6, Y5
-	VFMADD132PS 256(SI), Y6, Y7
-	VMULPS      (SI), Y3, Y1
-	VFMADD231PS 128(SI), Y2, Y1
-	VMULPS      192(SI), Y3, Y4
-	VFMADD231PS 320(SI), Y2, Y4
-	VADDPS      Y1, Y5, Y0
-	VSUBPS      Y1, Y5, Y5
-	VADDPS      Y4, Y7, Y1
-	VSUBPS      Y4, Y7, Y4
-	VMOVUPS     Y6, (R13)
-	PREFETCHT0  128(R13)
-	ADDQ        DX, R13
-	VMOVUPS     Y0, (R13)
-	PREFETCHT0  128(R13)
-	ADDQ        DX, R13
-	VMOVUPS     Y5, (R13)
-	PREFETCHT0  128(R13)
-	ADDQ        DX, R13
-	VMOVUPS     Y1, (R13)
-	PREFETCHT0  128(R13)
-	ADDQ        DX, R13
-	VMOVUPS     Y4, (R13)
-	PREFETCHT0  128(R13)
-	ADDQ        DX, R13
-	VMOVUPS     Y2, (R13)
-	PREFETCHT0  128(R13)
-	ADDQ        DX, R13
-	VMOVUPS     384(DI), Y2
-	VMOVUPS     416(DI), Y4
-	VMOVUPS     448(DI), Y1
-	VMOVUPS     480(DI), Y5
-	VMOVAPS     Y1, Y0
-	VFMADD132PS 64(SI), Y2, Y0
-	VFMADD132PS 256(SI), Y2, Y1
-	VMULPS      (SI), Y4, Y6
-	VFMADD231PS 128(SI), Y5, Y6
-	VMULPS      192(SI), Y4, Y7
-	VFMADD231PS 320(SI), Y5, Y7
-	VADDPS      Y6, Y0, Y3
-	VSUBPS      Y6, Y0, Y0
-	VADDPS      Y7, Y1, Y6
-	VSUBPS      Y7, Y1, Y7
-	VMOVUPS     Y2, (R13)
-	PREFETCHT0  128(R13)
-	ADDQ        DX, R13
-	VMOVUPS     Y3, (R13)
-	PREFETCHT0  128(R13)
-	ADDQ        DX, R13
-	VMOVUPS     Y0, (R13)
-	PREFETCHT0  128(R13)
-	ADDQ        DX, R13
-	VMOVUPS     Y6, (R13)
+	VMOVUPS     Y11, (R13)
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R13
 	VMOVUPS     Y7, (R13)
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R13
-	VMOVUPS     Y5, (R13)
+	VMOVUPS     Y10, (R13)
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R13
-	VMOVUPS     576(DI), Y5
-	VMOVUPS     608(DI), Y7
-	VMOVUPS     640(DI), Y6
-	VMOVUPS     672(DI), Y0
-	VMOVAPS     Y6, Y3
-	VFMADD132PS 64(SI), Y5, Y3
-	VFMADD132PS 256(SI), Y5, Y6
-	VMULPS      (SI), Y7, Y2
-	VFMADD231PS 128(SI), Y0, Y2
-	VMULPS      192(SI), Y7, Y1
-	VFMADD231PS 320(SI), Y0, Y1
-	VADDPS      Y2, Y3, Y4
-	VSUBPS      Y2, Y3, Y3
-	VADDPS      Y1, Y6, Y2
-	VSUBPS      Y1, Y6, Y1
-	VMOVUPS     Y5, (R13)
+	VMOVUPS     Y8, (R13)
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R13
-	VMOVUPS     Y4, (R13)
+	VMOVUPS     384(DI), Y8
+	VMOVUPS     416(DI), Y10
+	VMOVUPS     448(DI), Y7
+	VMOVUPS     480(DI), Y11
+	VMOVAPS     Y7, Y6
+	VFMADD132PS Y2, Y8, Y6
+	VFMADD132PS Y3, Y8, Y7
+	VMULPS      Y0, Y10, Y12
+	VFMADD231PS Y4, Y11, Y12
+	VMULPS      Y1, Y10, Y13
+	VFMADD231PS Y5, Y11, Y13
+	VADDPS      Y12, Y6, Y9
+	VSUBPS      Y12, Y6, Y6
+	VADDPS      Y13, Y7, Y12
+	VSUBPS      Y13, Y7, Y13
+	VMOVUPS     Y8, (R13)
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R13
-	VMOVUPS     Y3, (R13)
-	PREFETCHT0  128(R13)
-	ADDQ        DX, R13
-	VMOVUPS     Y2, (R13)
-	PREFETCHT0  128(R13)
-	ADDQ        DX, R13
-	VMOVUPS     Y1, (R13)
-	PREFETCHT0  128(R13)
-	ADDQ        DX, R13
-	VMOVUPS     Y0, (R13)
-	PREFETCHT0  128(R13)
-	ADDQ        DX, R13
-	VMOVUPS     768(DI), Y0
-	VMOVUPS     800(DI), Y1
-	VMOVUPS     832(DI), Y2
-	VMOVUPS     864(DI), Y3
-	VMOVAPS     Y2, Y4
-	VFMADD132PS 64(SI), Y0, Y4
-	VFMADD132PS 256(SI), Y0, Y2
-	VMULPS      (SI), Y1, Y5
-	VFMADD231PS 128(SI), Y3, Y5
-	VMULPS      192(SI), Y1, Y6
-	VFMADD231PS 320(SI), Y3, Y6
-	VADDPS      Y5, Y4, Y7
-	VSUBPS      Y5, Y4, Y4
-	VADDPS      Y6, Y2, Y5
-	VSUBPS      Y6, Y2, Y6
-	VMOVUPS     Y0, (R13)
-	PREFETCHT0  128(R13)
-	ADDQ        DX, R13
-	VMOVUPS     Y7, (R13)
-	PREFETCHT0  128(R13)
-	ADDQ        DX, R13
-	VMOVUPS     Y4, (R13)
-	PREFETCHT0  128(R13)
-	ADDQ        DX, R13
-	VMOVUPS     Y5, (R13)
+	VMOVUPS     Y9, (R13)
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R13
 	VMOVUPS     Y6, (R13)
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R13
-	VMOVUPS     Y3, (R13)
+	VMOVUPS     Y12, (R13)
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R13
-	VMOVUPS     960(DI), Y3
-	VMOVUPS     992(DI), Y6
-	VMOVUPS     1024(DI), Y5
-	VMOVUPS     1056(DI), Y4
-	VMOVAPS     Y5, Y7
-	VFMADD132PS 64(SI), Y3, Y7
-	VFMADD132PS 256(SI), Y3, Y5
-	VMULPS      (SI), Y6, Y0
-	VFMADD231PS 128(SI), Y4, Y0
-	VMULPS      192(SI), Y6, Y2
-	VFMADD231PS 320(SI), Y4, Y2
-	VADDPS      Y0, Y7, Y1
-	VSUBPS      Y0, Y7, Y7
-	VADDPS      Y2, Y5, Y0
-	VSUBPS      Y2, Y5, Y2
-	VMOVUPS     Y3, (R13)
+	VMOVUPS     Y13, (R13)
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R13
-	VMOVUPS     Y1, (R13)
+	VMOVUPS     Y11, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     576(DI), Y11
+	VMOVUPS     608(DI), Y13
+	VMOVUPS     640(DI), Y12
+	VMOVUPS     672(DI), Y6
+	VMOVAPS     Y12, Y9
+	VFMADD132PS Y2, Y11, Y9
+	VFMADD132PS Y3, Y11, Y12
+	VMULPS      Y0, Y13, Y8
+	VFMADD231PS Y4, Y6, Y8
+	VMULPS      Y1, Y13, Y7
+	VFMADD231PS Y5, Y6, Y7
+	VADDPS      Y8, Y9, Y10
+	VSUBPS      Y8, Y9, Y9
+	VADDPS      Y7, Y12, Y8
+	VSUBPS      Y7, Y12, Y7
+	VMOVUPS     Y11, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Y10, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Y9, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Y8, (R13)
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R13
 	VMOVUPS     Y7, (R13)
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R13
-	VMOVUPS     Y0, (R13)
+	VMOVUPS     Y6, (R13)
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R13
-	VMOVUPS     Y2, (R13)
+	VMOVUPS     768(DI), Y6
+	VMOVUPS     800(DI), Y7
+	VMOVUPS     832(DI), Y8
+	VMOVUPS     864(DI), Y9
+	VMOVAPS     Y8, Y10
+	VFMADD132PS Y2, Y6, Y10
+	VFMADD132PS Y3, Y6, Y8
+	VMULPS      Y0, Y7, Y11
+	VFMADD231PS Y4, Y9, Y11
+	VMULPS      Y1, Y7, Y12
+	VFMADD231PS Y5, Y9, Y12
+	VADDPS      Y11, Y10, Y13
+	VSUBPS      Y11, Y10, Y10
+	VADDPS      Y12, Y8, Y11
+	VSUBPS      Y12, Y8, Y12
+	VMOVUPS     Y6, (R13)
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R13
-	VMOVUPS     Y4, (R13)
+	VMOVUPS     Y13, (R13)
 	PREFETCHT0  128(R13)
 	ADDQ        DX, R13
-	ADDQ        $0x20, R8
-	ADDQ        $0x20, R10
-	ADDQ        $0x20, R11
+	VMOVUPS     Y10, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Y11, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Y12, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Y9, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     960(DI), Y9
+	VMOVUPS     992(DI), Y12
+	VMOVUPS     1024(DI), Y11
+	VMOVUPS     1056(DI), Y10
+	VMOVAPS     Y11, Y13
+	VFMADD132PS Y2, Y9, Y13
+	VFMADD132PS Y3, Y9, Y11
+	VMULPS      Y0, Y12, Y6
+	VFMADD231PS Y4, Y10, Y6
+	VMULPS      Y1, Y12, Y8
+	VFMADD231PS Y5, Y10, Y8
+	VADDPS      Y6, Y13, Y7
+	VSUBPS      Y6, Y13, Y13
+	VADDPS      Y8, Y11, Y6
+	VSUBPS      Y8, Y11, Y8
+	VMOVUPS     Y9, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Y7, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Y13, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Y6, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Y8, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	VMOVUPS     Y10, (R13)
+	PREFETCHT0  128(R13)
+	ADDQ        DX, R13
+	ADDQ        $0x20, SI
 	ADDQ        $0x20, R9
+	ADDQ        $0x20, R10
+	ADDQ        $0x20, R8
 	ADDQ        $0x20, CX
 	DECQ        BX
 	JNZ         loop
 	VZEROUPPER
 	RET
 
-// func winoWeightAVX2(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32)
+// func winoWeightAVX2(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr)
 // Requires: AVX, FMA3, MMX+
-TEXT ·winoWeightAVX2(SB), NOSPLIT, $0-64
+TEXT ·winoWeightAVX2(SB), NOSPLIT, $0-72
 	MOVQ ps+16(FP), AX
 	MOVQ pts+24(FP), CX
 	MOVQ ptst+32(FP), DX
@@ -27297,9 +28777,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func winoDWeightAVX2(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32)
+// func winoDWeightAVX2(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr)
 // Requires: AVX, FMA3, MMX+
-TEXT ·winoDWeightAVX2(SB), NOSPLIT, $0-64
+TEXT ·winoDWeightAVX2(SB), NOSPLIT, $0-72
 	MOVQ ps+16(FP), AX
 	MOVQ pts+24(FP), CX
 	MOVQ ptst+32(FP), DX

@@ -119,7 +119,7 @@ func twice(in *[6][6]float32, count int, one func([6]float32) [6]float32) (out [
 	return out
 }
 
-func portableWinoInput(top, mid, bottom *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, _, _ *float32,
+func portableWinoInput(top, mid, bottom *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, _, _ *float32, _ uintptr,
 	edges int) {
 	channels, p, row := 8*n, int(ps/4), int(rs/4)
 	// The pointers are to the second pixel of each row: what they point to is in the image.
@@ -150,7 +150,7 @@ func portableWinoInput(top, mid, bottom *float32, rs, ps uintptr, pts *float32, 
 }
 
 func fromPoints(size int, one func([6]float32) [6]float32, add bool) winoFunc {
-	return func(img *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, _, _ *float32) {
+	return func(img *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, _, _ *float32, _ uintptr) {
 		row, px := int(rs/4), int(ps/4)
 		pixels, points := floatsAt(img, (size-1)*(row+px)+8*n), strided(pts, 36, ptst, 8*n)
 		for c := range 8 * n {
@@ -172,7 +172,7 @@ func fromPoints(size int, one func([6]float32) [6]float32, add bool) winoFunc {
 }
 
 func toPoints(size int, one func([6]float32) [6]float32) winoFunc {
-	return func(img *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, _, _ *float32) {
+	return func(img *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, _, _ *float32, _ uintptr) {
 		row, px := int(rs/4), int(ps/4)
 		pixels, points := floatsAt(img, (size-1)*(row+px)+8*n), strided(pts, 36, ptst, 8*n)
 		for c := range 8 * n {

@@ -73,6 +73,7 @@ type winoPass struct {
 	inH, inW, outH, outW    int
 	from, to                int
 	rows, cols              winoSide
+	classes                 [4]int // of tiles, see below
 	perImage, images, block int
 	group                   int        // of output channels whose values are held at once
 	set                     winoValues // of the images n0 to n1, that all threads share
@@ -112,10 +113,14 @@ func (c *Conv) newPass(in, out, u []float32, backward bool) {
 	}
 	p.rows, p.cols = cutSide(p.outH), cutSide(p.outW)
 	p.perImage = p.rows.all * p.cols.all
+	p.classes = p.countClasses()
 	p.block = 32
-	if c.AnyShape {
+	switch {
+	case c.AnyShape:
 		p.block = 48
-	} else if p.from <= 32 {
+	case p.from <= 16 && u != nil:
+		p.block = 64
+	case p.from <= 32:
 		p.block = 42
 	}
 	p.images = min(c.N, max(1, p.block/p.perImage))
@@ -169,9 +174,9 @@ func (p *winoPass) values(l *lane, tiles int) (s winoValues) {
 	return s
 }
 
-// classes are the numbers of tiles of an image that are whole by height but not by width, whole, whole by width but not
-// by height, and neither.
-func (p *winoPass) classes() [4]int {
+// countClasses returns how many tiles of an image are whole by height but not by width, whole, whole by width but not by
+// height, and neither.
+func (p *winoPass) countClasses() [4]int {
 	r, q := p.rows, p.cols
 	return [4]int{r.whole * (q.all - q.whole), r.whole * q.whole, (r.all - r.whole) * q.whole,
 		(r.all - r.whole) * (q.all - q.whole)}
@@ -179,7 +184,7 @@ func (p *winoPass) classes() [4]int {
 
 // needing is which tiles of so many images, numbered as tile does, have a product at a point.
 func (p *winoPass) needing(point, images int) (from, to int) {
-	n := p.classes()
+	n := &p.classes
 	from, to = 0, images*p.perImage
 	if point/6 == 5 { // a fourth row of outputs
 		to = images * (n[0] + n[1])
@@ -195,8 +200,12 @@ type winoTile struct{ n, row, col, rows, cols int }
 
 // tile is tile t of the images from n0 on, so many of them: class by class, image by image, row by row.
 func (p *winoPass) tile(t, n0, images int) winoTile {
+	if p.classes[1] == p.perImage { // all are whole
+		i, cols := uint32(t)%uint32(p.perImage), uint32(p.cols.all)
+		return winoTile{n0 + int(uint32(t)/uint32(p.perImage)), int(4 * (i / cols)), int(4 * (i % cols)), 4, 4}
+	}
 	var r, q int
-	for class, size := range p.classes() {
+	for class, size := range &p.classes {
 		if t >= images*size {
 			t -= images * size
 			continue
@@ -263,7 +272,7 @@ func (c *Conv) winoWeights(l *lane, chunk int) {
 				taps, row, step = stage, 3*width, width
 			}
 			simd.winoWeight(&taps[0], uintptr(4*row), uintptr(4*step), &p.u[winoPoints*p.from*j+i*width],
-				uintptr(4*p.from*width), vectors, &winogradConstants[0], &tmp[0])
+				uintptr(4*p.from*width), vectors, &winogradConstants[0], &tmp[0], 0)
 		}
 	}
 }
@@ -283,7 +292,7 @@ func (p *winoPass) patch(s *winoValues, i int, t winoTile) {
 		width := vectors * simd.floats
 		p.stagePatch(stage, width, t)
 		simd.winoInput(&stage[width], &stage[7*width], &stage[31*width], uintptr(4*6*width), uintptr(4*width), &v[0],
-			uintptr(4*stride), vectors, &winogradConstants[0], &tmp[0], 0)
+			uintptr(4*stride), vectors, &winogradConstants[0], &tmp[0], 0, 0)
 		return
 	}
 	none := zeros
@@ -305,7 +314,7 @@ func (p *winoPass) patch(s *winoValues, i int, t winoTile) {
 		edges |= 2
 	}
 	simd.winoInput(top, &p.in[first], bottom, uintptr(4*row), uintptr(4*channels), &v[0], uintptr(4*stride), vectors,
-		&winogradConstants[0], &tmp[0], edges)
+		&winogradConstants[0], &tmp[0], uintptr(4*4*row), edges)
 }
 
 // stagePatch copies the patch of a tile to [6][6][width], with zeros outside the image and beyond the channels.
@@ -370,12 +379,8 @@ func (c *Conv) winoTiles(l *lane, chunk int) {
 					vectors := vectorsFor(p.to - j)
 					width := simd.width(vectors)
 					l.ldb, l.b = uintptr(4*width), at(p.u, winoPoints*p.from*j+point*p.from*width)
-					rowTiles := tiles(t1-t0, simd.rows[vectors])
-					for t := range rowTiles {
-						i, next := t0+cut(t1-t0, t, rowTiles), t0+cut(t1-t0, t+1, rowTiles)
-						l.a, l.c = at(s.v, point*s.strideV+i*s.rowV), at(s.m, point*s.strideM+i*s.rowM+j-j0)
-						l.brgemm.run(false, vectors, next-i)
-					}
+					l.a, l.c = at(s.v, point*s.strideV+t0*s.rowV), at(s.m, point*s.strideM+t0*s.rowM+j-j0)
+					l.brgemm.run(false, vectors, t1-t0)
 				}
 			}
 			for i := range b1 - b0 {
@@ -415,10 +420,10 @@ func (p *winoPass) output(s *winoValues, i int, t winoTile, j0, j1 int, add bool
 		if add {
 			transform = simd.winoOutputAdd
 		}
-		transform(&out[0], uintptr(4*row), uintptr(4*p.to), m, stride, vectors, &winogradConstants[0], &s.tmp[0])
+		transform(&out[0], uintptr(4*row), uintptr(4*p.to), m, stride, vectors, &winogradConstants[0], &s.tmp[0], uintptr(4*4*row))
 		return
 	}
-	transform(&s.stage[0], uintptr(4*4*width), uintptr(4*width), m, stride, vectors, &winogradConstants[0], &s.tmp[0])
+	transform(&s.stage[0], uintptr(4*4*width), uintptr(4*width), m, stride, vectors, &winogradConstants[0], &s.tmp[0], 0)
 	for r := range t.rows {
 		for q := range t.cols {
 			dst, src := out[r*row+q*p.to:][:j1-j0], s.stage[(4*r+q)*width:]
@@ -446,7 +451,7 @@ func (p *winoPass) adjoint(s *winoValues, i int, t winoTile, j0, j1 int) {
 		dy, row, px = s.stage, 4*width, width
 	}
 	simd.winoDY(&dy[0], uintptr(4*row), uintptr(4*px), &s.m[i*s.rowM], uintptr(4*s.strideM), vectors,
-		&winogradConstants[0], &s.tmp[0])
+		&winogradConstants[0], &s.tmp[0], uintptr(4*4*row))
 }
 
 // winoBackwardWeight sums dU, [36][IC][width] for each panel of columns. A small sum fits the caches once for each part
@@ -512,12 +517,8 @@ func (p *winoPass) products(l *lane, du []float32, s *winoValues, point, t0, t1,
 			continue
 		}
 		l.ldc, l.b = uintptr(4*width), at(s.m, point*s.strideM+t0*s.rowM+j-at0)
-		rowTiles := tiles(p.from, simd.rows[vectors])
-		for t := range rowTiles {
-			i, next := cut(p.from, t, rowTiles), cut(p.from, t+1, rowTiles)
-			l.a, l.c = at(s.v, point*s.strideV+t0*s.rowV+i), at(sum, i*width)
-			l.brgemm.run(true, vectors, next-i)
-		}
+		l.a, l.c = at(s.v, point*s.strideV+t0*s.rowV), at(sum, 0)
+		l.brgemm.run(true, vectors, p.from)
 	}
 }
 
@@ -593,7 +594,7 @@ func (c *Conv) winoAddWeightParts(l *lane, chunk int) {
 				dw, row, step = stage, 3*width, width
 			}
 			simd.winoDWeight(&dw[0], uintptr(4*row), uintptr(4*step), &c.parts[at], uintptr(4*c.IC*width), vectors,
-				&winogradConstants[0], &tmp[0])
+				&winogradConstants[0], &tmp[0], 0)
 			if valid < width {
 				for t := range 9 {
 					copy(c.w[t*tap+i*c.OC+j:][:valid], stage[t*width:])

@@ -23,8 +23,9 @@ func brgemmName(l level, rows, vectors int, transposed bool) string {
 //
 // with A_s(r, k) at a + s·segA + r·lda + 4·k, or, transposed, at a + s·segA + 4·r + k·lda, and
 // B_s[k] at b + s·segB + k·ldb. Flag 1 adds what C holds, bias is added to each row where it is not
-// nil, flag 2 applies ReLU at the end. k and segs are at least 1. The argument block is Go's
-// kernel.brgemm; its offsets are spelled out below.
+// nil, flag 2 applies ReLU at the end. k and segs are at least 1. It goes on to the next rows of A and C until as many
+// tiles are done as the block says, at least one. The argument block is Go's kernel.brgemm; its offsets are spelled out
+// below.
 func brgemm(l level, rows, vectors int, transposed bool) {
 	name, layout := brgemmName(l, rows, vectors, transposed), "row by row"
 	if transposed {
@@ -48,8 +49,18 @@ func brgemm(l level, rows, vectors int, transposed bool) {
 	spare := l.regs[used+vectors:]
 	spare = spare[:min(2, len(spare))]
 
+	// What does not fit the registers: where the tile and its segment begin, and how many of both are left.
+	local := AllocLocal(48)
+	aTile, cTile, tiles := local.Offset(0), local.Offset(8), local.Offset(16)
+	aSeg, bSeg, segs := local.Offset(24), local.Offset(32), local.Offset(40)
+	MOVQ(load(0), aTile)
+	MOVQ(load(32), cTile)
+	MOVQ(load(96), tiles)
+
 	// Start: zero or C, then bias.
-	flags, c, ldc := load(88), load(32), load(40)
+	Label("tile")
+	flags, c, ldc := load(88), GP64(), load(40)
+	MOVQ(cTile, c)
 	BTQ(Imm(0), flags)
 	JCS(LabelRef("accumulate"))
 	for i := range used {
@@ -80,10 +91,9 @@ func brgemm(l level, rows, vectors int, transposed bool) {
 	lda, ldb := load(8), load(24)
 	ldb3 := GP64()
 	LEAQ(Mem{Base: ldb, Index: ldb, Scale: 2}, ldb3)
-	// Where the segment begins and how many are left: in memory, for want of registers.
-	local := AllocLocal(24)
-	aSeg, bSeg, segs := local.Offset(0), local.Offset(8), local.Offset(16)
-	MOVQ(load(0), aSeg)
+	first := GP64()
+	MOVQ(aTile, first)
+	MOVQ(first, aSeg)
 	MOVQ(load(16), bSeg)
 	MOVQ(load(56), segs)
 
@@ -180,7 +190,8 @@ func brgemm(l level, rows, vectors int, transposed bool) {
 	JNZ(LabelRef("segment"))
 
 	// VMAXPS returns its second source where either is NaN, so a NaN stays.
-	flags, c, ldc = load(88), load(32), load(40)
+	flags, ldc = load(88), load(40)
+	MOVQ(cTile, c)
 	BTQ(Imm(1), flags)
 	JCC(LabelRef("store"))
 	zero(bv(0))
@@ -193,7 +204,20 @@ func brgemm(l level, rows, vectors int, transposed bool) {
 			m.Disp = j * l.bytes
 			VMOVUPS(acc(r, j), m)
 		}
+		if r == rows-1 { // c is at the tile's last row
+			ADDQ(ldc, m.Base.(reg.GPVirtual))
+			MOVQ(m.Base, cTile)
+		}
 	})
+	if transposed {
+		ADDQ(Imm(uint64(4*rows)), aTile)
+	} else {
+		next := load(8)
+		IMUL3Q(Imm(uint64(rows)), next, next)
+		ADDQ(next, aTile)
+	}
+	DECQ(tiles)
+	JG(LabelRef("tile"))
 	end()
 }
 

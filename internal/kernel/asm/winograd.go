@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
@@ -19,8 +18,8 @@ import (
 //	dweight 36 points  -> 3x3 taps    Gᵀ dU G, weight's adjoint
 //
 // Between the two passes the 36 values lie in registers where there are 32 of them, and in memory at
-// tmp where there are 16. Constants are read from the table winogradConstants of the Go side, each
-// repeated over a vector of 16.
+// tmp where there are 16; there is room for the constants of the larger transforms then. Constants are read from the
+// table winogradConstants of the Go side, each repeated over a vector of 16.
 
 type vec = reg.VecPhysical
 
@@ -32,6 +31,7 @@ type wino struct {
 	tmp   reg.GPVirtual
 	spill bool
 	kept  [6][6]vec
+	held  map[int]vec // constants in registers
 }
 
 // The constants, in the order of winogradConstants.
@@ -40,7 +40,26 @@ const (
 	cG0, cGa0, cGa1, cGa2, cGb0, cGb1, cGb2      = 8, 9, 10, 11, 12, 13, 14
 )
 
-func (w *wino) k(i int) Mem { return at(w.konst, 64*i) }
+// k is constant i.
+func (w *wino) k(i int) Op {
+	if v, ok := w.held[i]; ok {
+		return v
+	}
+	return at(w.konst, 64*i)
+}
+
+// hold loads constants into registers for the whole transform, where its values do not lie there.
+func (w *wino) hold(constants ...int) {
+	w.held = map[int]vec{}
+	if !w.spill {
+		return
+	}
+	for _, i := range constants {
+		v := w.get()
+		VMOVUPS(w.k(i), v)
+		w.held[i] = v
+	}
+}
 
 // keep puts v away as the value (i, j) between the passes; take gets it back.
 func (w *wino) keep(i, j int, v vec) {
@@ -182,9 +201,21 @@ func (w *wino) dweight1(m []vec) []vec {
 // ahead is how many bytes ahead of a point its row is fetched: 36 rows are more than the processor follows by itself.
 const ahead = 128
 
-const winoArgs = "ps uintptr, pts *float32, ptst uintptr, n int, konst, tmp *float32)"
+const winoArgs = "ps uintptr, pts *float32, ptst uintptr, n int, konst, tmp *float32, down uintptr"
 
-func (w *wino) start(name, signature, doc string) (ps, pts, ptst, n reg.GPVirtual) {
+// below fetches the pixels of the tile that lies down bytes below, four rows of four, vector by vector: from the end of
+// a row of tiles to the next the processor does not follow. Each vector fetches its share of the tile, which lies
+// together, and not its own pixels, of which a line of the cache has more than one.
+func (w *wino) below(rows []reg.GPVirtual, down reg.GPVirtual) {
+	for _, r := range rows {
+		for line := 0; line < 4*w.l.bytes; line += 64 {
+			PREFETCHT0(Mem{Base: r, Index: down, Scale: 1, Disp: line})
+		}
+	}
+	ADDQ(Imm(uint64(3*w.l.bytes)), down) // the rows move on by one vector more
+}
+
+func (w *wino) start(name, signature, doc string, constants ...int) (ps, pts, ptst, n reg.GPVirtual) {
 	w.pool = newPool(w.l)
 	w.kept = [6][6]vec{}
 	begin(w.l, name, signature, doc)
@@ -193,6 +224,7 @@ func (w *wino) start(name, signature, doc string) (ps, pts, ptst, n reg.GPVirtua
 	if w.spill {
 		w.tmp = param("tmp")
 	}
+	w.hold(constants...)
 	return ps, pts, ptst, n
 }
 
@@ -255,8 +287,9 @@ func winograd(l level) {
 // taken as zero.
 func (w *wino) genInput() {
 	l := w.l
-	ps, pts, ptst, n := w.start("winoInput", "func(top, mid, bottom *float32, rs, "+winoArgs[:len(winoArgs)-1]+", edges int)",
-		"transforms a patch of 6x6 pixels of n vectors of channels into 36 points, ptst bytes apart.")
+	ps, pts, ptst, n := w.start("winoInput", "func(top, mid, bottom *float32, rs, "+winoArgs+", edges int)",
+		"transforms a patch of 6x6 pixels of n vectors of channels into 36 points, ptst bytes apart.",
+		cA, cB, cA2, cB2, cA2B2, cA2plusB2)
 	rs := param("rs")
 	top, mid, bottom := param("top"), param("mid"), param("bottom")
 	for _, p := range []reg.GPVirtual{top, mid, bottom} {
@@ -279,13 +312,9 @@ func (w *wino) genInput() {
 			KMOVW(g.As32(), []reg.OpmaskPhysical{reg.K1, reg.K2}[i])
 			continue
 		}
-		x := []reg.VecPhysical{reg.X14, reg.X15}[i]
-		masks[i] = l.regs[14+i]
-		VMOVQ(g, x)
-		VPBROADCASTD(x, masks[i])
-	}
-	if l.bytes == 32 {
-		w.free = slices.DeleteFunc(w.free, func(v vec) bool { return v == masks[0] || v == masks[1] })
+		masks[i] = w.get()
+		VMOVQ(g, masks[i].(reg.Vec).AsX())
+		VPBROADCASTD(masks[i].(reg.Vec).AsX(), masks[i])
 	}
 	col := columns(ps, 6)
 	load := func(i, j int) vec {
@@ -305,7 +334,7 @@ func (w *wino) genInput() {
 		}
 		return v
 	}
-	q := GP64()
+	q, down := GP64(), param("down")
 	store := func(row []vec) {
 		for _, v := range w.input1(row) {
 			VMOVUPS(v, Mem{Base: q})
@@ -315,6 +344,7 @@ func (w *wino) genInput() {
 		}
 	}
 	Label("loop")
+	w.below(rows[1:5], down)
 	if w.spill {
 		for j := range 6 {
 			var d []vec
@@ -363,15 +393,28 @@ func (w *wino) genInput() {
 	w.loop(n, append(rows, pts)...)
 }
 
+// tileLoop returns what begins the loop over vectors: its label, and for tiles of pixels the fetching of those below.
+func (w *wino) tileLoop(size int, rows []reg.GPVirtual) func() {
+	if size != 4 {
+		return func() { Label("loop") }
+	}
+	down := param("down")
+	return func() {
+		Label("loop")
+		w.below(rows, down)
+	}
+}
+
 // fromPoints generates a transform of 36 points to size x size pixels.
-func (w *wino) fromPoints(name, doc string, size int, one func([]vec) []vec, add bool) {
-	ps, pts, ptst, n := w.start(name, "func(img *float32, rs, "+winoArgs, doc)
+func (w *wino) fromPoints(name, doc string, size int, one func([]vec) []vec, add bool, constants ...int) {
+	ps, pts, ptst, n := w.start(name, "func(img *float32, rs, "+winoArgs+")", doc, constants...)
 	rows := rowsBelow(param("img"), param("rs"), size)
 	col := columns(ps, size)
+	loop := w.tileLoop(size, rows)
 	q, column, six := GP64(), GP64(), GP64()
 	LEAQ(Mem{Base: ptst, Index: ptst, Scale: 2}, six)
 	ADDQ(six, six)
-	Label("loop")
+	loop()
 	MOVQ(pts, column)
 	for j := range 6 {
 		MOVQ(column, q)
@@ -403,12 +446,13 @@ func (w *wino) fromPoints(name, doc string, size int, one func([]vec) []vec, add
 }
 
 // toPoints generates a transform of size x size pixels to 36 points.
-func (w *wino) toPoints(name, doc string, size int, one func([]vec) []vec) {
-	ps, pts, ptst, n := w.start(name, "func(img *float32, rs, "+winoArgs, doc)
+func (w *wino) toPoints(name, doc string, size int, one func([]vec) []vec, constants ...int) {
+	ps, pts, ptst, n := w.start(name, "func(img *float32, rs, "+winoArgs+")", doc, constants...)
 	rows := rowsBelow(param("img"), param("rs"), size)
 	col := columns(ps, size)
+	loop := w.tileLoop(size, rows)
 	q := GP64()
-	Label("loop")
+	loop()
 	for j := range size {
 		var d []vec
 		for i := range size {
@@ -433,12 +477,15 @@ func (w *wino) toPoints(name, doc string, size int, one func([]vec) []vec) {
 }
 
 func (w *wino) genOutput() {
-	w.fromPoints("winoOutput", "transforms 36 points, ptst bytes apart, into 4x4 pixels of n vectors of channels.", 4, w.output1, false)
-	w.fromPoints("winoOutputAdd", "adds what winoOutput computes to what img holds.", 4, w.output1, true)
+	w.fromPoints("winoOutput", "transforms 36 points, ptst bytes apart, into 4x4 pixels of n vectors of channels.", 4, w.output1, false,
+		cA, cB, cA2, cB2, cA3, cB3)
+	w.fromPoints("winoOutputAdd", "adds what winoOutput computes to what img holds.", 4, w.output1, true,
+		cA, cB, cA2, cB2, cA3, cB3)
 }
 
 func (w *wino) genDY() {
-	w.toPoints("winoDY", "transforms 4x4 pixels of n vectors of channels into 36 points, ptst bytes apart: the adjoint of winoOutput.", 4, w.dy1)
+	w.toPoints("winoDY", "transforms 4x4 pixels of n vectors of channels into 36 points, ptst bytes apart: the adjoint of winoOutput.", 4, w.dy1,
+		cA, cB, cA2, cB2, cA3, cB3)
 }
 
 func (w *wino) genWeight() {
