@@ -102,7 +102,7 @@ func (g *Gemm) Part() (Part, bool) {
 	// Packing pays where many tiles of rows read a panel, sooner where rows of B are so far apart that they
 	// would fight over the cache, and is needed where rows of B are columns of op(B) or the last panel is
 	// cut off.
-	pack := g.TransB || g.N%simd.floats != 0 || g.rowTiles > 32 || g.rowTiles > 8 && g.LDB%512 == 0
+	pack := g.TransB || g.N%simd.floats != 0 || g.rowTiles > 32 || g.rowTiles > 8 && g.LDB%128 == 0
 	g.packed, g.ownPanel = nil, false
 	if pack {
 		// Of a small product, the threads would wait for the last panel as long as it takes to pack one.
