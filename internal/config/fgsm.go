@@ -72,7 +72,7 @@ const RandomTarget = "random"
 func DefaultFGSM() FGSM {
 	return FGSM{
 		Experiment:  fgsmExperiment,
-		Checkpoints: []string{"resnet20-w32"},
+		Checkpoints: []string{"speedrun"},
 		Weights:     []string{},
 		Target:      RandomTarget,
 		Sweep:       Sweep{Eps: []float64{0, 0.5, 1, 2, 4, 8, 16, 32, 64, 128}},

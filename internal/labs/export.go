@@ -20,9 +20,9 @@ import (
 // recordFiles lists the files of a run's record that a checkpoint ships.
 var recordFiles = []string{"config.yaml", "env.json", "result.json"}
 
-// vouchingFiles lists files that a checkpoint ships if the record has them: the hashes of the other files, and the
-// environments of resumed processes.
-var vouchingFiles = []string{"status.json", "resumed.json"}
+// vouchingFiles lists files that a checkpoint ships if the record has them: the hashes of the other files, the
+// environments of resumed processes, and the metrics, which the hashes cover.
+var vouchingFiles = []string{"status.json", "resumed.json", "metrics.jsonl"}
 
 // recordOf returns the files of rec that a checkpoint ships.
 func recordOf(rec run.Record) []string {
