@@ -5,15 +5,18 @@ import (
 	"os"
 	"strconv"
 	"strings"
-
-	"dla/internal/model"
 )
 
-// memoryCases are trainings of ResNet-20 and of all weights of each encoder. A process's peak is of all it
+// memoryCases are trainings of ResNet-20, of speedrun and of all weights of each encoder. A process's peak is of all it
 // ever did, so whoever measures it does so in a process of its own.
 func memoryCases() []Case {
-	n := network{Model: model.ResNet{Blocks: 3, Width: 16, Res: true, Pixels: model.CIFAR10}, set: "cifar10"}
-	all := []Case{{Group: Memory, Name: n.Name(), prepare: func(batch int) (*work, error) { return stepWork(n, batch) }}}
+	var all []Case
+	for _, n := range networks() {
+		if name := n.Name(); name == "resnet20" || name == "speedrun" {
+			all = append(all, Case{Group: Memory, Name: name, large: n.large,
+				prepare: func(batch int) (*work, error) { return stepWork(n, batch) }})
+		}
+	}
 	for _, e := range encoders() {
 		all = append(all, Case{Group: Memory, Name: e.name + "-full",
 			prepare: func(int) (*work, error) { return fullWork(e) }})
