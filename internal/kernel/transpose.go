@@ -7,17 +7,19 @@ func transposeInto(dst []float32, ldd int, src []float32, lds, cols, rows int) {
 		return
 	}
 	_, _ = dst[(rows-1)*ldd+cols-1], src[(cols-1)*lds+rows-1]
-	for j := 0; j < cols; j += n {
-		k := 0
-		if j+n <= cols {
-			for ; k+n <= rows; k += n {
+	if cols >= n && rows >= n { // squares, of which the last ones overlap those before
+		for j := 0; j < cols; j += n {
+			j := min(j, cols-n)
+			for k := 0; k < rows; k += n {
+				k := min(k, rows-n)
 				simd.transpose(&dst[k*ldd+j], &src[j*lds+k], uintptr(4*ldd), uintptr(4*lds))
 			}
 		}
-		for ; k < rows; k++ {
-			for q := j; q < min(j+n, cols); q++ {
-				dst[k*ldd+q] = src[q*lds+k]
-			}
+		return
+	}
+	for k := range rows {
+		for j := range cols {
+			dst[k*ldd+j] = src[j*lds+k]
 		}
 	}
 }
