@@ -146,8 +146,8 @@ lab3-finetune: build ## LoRA and full fine-tuning on MiniLM, and LoRA on MPNet
 
 lab4: lab4-autoencoder lab4-fgsm lab4-ood lab4-robust ## run what is missing of lab 4, then draw its figures
 
-lab4-fgsm: build ## attacks on the best network that ships, with and without gradients
-	./dla lab4 fgsm --config configs/lab4/fgsm.yaml --out results/lab4/fgsm --resume
+lab4-fgsm: build ## attacks on the shipped ResNet-20, with and without gradients
+	./dla lab4 fgsm --config configs/lab4/fgsm.yaml --checkpoint resnet20 --out results/lab4/fgsm --resume
 	$(MAKE) figures
 
 lab4-autoencoder: build ## a decoder for the frozen features of the shipped checkpoint
