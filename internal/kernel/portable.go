@@ -119,8 +119,8 @@ func twice(in *[6][6]float32, count int, one func([6]float32) [6]float32) (out [
 	return out
 }
 
-func portableWinoInput(top, mid, bottom *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, _, _ *float32, _ uintptr,
-	edges int) {
+func portableWinoInput(top, mid, bottom *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, _, _ *float32,
+	_ uintptr, edges int) {
 	channels, p, row := 8*n, int(ps/4), int(rs/4)
 	// The pointers are to the second pixel of each row: what they point to is in the image.
 	right := 4

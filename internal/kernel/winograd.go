@@ -102,9 +102,10 @@ func (s winoSide) size(t int) int {
 
 // newPass says how many tiles an image has, how many images a chunk takes, and how many tiles are transformed at once:
 // so many that the product has rows enough for the weights it reads, and no more. 48 are whole tiles of the
-// microkernels at every point of the maps of 3x3 to 15x15. The gradient of the weights keeps the numbers that it had
-// before there were those maps, since the order of its sums hangs on them in plain Go. The columns of the outputs are
-// taken in groups where the values then fit the second-level cache, and all at once where they would not.
+// microkernels at every point of the maps of 3x3 to 15x15; 64 are an image of 32x32, whose channels are few. The
+// gradient of the weights keeps the numbers that it had before there were those maps, since the order of its sums hangs
+// on them in plain Go. The columns of the outputs are taken in groups where the values then fit the second-level cache,
+// and all at once where they would not.
 func (c *Conv) newPass(in, out, u []float32, backward bool) {
 	p := &c.pass
 	*p = winoPass{in: in, out: out, u: u, inH: c.H, inW: c.W, outH: c.OutH(), outW: c.OutW(), from: c.IC, to: c.OC}
@@ -420,10 +421,12 @@ func (p *winoPass) output(s *winoValues, i int, t winoTile, j0, j1 int, add bool
 		if add {
 			transform = simd.winoOutputAdd
 		}
-		transform(&out[0], uintptr(4*row), uintptr(4*p.to), m, stride, vectors, &winogradConstants[0], &s.tmp[0], uintptr(4*4*row))
+		transform(&out[0], uintptr(4*row), uintptr(4*p.to), m, stride, vectors, &winogradConstants[0], &s.tmp[0],
+			uintptr(4*4*row))
 		return
 	}
-	transform(&s.stage[0], uintptr(4*4*width), uintptr(4*width), m, stride, vectors, &winogradConstants[0], &s.tmp[0], 0)
+	transform(&s.stage[0], uintptr(4*4*width), uintptr(4*width), m, stride, vectors, &winogradConstants[0], &s.tmp[0],
+		0)
 	for r := range t.rows {
 		for q := range t.cols {
 			dst, src := out[r*row+q*p.to:][:j1-j0], s.stage[(4*r+q)*width:]

@@ -477,15 +477,15 @@ func (w *wino) toPoints(name, doc string, size int, one func([]vec) []vec, const
 }
 
 func (w *wino) genOutput() {
-	w.fromPoints("winoOutput", "transforms 36 points, ptst bytes apart, into 4x4 pixels of n vectors of channels.", 4, w.output1, false,
-		cA, cB, cA2, cB2, cA3, cB3)
+	w.fromPoints("winoOutput", "transforms 36 points, ptst bytes apart, into 4x4 pixels of n vectors of channels.", 4,
+		w.output1, false, cA, cB, cA2, cB2, cA3, cB3)
 	w.fromPoints("winoOutputAdd", "adds what winoOutput computes to what img holds.", 4, w.output1, true,
 		cA, cB, cA2, cB2, cA3, cB3)
 }
 
 func (w *wino) genDY() {
-	w.toPoints("winoDY", "transforms 4x4 pixels of n vectors of channels into 36 points, ptst bytes apart: the adjoint of winoOutput.", 4, w.dy1,
-		cA, cB, cA2, cB2, cA3, cB3)
+	w.toPoints("winoDY", "transforms 4x4 pixels of n vectors of channels into 36 points, ptst bytes apart: the adjoint "+
+		"of winoOutput.", 4, w.dy1, cA, cB, cA2, cB2, cA3, cB3)
 }
 
 func (w *wino) genWeight() {
