@@ -12,8 +12,8 @@ import "unsafe"
 //
 // A_s(r, k) stands at a + s·segA + r·lda + 4·k, or, transposed, at a + s·segA + 4·r + k·lda; B_s[k] at
 // b + s·segB + k·ldb; row r of C at c + r·ldc. All strides are in bytes; k and segs are at least 1. A
-// matrix product has one segment, a 3x3 convolution three, one for each row of the window. The call goes on to the tiles
-// of the rows below, as many as tiles says, 0 being 1.
+// matrix product has one segment, a 3x3 convolution three, one for each row of the window. The call goes on to the
+// tiles of the rows below, as many as tiles says, 0 being 1.
 //
 // The generated code knows the offsets: keep the order.
 type brgemm struct {

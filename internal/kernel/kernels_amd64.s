@@ -16268,6 +16268,7 @@ TEXT ·winoWeightAVX512(SB), NOSPLIT, $0-72
 	MOVQ rs+8(FP), R8
 	LEAQ (DI)(R8*1), R9
 	LEAQ (R9)(R8*1), R8
+	MOVQ down+64(FP), R10
 
 loop:
 	VMOVUPS     (DI), Z0
@@ -16508,6 +16509,7 @@ TEXT ·winoDWeightAVX512(SB), NOSPLIT, $0-72
 	MOVQ rs+8(FP), R8
 	LEAQ (DI)(R8*1), R9
 	LEAQ (R9)(R8*1), R8
+	MOVQ down+64(FP), R10
 	LEAQ (DX)(DX*2), R12
 	ADDQ R12, R12
 
@@ -28513,6 +28515,7 @@ TEXT ·winoWeightAVX2(SB), NOSPLIT, $0-72
 	MOVQ rs+8(FP), R9
 	LEAQ (R8)(R9*1), R10
 	LEAQ (R10)(R9*1), R9
+	MOVQ down+64(FP), R11
 
 loop:
 	VMOVUPS     (R8), Y0
@@ -28790,6 +28793,7 @@ TEXT ·winoDWeightAVX2(SB), NOSPLIT, $0-72
 	MOVQ rs+8(FP), R9
 	LEAQ (R8)(R9*1), R10
 	LEAQ (R10)(R9*1), R9
+	MOVQ down+64(FP), R11
 	LEAQ (DX)(DX*2), R13
 	ADDQ R13, R13
 

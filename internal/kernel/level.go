@@ -65,8 +65,8 @@ type (
 	// coloursFunc is the gradient of colourPixels pixels of three channels; see colours.go.
 	coloursFunc func(dst, w, dy *float32, k, cols, rows int, ldd, row uintptr)
 
-	// winoInputFunc and winoFunc are the transforms of Winograd convolution, of n vectors of channels; see winograd.go. The
-	// pixels down bytes below those of the tile are fetched into the cache, those of weights are not.
+	// winoInputFunc and winoFunc are the transforms of Winograd convolution, of n vectors of channels; see
+	// winograd.go. The pixels down bytes below those of the tile are fetched into the cache, those of weights are not.
 	winoInputFunc func(top, mid, bottom *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int,
 		konst, tmp *float32, down uintptr, edges int)
 	winoFunc func(img *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, konst, tmp *float32, down uintptr)

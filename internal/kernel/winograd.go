@@ -175,8 +175,8 @@ func (p *winoPass) values(l *lane, tiles int) (s winoValues) {
 	return s
 }
 
-// countClasses returns how many tiles of an image are whole by height but not by width, whole, whole by width but not by
-// height, and neither.
+// countClasses returns how many tiles of an image are whole by height but not by width, whole, whole by width but not
+// by height, and neither.
 func (p *winoPass) countClasses() [4]int {
 	r, q := p.rows, p.cols
 	return [4]int{r.whole * (q.all - q.whole), r.whole * q.whole, (r.all - r.whole) * q.whole,

@@ -148,7 +148,8 @@ func (it *item) row(now time.Time) row {
 		Experiment: text(it.Experiment), Variant: text(it.Variant), Seed: strconv.FormatUint(it.Seed, 10), Status: status,
 		Detail: text(detail), Started: it.Started.UnixMilli(), Data: text(it.Data), Synthetic: it.Synthetic,
 		Epochs: it.Epochs, Share: nan, Seconds: nan, Left: nan, Loss: nan, ValLoss: nan, ValAcc: nan,
-		Accuracy: of(it.Accuracy), N: it.N, MSE: of(it.MSE), Reached: text(it.Reached), Held: it.Held, Failed: it.Failed,
+		Accuracy: of(it.Accuracy), N: it.N, MSE: of(it.MSE), Reached: text(it.Reached),
+		Held: it.Held, Failed: it.Failed,
 		Note: text(it.Note)}
 	for _, t := range it.Tags {
 		r.Tags = append(r.Tags, text(t))

@@ -393,28 +393,19 @@ func (w *wino) genInput() {
 	w.loop(n, append(rows, pts)...)
 }
 
-// tileLoop returns what begins the loop over vectors: its label, and for tiles of pixels the fetching of those below.
-func (w *wino) tileLoop(size int, rows []reg.GPVirtual) func() {
-	if size != 4 {
-		return func() { Label("loop") }
-	}
-	down := param("down")
-	return func() {
-		Label("loop")
-		w.below(rows, down)
-	}
-}
-
 // fromPoints generates a transform of 36 points to size x size pixels.
 func (w *wino) fromPoints(name, doc string, size int, one func([]vec) []vec, add bool, constants ...int) {
 	ps, pts, ptst, n := w.start(name, "func(img *float32, rs, "+winoArgs+")", doc, constants...)
 	rows := rowsBelow(param("img"), param("rs"), size)
 	col := columns(ps, size)
-	loop := w.tileLoop(size, rows)
+	down := param("down")
 	q, column, six := GP64(), GP64(), GP64()
 	LEAQ(Mem{Base: ptst, Index: ptst, Scale: 2}, six)
 	ADDQ(six, six)
-	loop()
+	Label("loop")
+	if size == 4 { // pixels, not weights
+		w.below(rows, down)
+	}
 	MOVQ(pts, column)
 	for j := range 6 {
 		MOVQ(column, q)
@@ -450,9 +441,12 @@ func (w *wino) toPoints(name, doc string, size int, one func([]vec) []vec, const
 	ps, pts, ptst, n := w.start(name, "func(img *float32, rs, "+winoArgs+")", doc, constants...)
 	rows := rowsBelow(param("img"), param("rs"), size)
 	col := columns(ps, size)
-	loop := w.tileLoop(size, rows)
+	down := param("down")
 	q := GP64()
-	loop()
+	Label("loop")
+	if size == 4 { // pixels, not weights
+		w.below(rows, down)
+	}
 	for j := range size {
 		var d []vec
 		for i := range size {
@@ -484,8 +478,8 @@ func (w *wino) genOutput() {
 }
 
 func (w *wino) genDY() {
-	w.toPoints("winoDY", "transforms 4x4 pixels of n vectors of channels into 36 points, ptst bytes apart: the adjoint "+
-		"of winoOutput.", 4, w.dy1, cA, cB, cA2, cB2, cA3, cB3)
+	w.toPoints("winoDY", "transforms 4x4 pixels of n vectors of channels into 36 points, ptst bytes apart: the "+
+		"adjoint of winoOutput.", 4, w.dy1, cA, cB, cA2, cB2, cA3, cB3)
 }
 
 func (w *wino) genWeight() {
