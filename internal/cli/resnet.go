@@ -50,7 +50,7 @@ Settings, later ones take precedence: defaults, --config, flags, --set.`,
 		Example: `  dla lab1 resnet --depth 5 --res
   dla lab1 resnet --depth 1,2,3,4,5 --res both --seeds 3
   dla lab1 resnet --model large --res
-  dla lab1 resnet --model speedrun                                   # 94 % of CIFAR-10 in 8 epochs
+  dla lab1 resnet --model speedrun                                   # 94 % of CIFAR-10 in 9 epochs
   dla lab1 resnet --model small,medium,large --res both
   dla lab1 resnet --config configs/lab1/resnet-paper.yaml --model resnet56
   dla lab1 resnet --depth 5 --res --set train.lr=0.05 --set train.schedule=constant

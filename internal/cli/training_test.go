@@ -73,7 +73,7 @@ func TestLineOfSeveralRecipes(t *testing.T) {
 	line := resnetLine([]config.Resnet{of("speedrun", 0), of("speedrun", 1), of("small", 0), of("small", 1),
 		of("resnet20", 0), of("resnet20", 1)})
 	speedrun, others, _ := strings.Cut(line, "; cnn-small-plain plain20: ")
-	if !strings.HasPrefix(speedrun, "lab1 resnet: on cifar10, speedrun: 8 epochs, batch 2000, muon lr 0.24") ||
+	if !strings.HasPrefix(speedrun, "lab1 resnet: on cifar10, speedrun: 9 epochs, batch 2000, muon lr 0.24") ||
 		!strings.HasPrefix(others, "10 epochs, batch 128, sgd lr 0.1") || !strings.Contains(others, "onecycle, seeds 0-1;") ||
 		!strings.Contains(speedrun, "linear, seeds 0-1;") {
 		t.Error(line)

@@ -73,12 +73,19 @@ type (
 		PartAdd(out *Tensor, in []*Tensor) (part kernel.Part, ok bool, err error)
 	}
 
-	// Absorber is an op that can do the work of one that follows it in the pass that computes its own output. See
-	// absorb.
+	// Absorber is an op that can do the work of one whose first input it makes, for it alone, in the pass that computes
+	// its own output. See absorb.
 	Absorber interface {
 		Op
-		// Absorb is the op that does both, if there is one.
+		// Absorb is the op that does both, if there is one. Its inputs are the Absorber's, then the others of next.
 		Absorb(next Op) (Op, bool)
+	}
+
+	// Taker is an op that can do the work of the one that makes its first input, for it alone. See take.
+	Taker interface {
+		Op
+		// Take is the op that does both, if there is one. Its inputs are those of made, then the Taker's others.
+		Take(made Op) (Op, bool)
 	}
 
 	// SumsGiver is an op that fills its output's SumsFor where that is not nil, while the output is in the cache. See
@@ -164,7 +171,7 @@ func Compile(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) (*Program, error)
 		p.outputs[n] = slot[n]
 		kept[slot[n]] = true
 	}
-	p.steps = absorb(fuseSums(p.steps, kept), kept)
+	p.steps = absorb(fuseSums(take(p.steps, kept), kept), kept)
 	join(p.steps)
 	var pl planner
 	for i := 0; i < len(p.steps); {

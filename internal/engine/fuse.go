@@ -1,6 +1,10 @@
 package engine
 
-import "dla/internal/kernel"
+import (
+	"slices"
+
+	"dla/internal/kernel"
+)
 
 // addInto is an Accumulator that adds onto its last input, whose memory it would like to take.
 type addInto struct {
@@ -69,8 +73,54 @@ func fuseSums(steps []step, kept map[*Tensor]bool) []step {
 	return without(steps, gone)
 }
 
-// absorb merges each op with one input into the Absorber that computes that input for it alone.
+// take gives each Taker the op to do that makes its first input for it alone.
+func take(steps []step, kept map[*Tensor]bool) []step {
+	return merge(steps, kept, func(made, s *step) bool {
+		t, ok := s.op.(Taker)
+		if !ok {
+			return false
+		}
+		op, ok := t.Take(made.op)
+		if ok {
+			s.op, s.in = op, slices.Concat(made.in, s.in[1:])
+		}
+		return ok
+	})
+}
+
+// absorb gives each Absorber the op to do whose first input it makes, for it alone. Where it adds onto another gradient,
+// that stays its last input.
 func absorb(steps []step, kept map[*Tensor]bool) []step {
+	return merge(steps, kept, func(made, s *step) bool {
+		sum, added := made.op.(addInto)
+		first := made.op
+		if added {
+			first = sum.Accumulator
+		}
+		a, ok := first.(Absorber)
+		if !ok {
+			return false
+		}
+		op, ok := a.Absorb(s.op)
+		if !ok {
+			return false
+		}
+		if !added {
+			s.op, s.in = op, slices.Concat(made.in, s.in[1:])
+			return true
+		}
+		both, ok := op.(Accumulator)
+		if ok {
+			s.in = slices.Concat(made.in[:sum.last], s.in[1:], made.in[sum.last:])
+			s.op = addInto{both, len(s.in) - 1}
+		}
+		return ok
+	})
+}
+
+// merge calls do with each step and the one that makes its first input, where nothing else needs that, for do to make
+// one step of them in place of the later one. It tells whether it has.
+func merge(steps []step, kept map[*Tensor]bool, do func(made, s *step) bool) []step {
 	made, uses := map[*Tensor]int{}, map[*Tensor]int{}
 	for i := range steps {
 		made[steps[i].out] = i
@@ -80,22 +130,13 @@ func absorb(steps []step, kept map[*Tensor]bool) []step {
 	}
 	gone := map[int]bool{}
 	for i := range steps {
-		if len(steps[i].in) != 1 {
-			continue
-		}
-		t := steps[i].in[0]
-		at, ok := made[t]
-		if !ok || uses[t] != 1 || kept[t] {
-			continue
-		}
-		a, ok := steps[at].op.(Absorber)
-		if !ok {
-			continue
-		}
-		if op, ok := a.Absorb(steps[i].op); ok {
-			steps[at].op, steps[at].out = op, steps[i].out
-			made[steps[at].out] = at
-			gone[i] = true
+		for len(steps[i].in) > 0 {
+			t := steps[i].in[0]
+			at, ok := made[t]
+			if !ok || uses[t] != 1 || kept[t] || !do(&steps[at], &steps[i]) {
+				break
+			}
+			gone[at] = true
 		}
 	}
 	return without(steps, gone)

@@ -20,7 +20,7 @@ func (c *Conv) packColours(_ *lane, tap int) {
 // backwardColours computes the gradient of one input image.
 func (c *Conv) backwardColours(l *lane, n int) {
 	oh, ow := c.OutH(), c.OutW()
-	dx, dy := c.x[n*c.H*c.W*3:][:c.H*c.W*3], c.y[n*oh*ow*c.OC:][:oh*ow*c.OC]
+	dx, dy := c.x[n*c.H*c.W*3:][:c.H*c.W*3], c.gradients(l, n, n+1)
 	// Around the outputs lie zeros, for those that the input's outermost pixels would reach if there were any.
 	before, rows, width := c.K-1-c.pad(), c.H+c.K-1, tiles(c.W, colourPixels)*colourPixels+c.K-1
 	row := c.OC * width
@@ -49,6 +49,7 @@ func (c *Conv) backwardColours(l *lane, n int) {
 			}
 		}
 	}
+	c.After.over(l, dx, n)
 }
 
 // portableColours is kernels.colours in plain Go.

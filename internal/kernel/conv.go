@@ -28,6 +28,11 @@ type Conv struct {
 	// vectors and no bias alone: networks that were trained before there was more keep their bits.
 	AnyShape bool
 
+	// After is a pass over every image of the result of Forward, ForwardPooled or BackwardData, and Before makes the
+	// images of dy, [OutH, OutW, OC], that BackwardData takes in place of those it is given: each while the image is in
+	// the cache. The results have the bits that they have one after the other.
+	Before, After Pass
+
 	x, y, w, bias []float32 // of the call in progress: images of input size, of output size, weights
 	sums          []float32 // [N][2][OC], see Norm; nil: not wanted
 	add           bool      // BackwardData adds to x
@@ -63,7 +68,10 @@ func (c *Conv) out(side, crop int) int {
 // check panics where a slice is too short for its tensor, since the microkernels do not, and clears
 // what the call before left.
 func (c *Conv) check(x, y, w []float32) {
-	_, _, _ = x[c.N*c.H*c.W*c.IC-1], y[c.N*c.OutH()*c.OutW()*c.OC-1], w[c.K*c.K*c.IC*c.OC-1]
+	_, _ = x[c.N*c.H*c.W*c.IC-1], w[c.K*c.K*c.IC*c.OC-1]
+	if c.Before.of == nil {
+		_ = y[c.N*c.OutH()*c.OutW()*c.OC-1]
+	}
 	c.x, c.y, c.w, c.bias, c.sums, c.pool, c.add = x, y, w, nil, nil, nil, false
 }
 
@@ -94,8 +102,8 @@ func (c *Conv) Forward(y, x, w, bias, sums []float32) {
 	c.phase.run(c, (*Conv).forwardImage, c.N)
 }
 
-// BackwardData computes dx [N, H, W, IC], the gradient by the input, from dy [N, OutH, OutW, OC] and w. With add, it
-// adds it to what dx holds.
+// BackwardData computes dx [N, H, W, IC], the gradient by the input, from dy [N, OutH, OutW, OC], which may be nil where
+// Before makes it, and w. With add, it adds it to what dx holds.
 func (c *Conv) BackwardData(dx, dy, w []float32, add bool) {
 	if c.N == 0 {
 		return
@@ -138,6 +146,22 @@ func (c *Conv) BackwardWeight(dw, dy, x []float32) {
 	defer giveBack()
 	c.phase.run(c, (*Conv).backwardWeightPart, c.partCount)
 	c.phase.run(c, (*Conv).addWeightParts, tiles(c.K*c.K*c.IC, 16))
+}
+
+// gradients is images n0 to n1 of dy. Those that Before makes lie in memory of the lane, which floats does not give to
+// others.
+func (c *Conv) gradients(l *lane, n0, n1 int) []float32 {
+	size := c.OutH() * c.OutW() * c.OC
+	if c.Before.of == nil {
+		return c.y[n0*size : n1*size]
+	}
+	if n := (n1 - n0) * size; n > len(l.inputs) {
+		l.inputs = Alloc(n)
+	}
+	for n := n0; n < n1; n++ {
+		c.Before.over(l, l.inputs[(n-n0)*size:][:size], n)
+	}
+	return l.inputs[:(n1-n0)*size]
 }
 
 // partsFor is into how many parts a sum over n images, of size floats each, is cut: 8, 4 or 2, enough
@@ -240,6 +264,7 @@ func (c *Conv) forwardImage(l *lane, n int) {
 	if c.sums != nil {
 		imageSums(c.sums[n*2*c.OC:][:2*c.OC], y, oh*ow, c.OC)
 	}
+	c.After.over(l, y, n)
 }
 
 // taps are the window's rows (or columns) that reach the input pixels of class a, those at
@@ -281,7 +306,7 @@ func (c *Conv) packBackward(_ *lane, panel int) {
 // backwardDataImage computes the gradient of one input image.
 func (c *Conv) backwardDataImage(l *lane, n int) {
 	m, oh, ow, wide := c.pad(), c.OutH(), c.OutW(), simd.width(2)
-	dx, dy := c.x[n*c.H*c.W*c.IC:][:c.H*c.W*c.IC], c.y[n*oh*ow*c.OC:][:oh*ow*c.OC]
+	dx, dy := c.x[n*c.H*c.W*c.IC:][:c.H*c.W*c.IC], c.gradients(l, n, n+1)
 	// Zeros stand for outputs that the input's outermost pixels would reach if there were any.
 	before, below, right := (c.K-1-m)/c.Stride, (c.H-1+m)/c.Stride-(oh-1), (c.W-1+m)/c.Stride-(ow-1)
 	row := (before + ow + right) * c.OC
@@ -347,6 +372,7 @@ func (c *Conv) backwardDataImage(l *lane, n int) {
 			}
 		}
 	}
+	c.After.over(l, dx, n)
 }
 
 // addTo is dst += src.

@@ -48,7 +48,11 @@ func (e *elementwise) add(_ *lane, i int) {
 }
 
 func (e *elementwise) reluGrad(_ *lane, i int) {
-	dx, dy, y := e.part(i)
+	maskTo(e.part(i))
+}
+
+// maskTo computes dx = dy where y > 0, else 0.
+func maskTo(dx, dy, y []float32) {
 	n := len(dx) / simd.floats
 	if n > 0 {
 		simd.reluGrad(&dx[0], &dy[0], &y[0], n)

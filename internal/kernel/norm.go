@@ -25,6 +25,20 @@ func (m *Norm) run(pass func(*Norm, *lane, int)) {
 	m.y, m.x, m.res, m.dy, m.g, m.sums = nil, nil, nil, nil, nil, nil
 }
 
+// Pass is a pass of a normalisation over one image after the other, for a convolution to take while it has the image in
+// the cache: see Conv. The Norm must not be used for anything else until then. The zero Pass does nothing.
+type Pass struct {
+	of *Norm
+	do func(m *Norm, l *lane, image []float32, n int)
+}
+
+// over takes the pass over image n.
+func (p *Pass) over(l *lane, image []float32, n int) {
+	if p.of != nil {
+		p.do(p.of, l, image, n)
+	}
+}
+
 // check panics where a slice is too short.
 func (m *Norm) check(tensors, channels [][]float32) {
 	for _, t := range tensors {
@@ -77,27 +91,53 @@ func (m *Norm) Moments(mean, variance, sums []float32) {
 
 // Apply computes y = act(x·scale + shift), plus res inside if that is not nil.
 func (m *Norm) Apply(y, x, res, scale, shift []float32, act Activation) {
-	m.check([][]float32{y, x}, [][]float32{scale, shift})
+	m.check([][]float32{y, x}, nil)
+	m.applies(res, scale, shift, act)
+	m.y, m.x = y, x
+	m.run((*Norm).applyImage)
+}
+
+// ApplyPass is Apply in place.
+func (m *Norm) ApplyPass(res, scale, shift []float32, act Activation) Pass {
+	m.applies(res, scale, shift, act)
+	return Pass{m, func(m *Norm, _ *lane, image []float32, n int) { m.apply(image, image, m.image(m.res, n)) }}
+}
+
+// applies keeps what apply needs.
+func (m *Norm) applies(res, scale, shift []float32, act Activation) {
+	m.check(nil, [][]float32{scale, shift})
 	if res != nil {
 		m.check([][]float32{res}, nil)
 	}
-	m.y, m.x, m.res, m.scale, m.shift, m.act = y, x, res, scale, shift, act
+	m.res, m.scale, m.shift, m.act = res, scale, shift, act
 	m.low[0] = float32(math.Inf(-1))
 	if act == ActReLU {
 		m.low[0] = 0
 	}
-	m.run((*Norm).applyImage)
 }
 
 // GradSums is the first pass backward for y = act(x·scale + shift + res): it computes g = dy·act'(·), and sums [N, 2,
 // C] = for each image the sums of g and of g·(x - mean). ReLU needs y for it, GELU and SiLU need scale, shift and res,
 // and compute anew what they were applied to; what an activation does not need may be nil. g may be dy.
 func (m *Norm) GradSums(g, sums, dy, y, x, res, mean, scale, shift []float32, act Activation) {
-	m.check([][]float32{g, dy, x}, [][]float32{mean})
+	m.check([][]float32{g, dy}, nil)
+	m.sumsGrad(sums, y, x, res, mean, scale, shift, act)
+	m.g, m.dy = g, dy
+	m.run((*Norm).gradSumsImage)
+}
+
+// GradSumsPass is GradSums in place, over images of dy.
+func (m *Norm) GradSumsPass(sums, y, x, res, mean, scale, shift []float32, act Activation) Pass {
+	m.sumsGrad(sums, y, x, res, mean, scale, shift, act)
+	return Pass{m, func(m *Norm, _ *lane, image []float32, n int) { m.gradSums(image, image, n) }}
+}
+
+// sumsGrad keeps what gradSums needs.
+func (m *Norm) sumsGrad(sums, y, x, res, mean, scale, shift []float32, act Activation) {
+	m.check([][]float32{x}, [][]float32{mean})
 	m.needs(y, res, scale, shift, act)
 	_ = sums[:m.N*2*m.C]
-	m.g, m.sums, m.dy, m.x, m.mean = g, sums, dy, x, mean
-	m.run((*Norm).gradSumsImage)
+	m.sums, m.x, m.mean = sums, x, mean
 }
 
 // needs keeps what the gradient of the activation needs.
@@ -119,11 +159,56 @@ func (m *Norm) needs(y, res, scale, shift []float32, act Activation) {
 // GradFixed computes dx = dy·act'(x·scale + shift + res), times scale where scaled, for act of GELU or SiLU: the
 // gradient where scale and shift do not hang on x. res may be nil. dx may be dy.
 func (m *Norm) GradFixed(dx, dy, x, res, scale, shift []float32, act Activation, scaled bool) {
-	m.check([][]float32{dx, dy, x}, nil)
-	m.needs(nil, res, scale, shift, act)
-	m.g, m.dy, m.x, m.mean, m.scaled = dx, dy, x, shift, scaled // its sums are of no use, whatever the mean
-	m.low[0] = float32(math.Inf(-1))
+	m.check([][]float32{dx}, nil)
+	m.fixedGrad(dy, x, res, scale, shift, act, scaled)
+	m.g = dx
 	m.run((*Norm).gradFixedImage)
+}
+
+// GradFixedPass is GradFixed, which makes images of dx.
+func (m *Norm) GradFixedPass(dy, x, res, scale, shift []float32, act Activation, scaled bool) Pass {
+	m.fixedGrad(dy, x, res, scale, shift, act, scaled)
+	return Pass{m, (*Norm).gradFixed}
+}
+
+// fixedGrad keeps what gradFixed needs.
+func (m *Norm) fixedGrad(dy, x, res, scale, shift []float32, act Activation, scaled bool) {
+	m.check([][]float32{dy, x}, nil)
+	m.needs(nil, res, scale, shift, act)
+	m.dy, m.x, m.mean, m.scaled = dy, x, shift, scaled // its sums are of no use, whatever the mean
+	m.low[0] = float32(math.Inf(-1))
+}
+
+// MaskPass sets to 0 where y is not above 0: the gradient of ReLU, in place, over images of dy.
+func (m *Norm) MaskPass(y []float32) Pass {
+	m.check([][]float32{y}, nil)
+	m.y = y
+	return Pass{m, func(m *Norm, _ *lane, image []float32, n int) { maskTo(image, image, m.image(m.y, n)) }}
+}
+
+// GradScale computes dx = dy·scale, where y > 0 if that is not nil, else 0: the gradient for y = x·scale + shift, or its
+// ReLU, where scale and shift do not hang on x. zero [C] is zeros. dx may be dy.
+func (m *Norm) GradScale(dx, dy, y, scale, zero []float32) {
+	m.check([][]float32{dx}, nil)
+	m.scaleGrad(dy, y, scale, zero)
+	m.g = dx
+	m.run((*Norm).gradScaleImage)
+}
+
+// GradScalePass is GradScale, which makes images of dx.
+func (m *Norm) GradScalePass(dy, y, scale, zero []float32) Pass {
+	m.scaleGrad(dy, y, scale, zero)
+	return Pass{m, (*Norm).gradScale}
+}
+
+// scaleGrad keeps what gradScale needs.
+func (m *Norm) scaleGrad(dy, y, scale, zero []float32) {
+	m.check([][]float32{dy}, nil)
+	if y != nil {
+		m.check([][]float32{y}, nil)
+	}
+	m.applies(nil, scale, zero, ActNone)
+	m.dy, m.y = dy, y
 }
 
 // GradInput is the second pass backward: it computes dx = a·g + b·(x - mean) + c. dx may be g.
@@ -168,7 +253,11 @@ func (m *Norm) sumsImage(_ *lane, n int) {
 }
 
 func (m *Norm) applyImage(_ *lane, n int) {
-	y, x, res := m.image(m.y, n), m.image(m.x, n), m.image(m.res, n)
+	m.apply(m.image(m.y, n), m.image(m.x, n), m.image(m.res, n))
+}
+
+// apply computes an image y from x and res.
+func (m *Norm) apply(y, x, res []float32) {
 	stride := uintptr(4 * m.C)
 	blocks(m.C, func(j, vectors int) {
 		var r *float32
@@ -208,14 +297,17 @@ func (m *Norm) affine(x, res []float32, i, c int) float32 {
 	return v
 }
 
-func (m *Norm) gradSumsImage(_ *lane, n int) {
+func (m *Norm) gradSumsImage(_ *lane, n int) { m.gradSums(m.image(m.g, n), m.image(m.dy, n), n) }
+
+// gradSums computes image n of g from that of dy, and its sums.
+func (m *Norm) gradSums(g, dy []float32, n int) {
 	sums := m.sums[n*2*m.C:][:2*m.C]
 	clear(sums)
 	if m.act.Smooth() {
-		m.smoothImage(n, sums)
+		m.smooth(g, dy, n, sums)
 		return
 	}
-	g, dy, y, x := m.image(m.g, n), m.image(m.dy, n), m.image(m.y, n), m.image(m.x, n)
+	y, x := m.image(m.y, n), m.image(m.x, n)
 	stride := uintptr(4 * m.C)
 	blocks(m.C, func(j, vectors int) {
 		var mask *float32
@@ -239,9 +331,9 @@ func (m *Norm) gradSumsImage(_ *lane, n int) {
 	})
 }
 
-// smoothImage is gradSumsImage for a smooth activation.
-func (m *Norm) smoothImage(n int, sums []float32) {
-	g, dy, x, res := m.image(m.g, n), m.image(m.dy, n), m.image(m.x, n), m.image(m.res, n)
+// smooth is gradSums for a smooth activation.
+func (m *Norm) smooth(g, dy []float32, n int, sums []float32) {
+	x, res := m.image(m.x, n), m.image(m.res, n)
 	stride := uintptr(4 * m.C)
 	blocks(m.C, func(j, vectors int) {
 		var r *float32
@@ -263,15 +355,17 @@ func (m *Norm) smoothImage(n int, sums []float32) {
 	})
 }
 
-// gradFixedImage scales the image while it is in the cache.
-func (m *Norm) gradFixedImage(l *lane, n int) {
+func (m *Norm) gradFixedImage(l *lane, n int) { m.gradFixed(l, m.image(m.g, n), n) }
+
+// gradFixed computes image n of the gradient, which it scales while it is in the cache.
+func (m *Norm) gradFixed(l *lane, g []float32, n int) {
 	sums := l.floats(3 * m.C)
 	clear(sums)
-	m.smoothImage(n, sums)
+	m.smooth(g, m.image(m.dy, n), n, sums)
 	if !m.scaled {
 		return
 	}
-	g, zeros := m.image(m.g, n), sums[2*m.C:]
+	zeros := sums[2*m.C:]
 	blocks(m.C, func(j, vectors int) {
 		simd.normApply[vectors](&g[j], &g[j], nil, m.Pixels, uintptr(4*m.C), &m.scale[j], &zeros[j], &m.low[0])
 	}, func(j int) {
@@ -281,6 +375,18 @@ func (m *Norm) gradFixedImage(l *lane, n int) {
 			}
 		}
 	})
+}
+
+func (m *Norm) gradScaleImage(l *lane, n int) { m.gradScale(l, m.image(m.g, n), n) }
+
+// gradScale computes image n of the gradient.
+func (m *Norm) gradScale(_ *lane, dx []float32, n int) {
+	dy := m.image(m.dy, n)
+	if y := m.image(m.y, n); y != nil {
+		maskTo(dx, dy, y)
+		dy = dx
+	}
+	m.apply(dx, dy, nil)
 }
 
 func (m *Norm) gradInputImage(_ *lane, n int) {

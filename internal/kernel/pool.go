@@ -51,6 +51,8 @@ type lane struct {
 	scratch []float32
 	outputs []float32 // of a convolution that pools them, by pass
 	pass    winoPass
+	inputs  []float32 // of a convolution whose Before makes them, by source
+	source  winoPass
 }
 
 // floats is scratch memory of n floats, aligned to 64 bytes, its content arbitrary.

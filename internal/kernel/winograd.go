@@ -117,6 +117,8 @@ func (c *Conv) newPass(in, out, u []float32, backward bool) {
 	p.classes = p.countClasses()
 	p.block = 32
 	switch {
+	case c.AnyShape && u != nil && p.from*p.to >= 1<<14: // more weights than values: they are read half as often
+		p.block = 96
 	case c.AnyShape:
 		p.block = 48
 	case p.from <= 16 && u != nil:
@@ -351,6 +353,12 @@ func (c *Conv) winoTiles(l *lane, chunk int) {
 	p, wide, chunks := &c.pass, simd.width(2), tiles(c.N, c.pass.images)
 	n0, n1 := cut(c.N, chunk, chunks), cut(c.N, chunk+1, chunks)
 	images := n1 - n0
+	from, from0 := p, n0 // where the inputs come from
+	if c.Before.of != nil {
+		l.source = *p
+		l.source.in = c.gradients(l, n0, n1)
+		from, from0 = &l.source, 0
+	}
 	s := p.values(l, p.block)
 	add := c.add
 	if c.bias != nil {
@@ -366,7 +374,7 @@ func (c *Conv) winoTiles(l *lane, chunk int) {
 	for b := range blocks {
 		b0, b1 := cut(images*p.perImage, b, blocks), cut(images*p.perImage, b+1, blocks)
 		for i := range b1 - b0 {
-			p.patch(&s, i, p.tile(b0+i, n0, images))
+			from.patch(&s, i, p.tile(b0+i, from0, images))
 		}
 		for j0 := 0; j0 < p.to; j0 += p.group {
 			j1 := min(p.to, j0+p.group)
@@ -399,6 +407,15 @@ func (c *Conv) winoTiles(l *lane, chunk int) {
 		px := p.outH * p.outW
 		for n := n0; n < n1; n++ {
 			imageSums(c.sums[n*2*c.OC:][:2*c.OC], c.y[n*px*c.OC:][:px*c.OC], px, c.OC)
+		}
+	}
+	if c.After.of != nil {
+		result, size := p.out, p.outH*p.outW*p.to
+		if c.pool != nil {
+			result, size = c.pool.small, c.pool.Size()/c.N
+		}
+		for n := n0; n < n1; n++ {
+			c.After.over(l, result[n*size:][:size], n)
 		}
 	}
 }

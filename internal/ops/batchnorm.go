@@ -62,9 +62,8 @@ func (n normInputs) newBase(name string, self op, act Activation, in []*G.Node) 
 	return newBase(name, self, append(dims, in[0].Dims())...)
 }
 
-// values are the elements of the inputs but x; gamma and res are nil where there are none.
+// values are the elements of the inputs after x; gamma and res are nil where there are none.
 func (n normInputs) values(in []*engine.Tensor) (gamma []float32, vectors []*engine.Tensor, res []float32) {
-	in = in[1:]
 	if n.gamma {
 		gamma, in = in[0].F32, in[1:]
 	}
@@ -169,7 +168,7 @@ func (o *batchNorm) grow(n, c int) {
 // Run computes y from x, gamma, beta and the residual.
 func (o *batchNorm) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	x := in[0]
-	gamma, vectors, res := o.values(in)
+	gamma, vectors, res := o.values(in[1:])
 	beta := vectors[0].F32
 	n, pixels, c := normSize(x.Shape)
 	if err := out.Resize(x.Shape...); err != nil {
@@ -263,6 +262,19 @@ func (o *normGradSums) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	}
 	b := o.bn
 	b.norm.GradSums(out.F32, b.gradSums, dy.F32, y, x.F32, residual(in, 3), b.mean, b.scale, b.shift, b.act)
+	o.finish()
+	return nil
+}
+
+// change is Run in place, image by image, but for finish, from the inputs after dy.
+func (o *normGradSums) change(in []*engine.Tensor) kernel.Pass {
+	b := o.bn
+	return b.norm.GradSumsPass(b.gradSums, in[0].F32, in[1].F32, residual(in, 2), b.mean, b.scale, b.shift, b.act)
+}
+
+// finish adds the sums of the images.
+func (o *normGradSums) finish() {
+	b := o.bn
 	n, c := b.norm.N, b.norm.C
 	for i := range c {
 		var s, sx float64
@@ -272,7 +284,6 @@ func (o *normGradSums) Run(out *engine.Tensor, in []*engine.Tensor) error {
 		}
 		b.sumG[i], b.sumGX[i] = float32(s), float32(sx)
 	}
-	return nil
 }
 
 // normGradInput is dx from g and x, of one shape, and gamma [C] where there is one.
@@ -293,7 +304,7 @@ func (o *normGradInput) Run(out *engine.Tensor, in []*engine.Tensor) error {
 		return err
 	}
 	b := o.bn
-	gamma, _, _ := normInputs{gamma: b.gamma}.values(in[1:])
+	gamma, _, _ := normInputs{gamma: b.gamma}.values(in[2:])
 	count := float64(b.norm.N * b.norm.Pixels)
 	for i, inv := range b.invStd[:b.norm.C] {
 		a := scaleOf(gamma, i) * float64(inv)
@@ -392,16 +403,16 @@ func (o *fixedNorm) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	if err := out.Resize(x.Shape...); err != nil {
 		return err
 	}
-	res := o.setUp(in)
+	res := o.setUp(x.Shape, in[1:])
 	o.norm.Apply(out.F32, x.F32, res, o.scale, o.shift, o.act)
 	return nil
 }
 
-// setUp computes scale and shift from the inputs of which in[0] is x, and returns the residual.
-func (o *fixedNorm) setUp(in []*engine.Tensor) (res []float32) {
+// setUp computes scale and shift from the inputs after x, and returns the residual.
+func (o *fixedNorm) setUp(x []int, in []*engine.Tensor) (res []float32) {
 	gamma, vectors, res := o.values(in)
 	beta, mean, variance := vectors[0].F32, vectors[1].F32, vectors[2].F32
-	o.norm.N, o.norm.Pixels, o.norm.C = normSize(in[0].Shape)
+	o.norm.N, o.norm.Pixels, o.norm.C = normSize(x)
 	if len(o.scale) < o.norm.C {
 		o.scale, o.shift = kernel.Alloc(o.norm.C), kernel.Alloc(o.norm.C)
 	}
@@ -477,16 +488,24 @@ func (o *fixedNormSmoothGrad) Run(out *engine.Tensor, in []*engine.Tensor) error
 		return err
 	}
 	f := &o.of
-	res := f.setUp(in[1:])
+	res := f.setUp(x.Shape, in[2:])
 	f.norm.GradFixed(out.F32, dy.F32, x.F32, res, f.scale, f.shift, f.act, !f.res)
 	return nil
 }
 
-// fixedNormGrad is dx from g, gamma where there is one, and variance.
+// pass is Run image by image.
+func (o *fixedNormSmoothGrad) pass(in []*engine.Tensor) kernel.Pass {
+	f := &o.of
+	res := f.setUp(in[1].Shape, in[2:])
+	return f.norm.GradFixedPass(in[0].F32, in[1].F32, res, f.scale, f.shift, f.act, !f.res)
+}
+
+// fixedNormGrad is dx from g, gamma where there is one, and variance. Where the engine gave it ReLU's gradient to take
+// as well, it is dx from dy, y and those.
 type fixedNormGrad struct {
 	base
 	eps         float64
-	gamma       bool
+	gamma, relu bool
 	norm        kernel.Norm
 	scale, zero []float32
 }
@@ -498,21 +517,46 @@ func (o *fixedNormGrad) shape(in []tensor.Shape) (tensor.Shape, error) {
 	return normShape(in, len(in)-1)
 }
 
+// Take takes over the gradient of ReLU, where nothing else needs g.
+func (o *fixedNormGrad) Take(made engine.Op) (engine.Op, bool) {
+	if _, ok := made.(*reluGradOp); !ok || o.relu {
+		return nil, false
+	}
+	both := &fixedNormGrad{eps: o.eps, gamma: o.gamma, relu: true}
+	both.base = newBase(made.String()+"+"+o.String(), both, make([]int, made.Arity()+o.Arity())...)
+	return both, true
+}
+
 // Run computes dx.
 func (o *fixedNormGrad) Run(out *engine.Tensor, in []*engine.Tensor) error {
-	g := in[0]
-	gamma, vectors, _ := normInputs{gamma: o.gamma}.values(in)
-	variance := vectors[0].F32
-	if err := out.Resize(g.Shape...); err != nil {
+	if err := out.Resize(in[0].Shape...); err != nil {
 		return err
 	}
-	o.norm.N, o.norm.Pixels, o.norm.C = normSize(g.Shape)
+	g, y := o.setUp(in)
+	o.norm.GradScale(out.F32, g, y, o.scale, o.zero)
+	return nil
+}
+
+// pass is Run image by image.
+func (o *fixedNormGrad) pass(in []*engine.Tensor) kernel.Pass {
+	g, y := o.setUp(in)
+	return o.norm.GradScalePass(g, y, o.scale, o.zero)
+}
+
+// setUp computes scale, and returns g, or dy with the y that masks it.
+func (o *fixedNormGrad) setUp(in []*engine.Tensor) (g, y []float32) {
+	g, rest := in[0].F32, in[1:]
+	if o.relu {
+		y, rest = rest[0].F32, rest[1:]
+	}
+	gamma, vectors, _ := normInputs{gamma: o.gamma}.values(rest)
+	variance := vectors[0].F32
+	o.norm.N, o.norm.Pixels, o.norm.C = normSize(in[0].Shape)
 	if len(o.scale) < o.norm.C {
 		o.scale, o.zero = kernel.Alloc(o.norm.C), kernel.Alloc(o.norm.C)
 	}
 	for i := range o.norm.C {
 		o.scale[i] = float32(scaleOf(gamma, i) / math.Sqrt(float64(variance[i])+o.eps))
 	}
-	o.norm.Apply(out.F32, g.F32, nil, o.scale, o.zero, ActNone)
-	return nil
+	return g, y
 }

@@ -72,6 +72,12 @@ func (f convForm) output(x, w []int) tensor.Shape {
 	return tensor.Shape{x[0], c.OutH(), c.OutW(), w[3]}
 }
 
+// macs is the number of multiply-adds for the given shapes of x, w and whatever follows.
+func (f convForm) macs(in [][]int) int {
+	x, w := in[0], in[1]
+	return f.output(x, w).TotalSize() * w[0] * w[1] * w[2]
+}
+
 type conv2d struct {
 	base
 	convForm
@@ -104,20 +110,22 @@ func (o *conv2d) shape(in []tensor.Shape) (tensor.Shape, error) {
 // GivesSums says that Run fills its output's channel sums where asked.
 func (o *conv2d) GivesSums() {}
 
-// Absorb takes in a max pooling: where the engine finds that nothing else needs what comes before it.
+// Absorb takes in a max pooling, or a normalisation by given statistics: where the engine finds that nothing else needs
+// what comes before it.
 func (o *conv2d) Absorb(next engine.Op) (engine.Op, bool) {
-	pool, ok := next.(*maxPool)
-	if !ok || o.Arity() != 2 || !o.conv.Pools() {
-		return nil, false
+	switch next := next.(type) {
+	case *maxPool:
+		if o.Arity() == 2 && o.conv.Pools() {
+			return newConvPool(o.convForm, next), true
+		}
+	case *fixedNorm:
+		return newConvNorm(o, o.convForm, o.Arity() == 3, nil, next), true
 	}
-	return newConvPool(o.convForm, pool), true
+	return nil, false
 }
 
 // MACs is the number of multiply-adds for the given input shapes.
-func (o *conv2d) MACs(in [][]int) int {
-	x, w := in[0], in[1]
-	return o.output(x, w).TotalSize() * w[0] * w[1] * w[2]
-}
+func (o *conv2d) MACs(in [][]int) int { return o.macs(in) }
 
 // Run computes y [N, H', W', out] from x, w and b.
 func (o *conv2d) Run(out *engine.Tensor, in []*engine.Tensor) error {
@@ -159,12 +167,32 @@ func (o *conv2d) SymDiff(in G.Nodes, _, dy *G.Node) (G.Nodes, error) {
 	return grads, err
 }
 
-// convDX is dx [N, H, W, in] from dy [N, H', W', out] and w [k, k, in, out].
+// convDX is dx [N, H, W, in] from dy [N, H', W', out] and w [k, k, in, out]. The engine may give it to do what makes dy,
+// by an op whose inputs then stand in place of dy, and what is made of dx alone, by an op whose inputs but its first then
+// follow w.
 type convDX struct {
 	base
 	convForm
 	height, width int // of dx
 	conv          kernel.Conv
+	before        gradMaker   // nil: dy is an input
+	after         gradChanger // nil: dx is the output
+}
+
+// gradMaker is an op that can make the gradient that its output is image by image.
+type gradMaker interface {
+	op
+	// pass makes it from the op's inputs, of which the first has its shape.
+	pass(in []*engine.Tensor) kernel.Pass
+}
+
+// gradChanger is an op that can change the gradient that is its first input in place, image by image.
+type gradChanger interface {
+	op
+	// change does so with the op's other inputs.
+	change(in []*engine.Tensor) kernel.Pass
+	// finish is called after the last image.
+	finish()
 }
 
 func (o *convDX) shape(in []tensor.Shape) (tensor.Shape, error) {
@@ -180,9 +208,42 @@ func (o *convDX) shape(in []tensor.Shape) (tensor.Shape, error) {
 	return x, nil
 }
 
+// Take takes over what makes dy, where the engine finds that nothing else needs it.
+func (o *convDX) Take(made engine.Op) (engine.Op, bool) {
+	g, ok := made.(gradMaker)
+	if !ok || o.before != nil {
+		return nil, false
+	}
+	return o.fused(g.String()+"+"+o.String(), g, nil, g.Arity()+o.Arity()), true
+}
+
+// Absorb takes in the gradient of ReLU, and the first pass backward through a normalisation by the batch's statistics.
+func (o *convDX) Absorb(next engine.Op) (engine.Op, bool) {
+	g, ok := next.(gradChanger)
+	if !ok || o.after != nil {
+		return nil, false
+	}
+	return o.fused(o.String()+"+"+g.String(), o.before, g, o.Arity()+g.Arity()), true
+}
+
+// fused is o with what it does beside, and so many inputs and outputs.
+func (o *convDX) fused(name string, before gradMaker, after gradChanger, dims int) *convDX {
+	f := &convDX{convForm: o.convForm, height: o.height, width: o.width, before: before, after: after}
+	f.base = newBase(name, f, make([]int, dims)...)
+	return f
+}
+
+// inputs is how many inputs there are in place of dy.
+func (o *convDX) inputs() int {
+	if o.before != nil {
+		return o.before.Arity()
+	}
+	return 1
+}
+
 // MACs is the number of multiply-adds for the given input shapes.
 func (o *convDX) MACs(in [][]int) int {
-	dy, w := in[0], in[1]
+	dy, w := in[0], in[o.inputs()]
 	return dy[0] * dy[1] * dy[2] * w[0] * w[1] * w[2] * w[3]
 }
 
@@ -193,13 +254,23 @@ func (o *convDX) Run(out *engine.Tensor, in []*engine.Tensor) error { return o.r
 func (o *convDX) RunAdd(out *engine.Tensor, in []*engine.Tensor) error { return o.run(out, in, true) }
 
 func (o *convDX) run(out *engine.Tensor, in []*engine.Tensor, add bool) error {
-	dy, w := in[0], in[1]
+	k := o.inputs()
+	dy, w := in[0], in[k]
 	c := &o.conv
 	o.describe(c, []int{dy.Shape[0], o.height, o.width, w.Shape[2]}, w.Shape)
 	if err := out.Resize(c.N, c.H, c.W, c.IC); err != nil {
 		return err
 	}
+	if o.before != nil {
+		c.Before = o.before.pass(in[:k])
+	}
+	if o.after == nil {
+		c.BackwardData(out.F32, dy.F32, w.F32, add)
+		return nil
+	}
+	c.After = o.after.change(in[k+1:])
 	c.BackwardData(out.F32, dy.F32, w.F32, add)
+	o.after.finish()
 	return nil
 }
 

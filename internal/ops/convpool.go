@@ -30,11 +30,16 @@ func (o *convPool) shape(in []tensor.Shape) (tensor.Shape, error) {
 // GivesSums says that Run fills its output's channel sums where asked.
 func (o *convPool) GivesSums() {}
 
-// MACs is the number of multiply-adds for the given input shapes.
-func (o *convPool) MACs(in [][]int) int {
-	x, w := in[0], in[1]
-	return o.output(x, w).TotalSize() * w[0] * w[1] * w[2]
+// Absorb takes in a normalisation by given statistics.
+func (o *convPool) Absorb(next engine.Op) (engine.Op, bool) {
+	if norm, ok := next.(*fixedNorm); ok {
+		return newConvNorm(o, o.convForm, false, o.pool, norm), true
+	}
+	return nil, false
 }
+
+// MACs is the number of multiply-adds for the given input shapes.
+func (o *convPool) MACs(in [][]int) int { return o.macs(in) }
 
 // Run computes y, and leaves in the pooling what its gradient needs.
 func (o *convPool) Run(out *engine.Tensor, in []*engine.Tensor) error {

@@ -277,7 +277,10 @@ func reluGrad(dy, y *G.Node) (*G.Node, error) {
 	return G.ApplyOp(o, dy, y)
 }
 
-type reluGradOp struct{ base }
+type reluGradOp struct {
+	base
+	norm kernel.Norm // for pass
+}
 
 // InPlace lets dz be written over dy.
 func (o *reluGradOp) InPlace() int { return 0 }
@@ -292,3 +295,11 @@ func (o *reluGradOp) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	kernel.ReLUGrad(out.F32, in[0].F32, in[1].F32)
 	return nil
 }
+
+// change is Run in place, image by image, from y.
+func (o *reluGradOp) change(in []*engine.Tensor) kernel.Pass {
+	o.norm.N, o.norm.Pixels, o.norm.C = normSize(in[0].Shape)
+	return o.norm.MaskPass(in[0].F32)
+}
+
+func (o *reluGradOp) finish() {}

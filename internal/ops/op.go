@@ -41,7 +41,8 @@ var (
 	_                  = []engine.Accumulator{(*linearDX)(nil), (*convDX)(nil)}
 	_                  = []engine.Joiner{(*linearDX)(nil), (*linearDW)(nil), (*colSum)(nil)}
 	_                  = []engine.JoiningAccumulator{(*linearDX)(nil)}
-	_                  = []engine.Absorber{(*linear)(nil), (*conv2d)(nil)}
+	_                  = []engine.Absorber{(*linear)(nil), (*conv2d)(nil), (*convPool)(nil), (*convDX)(nil)}
+	_                  = []engine.Taker{(*convDX)(nil), (*fixedNormGrad)(nil)}
 	_                  = []engine.SumsGiver{(*conv2d)(nil), (*maxPool)(nil), (*convPool)(nil)}
 	_ engine.SumsTaker = (*batchNorm)(nil)
 	_ engine.Viewer    = (*third)(nil)
