@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"gorgonia.org/gorgonia"
+
 	"dla/internal/data"
 	"dla/internal/engine"
 	"dla/internal/model"
@@ -39,7 +41,12 @@ func Describe(m model.Model, set data.Description) (Network, error) {
 	if g.Err() != nil {
 		return n, g.Err()
 	}
-	prog, err := engine.Compile(g.ExprGraph, logits)
+	// Every node is an output, so that none is merged into another.
+	nodes, err := engine.Order(g.ExprGraph, []*gorgonia.Node{logits})
+	if err != nil {
+		return n, err
+	}
+	prog, err := engine.Compile(g.ExprGraph, nodes...)
 	if err != nil {
 		return n, err
 	}

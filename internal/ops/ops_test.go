@@ -159,6 +159,18 @@ var graphs = []struct {
 	{"fixednorm+gelu", fixedNormGraph(true, false, ops.ActGELU)},
 	{"fixednorm+silu+add without scale", fixedNormGraph(false, true, ops.ActSiLU)},
 	{"fixednorm without scale", fixedNormGraph(false, false, ops.ActNone)},
+	{"convolutions evaluated", evaluated(func(n *net, conv convLayer, x *G.Node) *G.Node {
+		x = conv(x, "1", 16, 1, nil, ops.ActNone)
+		x = conv(x, "2", 16, 1, nil, ops.ActReLU)
+		x = conv(x, "3", 3, 1, nil, ops.ActGELU)
+		return conv(x, "4", 8, 2, nil, ops.ActReLU)
+	})},
+	{"residual blocks evaluated", evaluated(func(n *net, conv convLayer, x *G.Node) *G.Node {
+		x = conv(x, "1", 16, 1, nil, ops.ActReLU)
+		x = conv(conv(x, "2", 16, 1, nil, ops.ActReLU), "3", 16, 1, x, ops.ActReLU)
+		y := conv(x, "4", 8, 2, nil, ops.ActSiLU)
+		return conv(y, "5", 8, 1, conv(x, "6", 8, 2, nil, ops.ActNone), ops.ActReLU)
+	})},
 	{"batchnorm+gelu without scale", imageGraph(func(n *net, x *G.Node) *G.Node {
 		y := n.do(ops.BatchNorm(x, nil, n.leaf("shift", 4), nil, 1e-12, ops.ActGELU))
 		return n.do(ops.Conv2D(y, n.leaf("w", 3, 3, 4, 4), nil, 2))
@@ -321,6 +333,36 @@ func imageGraph(body func(n *net, x *G.Node) *G.Node) func(*testing.T, *G.ExprGr
 		y := body(n, n.leaf("x", 3, height, 8, 4))
 		return n.loss(y), n.wrt
 	}
+}
+
+// convLayer is a 3x3 convolution of x to out channels, and its normalisation by given statistics.
+type convLayer func(x *G.Node, name string, out, stride int, res *G.Node, act ops.Activation) *G.Node
+
+// evaluated is the loss of body's images [3, 4, 4, 4] by layers as in evaluation: the images alone have a gradient.
+func evaluated(body func(n *net, conv convLayer, x *G.Node) *G.Node) func(*testing.T, *G.ExprGraph,
+	uint64) (*G.Node, []*G.Node) {
+	return func(t *testing.T, g *G.ExprGraph, seed uint64) (*G.Node, []*G.Node) {
+		n, fixed := &net{t: t, g: g, seed: seed}, &net{t: t, g: g, seed: seed}
+		x := n.leaf("x", 3, 4, 4, 4)
+		return n.loss(body(n, func(x *G.Node, name string, out, stride int, res *G.Node, act ops.Activation) *G.Node {
+			y := n.do(ops.Conv2D(x, fixed.leaf("w"+name, 3, 3, x.Shape()[3], out), nil, stride))
+			return fixed.normalised(y, name, res, act)
+		}, x)), n.wrt
+	}
+}
+
+// normalised is FixedNorm of x with leaves of the given name.
+func (n *net) normalised(x *G.Node, name string, res *G.Node, act ops.Activation) *G.Node {
+	c := x.Shape()[x.Dims()-1]
+	variance, shift := n.leaf("variance"+name, c), "shift"
+	for i, v := range variance.Value().Data().([]float32) {
+		variance.Value().Data().([]float32)[i] = v*v + 0.5
+	}
+	if act == ops.ActReLU {
+		shift = "beta"
+	}
+	return n.do(ops.FixedNorm(x, n.leaf("gamma"+name, c), n.leaf(shift+name, c), n.leaf("mean"+name, c), variance, res,
+		1e-5, act))
 }
 
 // fixedNormGraph is a normalisation by given statistics, with the options named: x and res alone have gradients.
@@ -662,6 +704,77 @@ func TestConvolutionAbsorbsPooling(t *testing.T) {
 	equal(t, "y", both.Read(y).F32, apart.Read(y).F32, 0)
 	if got, want := both.MACs(), 3*6*6*9*16*8; got != want {
 		t.Errorf("%d multiply-adds, want %d", got, want)
+	}
+}
+
+// TestConvolutionAbsorbsNormalisation: where nothing else needs what comes before it, with the same bits; after a bias,
+// after a pooling, and where the residual is made after the convolution.
+func TestConvolutionAbsorbsNormalisation(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		build func(n *net, x *G.Node) (conv, y *G.Node)
+		want  string
+	}{
+		{"bias", func(n *net, x *G.Node) (*G.Node, *G.Node) {
+			z := n.do(ops.Conv2DAnyShape(x, n.leaf("w", 3, 3, 16, 9), n.leaf("b", 9)))
+			return z, n.normalised(z, "", nil, ops.ActSiLU)
+		}, "conv2d-any-shape+fixednorm+silu"},
+		{"pooling", func(n *net, x *G.Node) (*G.Node, *G.Node) {
+			z := n.do(ops.MaxPool(n.do(ops.Conv2DCropped(x, n.leaf("w", 3, 3, 16, 8), 6, 6)), 2))
+			return z, n.normalised(z, "", nil, ops.ActGELU)
+		}, "conv2d+max-pool+fixednorm+gelu"},
+		{"residual", func(n *net, x *G.Node) (*G.Node, *G.Node) {
+			z := n.do(ops.Conv2D(x, n.leaf("w", 3, 3, 16, 16), nil, 2))
+			res := n.do(ops.PadShortcut(x, 2, 16, 0))
+			return z, n.normalised(z, "", res, ops.ActReLU)
+		}, "conv2d+fixednorm+relu+add"},
+	} {
+		n := &net{t: t, g: G.NewGraph(), seed: 1}
+		z, y := tc.build(n, n.leaf("x", 3, 7, 7, 16))
+		both := must[*engine.Program](t)(engine.Compile(n.g, y))
+		apart := must[*engine.Program](t)(engine.Compile(n.g, y, z))
+		for _, p := range []*engine.Program{both, apart} {
+			if err := p.Run(); err != nil {
+				t.Fatal(tc.name, err)
+			}
+		}
+		equal(t, tc.name, both.Read(y).F32, apart.Read(y).F32, 0)
+		if steps := both.Steps(); steps[len(steps)-1].Op != tc.want || both.Len() != apart.Len()-1 {
+			t.Errorf("%s: %+v, want one %s", tc.name, steps, tc.want)
+		}
+		if both.MACs() != apart.MACs() {
+			t.Errorf("%s: %d multiply-adds, apart %d", tc.name, both.MACs(), apart.MACs())
+		}
+	}
+}
+
+// TestGradientsAreFused: the passes that TestTapeMachine compares are those that are meant.
+func TestGradientsAreFused(t *testing.T) {
+	for name, want := range map[string][]string{
+		"convolutions evaluated": {"relu-grad+fixednorm-dx+conv2d-dx", "fixednorm-g+conv2d-dx",
+			"fixednorm-dx+conv2d-dx"},
+		"residual blocks evaluated": {"fixednorm-g+conv2d-dx+relu-grad (added)",
+			"relu-grad+fixednorm-dx+conv2d-dx (added)"},
+		"convolution, batchnorm and residual": {"conv2d-dx+batchnorm-sums", "conv2d-dx+batchnorm-sums (added)"},
+	} {
+		for _, tc := range graphs {
+			if tc.name != name {
+				continue
+			}
+			g := G.NewGraph()
+			loss, wrt := tc.build(t, g, 3)
+			grads := must[G.Nodes](t)(G.Grad(loss, wrt...))
+			p := must[*engine.Program](t)(engine.Compile(g, append([]*G.Node{loss}, grads...)...))
+			var got []string
+			for _, s := range p.Steps() {
+				got = append(got, s.Op)
+			}
+			for _, op := range want {
+				if !slices.Contains(got, op) {
+					t.Errorf("%s: no %s in %q", name, op, got)
+				}
+			}
+		}
 	}
 }
 
