@@ -180,7 +180,6 @@ func fgsmLine(c config.FGSM) string {
 
 // saveFGSM writes an adversarial set.
 func saveFGSM(cmd *cobra.Command, s *Streams, c config.FGSM, eps float64, o fgsmOptions) (err error) {
-	o.setThreads()
 	x := o.experimentFlags.begin(cmd, s)
 	defer func() { err = errors.Join(err, x.close()) }()
 	set, err := labs.Save(x.ctx, c, o.attack, eps, o.save, o.saveAs, x.opt)
@@ -210,7 +209,6 @@ func saveFGSM(cmd *cobra.Command, s *Streams, c config.FGSM, eps float64, o fgsm
 
 // evaluateFGSM evaluates networks on an adversarial set.
 func evaluateFGSM(cmd *cobra.Command, s *Streams, c config.FGSM, o fgsmOptions) (err error) {
-	o.setThreads()
 	x := o.experimentFlags.begin(cmd, s)
 	defer func() { err = errors.Join(err, x.close()) }()
 	all, err := labs.EvaluateSet(x.ctx, c, o.evaluate, x.opt)

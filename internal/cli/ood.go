@@ -115,7 +115,6 @@ Settings, later ones take precedence: defaults, --config, flags, --set.`,
 
 // saveOOD writes features, logits and scores.
 func saveOOD(cmd *cobra.Command, s *Streams, c config.OOD, dir string, o trainingFlags) (err error) {
-	o.setThreads()
 	x := o.experimentFlags.begin(cmd, s)
 	defer func() { err = errors.Join(err, x.close()) }()
 	files, err := labs.SaveOOD(x.ctx, c, dir, x.opt)

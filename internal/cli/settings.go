@@ -181,6 +181,7 @@ func resolve[C any](o experimentFlags, b *settingFlags, seeds int, l layers[C]) 
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	o.setThreads() // the line that announces a run names them
 	combinations, err := b.combinations()
 	if err != nil {
 		return nil, err

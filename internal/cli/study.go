@@ -42,7 +42,6 @@ func (o trainingFlags) run(cmd *cobra.Command, s *Streams, st study) (err error)
 		s.planned(st.tasks, o.out)
 		return nil
 	}
-	o.setThreads()
 	if w := sweepOf(cmd); w != nil {
 		return w.begin(cmd, s, o, st)
 	}
