@@ -88,8 +88,8 @@ func take(steps []step, kept map[*Tensor]bool) []step {
 	})
 }
 
-// absorb gives each Absorber the op to do whose first input it makes, for it alone. Where it adds onto another gradient,
-// that stays its last input.
+// absorb gives each Absorber the op to do whose first input it makes, for it alone. Where it adds onto another
+// gradient, that stays its last input.
 func absorb(steps []step, kept map[*Tensor]bool) []step {
 	return merge(steps, kept, func(made, s *step) bool {
 		sum, added := made.op.(addInto)

@@ -102,8 +102,8 @@ func (c *Conv) Forward(y, x, w, bias, sums []float32) {
 	c.phase.run(c, (*Conv).forwardImage, c.N)
 }
 
-// BackwardData computes dx [N, H, W, IC], the gradient by the input, from dy [N, OutH, OutW, OC], which may be nil where
-// Before makes it, and w. With add, it adds it to what dx holds.
+// BackwardData computes dx [N, H, W, IC], the gradient by the input, from dy [N, OutH, OutW, OC] and w. dy may be nil
+// where Before makes it. With add, it adds it to what dx holds.
 func (c *Conv) BackwardData(dx, dy, w []float32, add bool) {
 	if c.N == 0 {
 		return

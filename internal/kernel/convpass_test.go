@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestConvPasses: a convolution that takes the passes before and after it has the bits of one that does not, and of those
-// passes over memory, with any number of threads, and takes no memory.
+// TestConvPasses: a convolution that takes the passes before and after it has the bits of one that does not, and of
+// those passes over memory, with any number of threads, and takes no memory.
 func TestConvPasses(t *testing.T) {
 	defer SetThreads(Threads())
 	levels(t, func(level string) {
@@ -21,7 +21,8 @@ func TestConvPasses(t *testing.T) {
 			size := func(m Norm) int { return m.N * m.Pixels * m.C }
 			w := normals(9*c.IC*c.OC, 1)
 			x, xRes, xMask, scaleX := normals(size(in), 2), normals(size(in), 3), normals(size(in), 4), normals(c.IC, 5)
-			y, yRes, yMask, scaleY := normals(size(out), 6), normals(size(out), 7), normals(size(out), 8), normals(c.OC, 9)
+			y, yRes, yMask := normals(size(out), 6), normals(size(out), 7), normals(size(out), 8)
+			scaleY := normals(c.OC, 9)
 			shift, zero := normals(max(c.IC, c.OC), 10), make([]float32, c.OC)
 			sums, wantSums := make([]float32, 2*c.N*c.IC), make([]float32, 2*c.N*c.IC)
 			check := func(what string, size int, together, apart func(result []float32)) {
@@ -32,7 +33,8 @@ func TestConvPasses(t *testing.T) {
 					SetThreads(threads)
 					got := slices.Repeat([]float32{0.5}, size)
 					together(got)
-					where := fmt.Sprintf("%s, %s of %dx%dx%d at stride %d, %d threads", level, what, c.H, c.W, c.IC, c.Stride, threads)
+					where := fmt.Sprintf("%s, %s of %dx%dx%d at stride %d, %d threads", level, what, c.H, c.W, c.IC, c.Stride,
+						threads)
 					if !slices.Equal(got, want) || !slices.Equal(sums, wantSums) {
 						t.Error(where, "other bits")
 					}
@@ -69,7 +71,9 @@ func TestConvPasses(t *testing.T) {
 					pass func() Pass
 				}{
 					"ReLU": {made, func() Pass { return out.GradScalePass(y, yMask, scaleY, zero) }},
-					"GELU": {smooth, func() Pass { return out.GradFixedPass(y, yMask, yRes, scaleY, shift, ActGELU, true) }},
+					"GELU": {smooth, func() Pass {
+						return out.GradFixedPass(y, yMask, yRes, scaleY, shift, ActGELU, true)
+					}},
 				} {
 					check("backward from "+what, size(in), func(got []float32) {
 						c.Before, c.After = pass.pass(), in.MaskPass(xMask)

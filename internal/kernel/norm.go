@@ -186,8 +186,8 @@ func (m *Norm) MaskPass(y []float32) Pass {
 	return Pass{m, func(m *Norm, _ *lane, image []float32, n int) { maskTo(image, image, m.image(m.y, n)) }}
 }
 
-// GradScale computes dx = dy·scale, where y > 0 if that is not nil, else 0: the gradient for y = x·scale + shift, or its
-// ReLU, where scale and shift do not hang on x. zero [C] is zeros. dx may be dy.
+// GradScale computes dx = dy·scale, where y > 0 if that is not nil, else 0: the gradient for y = x·scale + shift, or
+// its ReLU, where scale and shift do not hang on x. zero [C] is zeros. dx may be dy.
 func (m *Norm) GradScale(dx, dy, y, scale, zero []float32) {
 	m.check([][]float32{dx}, nil)
 	m.scaleGrad(dy, y, scale, zero)

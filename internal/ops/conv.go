@@ -167,9 +167,9 @@ func (o *conv2d) SymDiff(in G.Nodes, _, dy *G.Node) (G.Nodes, error) {
 	return grads, err
 }
 
-// convDX is dx [N, H, W, in] from dy [N, H', W', out] and w [k, k, in, out]. The engine may give it to do what makes dy,
-// by an op whose inputs then stand in place of dy, and what is made of dx alone, by an op whose inputs but its first then
-// follow w.
+// convDX is dx [N, H, W, in] from dy [N, H', W', out] and w [k, k, in, out]. The engine may give it to do what makes
+// dy, by an op whose inputs then stand in place of dy, and what is made of dx alone, by an op whose inputs but its first
+// then follow w.
 type convDX struct {
 	base
 	convForm
@@ -214,7 +214,7 @@ func (o *convDX) Take(made engine.Op) (engine.Op, bool) {
 	if !ok || o.before != nil {
 		return nil, false
 	}
-	return o.fused(g.String()+"+"+o.String(), g, nil, g.Arity()+o.Arity()), true
+	return o.fused(g.String()+"+"+o.String(), g, o.after, g.Arity()+o.Arity()), true
 }
 
 // Absorb takes in the gradient of ReLU, and the first pass backward through a normalisation by the batch's statistics.
@@ -264,13 +264,11 @@ func (o *convDX) run(out *engine.Tensor, in []*engine.Tensor, add bool) error {
 	if o.before != nil {
 		c.Before = o.before.pass(in[:k])
 	}
-	if o.after == nil {
-		c.BackwardData(out.F32, dy.F32, w.F32, add)
-		return nil
+	if o.after != nil {
+		c.After = o.after.change(in[k+1:])
+		defer o.after.finish()
 	}
-	c.After = o.after.change(in[k+1:])
 	c.BackwardData(out.F32, dy.F32, w.F32, add)
-	o.after.finish()
 	return nil
 }
 

@@ -7,8 +7,8 @@ import (
 	"dla/internal/kernel"
 )
 
-// convNorm is a convolution, perhaps the max pooling of its outputs, and their normalisation by given statistics, in one
-// pass: y [N, H', W', out] or [N, H'/window, W'/window, out] from the inputs of the convolution and those of the
+// convNorm is a convolution, perhaps the max pooling of its outputs, and their normalisation by given statistics, in
+// one pass: y [N, H', W', out] or [N, H'/window, W'/window, out] from the inputs of the convolution and those of the
 // normalisation but its first. It is made by the engine alone, of two or three ops, whose gradients stay as they are.
 type convNorm struct {
 	base
@@ -47,21 +47,22 @@ func (o *convNorm) Run(out *engine.Tensor, in []*engine.Tensor) error {
 	if o.bias {
 		b, rest = rest[0].F32, rest[1:]
 	}
-	if o.pool == nil {
-		if err := out.Resize(c.N, c.OutH(), c.OutW(), c.OC); err != nil {
-			return err
-		}
-		res := o.norm.setUp(out.Shape, rest)
-		c.After = o.norm.norm.ApplyPass(res, o.norm.scale, o.norm.shift, o.norm.act)
-		c.Forward(out.F32, x.F32, w.F32, b, nil)
-		return nil
+	var err error
+	if o.pool != nil {
+		o.pool.setSize([]int{c.N, c.OutH(), c.OutW(), c.OC})
+		err = o.pool.grow(out)
+	} else {
+		err = out.Resize(c.N, c.OutH(), c.OutW(), c.OC)
 	}
-	o.pool.setSize([]int{c.N, c.OutH(), c.OutW(), c.OC})
-	if err := o.pool.grow(out); err != nil {
+	if err != nil {
 		return err
 	}
 	res := o.norm.setUp(out.Shape, rest)
 	c.After = o.norm.norm.ApplyPass(res, o.norm.scale, o.norm.shift, o.norm.act)
-	c.ForwardPooled(&o.pool.pool, out.F32, o.pool.index, x.F32, w.F32, nil)
+	if o.pool != nil {
+		c.ForwardPooled(&o.pool.pool, out.F32, o.pool.index, x.F32, w.F32, nil)
+	} else {
+		c.Forward(out.F32, x.F32, w.F32, b, nil)
+	}
 	return nil
 }

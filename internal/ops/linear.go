@@ -279,7 +279,7 @@ func reluGrad(dy, y *G.Node) (*G.Node, error) {
 
 type reluGradOp struct {
 	base
-	norm kernel.Norm // for pass
+	norm kernel.Norm // for change
 }
 
 // InPlace lets dz be written over dy.
@@ -302,4 +302,5 @@ func (o *reluGradOp) change(in []*engine.Tensor) kernel.Pass {
 	return o.norm.MaskPass(in[0].F32)
 }
 
+// finish has nothing to do.
 func (o *reluGradOp) finish() {}
