@@ -146,9 +146,7 @@ func Speed(dir string) (table.Tables, error) {
 	}
 	t := table.New("llrrrr", "", "network", "ours, per second", "peer, per second", "ratio",
 		"ratio to the peer in bfloat16")
-	var dates []string
 	for _, g := range groups {
-		dates = append(dates, g.Date)
 		for _, r := range g.Results {
 			half := table.Cell{Text: absent}
 			if r.Peer.BF16Ratio > 0 {
@@ -158,15 +156,11 @@ func Speed(dir string) (table.Tables, error) {
 				table.Number("%.2f", r.Peer.Ratio), half)
 		}
 	}
-	date := slices.Min(dates)
-	if last := slices.Max(dates); last != date {
-		date += " to " + last
-	}
 	about := groups[len(groups)-1]
 	ts := table.Of(t)
 	ts.Say("%s, %d threads, %s kernels, float32; measured peak %.0f GFLOP/s; "+
 		"peer: %s, its fastest memory layout; %s, measured in turn, medians.",
-		about.CPU, about.Threads, about.Kernel, about.Peak, about.Peer, date)
+		about.CPU, about.Threads, about.Kernel, about.Peak, about.Peer, dates(groups))
 	if t := j.table(); t != nil {
 		ts.Add(t)
 	}
@@ -210,8 +204,21 @@ func SpeedSummary(dir string) (table.Tables, error) {
 		t.Row("peak memory", len(memory), ratioRange(memory))
 	}
 	ts := table.Of(t)
-	ts.Say("%s, %d threads; peer: %s.", about.CPU, about.Threads, about.Peer)
+	ts.Say("%s, %d threads, %s kernels; peer: %s; %s.", about.CPU, about.Threads, about.Kernel, about.Peer, dates(groups))
 	return ts, nil
+}
+
+// dates returns the first and the last day on which groups were measured.
+func dates(groups []speedGroup) string {
+	var days []string
+	for _, g := range groups {
+		days = append(days, g.Date)
+	}
+	first, last := slices.Min(days), slices.Max(days)
+	if first == last {
+		return first
+	}
+	return first + " to " + last
 }
 
 // ratioRange returns the smallest and the largest of ratios.

@@ -65,7 +65,8 @@ func TestSpeedSummary(t *testing.T) {
 		_, err := SpeedSummary(dir)
 		return err
 	})
-	writeFile(t, filepath.Join(dir, "steps.json"), `{"cpu": "a CPU", "threads": 2, "peer_version": "Peer 1", "results": [
+	writeFile(t, filepath.Join(dir, "steps.json"), `{"date": "2026-01-02", "cpu": "a CPU", "kernel": "k",
+		"threads": 2, "peer_version": "Peer 1", "results": [
 		{"case": "a", "images_per_s": 9, "peer": {"ratio": 2.5, "ratio_bf16": 1.25}}, {"case": "alone", "images_per_s": 5},
 		{"case": "b", "images_per_s": 9, "peer": {"ratio": 1.5}}]}`)
 	writeFile(t, filepath.Join(dir, "jobs.json"), `{"jobs": [{"job": "x", "unit": "s", "ours": [1], "peer": [3]},
@@ -75,5 +76,5 @@ func TestSpeedSummary(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantText(t, got.Page(), "| training step | 2 | 1.50–2.50 | 1.25 |\n", "| whole command | 2 | 0.50–3.00 |  |\n",
-		"| peak memory | 1 | 4.00 |  |\n", "a CPU, 2 threads; peer: Peer 1.")
+		"| peak memory | 1 | 4.00 |  |\n", "a CPU, 2 threads, k kernels; peer: Peer 1; 2026-01-02.")
 }
