@@ -225,9 +225,10 @@ func DefaultFor(model string) Resnet {
 
 // speedrun sets the recipe of Jordan 2024 (https://arxiv.org/abs/2404.00498) in its form with Muon
 // (https://github.com/KellerJordan/cifar10-airbench, airbench94_muon.py) for 94 % on CIFAR-10, with an epoch more.
-// There the loss is summed over the batch, the head's weights have a standard deviation of 1 and its outputs are divided
-// by 256; here the loss is a mean and outputs are divided by 9. The head's rate 0.67 becomes 0.67·2000·(9/256)² = 1.656,
-// that of biases 0.053 becomes 0.053·2000 = 106 = 64·1.656. What decays a weight in a step is 1.656·0.002415 = 0.004.
+// There the loss is summed over the batch, the head's weights have a standard deviation of 1 and its outputs are
+// divided by 256; here the loss is a mean and outputs are divided by 9. The head's rate 0.67 becomes
+// 0.67·2000·(9/256)² = 1.656, that of biases 0.053 becomes 0.053·2000 = 106 = 64·1.656. What decays a weight in a step
+// is 1.656·0.002415 = 0.004.
 func speedrun(c *Resnet) {
 	c.Data.Val, c.Test.Views = 0, ShiftViews
 	c.Data.Augment = Augment{Flip: true, Alternate: true, Crop: 2, Reflect: true}

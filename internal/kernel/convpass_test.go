@@ -33,8 +33,8 @@ func TestConvPasses(t *testing.T) {
 					SetThreads(threads)
 					got := slices.Repeat([]float32{0.5}, size)
 					together(got)
-					where := fmt.Sprintf("%s, %s of %dx%dx%d at stride %d, %d threads", level, what, c.H, c.W, c.IC, c.Stride,
-						threads)
+					where := fmt.Sprintf("%s, %s of %dx%dx%d at stride %d, %d threads", level, what, c.H, c.W, c.IC,
+						c.Stride, threads)
 					if !slices.Equal(got, want) || !slices.Equal(sums, wantSums) {
 						t.Error(where, "other bits")
 					}

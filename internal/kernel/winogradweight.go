@@ -91,8 +91,8 @@ func (p *winoPass) products(l *lane, du []float32, s *winoValues, point, t0, t1,
 const (
 	// sharedFrom is from how many floats on all threads share one sum of dU: half a megabyte.
 	sharedFrom = 1 << 17
-	// A set of images has about twice as many values as the sum, within these bounds: then adding to the sum costs little,
-	// and both fit the third-level cache.
+	// A set of images has about twice as many values as the sum, within these bounds: then adding to the sum costs
+	// little, and both fit the third-level cache.
 	leastValues, mostValues = 1 << 19, 1 << 21
 	// tilesAtOnce and columnsAtOnce are what a chunk takes of a set.
 	tilesAtOnce, columnsAtOnce = 8, 64

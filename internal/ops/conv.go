@@ -168,8 +168,8 @@ func (o *conv2d) SymDiff(in G.Nodes, _, dy *G.Node) (G.Nodes, error) {
 }
 
 // convDX is dx [N, H, W, in] from dy [N, H', W', out] and w [k, k, in, out]. The engine may give it to do what makes
-// dy, by an op whose inputs then stand in place of dy, and what is made of dx alone, by an op whose inputs but its first
-// then follow w.
+// dy, by an op whose inputs then stand in place of dy, and what is made of dx alone, by an op whose inputs but its
+// first then follow w.
 type convDX struct {
 	base
 	convForm

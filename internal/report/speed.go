@@ -204,7 +204,8 @@ func SpeedSummary(dir string) (table.Tables, error) {
 		t.Row("peak memory", len(memory), ratioRange(memory))
 	}
 	ts := table.Of(t)
-	ts.Say("%s, %d threads, %s kernels; peer: %s; %s.", about.CPU, about.Threads, about.Kernel, about.Peer, dates(groups))
+	ts.Say("%s, %d threads, %s kernels; peer: %s; %s.", about.CPU, about.Threads, about.Kernel, about.Peer,
+		dates(groups))
 	return ts, nil
 }
 
