@@ -65,6 +65,10 @@ func TestNothingOutsideIsRead(t *testing.T) {
 				{N: 2, H: 7, W: 9, IC: 10, OC: 8, K: 3, Stride: 1, CropH: 6, CropW: 8},
 				{N: 2, H: 7, W: 10, IC: 16, OC: 24, K: 3, Stride: 1, CropH: 6, CropW: 9, AnyShape: true},
 				{N: 3, H: 3, W: 5, IC: 10, OC: 33, K: 3, Stride: 1, AnyShape: true},
+				{N: 1, H: 3, W: 3, IC: 16, OC: 32, K: 3, Stride: 1, AnyShape: true}, // edges that the transforms mask
+				{N: 1, H: 6, W: 6, IC: 32, OC: 16, K: 3, Stride: 1, AnyShape: true},
+				{N: 1, H: 7, W: 7, IC: 16, OC: 16, K: 3, Stride: 1, CropH: 6, CropW: 6, AnyShape: true},
+				{N: 1, H: 9, W: 10, IC: 16, OC: 16, K: 3, Stride: 1, AnyShape: true},
 			} {
 				for _, direct := range []bool{false, true} {
 					SetConvDirect(direct)

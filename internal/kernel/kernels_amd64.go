@@ -317,32 +317,32 @@ func coloursAVX512(dst *float32, w *float32, dy *float32, k int, cols int, rows 
 // winoInputAVX512 transforms a patch of 6x6 pixels of n vectors of channels into 36 points, ptst bytes apart.
 //
 //go:noescape
-func winoInputAVX512(top *float32, mid *float32, bottom *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr, edges int)
+func winoInputAVX512(top *float32, mid *float32, third *float32, fourth *float32, bottom *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr, edges int)
 
 // winoOutputAVX512 transforms 36 points, ptst bytes apart, into 4x4 pixels of n vectors of channels.
 //
 //go:noescape
-func winoOutputAVX512(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr)
+func winoOutputAVX512(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr, edges int)
 
 // winoOutputAddAVX512 adds what winoOutput computes to what img holds.
 //
 //go:noescape
-func winoOutputAddAVX512(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr)
+func winoOutputAddAVX512(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr, edges int)
 
 // winoDYAVX512 transforms 4x4 pixels of n vectors of channels into 36 points, ptst bytes apart: the adjoint of winoOutput.
 //
 //go:noescape
-func winoDYAVX512(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr)
+func winoDYAVX512(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr, edges int)
 
 // winoWeightAVX512 transforms 3x3 taps into 36 points, ptst bytes apart, 16 columns at a time.
 //
 //go:noescape
-func winoWeightAVX512(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr)
+func winoWeightAVX512(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr, edges int)
 
 // winoDWeightAVX512 transforms 36 points, ptst bytes apart, into 3x3 taps: the adjoint of winoWeight.
 //
 //go:noescape
-func winoDWeightAVX512(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr)
+func winoDWeightAVX512(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr, edges int)
 
 // sums1AVX512 adds x and its square, summed over px pixels, to sum and squares.
 //
@@ -697,32 +697,32 @@ func coloursAVX2(dst *float32, w *float32, dy *float32, k int, cols int, rows in
 // winoInputAVX2 transforms a patch of 6x6 pixels of n vectors of channels into 36 points, ptst bytes apart.
 //
 //go:noescape
-func winoInputAVX2(top *float32, mid *float32, bottom *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr, edges int)
+func winoInputAVX2(top *float32, mid *float32, third *float32, fourth *float32, bottom *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr, edges int)
 
 // winoOutputAVX2 transforms 36 points, ptst bytes apart, into 4x4 pixels of n vectors of channels.
 //
 //go:noescape
-func winoOutputAVX2(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr)
+func winoOutputAVX2(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr, edges int)
 
 // winoOutputAddAVX2 adds what winoOutput computes to what img holds.
 //
 //go:noescape
-func winoOutputAddAVX2(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr)
+func winoOutputAddAVX2(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr, edges int)
 
 // winoDYAVX2 transforms 4x4 pixels of n vectors of channels into 36 points, ptst bytes apart: the adjoint of winoOutput.
 //
 //go:noescape
-func winoDYAVX2(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr)
+func winoDYAVX2(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr, edges int)
 
 // winoWeightAVX2 transforms 3x3 taps into 36 points, ptst bytes apart, 8 columns at a time.
 //
 //go:noescape
-func winoWeightAVX2(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr)
+func winoWeightAVX2(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr, edges int)
 
 // winoDWeightAVX2 transforms 36 points, ptst bytes apart, into 3x3 taps: the adjoint of winoWeight.
 //
 //go:noescape
-func winoDWeightAVX2(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr)
+func winoDWeightAVX2(img *float32, rs uintptr, ps uintptr, pts *float32, ptst uintptr, n int, konst *float32, tmp *float32, down uintptr, edges int)
 
 // sums1AVX2 adds x and its square, summed over px pixels, to sum and squares.
 //

@@ -67,9 +67,10 @@ type (
 
 	// winoInputFunc and winoFunc are the transforms of Winograd convolution, of n vectors of channels; see
 	// winograd.go. The pixels down bytes below those of the tile are fetched into the cache, those of weights are not.
-	winoInputFunc func(top, mid, bottom *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int,
+	winoInputFunc func(top, mid, third, fourth, bottom *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int,
 		konst, tmp *float32, down uintptr, edges int)
-	winoFunc func(img *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, konst, tmp *float32, down uintptr)
+	winoFunc func(img *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, konst, tmp *float32, down uintptr,
+		edges int)
 
 	// The passes of batch normalisation over px pixels; see norm.go.
 	sumsFunc           func(x *float32, px int, stride uintptr, sum, squares *float32)

@@ -119,27 +119,22 @@ func twice(in *[6][6]float32, count int, one func([6]float32) [6]float32) (out [
 	return out
 }
 
-func portableWinoInput(top, mid, bottom *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, _, _ *float32,
-	_ uintptr, edges int) {
-	channels, p, row := 8*n, int(ps/4), int(rs/4)
+func portableWinoInput(top, mid, third, fourth, bottom *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int,
+	_, _ *float32, _ uintptr, edges int) {
+	channels, p := 8*n, int(ps/4)
 	// The pointers are to the second pixel of each row: what they point to is in the image.
-	right := 4
-	if edges&2 != 0 {
-		right = 3
-	}
-	pixel := func(base *float32, c, j int) float32 {
-		if j < 0 && edges&1 != 0 || j > right {
-			return 0
-		}
-		return *(*float32)(unsafe.Add(unsafe.Pointer(base), 4*(j*p+c)))
-	}
+	second := (*float32)(unsafe.Add(unsafe.Pointer(mid), rs))
+	rows := [6]*float32{top, mid, second, third, fourth, bottom}
+	missing := [6]bool{edges&noPixel0 != 0, false, false, edges&noPixel3 != 0, edges&noPixel4 != 0, edges&noPixel5 != 0}
 	points := strided(pts, 36, ptst, channels)
 	for c := range channels {
 		var d [6][6]float32
 		for j := range 6 {
-			d[0][j], d[5][j] = pixel(top, c, j-1), pixel(bottom, c, j-1)
-			for i := range 4 {
-				d[i+1][j] = pixel(mid, c+i*row, j-1)
+			if missing[j] {
+				continue
+			}
+			for i, row := range rows {
+				d[i][j] = *(*float32)(unsafe.Add(unsafe.Pointer(row), 4*((j-1)*p+c)))
 			}
 		}
 		out := twice(&d, 6, winoInput1)
@@ -150,17 +145,18 @@ func portableWinoInput(top, mid, bottom *float32, rs, ps uintptr, pts *float32, 
 }
 
 func fromPoints(size int, one func([6]float32) [6]float32, add bool) winoFunc {
-	return func(img *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, _, _ *float32, _ uintptr) {
+	return func(img *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, _, _ *float32, _ uintptr, edges int) {
 		row, px := int(rs/4), int(ps/4)
-		pixels, points := floatsAt(img, (size-1)*(row+px)+8*n), strided(pts, 36, ptst, 8*n)
+		high, wide := size-edges&noLastRow, size-edges&noLastPixel/noLastPixel
+		pixels, points := floatsAt(img, (high-1)*row+(wide-1)*px+8*n), strided(pts, 36, ptst, 8*n)
 		for c := range 8 * n {
 			var m [6][6]float32
 			for i := range 36 {
 				m[i/6][i%6] = points[i*int(ptst/4)+c]
 			}
 			out := twice(&m, 6, one)
-			for i := range size {
-				for j := range size {
+			for i := range high {
+				for j := range wide {
 					if add {
 						out[i][j] += pixels[i*row+j*px+c]
 					}
@@ -172,13 +168,14 @@ func fromPoints(size int, one func([6]float32) [6]float32, add bool) winoFunc {
 }
 
 func toPoints(size int, one func([6]float32) [6]float32) winoFunc {
-	return func(img *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, _, _ *float32, _ uintptr) {
+	return func(img *float32, rs, ps uintptr, pts *float32, ptst uintptr, n int, _, _ *float32, _ uintptr, edges int) {
 		row, px := int(rs/4), int(ps/4)
-		pixels, points := floatsAt(img, (size-1)*(row+px)+8*n), strided(pts, 36, ptst, 8*n)
+		high, wide := size-edges&noLastRow, size-edges&noLastPixel/noLastPixel
+		pixels, points := floatsAt(img, (high-1)*row+(wide-1)*px+8*n), strided(pts, 36, ptst, 8*n)
 		for c := range 8 * n {
 			var d [6][6]float32
-			for i := range size {
-				for j := range size {
+			for i := range high {
+				for j := range wide {
 					d[i][j] = pixels[i*row+j*px+c]
 				}
 			}

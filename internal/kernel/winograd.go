@@ -17,8 +17,8 @@ package kernel
 // Everything else, and everything where ConvDirect is set, is convolved directly.
 //
 // A side that is no multiple of 4 ends in tiles of 3 outputs. The point infinity serves a tile's fourth output alone,
-// so such a tile needs 30 products, or 25 where it is low and narrow. A patch that reaches further over the edge than
-// the transforms can mask, or whose channels are no whole vectors, goes through scratch: patch, output and dy.
+// so such a tile needs 30 products, or 25 where it is low and narrow. The transforms mask what is not in the image.
+// Tiles of fewer than 3 outputs, and channels that are no whole vectors, go through scratch: patch, output and dy.
 
 const (
 	winoA, winoB = 0.75, 1.5
@@ -28,6 +28,17 @@ const (
 	// pointPad keeps the strides between points off multiples of 4 KB, where the 36 streams of a
 	// transform would all fall into one set of the cache.
 	pointPad = 16
+)
+
+// Bits of a transform's edges, for what it neither reads nor writes: pixels of each row of a patch of 6x6; the last row,
+// and the last pixel of each row, of a tile of 4x4.
+const (
+	noPixel0 = 1 << iota
+	noPixel3
+	noPixel4
+	noPixel5
+
+	noLastRow, noLastPixel = 1, 2
 )
 
 // winogradConstants is the table the transforms read, each constant repeated over 16 floats.
@@ -163,7 +174,7 @@ func (s *winoValues) sizes(p *winoPass, tiles int) (v, m int) {
 
 // scratch sets tmp and stage to memory of the lane, and returns n floats more of it.
 func (s *winoValues) scratch(l *lane, p *winoPass, n int) []float32 {
-	tmp, stage := winoPoints*simd.floats, max(36*wholeVectors(p.from), 16*wholeVectors(p.group))
+	tmp, stage := (winoPoints+2)*simd.floats, max(36*wholeVectors(p.from), 16*wholeVectors(p.group))
 	all := l.floats(tmp + stage + n)
 	s.tmp, s.stage = all[:tmp], all[tmp:][:stage]
 	return all[tmp+stage:]
@@ -185,7 +196,10 @@ func (p *winoPass) countClasses() [4]int {
 		(r.all - r.whole) * (q.all - q.whole)}
 }
 
-// needing is which tiles of so many images, numbered as tile does, have a product at a point.
+// allWhole says that all tiles have 4x4 outputs.
+func (p *winoPass) allWhole() bool { return p.classes[1] == p.perImage }
+
+// needing is at which places tiles of so many images have a product at a point.
 func (p *winoPass) needing(point, images int) (from, to int) {
 	n := &p.classes
 	from, to = 0, images*p.perImage
@@ -201,16 +215,20 @@ func (p *winoPass) needing(point, images int) (from, to int) {
 // winoTile is a tile of the outputs of image n: its first row and column, and its size.
 type winoTile struct{ n, row, col, rows, cols int }
 
-// tile is tile t of the images from n0 on, so many of them: class by class, image by image, row by row.
-func (p *winoPass) tile(t, n0, images int) winoTile {
-	if p.classes[1] == p.perImage { // all are whole
-		i, cols := uint32(t)%uint32(p.perImage), uint32(p.cols.all)
-		return winoTile{n0 + int(uint32(t)/uint32(p.perImage)), int(4 * (i / cols)), int(4 * (i % cols)), 4, 4}
+// tile is tile t of the images from n0 on, so many of them, in the order image, class, row; and the place of its values,
+// in the order class, image, row, so that the rows of a product lie together.
+func (p *winoPass) tile(t, n0, images int) (place int, tile winoTile) {
+	n := int(uint32(t) / uint32(p.perImage))
+	k := t - n*p.perImage
+	n0 += n
+	if p.allWhole() {
+		i, cols := uint32(k), uint32(p.cols.all)
+		return t, winoTile{n0, int(4 * (i / cols)), int(4 * (i % cols)), 4, 4}
 	}
 	var r, q int
 	for class, size := range &p.classes {
-		if t >= images*size {
-			t -= images * size
+		if k >= size {
+			k, place = k-size, place+images*size
 			continue
 		}
 		r0, q0, cols := 0, 0, p.cols.whole
@@ -220,12 +238,12 @@ func (p *winoPass) tile(t, n0, images int) winoTile {
 		if class == 0 || class == 3 {
 			q0, cols = p.cols.whole, p.cols.all-p.cols.whole
 		}
-		n0 += t / size
-		r, q = r0+t%size/cols, q0+t%size%cols
+		place += n*size + k
+		r, q = r0+k/cols, q0+k%cols
 		break
 	}
 	row, col := p.rows.start(r), p.cols.start(q)
-	return winoTile{n0, row, col, min(p.rows.size(r), p.outH-row), min(p.cols.size(q), p.outW-col)}
+	return place, winoTile{n0, row, col, min(p.rows.size(r), p.outH-row), min(p.cols.size(q), p.outW-col)}
 }
 
 // wholeVectors is a number of channels rounded up to whole vectors.
@@ -275,7 +293,7 @@ func (c *Conv) winoWeights(l *lane, chunk int) {
 				taps, row, step = stage, 3*width, width
 			}
 			simd.winoWeight(&taps[0], uintptr(4*row), uintptr(4*step), &p.u[winoPoints*p.from*j+i*width],
-				uintptr(4*p.from*width), vectors, &winogradConstants[0], &tmp[0], 0)
+				uintptr(4*p.from*width), vectors, &winogradConstants[0], &tmp[0], 0, 0)
 		}
 	}
 }
@@ -291,11 +309,11 @@ func (p *winoPass) patch(s *winoValues, i int, t winoTile) {
 	v, tmp, stage, stride := s.v[i*s.rowV:], s.tmp, s.stage, s.strideV
 	channels, vectors := p.from, tiles(p.from, simd.floats)
 	row := p.inW * channels
-	if channels%simd.floats != 0 || t.row+4 > p.inH || t.col+4 > p.inW {
+	if channels%simd.floats != 0 || t.row+2 > p.inH || t.col+2 > p.inW {
 		width := vectors * simd.floats
 		p.stagePatch(stage, width, t)
-		simd.winoInput(&stage[width], &stage[7*width], &stage[31*width], uintptr(4*6*width), uintptr(4*width), &v[0],
-			uintptr(4*stride), vectors, &winogradConstants[0], &tmp[0], 0, 0)
+		simd.winoInput(&stage[width], &stage[7*width], &stage[19*width], &stage[25*width], &stage[31*width],
+			uintptr(4*6*width), uintptr(4*width), &v[0], uintptr(4*stride), vectors, &winogradConstants[0], &tmp[0], 0, 0)
 		return
 	}
 	none := zeros
@@ -303,21 +321,45 @@ func (p *winoPass) patch(s *winoValues, i int, t winoTile) {
 		none = make([]float32, 6*channels)
 	}
 	first := (t.n*p.inH+t.row)*row + t.col*channels
-	top, bottom, edges := &none[channels], &none[channels], 0
+	top, edges := &none[channels], 0
 	if t.row > 0 {
 		top = &p.in[first-row]
 	}
-	if t.row+4 < p.inH {
+	third, fourth, bottom := &none[channels], &none[channels], &none[channels]
+	switch left := p.inH - t.row; {
+	case left > 4:
 		bottom = &p.in[first+4*row]
+		fallthrough
+	case left > 3:
+		fourth = &p.in[first+3*row]
+		fallthrough
+	case left > 2:
+		third = &p.in[first+2*row]
 	}
 	if t.col == 0 {
-		edges |= 1
+		edges |= noPixel0
 	}
-	if t.col+4 == p.inW {
-		edges |= 2
+	switch p.inW - t.col {
+	case 2:
+		edges |= noPixel3 | noPixel4 | noPixel5
+	case 3:
+		edges |= noPixel4 | noPixel5
+	case 4:
+		edges |= noPixel5
 	}
-	simd.winoInput(top, &p.in[first], bottom, uintptr(4*row), uintptr(4*channels), &v[0], uintptr(4*stride), vectors,
-		&winogradConstants[0], &tmp[0], uintptr(4*4*row), edges)
+	simd.winoInput(top, &p.in[first], third, fourth, bottom, uintptr(4*row), uintptr(4*channels), &v[0], uintptr(4*stride),
+		vectors, &winogradConstants[0], &tmp[0], uintptr(4*4*row), edges)
+}
+
+// edges says which tiles the transforms read and write as they are, and what of 4x4 pixels such a tile lacks.
+func (t winoTile) edges() (edges int, ok bool) {
+	if t.rows == 3 {
+		edges |= noLastRow
+	}
+	if t.cols == 3 {
+		edges |= noLastPixel
+	}
+	return edges, t.rows >= 3 && t.cols >= 3
 }
 
 // stagePatch copies the patch of a tile to [6][6][width], with zeros outside the image and beyond the channels.
@@ -373,8 +415,9 @@ func (c *Conv) winoTiles(l *lane, chunk int) {
 	blocks := tiles(images*p.perImage, p.block)
 	for b := range blocks {
 		b0, b1 := cut(images*p.perImage, b, blocks), cut(images*p.perImage, b+1, blocks)
-		for i := range b1 - b0 {
-			from.patch(&s, i, p.tile(b0+i, from0, images))
+		for i := b0; i < b1; i++ {
+			place, t := p.tile(i, from0, images)
+			from.patch(&s, place-b0, t)
 		}
 		for j0 := 0; j0 < p.to; j0 += p.group {
 			j1 := min(p.to, j0+p.group)
@@ -392,8 +435,9 @@ func (c *Conv) winoTiles(l *lane, chunk int) {
 					l.brgemm.run(false, vectors, t1-t0)
 				}
 			}
-			for i := range b1 - b0 {
-				q.output(&s, i, p.tile(b0+i, q0, images), j0, j1, add)
+			for i := b0; i < b1; i++ {
+				place, t := p.tile(i, q0, images)
+				q.output(&s, place-b0, t, j0, j1, add)
 			}
 		}
 	}
@@ -434,16 +478,16 @@ func (p *winoPass) output(s *winoValues, i int, t winoTile, j0, j1 int, add bool
 	width := vectors * simd.floats
 	transform, m, stride := simd.winoOutput, &s.m[i*s.rowM], uintptr(4*s.strideM)
 	out, row := p.out[((t.n*p.outH+t.row)*p.outW+t.col)*p.to+j0:], p.outW*p.to
-	if t.rows == 4 && t.cols == 4 && width == j1-j0 {
+	if edges, ok := t.edges(); ok && width == j1-j0 && (edges == 0 || !add) {
 		if add {
 			transform = simd.winoOutputAdd
 		}
 		transform(&out[0], uintptr(4*row), uintptr(4*p.to), m, stride, vectors, &winogradConstants[0], &s.tmp[0],
-			uintptr(4*4*row))
+			uintptr(4*4*row), edges)
 		return
 	}
 	transform(&s.stage[0], uintptr(4*4*width), uintptr(4*width), m, stride, vectors, &winogradConstants[0], &s.tmp[0],
-		0)
+		0, 0)
 	for r := range t.rows {
 		for q := range t.cols {
 			dst, src := out[r*row+q*p.to:][:j1-j0], s.stage[(4*r+q)*width:]

@@ -7,7 +7,9 @@ func (p *winoPass) adjoint(s *winoValues, i int, t winoTile, j0, j1 int) {
 	vectors := tiles(j1-j0, simd.floats)
 	width := vectors * simd.floats
 	dy, row, px := p.out[((t.n*p.outH+t.row)*p.outW+t.col)*p.to+j0:], p.outW*p.to, p.to
-	if t.rows < 4 || t.cols < 4 || width != j1-j0 {
+	edges, ok := t.edges()
+	if !ok || width != j1-j0 {
+		edges = 0
 		clear(s.stage[:16*width])
 		for r := range t.rows {
 			for q := range t.cols {
@@ -17,7 +19,7 @@ func (p *winoPass) adjoint(s *winoValues, i int, t winoTile, j0, j1 int) {
 		dy, row, px = s.stage, 4*width, width
 	}
 	simd.winoDY(&dy[0], uintptr(4*row), uintptr(4*px), &s.m[i*s.rowM], uintptr(4*s.strideM), vectors,
-		&winogradConstants[0], &s.tmp[0], uintptr(4*4*row))
+		&winogradConstants[0], &s.tmp[0], uintptr(4*4*row), edges)
 }
 
 // winoBackwardWeight sums dU, [36][IC][width] for each panel of columns. A small sum fits the caches once for each part
@@ -37,28 +39,37 @@ func (c *Conv) winoBackwardWeight() {
 	c.phase.run(c, (*Conv).winoAddWeightParts, tiles(c.IC, 4))
 }
 
-// winoWeightPart sums dU over the images of one part.
+// winoWeightPart sums dU over the images of one part: all at once where their tiles lie image by image, else some.
 func (c *Conv) winoWeightPart(l *lane, part int) {
 	p := &c.pass
 	size := winoPoints * c.IC * wholeVectors(c.OC)
 	du := c.parts[part*size:][:size]
-	n0, n1 := cut(c.N, part, c.partCount), cut(c.N, part+1, c.partCount)
-	images := n1 - n0
 	s := p.values(l, p.block)
-	blocks := tiles(images*p.perImage, p.block)
-	for b := range blocks {
-		b0, b1 := cut(images*p.perImage, b, blocks), cut(images*p.perImage, b+1, blocks)
-		for i := range b1 - b0 {
-			p.patch(&s, i, p.tile(b0+i, n0, images))
-		}
-		for j0 := 0; j0 < p.to; j0 += p.group {
-			j1 := min(p.to, j0+p.group)
-			for i := range b1 - b0 {
-				p.adjoint(&s, i, p.tile(b0+i, n0, images), j0, j1)
+	first, last := cut(c.N, part, c.partCount), cut(c.N, part+1, c.partCount)
+	sets := 1
+	if !p.allWhole() {
+		sets = tiles(last-first, p.images)
+	}
+	for set := range sets {
+		n0, n1 := first+cut(last-first, set, sets), first+cut(last-first, set+1, sets)
+		images := n1 - n0
+		blocks := tiles(images*p.perImage, p.block)
+		for b := range blocks {
+			b0, b1 := cut(images*p.perImage, b, blocks), cut(images*p.perImage, b+1, blocks)
+			for i := b0; i < b1; i++ {
+				place, t := p.tile(i, n0, images)
+				p.patch(&s, place-b0, t)
 			}
-			for point := range winoPoints {
-				t0, t1 := p.needing(point, images)
-				p.products(l, du, &s, point, max(t0, b0)-b0, min(t1, b1)-b0, j0, j0, j1, b == 0)
+			for j0 := 0; j0 < p.to; j0 += p.group {
+				j1 := min(p.to, j0+p.group)
+				for i := b0; i < b1; i++ {
+					place, t := p.tile(i, n0, images)
+					p.adjoint(&s, place-b0, t, j0, j1)
+				}
+				for point := range winoPoints {
+					t0, t1 := p.needing(point, images)
+					p.products(l, du, &s, point, max(t0, b0)-b0, min(t1, b1)-b0, j0, j0, j1, set == 0 && b == 0)
+				}
 			}
 		}
 	}
@@ -123,9 +134,9 @@ func (c *Conv) winoTransforms(l *lane, chunk int) {
 	s := p.set
 	s.scratch(l, p, 0)
 	for i := chunk * tilesAtOnce; i < min(images*p.perImage, (chunk+1)*tilesAtOnce); i++ {
-		t := p.tile(i, p.n0, images)
-		p.patch(&s, i, t)
-		p.adjoint(&s, i, t, 0, p.to)
+		place, t := p.tile(i, p.n0, images)
+		p.patch(&s, place, t)
+		p.adjoint(&s, place, t, 0, p.to)
 	}
 }
 
@@ -160,7 +171,7 @@ func (c *Conv) winoAddWeightParts(l *lane, chunk int) {
 				dw, row, step = stage, 3*width, width
 			}
 			simd.winoDWeight(&dw[0], uintptr(4*row), uintptr(4*step), &c.parts[at], uintptr(4*c.IC*width), vectors,
-				&winogradConstants[0], &tmp[0], 0)
+				&winogradConstants[0], &tmp[0], 0, 0)
 			if valid < width {
 				for t := range 9 {
 					copy(c.w[t*tap+i*c.OC+j:][:valid], stage[t*width:])

@@ -201,7 +201,7 @@ func (w *wino) dweight1(m []vec) []vec {
 // ahead is how many bytes ahead of a point its row is fetched: 36 rows are more than the processor follows by itself.
 const ahead = 128
 
-const winoArgs = "ps uintptr, pts *float32, ptst uintptr, n int, konst, tmp *float32, down uintptr"
+const winoArgs = "ps uintptr, pts *float32, ptst uintptr, n int, konst, tmp *float32, down uintptr, edges int"
 
 // below fetches the pixels of the tile that lies down bytes below, four rows of four, vector by vector: from the end of
 // a row of tiles to the next the processor does not follow. Each vector fetches its share of the tile, which lies
@@ -228,13 +228,9 @@ func (w *wino) start(name, signature, doc string, constants ...int) (ps, pts, pt
 	return ps, pts, ptst, n
 }
 
-// columns gives the address of pixel j of a row: j·ps from its base.
-func columns(ps reg.GPVirtual, count int) func(base reg.GPVirtual, j int) Mem {
-	var p3, p5 reg.GPVirtual
-	if count > 3 {
-		p3 = GP64()
-		LEAQ(Mem{Base: ps, Index: ps, Scale: 2}, p3)
-	}
+// columns gives the address of pixel j of a row: j·ps from its base, of which p3 is 3·ps where j may be 3.
+func columns(ps, p3 reg.GPVirtual, count int) func(base reg.GPVirtual, j int) Mem {
+	var p5 reg.GPVirtual
 	if count > 5 {
 		p5 = GP64()
 		LEAQ(Mem{Base: ps, Index: ps, Scale: 4}, p5)
@@ -252,6 +248,31 @@ func columns(ps reg.GPVirtual, count int) func(base reg.GPVirtual, j int) Mem {
 	}
 }
 
+// times3 is 3·x.
+func times3(x reg.GPVirtual) reg.GPVirtual {
+	g := GP64()
+	LEAQ(Mem{Base: x, Index: x, Scale: 2}, g)
+	return g
+}
+
+// there is 0 where bit i of edges is set, and all ones where it is not: what a mask is made of.
+func there(edges reg.GPVirtual, i int) reg.GPVirtual {
+	g := GP64()
+	MOVQ(edges, g)
+	if i > 0 {
+		SHRQ(Imm(uint64(i)), g)
+	}
+	ANDQ(Imm(1), g)
+	DECQ(g)
+	return g
+}
+
+// spread fills v, of the 16 registers, with the low half of g.
+func spread(g reg.GPVirtual, v vec) {
+	VMOVQ(g, v.(reg.Vec).AsX())
+	VPBROADCASTD(v.(reg.Vec).AsX(), v)
+}
+
 func rowsBelow(first, stride reg.GPVirtual, count int) []reg.GPVirtual {
 	rows := []reg.GPVirtual{first}
 	for i := 1; i < count; i++ {
@@ -262,13 +283,13 @@ func rowsBelow(first, stride reg.GPVirtual, count int) []reg.GPVirtual {
 	return rows
 }
 
-// loop closes the loop over vectors of channels.
-func (w *wino) loop(n reg.GPVirtual, pointers ...reg.GPVirtual) {
+// loop closes the loop over vectors of channels that begins at label.
+func (w *wino) loop(label string, n reg.GPVirtual, pointers ...reg.GPVirtual) {
 	for _, p := range pointers {
 		ADDQ(Imm(uint64(w.l.bytes)), p)
 	}
 	DECQ(n)
-	JNZ(LabelRef("loop"))
+	JNZ(LabelRef(label))
 	end()
 }
 
@@ -281,60 +302,37 @@ func winograd(l level) {
 	w.genDWeight()
 }
 
-// genInput: rows 1 … 4 of the patch stand at mid, rs apart; its first and last row at top and bottom,
-// which point to zeros where the image ends. The three point to the second pixel of their row, which
-// is always in the image; a pixel beyond its left (edges 1) or right (edges 2) end is not read but
-// taken as zero.
+// genInput: rows 1 and 2 of the patch stand at mid, rs apart; the others each for itself, as zeros where the image
+// ends. All point to the second pixel of their row, which is in the image, as the third is; pixels 0, 3, 4 and 5 are
+// not read but taken as zero where edges has bit 1, 2, 4 or 8. Pixels 3 and 4 are missing in few patches, which have a
+// loop of their own: a masked load takes longer.
 func (w *wino) genInput() {
-	l := w.l
-	ps, pts, ptst, n := w.start("winoInput", "func(top, mid, bottom *float32, rs, "+winoArgs+", edges int)",
+	ps, pts, ptst, n := w.start("winoInput", "func(top, mid, third, fourth, bottom *float32, rs, "+winoArgs+")",
 		"transforms a patch of 6x6 pixels of n vectors of channels into 36 points, ptst bytes apart.",
 		cA, cB, cA2, cB2, cA2B2, cA2plusB2)
-	rs := param("rs")
-	top, mid, bottom := param("top"), param("mid"), param("bottom")
-	for _, p := range []reg.GPVirtual{top, mid, bottom} {
-		SUBQ(ps, p)
+	rs, mid := param("rs"), param("mid")
+	rows := append([]reg.GPVirtual{param("top")}, rowsBelow(mid, rs, 2)...)
+	rows = append(rows, param("third"), param("fourth"), param("bottom"))
+	for _, r := range rows {
+		SUBQ(ps, r)
 	}
-	rows := append([]reg.GPVirtual{top}, rowsBelow(mid, rs, 4)...)
-	rows = append(rows, bottom)
-	edges := param("edges")
-	// The masks are all ones but where the edge is missing: -1 + bit.
-	var masks [2]vec
-	for i := range masks {
-		g := GP64()
-		MOVQ(edges, g)
-		if i == 1 {
-			SHRQ(Imm(1), g)
+	col := columns(ps, times3(ps), 6)
+	q, edges := GP64(), param("edges")
+	// load is how a pixel is read, where by a mask.
+	load := map[int]func(Mem, vec){0: w.masked(there(edges, 0), reg.K1), 5: w.masked(there(edges, 3), reg.K2)}
+	// column is pixel j of rows i0 to i1.
+	column := func(j, i0, i1 int) (loaded []vec) {
+		for i := i0; i <= i1; i++ {
+			v := w.get()
+			if f := load[j]; f != nil {
+				f(col(rows[i], j), v)
+			} else {
+				VMOVUPS(col(rows[i], j), v)
+			}
+			loaded = append(loaded, v)
 		}
-		ANDQ(Imm(1), g)
-		DECQ(g)
-		if l.bytes == 64 {
-			KMOVW(g.As32(), []reg.OpmaskPhysical{reg.K1, reg.K2}[i])
-			continue
-		}
-		masks[i] = w.get()
-		VMOVQ(g, masks[i].(reg.Vec).AsX())
-		VPBROADCASTD(masks[i].(reg.Vec).AsX(), masks[i])
+		return loaded
 	}
-	col := columns(ps, 6)
-	load := func(i, j int) vec {
-		v := w.get()
-		m := col(rows[i], j)
-		switch {
-		case j != 0 && j != 5:
-			VMOVUPS(m, v)
-		case l.bytes == 64 && j == 0:
-			VMOVUPS_Z(m, reg.K1, v)
-		case l.bytes == 64:
-			VMOVUPS_Z(m, reg.K2, v)
-		case j == 0:
-			VMASKMOVPS(m, masks[0], v)
-		default:
-			VMASKMOVPS(m, masks[1], v)
-		}
-		return v
-	}
-	q, down := GP64(), param("down")
 	store := func(row []vec) {
 		for _, v := range w.input1(row) {
 			VMOVUPS(v, Mem{Base: q})
@@ -343,61 +341,105 @@ func (w *wino) genInput() {
 			w.put(v)
 		}
 	}
-	Label("loop")
-	w.below(rows[1:5], down)
-	if w.spill {
-		for j := range 6 {
-			var d []vec
+	body := func(label string) {
+		down := param("down")
+		Label(label)
+		w.below(rows[1:5], down)
+		if w.spill {
+			for j := range 6 {
+				for i, v := range w.input1(column(j, 0, 5)) {
+					w.keep(i, j, v)
+				}
+			}
+			MOVQ(pts, q)
 			for i := range 6 {
-				d = append(d, load(i, j))
+				store(w.takeRow(i, 6))
 			}
-			for i, v := range w.input1(d) {
-				w.keep(i, j, v)
-			}
+			w.loop(label, n, append(rows, pts)...)
+			return
+		}
+		// 36 values do not fit 32 registers: rows 0 and 5 first, then rows 1 to 4.
+		for j := range 6 {
+			d := column(j, 0, 5)
+			w.inputOuter(d)
+			w.keep(0, j, d[0])
+			w.keep(5, j, d[5])
+			w.put(d[1:5]...)
 		}
 		MOVQ(pts, q)
-		for i := range 6 {
+		store(w.takeRow(0, 6))
+		for range 3 {
+			LEAQ(Mem{Base: q, Index: ptst, Scale: 8}, q)
+		}
+		store(w.takeRow(5, 6))
+		for j := range 6 {
+			d := column(j, 1, 4)
+			for i, v := range w.inputInner(d[0], d[1], d[2], d[3]) {
+				w.keep(i+1, j, v)
+			}
+		}
+		LEAQ(Mem{Base: pts, Index: ptst, Scale: 4}, q)
+		LEAQ(Mem{Base: q, Index: ptst, Scale: 2}, q)
+		for i := 1; i < 5; i++ {
 			store(w.takeRow(i, 6))
 		}
-		w.loop(n, append(rows, pts)...)
-		return
+		w.loop(label, n, append(rows, pts)...)
 	}
-	// 36 values do not fit 32 registers: rows 0 and 5 first, then rows 1 to 4.
-	for j := range 6 {
-		var d []vec
-		for i := range 6 {
-			d = append(d, load(i, j))
-		}
-		w.inputOuter(d)
-		w.keep(0, j, d[0])
-		w.keep(5, j, d[5])
-		w.put(d[1:5]...)
-	}
-	MOVQ(pts, q)
-	store(w.takeRow(0, 6))
-	for range 3 {
-		LEAQ(Mem{Base: q, Index: ptst, Scale: 8}, q)
-	}
-	store(w.takeRow(5, 6))
-	for j := range 6 {
-		d := []vec{load(1, j), load(2, j), load(3, j), load(4, j)}
-		for i, v := range w.inputInner(d[0], d[1], d[2], d[3]) {
-			w.keep(i+1, j, v)
-		}
-	}
-	LEAQ(Mem{Base: pts, Index: ptst, Scale: 4}, q)
-	LEAQ(Mem{Base: q, Index: ptst, Scale: 2}, q)
-	for i := 1; i < 5; i++ {
-		store(w.takeRow(i, 6))
-	}
-	w.loop(n, append(rows, pts)...)
+	TESTQ(U32(2|4), edges)
+	JNE(LabelRef("few"))
+	body("loop")
+	Label("few")
+	load[3], load[4] = w.maskedInTmp(there(edges, 1), reg.K3, 0), w.maskedInTmp(there(edges, 2), reg.K4, 1)
+	body("narrow")
 }
 
-// fromPoints generates a transform of 36 points to size x size pixels.
+// masked returns what loads a vector, of zeros where present is 0, by a mask in k or in a register of its own.
+func (w *wino) masked(present reg.GPVirtual, k reg.OpmaskPhysical) func(from Mem, v vec) {
+	if w.l.bytes == 64 {
+		KMOVW(present.As32(), k)
+		return func(from Mem, v vec) { VMOVUPS_Z(from, k, v) }
+	}
+	mask := w.get()
+	spread(present, mask)
+	return func(from Mem, v vec) { VMASKMOVPS(from, mask, v) }
+}
+
+// maskedInTmp is as masked, but for the mask in tmp, at place i behind the 36 values, where registers are few.
+func (w *wino) maskedInTmp(present reg.GPVirtual, k reg.OpmaskPhysical, i int) func(from Mem, v vec) {
+	if !w.spill {
+		return w.masked(present, k)
+	}
+	place, mask := at(w.tmp, (36+i)*w.l.bytes), w.get()
+	spread(present, mask)
+	VMOVUPS(mask, place)
+	w.put(mask)
+	return func(from Mem, v vec) {
+		VMOVUPS(place, v)
+		VMASKMOVPS(from, v, v)
+	}
+}
+
+// fromPoints generates a transform of 36 points to size x size pixels. Of 4x4 pixels that are not added, the last row
+// is not written where edges has bit 1, and the last pixel of each row not where it has bit 2: they are written before
+// their neighbours, and to the same place.
 func (w *wino) fromPoints(name, doc string, size int, one func([]vec) []vec, add bool, constants ...int) {
 	ps, pts, ptst, n := w.start(name, "func(img *float32, rs, "+winoArgs+")", doc, constants...)
 	rows := rowsBelow(param("img"), param("rs"), size)
-	col := columns(ps, size)
+	p3 := times3(ps)
+	order := []int{0, 1, 2}
+	switch {
+	case size == 4 && add:
+		order = []int{0, 1, 2, 3}
+	case size == 4:
+		order = []int{0, 1, 3, 2}
+		edges, p2 := param("edges"), GP64()
+		TESTQ(U32(1), edges)
+		CMOVQNE(rows[2], rows[3])
+		LEAQ(Mem{Base: ps, Index: ps, Scale: 1}, p2)
+		TESTQ(U32(2), edges)
+		CMOVQNE(p2, p3)
+	}
+	col := columns(ps, p3, size)
 	down := param("down")
 	q, column, six := GP64(), GP64(), GP64()
 	LEAQ(Mem{Base: ptst, Index: ptst, Scale: 2}, six)
@@ -424,50 +466,80 @@ func (w *wino) fromPoints(name, doc string, size int, one func([]vec) []vec, add
 			w.keep(i, j, v)
 		}
 	}
-	for i := range size {
-		for j, v := range one(w.takeRow(i, 6)) {
+	for _, i := range order {
+		row := one(w.takeRow(i, 6))
+		for _, j := range order {
 			if add {
-				VADDPS(col(rows[i], j), v, v)
+				VADDPS(col(rows[i], j), row[j], row[j])
 			}
-			VMOVUPS(v, col(rows[i], j))
-			w.put(v)
+			VMOVUPS(row[j], col(rows[i], j))
 		}
+		w.put(row...)
 	}
-	w.loop(n, append(rows, pts)...)
+	w.loop("loop", n, append(rows, pts)...)
 }
 
-// toPoints generates a transform of size x size pixels to 36 points.
+// toPoints generates a transform of size x size pixels to 36 points. Of 4x4 pixels the last row is not read but taken
+// as zeros where edges has bit 1, and the last pixel of each row where it has bit 2: such tiles have a loop of their
+// own.
 func (w *wino) toPoints(name, doc string, size int, one func([]vec) []vec, constants ...int) {
 	ps, pts, ptst, n := w.start(name, "func(img *float32, rs, "+winoArgs+")", doc, constants...)
 	rows := rowsBelow(param("img"), param("rs"), size)
-	col := columns(ps, size)
-	down := param("down")
-	q := GP64()
-	Label("loop")
-	if size == 4 { // pixels, not weights
-		w.below(rows, down)
-	}
-	for j := range size {
-		var d []vec
-		for i := range size {
-			v := w.get()
-			VMOVUPS(col(rows[i], j), v)
-			d = append(d, v)
+	col := columns(ps, times3(ps), size)
+	down, q := param("down"), GP64()
+	body := func(label string, load func(from Mem, i, j int, v vec)) {
+		Label(label)
+		if size == 4 { // pixels, not weights
+			w.below(rows, down)
 		}
-		for i, v := range one(d) {
-			w.keep(i, j, v)
+		for j := range size {
+			var d []vec
+			for i := range size {
+				v := w.get()
+				load(col(rows[i], j), i, j, v)
+				d = append(d, v)
+			}
+			for i, v := range one(d) {
+				w.keep(i, j, v)
+			}
 		}
-	}
-	MOVQ(pts, q)
-	for i := range 6 {
-		for _, v := range one(w.takeRow(i, size)) {
-			VMOVUPS(v, Mem{Base: q})
-			PREFETCHT0(at(q, ahead))
-			ADDQ(ptst, q)
-			w.put(v)
+		MOVQ(pts, q)
+		for i := range 6 {
+			for _, v := range one(w.takeRow(i, size)) {
+				VMOVUPS(v, Mem{Base: q})
+				PREFETCHT0(at(q, ahead))
+				ADDQ(ptst, q)
+				w.put(v)
+			}
 		}
+		w.loop(label, n, append(rows, pts)...)
 	}
-	w.loop(n, append(rows, pts)...)
+	whole := func(from Mem, _, _ int, v vec) { VMOVUPS(from, v) }
+	if size < 4 {
+		body("loop", whole)
+		return
+	}
+	edges := param("edges")
+	TESTQ(edges, edges)
+	JNE(LabelRef("few"))
+	body("loop", whole)
+	Label("few")
+	rows4, pixel4 := there(edges, 0), there(edges, 1)
+	row, pixel := w.masked(rows4, reg.K1), w.masked(pixel4, reg.K2)
+	ANDQ(rows4, pixel4)
+	corner := w.maskedInTmp(pixel4, reg.K3, 0)
+	body("short", func(from Mem, i, j int, v vec) {
+		switch {
+		case i == 3 && j == 3:
+			corner(from, v)
+		case i == 3:
+			row(from, v)
+		case j == 3:
+			pixel(from, v)
+		default:
+			VMOVUPS(from, v)
+		}
+	})
 }
 
 func (w *wino) genOutput() {
