@@ -16,6 +16,7 @@ import (
 	"dla/internal/atomicfile"
 	"dla/internal/data"
 	"dla/internal/download"
+	"dla/internal/lockfile"
 )
 
 // The kinds of what is kept.
@@ -120,7 +121,7 @@ func List() ([]Item, error) {
 
 // interrupted says whether path is what has come of a download that nobody goes on with at present, or its lock file.
 func interrupted(path string) bool {
-	return atomicfile.IsPart(filepath.Base(path)) && download.Idle(strings.TrimSuffix(path, ".lock"))
+	return atomicfile.IsPart(filepath.Base(path)) && lockfile.Free(download.LockOf(strings.TrimSuffix(path, ".lock")))
 }
 
 // in are the paths of what dir holds, none where it cannot be read.

@@ -17,6 +17,7 @@ import (
 
 	"dla/internal/atomicfile"
 	"dla/internal/download"
+	"dla/internal/lockfile"
 	"dla/internal/plainfile"
 )
 
@@ -148,7 +149,7 @@ func (f File) fetch(ctx context.Context, m *mirror, dir string, progress func(Pr
 	}
 	defer root.Close()
 	lock := download.LockOf(filepath.Join(dir, part))
-	unlock, err := download.Lock(ctx, lock, func() { fileProgress(progress, "waiting for", f.Name)(0, f.Size) })
+	unlock, err := lockfile.Lock(ctx, lock, func() { fileProgress(progress, "waiting for", f.Name)(0, f.Size) })
 	if err != nil {
 		return localError{err}
 	}

@@ -10,9 +10,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"time"
-
-	"github.com/gofrs/flock"
 
 	"dla/internal/atomicfile"
 )
@@ -201,36 +198,5 @@ func (w *writer) Write(b []byte) (n int, err error) {
 	return n, err
 }
 
-// Lock waits until no other process holds the lock file at path, as those do that fetch the same file; waiting is
-// called, where it has to. unlock may follow the deletion of the lock file.
-func Lock(ctx context.Context, path string, waiting func()) (unlock func(), err error) {
-	for {
-		l := flock.New(path, flock.SetPermissions(0o666))
-		ok, err := l.TryLock()
-		if !ok && err == nil {
-			waiting()
-			_, err = l.TryLockContext(ctx, 200*time.Millisecond)
-		}
-		if err != nil {
-			return nil, err
-		}
-		held, err := l.Stat()
-		if now, err2 := os.Stat(path); err == nil && err2 == nil && os.SameFile(held, now) {
-			return func() { _ = l.Unlock() }, nil
-		}
-		_ = l.Unlock() // who held it has deleted it: another may have a new one
-	}
-}
-
 // LockOf is the lock file of the part at path, where nothing else says which it is.
 func LockOf(part string) string { return part + ".lock" }
-
-// Idle says whether no process fetches the part at path, whose lock file is LockOf(path).
-func Idle(part string) bool {
-	l := flock.New(LockOf(part), flock.SetFlag(os.O_RDONLY))
-	free, err := l.TryRLock()
-	if err != nil {
-		return errors.Is(err, fs.ErrNotExist)
-	}
-	return free && l.Unlock() == nil
-}

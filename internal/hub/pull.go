@@ -29,6 +29,7 @@ import (
 
 	"dla/internal/atomicfile"
 	"dla/internal/download"
+	"dla/internal/lockfile"
 	"dla/internal/model"
 	"dla/internal/weights"
 )
@@ -213,7 +214,7 @@ func (p *pull) lock(ctx context.Context, b blob, name string) (unlock func(), er
 		return nil, p.unwritable(err)
 	}
 	waiting := func() { p.report("waiting for", name, 0, b.size) }
-	if unlock, err = download.Lock(ctx, filepath.Join(dir, b.hash+".lock"), waiting); err != nil {
+	if unlock, err = lockfile.Lock(ctx, filepath.Join(dir, b.hash+".lock"), waiting); err != nil {
 		return nil, p.unwritable(err)
 	}
 	return unlock, nil

@@ -1,16 +1,20 @@
 package run
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"dla/internal/lockfile"
 	"dla/internal/plainfile"
 )
 
@@ -97,7 +101,8 @@ func (a Annotation) Tagged(tags []string) bool {
 }
 
 // Annotate changes the annotation of the run whose id is, or uniquely begins with, id, and returns its full id and what
-// is written now. Of a run that is a link it is an error. The run itself stays as it is, and may be training.
+// is written now. Of a run that is a link it is an error. The run itself stays as it is, and may be training. Of several
+// processes that annotate a run at a time each sees what the one before has written.
 func Annotate(root, id string, change func(*Annotation)) (string, Annotation, error) {
 	rec, err := Find(root, id)
 	if err != nil {
@@ -106,6 +111,12 @@ func Annotate(root, id string, change func(*Annotation)) (string, Annotation, er
 	if err := notLinked(root, rec.ID, "show"); err != nil {
 		return "", Annotation{}, err
 	}
+	path := filepath.Join(rec.Dir, annotationName)
+	unlock, err := lockAnnotation(path + ".lock")
+	if err != nil {
+		return "", Annotation{}, fmt.Errorf("run %s: %w; check the permissions of %s", rec.ID, err, rec.Dir)
+	}
+	defer unlock()
 	a, err := readAnnotation(rec.Dir)
 	if err != nil {
 		return "", a, fmt.Errorf("run %s: %w", rec.ID, err)
@@ -116,8 +127,25 @@ func Annotate(root, id string, change func(*Annotation)) (string, Annotation, er
 	if err := a.check(); err != nil {
 		return "", a, err
 	}
-	if err := writeJSON(filepath.Join(rec.Dir, annotationName), a); err != nil {
+	if err := writeJSON(path, a); err != nil {
 		return "", a, fmt.Errorf("run %s: %w; check the permissions of %s", rec.ID, err, rec.Dir)
 	}
 	return rec.ID, a, nil
+}
+
+// lockAnnotation locks the lock file at path, which unlock deletes where the system deletes open files.
+func lockAnnotation(path string) (unlock func(), err error) {
+	if err := plainfile.Own(path); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	release, err := lockfile.Lock(ctx, path, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be locked: %w", path, err)
+	}
+	return func() {
+		_ = os.Remove(path) // before another has it
+		release()
+	}, nil
 }

@@ -1,10 +1,14 @@
 package run
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -65,6 +69,30 @@ func TestAnnotate(t *testing.T) {
 	if _, _, err := Annotate(root, r.ID(), func(a *Annotation) { a.Note = "x" }); err == nil ||
 		!strings.Contains(err.Error(), "correct or delete it") {
 		t.Errorf("a damaged annotation: %v", err)
+	}
+}
+
+// TestAnnotateTogether: of tags that are given at once none is lost, and no lock file is left.
+func TestAnnotateTogether(t *testing.T) {
+	root := t.TempDir()
+	closed(t, root, "a")
+	var group sync.WaitGroup
+	var want []string
+	for i := range 8 {
+		tag := fmt.Sprintf("tag%02d", i)
+		want = append(want, tag)
+		group.Go(func() {
+			if _, _, err := Annotate(root, "a", func(a *Annotation) { a.Tags = append(a.Tags, tag) }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if r, err := Find(root, "a"); err != nil || !slices.Equal(r.Tags, want) {
+		t.Errorf("tags %v, error %v", r.Tags, err)
+	}
+	if _, err := os.Stat(filepath.Join(root, "a", annotationName+".lock")); err == nil && runtime.GOOS != "windows" {
+		t.Error("the lock file is left")
 	}
 }
 
