@@ -30,8 +30,8 @@ const (
 	pointPad = 16
 )
 
-// Bits of a transform's edges, for what it neither reads nor writes: pixels of each row of a patch of 6x6; the last row,
-// and the last pixel of each row, of a tile of 4x4.
+// Bits of a transform's edges, for what it neither reads nor writes: pixels of each row of a patch of 6x6; the last
+// row, and the last pixel of each row, of a tile of 4x4.
 const (
 	noPixel0 = 1 << iota
 	noPixel3
@@ -215,8 +215,8 @@ func (p *winoPass) needing(point, images int) (from, to int) {
 // winoTile is a tile of the outputs of image n: its first row and column, and its size.
 type winoTile struct{ n, row, col, rows, cols int }
 
-// tile is tile t of the images from n0 on, so many of them, in the order image, class, row; and the place of its values,
-// in the order class, image, row, so that the rows of a product lie together.
+// tile is tile t of the images from n0 on, so many of them, in the order image, class, row; and the place of its
+// values, in the order class, image, row, so that the rows of a product lie together.
 func (p *winoPass) tile(t, n0, images int) (place int, tile winoTile) {
 	n := int(uint32(t) / uint32(p.perImage))
 	k := t - n*p.perImage

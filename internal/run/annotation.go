@@ -101,8 +101,8 @@ func (a Annotation) Tagged(tags []string) bool {
 }
 
 // Annotate changes the annotation of the run whose id is, or uniquely begins with, id, and returns its full id and what
-// is written now. Of a run that is a link it is an error. The run itself stays as it is, and may be training. Of several
-// processes that annotate a run at a time each sees what the one before has written.
+// is written now. Of a run that is a link it is an error. The run itself stays as it is, and may be training. Of
+// several processes that annotate a run at a time each sees what the one before has written.
 func Annotate(root, id string, change func(*Annotation)) (string, Annotation, error) {
 	rec, err := Find(root, id)
 	if err != nil {
