@@ -41,7 +41,11 @@ type measurement struct {
 
 // jobs is the file jobs.json: whole commands and the peer's equivalents, timed in turn by hand.
 type jobs struct {
-	Jobs []job `json:"jobs"`
+	CPU     string `json:"cpu"`
+	Threads int    `json:"threads"`
+	Peer    string `json:"peer_version"`
+	Date    string `json:"date"`
+	Jobs    []job  `json:"jobs"`
 }
 
 type job struct {
@@ -81,6 +85,11 @@ func (j job) ratio() float64 {
 		return ours / peer
 	}
 	return peer / ours
+}
+
+// about says where the jobs were timed, which need not be where the measurements of `dla bench` were taken.
+func (j jobs) about() string {
+	return fmt.Sprintf("%s, %d threads; peer: %s; %s", j.CPU, j.Threads, j.Peer, j.Date)
 }
 
 // table returns the medians of the jobs as a table; nil if there are no jobs.
@@ -163,6 +172,7 @@ func Speed(dir string) (table.Tables, error) {
 		about.CPU, about.Threads, about.Kernel, about.Peak, about.Peer, dates(groups))
 	if t := j.table(); t != nil {
 		ts.Add(t)
+		ts.Say("%s, timed in turn, medians.", j.about())
 	}
 	return ts, nil
 }
@@ -206,6 +216,9 @@ func SpeedSummary(dir string) (table.Tables, error) {
 	ts := table.Of(t)
 	ts.Say("%s, %d threads, %s kernels; peer: %s; %s.", about.CPU, about.Threads, about.Kernel, about.Peer,
 		dates(groups))
+	if len(j.Jobs) > 0 {
+		ts.Say("Whole commands and memory: %s.", j.about())
+	}
 	return ts, nil
 }
 

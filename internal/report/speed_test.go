@@ -69,12 +69,19 @@ func TestSpeedSummary(t *testing.T) {
 		"threads": 2, "peer_version": "Peer 1", "results": [
 		{"case": "a", "images_per_s": 9, "peer": {"ratio": 2.5, "ratio_bf16": 1.25}}, {"case": "alone", "images_per_s": 5},
 		{"case": "b", "images_per_s": 9, "peer": {"ratio": 1.5}}]}`)
-	writeFile(t, filepath.Join(dir, "jobs.json"), `{"jobs": [{"job": "x", "unit": "s", "ours": [1], "peer": [3]},
+	writeFile(t, filepath.Join(dir, "jobs.json"), `{"cpu": "another CPU", "threads": 2, "peer_version": "Peer 2",
+		"date": "2025-12-31", "jobs": [{"job": "x", "unit": "s", "ours": [1], "peer": [3]},
 		{"job": "y", "unit": "words/s", "ours": [1], "peer": [2]}, {"job": "z", "unit": "MB", "ours": [1], "peer": [4]}]}`)
 	got, err := SpeedSummary(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantText(t, got.Page(), "| training step | 2 | 1.50–2.50 | 1.25 |\n", "| whole command | 2 | 0.50–3.00 |  |\n",
-		"| peak memory | 1 | 4.00 |  |\n", "a CPU, 2 threads, k kernels; peer: Peer 1; 2026-01-02.")
+		"| peak memory | 1 | 4.00 |  |\n", "a CPU, 2 threads, k kernels; peer: Peer 1; 2026-01-02.",
+		"Whole commands and memory: another CPU, 2 threads; peer: Peer 2; 2025-12-31.")
+	all, err := Speed(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantText(t, all.Page(), "another CPU, 2 threads; peer: Peer 2; 2025-12-31, timed in turn, medians.")
 }
