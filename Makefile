@@ -41,7 +41,7 @@ test-browser: ## the live page in a real browser; needs Chromium (Debian: apt-ge
 	go test ./internal/cli -tags browser -run InABrowser -v -timeout 10m
 
 test-slurm: ## a sweep on a real Slurm, which is started here (root may install Debian's packages); skipped without it
-	go test -tags slurm -count=1 -v -timeout 20m -run 'TestCluster$$|TestSlurm$$' ./internal/slurm ./internal/cli
+	go test -p 1 -tags slurm -count=1 -v -timeout 20m -run 'TestCluster$$|TestSlurm$$' ./internal/slurm ./internal/cli
 
 chaos: ## kill every command that writes, fail its system calls (with strace), cut a simulated disk's power; tables of it
 	go test ./internal/cli -tags long -run 'TestChaos|TestPowerLoss|TestKillsAndThreads' -v -timeout 180m
