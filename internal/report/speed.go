@@ -17,13 +17,18 @@ import (
 
 // speeds is a file that `dla bench --peer … --json` wrote, to which the date and the peer's version were added by hand.
 type speeds struct {
-	CPU     string        `json:"cpu"`
-	Threads int           `json:"threads"`
+	timing
 	Kernel  string        `json:"kernel"`
 	Peak    float64       `json:"peak_gflops"`
-	Peer    string        `json:"peer_version"`
-	Date    string        `json:"date"`
 	Results []measurement `json:"results"`
+}
+
+// timing says on which machine and against which peer a file's cases were timed, and on which day.
+type timing struct {
+	CPU     string `json:"cpu"`
+	Threads int    `json:"threads"`
+	Peer    string `json:"peer_version"`
+	Date    string `json:"date"`
 }
 
 // measurement is one timed case, ours and the peer's.
@@ -41,11 +46,8 @@ type measurement struct {
 
 // jobs is the file jobs.json: whole commands and the peer's equivalents, timed in turn by hand.
 type jobs struct {
-	CPU     string `json:"cpu"`
-	Threads int    `json:"threads"`
-	Peer    string `json:"peer_version"`
-	Date    string `json:"date"`
-	Jobs    []job  `json:"jobs"`
+	timing
+	Jobs []job `json:"jobs"`
 }
 
 type job struct {
